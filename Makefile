@@ -1,0 +1,50 @@
+# Two commands matter: `make demo` and `make test`. `make help` lists the rest.
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights clean
+
+PY := .venv/bin/python
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
+
+demo: ## a simulated night through lake, audit and report; prints the verdicts and the report's path
+	@tools/bootstrap run
+	@.venv/bin/slurm-guard demo --out .demo
+
+test: ## everything, the real Slurm cluster too (installs Debian packages; needs root)
+	@tools/test
+
+check: ## lint, types, import contracts and the tests that need no root: under a minute
+	@tools/bootstrap dev
+	@$(MAKE) --no-print-directory lint types contracts quick
+
+lint:
+	@$(PY) -m ruff check -q . && $(PY) -m ruff format -q --check .
+
+types:
+	@$(PY) -m mypy --no-error-summary
+
+contracts:
+	@.venv/bin/lint-imports --no-logo 2>&1 | grep -E 'KEPT|BROKEN|->' ; .venv/bin/lint-imports >/dev/null
+
+quick:
+	@$(PY) -m pytest tests -n 2 -m "not rig and not root"
+
+wheel: ## dist/*.whl and dist/*.tar.gz
+	@tools/bootstrap dev
+	@$(PY) -m build --no-isolation -o dist . >/dev/null && ls dist
+
+lock: ## pin every dependency anew (needs `uv` on the PATH)
+	uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header -o requirements/run.txt
+	uv pip compile requirements/build.in --universal --python-version 3.10 --generate-hashes --no-header -o requirements/build.txt
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.10 --generate-hashes --no-header -o requirements/dev.txt
+
+screenshots: ## the demo's report in headless Chromium at 1280 and 600 px
+	@tools/bootstrap rig
+	@tools/screenshots
+
+nights: ## ten nights on the rig with other seeds and shares (about 45 minutes); writes docs/rig-nights.md
+	@tools/bootstrap rig
+	@$(PY) -m tests.rig nights --n 10
+
+clean: ## what a build left behind
+	rm -rf .demo .rig dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
