@@ -1,0 +1,292 @@
+"""One TOML file for both halves; a wrong key is named together with the nearest valid one.
+
+Stdlib (and tomli below 3.11), because the sampler reads it too. Every field's metadata carries its
+help text: the configuration reference is generated from here.
+"""
+
+import difflib
+import json
+import sys
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from slurm_guard.errors import EXIT_USAGE, GuardError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_PATH = Path("/etc/slurm-guard/guard.toml")
+
+
+def _key(default: Any, help_text: str) -> Any:
+    """A configuration key with its default and its help."""
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata={"help": help_text})
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """[node]: the sampler."""
+
+    run_dir: str = _key("/run/slurm-guard", "tickets and pid files; tmpfs")
+    spool_dir: str = _key("/var/lib/slurm-guard/spool", "what hooks and sampler write, one folder a node")
+    sample_interval_s: float = _key(1.0, "seconds between looks at the GPUs' counters")
+    window_s: float = _key(60.0, "longest window written")
+    table_interval_s: float = _key(10.0, "seconds between looks at process and socket tables")
+    file_interval_s: float = _key(60.0, "seconds between looks at progress files' sizes and offsets")
+    segment_s: float = _key(3600.0, "a run's segment is sealed at least this often")
+    gap_factor: float = _key(3.0, "readings farther apart than this many intervals leave a gap")
+    end_grace_s: float = _key(30.0, "a run whose processes and slurmstepd are gone this long has ended")
+    max_procs: int = _key(4096, "most processes followed on a node")
+    max_files: int = _key(64, "most progress files followed per run")
+    disabled: str = _key(
+        "/etc/slurm-guard/disabled",
+        "while this file exists the sampler does nothing; hooks: their own setting",
+    )
+    idle_exit_s: float = _key(0.0, "leave after this long without a run; 0: never (under systemd)")
+
+
+@dataclass(frozen=True, slots=True)
+class LakeConfig:
+    """[lake]: the store of facts."""
+
+    path: str = _key("/var/lib/slurm-guard/lake", "folder of Parquet tables")
+    spools: list[str] = _key(
+        ["/var/lib/slurm-guard/spool"], "spool folders that `collect` reads, each with one folder a node"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmConfig:
+    """[slurm]: accounting."""
+
+    cluster: str = _key("", "cluster to audit; empty: the one sacct names")
+    sacct: str = _key("sacct", "the sacct program")
+    timeout_s: float = _key(600.0, "longest that one sacct query may take")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressConfig:
+    """[progress]: reading what training wrote."""
+
+    parser_user: str = _key("nobody", "user without rights that runs the parsers")
+    max_file_mib: int = _key(64, "most of one file that is read")
+    max_run_mib: int = _key(256, "most of one run's files that is read")
+    timeout_s: float = _key(60.0, "longest that one run's files may take")
+    client_dir: str = _key(
+        "/var/lib/slurm-guard/progress", "where the prolog makes SLURM_GUARD_PROGRESS files"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditConfig:
+    """[audit]: the time scales and thresholds of the verdict; all are written into each document."""
+
+    least_gpu_h: float = _key(1.0, "unexplained GPU-hours (lower bound) from which an alert is possible")
+    least_share: float = _key(0.05, "… and as a share of the allocation; the larger of both holds")
+    silence_s: float = _key(900.0, "GPU work with a silent log for this long is looked at")
+    parked_s: float = _key(3600.0, "an allocation idle for this long is called parked")
+    startup_s: float = _key(1800.0, "GPU work before the first progress that start-up may explain")
+    startup_share: float = _key(0.2, "… and at most this share of the run")
+    slack_s: float = _key(120.0, "difference of clocks and flush delay that is never held against a run")
+    unobserved_share: float = _key(0.2, "more unobserved than this makes a run a NOTE at least")
+    observe_only: bool = _key(True, "compute and keep verdicts, mail no owner")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportConfig:
+    """[report]: pages."""
+
+    path: str = _key("/var/lib/slurm-guard/reports", "where audit documents and pages are kept")
+    site: str = _key("", "name of the site in titles; empty: the cluster's name")
+    timezone: str = _key("UTC", "zone of the times shown")
+
+
+@dataclass(frozen=True, slots=True)
+class MailConfig:
+    """[mail]: nothing is sent without --send."""
+
+    sender: str = _key("slurm-guard@localhost", "From:")
+    to: list[str] = _key([], "who gets the digest")
+    reply_to: str = _key("", "Reply-To:")
+    host: str = _key("localhost", "SMTP server")
+    port: int = _key(25, "its port")
+    timeout_s: float = _key(30.0, "longest that the server may stall")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole file."""
+
+    node: NodeConfig = field(default_factory=NodeConfig)
+    lake: LakeConfig = field(default_factory=LakeConfig)
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
+    progress: ProgressConfig = field(default_factory=ProgressConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+    mail: MailConfig = field(default_factory=MailConfig)
+
+
+def load_config(path: Path | None) -> Config:
+    """The configuration at `path`; null: the default path if it exists, else all defaults.
+
+    Raises GuardError config-missing, config-unreadable, config-syntax, config-key, config-type, config-value.
+    """
+    if path is None:
+        if not DEFAULT_PATH.exists():
+            return Config()
+        path = DEFAULT_PATH
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise GuardError(
+            "config-missing",
+            f"there is no configuration file {path}",
+            "copy the commented example from the package, or leave --config away for the defaults",
+            EXIT_USAGE,
+        ) from None
+    except OSError as error:
+        raise GuardError(
+            "config-unreadable", f"{path}: {error.strerror}", "check its owner and mode", EXIT_USAGE
+        ) from None
+    try:
+        data = tomllib.loads(raw.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise GuardError(
+            "config-syntax", f"{path} is not valid TOML: {error}", "mend the line named", EXIT_USAGE
+        ) from None
+    built: Config = _build(Config, data, "", str(path))
+    _check_values(built, str(path))
+    return built
+
+
+def _build(shape: type, data: dict[str, Any], prefix: str, path: str) -> Any:
+    """A dataclass from a table, refusing unknown keys and wrong types by name."""
+    known = {f.name: f for f in fields(shape)}
+    hints = typing.get_type_hints(shape)
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in known:
+            _refuse_key(prefix + name, [prefix + k for k in known], path)
+        kind = hints[name]
+        if is_dataclass(kind):
+            if not isinstance(value, dict):
+                raise GuardError(
+                    "config-type",
+                    f"{path}: {prefix}{name} must be a table",
+                    f"write [{prefix}{name}]",
+                    EXIT_USAGE,
+                )
+            values[name] = _build(typing.cast(type, kind), value, f"{prefix}{name}.", path)
+        else:
+            values[name] = _typed(kind, value, prefix + name, path)
+    return shape(**values)
+
+
+def _refuse_key(key: str, valid: list[str], path: str) -> None:
+    every = valid if "." not in key else [*valid, *all_keys()]
+    near = difflib.get_close_matches(key, every, n=1, cutoff=0.4)
+    if not near:  # perhaps the right key under the wrong table
+        last = key.rsplit(".", 1)[-1]
+        near = [k for k in all_keys() if k.rsplit(".", 1)[-1] == last][:1]
+    hint = f"did you mean {near[0]}?" if near else "valid here: " + ", ".join(valid)
+    raise GuardError("config-key", f"{path}: unknown key {key}", hint, EXIT_USAGE)
+
+
+_WORDS: dict[Any, str] = {
+    float: "a number",
+    int: "a whole number",
+    str: "a text in quotes",
+    bool: "true or false",
+    list[str]: "a list of texts",
+}
+_FITS: dict[Any, Callable[[Any], bool]] = {
+    float: lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
+    int: lambda v: isinstance(v, int) and not isinstance(v, bool),
+    str: lambda v: isinstance(v, str),
+    bool: lambda v: isinstance(v, bool),
+    list[str]: lambda v: isinstance(v, list) and all(isinstance(part, str) for part in v),
+}
+
+
+def _typed(kind: Any, value: Any, key: str, path: str) -> Any:
+    if not _FITS[kind](value):
+        raise GuardError(
+            "config-type",
+            f"{path}: {key} must be {_WORDS[kind]}, not {value!r}",
+            f"for example: {_example(key)}",
+            EXIT_USAGE,
+        )
+    return float(value) if kind is float else value
+
+
+def _example(key: str) -> str:
+    default = dict(_walk(Config, "")).get(key)
+    text = str(default).lower() if isinstance(default, bool) else repr(default).replace("'", '"')
+    return f"{key.rsplit('.', 1)[-1]} = {text}"
+
+
+def _walk(shape: type, prefix: str) -> list[tuple[str, Any]]:
+    """(dotted key, default) of every key."""
+    found: list[tuple[str, Any]] = []
+    for part in fields(shape):
+        kind = typing.get_type_hints(shape)[part.name]
+        if is_dataclass(kind):
+            found += _walk(typing.cast(type, kind), f"{prefix}{part.name}.")
+        else:
+            default = (
+                part.default if part.default is not MISSING else typing.cast(Any, part.default_factory)()
+            )
+            found.append((prefix + part.name, default))
+    return found
+
+
+def all_keys() -> list[str]:
+    """Every valid dotted key, in order."""
+    return [key for key, _ in _walk(Config, "")]
+
+
+def _check_values(config: Config, path: str) -> None:
+    """Numbers must be positive unless zero means something; shares lie in 0..1."""
+    for key, _ in _walk(Config, ""):
+        table, name = key.split(".", 1)
+        value = getattr(getattr(config, table), name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        if not 0 <= value < float("inf") or (
+            value == 0 and name not in {"idle_exit_s", "least_gpu_h", "least_share", "slack_s"}
+        ):
+            raise GuardError(
+                "config-value", f"{path}: {key} must be above zero, not {value}", _example(key), EXIT_USAGE
+            )
+        if name.endswith("_share") and value > 1:
+            raise GuardError(
+                "config-value",
+                f"{path}: {key} is a share between 0 and 1, not {value}",
+                _example(key),
+                EXIT_USAGE,
+            )
+
+
+def to_toml(config: Config) -> str:
+    """The whole configuration as a commented TOML file; `load_config` reads it back to the same values."""
+    lines: list[str] = []
+    for table in fields(config):
+        lines.append(f"[{table.name}]")
+        section = getattr(config, table.name)
+        for part in fields(section):
+            lines.append(f"# {part.metadata['help']}")
+            lines.append(f"{part.name} = {_toml_value(getattr(section, part.name))}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml_value(value: Any) -> str:
+    # JSON's texts, lists, booleans and finite numbers are TOML's as well.
+    return json.dumps(value)

@@ -1,0 +1,386 @@
+"""On-disk record shapes of the node half. Stdlib only; hooks and sampler write them, the lake reads them.
+
+Format history
+    1  2026-11: tickets, end marks, segments of windows/processes/files/flows/events, seals.
+
+Rules that hold for every record
+    * one JSON object per line, UTF-8, ASCII-escaped, keys as the fields below plus "k" (the kind);
+    * instants end in `_at`: UTC epoch seconds (float); durations in `_s` or integer `_ms`; energy integer mJ;
+    * null means *not observed*, and `why` names the reason; 0 is an observed zero;
+    * text that a job's owner could choose is bounded (MAX_TEXT) and stored verbatim, never interpreted.
+
+A *run key* is `cluster/job_id/node/boot8/ticket_ms`: the run as a node knows it (boot8: the first 8 hex
+digits of the boot id; ticket_ms: the ticket's wall time in whole milliseconds).
+
+Where things stand, below one node's spool directory `<spool>/<node>/`
+    tickets/<stem>.json   one Ticket, written by the prolog          stem = run key with '/' as '_'
+    ends/<stem>.json      one EndMark, written by the epilog         stem = job id and time
+    open/<name>.jsonl     the segment being written                  (never collected)
+    sealed/<name>.jsonl   closed segments: SegmentHead, records…, SegmentTail; immutable
+    seals/<stem>.json     one Seal per finished run, written by the sampler
+    progress/<stem>.<read:06d>.jsonl   what the node's reader found in the run's logs: ReadHead, LogFile…,
+                          Point…, ReadTail; a later read of the same run replaces the earlier ones
+<name> = `<stem>.<seq:06d>` for a run's stream, `node_<boot8>.<seq:06d>` for the node's own stream.
+"""
+
+from __future__ import annotations
+
+from slurm_guard.light import Any, NamedTuple, to_json
+
+FORMAT = 1
+MAX_TEXT = 4096  # bytes of any text that a user chose; Slurm's own limit on comment and extra is 1024
+MAX_LINE = 262_144  # a longer record line is refused at ingest
+
+
+class Socket(NamedTuple):
+    """One socket of a network snapshot. `state` as in the kernel's table: LISTEN, ESTABLISHED, …"""
+
+    proto: str  # tcp, tcp6, udp, udp6
+    local: str  # address:port, IPv6 in brackets
+    peer: str
+    state: str
+    uid: int | None
+    inode: int | None
+
+
+class NetState(NamedTuple):
+    """The network as a hook saw it. Lists are bounded; `truncated`: more existed. Counts are whole."""
+
+    at: float
+    n_listen: int | None
+    n_established: int | None
+    listen: list[Socket]
+    established: list[Socket]
+    interfaces: list[str]  # name, sorted
+    routes: list[str]  # "dest/prefix via gateway dev name", sorted
+    nameservers: list[str]
+    truncated: bool
+    why: dict[str, str]  # part -> reason it is missing
+
+
+class Ticket(NamedTuple):
+    """What the prolog knew. Intent texts verbatim: the only copy taken before the outcome is known."""
+
+    run: str  # run key
+    at: float
+    node: str
+    cluster: str
+    job_id: int
+    boot_id: str
+    uid: int | None
+    gid: int | None
+    user: str | None
+    account: str | None
+    partition: str | None
+    gpus: list[int] | None  # GRES indices from SLURM_JOB_GPUS; null: variable absent
+    nodelist: str | None
+    restart_count: int | None
+    slurm_start_at: float | None
+    sluid: str | None
+    het_job_id: int | None
+    work_dir: str | None
+    stdout: str | None  # unexpanded pattern, as Slurm hands it over
+    stderr: str | None
+    comment: str | None
+    extra: str | None
+    intent_sha256: str | None  # of comment + NUL + extra, null when both are absent
+    progress_path: str | None  # the SLURM_GUARD_PROGRESS file made for the job, null: none
+    net: NetState | None
+    why: dict[str, str]
+    format: int = FORMAT
+
+
+class GpuProcess(NamedTuple):
+    """A process that NVML lists on a GPU."""
+
+    pid: int
+    start_ticks: int | None
+    uid: int | None
+    gpu: str | None  # UUID
+    mem_mib: int | None
+
+
+class EndMark(NamedTuple):
+    """What the epilog saw. `run` is null when no ticket of this job is on the node."""
+
+    run: str | None
+    at: float
+    node: str
+    cluster: str
+    job_id: int
+    boot_id: str
+    uid: int | None
+    restart_count: int | None
+    exit_code: str | None
+    comment: str | None
+    extra: str | None
+    alive: (
+        list[GpuProcess] | None
+    )  # processes of the job's uid that still hold a GPU device file; null: not looked
+    net: NetState | None
+    why: dict[str, str]
+    format: int = FORMAT
+
+
+class ProcShare(NamedTuple):
+    """One process's part of one window of one GPU."""
+
+    pid: int
+    start_ticks: int
+    run: str | None  # the run that this process belongs to (may differ from the window's run)
+    sm_ms: int | None  # milliseconds of SM time by NVML's per-process utilisation
+    mem_mib: int | None
+    cpu_ms: int | None  # CPU time spent in this window
+    written_b: int | None  # bytes written by write(2) in this window (wchar)
+
+
+class Rhythm(NamedTuple):
+    """Shape of the load inside one window, from the sampler's own readings; null fields: too few readings."""
+
+    fs_hz: float  # readings a second
+    power_q_mw: list[int] | None  # quantiles 5, 25, 50, 75, 95 %
+    busy_q_pct: list[int] | None
+    periods: (
+        list[list[float]] | None
+    )  # up to 3 of [period_s, strength 0..1 (autocorrelation)], strongest first
+    crossings: int | None  # crossings of the window's mean power
+
+
+class Window(NamedTuple):
+    """One GPU for up to one window length; `run` null while it is not allocated."""
+
+    run: str | None
+    gpu: str  # UUID
+    gpu_index: int  # NVML index
+    model: str
+    mig: str | None
+    shared: bool  # more than one run holds this GPU
+    start_at: float
+    end_at: float
+    start_mono_s: float
+    n: int  # readings
+    covered_ms: int  # time between readings no farther apart than the gap limit
+    gap_ms: int  # the rest of the window
+    energy_mj: int | None  # whole board, over covered time
+    power_mw: int | None  # mean of readings
+    power_limit_mw: int | None
+    busy_ms: int | None  # NVML gpu utilisation, integrated over covered time
+    sm_ms: int | None  # GPM SM activity, integrated
+    tensor_ms: int | None
+    int_ms: int | None
+    dram_ms: int | None
+    sm_cycles: int | None  # cumulative counter's delta
+    mem_used_mib: int | None  # maximum
+    mem_total_mib: int | None
+    sm_clock_mhz: int | None  # mean
+    temp_c: int | None  # maximum
+    throttle: int | None  # OR of NVML's clocks event reasons
+    pcie_tx_b: int | None
+    pcie_rx_b: int | None
+    nvlink_tx_b: int | None
+    nvlink_rx_b: int | None
+    rhythm: Rhythm | None
+    procs: list[ProcShare]
+    procs_truncated: bool
+    why: dict[str, str]
+
+
+class ProcessSeen(NamedTuple):
+    """A process of a run, or one on a GPU. Written when first seen, when its facts change, and at the end."""
+
+    run: str | None
+    how: str | None  # cgroup, stepd, remembered, uid-time; null with run null
+    pid: int
+    start_ticks: int
+    start_at: float | None
+    uid: int | None
+    ppid: int | None
+    parents: list[str]  # exe base names upwards, nearest first, at most 6
+    exe: str | None
+    exe_flags: list[str]  # deleted, memfd, tmp
+    comm: str | None
+    cmdline: str | None  # redacted
+    cgroup: str | None
+    gpus: list[str]  # UUIDs on which NVML listed it
+    first_seen_at: float
+    last_seen_at: float
+    gone: bool
+
+
+class FileSeen(NamedTuple):
+    """A file of a run as seen at one moment: the trusted half of every progress claim."""
+
+    run: str
+    at: float
+    path: str
+    how: str  # fd, stdout, stderr, guard
+    dev: int | None
+    ino: int | None
+    size: int | None
+    ctime_ns: int | None
+    pid: int | None  # a process that has it open for writing
+    pids: list[int]  # all of them, at most 16
+    why: dict[str, str]
+
+
+class FlowSeen(NamedTuple):
+    """A TCP connection of a run's process, written when it is first seen and when it is gone."""
+
+    run: str
+    pid: int | None
+    exe: str | None
+    proto: str
+    local: str
+    peer: str
+    state: str
+    inode: int | None
+    first_seen_at: float
+    last_seen_at: float
+    gone: bool
+
+
+class Event(NamedTuple):
+    """A hard fact or a word about the sampler itself (docs/formats.md lists the names)."""
+
+    at: float
+    run: str | None
+    name: str
+    detail: dict[str, Any]
+
+
+class SegmentHead(NamedTuple):
+    """First line of a segment."""
+
+    format: int
+    node: str
+    cluster: str
+    boot_id: str
+    run: str | None  # null: the node's own stream
+    seq: int
+    prev_sha256: str | None  # digest of the stream's segment before this one
+    opened_at: float
+    opened_mono_s: float
+    sampler: str  # version
+    window_s: float
+    sample_interval_s: float
+
+
+class SegmentTail(NamedTuple):
+    """Last line of a sealed segment. `sha256` covers every byte before this line."""
+
+    n: int  # records between head and tail
+    sha256: str
+    closed_at: float
+    reason: str  # rotate, run-ended, sampler-stopped, recovered
+
+
+class Seal(NamedTuple):
+    """The end of a run's stream on one node: what should have arrived."""
+
+    run: str
+    node: str
+    cluster: str
+    at: float
+    ended_by: str  # epilog, processes-gone, reboot, superseded, sampler-stopped
+    segments: list[list[Any]]  # [seq, n, sha256] in order
+    n_windows: int
+    format: int = FORMAT
+
+
+class ReadHead(NamedTuple):
+    """First line of one reading of a run's logs."""
+
+    format: int
+    run: str
+    node: str
+    cluster: str
+    read: int  # counts up per run; the highest is the one that holds
+    at: float
+    reader: str  # version
+
+
+class LogFile(NamedTuple):
+    """One file that was looked at. `n` points were read; 0 with a problem says why."""
+
+    file: int  # referred to by Point.file
+    path: str
+    how: str  # fd, stdout, stderr, guard, walk
+    source: str | None  # reader id; null: no reader knows it
+    track: str  # logical run inside the job that this file speaks of
+    size: int | None
+    ino: int | None
+    n: int
+    read_b: int
+    bind_conf: float  # 0..1, how sure that this file is the run's
+    pids: list[int]  # processes that had it open for writing
+    problems: list[str]  # "slug: words"
+
+
+class Point(NamedTuple):
+    """One claim of progress; counters cumulative within (track, segment)."""
+
+    file: int
+    track: str
+    segment: int
+    at: float | None  # claimed; null: the format has no clock
+    obs_lo_at: float | None  # trusted: on disk after …
+    obs_hi_at: float | None  # … and by; null: not bracketed
+    step: int | None
+    samples: int | None
+    tokens: int | None
+    total: int | None  # claimed target in steps
+    loss: float | None
+    phase: str  # train, eval, checkpoint, init, end
+    offset: int | None  # of the record's end in the file
+    flags: list[str]  # backdated, future, bulk, step-back, rewritten, naive-clock, …
+    took_s: float | None = None  # claimed time of one step, to 2e-4 of itself; null: not said, or coarser
+
+
+class ReadTail(NamedTuple):
+    """Last line of a reading. `sha256` covers every byte before this line."""
+
+    n: int
+    sha256: str
+    truncated: bool  # a cap was met; `problems` of the files say which
+
+
+KINDS: dict[str, type] = {
+    "ticket": Ticket,
+    "end": EndMark,
+    "head": SegmentHead,
+    "window": Window,
+    "process": ProcessSeen,
+    "file": FileSeen,
+    "flow": FlowSeen,
+    "event": Event,
+    "tail": SegmentTail,
+    "seal": Seal,
+    "read": ReadHead,
+    "log": LogFile,
+    "point": Point,
+    "readtail": ReadTail,
+}
+_KIND_OF = {shape: kind for kind, shape in KINDS.items()}
+
+
+def encode(record: Any) -> str:
+    """One record as one line of JSON, newline included. NaN and infinity are refused (ValueError)."""
+    return to_json({"k": _KIND_OF[type(record)], **record._asdict()}) + "\n"
+
+
+def run_key(cluster: str, job_id: int, node: str, boot_id: str, ticket_at: float) -> str:
+    """The node's name for a run (rulings 1)."""
+    return f"{cluster}/{job_id}/{node}/{boot_id.replace('-', '')[:8]}/{int(ticket_at * 1000)}"
+
+
+def stem(run: str) -> str:
+    """A run key as a file name."""
+    return run.replace("/", "_")
+
+
+def clip(text: str | None, limit: int = MAX_TEXT) -> str | None:
+    """Text that a user chose, cut to `limit` bytes of UTF-8; undecodable bytes become U+FFFD."""
+    if text is None:
+        return None
+    raw = text.encode("utf-8", "surrogateescape")[:limit]
+    return raw.decode("utf-8", "replace")

@@ -1,0 +1,86 @@
+"""Named worlds: what the checks' own examples speak of, built with tests/builders.py."""
+
+from dataclasses import replace
+
+from slurm_guard.audit.facts import Facts
+from tests.builders import Log, Tenant, World, build
+
+TRAIN = Tenant("train", 60, 1e9, share=0.95, period_s=6.0, written_b=10_000)
+HONEST = World(tenants=(TRAIN,), log=Log())
+OTHER = Tenant("other", 900, 9000, share=0.45, level=0.9, exe="/tmp/x/worker", ppid=900)
+FLAT = replace(TRAIN, period_s=None, share=0.99)
+
+SHAPES: dict[str, World] = {
+    "honest": HONEST,
+    "no-data": World(heard=False),
+    "parked": World(),
+    "co-tenant": replace(
+        HONEST,
+        tenants=(TRAIN, OTHER),
+        log=Log(paces=((0, 6.0), (900, 8.4), (9000, 6.0))),
+    ),
+    "rollout": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, pauses=tuple((t, t + 300.0) for t in range(600, 10_800, 600)), share=0.95),
+            Tenant(
+                "server",
+                60,
+                1e9,
+                share=0.9,
+                ppid=60,
+                exe="/usr/bin/vllm",
+                pauses=tuple((t - 300.0, float(t)) for t in range(600, 11_400, 600)),
+            ),
+        ),
+        log=Log(every=25, step_s=12.0),
+    ),
+    "victim": replace(
+        HONEST,
+        tenants=(TRAIN, Tenant("alien", 1200, 7200, share=0.55, uid=2000, job_id=None)),
+        log=Log(paces=((0, 6.0), (1200, 9.0), (7200, 6.0))),
+    ),
+    "wrong-gpu": World(
+        board_gpus=3,
+        tenants=(TRAIN, Tenant("stray", 1800, 7200, share=0.8, gpus=(1,), ppid=70)),
+        log=Log(),
+    ),
+    "leftover": replace(
+        HONEST,
+        watch_s=3600,
+        tenants=(replace(TRAIN, until_s=10_800), Tenant("rest", 10_000, 13_000, share=0.5)),
+    ),
+    "brief-leftover": replace(HONEST, watch_s=3600, tenants=(replace(TRAIN, until_s=10_860),)),
+    "slow-network": replace(
+        HONEST,
+        tenants=(replace(TRAIN, until_s=5400), Tenant("train", 5400, 1e9, 0.95, 0.52, period_s=9.0)),
+        log=Log(paces=((0, 6.0), (5400, 9.0))),
+    ),
+    "late-diversion": replace(
+        HONEST,
+        tenants=(replace(TRAIN, period_s=None),),
+        log=Log(paces=((0, 6.0), (5400, 9.0))),
+    ),
+    "rare-log": replace(HONEST, log=Log(every=150)),
+    "hang": replace(
+        HONEST,
+        tenants=(replace(TRAIN, until_s=5400), Tenant("train", 5400, 1e9, 1.0, 0.25)),
+        log=Log(until_s=5400),
+    ),
+    "filler-tail": replace(HONEST, log=Log(until_s=5400)),
+    "idle-claims": World(log=Log()),
+    "decoupled": replace(HONEST, tenants=(replace(FLAT, pauses=((4000, 5200),)),)),
+    "short-steps": replace(HONEST, tenants=(FLAT,), log=Log(step_s=0.1, every=300)),
+    "printed-steps": replace(HONEST, tenants=(FLAT,), log=Log(jitter=0.0, loss_noise=0.0)),
+    "printed-times": replace(HONEST, tenants=(FLAT,), log=Log(clock=1.0, took_s=6.0001)),
+    "whole-seconds": replace(HONEST, log=Log(clock=1.0)),
+    "backdated": replace(HONEST, log=Log(flags=("backdated",))),
+    "no-ticket": replace(HONEST, ticket=False, log=None),
+    "unsealed": replace(HONEST, seal=False),
+    "no-log": replace(HONEST, log=None),
+}
+
+
+def facts_of(name: str) -> Facts:
+    """A shape as the audit is given it; the run in question is job 7."""
+    return build(SHAPES[name])

@@ -1,0 +1,78 @@
+"""The configuration: what is wrong is named, with the nearest thing that is right."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from slurm_guard.config import Config, all_keys, load_config, to_toml
+from slurm_guard.errors import EXIT_USAGE, GuardError
+
+
+def _load(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "guard.toml"
+    path.write_text(text)
+    return load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "slug", "named", "hint"),
+    [
+        ("[node]\nsample_intervall_s = 1", "config-key", "node.sample_intervall_s", "node.sample_interval_s"),
+        ("[nodes]\nwindow_s = 60", "config-key", "nodes", "node"),
+        ("[audit]\nwindow_s = 60", "config-key", "audit.window_s", "node.window_s"),
+        ("[node]\nwindow_s = '60'", "config-type", "node.window_s", "window_s = 60.0"),
+        ("[node]\nmax_procs = true", "config-type", "node.max_procs", "max_procs = 4096"),
+        ("[mail]\nto = 'admin@example.org'", "config-type", "mail.to", "to = []"),
+        ("node = 3", "config-type", "node", "[node]"),
+        ("[node", "config-syntax", "not valid TOML", "mend"),
+        ("[node]\nwindow_s = -60", "config-value", "node.window_s", "60.0"),
+        ("[node]\nwindow_s = 0", "config-value", "node.window_s", "60.0"),
+        ("[node]\nwindow_s = nan", "config-value", "node.window_s", "60.0"),
+        ("[audit]\nleast_share = 5", "config-value", "audit.least_share", "0.05"),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(
+    tmp_path: Path, text: str, slug: str, named: str, hint: str
+) -> None:
+    with pytest.raises(GuardError) as caught:
+        _load(tmp_path, text)
+
+    error = caught.value
+    assert (error.slug, error.exit_code) == (slug, EXIT_USAGE)
+    assert named in error.sentence
+    assert hint in error.hint
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GuardError, match=r"config-missing.*absent\.toml"):
+        load_config(tmp_path / "absent.toml")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "guard.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(GuardError, match="config-syntax"):
+        load_config(path)
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
+    assert _load(tmp_path, "") == Config()
+
+
+def test_what_is_shown_can_be_read_back(tmp_path: Path) -> None:
+    config = _load(
+        tmp_path, '[node]\nwindow_s = 5\n[mail]\nto = ["a@b", "c\\"d"]\n[audit]\nobserve_only = false'
+    )
+
+    assert _load(tmp_path, to_toml(config)) == config
+    assert config != Config()
+
+
+def test_every_key_has_a_help_text() -> None:
+    config = Config()
+    for table in dataclasses.fields(config):
+        for part in dataclasses.fields(getattr(config, table.name)):
+            assert part.metadata["help"], f"{table.name}.{part.name}"
+    assert len(all_keys()) == len(set(all_keys()))

@@ -1,0 +1,123 @@
+"""The audit document's codec."""
+
+import json
+
+import pytest
+
+from slurm_guard import document, model
+from slurm_guard.errors import GuardError
+
+
+def _audit() -> model.Audit:
+    run = model.Run(
+        id="c/7/100",
+        cluster="c",
+        job_id=7,
+        job="7",
+        user="ann",
+        uid=1000,
+        account="a",
+        partition="gpu",
+        qos="normal",
+        name="train",
+        state="COMPLETED",
+        submit_at=None,
+        start_at=100.0,
+        end_at=None,
+        from_at=100.0,
+        until_at=160.0,
+        suspended_s=0,
+        nodes=("n1", "n2"),
+        n_gpus=2,
+        gpu_type=None,
+        comment=None,
+        work_dir=None,
+        stdout=None,
+    )
+    evidence = model.Evidence("idle", 1.5, "GPU-h", "windows", "look", "nothing")
+    finding = model.Finding(
+        "parked",
+        run.id,
+        model.Family.G,
+        model.Severity.LOW,
+        0.9,
+        1.0,
+        False,
+        model.Audience.OWNER,
+        "It idled.",
+        (evidence,),
+    )
+    judgement = model.Judgement(
+        run,
+        model.Verdict.NOTE,
+        ("parked",),
+        "It idled.",
+        {"idle": 120_000},
+        model.Bounds(0, 0, 1),
+        None,
+        model.Cost(None, "mJ/step", "energy", "none", None, 0),
+        -1.0,
+        (finding,),
+        model.ProgressSummary((), 0, 0, None, None, None, None, "none"),
+        model.Timeline(
+            100.0,
+            60.0,
+            {"idle": [1, None]},
+            [None, 0.0],
+            [0.0, None],
+            [model.TimelineEvent(101.0, None, "run", "start")],
+        ),
+        100.0,
+    )
+    return model.Audit("c", 0.0, 200.0, "0.1.0", {"least": 1.0}, (judgement,), (), (), ())
+
+
+def test_a_document_read_back_is_the_same_audit() -> None:
+    audit = _audit()
+
+    text = document.to_json(audit)
+
+    assert document.from_json(text) == audit
+    assert document.to_json(document.from_json(text)) == text
+
+
+def test_zero_and_null_stay_apart() -> None:
+    timeline = document.from_json(document.to_json(_audit())).judgements[0].timeline
+
+    assert timeline is not None
+    assert timeline.power_w == [None, 0.0]
+    assert timeline.accounts["idle"] == [1, None]
+
+
+def test_a_newer_format_is_refused_by_name() -> None:
+    data = json.loads(document.to_json(_audit()))
+    data["format"] = document.FORMAT + 1
+
+    with pytest.raises(GuardError) as caught:
+        document.from_json(json.dumps(data))
+
+    assert caught.value.slug == "document-newer"
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"cluster": 5}, "audit.cluster"),
+        ({"judgements": [{}]}, "audit.judgements[0]"),
+        ({"from_at": True}, "audit.from_at"),
+        ({"skips": {}}, "audit.skips"),
+    ],
+)
+def test_a_wrong_shape_names_the_place(change: dict[str, object], where: str) -> None:
+    data = {**json.loads(document.to_json(_audit())), **change}
+
+    with pytest.raises(GuardError, match="document-shape") as caught:
+        document.from_json(json.dumps(data))
+
+    assert where in caught.value.sentence
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, "not json"])
+def test_what_is_no_document_is_said_plainly(text: str) -> None:
+    with pytest.raises(GuardError, match="document-syntax"):
+        document.from_json(text)

@@ -1,0 +1,65 @@
+"""The light NamedTuple and JSON writer do what the heavy ones do."""
+
+import json
+import math
+import pickle
+import typing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurm_guard import light, wire
+
+_LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+)
+_VALUES = st.recursive(_LEAVES, lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=20)
+
+
+@given(_VALUES)
+def test_text_is_what_json_would_write(value: object) -> None:
+    assert light.to_json(value) == json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, [math.nan], {"a": {"b": math.inf}}])
+def test_what_json_cannot_say_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        light.to_json(value)
+
+
+@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), {"a": b""}])
+def test_unknown_type_is_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        light.to_json(value)
+
+
+@pytest.mark.parametrize("shape", wire.KINDS.values(), ids=wire.KINDS)
+def test_records_are_what_typing_would_have_made(shape: typing.Any) -> None:
+    heavy = typing.NamedTuple(shape.__name__, list(shape.__annotations__.items()))  # type: ignore[misc]
+    values = list(range(len(shape._fields)))
+
+    record = shape(*values)
+
+    assert shape._fields == heavy._fields
+    assert record == tuple(values)
+    assert record._asdict() == heavy(*values)._asdict()
+    assert pickle.loads(pickle.dumps(record)) == record
+    assert type(pickle.loads(pickle.dumps(record))) is shape
+    assert typing.get_type_hints(shape).keys() == set(shape._fields)
+    assert shape.__doc__
+
+
+def test_defaults_hold() -> None:
+    assert wire.Ticket._field_defaults == {"format": wire.FORMAT}
+
+
+def test_encode_writes_nested_records_as_objects() -> None:
+    socket = wire.Socket("tcp", "127.0.0.1:1", "0.0.0.0:0", "LISTEN", 0, None)
+    net = wire.NetState(1.5, 1, None, [socket], [], ["lo"], [], [], False, {"routes": "no"})
+    end = wire.EndMark(None, 2.0, "n", "c", 1, "b", None, None, None, "é\n", None, None, net, {})
+
+    body = json.loads(wire.encode(end))
+
+    assert body.pop("k") == "end"
+    assert body == {**end._asdict(), "net": {**net._asdict(), "listen": [socket._asdict()]}}
