@@ -1,0 +1,1 @@
+"""The hooks that slurmd runs: bounded, silent, exit 0. Stdlib only."""

@@ -1,0 +1,129 @@
+"""Starts the node's sampler from the prolog, once, so that it outlives the kill of the prolog's group."""
+
+import _signal  # type: ignore[import-not-found]  # `signal` itself costs 3 ms for its enums
+import fcntl
+import os
+
+from slurm_guard.hooks.end import read_start_ticks
+from slurm_guard.hooks.environ import read_small
+from slurm_guard.hooks.settings import Settings
+from slurm_guard.hooks.spool import open_folder, run_store, write_file
+
+PID_FILE = "sampler.pid"
+_LOCK_FILE = "sampler.lock"
+_STARTED = b"s"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def ensure_sampler(settings: Settings, node: str) -> str | None:
+    """Start the sampler unless one is alive for this node. Returns what went wrong, null when nothing did.
+
+    Raises OSError when the run folder cannot be used.
+    """
+    folder = f"{settings.run_dir}/{node}"
+    if is_alive(folder):
+        return None
+    folder_fd = open_folder(run_store(settings.run_dir), node)
+    try:
+        lock = os.open(_LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=folder_fd)
+    finally:
+        os.close(folder_fd)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return None if is_alive(folder) else _start(settings, node)
+    except BlockingIOError:  # another prolog is starting it at this moment
+        return None
+    finally:
+        os.close(lock)
+
+
+def is_alive(folder: str, proc: str = "/proc") -> bool:
+    """Whether `sampler.pid` names a living process, by pid and start: a pid alone may be another's by now."""
+    try:
+        pid, start_ticks = read_small(f"{folder}/{PID_FILE}", 64).split()
+        return read_start_ticks(int(pid), proc) == int(start_ticks) and not _is_zombie(int(pid), proc)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_zombie(pid: int, proc: str) -> bool:
+    return read_small(f"{proc}/{pid}/stat", 4096).rpartition(b")")[2].split()[:1] == [b"Z"]
+
+
+def command(settings: Settings, node: str) -> list[str]:
+    """The sampler's command line; `%n` in the configuration's path becomes the node."""
+    entry = f"{settings.lib}/slurm_guard/hooks/sampler_main.py"
+    config = settings.config.replace("%n", node)
+    return [settings.sampler_python, "-I", entry, "--config", config, "--node", node]
+
+
+def sampler_env(settings: Settings, node: str) -> dict[str, str]:
+    """All of the environment that the sampler gets; nothing of the job's."""
+    env = {"PATH": _PATH, "LANG": os.environ.get("LANG", "C.UTF-8")}
+    if "TZ" in os.environ:
+        env["TZ"] = os.environ["TZ"]
+    if settings.sampler_ld_library_path:
+        env["LD_LIBRARY_PATH"] = settings.sampler_ld_library_path.replace("%n", node)
+    return env
+
+
+def _start(settings: Settings, node: str) -> str | None:
+    """Fork twice and wait until the grandchild has a session of its own and has become the sampler.
+
+    slurmd kills the prolog's process group as soon as the prolog is done; without the wait the child may
+    not have left the group by then. The pipe closes by itself at exec: more than the first byte is an error.
+    """
+    answer, report = os.pipe()  # close-on-exec, both ends
+    child = os.fork()
+    if child == 0:
+        _child(settings, node, report)
+    os.close(report)
+    told = b""
+    try:
+        while part := os.read(answer, 256):
+            told += part
+    finally:
+        os.close(answer)
+        os.waitpid(child, 0)
+    if told == _STARTED:
+        return None
+    return f"sampler not started: {told.removeprefix(_STARTED).decode('utf-8', 'replace') or 'no answer'}"
+
+
+def _child(settings: Settings, node: str, report: int) -> None:
+    """In the first child: leave the group, fork again, become the sampler. Never returns."""
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _detach(report)
+            start_ticks = read_start_ticks(os.getpid())
+            pid_line = f"{os.getpid()} {start_ticks}\n".encode()
+            write_file(run_store(settings.run_dir), node, PID_FILE, pid_line)
+            os.write(report, _STARTED)
+            argv = command(settings, node)
+            os.execve(argv[0], argv, sampler_env(settings, node))  # noqa: S606  words from the shim alone
+    except BaseException as error:  # noqa: BLE001  a fork must never run on in the hook's code
+        try:
+            os.write(report, f"{type(error).__name__}: {error}"[:200].encode("utf-8", "replace"))
+        finally:
+            os._exit(127)
+    os._exit(0)
+
+
+def _detach(report: int) -> None:
+    """Take nothing along: no descriptor, no signal setting, no folder of the caller's."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
+        if fd > 2 and fd != report:
+            try:
+                os.close(fd)
+            except OSError:  # the listing's own, gone already
+                pass
+    _signal.setitimer(_signal.ITIMER_REAL, 0)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+    for number in (_signal.SIGALRM, _signal.SIGPIPE, _signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
+        _signal.signal(number, _signal.SIG_DFL)
+    os.umask(0o022)
+    os.chdir("/")
