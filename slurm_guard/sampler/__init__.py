@@ -1,0 +1,1 @@
+"""The node's sampler: one process that follows GPUs, processes, sockets and progress files."""

@@ -1,0 +1,333 @@
+"""The sampler's loop: what is due when. One thread; time comes from a Clock, so that tests never sleep."""
+
+import os
+from typing import Any, NamedTuple
+
+from slurm_guard import __version__, wire
+from slurm_guard.clock import Clock
+from slurm_guard.config import Config
+from slurm_guard.sampler.boards import Board, resolve
+from slurm_guard.sampler.events import Journal
+from slurm_guard.sampler.files import RunFiles
+from slurm_guard.sampler.helper import Helper
+from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.reader_child import Readers
+from slurm_guard.sampler.reading import GpuReader
+from slurm_guard.sampler.recover import recover
+from slurm_guard.sampler.runs import Folders, Run, RunBook
+from slurm_guard.sampler.streams import Streams, origin_of
+from slurm_guard.sampler.tables import Tables
+from slurm_guard.sampler.windows import WindowRules
+from slurm_guard.sampler.writer import Instant, prepare
+
+SETTLE_S = 2.0  # after a run's end, for the last bytes of its logs; less where files are looked at oftener
+MOST_ERRORS = 10  # rounds in a row that may fail before the sampler gives up: judgement
+
+
+class Place(NamedTuple):
+    """Where and who: what does not change while the sampler lives."""
+
+    node: str
+    boot_id: str
+    folders: Folders
+
+
+class Every:
+    """A drift-free schedule on the monotonic clock: due times are multiples, missed ones are skipped."""
+
+    def __init__(self, every_s: float) -> None:
+        self.every_s = every_s
+        self.next_s: float | None = None
+
+    def due(self, mono_s: float) -> bool:
+        """Whether it is time; the first time is at once."""
+        if self.next_s is None:
+            self.next_s = mono_s
+        if mono_s < self.next_s - 1e-6:
+            return False
+        missed = int((mono_s - self.next_s) / self.every_s)
+        self.next_s += (missed + 1) * self.every_s
+        return True
+
+
+class Loop:
+    """All state of one sampler."""
+
+    def __init__(self, config: Config, place: Place, clock: Clock, reader: GpuReader, proc: Proc) -> None:
+        self.config, self.place, self.clock, self.reader = config, place, clock, reader
+        node = config.node
+        prepare(place.folders.spool)
+        origin = origin_of(place.folders.spool, place.node, place.boot_id, node, config.slurm.cluster)
+        self.streams = Streams(origin, Journal())
+        self.helper = Helper()
+        self.readers = Readers(os.path.join(place.folders.spool, "progress"), config.progress)
+        self.book = RunBook(place.folders, place.node, place.boot_id)
+        self.tables = Tables(proc, reader, place.node, node, self.out)
+        self.boards: dict[str, Board] = {}
+        self.files: dict[str, RunFiles] = {}
+        self.proc = proc
+        self.stop_reason: str | None = None
+        self.off = False
+        self._settling: dict[str, float] = {}  # ended run -> monotonic second at which it is sealed
+        self._quiet_since_s: float | None = None
+        self._reads: dict[str, Every] = {}
+        self._sample, self._table = Every(node.sample_interval_s), Every(node.table_interval_s)
+        self._file, self._segment = Every(node.file_interval_s), Every(node.segment_s)
+        self._rules = WindowRules(node.sample_interval_s, node.gap_factor)
+        self._n_hung = self._n_errors = 0
+
+    # -- time and records
+
+    def now(self) -> Instant:
+        """Both clocks."""
+        return Instant(self.clock.now_at(), self.clock.mono_s())
+
+    def out(self, run: str | None, record: Any) -> None:
+        """A record to a run's stream, or to the node's own."""
+        self.streams.write(run, record, self.now())
+
+    def event(self, name: str, run: str | None = None, **detail: Any) -> None:
+        """A word of the sampler's own."""
+        self.out(run, wire.Event(self.clock.now_at(), run, name, detail))
+
+    # -- life
+
+    def start(self) -> None:
+        """Close what a dead sampler left, take up the runs that are not sealed."""
+        recovered = recover(self.place.folders.spool, self.clock.now_at())
+        self.book.adopt()
+        self._take_begun(self.book.poll())
+        self.event("sampler-started", version=__version__, pid=os.getpid())
+        for found in recovered:
+            self.event("segment-recovered", file=found.name, n=found.n, cut_b=found.cut_b)
+
+    def run(self) -> str:
+        """Until something says stop; returns the reason."""
+        self.start()
+        while self.stop_reason is None:
+            self._round()
+            self.clock.sleep(self._wait_s())
+        self.stop(self.stop_reason)
+        return self.stop_reason
+
+    def _round(self) -> None:
+        """One tick; a fault in it is told and does not end the sampling, unless it comes every time."""
+        try:
+            self.tick()
+            self._n_errors = 0
+        except Exception as error:  # noqa: BLE001  the one boundary of the sampler
+            self._n_errors += 1
+            kind, place = type(error).__name__, _place_of(error)
+            self.event("sampler-error", kind=kind, place=place, text=wire.clip(str(error), 256))
+            if self._n_errors >= MOST_ERRORS:
+                self.stop_reason = f"error: {kind} at {place}"
+
+    def _wait_s(self) -> float:
+        every = self._table if self.off else self._sample
+        return (every.next_s if every.next_s is not None else 0.0) - self.clock.mono_s()
+
+    def stop(self, reason: str) -> None:
+        """Close windows and segments; nothing is sealed, a new sampler goes on."""
+        now = self.now()
+        for board in self.boards.values():
+            board.close_all(now)
+        self._drain_files()
+        self.event("sampler-stopped", reason=reason)
+        self.streams.close("sampler-stopped", self.now())
+        self.readers.poll(now.mono_s)
+        self.readers.close()
+        self.helper.close()
+        self.reader.close()
+
+    def tick(self) -> None:
+        """One round: everything that is due."""
+        now = self.now()
+        if self._switched_off(now):
+            return
+        self._take_begun(self.book.poll())
+        if self._sample.due(now.mono_s):
+            self._read_boards(now)
+        if self._table.due(now.mono_s):
+            self._find_boards()
+            self.tables.look(self.now(), self.book, self.boards)
+        self._release_ended(now)
+        if self._file.due(now.mono_s):
+            self._scan_files()
+        self._poll_children(now)
+        closed = [board.close_due() for board in self.boards.values()]
+        if any(closed):
+            self.streams.sync()
+        self._seal_settled(now)
+        self._rotate(now)
+        self._leave_if_idle(now)
+
+    # -- the switch
+
+    def _switched_off(self, now: Instant) -> bool:
+        """Whether the kill switch is set; looked at with the tables' pace, told when it changes."""
+        if not self._table_is_due(now) and not self.off:
+            return False
+        off = os.path.lexists(self.config.node.disabled)
+        if off and not self.off:
+            for board in self.boards.values():
+                board.close_all(now)
+            self.event("switched-off", file=self.config.node.disabled)
+            self.streams.close("rotate", now)
+        elif self.off and not off:
+            for board in self.boards.values():
+                board.resume(now)
+            self.event("switched-on")
+        self.off = off
+        if off:
+            self._table.due(now.mono_s)
+        return off
+
+    def _table_is_due(self, now: Instant) -> bool:
+        return self._table.next_s is None or now.mono_s >= self._table.next_s - 1e-6
+
+    # -- GPUs
+
+    def _find_boards(self) -> None:
+        """GPUs that NVML names now: it may come late."""
+        for info in self.reader.gpus():
+            if info.uuid not in self.boards:
+                self.boards[info.uuid] = Board(info, self._rules, self.config.node.window_s, self._emit)
+                self.event("gpu-found", gpu=info.uuid, index=info.gpu_index, model=info.model, mig=info.mig)
+        for run in self.book.alive():
+            self._hold(run)
+
+    def _emit(self, window: wire.Window) -> None:
+        self.out(window.run, window)
+
+    def _hold(self, run: Run) -> None:
+        """Give a run its boards once its GRES indices have UUIDs."""
+        if run.gpus is not None or not self.boards:
+            return
+        found = resolve(run.ticket.gpus, [board.info for board in self.boards.values()])
+        if found is None:
+            run.gpus = []
+            self.event("gpu-unresolved", run.key, gpus=run.ticket.gpus, n_gpus=len(self.boards))
+            return
+        run.gpus = found
+        for uuid in found:
+            self.boards[uuid].hold(run.key, run.ticket.at, self.now())
+
+    def _read_boards(self, now: Instant) -> None:
+        if not self.boards:
+            self._find_boards()
+        stall_s = 0.0
+        for board in self.boards.values():
+            stall_s = max(stall_s, board.add(self.reader.read(board.info)) or 0.0)
+        if stall_s > 0:
+            self.event("stalled", stall_s=round(stall_s, 3))
+
+    # -- runs
+
+    def _take_begun(self, begun: list[Run]) -> None:
+        for run in [*begun, *(run for run in self.book.runs.values() if run.key not in self.files)]:
+            if run.key in self.files:
+                continue
+            self.streams.name_cluster(run.ticket.cluster, self.now())
+            self.files[run.key] = RunFiles(run.ticket, self.proc, self.helper, self.config.node.max_files)
+            self._reads[run.key] = Every(self.config.node.segment_s)
+            self._reads[run.key].due(self.clock.mono_s())
+            if run.alive:
+                self._hold(run)
+        for name, reason in self.book.strange:
+            self.event("file-refused", file=wire.clip(name, 256), reason=reason)
+        self.book.strange.clear()
+
+    def _release_ended(self, now: Instant) -> None:
+        """Ended runs give their boards back and get a moment for the last bytes of their logs."""
+        for run in list(self.book.runs.values()):
+            if run.alive or run.key in self._settling:
+                continue
+            for uuid in run.gpus or []:
+                self.boards[uuid].release(run.key, now)
+            self.tables.end(run, now)
+            self.files[run.key].ask()
+            self._settling[run.key] = now.mono_s + min(SETTLE_S, self.config.node.file_interval_s)
+
+    def _seal_settled(self, now: Instant) -> None:
+        for key, until_s in list(self._settling.items()):
+            if now.mono_s < until_s:
+                continue
+            del self._settling[key]
+            run = self.book.runs[key]
+            files = self.files.pop(key)
+            if not self.streams.finish(key, run.ended_by or "processes-gone", now):
+                self.out(None, wire.Event(now.at, key, "seal-failed", {}))
+            self._request_reading(run, files, now)
+            self.readers.forget(key)
+            self._reads.pop(key, None)
+            self.book.close(run)
+
+    def _rotate(self, now: Instant) -> None:
+        """Segments that are old enough are sealed; living runs' logs are read once in the same time."""
+        self.streams.rotate(self.config.node.segment_s, now)
+        for run in self.book.alive():
+            if self._reads[run.key].due(now.mono_s):
+                self._request_reading(run, self.files[run.key], now)
+        if self._segment.due(now.mono_s):
+            self.book.tidy(now.at)
+
+    # -- files and children
+
+    def _scan_files(self) -> None:
+        for run in self.book.alive():
+            self.files[run.key].scan(
+                self.tables.processes.of_run(run.key), self.tables.processes.stepds(run.facts)
+            )
+
+    def _poll_children(self, now: Instant) -> None:
+        self.helper.poll(now.at, now.mono_s)
+        if self.helper.n_hung > self._n_hung:
+            self._n_hung = self.helper.n_hung
+            self.event("helper-hung", n=self._n_hung)
+        self._drain_files()
+        for failure in self.readers.poll(now.mono_s):
+            self.event("reader-failed", failure.run, read=failure.read, reason=failure.reason)
+
+    def _drain_files(self) -> None:
+        for key, files in self.files.items():
+            for record in files.take_told():
+                self.out(key, record)
+
+    def _request_reading(self, run: Run, files: RunFiles, now: Instant) -> None:
+        """Ask for a reading of the run's logs as they stand."""
+        ticket = run.ticket
+        request = {
+            "run": ticket.run,
+            "node": ticket.node,
+            "cluster": ticket.cluster,
+            "job_id": ticket.job_id,
+            "uid": ticket.uid,
+            "gid": ticket.gid,
+            "at": now.at,
+            "ticket_at": ticket.at,
+            "ended_at": run.ended_at,
+            "work_dir": ticket.work_dir,
+            "pids": [list(process.key) for process in self.tables.processes.of_run(run.key)],
+            "files": files.request(),
+        }
+        if not self.readers.submit(run.key, request):
+            self.event("reader-failed", run.key, reason="too many readings wait")
+
+    # -- leaving
+
+    def _leave_if_idle(self, now: Instant) -> None:
+        """With idle_exit_s: stop after that long without a run or a reading."""
+        if self.config.node.idle_exit_s == 0 or self.book.runs or self.readers.busy:
+            self._quiet_since_s = None
+        elif self._quiet_since_s is None:
+            self._quiet_since_s = now.mono_s
+        elif now.mono_s - self._quiet_since_s >= self.config.node.idle_exit_s:
+            self.stop_reason = "idle"
+
+
+def _place_of(error: BaseException) -> str:
+    """The innermost file and line of an exception."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"

@@ -1,0 +1,130 @@
+"""/proc, read bounded. Nothing here opens a file of a user's: only the kernel's own tables and link texts."""
+
+import os
+from typing import NamedTuple
+
+MAX_CMDLINE = 4096
+_MAX_FILE = 1 << 16
+_PF_KTHREAD = 0x200000  # include/linux/sched.h
+
+
+class Stat(NamedTuple):
+    """From /proc/PID/stat."""
+
+    pid: int
+    comm: str
+    state: str
+    ppid: int
+    start_ticks: int
+    cpu_ticks: int
+    kernel: bool  # a kernel thread
+
+
+class Proc:
+    """One /proc; tests hand in a folder that looks like one."""
+
+    def __init__(self, root: str = "/proc") -> None:
+        self.root = root
+        self.ticks_per_s = os.sysconf("SC_CLK_TCK")
+
+    def pids(self) -> list[int]:
+        """All process ids, ascending; empty when /proc cannot be read."""
+        try:
+            return sorted(int(name) for name in os.listdir(self.root) if name.isdigit())
+        except OSError:
+            return []
+
+    def read(self, pid: int | str, name: str, limit: int = _MAX_FILE) -> str | None:
+        """The beginning of a file below /proc/PID; null: gone or refused."""
+        try:
+            fd = os.open(f"{self.root}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            return os.read(fd, limit).decode("utf-8", "surrogateescape")
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    def read_all(self, name: str, limit: int) -> str | None:
+        """A table of the kernel's that takes several reads; null: refused."""
+        try:
+            fd = os.open(f"{self.root}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        parts, left = [], limit
+        try:
+            while left > 0:
+                part = os.read(fd, min(left, _MAX_FILE))
+                if not part:
+                    break
+                parts.append(part)
+                left -= len(part)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        return b"".join(parts).decode("utf-8", "surrogateescape")
+
+    def link(self, pid: int, name: str) -> str | None:
+        """The text of a link below /proc/PID; null: gone or refused. No file system is asked."""
+        try:
+            return os.readlink(f"{self.root}/{pid}/{name}")
+        except OSError:
+            return None
+
+    def names(self, pid: int, name: str) -> list[str]:
+        """The names in a folder below /proc/PID; empty: gone or refused."""
+        try:
+            return os.listdir(f"{self.root}/{pid}/{name}")
+        except OSError:
+            return []
+
+    def stat(self, pid: int) -> Stat | None:
+        """A process's numbers; null: gone, or a zombie (which holds nothing any more)."""
+        text = self.read(pid, "stat", 1024)
+        if text is None:
+            return None
+        open_at, close_at = text.find("("), text.rfind(")")
+        cells = text[close_at + 1 :].split()
+        if open_at < 0 or len(cells) < 20 or cells[0] in "ZX":
+            return None
+        cpu_ticks = int(cells[11]) + int(cells[12])
+        kernel = bool(int(cells[6]) & _PF_KTHREAD)
+        comm = text[open_at + 1 : close_at]
+        return Stat(pid, comm, cells[0], int(cells[1]), int(cells[19]), cpu_ticks, kernel)
+
+    def uid(self, pid: int) -> int | None:
+        """The real uid (the folder's owner is root for processes that are not dumpable)."""
+        return self.ids(pid)[0]
+
+    def ids(self, pid: int) -> tuple[int | None, int | None, list[int]]:
+        """Real uid, real gid and supplementary groups from /proc/PID/status."""
+        uid = gid = None
+        groups: list[int] = []
+        for line in (self.read(pid, "status", 4096) or "").splitlines():
+            if line.startswith("Uid:"):
+                uid = int(line.split()[1])
+            elif line.startswith("Gid:"):
+                gid = int(line.split()[1])
+            elif line.startswith("Groups:"):
+                groups = [int(part) for part in line.split()[1:]]
+                break
+        return uid, gid, groups
+
+    def written_b(self, pid: int) -> int | None:
+        """Bytes handed to write(2) so far."""
+        for line in (self.read(pid, "io", 1024) or "").splitlines():
+            if line.startswith("wchar:"):
+                return int(line.split()[1])
+        return None
+
+    def cmdline(self, pid: int) -> str | None:
+        """The arguments joined by spaces, bounded; null: gone or a kernel thread."""
+        text = self.read(pid, "cmdline", MAX_CMDLINE)
+        return text.rstrip("\0").replace("\0", " ") if text else None
+
+    def boot_id(self) -> str:
+        """The boot's identity; empty: unreadable."""
+        return (self.read("sys/kernel/random", "boot_id", 64) or "").strip()

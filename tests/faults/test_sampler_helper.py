@@ -1,0 +1,112 @@
+"""The stat helper: real files, wrong files, and a child that hangs."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from slurm_guard.sampler.helper import MOST_HUNG, Answer, Ask, Helper
+
+
+def _ask(path: Path, fd: tuple[int, int, int] | None = None) -> Ask:
+    return Ask(str(path), fd, os.getuid(), os.getgid(), [])
+
+
+def _wait(helper: Helper, answers: list[Answer], n: int, step_s: float = 0.0) -> None:
+    mono_s = 0.0
+    until = time.monotonic() + 10
+    while len(answers) < n and time.monotonic() < until:
+        mono_s += step_s
+        helper.poll(1000.0 + mono_s, mono_s)
+        time.sleep(0.01)
+    assert len(answers) == n
+
+
+@pytest.fixture
+def helper() -> Helper:
+    return Helper(deadline_s=1.0)
+
+
+def test_files_are_answered_in_order_and_only_regular_ones(helper: Helper, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("12345")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    answers: list[Answer] = []
+    for name in ("a", "pipe", "link", "missing"):
+        assert helper.submit(_ask(tmp_path / name), answers.append)
+
+    _wait(helper, answers, 4)
+
+    assert (answers[0].size, answers[0].ino) == (5, (tmp_path / "a").stat().st_ino)
+    assert [a.error for a in answers[1:]] == [
+        "not a regular file",
+        "not a regular file",
+        "No such file or directory",
+    ]
+    assert not helper.busy
+    helper.close()
+
+
+def test_a_descriptor_reaches_a_file_that_has_no_name_any_more(helper: Helper, tmp_path: Path) -> None:
+    start = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    with (tmp_path / "a").open("w") as out:
+        out.write("123")
+        out.flush()
+        (tmp_path / "a").unlink()
+        answers: list[Answer] = []
+        helper.submit(_ask(tmp_path / "a", (os.getpid(), start, out.fileno())), answers.append)
+        helper.submit(_ask(tmp_path / "a", (os.getpid(), start + 1, out.fileno())), answers.append)
+
+        _wait(helper, answers, 2)
+
+    assert (answers[0].size, answers[0].error) == (3, None)
+    assert answers[1].error is not None
+    helper.close()
+
+
+def test_a_hung_child_is_killed_its_file_fails_and_the_others_are_asked_anew(
+    helper: Helper, tmp_path: Path
+) -> None:
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    answers: list[Answer] = []
+    helper.submit(_ask(tmp_path / "a"), answers.append)
+    _wait(helper, answers, 1)
+    assert helper._child is not None
+    os.kill(helper._child.pid, signal.SIGSTOP)
+    for name in "bc":
+        helper.submit(_ask(tmp_path / name), answers.append)
+
+    _wait(helper, answers, 3, step_s=0.3)
+
+    assert helper.n_hung == 1
+    assert {a.error for a in answers} == {None, "no answer within 1 s"}
+    helper.close()
+
+
+def test_children_that_cannot_be_killed_are_capped(helper: Helper, tmp_path: Path) -> None:
+    class Stuck:
+        def poll(self) -> None:
+            return None
+
+    helper._zombies = [Stuck()] * MOST_HUNG  # type: ignore[list-item]
+
+    assert helper.submit(_ask(tmp_path), lambda answer: None) is False
+    helper._zombies = []
+
+
+def test_polling_never_waits(helper: Helper, tmp_path: Path) -> None:
+    answers: list[Answer] = []
+    helper.submit(_ask(tmp_path / "a"), answers.append)
+    assert helper._child is not None
+    os.kill(helper._child.pid, signal.SIGSTOP)
+    begun = time.monotonic()
+
+    for _ in range(100):
+        helper.submit(_ask(tmp_path / ("x" * 200)), answers.append)
+        helper.poll(0.0, 0.0)
+
+    assert time.monotonic() - begun < 0.5
+    helper.close()
