@@ -1,0 +1,207 @@
+"""Sets claims against what the sampler saw: when each byte came to disk, and whether that fits.
+
+A record that ends at offset o came to disk after the last sight with size < o and by the first with
+size >= o. Writers buffer (Python 8 kB, TensorBoard 120 s), so a record may be as old as the file's growth
+before its own; only what is older than that, less the slack, is called backdated.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from itertools import pairwise
+from typing import NamedTuple
+
+from slurm_guard.progress.track import Mark
+from slurm_guard.progress.zone import resolve
+from slurm_guard.wire import Point
+
+SLACK_S = 600.0  # documented: TensorBoard flushes after 120 s, Lightning after 100 rows, stdout after 8 kB
+SLACK_LEAST_S = 150.0  # TensorBoard's 120 s hold in the shortest run, too
+FUTURE_S = 60.0  # judgement: clocks of two nodes of one cluster
+FUTURE_LEAST_S = 5.0
+CTIME_SLACK_S = 2.0  # judgement: a file server's clock beside the node's
+BULK_SHARE = 0.5  # of a track's points in one tick (design note; judgement)
+BULK_LEAST = 10
+BULK_TICK_SHARE = 0.25  # a tick longer than this share of the run says nothing
+
+
+class Sight(NamedTuple):
+    """The file as the sampler saw it at one moment."""
+
+    at: float
+    size: int
+    ino: int | None
+    ctime_ns: int | None
+
+
+class Frame(NamedTuple):
+    """The run around the files. `read_at`: when the content was read, itself a sight."""
+
+    ticket_at: float
+    read_at: float
+    ended_at: float | None
+
+    def length_s(self) -> float:
+        """Seconds from the ticket to the end, or to the reading while the run lives."""
+        return max(1.0, (self.ended_at if self.ended_at is not None else self.read_at) - self.ticket_at)
+
+
+class Trail(NamedTuple):
+    """One file's sights, as far as they speak of its present content. Sizes never fall within it."""
+
+    at: list[float]
+    sizes: list[int]
+    before_b: int  # bytes that were there before the run
+    seen_in_run: bool  # false: nobody watched the file
+    flags: tuple[str, ...]
+    slack_s: float
+
+
+def trail_of(sights: list[Sight], size: int, ctime_at: float | None, frame: Frame) -> Trail:
+    """The sights since the file's content last began anew, and the reading itself as the last one."""
+    life: list[Sight] = []
+    flags: set[str] = set()
+    for sight in sorted(sights, key=lambda sight: sight.at):
+        if life and (_other(sight.ino, life[-1].ino) or sight.size < life[-1].size):
+            # Slurm truncates stdout when a requeued job starts: innocent while all of it predates the run.
+            if not all(_predates(old, frame) for old in life):
+                flags.add("inode-changed" if _other(sight.ino, life[-1].ino) else "rewritten")
+            life = []
+        life.append(sight)
+    if life and size < life[-1].size:
+        flags.add("rewritten")
+        life = []
+    before_b = max((sight.size for sight in life if _predates(sight, frame)), default=0)
+    end_at = frame.read_at if ctime_at is None else min(frame.read_at, max(ctime_at, frame.ticket_at))
+    last_at = max([end_at, *(sight.at for sight in life)])
+    at = [sight.at for sight in life] + [last_at]
+    sizes = [sight.size for sight in life] + [size]
+    return Trail(at, sizes, before_b, bool(life), tuple(sorted(flags)), _slack_s(at, sizes, frame))
+
+
+def _other(a: int | None, b: int | None) -> bool:
+    return a is not None and b is not None and a != b
+
+
+def _predates(sight: Sight, frame: Frame) -> bool:
+    """Whether the file was last changed before the run: ctime is the kernel's; `touch` moves it not."""
+    return sight.ctime_ns is not None and sight.ctime_ns / 1e9 < frame.ticket_at - CTIME_SLACK_S
+
+
+def _slack_s(at: list[float], sizes: list[int], frame: Frame) -> float:
+    """max(10 min, 3 x median growth interval); in runs under 40 min a quarter, at least 150 s."""
+    grown = [at[i] for i in range(1, len(at)) if sizes[i] > sizes[i - 1]]
+    gaps = sorted(b - a for a, b in pairwise(grown))
+    middle = gaps[len(gaps) // 2] if gaps else 0.0
+    return max(min(SLACK_S, max(SLACK_LEAST_S, frame.length_s() / 4)), 3 * middle)
+
+
+def limits(trail: Trail, offset: int, frame: Frame) -> tuple[float | None, float | None]:
+    """(obs_lo_at, obs_hi_at) of a record that ends at `offset`; null: nobody was watching on that side."""
+    index = bisect_left(trail.sizes, offset)
+    hi = trail.at[index] if index < len(trail.at) else frame.read_at
+    if index > 0:
+        return trail.at[index - 1], hi
+    return (frame.ticket_at if trail.seen_in_run else None), hi
+
+
+def _earlier_growth(trail: Trail, offset: int, frame: Frame) -> float:
+    """When the growth before this record's own began: what a buffer flushed at once may reach back to."""
+    index = min(bisect_left(trail.sizes, offset), len(trail.sizes) - 1)
+    while index > 0 and trail.sizes[index - 1] == trail.sizes[index]:
+        index -= 1
+    index -= 1  # the sight before this record's growth …
+    while index > 0 and trail.sizes[index - 1] == trail.sizes[index]:
+        index -= 1  # … back over the quiet time, to the growth before
+    return trail.at[index - 1] if index > 0 else frame.ticket_at
+
+
+def bracket(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> tuple[list[Point], dict[int, int]]:
+    """(points with trusted limits and flags, file -> records from before the run that were left out)."""
+    shifts = {
+        file: resolve(_naive(marks, file, trail, frame), trail.slack_s) for file, trail in trails.items()
+    }
+    dropped: Counter[int] = Counter()
+    points: list[Point] = []
+    for mark in marks:
+        trail = trails[mark.file]
+        at = mark.at if mark.at is None or not mark.naive else shifts[mark.file](mark.at)
+        lo, hi = limits(trail, mark.offset, frame)
+        if _before_run(mark, at, trail, frame):
+            dropped[mark.file] += 1
+            continue
+        flags = [*mark.flags, *trail.flags]
+        if mark.naive and at is not None:
+            flags.append("naive-clock")
+        flags.extend(
+            _contradictions(at, (lo, hi), _earlier_growth(trail, mark.offset, frame), (trail, frame))
+        )
+        points.append(_point(mark, at, (lo, hi), flags))
+    return _flag_bulk(_renumbered(points), frame), dict(dropped)
+
+
+def _naive(marks: list[Mark], file: int, trail: Trail, frame: Frame) -> list[tuple[float, float, float]]:
+    """(local time, lo, hi) of the records with a naive clock, for the choice of the zone."""
+    out = []
+    for mark in marks:
+        if mark.file == file and mark.naive and mark.at is not None:
+            lo, hi = limits(trail, mark.offset, frame)
+            out.append((mark.at, frame.ticket_at if lo is None else lo, frame.read_at if hi is None else hi))
+    return out
+
+
+def _before_run(mark: Mark, at: float | None, trail: Trail, frame: Frame) -> bool:
+    """Whether the record was in the file before the run: by the kernel's ctime, else by its own time."""
+    if mark.offset <= trail.before_b:
+        return True
+    unwatched = not trail.seen_in_run or mark.offset <= trail.sizes[0]
+    return unwatched and at is not None and at < frame.ticket_at - trail.slack_s
+
+
+def _contradictions(
+    at: float | None, seen: tuple[float | None, float | None], earlier_at: float, around: tuple[Trail, Frame]
+) -> list[str]:
+    """backdated, future: the claimed time lies outside the bracket by more than the slack."""
+    trail, frame = around
+    lo, hi = seen
+    if at is None:
+        return []
+    if lo is not None and at < min(lo, earlier_at) - trail.slack_s:
+        return ["backdated"]
+    ahead = min(FUTURE_S, max(FUTURE_LEAST_S, frame.length_s() / 20))
+    return ["future"] if hi is not None and at > hi + ahead else []
+
+
+def _point(mark: Mark, at: float | None, seen: tuple[float | None, float | None], flags: list[str]) -> Point:
+    return Point(
+        mark.file, mark.track, mark.segment, at, seen[0], seen[1], mark.step, mark.samples, mark.tokens,
+        mark.total, mark.loss, mark.phase, mark.offset, sorted(set(flags)),
+        mark.took_s,
+    )  # fmt: skip
+
+
+def _renumbered(points: list[Point]) -> list[Point]:
+    """Segments count from 0 again where earlier ones were left out; the first is no step-back."""
+    first: dict[str, int] = {}
+    out = []
+    for point in points:
+        base = first.setdefault(point.track, point.segment)
+        flags = [f for f in point.flags if f != "step-back"] if point.segment == base else point.flags
+        out.append(point._replace(segment=point.segment - base, flags=flags))
+    return out
+
+
+def _flag_bulk(points: list[Point], frame: Frame) -> list[Point]:
+    """Marks points of which most of their track came to disk in one short tick."""
+    ticks: Counter[tuple[str, float | None, float | None]] = Counter()
+    totals: Counter[str] = Counter()
+    for point in points:
+        ticks[point.track, point.obs_lo_at, point.obs_hi_at] += 1
+        totals[point.track] += 1
+    out = []
+    for point in points:
+        lo, hi = point.obs_lo_at, point.obs_hi_at
+        many = ticks[point.track, lo, hi] > BULK_SHARE * totals[point.track] >= BULK_SHARE * BULK_LEAST
+        if many and lo is not None and hi is not None and hi - lo < BULK_TICK_SHARE * frame.length_s():
+            point = point._replace(flags=sorted({*point.flags, "bulk"}))
+        out.append(point)
+    return out

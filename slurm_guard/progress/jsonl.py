@@ -1,0 +1,177 @@
+"""JSON object lines, bare or after a marker: metrics.jsonl, fairseq's `| {…}`, `:::MLLOG {…}`, `DLLL {…}`."""
+
+import json
+import re
+from typing import Any
+
+from slurm_guard.progress import keys
+from slurm_guard.progress.protocol import MAX_SEGMENT, MICRO, Claim
+from slurm_guard.progress.values import (
+    find_stamp,
+    parse_stamp,
+    to_count,
+    to_float,
+    to_instant,
+    to_loss,
+    to_seconds,
+)
+
+_MLLOG_PHASES = {
+    "init_start": "init", "init_stop": "init", "run_start": "train", "run_stop": "end",
+    "eval_start": "eval", "eval_stop": "train", "eval_accuracy": "eval",
+    "checkpoint_start": "checkpoint", "checkpoint_stop": "train",
+}  # fmt: skip
+# For an object that the segment cap cut short: top-level looking pairs only.
+_CUT = re.compile(r'"([A-Za-z_@][\w@/ .]{0,40})": ?"?(-?[\d.]{1,24}(?:[eE][-+]?\d{1,3})?)"?(?=[,}])')
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(word)  # NaN, Infinity: not JSON, and never a measurement
+
+
+def parse_object(text: str) -> dict[str, Any] | None:
+    """The object, or null. Raises nothing: depth and digit bombs are answers too."""
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+class JsonLines:
+    """One object a line, with a counter under a usual name at its top, or under `data`/`metadata`."""
+
+    name = "jsonl"
+    needles: tuple[bytes, ...] = (b'{"', b'{ "')
+
+    def read(self, text: str, offset: int) -> Claim | None:
+        begin = text.find("{")
+        if begin < 0 or begin > 200:
+            return None
+        end = text.rfind("}")
+        body = parse_object(text[begin : end + 1]) if end > begin else None
+        if body is None and begin == 0 and len(text) >= MAX_SEGMENT - 4:
+            body = {match[1]: match[2] for match in _CUT.finditer(text)}
+        if not body:
+            return None
+        marker = text[:begin]
+        if ":::MLLOG" in marker or ":::MLL" in marker:
+            return _mllog(body, offset)
+        if "DLLL" in marker:
+            return _dlllog(body, offset)
+        claim = claim_of(body, offset)
+        if claim is not None and claim.at is None:
+            at, naive = find_stamp(marker)
+            claim = claim._replace(at=at, naive=naive)
+        return claim
+
+    def settle(self, claims: list[Claim]) -> list[Claim]:
+        return claims
+
+
+def claim_of(body: dict[str, Any], offset: int) -> Claim | None:
+    """A claim from an object's usual names, or null when it has no counter."""
+    lower = {str(name).lower().rpartition("train/")[2]: value for name, value in body.items()}
+    key, step = _first(lower, keys.STEP_KEYS)
+    samples, tokens = _first(lower, keys.SAMPLE_KEYS)[1], _first(lower, keys.TOKEN_KEYS)[1]
+    epoch = next((to_float(lower[name]) for name in keys.EPOCH_KEYS if name in lower), None)
+    if epoch is not None and not 0 <= epoch < 1e6:
+        epoch = None
+    if step is None and samples is None and tokens is None:
+        if epoch is None:
+            return None
+        key, step = "epoch", round(epoch * MICRO)
+    elif step is None:
+        key = "samples" if samples is not None else "tokens"
+    at, naive = _time_of(lower)
+    evals = sum(keys.is_eval(name) for name in lower)
+    losses = [lower[name] for name in keys.LOSS_KEYS if name in lower]
+    phase = lower.get("phase", lower.get("mode", lower.get("split")))
+    return Claim(
+        offset,
+        key,
+        step=step,
+        samples=samples,
+        tokens=tokens,
+        total=_first(lower, keys.TOTAL_KEYS)[1],
+        loss=to_loss(losses[0]) if losses else None,
+        epoch=epoch,
+        at=at,
+        naive=naive,
+        took_s=next((to_seconds(lower[name], name) for name in keys.TOOK_KEYS if name in lower), None),
+        phase=_phase(phase, "eval" if evals and not losses else "train"),
+    )
+
+
+def _phase(value: Any, otherwise: str) -> str:
+    """A phase that the record names, in our five words."""
+    if not isinstance(value, str):
+        return otherwise
+    word = value.lower()[:20]
+    if word in ("train", "training", "init", "checkpoint", "end", "eval"):
+        return "train" if word == "training" else word
+    return "eval" if keys.is_eval(word) or word.startswith("eval") else otherwise
+
+
+def _first(body: dict[str, Any], names: tuple[str, ...]) -> tuple[str, int | None]:
+    """The first name with a whole number."""
+    for name in names:
+        if name in body:
+            count = to_count(body[name])
+            if count is not None:
+                return name, count
+    return "", None
+
+
+def _time_of(body: dict[str, Any]) -> tuple[float | None, bool]:
+    for name in keys.TIME_KEYS:
+        value = body.get(name)
+        if isinstance(value, str):
+            at, naive = parse_stamp(value)
+        else:
+            at, naive = to_instant(value), False
+        if at is not None:
+            return at, naive
+    return None, False
+
+
+def _mllog(body: dict[str, Any], offset: int) -> Claim | None:
+    """MLPerf: time_ms; counters in metadata; INTERVAL_START/END keys are phases."""
+    meta = body.get("metadata")
+    meta = meta if isinstance(meta, dict) else {}
+    event = body.get("key")
+    event = event if isinstance(event, str) else ""
+    at = to_instant(body.get("time_ms"))
+    phase = _MLLOG_PHASES.get(event)
+    if event in ("train_samples", "eval_samples", "first_epoch_num", "submission_benchmark"):
+        return None  # sizes of data sets, not counters
+    if event in ("eval_stop", "checkpoint_stop"):  # training goes on; the counter is the checkpoint's own
+        return Claim(offset, "phase", at=at, phase="train", advances=False)
+    key, step = _first(meta, ("curr_global_step", "global_step", "step_num"))
+    samples = to_count(meta.get("samples_count"))
+    epoch = to_float(meta.get("epoch_num"))
+    loss = to_loss(body.get("value")) if event == "train_loss" else None
+    if step is None and samples is None and (epoch is None or not 0 <= epoch < 1e6):
+        return None if phase is None else Claim(offset, "phase", at=at, phase=phase, advances=False)
+    if samples is not None:
+        key, step = "samples", None  # the one counter that all lines share: a series has one clock
+    elif step is None:
+        key, step = "epoch", round((epoch or 0.0) * MICRO)
+    return Claim(
+        offset, key, step=step, samples=samples, loss=loss, epoch=epoch, at=at, phase=phase or "train"
+    )
+
+
+def _dlllog(body: dict[str, Any], offset: int) -> Claim | None:
+    """NVIDIA DLLogger: `step` is [epoch, iteration, …], empty for a summary."""
+    step = body.get("step")
+    data = body.get("data")
+    at, naive = _time_of(body)
+    numbers = [to_count(part) for part in step] if isinstance(step, list) else [to_count(step)]
+    if not numbers or numbers[-1] is None:
+        return None
+    loss = None
+    if isinstance(data, dict):
+        loss = next((to_loss(data[name]) for name in keys.LOSS_KEYS if name in data), None)
+    epoch = float(numbers[0]) if len(numbers) > 1 and numbers[0] is not None else None
+    return Claim(offset, "step", step=numbers[-1], loss=loss, epoch=epoch, at=at, naive=naive)

@@ -1,0 +1,170 @@
+"""One reading of one run's logs: `python -I -m slurm_guard.progress.node`, a request on stdin.
+
+Safe as root: no path of the user is touched here. The opener opens as the job's user, the parser reads as
+nobody, and this process sets their answers against the sampler's sights and writes the reading.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from slurm_guard.progress.bracket import Trail, bracket, trail_of
+from slurm_guard.progress.opener import Opened, open_files
+from slurm_guard.progress.parser_child import MAX_POINTS, Answer, parse
+from slurm_guard.progress.reading import write_reading
+from slurm_guard.progress.request import MAX_REQUEST_B, Request, RequestError, parse_request
+from slurm_guard.progress.track import Mark, thin
+from slurm_guard.progress.unit import Input, Told
+from slurm_guard.wire import LogFile, Point
+
+OPEN_SHARE = 0.5  # of the deadline that opening may take (judgement)
+_ORDER = {"guard": 0, "stdout": 1, "fd": 2, "stderr": 3, "walk": 4}
+_CONFIDENCE = {"guard": 1.0, "fd": 1.0, "stdout": 0.95, "stderr": 0.95, "walk": 0.5}  # design note, section 3
+OTHER_WRITER = 0.2  # an event file that names another process than the run's
+
+
+Opening = Callable[[Request, float], list[Opened]]
+
+
+class Result(NamedTuple):
+    """Everything that one reading holds."""
+
+    logs: list[LogFile]
+    points: list[Point]
+    truncated: bool
+
+
+def main() -> int:
+    """0: a reading was written, even if all it says is what failed; 2: no usable request."""
+    try:
+        request = parse_request(sys.stdin.buffer.read(MAX_REQUEST_B + 1))
+    except RequestError as error:
+        print(f"progress: bad request: {error}", file=sys.stderr)
+        return 2
+    try:
+        result = read_run(request)
+    except Exception as error:  # noqa: BLE001 - a reading that failed is still a reading, and says so
+        problem = f"reader-failed: {type(error).__name__}"
+        result = Result([_row(Told(0, None, "", 0, 0, [problem]), None, request, 0)], [], False)
+    write_reading(request, result.logs, result.points, result.truncated)
+    return 0
+
+
+def read_run(request: Request, opening: Opening = open_files) -> Result:
+    """Open, parse, bracket. Takes at most the request's deadline, hung file systems included."""
+    begin_s = time.monotonic()
+    deadline_s = begin_s + request.limits.timeout_s
+    opened = sorted(
+        opening(request, begin_s + OPEN_SHARE * request.limits.timeout_s),
+        key=lambda one: (_ORDER.get(one.how, 9), one.path),
+    )
+    told, marks, truncated = _parse_all(opened, request, deadline_s)
+    for one in opened:
+        if one.fd is not None:
+            os.close(one.fd)
+    return _settle(opened, told, (marks, truncated), request)
+
+
+def _parse_all(
+    opened: list[Opened], request: Request, deadline_s: float
+) -> tuple[list[Told], list[Mark], bool]:
+    """All units, each in a child of its own: a file that kills its parser costs nobody else's points."""
+    told: list[Told] = []
+    marks: list[Mark] = []
+    truncated = False
+    left_b = request.limits.run_b
+    for unit in _units(opened, request.limits.file_b):
+        if left_b <= 0:
+            told.extend(Told(one.file, None, "", 0, 0, ["run-capped: not read"]) for one in unit)
+            truncated = True
+            continue
+        share = [one._replace(cap_b=min(one.cap_b, left_b)) for one in unit]
+        answer = parse(share, request.parser_user, deadline_s)
+        told.extend(_all_told(answer, unit))
+        marks.extend(answer.marks)
+        truncated |= answer.truncated or answer.problem is not None
+        left_b -= sum(one.read_b for one in answer.told)
+    truncated |= len(marks) > MAX_POINTS
+    return told, thin(marks, MAX_POINTS), truncated
+
+
+def _all_told(answer: Answer, unit: list[Input]) -> list[Told]:
+    """The answer's rows, and one for each file that the parser did not get to."""
+    if answer.problem is None:
+        return answer.told
+    return [Told(one.file, None, "", 0, 0, [answer.problem]) for one in unit]
+
+
+def _units(opened: list[Opened], cap_b: int) -> list[list[Input]]:
+    """Event files of one folder are one training; every other file stands alone."""
+    units: dict[str, list[Input]] = {}
+    for file, one in enumerate(opened):
+        if one.fd is None:
+            continue
+        folder, _, name = one.path.rpartition("/")
+        key = f"d{folder}" if "events.out.tfevents." in name else f"f{file}"
+        units.setdefault(key, []).append(Input(file, one.fd, one.path, one.how, one.size or 0, cap_b))
+    return list(units.values())
+
+
+def _settle(
+    opened: list[Opened], told: list[Told], parsed: tuple[list[Mark], bool], request: Request
+) -> Result:
+    """Brackets, and one row per file and track."""
+    marks, truncated = parsed
+    trails = {file: _trail(one, request) for file, one in enumerate(opened) if one.fd is not None}
+    points, dropped = bracket(marks, trails, request.frame)
+    counts: dict[tuple[int, str], int] = {}
+    for point in points:
+        counts[point.file, point.track] = counts.get((point.file, point.track), 0) + 1
+    logs = []
+    rows = told + [Told(i, None, "", 0, 0, []) for i, one in enumerate(opened) if one.fd is None]
+    for row in sorted(rows, key=lambda row: row.file):
+        problems = list(row.problems)
+        if row.file in dropped:
+            problems.append(f"before-run: {dropped[row.file]} records are older than the run")
+        if row.file in trails:
+            problems.extend(f"{flag}: seen by the sampler" for flag in trails[row.file].flags)
+        n = counts.get((row.file, row.track), 0)
+        logs.append(_row(row._replace(problems=problems), opened[row.file], request, n))
+    return Result(logs, points, truncated)
+
+
+def _trail(one: Opened, request: Request) -> Trail:
+    sights = [sight for nth in one.nths for sight in request.files[nth].sights]
+    return trail_of(sights, one.size or 0, one.ctime_at, request.frame)
+
+
+def _row(told: Told, one: Opened | None, request: Request, n: int) -> LogFile:
+    """A file's line in the reading."""
+    if one is None:
+        return LogFile(told.file, "", "fd", None, "", None, None, 0, 0, 0.0, [], told.problems)
+    pids = sorted({pid for nth in one.nths for pid in request.files[nth].pids})[:16]
+    problems = [*told.problems, *([one.problem] if one.problem is not None else [])]
+    confidence = _CONFIDENCE.get(one.how, 0.5)
+    if one.how == "walk":
+        confidence, said = _by_name(one.path, request)
+        problems.extend(said)
+    return LogFile(
+        told.file, one.path, one.how, told.source, told.track, one.size, one.ino, n, told.read_b,
+        confidence, pids, problems,
+    )  # fmt: skip
+
+
+def _by_name(path: str, request: Request) -> tuple[float, list[str]]:
+    """Confidence of a walked event file: its name says host and pid (`…tfevents.<s>.<host>.<pid>.<n>`)."""
+    parts = path.rpartition("/")[2].rpartition("tfevents.")[2].split(".")
+    numbers = [part for part in parts[2:] if part.isdigit() and len(part) < 9]
+    if "tfevents." not in path or not numbers or not request.pids:
+        return _CONFIDENCE["walk"], []
+    if int(numbers[0]) in request.pids:
+        return 0.9, []
+    if parts[1].split("-")[0] == request.node.split(".")[0]:
+        return OTHER_WRITER, ["other-writer: its name says a process that was not seen in the run"]
+    return _CONFIDENCE["walk"], []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

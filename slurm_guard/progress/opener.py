@@ -1,0 +1,232 @@
+"""Opens a job's files as the job's user and passes the descriptors; the parent touches none of the paths.
+
+Root is often no one on a shared file system, and a user can only show what he may read himself. A path that
+is no regular file of his own (FIFO, device, symbolic link, another's file, a sparse giant) is a problem.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import time
+from typing import Any, NamedTuple
+
+from slurm_guard.progress import child
+from slurm_guard.progress.request import Request
+from slurm_guard.progress.walk import walk
+
+FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+MAX_MESSAGE = 65_536
+SUREST = ("guard", "fd", "stdout", "stderr", "walk")  # ways of knowing a file, best first
+SPARSE_FROM_B = 64 << 20  # smaller files cost nothing even if they are holes
+SPARSE_FACTOR = 64  # judgement: no compressing file system shrinks a log more
+
+
+class Opened(NamedTuple):
+    """A descriptor that passed every check, or why there is none."""
+
+    path: str
+    how: str
+    nths: tuple[int, ...]  # places in the request's list; none: found by the walk
+    fd: int | None
+    size: int | None
+    dev: int | None
+    ino: int | None
+    ctime_at: float | None
+    problem: str | None
+
+
+def open_files(request: Request, deadline_s: float) -> list[Opened]:
+    """Every wanted file and every file that the walk found, in that order. `deadline_s`: monotonic."""
+    owner = _owner(request)
+    if owner is None:
+        why = (
+            "no-owner: the job's uid is unknown"
+            if request.uid is None
+            else "root-run: jobs of root are not read"
+        )
+        return [_refused(f.path, f.how, (i,), why) for i, f in enumerate(request.files)]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        helper = child.start(lambda: _serve(theirs, request, owner), {theirs.fileno()})
+        theirs.close()
+        try:
+            return _receive(ours, request, owner, deadline_s)
+        finally:
+            helper.end()
+
+
+def open_own(request: Request, deadline_s: float) -> list[Opened]:
+    """As `open_files`, with our own rights and our own files, in this process: for a person's command."""
+    out = []
+    me = os.geteuid()
+    for nth, wanted in enumerate(request.files):
+        fd, problem = open_regular(wanted.path, me)
+        names = (wanted.path, wanted.how, (nth,))
+        out.append(_accepted(names, fd, me) if fd is not None else _refused(*names, problem or "not-opened"))
+    return _without_twins(out)
+
+
+def _owner(request: Request) -> int | None:
+    """The uid whose files may be read: the job's, or our own where we are not root (demo, `show`)."""
+    me = os.geteuid()
+    if me != 0:
+        return me
+    return request.uid if request.uid else None
+
+
+def _refused(path: str, how: str, nths: tuple[int, ...], problem: str) -> Opened:
+    return Opened(path, how, nths, None, None, None, None, None, problem)
+
+
+def _serve(sock: socket.socket, request: Request, owner: int) -> None:
+    """The child: become the user, then open what was asked for and what the walk finds."""
+    gid, groups = child.job_ids(owner, request.gid)
+    child.become(owner, gid, groups)
+    for index, wanted in enumerate(request.files):
+        _offer(sock, wanted.path, index, owner)
+    frame = request.frame
+    until = frame.ended_at if frame.ended_at is not None else frame.read_at
+    if request.work_dir is not None:
+        hits, problems = walk(request.work_dir, frame.ticket_at, until)
+        for problem in problems:
+            _send(sock, {"path": request.work_dir, "index": None, "problem": problem}, None)
+        for hit in hits:
+            _offer(sock, hit.path, None, owner)
+    _send(sock, {"end": True}, None)
+
+
+def _offer(sock: socket.socket, path: str, index: int | None, owner: int) -> None:
+    """Open one path and send it, or the reason."""
+    fd, problem = open_regular(path, owner)
+    try:
+        _send(sock, {"path": path, "index": index, "problem": problem}, fd)
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def _send(sock: socket.socket, body: dict[str, Any], fd: int | None) -> None:
+    message = json.dumps(body).encode("ascii")[:MAX_MESSAGE]
+    if fd is None:
+        sock.send(message)
+    else:
+        socket.send_fds(sock, [message], [fd])
+
+
+def open_regular(path: str, owner: int) -> tuple[int | None, str | None]:
+    """(descriptor, null) of a regular file that `owner` owns, else (null, problem)."""
+    if not os.path.isabs(path):
+        return None, "no-path: not an absolute path"
+    try:
+        before = os.lstat(path)  # a device or FIFO is not even opened: opening can have effects
+        problem = check(before, owner)
+        if problem is not None:
+            return None, problem
+        fd = os.open(path, FLAGS)
+    except (OSError, ValueError) as error:
+        said = os.strerror(error.errno or 0) if isinstance(error, OSError) else "impossible name"
+        return None, f"not-opened: {said}"
+    problem = check(os.fstat(fd), owner)
+    if problem is not None:
+        os.close(fd)
+        return None, problem
+    return fd, None
+
+
+def check(seen: os.stat_result, owner: int) -> str | None:
+    """Why a file with this status is not read; null: it may be."""
+    if stat.S_ISLNK(seen.st_mode):
+        return "symlink: a symbolic link is not followed"
+    if not stat.S_ISREG(seen.st_mode):
+        return "not-regular: a FIFO, device, socket or folder"
+    if seen.st_uid != owner:
+        return "foreign-owner: the file belongs to another user"
+    if seen.st_size > SPARSE_FROM_B and seen.st_blocks * 512 * SPARSE_FACTOR < seen.st_size:
+        return "sparse: almost nothing of its size is on disk"
+    return None
+
+
+def _receive(sock: socket.socket, request: Request, owner: int, deadline_s: float) -> list[Opened]:
+    """The parent: take descriptors until the child is done, dies or is late; check each again."""
+    out: list[Opened] = []
+    seen: set[int] = set()
+    why = "opener-died: the child that opens files ended early"
+    while True:
+        sock.settimeout(max(0.01, deadline_s - time.monotonic()))
+        try:
+            message, fds, _, _ = socket.recv_fds(sock, MAX_MESSAGE, 1)
+        except TimeoutError:
+            why = "opener-timeout: a file system did not answer in time"
+            break
+        except OSError:
+            break
+        if not message:
+            break
+        opened = _taken(message, fds, request, owner)
+        if opened is None:
+            if b'"end"' in message[:16]:
+                why = ""
+            break
+        out.append(opened)
+        seen.update(opened.nths)
+    if why:
+        out.extend(_refused(f.path, f.how, (i,), why) for i, f in enumerate(request.files) if i not in seen)
+    return _without_twins(out)
+
+
+def _taken(message: bytes, fds: list[int], request: Request, owner: int) -> Opened | None:
+    """One message of the child, as far as it is one; its descriptor's status is read here, not believed."""
+    fd = fds[0] if fds else None
+    try:
+        body = json.loads(message)
+        path, index, problem = body["path"], body["index"], body["problem"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        _close(fd)
+        return None
+    nths: tuple[int, ...]
+    if isinstance(index, int) and 0 <= index < len(request.files):
+        path, how, nths = request.files[index].path, request.files[index].how, (index,)
+    else:
+        path, how, nths = str(path)[:4096], "walk", ()
+    if fd is None:
+        return _refused(path, how, nths, str(problem)[:200])
+    return _accepted((path, how, nths), fd, owner)
+
+
+def _accepted(names: tuple[str, str, tuple[int, ...]], fd: int, owner: int) -> Opened:
+    """A descriptor whose status we read ourselves."""
+    path, how, nths = names
+    status = os.fstat(fd)
+    refusal = check(status, owner)
+    if refusal is not None:
+        _close(fd)
+        return _refused(path, how, nths, refusal)
+    return Opened(
+        path, how, nths, fd, status.st_size, status.st_dev, status.st_ino, status.st_ctime_ns / 1e9, None
+    )
+
+
+def _close(fd: int | None) -> None:
+    if fd is not None:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+def _without_twins(opened: list[Opened]) -> list[Opened]:
+    """One row per file: stdout that was also seen as a descriptor is read once, under its surest name."""
+    kept: list[Opened] = []
+    places: dict[tuple[int | None, int | None], int] = {}
+    for one in opened:
+        place = places.get((one.dev, one.ino)) if one.fd is not None else None
+        if place is None:
+            if one.fd is not None:
+                places[one.dev, one.ino] = len(kept)
+            kept.append(one)
+            continue
+        _close(one.fd)
+        first = kept[place]
+        how = min(first.how, one.how, key=lambda name: SUREST.index(name))
+        kept[place] = first._replace(how=how, nths=first.nths + one.nths)
+    return kept

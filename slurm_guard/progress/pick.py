@@ -1,0 +1,82 @@
+"""From all series in one file to its tracks: agreeing ranks are one, overlapping clocks are one."""
+
+from typing import NamedTuple
+
+from slurm_guard.progress.protocol import Series
+from slurm_guard.progress.registry import STRENGTH
+
+LEAST = 3  # distinct values below which a series is stray text unless it is all there is (judgement)
+AGREE = 0.5  # share of common values from which two ranks tell of the same training (judgement)
+
+
+class Chosen(NamedTuple):
+    """One track's worth of series. `suffix` tells it from the file's other tracks."""
+
+    series: Series
+    suffix: str
+    span: tuple[int, int]  # offsets of its first and last record
+
+
+def pick(series: list[Series]) -> list[Chosen]:
+    """The best clock first; others only where they lie outside what is already told (a second training)."""
+    chosen: list[Chosen] = []
+    for one in sorted(_one_per_training(series), key=_worth, reverse=True):
+        claims = [c for c in one.claims if c.clock() is not None]
+        values = {c.clock() for c in claims if c.advances}
+        if not values or (chosen and (len(values) < LEAST or is_weak(one))):
+            continue
+        span = (min(c.offset for c in claims), max(c.offset for c in claims))
+        if one.source != "guard" and any(_told(one, span, other) for other in chosen):
+            continue
+        chosen.append(Chosen(one, _suffix(one, chosen), span))
+    return chosen
+
+
+def is_weak(series: Series) -> bool:
+    """A bar, which may count anything."""
+    return series.source == "tqdm"
+
+
+def is_epoch(series: Series) -> bool:
+    """A clock in millionths of an epoch."""
+    return series.key == "epoch"
+
+
+def _told(one: Series, span: tuple[int, int], other: Chosen) -> bool:
+    """Whether `one` runs beside `other` in the same bytes: then it is another view of the same training.
+
+    Two ranks of the same source and clock that disagree in their values are two trainings instead.
+    """
+    rival = other.series
+    if (one.source, one.key) == (rival.source, rival.key) and one.rank != rival.rank:
+        return False
+    return span[0] <= other.span[1] and other.span[0] <= span[1]
+
+
+def _worth(one: Series) -> tuple[bool, int, float, int]:
+    values = {c.clock() for c in one.claims if c.advances and c.clock() is not None}
+    kind = 0 if is_weak(one) else 1 if is_epoch(one) else 2
+    return len(values) >= LEAST, kind, STRENGTH.get(one.source, 0.5), len(values)
+
+
+def _one_per_training(series: list[Series]) -> list[Series]:
+    """Ranks whose values agree with a fuller one are left out; those that differ stay."""
+    kept: list[tuple[Series, set[int | None]]] = []
+    for one in sorted(series, key=lambda s: (-len(s.claims), s.rank)):
+        values = {c.clock() for c in one.claims}
+        for other, theirs in kept:
+            same_clock = (other.source, other.key) == (one.source, one.key)
+            if same_clock and len(values & theirs) >= AGREE * len(values):
+                break
+        else:
+            kept.append((one, values))
+    return [one for one, _ in kept]
+
+
+def _suffix(one: Series, chosen: list[Chosen]) -> str:
+    """Nothing for the first; the guard file's own name for a training; else rank or number."""
+    if one.source == "guard" and one.key not in ("step", "epoch"):
+        return f".{one.key}"
+    if not chosen:
+        return ""
+    return f".rank{one.rank}" if one.rank else f".{len(chosen) + 1}"

@@ -1,0 +1,107 @@
+"""What a progress source is: it says whether a file is its kind, and reads claims from bytes with offsets.
+
+Everything a source sees was written by the audited party. A source never raises for bad content, never
+opens anything, and is fed bounded pieces: what it cannot use becomes a problem ("slug: words").
+"""
+
+from typing import NamedTuple, Protocol
+
+MAX_SEGMENT = 4096  # bytes of one line that are looked at: a careless regex took 30 s on a 340 kB line
+CHUNK = 1 << 20  # bytes fed at once
+MAX_CLAIMS = 200_000  # per series in memory; beyond, every second one is dropped (counters are cumulative)
+MAX_SERIES = 64  # clocks followed in one file; a hostile file can name any number
+MAX_PHASES = 4_000  # phase marks kept per file
+MICRO = 1_000_000  # an epoch clock counts in millionths, because steps are integers
+
+
+class Claim(NamedTuple):
+    """One record's word on progress. Counters as written; null: the record does not say.
+
+    `at` is UTC epoch seconds; with `naive` it is local time read as if it were UTC, to be resolved later.
+    `key` names the clock (step, samples, epoch, bar); claims of one clock and rank form one series.
+    """
+
+    offset: int  # of the record's end in the file
+    key: str
+    step: int | None = None
+    samples: int | None = None
+    tokens: int | None = None
+    total: int | None = None
+    loss: float | None = None
+    epoch: float | None = None
+    at: float | None = None
+    naive: bool = False
+    phase: str = "train"
+    rank: str = ""
+    advances: bool = True  # false: a phase mark, which moves no counter
+    took_s: float | None = None  # one step's time as the record has it
+
+    def clock(self) -> int | None:
+        """The counter that orders this claim; null for a bare phase mark."""
+        if self.step is not None:
+            return self.step
+        return self.samples if self.samples is not None else self.tokens
+
+
+class Series(NamedTuple):
+    """All claims of one source, clock and rank in one file, in file order."""
+
+    source: str
+    key: str
+    rank: str
+    claims: list[Claim]
+
+
+class Found(NamedTuple):
+    """What one file gave. `phases`: marks without a counter."""
+
+    series: list[Series]
+    phases: list[Claim]
+    problems: list[str]
+    read_b: int
+
+
+class Reader(Protocol):
+    """Reads one file once, from its start."""
+
+    def feed(self, data: bytes, offset: int) -> int:
+        """Take `data`, which begins at `offset`; return the offset that is wanted next (never less)."""
+        ...
+
+    def skipped(self, offset: int) -> None:
+        """The driver leaves bytes out: the next feed begins at `offset`, in the middle of a record."""
+        ...
+
+    def finish(self) -> Found:
+        """Everything that was found; the reader is used up."""
+        ...
+
+
+class ProgressSource(Protocol):
+    """One kind of file."""
+
+    name: str
+    resyncs: bool  # can go on after bytes were left out of the middle
+
+    def claims(self, head: bytes, path: str) -> float:
+        """How sure (0..1) that this file is of this kind, by its first bytes and its path."""
+        ...
+
+    def reader(self) -> Reader:
+        """A fresh reader."""
+        ...
+
+
+class LineSource(Protocol):
+    """One kind of line inside a text file; a fresh instance per file may keep state."""
+
+    name: str
+    needles: tuple[bytes, ...]  # a line with none of these is never shown to the source
+
+    def read(self, text: str, offset: int) -> Claim | None:
+        """The claim in a cleaned line of at most MAX_SEGMENT bytes, or null."""
+        ...
+
+    def settle(self, claims: list[Claim]) -> list[Claim]:
+        """After the last line: the series as it should stand."""
+        ...

@@ -1,0 +1,40 @@
+"""Every progress source, in the order in which they are asked."""
+
+from slurm_guard.progress.guard import GuardSource
+from slurm_guard.progress.hf import HfLines
+from slurm_guard.progress.jsonl import JsonLines
+from slurm_guard.progress.keyvalue import KeyValueLines
+from slurm_guard.progress.megatron import MegatronLines
+from slurm_guard.progress.protocol import ProgressSource
+from slurm_guard.progress.text import TextSource
+from slurm_guard.progress.tfevents import TfeventsSource
+from slurm_guard.progress.tqdm import TqdmLines
+
+GUARD = GuardSource()
+# The named formats before the generic ones: the first line source that claims a line keeps it.
+TEXT = TextSource("text", (MegatronLines, HfLines, JsonLines, KeyValueLines, TqdmLines))
+SOURCES: tuple[ProgressSource, ...] = (TfeventsSource(), GUARD, TEXT)
+
+# How well a source's clock is known, for the choice between two that speak of the same bytes (judgement).
+STRENGTH = {
+    "guard": 1.0,
+    "megatron": 0.9,
+    "tfevents": 0.9,
+    "hf": 0.8,
+    "jsonl": 0.8,
+    "keyvalue": 0.7,
+    "tqdm": 0.1,
+}
+
+
+def choose(head: bytes, path: str, how: str) -> ProgressSource | None:
+    """The surest source for a file; null when none claims it. `how` "guard": made by the prolog."""
+    if how == "guard":
+        return GUARD
+    best: ProgressSource | None = None
+    surest = 0.0
+    for source in SOURCES:
+        sure = source.claims(head, path)
+        if sure > surest:
+            best, surest = source, sure
+    return best

@@ -1,0 +1,43 @@
+"""Reads files as the audit would, outside of any run: for `slurm-guard progress show`."""
+
+import os
+import time
+from collections.abc import Sequence
+
+from slurm_guard.progress.bracket import Frame
+from slurm_guard.progress.node import Result, read_run
+from slurm_guard.progress.opener import open_files, open_own
+from slurm_guard.progress.request import MIB, Limits, Request, Wanted
+from slurm_guard.progress.values import AT_MIN
+
+
+def read_paths(paths: Sequence[str], limits_mib: tuple[int, int], timeout_s: float, user: str) -> Result:
+    """One reading of these files with the owner's rights (as root) or our own. `limits_mib`: file, all."""
+    now = time.time()
+    request = Request(
+        run="show",
+        node=os.uname().nodename,
+        cluster="",
+        uid=_owner(paths),
+        gid=None,
+        read=0,
+        frame=Frame(AT_MIN, now, None),
+        work_dir=None,
+        out="",
+        parser_user=user,
+        limits=Limits(limits_mib[0] * MIB, limits_mib[1] * MIB, timeout_s),
+        pids=frozenset(),
+        files=[Wanted(os.path.abspath(path), "fd", [], []) for path in paths],
+    )
+    # Root's own files are the admin's, named by himself; anybody else's are opened with that owner's rights.
+    return read_run(request, open_own if request.uid == os.geteuid() else open_files)
+
+
+def _owner(paths: Sequence[str]) -> int | None:
+    """Whose rights root takes on: the first file's owner's."""
+    for path in paths:
+        try:
+            return os.lstat(path).st_uid
+        except OSError:
+            continue
+    return None

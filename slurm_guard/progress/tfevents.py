@@ -1,0 +1,230 @@
+"""TensorBoard event files: TFRecord framing around Event{1 wall_time, 2 step, 5 Summary, 7 SessionLog}.
+
+The tag with the most points is the clock. A record of more than 64 KiB (graph, image) is skipped by seek;
+a length that cannot be is a problem and ends the file; a torn tail is normal while a job lives. Checksums
+are not checked: they prove nothing about honesty.
+"""
+
+import math
+import struct
+from array import array
+from typing import NamedTuple
+
+from slurm_guard.progress.keys import is_eval
+from slurm_guard.progress.protobuf import WireError, fields, signed, varint
+from slurm_guard.progress.protocol import MAX_CLAIMS, Claim, Found, Reader, Series
+from slurm_guard.progress.values import AT_MAX, AT_MIN, LOSS_LIMIT, STEP_LIMIT
+
+MAX_RECORD = 65_536  # bytes of a record that is parsed; scalars need about 60
+MAX_LENGTH = 1 << 40  # a length beyond this is no length
+MAX_TAGS = 128  # distinct tags followed in one file; their names are the job's choice
+_HEAD = struct.Struct("<QI")
+_F64 = struct.Struct("<d")
+_F32 = struct.Struct("<f")
+
+
+class _Tag(NamedTuple):
+    """All points of one tag, in file order."""
+
+    steps: "array[int]"
+    at: "array[float]"
+    offsets: "array[int]"
+    values: "array[float]"
+
+
+class TfeventsSource:
+    """Written by torch, tensorboardX, TensorFlow, JAX's clu, Lightning and Keras alike."""
+
+    name = "tfevents"
+    resyncs = False
+
+    def claims(self, head: bytes, path: str) -> float:
+        """1 when the first record is Event{file_version: "brain.Event:2"}; 0.6 by name while still empty."""
+        if b"brain.Event:" in head[:64]:
+            return 1.0
+        named = ".tfevents." in path.rpartition("/")[2]
+        return 0.6 if named and len(head) < 24 else 0.0
+
+    def reader(self) -> Reader:
+        return TfeventsReader()
+
+
+class TfeventsReader:
+    """Feeds on chunks; keeps only numbers, in arrays (32 bytes a scalar)."""
+
+    def __init__(self) -> None:
+        self._carry = b""
+        self._tags: dict[bytes, _Tag] = {}
+        self._problems: dict[str, int] = {}
+        self._read_b = 0
+        self._dead = False
+
+    def feed(self, data: bytes, offset: int) -> int:
+        self._read_b += len(data)
+        if self._carry:
+            offset -= len(self._carry)
+            data = self._carry + data
+        end = len(data)
+        at = 0
+        while not self._dead and end - at >= 12:
+            length = _HEAD.unpack_from(data, at)[0]
+            if length > MAX_LENGTH:
+                self._count("length-bomb")
+                self._dead = True
+            elif length > MAX_RECORD:
+                at += 16 + length
+                self._count("skipped-large-records")
+            elif at + 16 + length <= end:
+                self._event(data, at + 12, at + 12 + length, offset + at + 16 + length)
+                at += 16 + length
+            else:
+                break
+        if self._dead or at >= end:
+            self._carry = b""
+            return offset + max(at, end)
+        self._carry = data[at:]
+        return offset + end
+
+    def skipped(self, offset: int) -> None:
+        """A record's start cannot be found again: the rest is not read."""
+        self._dead = True
+
+    def finish(self) -> Found:
+        problems = [f"{slug}: {count}" for slug, count in sorted(self._problems.items())]
+        if self._carry:
+            problems.append(f"torn-tail: {len(self._carry)} bytes of an unfinished record")
+        if not self._tags:
+            return Found([], [], problems, self._read_b)
+        return Found([Series("tfevents", "step", "", self._clock())], self._evals(), problems, self._read_b)
+
+    def _count(self, slug: str) -> None:
+        self._problems[slug] = self._problems.get(slug, 0) + 1
+
+    def _event(self, data: bytes, at: int, end: int, offset: int) -> None:
+        """One Event. The usual order (wall_time, step, summary) is read without a general walk."""
+        wall = 0.0
+        step = 0
+        try:
+            if data[at] == 0x09 and end - at > 9:
+                wall = _F64.unpack_from(data, at + 1)[0]
+                at += 9
+            if data[at] == 0x10:
+                step, at = varint(data, at + 1)
+            if data[at] == 0x2A:
+                size, at = varint(data, at + 1)
+                if at + size == end:
+                    self._summary(data, at, end, (step, wall, offset))
+                    return
+                at -= 1 + (size > 127) + (size > 16383) + (size > 2097151)
+            for number, kind, start, stop in fields(data, at, end):
+                if number == 1 and kind == 1:
+                    wall = _F64.unpack_from(data, start)[0]
+                elif number == 2 and kind == 0:
+                    step = start
+                elif number == 5 and kind == 2:
+                    self._summary(data, start, stop, (step, wall, offset))
+                elif number == 7 and kind == 2:
+                    self._count("writer-restarts")
+        except (WireError, IndexError, struct.error):
+            self._count("broken-records")
+
+    def _summary(self, data: bytes, at: int, end: int, where: tuple[int, float, int]) -> None:
+        """Every scalar in one Summary."""
+        if signed(where[0]) != where[0] or where[0] >= STEP_LIMIT:
+            self._count("impossible-steps")
+            return
+        for number, kind, start, stop in fields(data, at, end):
+            if number == 1 and kind == 2:
+                self._value(data, start, stop, where)
+
+    def _value(self, data: bytes, at: int, end: int, where: tuple[int, float, int]) -> None:
+        tag: bytes | None = None
+        value: float | None = None
+        for number, kind, start, stop in fields(data, at, end):
+            if number == 1 and kind == 2:
+                tag = data[start : min(stop, start + 64)]
+            elif number == 2 and kind == 5:
+                value = _F32.unpack_from(data, start)[0]
+            elif number == 8 and kind == 2 and stop - start < 256:
+                value = _tensor(data, start, stop)
+        if tag is None or value is None:
+            return
+        series = self._tags.get(tag)
+        if series is None:
+            if len(self._tags) >= MAX_TAGS:
+                self._count("many-tags")
+                return
+            series = self._tags[tag] = _Tag(array("q"), array("d"), array("q"), array("d"))
+        series.steps.append(where[0])
+        series.at.append(where[1])
+        series.offsets.append(where[2])
+        series.values.append(value)
+
+    def _clock(self) -> list[Claim]:
+        """The longest tag's points; ties go to the first name that is no evaluation's."""
+        tag = min(self._tags, key=lambda name: (-len(self._tags[name].steps), _evaluates(name), name))
+        series = self._tags[tag]
+        stride = 1 + len(series.steps) // MAX_CLAIMS
+        lossy = b"loss" in tag.lower()
+        advances = True
+        return [
+            Claim(
+                series.offsets[i],
+                "step",
+                step=series.steps[i],
+                at=_instant(series.at[i]),
+                loss=_loss(series.values[i]) if lossy else None,
+                phase="eval" if _evaluates(tag) else "train",
+                advances=advances,
+            )
+            for i in range(0, len(series.steps), stride)
+        ]
+
+    def _evals(self) -> list[Claim]:
+        """Marks from the longest evaluation tag, when it is not the clock itself."""
+        tags = [name for name in self._tags if _evaluates(name)]
+        if not tags or len(tags) == len(self._tags):
+            return []
+        series = self._tags[min(tags, key=lambda name: (-len(self._tags[name].steps), name))]
+        stride = 1 + len(series.steps) // 1000
+        return [
+            Claim(
+                series.offsets[i],
+                "phase",
+                step=series.steps[i],
+                at=_instant(series.at[i]),
+                phase="eval",
+                advances=False,
+            )
+            for i in range(0, len(series.steps), stride)
+        ]
+
+
+def _evaluates(tag: bytes) -> bool:
+    return is_eval(tag.decode("utf-8", "replace"))
+
+
+def _instant(value: float) -> float | None:
+    return value if AT_MIN <= value < AT_MAX else None
+
+
+def _loss(value: float) -> float | None:
+    return value if math.isfinite(value) and abs(value) < LOSS_LIMIT else None
+
+
+def _tensor(data: bytes, at: int, end: int) -> float | None:
+    """The scalar in a TensorProto: dtype 1 (f32) or 2 (f64), in content or in the typed list."""
+    dtype = 0
+    found: float | None = None
+    for number, kind, start, stop in fields(data, at, end):
+        if number == 1 and kind == 0:
+            dtype = start
+        elif number == 4 and kind == 2 and dtype == 1 and stop - start == 4:
+            found = _F32.unpack_from(data, start)[0]
+        elif number == 4 and kind == 2 and dtype == 2 and stop - start == 8:
+            found = _F64.unpack_from(data, start)[0]
+        elif number == 5 and stop - start == 4:
+            found = _F32.unpack_from(data, start)[0]
+        elif number == 6 and stop - start == 8:
+            found = _F64.unpack_from(data, start)[0]
+    return found

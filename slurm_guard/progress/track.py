@@ -1,0 +1,213 @@
+"""Claims of one training become a track: duplicates fall away, a fall of the counter opens a segment.
+
+Law: with absolute clocks, shuffled or repeated records give the same track; without, repeated ones do.
+"""
+
+from typing import NamedTuple
+
+from slurm_guard.progress.protocol import Claim
+
+LOOK = 12  # records looked ahead to tell a late line from a restart (judgement: more than ranks lag behind)
+
+
+class Mark(NamedTuple):
+    """One point before it is bracketed. `naive`: `at` is local time read as if UTC."""
+
+    file: int
+    track: str
+    segment: int
+    at: float | None
+    naive: bool
+    step: int | None
+    samples: int | None
+    tokens: int | None
+    total: int | None
+    loss: float | None
+    phase: str
+    offset: int
+    flags: tuple[str, ...]
+    took_s: float | None = None
+
+
+Filed = tuple[int, Claim]  # file number and claim
+
+
+def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, ...]) -> list[Mark]:
+    """The track in order. `filed`: claims with a counter; `marks`: phases without. `flags` go on all."""
+    moving = [item for item in _ordered(filed) if item[1].advances and item[1].clock() is not None]
+    still = [item for item in filed if not item[1].advances]
+    out: list[Mark] = []
+    for (file, claim), segment, fell in _segments(_without_looks_back(_carry_epochs(moving))):
+        extra = (*flags, "step-back") if fell else flags
+        phase = claim.phase if claim.phase == "end" else "train"
+        out.append(_mark(track, file, claim._replace(phase=phase), segment, extra))
+    phases = [
+        _mark(track, file, claim, 0, flags) for file, claim in (*still, *marks, *_standing(moving, out))
+    ]
+    return _merge(_drop_false_counters(out), phases)
+
+
+def _mark(track: str, file: int, claim: Claim, segment: int, flags: tuple[str, ...]) -> Mark:
+    return Mark(
+        file, track, segment, claim.at, claim.naive, claim.step, claim.samples, claim.tokens,
+        claim.total, claim.loss, claim.phase, claim.offset, flags, claim.took_s,
+    )  # fmt: skip
+
+
+def _ordered(filed: list[Filed]) -> list[Filed]:
+    """By claimed time where every record has an absolute one, else as written (local clocks fold)."""
+    if all(claim.at is not None and not claim.naive for _, claim in filed):
+        return sorted(
+            filed, key=lambda item: (item[1].at or 0.0, item[1].clock() or 0, item[0], item[1].offset)
+        )
+    return sorted(filed, key=lambda item: (item[0], item[1].offset))
+
+
+def _carry_epochs(moving: list[Filed]) -> list[Filed]:
+    """A counter that restarts whenever the epoch rises is made cumulative over the epochs."""
+    if all(claim.epoch is None for _, claim in moving):
+        return moving
+    out: list[Filed] = []
+    base, last, last_epoch = 0, -1, None
+    for file, claim in moving:
+        value = claim.clock()
+        if value is None or claim.step is None:
+            return moving
+        if (
+            last_epoch is not None
+            and claim.epoch is not None
+            and claim.epoch >= last_epoch + 1
+            and value < last
+        ):
+            base += claim.total if claim.total is not None and claim.total >= last else last
+        elif last_epoch is not None and claim.epoch is not None and claim.epoch < last_epoch:
+            base = 0
+        last = value
+        last_epoch = claim.epoch if claim.epoch is not None else last_epoch
+        out.append((file, claim._replace(step=base + value, total=None) if base else claim))
+    if base:
+        return [(file, claim._replace(total=None)) for file, claim in out]
+    return out
+
+
+def _without_looks_back(moving: list[Filed]) -> list[Filed]:
+    """An evaluation of an older checkpoint names a counter long passed: it is a mark, not a restart."""
+    out: list[Filed] = []
+    high = -1
+    for item in moving:
+        value = item[1].clock() or 0
+        if item[1].phase in ("train", "end") or value > high:
+            out.append(item)
+            high = value
+    return out
+
+
+def _segments(moving: list[Filed]) -> list[tuple[Filed, int, bool]]:
+    """(record, segment, whether it opens one by falling back), without repeated and late records."""
+    out: list[tuple[Filed, int, bool]] = []
+    values = [claim.clock() or 0 for _, claim in moving]
+    high: int | None = None
+    segment = 0
+    for index, item in enumerate(moving):
+        value = values[index]
+        if high is None or value > high:
+            out.append((item, segment, False))
+            high = value
+        elif value < high and _restarts(values, index, high, item[1].total):
+            segment += 1
+            out.append((item, segment, True))
+            high = value
+    return out
+
+
+def _restarts(values: list[int], index: int, high: int, total: int | None) -> bool:
+    """Whether the fall at `index` is a restart rather than a late line of another rank.
+
+    A late line is followed by one above the mark; a restart climbs on below it, or ends far below it.
+    """
+    value = values[index]
+    if total is not None and high >= total:
+        return True
+    later = [v for v in values[index + 1 : index + 1 + LOOK] if v != value]
+    if not later:
+        return value * 2 <= high
+    if value < later[0] < high:
+        return True
+    if later[0] == high:
+        return all(v <= high for v in later)
+    return False
+
+
+def _standing(moving: list[Filed], out: list[Mark]) -> list[Filed]:
+    """Evaluation and checkpoint records that name a step already reached: they stay as phase marks."""
+    kept = {(mark.file, mark.offset) for mark in out}
+    return [
+        (file, claim._replace(advances=False))
+        for file, claim in moving
+        if claim.phase != "train" and (file, claim.offset) not in kept
+    ]
+
+
+def _drop_false_counters(out: list[Mark]) -> list[Mark]:
+    """`tokens=4096` on every line is a batch's size, no cumulative count: such a column is emptied."""
+    if not _cumulative(out, [mark.tokens for mark in out]):
+        out = [mark._replace(tokens=None) for mark in out]
+    if not _cumulative(out, [mark.samples for mark in out]):
+        out = [mark._replace(samples=None) for mark in out]
+    # A track whose clock was emptied with it has nothing left.
+    return [mark for mark in out if (mark.step, mark.samples, mark.tokens) != (None, None, None)]
+
+
+def _cumulative(out: list[Mark], values: list[int | None]) -> bool:
+    """Never falls inside a segment, and does not stand still while the clock moves."""
+    last: dict[int, int] = {}
+    n = rises = 0
+    for mark, value in zip(out, values, strict=True):
+        if value is None:
+            continue
+        before = last.get(mark.segment)
+        if before is not None:
+            n += 1
+            if value < before:
+                return False
+            rises += value > before
+        last[mark.segment] = value
+    return n == 0 or rises * 2 >= n
+
+
+def _merge(points: list[Mark], phases: list[Mark]) -> list[Mark]:
+    """Phase marks put where they belong: into the segment of the point before them in the same file."""
+    if not phases:
+        return points
+    files = sorted({mark.file for mark in (*points, *phases)})
+    rank = {file: index for index, file in enumerate(files)}
+    keyed = [((rank[m.file], m.offset, 0), m) for m in points] + [
+        ((rank[m.file], m.offset, 1), m) for m in phases
+    ]
+    # Points are already in the order of their clock: only the marks are placed, by offset.
+    keyed.sort(key=lambda pair: pair[0])
+    segment = 0
+    placed: list[Mark] = []
+    for (_, _, kind), mark in keyed:
+        if kind == 0:
+            segment = mark.segment
+            placed.append(mark)
+        elif not placed or placed[-1].phase != mark.phase or placed[-1].step != mark.step:
+            placed.append(mark._replace(segment=segment))
+    return placed
+
+
+def thin(marks: list[Mark], limit: int) -> list[Mark]:
+    """At most `limit` of them, evenly, keeping the first, the last and both ends of every segment."""
+    if len(marks) <= limit:
+        return marks
+    must = {0, len(marks) - 1}
+    for index in range(1, len(marks)):
+        if (marks[index].track, marks[index].segment) != (marks[index - 1].track, marks[index - 1].segment):
+            must.update((index - 1, index))
+    if len(must) >= limit:
+        must = set(sorted(must)[: limit - 1]) | {len(marks) - 1}
+    room = limit - len(must)
+    rest = [index for index in range(len(marks)) if index not in must]
+    chosen = {rest[i * len(rest) // room] for i in range(room)} if room and rest else set()
+    return [marks[index] for index in sorted(must | chosen)]

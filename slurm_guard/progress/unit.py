@@ -1,0 +1,143 @@
+"""Reads one unit of work, a text file or the event files of one folder, from descriptors alone."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from slurm_guard.progress.pick import Chosen, is_epoch, is_weak, pick
+from slurm_guard.progress.protocol import CHUNK, Found
+from slurm_guard.progress.registry import choose
+from slurm_guard.progress.track import Filed, Mark, build
+
+HEAD_B = 65_536  # shown to the sources
+TEXT_HEAD_B = 1 << 20  # of a file beyond the cap: the beginning …
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Input(NamedTuple):
+    """One open file. `path` is only a name here: it is never opened again."""
+
+    file: int
+    fd: int
+    path: str
+    how: str
+    size: int
+    cap_b: int
+
+
+class Told(NamedTuple):
+    """One track's row: which file it came from first, and by which source."""
+
+    file: int
+    source: str | None
+    track: str
+    n: int
+    read_b: int
+    problems: list[str]
+
+
+def read_unit(inputs: list[Input]) -> tuple[list[Told], list[Mark]]:
+    """Every track in these files. Files of one unit continue each other (event files of one folder)."""
+    founds = [(one, _read(one)) for one in inputs]
+    if len(inputs) > 1 or (founds and founds[0][1][0] == "tfevents"):
+        return _joined([(one, name, found) for one, (name, found) in founds])
+    one, (name, found) = founds[0]
+    return _single(one, name, found)
+
+
+def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], list[Mark]]:
+    """A text file: its tracks, and a row without source when there is none."""
+    told: list[Told] = []
+    marks: list[Mark] = []
+    for chosen in pick(found.series):
+        track = track_name(chosen, one.path)
+        phases = [(one.file, claim) for claim in found.phases] if not told else []
+        claims = [(one.file, claim) for claim in chosen.series.claims]
+        built = build(track, claims, phases, flags_of(chosen))
+        problems = found.problems if not told else []
+        told.append(Told(one.file, chosen.series.source, track, len(built), found.read_b, problems))
+        marks.extend(built)
+    if not told:
+        said = (
+            "no-progress: no line in it says how far a training is" if name else "unknown-format: no reader"
+        )
+        told.append(Told(one.file, None, "", 0, found.read_b, [*found.problems, said]))
+    return told, marks
+
+
+def _joined(parts: list[tuple[Input, str | None, Found]]) -> tuple[list[Told], list[Mark]]:
+    """Event files of one folder: one training, whose files follow each other."""
+    claims: list[Filed] = []
+    phases: list[Filed] = []
+    track = f"tfevents:{_label(parts[0][0].path.rpartition('/')[0])}"
+    for one, _, found in parts:
+        for series in found.series:
+            claims.extend((one.file, claim) for claim in series.claims)
+        phases.extend((one.file, claim) for claim in found.phases)
+    marks = build(track, claims, phases, ())
+    told = []
+    for one, name, found in parts:
+        n = sum(mark.file == one.file for mark in marks)
+        empty = [] if found.series else ["no-progress: no scalar in it"]
+        source = name if found.series else None
+        told.append(Told(one.file, source, track if n else "", n, found.read_b, [*found.problems, *empty]))
+    return told, marks
+
+
+def track_name(chosen: Chosen, path: str) -> str:
+    """`source[/clock]:label[suffix]`: stable over readings, in plain characters."""
+    series = chosen.series
+    clock = "/epoch" if is_epoch(series) else ""
+    label = "job" if series.source == "guard" else _label(path)
+    return f"{series.source}{clock}:{label}{chosen.suffix}"
+
+
+def flags_of(chosen: Chosen) -> tuple[str, ...]:
+    """What holds for every point of the track."""
+    if is_weak(chosen.series):
+        return ("weak",)
+    return ("epoch",) if is_epoch(chosen.series) else ()
+
+
+def _label(path: str) -> str:
+    """The last part of a path in plain characters, and six digits of the whole path's digest."""
+    name = _ODD.sub("_", path.rpartition("/")[2])[:48] or "file"
+    return f"{name}~{hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
+
+
+def _read(one: Input) -> tuple[str | None, Found]:
+    """(source's name, what was found) of one file."""
+    try:
+        head = os.pread(one.fd, HEAD_B, 0)
+        source = choose(head, one.path, one.how)
+        if source is None:
+            return None, Found([], [], [], len(head))
+        reader = source.reader()
+        problems = _drive(one, reader.feed, reader.skipped if source.resyncs else None)
+        found = reader.finish()
+    except OSError as error:
+        return None, Found([], [], [f"read-error: {os.strerror(error.errno or 0)}"], 0)
+    return source.name, found._replace(problems=[*problems, *found.problems])
+
+
+def _drive(one: Input, feed: Callable[[bytes, int], int], skipped: Callable[[int], None] | None) -> list[str]:
+    """Feeds the file within its cap: all of it, or the beginning and, where the format allows, the end."""
+    at, used = 0, 0
+    problems: list[str] = []
+    resume = one.size - (one.cap_b - TEXT_HEAD_B)
+    whole = one.size <= one.cap_b
+    while used < one.cap_b and at < one.size:
+        data = os.pread(one.fd, min(CHUNK, one.cap_b - used, one.size - at), at)
+        if not data:
+            break
+        used += len(data)
+        at = max(at + len(data), feed(data, at))
+        if not whole and skipped is not None and used >= TEXT_HEAD_B and at < resume:
+            problems.append(f"capped: bytes {at} to {resume} were not read")
+            skipped(resume)
+            at, whole = resume, True
+    if at < one.size:
+        problems.append(f"capped: bytes from {at} on were not read")
+    return problems

@@ -1,0 +1,141 @@
+"""Numbers and times out of hostile text: range-checked, finite, or null."""
+
+import math
+import re
+from datetime import date
+
+STEP_LIMIT = 1 << 53  # beyond, a JSON number is no longer exact
+AT_MIN = 946_684_800.0  # 2000-01-01
+AT_MAX = 4_102_444_800.0  # 2100-01-01
+LOSS_LIMIT = 1e30  # judgement: a larger loss is a parser's mistake or a joke
+FINE_TOOK = 2e-4  # real step times spread by 6e-4 and more from record to record (docs/method.md)
+TOOK_LIMIT_S = 1e6  # one step in eleven days: judgement
+
+# A calendar stamp with or without fraction and zone. Bounded repetition only.
+STAMP = re.compile(
+    r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?\d{0,9}"
+    r"(?: ?(Z|UTC|[+-]\d\d:?\d\d)(?![\d-]))?"
+)
+STAMP_WITHIN = 96  # characters of a line in which its stamp must begin (judgement)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_days: dict[tuple[str, str, str], int | None] = {}
+
+
+def to_count(text: str | int | float | None) -> int | None:
+    """A whole, non-negative number below 2^53, also from `1,234`, `1_000`, `12.0` and `1e3`; else null."""
+    if text is None or isinstance(text, bool):
+        return None
+    if isinstance(text, str):
+        if len(text) > 32:
+            return None
+        text = text.strip().replace(",", "").replace("_", "")
+        if text.isdigit() and text.isascii():
+            value = int(text)
+            return value if value < STEP_LIMIT else None
+    number = to_float(text)
+    if number is None or number < 0 or number >= STEP_LIMIT or number != math.floor(number):
+        return None
+    return int(number)
+
+
+def to_float(text: str | int | float | None) -> float | None:
+    """A finite number, or null (NaN, infinity, 1e400, words)."""
+    if text is None or isinstance(text, bool):
+        return None
+    if isinstance(text, str) and len(text) > 64:
+        return None
+    try:
+        number = float(text)
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def to_loss(text: str | int | float | None) -> float | None:
+    """A finite loss of sane size, or null."""
+    number = to_float(text)
+    return number if number is not None and abs(number) < LOSS_LIMIT else None
+
+
+def to_seconds(text: str | int | float | None, name: str) -> float | None:
+    """A step's time in seconds, to FINE_TOOK of itself; milliseconds where `name` (a key or a unit) says so.
+
+    Null: no such number, or printed too coarsely to show that no two steps are alike.
+    """
+    value = to_float(text)
+    if value is None or value <= 0 or _printed_step(text) > FINE_TOOK * value:
+        return None
+    seconds = (
+        round(value / 1000, 12) if name == "ms" or name.endswith("_ms") or name.startswith("ms_") else value
+    )
+    return seconds if seconds < TOOK_LIMIT_S else None
+
+
+def _printed_step(text: str | int | float | None) -> float:
+    """The last digit's worth as printed: 0.1 for 1410.0; a float came through JSON and lost its zeros."""
+    digits = str(text).partition(".")[2]
+    return 1.0 if not digits else float(10.0 ** -len(digits)) if digits.isdigit() else 0.0
+
+
+def to_instant(value: str | int | float | None) -> float | None:
+    """Epoch seconds from seconds, ms, µs or ns since 1970 by their size; null when none fits this century."""
+    number = to_float(value)
+    if number is None:
+        return None
+    for scale in (1.0, 1e3, 1e6, 1e9):
+        if AT_MIN <= number / scale < AT_MAX:
+            return number / scale
+    return None
+
+
+def find_stamp(text: str) -> tuple[float | None, bool]:
+    """(instant, naive) of the stamp near the line's beginning; naive: local time read as if UTC."""
+    match = STAMP.search(text, 0, STAMP_WITHIN + 40)
+    if match is None or match.start() > STAMP_WITHIN:
+        return None, False
+    return _instant(match)
+
+
+def parse_stamp(text: str) -> tuple[float | None, bool]:
+    """As `find_stamp`, for a field that is nothing but a stamp or a number of seconds."""
+    match = STAMP.match(text)
+    if match is None:
+        return to_instant(text), False
+    return _instant(match)
+
+
+def _instant(match: re.Match[str]) -> tuple[float | None, bool]:
+    """The matched calendar stamp as an instant."""
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    days = _day(year, month, day)
+    if days is None or int(hour) > 23 or int(minute) > 59 or int(second) > 60:
+        return None, False
+    at = days * 86_400.0 + int(hour) * 3600 + int(minute) * 60 + int(second)
+    if fraction:
+        at += int(fraction) / 10 ** len(fraction)
+    if zone is None:
+        return (at, True) if AT_MIN <= at < AT_MAX else (None, False)
+    at -= _offset_s(zone)
+    return (at, False) if AT_MIN <= at < AT_MAX else (None, False)
+
+
+def _offset_s(zone: str) -> int:
+    """Seconds east of UTC of `Z`, `UTC`, `+02:00`, `-0530`."""
+    if zone in ("Z", "UTC"):
+        return 0
+    digits = zone[1:].replace(":", "")
+    size = int(digits[:2]) * 3600 + int(digits[2:]) * 60
+    return -size if zone[0] == "-" else size
+
+
+def _day(year: str, month: str, day: str) -> int | None:
+    """Days since 1970; a job's log has few distinct days, a hostile one is bounded by clearing."""
+    key = (year, month, day)
+    if key not in _days:
+        if len(_days) > 4096:
+            _days.clear()
+        try:
+            _days[key] = date(int(year), int(month), int(day)).toordinal() - _EPOCH_DAY
+        except ValueError:
+            _days[key] = None
+    return _days[key]

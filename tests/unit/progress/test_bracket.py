@@ -1,0 +1,132 @@
+"""Claims against sights."""
+
+import pytest
+
+from slurm_guard.progress.bracket import Frame, Sight, bracket, limits, trail_of
+from slurm_guard.progress.track import Mark
+from slurm_guard.wire import Point
+
+T0 = 1_795_000_000.0
+HOUR = 3600.0
+FRAME = Frame(T0, T0 + 6 * HOUR, T0 + 6 * HOUR)
+LINE = 100  # bytes of a record
+
+
+def sights(n: int = 360, every_s: float = 60.0, per_sight: int = LINE) -> list[Sight]:
+    """A file that grows by one record between two sights."""
+    return [Sight(T0 + every_s * k, per_sight * k, 7, int((T0 + every_s * k) * 1e9)) for k in range(n + 1)]
+
+
+def mark(n: int, at: float | None, *, naive: bool = False) -> Mark:
+    """The n-th record (1, 2, …)."""
+    return Mark(0, "t:x", 0, at, naive, n, None, None, None, None, "train", LINE * n, ())
+
+
+def points(marks: list[Mark], seen: list[Sight], frame: Frame = FRAME) -> list[Point]:
+    size = max([LINE * len(marks), *(sight.size for sight in seen[-1:])])
+    return bracket(marks, {0: trail_of(seen, size, None, frame)}, frame)[0]
+
+
+def flagged(found: list[Point], flag: str) -> int:
+    return sum(flag in point.flags for point in found)
+
+
+def test_a_record_lies_between_the_sights_around_its_end() -> None:
+    trail = trail_of(sights(), 36_000, None, FRAME)
+
+    assert limits(trail, 250, FRAME) == (T0 + 120, T0 + 180)
+    assert limits(trail, 300, FRAME) == (T0 + 120, T0 + 180)
+    assert limits(trail, 301, FRAME) == (T0 + 180, T0 + 240)
+
+
+def test_the_reading_itself_is_the_last_sight() -> None:
+    trail = trail_of(sights(10), 5_000, None, FRAME)
+
+    assert limits(trail, 4_000, FRAME) == (T0 + 600, T0 + 6 * HOUR)
+
+
+def test_a_file_that_nobody_watched_has_no_lower_limit_and_its_change_time_as_the_upper() -> None:
+    trail = trail_of([], 5_000, T0 + 900, FRAME)
+
+    assert limits(trail, 4_000, FRAME) == (None, T0 + 900)
+
+
+def test_an_honest_log_raises_no_flag() -> None:
+    found = points([mark(n, T0 + 60 * n - 30) for n in range(1, 361)], sights())
+
+    assert {flag for point in found for flag in point.flags} == set()
+
+
+def test_an_honest_writer_that_flushes_every_two_hours_is_not_backdated() -> None:
+    seen = [Sight(T0 + 60 * k, LINE * 120 * (k // 120), 7, int(T0 * 1e9)) for k in range(361)]
+
+    found = points([mark(n, T0 + 60 * n) for n in range(1, 361)], seen)
+
+    assert flagged(found, "backdated") == 0
+    assert flagged(found, "future") == 0
+
+
+def test_a_log_laid_ready_at_the_start_is_in_the_future_and_bulk() -> None:
+    seen = [Sight(T0 + 60 * k, 0 if k < 2 else 36_000, 7, int((T0 + 60 * k) * 1e9)) for k in range(361)]
+
+    found = points([mark(n, T0 + 60 * n) for n in range(1, 361)], seen)
+
+    assert flagged(found, "future") >= 350
+    assert flagged(found, "bulk") == 360
+
+
+def test_a_log_that_claims_hours_it_was_not_growing_in_is_backdated() -> None:
+    # It grows every minute, but each record claims to be two hours old.
+    found = points([mark(n, T0 + 60 * n - 2 * HOUR) for n in range(150, 361)], sights())
+
+    assert flagged(found, "backdated") >= 200
+
+
+def test_content_from_before_the_run_is_left_out_by_the_kernels_time_alone() -> None:
+    old = int((T0 - HOUR) * 1e9)
+    seen = [Sight(T0 + 1, 5 * LINE, 7, old), Sight(T0 + 61, 6 * LINE, 7, int((T0 + 50) * 1e9))]
+
+    found, dropped = bracket(
+        [mark(n, None) for n in range(1, 7)], {0: trail_of(seen, 6 * LINE, None, FRAME)}, FRAME
+    )
+
+    assert [point.step for point in found] == [6]
+    assert dropped == {0: 5}
+
+
+def test_slurms_truncation_at_a_requeue_is_innocent_and_a_later_one_is_flagged() -> None:
+    old = int((T0 - HOUR) * 1e9)
+    innocent = [Sight(T0 + 1, 900, 7, old), Sight(T0 + 61, LINE, 7, int((T0 + 50) * 1e9))]
+    later = [Sight(T0 + 61, 900, 7, int((T0 + 50) * 1e9)), Sight(T0 + 121, LINE, 7, int((T0 + 90) * 1e9))]
+
+    assert points([mark(1, None)], innocent)[0].flags == []
+    assert points([mark(1, None)], later)[0].flags == ["rewritten"]
+
+
+def test_another_inode_under_the_same_name_is_flagged() -> None:
+    seen = [Sight(T0 + 61, 50, 7, int((T0 + 50) * 1e9)), Sight(T0 + 121, LINE, 8, int((T0 + 90) * 1e9))]
+
+    assert points([mark(1, None)], seen)[0].flags == ["inode-changed"]
+
+
+@pytest.mark.parametrize("zone_s", [0, 3600, -5 * 3600, 19_800])
+def test_a_clock_without_zone_is_resolved_by_what_was_seen(zone_s: int) -> None:
+    found = points([mark(n, T0 + 60 * n - 30 + zone_s, naive=True) for n in range(1, 361)], sights())
+
+    assert found[9].at == T0 + 570
+    assert found[9].flags == ["naive-clock"]
+
+
+def test_yesterdays_local_times_are_not_talked_into_today() -> None:
+    found = points([mark(n, T0 + 60 * n - 48 * HOUR, naive=True) for n in range(1, 361)], sights())
+
+    assert flagged(found, "backdated") + (360 - len(found)) == 360
+
+
+def test_a_run_of_a_minute_is_not_flagged_for_tensorboards_flush_at_its_end() -> None:
+    frame = Frame(T0, T0 + 61, T0 + 60)
+    seen = [Sight(T0 + k, 0 if k < 60 else 6_000, 7, int((T0 + k) * 1e9)) for k in range(61)]
+
+    found = points([mark(n, T0 + n) for n in range(1, 61)], seen, frame)
+
+    assert flagged(found, "backdated") + flagged(found, "future") == 0

@@ -1,0 +1,175 @@
+"""One line of each format, as its framework prints it, and near misses that are no progress."""
+
+import pytest
+
+from slurm_guard.progress.pick import pick
+from slurm_guard.progress.protocol import Found, Series
+from slurm_guard.progress.registry import TEXT, choose
+
+
+def read(text: str) -> Found:
+    """All that the text source finds."""
+    reader = TEXT.reader()
+    reader.feed(text.encode(), 0)
+    return reader.finish()
+
+
+def best(text: str) -> Series:
+    """The file's first choice."""
+    return pick(read(text).series)[0].series
+
+
+@pytest.mark.parametrize(
+    ("line", "source", "step", "total"),
+    [
+        (" iteration        7/    1000 | consumed samples:  7168 | lm loss: 1.2E+01 |", "megatron", 7, 1000),
+        (
+            " [2026-08-01 07:19:37.123456] iteration        1/    5000 | consumed samples: 128 |",
+            "megatron", 1, 5000,
+        ),
+        ("Training epoch 0, iteration 17/99 | lr: 2e-06 | global_step: 1017 | a: 1", "megatron", 1017, None),
+        ('{"step": 12, "loss": 2.5, "ts": 1795475142.2}', "jsonl", 12, None),
+        ('{"_step": 12, "_timestamp": 1795475142.2}', "jsonl", 12, None),
+        ('2021-03-08 12:31:36 | INFO | train_inner | {"epoch": 1, "num_updates": "9"}', "jsonl", 9, None),
+        ('DLLL {"timestamp":"1700000000.0","step":[2,79],"data":{"loss":1.5}}', "jsonl", 79, None),
+        ("step=10, skipped=6, lr=[9.6e-06], mom=[(0.9, 0.95)]", "keyvalue", 10, None),
+        ("epoch=0/micro_step=10/global_step=20, RunningAvgSamplesPerSec=173.4", "keyvalue", 20, None),
+        ("step: 20  loss:  8.12  grad_norm:  1.2  tps: 12,345  mfu: 12%", "keyvalue", 20, None),
+        ("iter 10: loss 9.8214, time 152.31ms, mfu 41.20%", "keyvalue", 10, None),
+        ("step 00100/21400 (0.47%) | loss: 5.9 | dt: 512.34ms | tok/sec: 1,023", "keyvalue", 100, 21400),
+        ("step:125/3040 val_loss:4.51 train_time:76.6s step_avg:613.02ms", "keyvalue", 125, 3040),
+        ("completed step: 9, seconds: 5.667, loss: 10.374", "keyvalue", 9, None),
+        ("[step=80/10000,epoch=0]", "keyvalue", 80, 10000),
+        ("[epoch=1][batch=20/100]:", "keyvalue", 20, 100),
+        ("step:3 - timing/gen:23.020 - critic/lr(1e-4):0.100", "keyvalue", 3, None),
+        ("[05/05 10:00:00 d2.utils.events]:  eta: 1:00  iter: 19  total_loss: 1.2", "keyvalue", 19, None),
+        ("Epoch: [0][  10/5005]\tTime  0.5 (0.6)\tLoss 6.9 (6.9)", "keyvalue", 10, 5005),
+        ("Train: 0 [  50/1251 (  4%)]  Loss: 6.94  Time: 0.2s  epoch: 0", "keyvalue", 50, 1251),
+        ("|    total_timesteps      | 2048     |", "keyvalue", 2048, None),
+        ("INFO:train/global_step=77 train/loss=0.5", "keyvalue", 77, None),
+        ("s:3 trl:10.8140 lr:0.000002", "keyvalue", 3, None),
+    ],
+)  # fmt: skip
+def test_a_line_of_each_format(line: str, source: str, step: int, total: int | None) -> None:
+    found = best(line + "\n")
+
+    assert (found.source, found.claims[0].step, found.claims[0].total) == (source, step, total)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[Rank 55] (after 1 iterations) memory (MB) | allocated: 15492.8",
+        "Step 3 of the set-up: install the drivers",
+        "step_lr = get_lr(step)",
+        "    step = 0",
+        "for step in range(100):",
+        "timing_s/step:22.3",
+        "step: 1.5e-3",
+        "warmup_steps=500",
+        "per-step 12",
+        "step=-4",
+        "step=nan loss=nan",
+        "iteration 1e400/5 | x",
+        '{"loss": 3.5}',
+        '{"step": NaN}',
+        '{"step": 1e400}',
+        '{"step": -1}',
+        "{'loss': 2.0}",
+        "100%|##| 5/5 [00:01<00:00, 5.0MB/s]",
+        "Downloading: 50%|##   | 5/10 [00:01<00:01, 5.0it/s]",
+    ],
+)
+def test_near_misses_are_no_progress(line: str) -> None:
+    assert read(line + "\n").series == []
+
+
+def test_megatron_carries_samples_loss_and_a_local_time() -> None:
+    claim = best(
+        " [2026-08-01 07:19:37] iteration 2/ 9 | consumed samples: 256 | lm loss: 1.5E+00 |\n"
+    ).claims[0]
+
+    assert (claim.samples, claim.loss, claim.at, claim.naive) == (256, 1.5, 1_785_568_777.0, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "took_s"),
+    [
+        (" iteration 2/ 9 | elapsed time per iteration (ms): 812.3 | lm loss: 1.5E+00 |", 0.8123),
+        (" iteration 2/ 9 | elapsed time per iteration (ms): 1410.0 | lm loss: 1.5E+00 |", 1.41),
+        (" iteration 2/ 9 | elapsed time per iteration (s): 0.8 | lm loss: 1.5E+00 |", None),
+        ("step=10 loss=2.5 step_time=0.81234", 0.81234),
+        ("step=10 loss=2.5 step_time=0.812", None),
+        ('{"step": 12, "loss": 2.5, "step_time_ms": 812.34567}', 0.81234567),
+        ("step=10 loss=2.5 step_time=-1", None),
+        ("step=10 loss=2.5", None),
+    ],
+)
+def test_a_steps_time_is_taken_where_the_record_prints_one(line: str, took_s: float | None) -> None:
+    assert best(line + "\n").claims[0].took_s == took_s
+
+
+def test_mllog_counts_samples_and_names_phases() -> None:
+    found = read(
+        ':::MLLOG {"time_ms": 1745906128645, "key": "block_start", "metadata": {"samples_count": 8}}\n'
+        ':::MLLOG {"time_ms": 1745906129000, "key": "eval_start", "metadata": {"samples_count": 8}}\n'
+        ':::MLLOG {"time_ms": 1745906129000, "key": "train_samples", "value": 1, "metadata": {}}\n'
+        ':::MLLOG {"time_ms": 1745906130000, "key": "init_start", "metadata": {}}\n'
+    )
+
+    assert [(c.samples, c.phase) for c in found.series[0].claims] == [(8, "train"), (8, "eval")]
+    assert [c.phase for c in found.phases] == ["init"]
+
+
+@pytest.mark.parametrize("quote", ["{}", "'{}'"])  # v4 prints numbers, v5 strings
+def test_hf_without_a_step_counts_millionths_of_epochs_and_spreads_rounded_ones(quote: str) -> None:
+    epochs = ["0.01", "0.01", "0.02", "0.03"]
+    text = "".join(f"{{'loss': {quote.format('2.5')}, 'epoch': {quote.format(e)}}}\n" for e in epochs)
+
+    series = best(text)
+
+    assert series.key == "epoch"
+    assert [c.step for c in series.claims] == [10_000, 15_000, 20_000, 30_000]
+    assert [c.loss for c in series.claims] == [2.5] * 4
+
+
+def test_hf_takes_the_steps_of_a_bar_that_keeps_pace() -> None:
+    text = "".join(
+        f" {n:3d}%|##   | {n}/100 [00:{n % 60:02d}<01:00, 1.00it/s]{{'loss': 2.0, 'epoch': {n / 50}}}\r"
+        for n in range(10, 100, 10)
+    )
+
+    series = best(text)
+
+    assert (series.source, series.key) == ("hf", "step")
+    assert [c.step for c in series.claims] == list(range(10, 100, 10))
+
+
+def test_hf_does_not_take_the_steps_of_a_bar_that_was_flushed_apart() -> None:
+    bars = "".join(f" {n:3d}%|##   | {n}/100 [00:10<01:00, 1.00it/s]\r" for n in range(1, 101))
+    dicts = "".join(f"{{'loss': 2.0, 'epoch': {n / 50}}}\n" for n in range(10, 101, 10))
+
+    assert best(bars + dicts).key == "epoch"
+
+
+def test_ms_swift_says_its_step_itself() -> None:
+    claim = best("{'loss': '2.0', 'epoch': '0.1', 'global_step/max_steps': '6/60'}\n").claims[0]
+
+    assert (claim.step, claim.total) == (6, 60)
+
+
+def test_an_object_cut_by_the_cap_still_gives_its_step() -> None:
+    line = '{"step": 41, "loss": 2.5, ' + ", ".join(f'"m{i}": {i}' for i in range(2000)) + "}\n"
+
+    assert best(line).claims[0].step == 41
+
+
+def test_a_torn_number_at_the_end_of_a_live_file_is_not_believed() -> None:
+    assert read("step=100 loss=1\nstep=12").series[0].claims[-1].step == 100
+
+
+def test_binary_is_nobodys_and_a_guard_file_is_the_guards_by_how_it_was_found() -> None:
+    assert choose(b"\x7fELF\0\0\0", "/w/a.out", "fd") is None
+    source = choose(b"step=1\n", "/x/progress.jsonl", "guard")
+    assert source is not None
+    assert source.name == "guard"

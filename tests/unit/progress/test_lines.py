@@ -1,0 +1,48 @@
+"""Lines out of bytes."""
+
+from slurm_guard.progress.lines import Splitter, clean
+from slurm_guard.progress.protocol import MAX_SEGMENT
+
+
+def _lines(data: bytes, size: int) -> list[tuple[bytes, int]]:
+    splitter = Splitter()
+    out: list[tuple[bytes, int]] = []
+    for at in range(0, len(data), size):
+        out.extend(splitter.feed(data[at : at + size], at))
+    return [*out, *splitter.finish()]
+
+
+def test_carriage_returns_and_backspaces_end_a_line_too() -> None:
+    lines = _lines(b"one\rtwo\x08\x08three\r\nfour\n", 100)
+
+    assert lines == [(b"one", 4), (b"two", 8), (b"three", 15), (b"four", 21)]
+
+
+def test_the_size_of_the_pieces_does_not_matter() -> None:
+    data = b"a" * 30 + b"\n\nbb\r" + b"c" * 9000 + b"\nlast"
+
+    whole = _lines(data, len(data))
+
+    assert all(_lines(data, size) == whole for size in (1, 2, 7, 100, 4096, 4097, 5000))
+
+
+def test_a_long_line_is_given_once_and_cut() -> None:
+    lines = _lines(b"x" * 100_000 + b"\nstep=1\n", 4096)
+
+    assert [(len(line), end) for line, end in lines] == [(MAX_SEGMENT, 100_001), (6, 100_008)]
+
+
+def test_after_left_out_bytes_the_rest_of_the_line_is_dropped() -> None:
+    splitter = Splitter()
+    list(splitter.feed(b"step=1\nstep=2", 0))
+    splitter.skipped()
+
+    assert list(splitter.feed(b"99\nstep=3\n", 1000)) == [(b"step=3", 1010)]
+
+
+def test_terminal_colours_and_launcher_prefixes_are_taken_off() -> None:
+    assert clean(b"\x1b[31mstep: 20  \x1b[38;2;180;60;0mloss: 8\x1b[39m") == ("step: 20  loss: 8", "")
+    assert clean(b"3: step=1") == ("step=1", "3")
+    assert clean(b"[rank7]: step=1") == ("step=1", "7")
+    assert clean(b"0: [default2]:step=1") == ("step=1", "0")
+    assert clean(b"(Trainer pid=123, ip=10.0.0.1) step=1") == ("step=1", "123")
