@@ -1,0 +1,1 @@
+"""Slurm as the audit reads it: accounting, host lists, TRES, intents."""
