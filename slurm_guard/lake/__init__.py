@@ -1,0 +1,1 @@
+"""The store of facts: schema, ingest, quarantine, reading a window of time."""

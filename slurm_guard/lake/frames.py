@@ -1,0 +1,204 @@
+"""The lake's rows for one window of time, in an order that does not depend on how they came in."""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timezone
+from pathlib import Path
+
+import polars as pl
+
+from slurm_guard.lake.schema import FORMAT, MAX_WINDOW_S, TABLES, empty
+from slurm_guard.model import Skip
+
+# A run whose sampler died leaves a ticket and nothing else; older ones are not looked for. The longest job
+# in the public traces ran 50 days (Acme).
+TICKET_DAYS = 60
+_DAY_S = 86_400.0
+
+# Rows that belong to the window by their own time: [first, last] meets it. The third is how many seconds a
+# row may lie before the window in the partitions (schema.PARTITION) and still reach into it.
+_SPANS = {
+    "windows": ("start_at", "end_at", MAX_WINDOW_S),
+    "shares": ("start_at", "end_at", MAX_WINDOW_S),
+    "segments": ("opened_at", "closed_at", 0.0),
+    "files": ("at", "at", 0.0),
+    "flows": ("first_seen_at", "last_seen_at", 0.0),
+    "events": ("at", "at", 0.0),
+    "processes": ("first_seen_at", "last_seen_at", 0.0),
+}
+# Rows that come with their run, whenever they were written.
+_OF_RUN = ("tickets", "ends", "seals", "processes")
+_ORDER = {
+    "windows": ("start_at", "gpu", "end_at"),
+    "shares": ("start_at", "gpu", "window_run", "pid", "start_ticks"),
+    "segments": ("seq", "opened_at", "sha256"),
+    "files": ("at", "path", "how"),
+    "flows": ("first_seen_at", "pid", "local", "peer", "last_seen_at"),
+    "events": ("at", "name", "detail"),
+    "processes": ("pid", "start_ticks", "first_seen_at", "last_seen_at", "gone"),
+    "tickets": ("at",),
+    "ends": ("at",),
+    "seals": ("at",),
+    "logs": ("read", "file"),
+    "points": ("read", "file", "track", "segment", "offset", "step"),
+}
+# A bit turned in a file can make Polars panic, which is no Exception (measured: 3 of 400 files).
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
+
+def read_frames(
+    lake: Path, cluster: str, from_at: float, until_at: float
+) -> tuple[dict[str, pl.DataFrame], tuple[Skip, ...]]:
+    """Every table of schema.TABLES for [from_at, until_at), and a Skip for each file that cannot be read.
+
+    Rows that overlap the window, and of every run that overlaps it the tickets, ends, seals and processes
+    of any time; of `logs` and `points` the highest `read` of each such run. `cluster` empty: all clusters.
+    Rows are distinct and sorted; a table without rows has its schema.
+    """
+    reader = _Reader(lake, cluster)
+    frames = {name: _overlapping(reader, name, from_at, until_at) for name in _SPANS}
+    frames |= _marks(reader, from_at, until_at)
+    runs, first = _runs_of(frames.values(), from_at)
+    since = (first, date.max)
+    for name in _OF_RUN:
+        of_runs = reader.rows(name, since, pl.col("run").is_in(runs))
+        frames[name] = pl.concat([frames[name], of_runs])
+    frames["processes"] = pl.concat([frames["processes"], _strangers(reader, frames["shares"], from_at)])
+    frames["logs"], frames["points"] = _latest_reads(reader, runs, since)
+    _whole(frames, reader.skips)
+    return {name: _ordered(name, frames[name]) for name in TABLES}, tuple(reader.skips)
+
+
+class _Reader:
+    """Reads tables and remembers what it could not read."""
+
+    def __init__(self, lake: Path, cluster: str) -> None:
+        self._root = lake / f"v{FORMAT}"
+        self._cluster = cluster
+        self.skips: list[Skip] = []
+
+    def rows(self, table: str, days: tuple[date, date], keep: pl.Expr) -> pl.DataFrame:
+        """Rows of the partitions between two days, both included, for which `keep` holds."""
+        if self._cluster:
+            keep = keep & (pl.col("cluster") == self._cluster)
+        paths = list(_paths(self._root / table, days))
+        if not paths:
+            return empty(table)
+        try:
+            return _scan(table, paths).filter(keep).collect()
+        except _UNREADABLE:
+            pass  # one bad file makes Polars refuse them all: read them one by one
+        parts = [empty(table)]
+        for path in paths:
+            try:
+                parts.append(_scan(table, [path]).filter(keep).collect())
+            except _UNREADABLE as error:
+                self._skip(path, error)
+        return pl.concat(parts)
+
+    def _skip(self, path: Path, error: BaseException) -> None:
+        words = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        skip = Skip(str(path.relative_to(self._root)), "lake-file-unreadable", words.replace(str(path), "it"))
+        if skip not in self.skips:
+            self.skips.append(skip)
+
+
+def _scan(table: str, paths: Sequence[Path]) -> pl.LazyFrame:
+    """A column that a release lacked is null; one that a later release added is left out."""
+    return pl.scan_parquet(
+        list(paths),
+        schema=TABLES[table],
+        hive_partitioning=False,
+        glob=False,
+        missing_columns="insert",
+        extra_columns="ignore",
+    )
+
+
+def _paths(folder: Path, days: tuple[date, date]) -> Iterable[Path]:
+    """Parquet files of the days, in the order of their names."""
+    low, high = (f"date={day.isoformat()}" for day in days)
+    if not folder.is_dir():
+        return
+    for part in sorted(folder.iterdir()):
+        if part.name.startswith("date=") and low <= part.name <= high:
+            yield from sorted(part.glob("*.parquet"))
+
+
+def _day(at: float) -> date:
+    return datetime.fromtimestamp(at, timezone.utc).date()
+
+
+def _overlapping(reader: _Reader, table: str, from_at: float, until_at: float) -> pl.DataFrame:
+    """Rows whose span meets the window. Rows of a living thing are written later too: up to its end."""
+    first, last, slack_s = _SPANS[table]
+    days = (_day(from_at - slack_s), _day(until_at) if first == last or slack_s else date.max)
+    return reader.rows(table, days, (pl.col(first) < until_at) & (pl.col(last) >= from_at))
+
+
+def _strangers(reader: _Reader, shares: pl.DataFrame, from_at: float) -> pl.DataFrame:
+    """What was written before about processes of no run that took part in the window."""
+    keys = shares.filter(pl.col("run").is_null()).select("node", "pid", "start_ticks").unique()
+    if keys.is_empty():
+        return empty("processes")
+    before = (_day(from_at - TICKET_DAYS * _DAY_S), _day(from_at))
+    rows = reader.rows("processes", before, pl.col("run").is_null() & (pl.col("first_seen_at") < from_at))
+    return rows.join(keys, on=["node", "pid", "start_ticks"], how="semi")
+
+
+def _marks(reader: _Reader, from_at: float, until_at: float) -> dict[str, pl.DataFrame]:
+    """Tickets before the window's end of runs that had not ended at its start; ends and seals inside it."""
+    past = (_day(from_at - TICKET_DAYS * _DAY_S), _day(until_at))
+    tickets = reader.rows("tickets", past, pl.col("at") < until_at)
+    ends = reader.rows("ends", past, pl.col("at") < until_at)
+    seals = reader.rows("seals", past, pl.col("at") < until_at)
+    over = pl.concat([part.filter(pl.col("at") < from_at).select("run") for part in (ends, seals)])
+    return {
+        "tickets": tickets.join(over, on="run", how="anti"),
+        "ends": ends.filter(pl.col("at") >= from_at),
+        "seals": seals.filter(pl.col("at") >= from_at),
+    }
+
+
+def _runs_of(frames: Iterable[pl.DataFrame], from_at: float) -> tuple[list[str], date]:
+    """Run keys named in any row, and the day of the first of their tickets (which stands in the key)."""
+    runs = sorted(set(pl.concat([f.select("run") for f in frames])["run"].drop_nulls().to_list()))
+    at = min((_ticket_at(run) for run in runs), default=math.inf)
+    return runs, _day(min(at, from_at))
+
+
+def _ticket_at(run: str) -> float:
+    tail = run.rpartition("/")[2]
+    return int(tail) / 1000 if tail.isascii() and tail.isdigit() and len(tail) <= 13 else math.inf
+
+
+def _latest_reads(
+    reader: _Reader, runs: list[str], since: tuple[date, date]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The highest read of each run; the points of lower ones are not even loaded."""
+    logs = reader.rows("logs", since, pl.col("run").is_in(runs))
+    held = logs.group_by("run").agg(pl.col("read").max())
+    read_at = pl.col("read").is_in(held["read"].unique().to_list())
+    points = reader.rows("points", since, pl.col("run").is_in(runs) & read_at)
+    on = ["run", "read"]
+    return logs.join(held, on=on, how="semi"), points.join(held, on=on, how="semi")
+
+
+def _whole(frames: dict[str, pl.DataFrame], skips: list[Skip]) -> None:
+    """Windows across which the node's clock was set cannot be laid on a time line: left out, and counted."""
+    long_s = pl.col("end_at") - pl.col("start_at")
+    fits = (long_s >= 0) & (long_s <= MAX_WINDOW_S)
+    odd = frames["windows"].filter(~fits)
+    for node, n in odd.group_by("node").len().sort("node").iter_rows():
+        skips.append(Skip(node, "clock-stepped", f"{n} windows end before they start or are far too long"))
+    for table in ("windows", "shares"):
+        frames[table] = frames[table].filter(fits)
+
+
+def _ordered(table: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Distinct rows; ties keep the order of the files' names, which are digests of their content."""
+    keys = ["cluster", "node", "run", *_ORDER[table]]
+    # Comparing whole rows costs five times the sorting; rows that differ in their keys need not be compared.
+    if frame.select(keys).is_duplicated().any():
+        frame = frame.unique(maintain_order=True)
+    return frame.sort(keys, maintain_order=True, nulls_last=True)

@@ -1,0 +1,189 @@
+"""Spool to lake: every file judged alone, the good ones as Parquet, the bad ones in quarantine with a reason.
+
+The spool is only read. A Parquet file is named by the digest of the spool file it came from, so that
+collecting twice, from two copies or in another order gives the same lake.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from slurm_guard.errors import GuardError
+from slurm_guard.lake.manifest import Known, read_manifest, write_manifest
+from slurm_guard.lake.quarantine import quarantine, release, safe_name
+from slurm_guard.lake.schema import FORMAT
+from slurm_guard.lake.shapes import BadRecord
+from slurm_guard.lake.spoolfile import EXTENSIONS, Parsed, SpoolFile, parse_file
+from slurm_guard.lake.write import write_whole
+
+_NODE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file in quarantine, now or from before. `path` is that of the spool."""
+
+    path: str
+    slug: str
+    sentence: str
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CollectReport:
+    """What one collection did. `n_known`: good files that were in the lake already."""
+
+    n_new: int
+    n_known: int
+    n_rows: int  # of the new files
+    refused: tuple[Refused, ...]
+
+
+def collect(spools: Sequence[Path], lake: Path) -> CollectReport:
+    """Take everything that is whole in the spools into the lake.
+
+    Raises GuardError spool-missing (none of the spools is there), spool-unreadable, lake-unwritable,
+    lake-busy (another collection is at it).
+    """
+    present = [spool for spool in spools if os.path.isdir(spool)]  # noqa: PTH112  # never raises
+    if not present:
+        raise GuardError(
+            "spool-missing",
+            "there is no folder " + ", ".join(map(str, spools)),
+            "name the spool with --spool or in [lake] spools; nodes write it once a job has run",
+        )
+    collector = _Collector(lake)
+    try:
+        lake.mkdir(parents=True, exist_ok=True)
+        with _alone(lake):
+            for spool in present:
+                for node in collector.node_folders(spool):
+                    collector.take_node(spool, node)
+    except OSError as error:
+        raise GuardError(
+            "lake-unwritable",
+            f"{error.filename or lake}: {error.strerror or error}",
+            "the collector needs to write the lake",
+        ) from None
+    return CollectReport(collector.n_new, collector.n_known, collector.n_rows, tuple(collector.refused))
+
+
+@contextmanager
+def _alone(lake: Path) -> Iterator[None]:
+    with (lake / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GuardError("lake-busy", f"another collection is writing {lake}", "let it finish") from None
+        yield
+
+
+class _Collector:
+    """Takes file after file and counts. An OSError that leaves it speaks of the lake, never of the spool."""
+
+    def __init__(self, lake: Path) -> None:
+        self.lake = lake
+        self.n_new = self.n_known = self.n_rows = 0
+        self.refused: list[Refused] = []
+
+    def node_folders(self, spool: Path) -> list[str]:
+        """One folder a node; an entry of another kind or name is refused by name."""
+        try:
+            with os.scandir(spool) as entries:
+                found = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries)
+        except OSError as error:
+            why = f"{spool}: {error.strerror}"
+            raise GuardError("spool-unreadable", why, "let the collector's group read it") from None
+        nodes = []
+        for name, is_folder in found:
+            if is_folder and _NODE.fullmatch(name):
+                nodes.append(name)
+            elif not name.startswith("."):
+                self._refuse(
+                    SpoolFile(str(spool / name), "_", "_", name), BadRecord("name", "no node's folder")
+                )
+        return nodes
+
+    def take_node(self, spool: Path, node: str) -> None:
+        """Everything in one node's folders, in order."""
+        where = hashlib.sha256(os.fsencode(spool.absolute())).hexdigest()[:8]
+        path = self.lake / f"v{FORMAT}" / "manifest" / f"{safe_name(node)}.{where}.json"
+        before, after = read_manifest(path), dict[str, Known]()
+        for kind in EXTENSIONS:
+            for name in self._names(spool / node / kind, node, kind):
+                file = SpoolFile(str(spool / node / kind / name), node, kind, name)
+                key = f"{kind}/{safe_name(name)}"
+                known = self._take(file, before.get(key))
+                if known is not None:
+                    after[key] = known
+        write_manifest(path, after)
+
+    def _names(self, folder: Path, node: str, kind: str) -> list[str]:
+        """Names in a collected folder; one with a leading dot is still being written."""
+        try:
+            with os.scandir(folder) as entries:
+                return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            reason = BadRecord("unreadable", error.strerror or "the folder cannot be listed")
+            self._refuse(SpoolFile(str(folder), node, kind, "folder"), reason)
+            return []
+
+    def _take(self, file: SpoolFile, known: Known | None) -> Known | None:
+        """What is known of the file from now on; null: look again next time."""
+        try:
+            info = os.lstat(file.path)
+        except OSError:
+            return None  # moved away since the folder was listed
+        size_and_time = (info.st_size, info.st_mtime_ns)
+        if known is not None and known.reason is None and (known.size, known.mtime_ns) == size_and_time:
+            self.n_known += 1
+            return known
+        try:
+            parsed = _parse(file)
+            if known is not None and known.digest not in (None, parsed.digest):
+                raise BadRecord("changed", "it was taken before with other content; what was taken stays")
+        except BadRecord as reason:
+            self._refuse(file, reason, new=known is None or known.reason != reason.slug)
+            if reason.slug in ("changed", "unreadable"):
+                return known
+            return Known(*size_and_time, None, 0, reason.slug)
+        return Known(*size_and_time, parsed.digest, self._store(file, parsed), None)
+
+    def _store(self, file: SpoolFile, parsed: Parsed) -> int:
+        """Write what is not there yet; the number of the file's rows."""
+        n_rows, n_written = 0, 0
+        for table, day, frame in parsed.rows.frames():
+            name = f"{parsed.digest[:16]}.parquet"
+            path = self.lake / f"v{FORMAT}" / table / f"date={day}" / name
+            n_rows += frame.height
+            if not path.exists():
+                # Statistics pay where few files of many are wanted; elsewhere they are a tenth of the size.
+                keep = table in ("logs", "points")
+                write_whole(path, partial(frame.write_parquet, compression="zstd", statistics=keep))
+                n_written += 1
+        release(self.lake, file)
+        self.n_new += n_written > 0
+        self.n_known += n_written == 0
+        self.n_rows += n_rows if n_written else 0
+        return n_rows
+
+    def _refuse(self, file: SpoolFile, reason: BadRecord, *, new: bool = True) -> None:
+        quarantine(self.lake, file, reason)
+        self.refused.append(Refused(file.path, reason.slug, reason.sentence, new))
+
+
+def _parse(file: SpoolFile) -> Parsed:
+    if not file.name.endswith(EXTENSIONS[file.kind]):
+        raise BadRecord("name", f"a name that does not end in {EXTENSIONS[file.kind]}")
+    try:
+        return parse_file(file)
+    except OSError as error:
+        raise BadRecord("unreadable", error.strerror or "it cannot be read") from None
