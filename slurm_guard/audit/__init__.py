@@ -1,0 +1,1 @@
+"""The audit: facts, ledger, cost, checks, verdicts. No I/O, no clock."""

@@ -1,0 +1,118 @@
+"""Does anything that the job does not control agree with its log, or deny it?"""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit import cost
+from slurm_guard.audit.blocks import Fit
+from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.spans import Kind
+from slurm_guard.audit.stats import correlation, mad_sigma, median
+from slurm_guard.audit.track import Arc, Track
+
+LEAST_ARCS = 5  # records inside idle stretches before their pace is compared. Judgement.
+ALIKE = 0.7  # pace without the GPUs over pace with them from which both are the same. Judgement.
+VARIED = 0.04  # relative spread of the pace from which common variation can be told from noise. Judgement.
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What the job does not control says about its claims. Each is true, false (denied) or null (cannot
+    tell).
+    """
+
+    rhythm: bool | None
+    pace: bool | None  # work follows the pace of progress
+    pauses: bool | None  # work stops where progress stops
+
+    @property
+    def agreed(self) -> bool:
+        """Anything agrees."""
+        return True in (self.rhythm, self.pace, self.pauses)
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Stretches in which the log moved while every GPU of the run was idle, and the pace there against the
+    pace while they worked (1: the same; null: they never worked, or no pace can be given)."""
+
+    spans: tuple[tuple[float, float], ...] = ()
+    n_arcs: int = 0
+    pace_ratio: float | None = None
+
+    @property
+    def decoupled(self) -> bool:
+        """The log moves alike with and without the GPUs: its steps are not made by them."""
+        return self.n_arcs >= LEAST_ARCS and self.pace_ratio is not None and self.pace_ratio > ALIKE
+
+
+def follows_pace(own: dict[str, Fit]) -> bool | None:
+    """True where the pace of progress varies and work varies with it; null where nothing varies.
+
+    Never false: a slow network or another process changes pace without changing the run's work.
+    """
+    for fit in own.values():
+        usable = [b for b in fit.blocks if b.units > 0 and b.work > 0 and b.seen_ms > 0]
+        if fit.theta is None or len(usable) < cost.LEAST_BLOCKS:
+            continue
+        pace = [b.units / b.seen_ms for b in usable]
+        power = [b.work / b.seen_ms for b in usable]
+        if mad_sigma(pace) / median(pace) < VARIED and _range(pace) < 3 * VARIED:
+            continue
+        calmer = _range([w / p for w, p in zip(power, pace, strict=True)]) < 0.5 * _range(pace)
+        if calmer and correlation(pace, power) > 0.7:
+            return True
+    return None
+
+
+def _range(values: list[float]) -> float:
+    ordered = sorted(values)
+    low, high = ordered[len(ordered) // 10], ordered[-1 - len(ordered) // 10]
+    return (high - low) / median(ordered)
+
+
+def shares_pauses(slots: Slots, kinds: list[dict[Kind, float]], n_gpus: int) -> bool | None:
+    """True where at least two pauses of the log inside the run are pauses of the run's own GPU work."""
+    full = n_gpus * slots.width_s * 1000
+    share = [own / full for own in slots.own]
+    train = [s for s, k in zip(share, kinds, strict=True) if k.get(Kind.TRAIN, 0.0) > 0.99]
+    if not train:
+        return None
+    usual = median(train)
+    paused = {Kind.MARKED, Kind.RECURRING, Kind.PAUSE, Kind.SILENT}
+    inside = [s for s, k in zip(share, kinds, strict=True) if sum(k.get(p, 0.0) for p in paused) > 0.5]
+    rests = [s for s in inside if s < 0.5 * usual]
+    return True if len(rests) >= 2 and len(rests) >= 0.5 * len(inside) else None
+
+
+def quiet_claims(slots: Slots, track: Track, n_gpus: int, slack_s: float) -> Quiet:
+    """Idle stretches of three and more slots, every GPU seen, inside which (`slack_s` off each end, for
+    clocks
+    and buffers) the log moved three times and more."""
+    full = n_gpus * slots.width_s * 1000
+    spans: list[tuple[float, float]] = []
+    quiet: list[Arc] = []
+    begin: int | None = None
+    for k in range(len(slots.cov) + 1):
+        idle = k < len(slots.cov) and slots.cov[k] >= 0.9 * full and slots.active[k] <= 0.01 * full
+        if idle and begin is None:
+            begin = k
+        elif not idle and begin is not None:
+            a, b = slots.at(begin) + slack_s, slots.at(k) - slack_s
+            inside = [arc for arc in track.arcs if a <= arc.from_at and arc.until_at <= b]
+            if k - begin >= 3 and len(inside) >= 3:
+                spans.append((slots.at(begin), slots.at(k)))
+                quiet += inside
+            begin = None
+    busy = [arc for arc in track.arcs if _worked(arc, slots, 0.5 * full)]
+    ratio = _pace_of(quiet) / _pace_of(busy) if len(quiet) and len(busy) >= LEAST_ARCS else None
+    return Quiet(tuple(spans), len(quiet), ratio)
+
+
+def _worked(arc: Arc, slots: Slots, least: float) -> bool:
+    k = int((0.5 * (arc.from_at + arc.until_at) - slots.from_at) / slots.width_s)
+    return 0 <= k < len(slots.active) and slots.active[k] >= least
+
+
+def _pace_of(arcs: list[Arc]) -> float:
+    """Typical units per second."""
+    return median([arc.units / (arc.until_at - arc.from_at) for arc in arcs])

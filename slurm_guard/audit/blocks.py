@@ -1,0 +1,127 @@
+"""Progress and work brought together: units and kinds per slot, channels, and blocks to learn θ from."""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit import spans
+from slurm_guard.audit.cost import Block, Theta
+from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.spans import Kind, Span
+from slurm_guard.audit.track import Track
+
+MAX_BLOCKS = 400  # bounds the work per run; more blocks do not sharpen θ beyond its common error
+KNOWN = 0.9  # a channel counts when it is known for this part of the covered time. Judgement.
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Work against progress in one channel. `theta` null: too little to learn from."""
+
+    blocks: list[Block]
+    theta: Theta | None
+
+    @property
+    def work(self) -> float:
+        """All work of the blocks."""
+        return sum(b.work for b in self.blocks)
+
+    @property
+    def explained(self) -> float | None:
+        """Share of the work that units of progress at the cost θ make; may exceed one. Null without θ."""
+        if self.theta is None or self.work <= 0:
+            return None
+        return sum(b.units for b in self.blocks) * self.theta.value / self.work
+
+
+def units_per_slot(track: Track, slots: Slots) -> list[float]:
+    """Units of progress, spread evenly over each arc's training part."""
+    units = [0.0] * len(slots.cov)
+    gap = spans.usual_gap_s(track.arcs)
+    if gap is None:
+        return units
+    pace = spans.usual_pace_s(track.arcs)
+    for arc in track.arcs:
+        start = spans.train_from(track, arc, gap, pace)
+        _spread(units, slots, (start, arc.until_at), arc.units)
+    return units
+
+
+def _spread(units: list[float], slots: Slots, when: tuple[float, float], amount: float) -> None:
+    a, b = ((t - slots.from_at) / slots.width_s for t in when)
+    if b <= a:
+        return
+    for k in range(max(0, int(a)), min(len(units), int(b) + 1)):
+        part = min(b, k + 1) - max(a, k)
+        if part > 0:
+            units[k] += amount * part / (b - a)
+
+
+def kinds_per_slot(tiles: tuple[Span, ...], slots: Slots) -> list[dict[Kind, float]]:
+    """For each slot the share of its time in each kind of span; shares sum to one (within the run)."""
+    found: list[dict[Kind, float]] = [{} for _ in slots.cov]
+    for tile in tiles:
+        a, b = ((t - slots.from_at) / slots.width_s for t in (tile.from_at, tile.until_at))
+        for k in range(max(0, int(a)), min(len(found), int(b) + 1)):
+            part = min(b, k + 1) - max(a, k)
+            if part > 1e-9:
+                found[k][tile.kind] = found[k].get(tile.kind, 0.0) + part
+    for shares in found:
+        total = sum(shares.values())
+        for kind in shares:
+            shares[kind] /= total
+    return found
+
+
+def channels_of(slots: Slots, believed: bool) -> list[str]:
+    """Channels that were known nearly all the time, best first. Utilisation is the last and never alone."""
+    cov = sum(slots.cov)
+    if cov <= 0 or sum(slots.active) <= 0:
+        return []
+    found = []
+    if sum(slots.cyc_cov) >= KNOWN * cov and sum(slots.cyc) > 0:
+        found.append("cycles")
+    if believed and sum(slots.dyn_cov) >= KNOWN * cov and sum(slots.dyn) > 0:
+        found.append("energy")
+    return [*found, "busy"]
+
+
+def block_slots(track: Track, slots: Slots, kinds: list[dict[Kind, float]]) -> int:
+    """Slots per block: long enough to hold a log record, few enough to bound the work."""
+    gap = spans.usual_gap_s(track.arcs) or 0.0
+    trained = sum(1 for shares in kinds if shares.get(Kind.TRAIN, 0.0) > 0.99)
+    by_log = int(gap / slots.width_s) + 1 if gap > 0.5 * slots.width_s else 1
+    return max(by_log, -(-trained // MAX_BLOCKS), 1)
+
+
+def blocks_of(
+    slots: Slots,
+    units: list[float],
+    kinds: list[dict[Kind, float]],
+    work: list[float],
+    shape: tuple[int, int],
+) -> list[Block]:
+    """Blocks of neighbouring training slots; a slot is used where most of the run's GPUs were seen."""
+    n_gpus, width = shape
+    full = n_gpus * slots.width_s * 1000
+    blocks: list[Block] = []
+    batch: list[int] = []
+    for k, shares in enumerate(kinds):
+        good = shares.get(Kind.TRAIN, 0.0) > 0.99 and slots.cov[k] >= 0.5 * full
+        if good:
+            batch.append(k)
+        if batch and (not good or len(batch) == width):
+            if len(batch) == width:
+                blocks.append(_block(slots, units, work, batch, full))
+            batch = []
+    return blocks
+
+
+def _block(slots: Slots, units: list[float], work: list[float], batch: list[int], full: float) -> Block:
+    return Block(
+        slots.at(batch[0]),
+        slots.at(batch[-1] + 1),
+        sum(work[k] for k in batch),
+        sum(units[k] * min(1.0, slots.cov[k] / full) for k in batch),
+        sum(slots.cov[k] for k in batch),
+        sum(slots.active[k] for k in batch),
+        sum(slots.stray[k] + slots.foreign[k] for k in batch),
+    )

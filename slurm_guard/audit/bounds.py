@@ -1,0 +1,190 @@
+"""What a run's unexplained GPU time is at least, centrally and at most, and what this audit could have
+seen.
+"""
+
+from dataclasses import dataclass
+from math import hypot, sqrt
+
+from slurm_guard.audit.blocks import Fit
+from slurm_guard.audit.cost import visible_share
+from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.ledger import Sums
+from slurm_guard.audit.spans import Kind
+from slurm_guard.audit.stats import mean_error, step_sigma
+from slurm_guard.audit.study import SPIN, Study
+from slurm_guard.model import Bounds
+
+Z = 1.96  # 95 %
+# NVML's per-process times do not add up to the device's; how far the proportions err is not documented.
+# Judgement: a tenth of the smaller part.
+SHARE_ERROR = 0.10
+MOST_SHARE_ERROR = 0.05  # of the allocation; beyond it the two readings contradict each other. Judgement.
+BUSY_ERROR = 0.05  # utilisation counts a GPU with one small kernel as busy. Judgement.
+SPLIT_ERROR = 0.03  # own time per unit grows when another process evicts caches. Judgement.
+FLAT_OUT = (
+    0.7  # start-up at this part of the usual work is not what loading and compiling look like. Judgement.
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Share of training work that θ leaves over: lower, central, upper; and what is waiting."""
+
+    lo: float = 0.0
+    mid: float = 0.0
+    hi: float = 0.0
+    wait: float = 0.0
+
+
+def left_over(fits: dict[str, Fit], *, is_split: bool) -> Left:
+    """Residual share of training work, clipped once for the run (rulings 15).
+
+    Each channel errs in its own honest way (cycles count spinning, energy follows temperature and clocks,
+    busy time every stall), and extra work shows in all of them: the least of them is held against the run,
+    the most is the upper bound. Busy time alone holds nothing against anybody.
+    """
+    shares = {c: s for c, fit in fits.items() if (s := _share(fit, is_split=is_split)) is not None}
+    if not shares:
+        return Left()
+    meters = [s for channel, s in shares.items() if channel != "busy"]
+    busy = shares.get("busy", (0.0, 0.0, 0.0))
+    if not meters:
+        return Left(0.0, 0.0, min(1.0, busy[2] + BUSY_ERROR))
+    every = [*meters, busy] if "busy" in shares else meters
+    # Meters divided among unlike processes by their time err either way, each in its own: what the run's own
+    # process hides beside another one has to show in all of them.
+    hi = min(s[2] for s in every) if is_split else max(s[2] for s in every)
+    if _waits(fits):
+        return Left(0.0, 0.0, hi, busy[1])
+    return Left(min(s[0] for s in every), min(s[1] for s in every), hi)
+
+
+def _share(fit: Fit, *, is_split: bool) -> tuple[float, float, float] | None:
+    """(lower, central, upper) residual share in one channel; null without θ."""
+    explained, theta = fit.explained, fit.theta
+    if explained is None or theta is None:
+        return None
+    error = Z * sqrt(theta.rel_error**2 + (SPLIT_ERROR if is_split else 0.0) ** 2)
+    low, middle, high = (min(1.0, max(0.0, 1.0 - explained * f)) for f in (1.0 + error, 1.0, 1.0 - error))
+    return low, middle, high
+
+
+def _waits(fits: dict[str, Fit]) -> bool:
+    """The time that steps take longer than at best is spent at the power of a GPU that waits (rulings 17)."""
+    energy, busy = fits.get("energy"), fits.get("busy")
+    if energy is None or busy is None or energy.theta is None or busy.theta is None:
+        return False
+    units = sum(b.units for b in busy.blocks)
+    longer = busy.work - units * busy.theta.value
+    more = energy.work - sum(b.units for b in energy.blocks) * energy.theta.value
+    usual = energy.theta.value / busy.theta.value
+    return longer > 0.02 * busy.work and more / longer < SPIN * usual
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """GPU-µs with bounds."""
+
+    lo: float
+    mid: float
+    hi: float
+
+
+def of_others(slots: Slots, sums: Sums, which: str, allocated_us: float) -> Part:
+    """Time of stray or foreign processes: noise of the shares, and what NVML's times do not add up to."""
+    mid = float(sums.total(which))
+    if mid <= 0:
+        return Part(0.0, 0.0, 0.0)
+    values: list[float] = getattr(slots, which)
+    raw = 1000 * sum(getattr(slots, f"raw_{which}"))
+    working = [v / a for v, a in zip(values, slots.active, strict=True) if a > 0 and v > 0]
+    noise = (
+        Z
+        * mean_error(working, step_sigma(working))
+        * sum(1000 * a for a, v in zip(slots.active, values, strict=True) if v > 0)
+    )
+    active = sum(sums.total(p) for p in ("own", "stray", "foreign"))
+    systematic = SHARE_ERROR * min(mid, max(active - mid, 0.2 * mid)) + abs(mid - raw) / 2
+    half = noise + min(systematic, MOST_SHARE_ERROR * allocated_us)
+    return Part(max(0.0, mid - half), mid, min(float(sums.total("cov")), mid + half))
+
+
+def unexplained(
+    study: Study, sums: Sums, slots: Slots, denial: float, facts: tuple[int, bool]
+) -> tuple[Bounds, Bounds]:
+    """U with its bounds: (of the run as a whole, without what other runs and users did on its GPUs).
+
+    `denial`: 0 nothing denies the claims, 0.5 one family does, 1 two do. `facts`: allocated GPU-ms, and
+    whether the audit has any progress to hold the work against.
+    """
+    allocated_ms, has_progress = facts
+    stray = of_others(slots, sums, "stray", 1000.0 * allocated_ms)
+    foreign = of_others(slots, sums, "foreign", 1000.0 * allocated_ms)
+    own = _own(study, sums, slots, denial) if has_progress else _unjudged(sums)
+    mine = _together(own, stray)
+    whole = _together(mine, foreign)
+    cap = min(allocated_ms, sum(sums.total(p) for p in ("own", "stray", "foreign")) / 1000)
+    return _bounds(whole, cap), _bounds(mine, cap)
+
+
+def _together(a: Part, b: Part) -> Part:
+    """Sum of two parts with independent errors: half-widths add as squares do."""
+    mid = a.mid + b.mid
+    return Part(
+        max(0.0, mid - hypot(a.mid - a.lo, b.mid - b.lo)), mid, mid + hypot(a.hi - a.mid, b.hi - b.mid)
+    )
+
+
+def _unjudged(sums: Sums) -> Part:
+    """Without progress nothing explains the work and nothing speaks against it."""
+    own = float(sums.total("own"))
+    return Part(0.0, own, own)
+
+
+def _own(study: Study, sums: Sums, slots: Slots, denial: float) -> Part:
+    train = float(sums.get(Kind.TRAIN, "own"))
+    left = left_over(study.own, is_split=study.is_split)
+    silent = float(sums.get(Kind.SILENT, "own"))
+    slow = float(sums.get(Kind.SLOW_START, "own"))
+    lo = left.lo * train + silent
+    mid = left.mid * train + silent + slow
+    # Credited or excused without anything that agrees: only the upper bound knows it (law 4).
+    doubtful = sum(sums.get(kind, "own") for kind in (Kind.PAUSE, Kind.TAIL, Kind.WAIT))
+    hi = left.hi * train + silent + slow + doubtful + 1000 * sum(slots.doubt)
+    startup = sums.get(Kind.STARTUP, "own")
+    if denial > 0.0 or startup >= FLAT_OUT * _usual(sums) * sums.get(Kind.STARTUP, "cov"):
+        hi += startup
+    credited = 1.0 - left.mid - left.wait
+    if denial >= 1.0:
+        lo += credited * train * _sure(study)
+    if denial > 0.0:
+        mid += credited * train
+    if denial > 0.0 or not study.agreement.agreed:
+        hi += (1.0 - left.hi) * train
+    return Part(lo, max(lo, mid), max(hi, mid))
+
+
+def _sure(study: Study) -> float:
+    """Share of the training that the denial speaks of."""
+    rhythm = study.rhythm
+    if study.quiet.decoupled:
+        return 1.0
+    return (rhythm.n_flat + rhythm.n_other) / rhythm.n_resolvable if rhythm.n_resolvable else 0.0
+
+
+def _usual(sums: Sums) -> float:
+    cov = sums.get(Kind.TRAIN, "cov")
+    return sums.get(Kind.TRAIN, "own") / cov if cov > 0 else 1.0
+
+
+def _bounds(part: Part, cap_ms: float) -> Bounds:
+    low, mid, high = (int(min(v / 1000, cap_ms) + 0.5) for v in (part.lo, part.mid, part.hi))
+    return Bounds(min(low, mid), mid, max(high, mid))
+
+
+def smallest_visible_ms(study: Study, sums: Sums) -> int | None:
+    """Smallest diversion inside the run's own training that would have shown; null: none could."""
+    thetas = [fit.theta for channel, fit in study.own.items() if fit.theta is not None and channel != "busy"]
+    if not thetas:
+        return None
+    return int(min(visible_share(theta) for theta in thetas) * sums.get(Kind.TRAIN, "own") / 1000 + 0.5)

@@ -1,0 +1,90 @@
+"""Everything that a check may know of one run."""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit.bounds import Left
+from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.ledger import Sums
+from slurm_guard.audit.outside import Stint
+from slurm_guard.audit.owners import GpuUser
+from slurm_guard.audit.study import Study
+from slurm_guard.audit.track import Track
+from slurm_guard.config import AuditConfig
+from slurm_guard.model import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What was heard of a run's nodes."""
+
+    keys: tuple[str, ...] = ()  # run keys bound to the run
+    silent_nodes: tuple[str, ...] = ()  # nodes of the run without a ticket
+    deaf_nodes: tuple[str, ...] = ()  # of those, the ones that nothing at all was heard from
+    switched_off: tuple[str, ...] = ()  # nodes that said the guard was switched off
+    unsealed: tuple[str, ...] = ()  # keys that ended long ago and have no seal
+    refused_windows: int = 0
+    n_windows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run, measured and studied, before it is judged. `mine`: stints of the run's processes elsewhere;
+    `guests`: stints of others' processes on the run's GPUs."""
+
+    run: Run
+    config: AuditConfig
+    slots: Slots
+    track: Track
+    study: Study
+    sums: Sums
+    users: tuple[GpuUser, ...]
+    mine: tuple[Stint, ...]
+    guests: tuple[Stint, ...]
+    hearing: Hearing
+    left: Left
+    device_left: Left
+
+    @property
+    def allocated_us(self) -> float:
+        """GPU-microseconds that Slurm charged in the window."""
+        return 1000.0 * self.run.allocated_gpu_ms
+
+    @property
+    def least_us(self) -> float:
+        """Unexplained time from which an alert is possible."""
+        floor = self.config.least_gpu_h * 3.6e9
+        return max(floor, self.config.least_share * self.allocated_us)
+
+    @property
+    def worth_us(self) -> float:
+        """Time from which a soft finding is worth a look: the share alone, for short runs too."""
+        return self.config.least_share * self.allocated_us
+
+    @property
+    def active_us(self) -> int:
+        """GPU work seen on the run's GPUs, whosever it was."""
+        return sum(self.sums.total(p) for p in ("own", "stray", "foreign"))
+
+
+def hours(us: float) -> float:
+    """GPU-microseconds as GPU-hours."""
+    return us / 3.6e9
+
+
+def spoken(us: float) -> str:
+    """GPU-microseconds in words, in a unit of fitting size."""
+    if us >= 3.6e8:
+        return f"{us / 3.6e9:.1f} GPU-hours"
+    return f"{us / 6e7:.1f} GPU-minutes" if us >= 6e6 else f"{us / 1e6:.1f} GPU-seconds"
+
+
+def lasting(duration_s: float) -> str:
+    """A duration in words: 45 seconds, 8 minutes, 2.5 hours."""
+    if duration_s >= 5400:
+        return f"{duration_s / 3600:.1f} hours"
+    return f"{duration_s / 60:.0f} minutes" if duration_s >= 100 else f"{duration_s:.0f} seconds"
+
+
+def counted(n: int, one: str, many: str) -> str:
+    """A number with its noun: 1 process, 3 processes."""
+    return f"{n} {one if n == 1 else many}"

@@ -1,0 +1,66 @@
+"""The GPU works while the log has long been silent."""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit.case import Case, lasting, spoken
+from slurm_guard.audit.check import Check, Example, Rating, finding
+from slurm_guard.audit.spans import Kind, silence_after_s, usual_gap_s
+from slurm_guard.model import Evidence, Family, Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Thresholds."""
+
+    least_share: float = 0.02  # of the allocation worked in silence. Judgement
+
+
+def find(case: Case, params: Params) -> list[Finding]:
+    """One soft finding for all silent stretches together; waits at spin level are not among them."""
+    gap = usual_gap_s(case.track.arcs)
+    worked = case.sums.get(Kind.SILENT, "own")
+    if gap is None or worked < params.least_share * case.allocated_us:
+        return []
+    silent = [s for s in case.study.spans if s.kind is Kind.SILENT]
+    longest = max(silent, key=lambda s: (s.length_s, s.from_at))
+    limit = silence_after_s(case.config, gap)
+    at_end = longest.until_at >= case.run.until_at - case.config.slack_s
+    sentence = (
+        f"The GPUs worked for {spoken(worked)} while the log was silent, "
+        f"{'to the end of the run, ' if at_end else ''}longest {lasting(longest.length_s)}; "
+        f"before, it moved every {gap:.0f} s."
+    )
+    evidence = Evidence(
+        "longest silence with GPU work",
+        longest.length_s,
+        "s",
+        "lake tables points and windows",
+        f"the progress lane of the timeline; silence counts from {limit:.0f} s",
+        "a phase that the log names (evaluation, export), or a later record of the same track",
+    )
+    weight = 3.0 if worked >= case.worth_us else 1.5
+    return [finding(CHECK, case, Rating(Severity.MEDIUM, 0.8, weight), sentence, evidence)]
+
+
+CHECK = Check(
+    "busy-while-silent",
+    "Busy GPUs, silent log",
+    Family.C,
+    detects="GPU work long after the last record of progress, measured against the run's own log interval: "
+    "training that has finished or stalled while something keeps the GPUs busy.",
+    does_not_detect="Work during pauses shorter than the configured silence.",
+    false_alarms="A long evaluation or export that the log does not name. Pauses that the run makes again "
+    "and again, "
+    "and pauses that the log names, are phases. A GPU at spin level waits: that is a hang, not work.",
+    remedy="Ask what ran; log the phase (any record with phase=eval does).",
+    params=Params(),
+    find=find,
+    explained=(
+        Example("honest", "the log moves all the time"),
+        Example("rare-log", "the log moves every quarter of an hour, and always has"),
+        Example("hang", "busy at the power of a waiting GPU: a wait, reported as hang"),
+        Example("no-data", "nothing was heard"),
+    ),
+    flagged=(Example("filler-tail", "progress ends, the GPU works on for an hour"),),
+    attack=("T1496.001",),
+)

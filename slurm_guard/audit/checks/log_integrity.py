@@ -1,0 +1,61 @@
+"""Records that reached the disk at times that their own clock denies."""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit.case import Case
+from slurm_guard.audit.check import Check, Example, Rating, finding
+from slurm_guard.audit.track import DOUBTFUL
+from slurm_guard.model import Evidence, Family, Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Thresholds."""
+
+    least_share: float = 0.2  # of the records. Measured on simulated honest logs: none of 720 is flagged
+    least_points: int = 10  # judgement
+
+
+def find(case: Case, params: Params) -> list[Finding]:
+    """A soft finding when a good part of the records is back-dated, dated ahead, or came in bulk."""
+    marks = case.track.marks
+    doubtful = [m for m in marks if DOUBTFUL.intersection(m.flags)]
+    if len(marks) < params.least_points or len(doubtful) < params.least_share * len(marks):
+        return []
+    kinds = sorted({f for m in doubtful for f in m.flags if f in DOUBTFUL})
+    share = 100.0 * len(doubtful) / len(marks)
+    sentence = (
+        f"{share:.0f} % of the log's records reached the disk at times that do not fit what they claim "
+        f"({', '.join(kinds)})."
+    )
+    evidence = Evidence(
+        "records flagged",
+        share,
+        "%",
+        "lake tables points (flags, obs_lo_at, obs_hi_at) and files",
+        "the file's growth as the sampler saw it beside the records' own times",
+        "a log that is copied into place, or buffered for longer than the flags allow",
+    )
+    return [finding(CHECK, case, Rating(Severity.MEDIUM, 0.7, 2.0), sentence, evidence)]
+
+
+CHECK = Check(
+    "log-integrity",
+    "Records that do not fit their time",
+    Family.D,
+    detects="Records dated before or after the moment at which the sampler saw their bytes reach the "
+    "disk, files "
+    "rewritten, and progress that arrives in one piece.",
+    does_not_detect="A log that is forged or replayed in real time.",
+    false_alarms="Logs synchronised from elsewhere, long buffers, a file rewritten when a column is "
+    "added. Soft.",
+    remedy="Log straight to the shared file system, flushed at least every few minutes.",
+    params=Params(),
+    find=find,
+    explained=(
+        Example("honest", "records appear when they say"),
+        Example("no-data", "nothing was heard"),
+    ),
+    flagged=(Example("backdated", "the whole log appears at the end of the run"),),
+    attack=("T1565.001",),
+)

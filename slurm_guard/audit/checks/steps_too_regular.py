@@ -1,0 +1,97 @@
+"""Step times or losses more regular than any training loop makes them."""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit.case import Case
+from slurm_guard.audit.check import Check, Example, Rating, finding
+from slurm_guard.audit.regular import Pace, loss_noise, pace_spread, took_spread
+from slurm_guard.model import Evidence, Family, Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Thresholds."""
+
+    least_points: int = 40  # judgement: fewer do not settle a spread
+    pace: float = (
+        1.5e-4  # relative spread of claimed step times. Measured: 6e-4 to 2e-3 from record to record
+    )
+    # in MLPerf logs of fine-tuning (41 to 47 records each), 2e-2 and more elsewhere; a sleeping loop has 1e-4
+
+
+def _even(pace: Pace, limit: float) -> bool:
+    """Told by a fine clock's spread, or by a coarse clock's phase."""
+    return pace.in_phase if pace.resolution >= limit else pace.spread < limit
+
+
+def find(case: Case, params: Params) -> list[Finding]:
+    """A soft finding for the pace, for the loss, or for both."""
+    found = []
+    pace = pace_spread(case.track, params.least_points)
+    if pace is not None and _even(pace, params.pace):
+        found.append(
+            Evidence(
+                f"relative spread of {pace.n} claimed step times",
+                pace.spread,
+                "of the mean",
+                "lake table points (at)",
+                "differences of the log's own times",
+                "a log whose times are rounded or made by a scheduler",
+            )
+        )
+    took = took_spread(case.track, params.least_points)
+    if took is not None and took.spread < params.pace:  # the readers drop coarse ones
+        found.append(
+            Evidence(
+                f"relative spread of {took.n} step times that the log prints",
+                took.spread,
+                "of the mean",
+                "lake table points (took_s)",
+                "the log's own time per step",
+                "a log that prints an average over the whole run",
+            )
+        )
+    noise = loss_noise(case.track, params.least_points)
+    if noise is not None and noise.smooth:
+        found.append(
+            Evidence(
+                "noise of the loss, relative to its level",
+                noise.noise,
+                "of the mean",
+                "lake table points (loss)",
+                "second differences of the logged loss",
+                "full-batch training without any randomness, or a smoothed loss",
+            )
+        )
+    if not found:
+        return []
+    what = " and ".join(e.what for e in found)
+    sentence = f"The log is more regular than training makes it: {what}."
+    return [
+        finding(CHECK, case, Rating(Severity.MEDIUM, 0.7, 2.0 + 0.5 * (len(found) - 1)), sentence, *found)
+    ]
+
+
+CHECK = Check(
+    "steps-too-regular",
+    "A log too regular to be true",
+    Family.D,
+    detects="Claimed step times that spread less than any real loop's, where the log's clock is fine "
+    "enough to tell, "
+    "and losses without the noise of mini-batches.",
+    does_not_detect="A forgery that adds noise; a replayed real log; logs with whole seconds.",
+    false_alarms="Full-batch training; logs that print a smoothed loss; a loop paced by a timer. Soft.",
+    remedy="None by itself: read it beside the other evidence.",
+    params=Params(),
+    find=find,
+    explained=(
+        Example("honest", "step times and loss have noise"),
+        Example("whole-seconds", "the log's clock is too coarse to tell"),
+        Example("no-data", "nothing was heard"),
+    ),
+    flagged=(
+        Example("printed-times", "the log prints the same time for every step, to a tenth of a millisecond"),
+        Example("printed-steps", "a timer prints steps and a formula the loss"),
+    ),
+    attack=("T1565.001",),
+)

@@ -1,0 +1,71 @@
+"""More GPU work per unit of progress than the run itself needed in its cheapest stretch."""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit.case import Case, spoken
+from slurm_guard.audit.check import Check, Example, Rating, finding
+from slurm_guard.audit.spans import Kind
+from slurm_guard.model import Evidence, Family, Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Thresholds."""
+
+    least_blocks: int = 8  # judgement: fewer stretches do not show two modes
+
+
+def find(case: Case, params: Params) -> list[Finding]:
+    """A soft finding when the lower bound of the residual reaches the configured share."""
+    found = []
+    fits = (case.study.own, case.study.device)
+    for fit, left, what in zip(fits, (case.left, case.device_left), ("its own", "all"), strict=True):
+        theta = fit[case.study.channel].theta if case.study.channel in fit else None
+        if theta is None or theta.n_blocks < params.least_blocks:
+            continue
+        train = sum(case.sums.get(Kind.TRAIN, part) for part in ("own", "stray", "foreign"))
+        base = case.sums.get(Kind.TRAIN, "own") if what == "its own" else train
+        low = left.lo * base - (case.sums.total("foreign") if what == "all" else 0)
+        if low < case.worth_us:
+            continue
+        sentence = (
+            f"At least {spoken(low)} of {what} GPU work during training is more than the logged progress "
+            f"needed in the run's cheapest stretch ({100 * left.lo:.0f} % or more of it)."
+        )
+        evidence = Evidence(
+            f"cost of one unit of progress, cheapest stretch of {theta.n} of {theta.n_blocks} blocks",
+            theta.value,
+            f"{case.study.channel}/{case.track.unit}",
+            "lake tables windows and points",
+            "the document's cost, timeline and ledger of this run",
+            "a change in what one unit of progress means: sequence length, batch size, recomputation",
+        )
+        confidence = 0.8 if theta.rel_error < 0.05 else 0.6
+        found.append(finding(CHECK, case, Rating(Severity.MEDIUM, confidence, 3.0), sentence, evidence))
+        break
+    return found
+
+
+CHECK = Check(
+    "work-residual",
+    "Work that progress does not account for",
+    Family.B,
+    detects="GPU work (cycles or energy above idle) per unit of progress that rises above the run's own "
+    "cheapest "
+    "stretch, beyond what its noise allows. Also inside the training process itself.",
+    does_not_detect="Extra work that is there from the first step to the last: the run is then its own "
+    "yardstick.",
+    false_alarms="Longer sequences, larger batches or recomputation switched on later, where the log "
+    "counts only "
+    "steps. Log tokens or samples, and the unit with the steadiest cost is used.",
+    remedy="Compare with an earlier run of the same code; ask what changed at the step in the timeline.",
+    params=Params(),
+    find=find,
+    explained=(
+        Example("honest", "work per step is steady"),
+        Example("slow-network", "steps get slower, work per step does not change"),
+        Example("no-data", "nothing was heard"),
+    ),
+    flagged=(Example("late-diversion", "work per step rises by a third half-way, in the same process"),),
+    attack=("T1496.001",),
+)

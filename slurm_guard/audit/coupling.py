@@ -1,0 +1,48 @@
+"""Does a run's second process take turns with its trainer? Then it is part of the work (rollouts of RL)."""
+
+from slurm_guard.audit.blocks import units_per_slot
+from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.stats import correlation, median
+from slurm_guard.audit.track import Track
+
+LEAST_SLOTS = 8  # judgement: fewer do not show turns
+TURNS = -0.5  # correlation of the two processes' times from which they take turns. Judgement
+SWINGS = 0.35  # relative swing of the second one's time from slot to slot. Judgement
+STEADY = 0.2  # relative spread of its work per unit of progress up to which progress depends on it. Judgement
+LEAST_ROUNDS = 4  # judgement
+
+
+def takes_turns(slots: Slots, track: Track) -> bool:
+    """True where the second process swings against the first and its work per unit of progress is steady.
+
+    A co-tenant that comes and goes also swings against the trainer, but its work per unit does not keep.
+    """
+    units = units_per_slot(track, slots)
+    both = [k for k in range(len(units)) if slots.active[k] > 0 and units[k] > 0]
+    if len(both) < LEAST_SLOTS or not any(slots.stray[k] > 0 for k in both):
+        return False
+    own = [slots.own[k] / slots.cov[k] for k in both]
+    second = [slots.stray[k] / slots.cov[k] for k in both]
+    mean = sum(second) / len(second)
+    swing = (sum((v - mean) ** 2 for v in second) / len(second)) ** 0.5 / mean
+    if swing < SWINGS or correlation(own, second) > TURNS:
+        return False
+    costs = _per_round(slots, track, both)
+    if len(costs) < LEAST_ROUNDS or median(costs) <= 0:
+        return False
+    return (max(costs) - min(costs)) / median(costs) <= 4 * STEADY and _spread(costs) <= STEADY
+
+
+def _per_round(slots: Slots, track: Track, both: list[int]) -> list[float]:
+    """The second process's work per unit over eight equal parts of the training, each with whole rounds."""
+    n = min(8, len(both) // 3)
+    if n == 0 or len(track.arcs) < 2 * n:
+        return []
+    units = units_per_slot(track, slots)
+    parts = [both[j * len(both) // n : (j + 1) * len(both) // n] for j in range(n)]
+    return [sum(slots.stray[k] for k in p) / sum(units[k] for k in p) for p in parts]
+
+
+def _spread(values: list[float]) -> float:
+    middle = median(values)
+    return median([abs(v - middle) for v in values]) * 1.4826 / middle

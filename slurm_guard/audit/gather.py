@@ -1,0 +1,215 @@
+"""From frames to the plain values of one run: its marks, its GPU processes, its logs' holders, its beats."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
+
+from slurm_guard.audit.owners import GpuUser, LogHold
+from slurm_guard.audit.rhythm import Beat
+from slurm_guard.audit.track import Mark, read_mark
+
+Series = list[tuple[str, list[Mark]]]
+
+
+def latest(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows of each run's highest read."""
+    return frame.filter(pl.col("read") == pl.col("read").max().over("run"))
+
+
+BOUND = 0.9  # how sure the reader must be that a file is the run's (progress notes: an open file, stdout)
+
+
+def bound(logs: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """The logs that may speak for their run, with `i`: a file that was merely found near the run counts only
+    where the run has none that it held open."""
+    mine = logs.filter(pl.col("n") > 0).join(keys.select("run", "i"), on="run", maintain_order="left")
+    sure = pl.col("bind_conf") >= BOUND
+    return mine.filter(sure | ~sure.any().over("i"))
+
+
+def series_of(
+    points: pl.DataFrame, logs: pl.DataFrame, keys: pl.DataFrame, slack_s: float
+) -> dict[int, Series]:
+    """Marks per run and log. A series is one track of one file of one node's reading."""
+    named = (
+        bound(logs, keys)
+        .select("run", "file", pl.col("path").alias("log"), "source")
+        .unique(["run", "file"], keep="first", maintain_order=True)
+    )
+    same = [
+        "run",
+        "file",
+        "track",
+        "segment",
+        "offset",
+        "at",
+        "obs_hi_at",
+        "step",
+        "samples",
+        "tokens",
+        "phase",
+    ]
+    rows = (
+        points.unique(same, keep="any")
+        .join(keys.select("run", "i"), on="run")
+        .join(named, on=["run", "file"], maintain_order="left")
+        .sort("i", "run", "file", "track", "segment", "offset", "at", "step", nulls_last=True)
+    )
+    found: dict[int, dict[tuple[str, int, str], tuple[str, list[Mark]]]] = {}
+    for row in rows.iter_rows(named=True):
+        mark = read_mark(row, slack_s)
+        if mark is None:
+            continue
+        name = f"{row['source'] or 'log'}:{row['log'] or row['file']}"
+        slot = found.setdefault(row["i"], {}).setdefault((row["run"], row["file"], row["track"]), (name, []))
+        slot[1].append(mark)
+    return {
+        i: [(f"{name} ({key[2]})" if key[2] else name, marks) for key, (name, marks) in parts.items()]
+        for i, parts in found.items()
+    }
+
+
+def problems_of(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, tuple[str, ...]]:
+    """What the readers could not read, per run."""
+    rows = logs.join(keys.select("run", "i"), on="run").select("i", "path", "problems")
+    found: dict[int, set[str]] = {}
+    for i, path, problems in rows.iter_rows():
+        found.setdefault(i, set()).update(f"{path}: {p}" for p in problems or [])
+    return {i: tuple(sorted(p)[:20]) for i, p in found.items()}
+
+
+def holds_of(logs: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFrame) -> dict[int, list[LogHold]]:
+    """Logs with progress and every process that was seen to have them open for writing."""
+    seen = (
+        files.join(keys.select("run", "i"), on="run")
+        .select("i", "path", pl.concat_list(pl.col("pids").fill_null([]), pl.col("pid")).alias("pids"))
+        .explode("pids")
+        .drop_nulls()
+        .unique()
+    )
+    held: dict[tuple[int, str], set[int]] = {}
+    for i, path, pid in seen.iter_rows():
+        held.setdefault((i, path), set()).add(pid)
+    rows = bound(logs, keys).sort("i", "run", "file")
+    found: dict[int, list[LogHold]] = {}
+    for row in rows.iter_rows(named=True):
+        pids = set(row["pids"] or []) | held.get((row["i"], row["path"]), set())
+        hold = LogHold(row["node"], row["path"], row["how"] or "", row["size"], frozenset(pids))
+        found.setdefault(row["i"], []).append(hold)
+    return found
+
+
+def users_of(uses: pl.DataFrame, facts: pl.DataFrame) -> dict[int, list[GpuUser]]:
+    """Each run's own processes that had time on the GPUs it holds, most time first."""
+    mine = uses.filter((pl.col("own") == pl.col("i")) & (pl.col("sm_ms") > 0))
+    sums = (
+        mine.group_by("i", "node", "pid", "start_ticks")
+        .agg(
+            pl.col("gpu").unique().sort().alias("gpus"),
+            pl.col("sm_ms").sum(),
+            pl.col("start_at").min().alias("first_at"),
+            pl.col("end_at").max().alias("last_at"),
+        )
+        .join(_written(mine), on=["i", "node", "pid", "start_ticks"], how="left")
+        .join(
+            facts.select(
+                "node",
+                "pid",
+                "start_ticks",
+                "ppid",
+                "cmdline",
+                "parents",
+                "exe_flags",
+                "how",
+                pl.col("exe").alias("program"),
+                pl.col("uid").alias("owner"),
+                pl.col("start_at").alias("born_at"),
+            ),
+            on=["node", "pid", "start_ticks"],
+            how="left",
+        )
+        .sort("i", "sm_ms", "node", "pid", "start_ticks", descending=[False, True, False, False, False])
+    )
+    found: dict[int, list[GpuUser]] = {}
+    for row in sums.iter_rows(named=True):
+        found.setdefault(row["i"], []).append(_user(row))
+    return found
+
+
+def _written(mine: pl.DataFrame) -> pl.DataFrame:
+    """Bytes written per process: one value per window, however many GPUs it is repeated for."""
+    once = mine.group_by("i", "node", "pid", "start_ticks", "start_at").agg(pl.col("written_b").max())
+    return once.group_by("i", "node", "pid", "start_ticks").agg(
+        pl.when(pl.col("written_b").is_not_null().any()).then(pl.col("written_b").sum()).alias("written_b")
+    )
+
+
+def _user(row: dict[str, Any]) -> GpuUser:
+    return GpuUser(
+        row["node"],
+        row["pid"],
+        row["start_ticks"],
+        row["owner"],
+        row["ppid"],
+        row["program"],
+        row["cmdline"],
+        tuple(row["parents"] or ()),
+        tuple(row["exe_flags"] or ()),
+        row["how"],
+        row["born_at"],
+        row["first_at"],
+        row["last_at"],
+        tuple(row["gpus"]),
+        row["sm_ms"],
+        row["written_b"],
+    )
+
+
+def partners(flows: pl.DataFrame) -> set[tuple[str, int, int]]:
+    """(node, pid, pid) of processes that are the two ends of one connection on one node."""
+    ends = flows.filter(pl.col("pid").is_not_null()).select("node", "pid", "local", "peer").unique()
+    both = ends.join(
+        ends.rename({"pid": "other"}), left_on=["node", "local", "peer"], right_on=["node", "peer", "local"]
+    ).filter(pl.col("pid") != pl.col("other"))
+    return {(node, a, b) for node, a, b in both.select("node", "pid", "other").iter_rows()}
+
+
+def beats_of(cells: pl.DataFrame) -> dict[int, list[Beat]]:
+    """Windows of each run that carry a rhythm, in order of time, then GPU."""
+    rows = (
+        cells.filter(pl.col("fs_hz").is_not_null() & pl.col("period_s").is_not_null())
+        .sort("i", "start_at", "gpu")
+        .select(
+            "i",
+            "raw_start_at",
+            "raw_end_at",
+            "fs_hz",
+            "period_s",
+            "share",
+            "power_q_mw",
+            "idle",
+            "busy_q_pct",
+        )
+    )
+    found: dict[int, list[Beat]] = {}
+    for i, a, b, fs, periods, share, powers, idle, busy in rows.iter_rows():
+        known = tuple(p for p in periods if p is not None)
+        beat = Beat(a, b, fs, known, share, _spread(powers, idle), _range(busy))
+        found.setdefault(i, []).append(beat)
+    return found
+
+
+def _range(quantiles: Iterable[int] | None) -> float | None:
+    """From the lowest to the highest quantile."""
+    values = list(quantiles or [])
+    return float(values[-1] - values[0]) if values else None
+
+
+def _spread(quantiles: Iterable[int] | None, idle: float | None) -> float | None:
+    """5..95 % range of power over its middle above idle."""
+    values = list(quantiles or [])
+    if len(values) < 3:
+        return None
+    middle = values[len(values) // 2] - (idle if idle is not None else 0.0)
+    return (values[-1] - values[0]) / middle if middle > 0 else None

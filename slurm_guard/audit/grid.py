@@ -1,0 +1,151 @@
+"""A run's cells summed over its GPUs on one regular grid of slots, as plain lists for the per-run study."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from slurm_guard.model import Run
+
+MAX_SLOTS = 2000  # bounds one run's work in the audit; a 24-hour night has 1,440 minutes
+SUMS = (
+    "cov",
+    "blind",
+    "active",
+    "own",
+    "stray",
+    "foreign",
+    "doubt",
+    "raw_stray",
+    "raw_foreign",
+    "dyn",
+    "own_dyn",
+    "dyn_cov",
+    "cyc",
+    "own_cyc",
+    "cyc_cov",
+    "level",
+    "energy",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Parallel lists, one entry per slot of `width_s` from `from_at`; GPU-milliseconds unless said otherwise.
+
+    `blind`: covered, but the GPU could not say whether it worked. `doubt`: the part of `own` by processes
+    that only might be linked to progress. `raw_…`: as NVML read it, not made to add up. `dyn` mJ above idle,
+    `cyc` SM cycles, each with the run's own part (`own_…`, in proportion to time) and the covered
+    time it was known for. `level`: covered time weighted by where
+    power stood between idle and limit. `energy` mJ, null where no board gave it.
+    """
+
+    from_at: float
+    width_s: float
+    cov: list[float]
+    blind: list[float]
+    active: list[float]
+    own: list[float]
+    stray: list[float]
+    foreign: list[float]
+    doubt: list[float]
+    raw_stray: list[float]
+    raw_foreign: list[float]
+    dyn: list[float]
+    own_dyn: list[float]
+    dyn_cov: list[float]
+    cyc: list[float]
+    own_cyc: list[float]
+    cyc_cov: list[float]
+    level: list[float]
+    energy: list[float | None]
+
+    def at(self, k: int) -> float:
+        """When slot `k` begins."""
+        return self.from_at + k * self.width_s
+
+
+def width_of(run: Run, window_s: float | None) -> float:
+    """Slot width: the usual window, widened where the run would have more than MAX_SLOTS."""
+    length = max(run.until_at - run.from_at, 1e-3)
+    return max(window_s if window_s is not None else 60.0, length / MAX_SLOTS)
+
+
+def grids(cells: pl.DataFrame, runs: list[Run]) -> dict[int, Slots]:
+    """Slots of every run that has a cell."""
+    lengths = dict(
+        cells.group_by("i")
+        .agg((pl.col("raw_end_at") - pl.col("raw_start_at")).median().alias("w"))
+        .iter_rows()
+    )
+    width = {i: width_of(runs[i], lengths[i]) for i in lengths}
+    plan = pl.DataFrame(
+        {"i": list(width), "width": list(width.values()), "zero": [runs[i].from_at for i in width]},
+        schema={"i": pl.Int64, "width": pl.Float64, "zero": pl.Float64},
+    )
+    table = _binned(cells.join(plan, on="i"))
+    return {
+        int(key[0]): _slots(part, runs[int(key[0])], width[int(key[0])])
+        for key, part in table.partition_by("i", as_dict=True).items()
+    }
+
+
+def _binned(cells: pl.DataFrame) -> pl.DataFrame:
+    """Sums per run and slot; a cell over a slot's edge is divided in proportion to time."""
+    known = pl.col("active").is_not_null()
+    mine = pl.when(pl.col("active") > 0).then(pl.col("own") / pl.col("active")).otherwise(1.0)
+    parts = cells.select(
+        "i",
+        "width",
+        ((pl.col("start_at") - pl.col("zero")) / pl.col("width")).alias("a"),
+        ((pl.col("end_at") - pl.col("zero")) / pl.col("width")).alias("b"),
+        pl.col("cov"),
+        pl.when(known).then(0.0).otherwise(pl.col("cov")).alias("blind"),
+        *[
+            pl.col(c).fill_null(0.0)
+            for c in ("active", "own", "stray", "foreign", "doubt", "raw_stray", "raw_foreign", "dyn", "cyc")
+        ],
+        *[(pl.col(c) * mine).fill_null(0.0).alias(f"own_{c}") for c in ("dyn", "cyc")],
+        pl.when(pl.col("dyn").is_not_null()).then(pl.col("cov")).otherwise(0.0).alias("dyn_cov"),
+        pl.when(pl.col("cyc").is_not_null()).then(pl.col("cov")).otherwise(0.0).alias("cyc_cov"),
+        (pl.col("level").fill_null(0.0) * pl.col("cov")).alias("level"),
+        pl.col("energy").cast(pl.Float64),
+    ).with_columns(
+        pl.int_ranges(
+            (pl.col("a") + 1e-9).floor().cast(pl.Int64), (pl.col("b") - 1e-9).floor().cast(pl.Int64) + 1
+        ).alias("slot")
+    )
+    spread = parts.explode("slot", empty_as_null=False)
+    part = (
+        pl.min_horizontal(pl.col("b"), pl.col("slot") + 1.0)
+        - pl.max_horizontal(pl.col("a"), pl.col("slot").cast(pl.Float64))
+    ) / (pl.col("b") - pl.col("a"))
+    sums = [exact_sum(pl.col(c) * part).alias(c) for c in SUMS[:-1]]
+    energy = (
+        pl.when(pl.col("energy").is_not_null().any()).then(exact_sum(pl.col("energy") * part)).alias("energy")
+    )
+    return spread.group_by("i", "slot").agg(*sums, energy).sort("i", "slot")
+
+
+def exact_sum(value: pl.Expr) -> pl.Expr:
+    """A sum that does not depend on the order of rows or on threads: of whole thousandths (rulings 24)."""
+    return (value * 1000 + 0.5).floor().cast(pl.Int64).sum() / 1000
+
+
+def _slots(part: pl.DataFrame, run: Run, width: float) -> Slots:
+    """Lists without holes: a slot that nobody saw has zero coverage."""
+    n = max(1, -int(-(run.until_at - run.from_at) / width // 1))
+    lists: dict[str, list[float]] = {c: [0.0] * n for c in SUMS}
+    energy: list[float | None] = [None] * n
+    for row in part.iter_rows(named=True):
+        k = min(max(int(row["slot"]), 0), n - 1)
+        for c in SUMS[:-1]:
+            lists[c][k] += row[c]
+        if row["energy"] is not None:
+            energy[k] = (energy[k] or 0.0) + row["energy"]
+    del lists["energy"]
+    return Slots(run.from_at, width, **lists, energy=energy)
+
+
+def nothing(run: Run) -> Slots:
+    """The slots of a run that nobody saw."""
+    return _slots(pl.DataFrame(schema={"i": pl.Int64, "slot": pl.Int64}), run, width_of(run, None))

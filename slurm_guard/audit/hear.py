@@ -1,0 +1,92 @@
+"""What was heard of nodes and of runs' streams: silence is data."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from slurm_guard.audit.case import Hearing
+from slurm_guard.model import NodeCoverage, Run
+
+OFF = "switched-off"  # the event by which a node says that the guard does nothing (rulings 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The night's silence and speech, indexed for the runs."""
+
+    nodes: frozenset[str]  # anything at all came from them
+    off: frozenset[str]
+    keys: dict[int, list[tuple[str, str, float]]]  # run -> (key, node, ticket_at)
+    sealed: frozenset[str]
+    refused: dict[int, int]
+    windows: dict[int, int]
+
+
+def listen(
+    frames: dict[str, pl.DataFrame], keys: pl.DataFrame, refused: pl.DataFrame, good: pl.DataFrame
+) -> Heard:
+    """Indexes over the frames."""
+    spoke = pl.concat(
+        [frames[t].select("node") for t in ("tickets", "segments", "windows", "events", "ends")]
+    )
+    by_run: dict[int, list[tuple[str, str, float]]] = {}
+    for key, i, node, at in keys.select("run", "i", "node", "ticket_at").iter_rows():
+        by_run.setdefault(i, []).append((key, node, at))
+    off = frames["events"].filter(pl.col("name") == OFF)["node"]
+    return Heard(
+        frozenset(spoke["node"].drop_nulls().to_list()),
+        frozenset(off.drop_nulls().to_list()),
+        by_run,
+        frozenset(frames["seals"]["run"].drop_nulls().to_list()),
+        _counts(refused, keys),
+        _counts(pl.concat([refused, good.select(refused.columns)]), keys),
+    )
+
+
+def _counts(windows: pl.DataFrame, keys: pl.DataFrame) -> dict[int, int]:
+    held = windows.select("run").join(keys.select("run", "i"), on="run").group_by("i").len()
+    return {int(i): int(n) for i, n in held.iter_rows()}
+
+
+def of_run(i: int, run: Run, heard: Heard, until_at: float, slack_s: float) -> Hearing:
+    """One run's hearing."""
+    keys = heard.keys.get(i, [])
+    with_ticket = {node for _, node, _ in keys}
+    silent = tuple(n for n in run.nodes if n not in with_ticket)
+    ended = run.end_at is not None and run.end_at + max(slack_s, 60.0) < until_at
+    return Hearing(
+        tuple(key for key, _, _ in keys),
+        silent,
+        tuple(n for n in silent if n not in heard.nodes),
+        tuple(n for n in run.nodes if n in heard.off),
+        tuple(key for key, _, _ in keys if key not in heard.sealed) if ended else (),
+        heard.refused.get(i, 0),
+        heard.windows.get(i, 0),
+    )
+
+
+def coverage(
+    frames: dict[str, pl.DataFrame], good: pl.DataFrame, runs: list[Run]
+) -> tuple[NodeCoverage, ...]:
+    """One line per node that ran a job or was heard."""
+    seen = (
+        good.group_by("node")
+        .agg(
+            pl.col("gpu").n_unique().alias("n_gpus"),
+            pl.col("covered_ms").sum().alias("ms"),
+            pl.col("end_at").max().alias("last"),
+        )
+        .sort("node")
+    )
+    found = {row["node"]: row for row in seen.iter_rows(named=True)}
+    spoke = set(
+        pl.concat([frames[t].select("node") for t in ("tickets", "segments", "events")])["node"].drop_nulls()
+    )
+    every = sorted(set(found) | spoke | {node for run in runs for node in run.nodes})
+    return tuple(_coverage(node, found.get(node), node in spoke) for node in every)
+
+
+def _coverage(node: str, row: dict[str, object] | None, spoke: bool) -> NodeCoverage:
+    if row is None:
+        return NodeCoverage(node, 0, 0, None, "heard, but without windows" if spoke else "nothing was heard")
+    return NodeCoverage(node, int(str(row["n_gpus"])), int(str(row["ms"])), float(str(row["last"])), "")

@@ -1,0 +1,180 @@
+"""One case to one judgement: checks, denial, bounds, ledger, verdict."""
+
+from slurm_guard.audit import bounds, ledger, timeline, verdict
+from slurm_guard.audit.case import Case, spoken
+from slurm_guard.audit.checks import no_step_rhythm, progress_without_gpu
+from slurm_guard.audit.registry import CHECKS
+from slurm_guard.audit.spans import Kind
+from slurm_guard.model import (
+    Account,
+    Bounds,
+    Cost,
+    Family,
+    Finding,
+    Judgement,
+    ProgressSummary,
+    Run,
+    Skip,
+    Verdict,
+)
+
+_UNIT = {"energy": "mJ", "cycles": "SM cycles", "busy": "busy ms"}
+
+
+def judge(case: Case) -> tuple[Judgement, list[Skip]]:
+    """The judgement, and a Skip for each check that failed on this run."""
+    findings, skips = run_checks(case)
+    denial = _denial(case, findings)
+    denied = denial > 0.0
+    books = ledger.book(case.sums, (case.left.mid, case.left.wait), denied=denied)
+    accounts = ledger.balance(books, case.run.allocated_gpu_ms)
+    facts = (case.run.allocated_gpu_ms, bool(case.track.arcs))
+    whole, mine = bounds.unexplained(case.study, case.sums, case.slots, denial, facts)
+    whole = _around(whole, accounts)
+    ruling = verdict.rule(case, findings, whole, mine, accounts)
+    shown = ruling.verdict is not Verdict.CLEAR
+    return Judgement(
+        case.run,
+        ruling.verdict,
+        ruling.classes,
+        ruling.sentence,
+        accounts,
+        whole,
+        bounds.smallest_visible_ms(case.study, case.sums),
+        _cost(case),
+        ruling.score,
+        findings,
+        _progress(case, denied=denied),
+        timeline.draw(case, denied=denied) if shown else None,
+        _coverage_pct(case),
+        _notes(case, denied=denied),
+    ), skips
+
+
+def run_checks(case: Case) -> tuple[tuple[Finding, ...], list[Skip]]:
+    """Findings of every check, heaviest first; a check that fails is a Skip and stops nothing."""
+    found: list[Finding] = []
+    skips: list[Skip] = []
+    for check in CHECKS:
+        try:
+            found += check.find(case, check.params)
+        except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)
+            skips.append(
+                Skip(f"{check.id} on {case.run.id}", "check-failed", f"{type(error).__name__}: {error}")
+            )
+    order = {check.id: k for k, check in enumerate(CHECKS)}
+    return tuple(sorted(found, key=lambda f: (not f.hard, -f.weight, order[f.check], f.sentence))), skips
+
+
+def _denial(case: Case, findings: tuple[Finding, ...]) -> float:
+    """0: nothing denies the claimed steps; 0.5: one kind of evidence does; 1: two do, or one that is hard."""
+    if progress_without_gpu.decoupled(case):
+        return 1.0
+    if not any(f.check == no_step_rhythm.CHECK.id and f.weight >= verdict.SPEAKS for f in findings):
+        return 0.0  # agreement is missing then, which the upper bound knows
+    second = any(f.family is Family.D and f.weight >= verdict.SPEAKS for f in findings)
+    return 1.0 if second else 0.5
+
+
+def _around(whole: Bounds, accounts: dict[str, int]) -> Bounds:
+    """Bounds whose middle is exactly what the ledger books as unexplained."""
+    middle = sum(accounts[a.value] for a in (Account.FOREIGN, Account.CONTRADICTION, Account.RESIDUAL))
+    return Bounds(min(whole.lo_gpu_ms, middle), middle, max(whole.hi_gpu_ms, middle))
+
+
+def _cost(case: Case) -> Cost:
+    theta = case.study.theta
+    channel = case.study.channel
+    each = (case.track.unit or "unit").removesuffix("s")  # samples: per sample
+    unit = f"{_UNIT.get(channel, '')}/{each}"
+    if theta is None:
+        return Cost(None, unit, channel, "none", None, 0)
+    return Cost(round(theta.value, 6), unit, channel, "own-cheapest", round(theta.rel_error, 6), theta.n)
+
+
+def _progress(case: Case, *, denied: bool) -> ProgressSummary:
+    track = case.track
+    agreement = case.study.agreement
+    if not track.arcs:
+        trust = "none"
+    elif denied:
+        trust = "contradicted"
+    elif agreement.agreed:
+        seen = sum(m.observed for m in track.marks) >= 0.5 * len(track.marks)
+        trust = "observed" if seen else "consistent"
+    else:
+        trust = "claimed-only"
+    return ProgressSummary(
+        track.sources,
+        track.n_points,
+        track.n_tracks,
+        track.marks[0].at if track.marks else None,
+        track.marks[-1].at if track.marks else None,
+        round(sum(case.study.units), 3) if track.arcs else None,
+        track.unit,
+        trust,
+        track.problems,
+    )
+
+
+def _coverage_pct(case: Case) -> float:
+    if case.allocated_us <= 0:
+        return 0.0
+    seen = case.sums.total("cov") - case.sums.total("blind")
+    return round(min(100.0, 100.0 * seen / case.allocated_us), 2)
+
+
+def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
+    """What could not be seen, in plain words."""
+    notes = list(case.track.notes)
+    study = case.study
+    if case.track.arcs and not denied and not study.agreement.agreed:
+        notes.append(
+            "Nothing outside the job could confirm or deny the logged progress: it is credited, "
+            "and the upper bound holds it too."
+        )
+    if study.theta is not None:
+        notes.append(
+            "The cost of progress comes from this run alone: extra work from the first step to the last "
+            "inside the training process cannot be seen without comparable runs."
+        )
+    elif case.track.arcs:
+        notes.append("Too little progress to learn its cost; work during training is credited whole.")
+    if not study.power_believed:
+        notes.append("The boards report the power of an idle GPU while busy: power was not used.")
+    doubt = 1000 * sum(case.slots.doubt)
+    if doubt > 0.01 * case.allocated_us:
+        notes.append(f"{spoken(doubt)} were by processes that may or may not be part of the training.")
+    if case.hearing.refused_windows:
+        notes.append(f"{case.hearing.refused_windows} window(s) contradict themselves and were not used.")
+    if case.sums.get(Kind.STARTUP, "own") > 0.05 * case.allocated_us:
+        notes.append(
+            f"{spoken(case.sums.get(Kind.STARTUP, 'own'))} of work before the first record count as start-up."
+        )
+    return tuple(notes)
+
+
+def refused(run: Run, why: str) -> Judgement:
+    """A run that accounting itself contradicts: a verdict and accounts that sum, nothing more."""
+    try:
+        allocated = run.allocated_gpu_ms
+    except (ValueError, OverflowError):  # times that are not numbers
+        allocated = 0
+    accounts = dict.fromkeys((a.value for a in Account), 0)
+    accounts[Account.UNOBSERVED.value] = allocated
+    return Judgement(
+        run,
+        Verdict.NOT_AUDITABLE,
+        ("refused",),
+        f"This run cannot be judged: {why}.",
+        accounts,
+        Bounds(0, 0, 0),
+        None,
+        Cost(None, "", "none", "none", None, 0),
+        verdict.PRIOR,
+        (),
+        ProgressSummary((), 0, 0, None, None, None, None, "none"),
+        None,
+        0.0,
+        (why,),
+    )

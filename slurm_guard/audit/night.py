@@ -1,0 +1,187 @@
+"""From frames to one Case per run: bind, measure, divide, study, tally. What is wide is done in Polars."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from slurm_guard.audit import (
+    bind,
+    bounds,
+    cost,
+    gather,
+    grid,
+    hear,
+    ledger,
+    neighbours,
+    outside,
+    owners,
+    rhythm,
+    taut,
+    work,
+)
+from slurm_guard.audit import split as shares
+from slurm_guard.audit import track as tracks
+from slurm_guard.audit.case import Case
+from slurm_guard.audit.coupling import takes_turns
+from slurm_guard.audit.facts import Facts, runs_frame
+from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.hear import Heard
+from slurm_guard.audit.ledger import Sums
+from slurm_guard.audit.outside import Stint
+from slurm_guard.audit.owners import GpuUser
+from slurm_guard.audit.study import Study, study
+from slurm_guard.audit.track import Track
+from slurm_guard.model import Run
+
+Users = dict[int, list[GpuUser]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The frames with the joins that everything else needs."""
+
+    runs: pl.DataFrame
+    keys: pl.DataFrame
+    good: pl.DataFrame
+    refused: pl.DataFrame
+    raw: pl.DataFrame  # cells before they are divided among processes
+    uses: pl.DataFrame
+    people: pl.DataFrame
+    logs: pl.DataFrame
+    foreign_logs: pl.DataFrame  # (run, file) of logs that are another run's
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """Every run's measures, by its place in the list of runs."""
+
+    tables: Tables
+    heard: Heard
+    stints: tuple[Stint, ...]
+    slots: Mapping[int, Slots]
+    sums: Mapping[int, Sums]
+    tracks: Mapping[int, Track]
+    studies: Mapping[int, Study]
+    users: Users
+
+
+def measure(runs: list[Run], facts: Facts) -> Night:
+    """Bind, measure, divide, study and tally every run."""
+    frames = dict(facts.frames)
+    tables = _tables(runs, frames)
+    points = gather.latest(frames["points"]).join(tables.foreign_logs, on=["run", "file"], how="anti")
+    series = gather.series_of(points, tables.logs, tables.keys, facts.config.slack_s)
+    series = {i: [(n, taut.settle(m)) for n, m in part] for i, part in series.items()}
+    problems = gather.problems_of(tables.logs, tables.keys)
+    found = {i: tracks.build(series.get(i, []), None, problems.get(i, ())) for i in range(len(runs))}
+    cells, slots, users = _divided(runs, tables, frames, found)
+    beats = gather.beats_of(tables.raw)
+    studies: dict[int, Study] = {}
+    for i, run in enumerate(runs):
+        found[i] = _steadiest(run, slots[i], found[i], (series.get(i, []), facts))
+        tempo = rhythm.compare(beats.get(i, []), found[i].arcs)
+        studies[i] = study(run, slots[i], found[i], tempo, facts.config)
+    told = (
+        frames["tickets"].filter(pl.col("gpus").is_not_null()).join(tables.keys.select("run", "i"), on="run")
+    )
+    return Night(
+        tables,
+        hear.listen(frames, tables.keys, tables.refused, tables.good),
+        tuple(outside.stints(tables.uses, tables.good, tables.runs, set(told["i"].to_list()))),
+        slots,
+        ledger.tally(cells, {i: s.spans for i, s in studies.items()}),
+        found,
+        studies,
+        users,
+    )
+
+
+def _tables(runs: list[Run], frames: dict[str, pl.DataFrame]) -> Tables:
+    table = runs_frame(runs)
+    keys = bind.bind(table, frames)
+    good, refused = work.judgeable(frames["windows"])
+    people = owners.process_facts(frames["processes"])
+    right = good.group_by("node", "gpu", "start_at").agg(pl.col("shared").any().alias("window_shared"))
+    uses = owners.uses(frames["shares"], people, keys).join(
+        right, on=["node", "gpu", "start_at"], how="left", maintain_order="left"
+    )
+    cells = work.cells(good, keys, table)
+    logs = gather.latest(frames["logs"])
+    foreign = neighbours.foreign_logs(logs, frames["files"], keys, table)
+    logs = neighbours.without(logs, foreign)
+    return Tables(table, keys, good, refused, cells, uses, people, logs, foreign)
+
+
+def _divided(
+    runs: list[Run], tables: Tables, frames: dict[str, pl.DataFrame], found: dict[int, Track]
+) -> tuple[pl.DataFrame, dict[int, Slots], Users]:
+    """Cells and slots divided among processes; twice where a second process turns out to take turns."""
+    held = gather.holds_of(tables.logs, frames["files"], tables.keys)
+    ties = gather.partners(frames["flows"])
+    users: Users = {
+        i: owners.link(people, held.get(i, []), ties)
+        for i, people in gather.users_of(tables.uses, tables.people).items()
+    }
+    cells, slots = _split(runs, tables, users)
+    coupled = {
+        i: [_as_kin(u) for u in people]
+        for i, people in users.items()
+        if any(u.cls == "stray" for u in people) and i in slots and takes_turns(slots[i], found[i])
+    }
+    if coupled:
+        users |= coupled
+        cells, slots = _split(runs, tables, users)
+    return cells, {i: slots.get(i, grid.nothing(run)) for i, run in enumerate(runs)}, users
+
+
+def _as_kin(user: GpuUser) -> GpuUser:
+    if user.cls != "stray":
+        return user
+    return replace(user, cls="kin", why="takes turns with the process that logs progress")
+
+
+def _split(runs: list[Run], tables: Tables, users: Users) -> tuple[pl.DataFrame, dict[int, Slots]]:
+    rows = [(i, u.node, u.pid, u.start_ticks, u.cls) for i, people in users.items() for u in people]
+    schema = {"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64, "cls": pl.String}
+    classes = pl.DataFrame(rows, schema=schema, orient="row")
+    cells = shares.split(tables.raw, shares.classed(tables.uses, classes, tables.runs))
+    return cells, grid.grids(cells, runs)
+
+
+def _steadiest(run: Run, slots: Slots, found: Track, given: tuple[gather.Series, Facts]) -> Track:
+    """The track in the unit whose cost is steadiest; the finest meaning where they are alike."""
+    series, facts = given
+    units = tracks.usable_units(list(found.marks))
+    if len(units) < 2:
+        return found
+    spreads: dict[str, float] = {}
+    for unit in units:
+        only = tracks.build(series, {u: 0.0 if u == unit else 1.0 for u in units}, found.problems)
+        theta = study(run, slots, only, rhythm.Rhythm(), facts.config).theta
+        spreads[unit] = _rounded(theta)
+    return tracks.build(series, spreads, found.problems)
+
+
+def _rounded(theta: cost.Theta | None) -> float:
+    """Spread in whole percents, so that a unit is not preferred for a trifle; no θ is the worst."""
+    return 1e9 if theta is None else round(theta.spread, 2)
+
+
+def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
+    """Each run's case, in order."""
+    for i, run in enumerate(runs):
+        yield Case(
+            run,
+            facts.config,
+            night.slots[i],
+            night.tracks[i],
+            night.studies[i],
+            night.sums.get(i, Sums()),
+            tuple(night.users.get(i, ())),
+            tuple(s for s in night.stints if s.own == i),
+            tuple(s for s in night.stints if s.host == i and s.own != i),
+            hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
+            bounds.left_over(night.studies[i].own, is_split=night.studies[i].is_split),
+            bounds.left_over(night.studies[i].device, is_split=False),
+        )

@@ -1,0 +1,126 @@
+"""GPU work outside any allocation of the run it comes from (rulings 2 and 3): never in a ledger's sum."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from slurm_guard.model import Outside, Run
+
+SYSTEM_UID = 1000  # below: daemons of the system (login.defs UID_MIN). Documented.
+
+
+@dataclass(frozen=True, slots=True)
+class Stint:
+    """One process's work on one GPU that its own run does not hold, within one relation to it.
+
+    `relation`: after (its run had ended), beside (its run lives, the GPU is not its), nobody (no run known).
+    `own` the run it comes from, `host` the run that holds the GPU; places in the audit's list, null: none.
+    """
+
+    relation: str
+    own: int | None
+    host: int | None
+    node: str
+    gpu: str
+    pid: int
+    start_ticks: int
+    uid: int | None
+    exe: str | None
+    born_at: float | None
+    from_at: float
+    until_at: float
+    gpu_us: int
+    n_windows: int
+
+
+def stints(uses: pl.DataFrame, windows: pl.DataFrame, runs: pl.DataFrame, known: set[int]) -> list[Stint]:
+    """Every stint with GPU time. `known`: runs whose GPUs the prolog told, so that "not its GPU" has a
+    meaning.
+    """
+    spans = runs.select(pl.col("i").alias("own"), "start_at", "end_at").rename(
+        {"start_at": "run_start", "end_at": "run_end"}
+    )
+    strange = (
+        uses.filter(pl.col("own").is_null() | pl.col("i").is_null() | (pl.col("own") != pl.col("i")))
+        .filter(pl.col("sm_ms") > 0)
+        .join(spans, on="own", how="left")
+        .join(_busy(windows, uses), on=["node", "gpu", "start_at"], how="left")
+        .with_columns(_relation(known).alias("relation"))
+        .filter(pl.col("relation").is_not_null())
+    )
+    share = pl.col("sm_ms") / pl.col("all_sm")
+    time = pl.min_horizontal(pl.col("sm_ms").cast(pl.Float64), pl.col("busy") * share)
+    return [
+        Stint(**row)
+        for row in strange.group_by("relation", "own", "i", "node", "gpu", "pid", "start_ticks")
+        .agg(
+            pl.col("uid").first(),
+            pl.col("exe").first(),
+            pl.col("born_at").first(),
+            pl.col("start_at").min().alias("from_at"),
+            pl.col("end_at").max().alias("until_at"),
+            (time * 1000 + 0.5).floor().cast(pl.Int64).sum().alias("gpu_us"),
+            pl.len().cast(pl.Int64).alias("n_windows"),
+        )
+        .rename({"i": "host"})
+        .sort("node", "gpu", "from_at", "pid", "start_ticks", "relation")
+        .iter_rows(named=True)
+    ]
+
+
+def _busy(windows: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
+    """Busy time of a window and the sum of its processes' times."""
+    total = uses.group_by("node", "gpu", "start_at").agg(pl.col("sm_ms").sum().alias("all_sm"))
+    busy = windows.group_by("node", "gpu", "start_at").agg(
+        pl.coalesce("busy_ms", "covered_ms").max().alias("busy")
+    )
+    return total.join(busy, on=["node", "gpu", "start_at"], how="left").with_columns(
+        pl.coalesce("busy", "all_sm").alias("busy")
+    )
+
+
+def _relation(known: set[int]) -> pl.Expr:
+    ended = pl.col("run_end").is_not_null() & (pl.col("start_at") >= pl.col("run_end"))
+    shared_by_right = pl.col("window_shared").fill_null(value=False)
+    return (
+        pl.when(pl.col("own").is_null())
+        .then(
+            pl.when((pl.col("uid") >= SYSTEM_UID) | pl.col("uid").is_null())
+            .then(pl.lit("nobody"))
+            .otherwise(None)
+        )
+        .when(ended)
+        .then(pl.lit("after"))
+        .when(pl.col("own").is_in(sorted(known)) & ~shared_by_right)
+        .then(pl.lit("beside"))
+        .otherwise(None)
+    )
+
+
+def documented(found: list[Stint], runs: list[Run]) -> tuple[Outside, ...]:
+    """The stints as the document has them."""
+    return tuple(
+        Outside(
+            s.node,
+            s.gpu,
+            s.from_at,
+            s.until_at,
+            (s.gpu_us + 500) // 1000,
+            s.pid,
+            s.uid,
+            s.exe,
+            None if s.own is None else runs[s.own].id,
+            _sentence(s, runs),
+        )
+        for s in found
+    )
+
+
+def _sentence(stint: Stint, runs: list[Run]) -> str:
+    worked = f"Process {stint.pid} worked {stint.gpu_us / 1e6:.0f} s on {stint.gpu} of {stint.node}"
+    host = "" if stint.host is None else f", which run {runs[stint.host].id} held"
+    if stint.own is None:
+        return f"{worked}{host}; it belongs to no run."
+    run = runs[stint.own].id
+    where = "after its run" if stint.relation == "after" else "outside the GPUs of its run"
+    return f"{worked}{host} {where} {run}."

@@ -1,0 +1,35 @@
+"""Every check, in report order. A check that is not listed here does not exist."""
+
+from slurm_guard.audit.check import Check
+from slurm_guard.audit.checks import (
+    busy_while_silent,
+    extra_context,
+    foreign_process,
+    hearing,
+    leftover_process,
+    log_integrity,
+    no_step_rhythm,
+    parked_allocation,
+    progress_without_gpu,
+    slower_beside,
+    steps_too_regular,
+    work_residual,
+)
+
+CHECKS: tuple[Check, ...] = (
+    foreign_process.CHECK,
+    leftover_process.CHECK,
+    extra_context.CHECK,
+    work_residual.CHECK,
+    slower_beside.CHECK,
+    no_step_rhythm.CHECK,
+    busy_while_silent.CHECK,
+    progress_without_gpu.CHECK,
+    steps_too_regular.CHECK,
+    log_integrity.CHECK,
+    parked_allocation.CHECK,
+    hearing.NO_PROGRESS_SOURCE,
+    hearing.RUN_WITHOUT_TICKET,
+    hearing.HOOK_SILENT,
+    hearing.UNSEALED,
+)

@@ -1,0 +1,51 @@
+"""The audit: facts in, one document out. No I/O, no clock; the same facts give the same bytes."""
+
+from dataclasses import asdict
+
+from slurm_guard.audit import hear, judge, outside
+from slurm_guard.audit.facts import Facts, split
+from slurm_guard.audit.night import Night, cases, measure
+from slurm_guard.audit.registry import CHECKS
+from slurm_guard.model import Audit, Judgement, Skip
+
+
+def audit_facts(facts: Facts) -> Audit:
+    """One judgement per run with GPUs, in order of run id; runs without GPUs are counted in the settings."""
+    runs, refused = split(facts.runs)
+    night = measure(runs, facts)
+    judgements: list[Judgement] = [judge.refused(run, why) for run, why in refused]
+    skips = [*facts.skips, *(Skip(run.id, "run-refused", why) for run, why in refused)]
+    for case in cases(runs, night, facts):
+        judgement, missed = judge.judge(case)
+        judgements.append(judgement)
+        skips += missed
+    skips += _refused_windows(night)
+    return Audit(
+        facts.cluster,
+        facts.from_at,
+        facts.until_at,
+        facts.version,
+        _settings(facts),
+        tuple(sorted(judgements, key=lambda j: j.run.id)),
+        outside.documented(list(night.stints), runs),
+        tuple(sorted(set(skips), key=lambda s: (s.subject, s.reason, s.detail))),
+        hear.coverage(dict(facts.frames), night.tables.good, runs),
+    )
+
+
+def _refused_windows(night: Night) -> list[Skip]:
+    """One skip per node with windows that contradict themselves."""
+    counts = night.tables.refused.group_by("node").len().sort("node")
+    return [
+        Skip(str(node), "window-refused", f"{n} window(s) contradict themselves")
+        for node, n in counts.iter_rows()
+    ]
+
+
+def _settings(facts: Facts) -> dict[str, object]:
+    """What this audit was made with: time scales, thresholds, checks, and what was not audited."""
+    return {
+        "audit": asdict(facts.config),
+        "checks": {check.id: asdict(check.params) for check in CHECKS},
+        "runs_without_gpus": sum(1 for run in {r.id: r for r in facts.runs}.values() if run.n_gpus == 0),
+    }

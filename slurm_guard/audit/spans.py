@@ -1,0 +1,171 @@
+"""A run's time cut into start-up, training, pauses, silence and tail, by its progress alone.
+
+Which GPU work a span may explain is bounded here in time; the study decides what the telemetry makes of it.
+"""
+
+import itertools
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from enum import Enum
+
+from slurm_guard.audit.stats import mad_sigma, median
+from slurm_guard.audit.track import Arc, Track
+from slurm_guard.config import AuditConfig
+
+RARE = 5.0  # silence counts from this many usual log intervals on. Judgement (progress notes: at least 3).
+PAUSE = 3.0  # a gap this many times the usual interval is a pause, not a slow step. Judgement, as above.
+NAMED = 1.2  # the same where the log names a phase inside the gap. Judgement.
+RECURS = 3  # a pause seen this often, of like length and spacing, is the run's own pattern. Judgement.
+ALIKE = 0.35  # relative spread up to which lengths or spacings are alike. Judgement.
+
+
+class Kind(str, Enum):
+    """What a span of a run is, as its log has it."""
+
+    STARTUP = "startup"  # before the first progress, within the configured bound
+    SLOW_START = "slow-start"  # before the first progress, beyond it
+    TRAIN = "train"
+    MARKED = "marked"  # a pause that the log itself calls evaluation, checkpoint or end
+    RECURRING = "recurring"  # a pause that the run makes again and again
+    PAUSE = "pause"  # a single pause shorter than silence
+    SILENT = "silent"  # longer than any pause that is explained
+    WAIT = "wait"  # silent, at the power of a GPU that spins while it waits
+    TAIL = "tail"  # after the last progress, within the silence bound
+    NONE = "none"  # a run without progress
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """[from_at, until_at) of one kind."""
+
+    from_at: float
+    until_at: float
+    kind: Kind
+
+    @property
+    def length_s(self) -> float:
+        """Seconds."""
+        return self.until_at - self.from_at
+
+
+def usual_gap_s(arcs: tuple[Arc, ...]) -> float | None:
+    """The usual time between two records of progress; null without any."""
+    return median([a.until_at - a.from_at for a in arcs]) if arcs else None
+
+
+def silence_after_s(config: AuditConfig, gap_s: float) -> float:
+    """From how long without progress on the log is called silent."""
+    return max(config.silence_s, RARE * gap_s)
+
+
+def cut(track: Track, from_at: float, until_at: float, config: AuditConfig) -> tuple[Span, ...]:
+    """Spans that tile [from_at, until_at) in order."""
+    arcs = tuple(a for a in track.arcs if a.until_at > from_at and a.from_at < until_at)
+    gap = usual_gap_s(arcs)
+    if gap is None:
+        return (Span(from_at, until_at, Kind.NONE),)
+    spans = _before(arcs[0], from_at, until_at, config)
+    spans += _between(track, arcs, gap, config)
+    spans += _after(track, arcs, gap, until_at, config)
+    return _tile(spans, from_at, until_at)
+
+
+def _before(first: Arc, from_at: float, until_at: float, config: AuditConfig) -> list[Span]:
+    begin = max(from_at, first.from_at)
+    bound = from_at + max(config.startup_s, config.startup_share * (until_at - from_at))
+    return [
+        Span(from_at, min(begin, bound), Kind.STARTUP),
+        Span(min(begin, bound), begin, Kind.SLOW_START),
+    ]
+
+
+def _between(track: Track, arcs: tuple[Arc, ...], gap: float, config: AuditConfig) -> list[Span]:
+    """Arcs as training; what is too long for its units, and what lies between two arcs, as pauses."""
+    spans: list[Span] = []
+    holes: list[tuple[float, float]] = []
+    pace = usual_pace_s(arcs)
+    last = arcs[0].from_at
+    for arc in arcs:
+        if arc.from_at > last:
+            holes.append((last, arc.from_at))
+        begin = train_from(track, arc, gap, pace)
+        if begin > arc.from_at:
+            holes.append((arc.from_at, begin))
+        spans.append(Span(begin, arc.until_at, Kind.TRAIN))
+        last = arc.until_at
+    again = _recurring(holes)
+    limit = silence_after_s(config, gap)
+    return spans + [Span(a, b, _pause_kind(track, a, b, again, limit)) for a, b in holes]
+
+
+def names_phase(track: Track, from_at: float, until_at: float) -> bool:
+    """Whether the log names evaluation, a checkpoint or the like in the span, ends included."""
+    return bisect_right(track.named_at, until_at) > bisect_left(track.named_at, from_at)
+
+
+def usual_pace_s(arcs: tuple[Arc, ...]) -> float:
+    """Usual seconds per unit; arcs must not be empty."""
+    return median([(a.until_at - a.from_at) / a.units for a in arcs])
+
+
+def train_from(track: Track, arc: Arc, gap_s: float, pace_s: float) -> float:
+    """When an arc's training began: at its front, or, where it is much longer than its units need, as late as
+    they allow. What the log itself calls a phase is cut out of a slightly longer arc already."""
+    usual = max(gap_s, pace_s * arc.units)
+    named = names_phase(track, arc.from_at, arc.until_at)
+    longer = arc.until_at - arc.from_at > (NAMED if named else PAUSE) * usual
+    return arc.until_at - usual if longer else arc.from_at
+
+
+def _pause_kind(track: Track, a: float, b: float, again: set[tuple[float, float]], limit: float) -> Kind:
+    if names_phase(track, a, b):
+        return Kind.MARKED
+    if (a, b) in again:
+        return Kind.RECURRING
+    return Kind.PAUSE if b - a <= limit else Kind.SILENT
+
+
+def _recurring(holes: list[tuple[float, float]]) -> set[tuple[float, float]]:
+    """Pauses of like length at like distance: the run's own rhythm of evaluations or checkpoints."""
+    if len(holes) < RECURS:
+        return set()
+    lengths = [b - a for a, b in holes]
+    middle = median(lengths)
+    alike = [h for h in holes if abs((h[1] - h[0]) - middle) <= ALIKE * middle]
+    if len(alike) < max(RECURS, len(holes) // 2):
+        return set()
+    steps = [y[0] - x[0] for x, y in itertools.pairwise(alike)]
+    return set(alike) if mad_sigma(steps) <= ALIKE * median(steps) else set()
+
+
+def _after(
+    track: Track, arcs: tuple[Arc, ...], gap: float, until_at: float, config: AuditConfig
+) -> list[Span]:
+    last = arcs[-1].until_at
+    bound = last + silence_after_s(config, gap)
+    ahead = any(m.at > until_at for m in track.marks)  # the audited window ends, the log does not
+    kind = Kind.TRAIN if ahead and until_at <= last + PAUSE * gap else Kind.TAIL
+    return [Span(last, min(bound, until_at), kind), Span(min(bound, until_at), until_at, Kind.SILENT)]
+
+
+def _tile(spans: list[Span], from_at: float, until_at: float) -> tuple[Span, ...]:
+    """Clipped, ordered, without holes; neighbours of one kind joined."""
+    done: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s.from_at, s.until_at)):
+        a = max(span.from_at, done[-1].until_at if done else from_at)
+        b = min(span.until_at, until_at)
+        if b <= a:
+            continue
+        if done and a > done[-1].until_at:
+            a = done[-1].until_at
+        if done and done[-1].kind is span.kind:
+            done[-1] = Span(done[-1].from_at, b, span.kind)
+        else:
+            done.append(Span(a, b, span.kind))
+    if not done:
+        return (Span(from_at, until_at, Kind.NONE),)
+    if done[0].from_at > from_at:
+        done.insert(0, Span(from_at, done[0].from_at, Kind.STARTUP))
+    if done[-1].until_at < until_at:
+        done.append(Span(done[-1].until_at, until_at, Kind.TAIL))
+    return tuple(done)

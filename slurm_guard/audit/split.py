@@ -1,0 +1,96 @@
+"""Active time of each cell divided among the processes that shared the GPU, by their SM time.
+
+NVML's per-process utilisation does not add up to the device's, so only the proportions are used for the
+central value; the sums as read stay beside it (`raw_…`) for the bounds.
+"""
+
+import polars as pl
+
+CLASSES = ("linked", "kin", "stray", "foreign")
+
+
+def classed(uses: pl.DataFrame, classes: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
+    """Uses of held GPUs with `cls`: linked, kin, stray or foreign.
+
+    A process of no known run: the run's own uid makes it stray (the owner's GPU, outside the job), any other
+    uid foreign, no uid nothing that could be held against anybody (kin).
+    """
+    held = uses.filter(pl.col("i").is_not_null()).join(
+        runs.select("i", pl.col("uid").alias("run_uid")), on="i"
+    )
+    marked = held.join(
+        classes.rename({"cls": "told"}), on=["i", "node", "pid", "start_ticks"], how="left", nulls_equal=True
+    )
+    nobody = pl.col("origin").is_null()
+    same_uid = pl.col("uid") == pl.col("run_uid")
+    return marked.with_columns(
+        pl.when(pl.col("own") == pl.col("i"))
+        .then(pl.col("told").fill_null("kin"))
+        .when(nobody & (pl.col("uid").is_null() | pl.col("run_uid").is_null()))
+        .then(pl.lit("kin"))
+        .when(nobody & same_uid)
+        .then(pl.lit("stray"))
+        .otherwise(pl.lit("foreign"))
+        .alias("cls")
+    )
+
+
+def split(cells: pl.DataFrame, marked: pl.DataFrame) -> pl.DataFrame:
+    """Cells with own, stray, foreign: active ms by process class, summing to `active` (which loses what
+    another run does by right on a shared GPU); `doubt`: the part of `own` that only might be linked;
+    raw_stray, raw_foreign: as NVML read them. `told`: per-process times were there."""
+    sm = pl.col("sm_ms")
+    sums = (
+        marked.group_by(
+            "i", pl.col("window_run").alias("run"), "gpu", pl.col("start_at").alias("raw_start_at")
+        )
+        .agg(
+            *[sm.filter(pl.col("cls") == c).sum().cast(pl.Float64).alias(f"sm_{c}") for c in CLASSES],
+            sm.filter(pl.col("cls") == "kin").max().cast(pl.Float64).alias("top_kin"),
+        )
+        .with_columns(pl.col("top_kin").fill_null(0.0))
+    )
+    joined = cells.join(sums, on=["i", "run", "gpu", "raw_start_at"], how="left").with_columns(
+        *[pl.col(c).fill_null(0.0) for c in (*[f"sm_{c}" for c in CLASSES], "top_kin")]
+    )
+    return _divide(joined)
+
+
+def _divide(joined: pl.DataFrame) -> pl.DataFrame:
+    shared = pl.col("shared").fill_null(value=False)
+    total = pl.sum_horizontal(*[f"sm_{c}" for c in CLASSES])
+    told = total > 0
+    length = (pl.col("end_at") - pl.col("start_at")) / (pl.col("raw_end_at") - pl.col("raw_start_at"))
+    # On a GPU that several runs hold, the others' processes are guests by right: neither ours nor foreign.
+    foreign = pl.when(shared).then(0.0).otherwise(pl.col("sm_foreign"))
+    own = pl.col("sm_linked") + pl.col("sm_kin")
+    # Beside a linked process every kin is in doubt; among kin alone, all but the busiest.
+    doubt = (
+        pl.when(pl.col("sm_linked") > 0)
+        .then(pl.col("sm_kin"))
+        .otherwise(pl.col("sm_kin") - pl.col("top_kin"))
+    )
+
+    def of_active(part: pl.Expr) -> pl.Expr:
+        return pl.when(told).then(pl.col("active") * part / total).otherwise(0.0)
+
+    # Nobody's time on a shared GPU cannot be said to be this run's.
+    untold = pl.when(shared).then(None).otherwise(pl.col("active"))
+    return (
+        joined.with_columns(
+            of_active(pl.col("sm_stray")).alias("stray"),
+            of_active(foreign).alias("foreign"),
+            of_active(doubt).alias("doubt"),
+            pl.when(told).then(of_active(own)).otherwise(untold).alias("own"),
+            pl.min_horizontal(pl.col("sm_stray") * length, "active").alias("raw_stray"),
+            pl.min_horizontal(foreign * length, "active").alias("raw_foreign"),
+            told.alias("told"),
+        )
+        .with_columns((pl.col("own") + pl.col("stray") + pl.col("foreign")).alias("active"))
+        .with_columns(
+            *[
+                pl.when(pl.col("active").is_null()).then(None).otherwise(pl.col(c)).alias(c)
+                for c in ("stray", "foreign", "doubt")
+            ]
+        )
+    )

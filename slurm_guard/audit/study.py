@@ -1,0 +1,134 @@
+"""One run looked at as a whole: spans, blocks, θ, and whether anything outside the job agrees with its
+claims.
+"""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit import cost, spans
+from slurm_guard.audit.agree import Agreement, Quiet, follows_pace, quiet_claims, shares_pauses
+from slurm_guard.audit.blocks import (
+    KNOWN,
+    Fit,
+    block_slots,
+    blocks_of,
+    channels_of,
+    kinds_per_slot,
+    units_per_slot,
+)
+from slurm_guard.audit.cost import Theta
+from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.rhythm import Rhythm
+from slurm_guard.audit.spans import Kind, Span
+from slurm_guard.audit.track import Track
+from slurm_guard.config import AuditConfig
+from slurm_guard.model import Run
+
+SPLIT_FROM = (
+    0.02  # other processes' share of the active time from which work is the run's own time. Judgement.
+)
+NO_POWER = 0.05  # level of a GPU that claims to work at idle power: hang or broken meter (threats 2.3)
+# Spinning in a collective draws 30..50 % of the limit where training draws 60..100 % (rulings 17). Judgement:
+# below this part of the run's own working level a silent busy GPU waits.
+SPIN = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What the ledger and the checks need of one run."""
+
+    spans: tuple[Span, ...]
+    units: list[float]  # progress per slot
+    kinds: list[dict[Kind, float]]  # share of each slot's time per kind
+    own: dict[str, Fit]  # per channel: the run's own work
+    device: dict[str, Fit]  # per channel: all work on its GPUs
+    is_split: bool  # other processes took a part worth telling apart
+    rhythm: Rhythm
+    agreement: Agreement
+    power_believed: bool
+    quiet: Quiet
+
+    @property
+    def channel(self) -> str:
+        """The best channel with a cost; `none` without."""
+        return next((c for c, fit in self.own.items() if fit.theta is not None), "none")
+
+    @property
+    def theta(self) -> Theta | None:
+        """The cost in the best channel."""
+        return self.own[self.channel].theta if self.channel != "none" else None
+
+
+def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditConfig) -> Study:
+    """Everything derived for one run."""
+    tiles = _waits(spans.cut(track, run.from_at, run.until_at, config), slots)
+    units = units_per_slot(track, slots)
+    kinds = kinds_per_slot(tiles, slots)
+    believed = _power_believed(slots, kinds)
+    width = block_slots(track, slots, kinds)
+
+    def fits(columns: dict[str, list[float]]) -> dict[str, Fit]:
+        found = {c: blocks_of(slots, units, kinds, columns[c], (run.n_gpus, width)) for c in channels}
+        return {c: Fit(blocks, cost.learn(blocks)) for c, blocks in found.items()}
+
+    channels = channels_of(slots, believed)
+    own = fits({"cycles": slots.own_cyc, "energy": slots.own_dyn, "busy": slots.own})
+    agreement = Agreement(
+        True if rhythm.agrees else False if rhythm.denies else None,
+        follows_pace(own),
+        shares_pauses(slots, kinds, run.n_gpus),
+    )
+    return Study(
+        tiles,
+        units,
+        kinds,
+        own,
+        fits({"cycles": slots.cyc, "energy": slots.dyn, "busy": slots.active}),
+        _is_split(slots),
+        rhythm,
+        agreement,
+        believed,
+        quiet_claims(slots, track, run.n_gpus, config.slack_s),
+    )
+
+
+def _waits(tiles: tuple[Span, ...], slots: Slots) -> tuple[Span, ...]:
+    """Silent spans at the level of a spinning GPU become waits: busy, far below the run's own working
+    power.
+    """
+    kinds = kinds_per_slot(tiles, slots)
+    usual = _level(slots, [s.get(Kind.TRAIN, 0.0) for s in kinds])
+    done: list[Span] = []
+    for tile in tiles:
+        if tile.kind is Kind.SILENT and usual is not None:
+            own = _level(slots, [s.get(tile.kind, 0.0) for s in kinds_per_slot((tile,), slots)])
+            if own is not None and own < SPIN * usual:
+                tile = Span(tile.from_at, tile.until_at, Kind.WAIT)
+        done.append(tile)
+    return tuple(done)
+
+
+def _level(slots: Slots, shares: list[float]) -> float | None:
+    """Power between idle and limit while working, over slots weighted by `shares`; null without work or
+    power.
+    """
+    if sum(slots.dyn_cov) < KNOWN * sum(slots.cov):
+        return None
+    active = sum(a * s for a, s in zip(slots.active, shares, strict=True))
+    return sum(v * s for v, s in zip(slots.level, shares, strict=True)) / active if active > 0 else None
+
+
+def _is_split(slots: Slots) -> bool:
+    active = sum(slots.active)
+    return active > 0 and (sum(slots.stray) + sum(slots.foreign)) > SPLIT_FROM * active
+
+
+def _power_believed(slots: Slots, kinds: list[dict[Kind, float]]) -> bool:
+    """False where the GPUs are busy through training at the power of an idle board: such a meter is no
+    meter.
+    """
+    train = [k for k, shares in enumerate(kinds) if shares.get(Kind.TRAIN, 0.0) > 0.5 and slots.cov[k] > 0]
+    active = sum(slots.active[k] for k in train)
+    cov = sum(slots.cov[k] for k in train)
+    if cov <= 0 or active < 0.5 * cov:
+        return True
+    return sum(slots.level[k] for k in train) >= NO_POWER * active

@@ -1,0 +1,101 @@
+"""The picture of a run that is not CLEAR: accounts, power and progress over time, and moments worth a
+mark.
+"""
+
+from slurm_guard.audit.case import Case
+from slurm_guard.audit.ledger import EXPLAINS
+from slurm_guard.audit.spans import Kind
+from slurm_guard.model import Account, Timeline, TimelineEvent
+
+MAX_SLOTS = 400  # more cannot be told apart on a page
+MAX_EVENTS = 60
+
+
+def draw(case: Case, *, denied: bool) -> Timeline:
+    """The timeline. Slots that nobody saw are null; the residual is placed where work exceeds θ most."""
+    slots = case.slots
+    n = len(slots.cov)
+    merge = -(-n // MAX_SLOTS)
+    places = [range(k, min(n, k + merge)) for k in range(0, n, merge)]
+    shares = _placed(case, case.left.mid)
+    books = [_book(case, k, shares[k], denied=denied) for k in range(n)]
+    accounts: dict[str, list[int | None]] = {a.value: [] for a in Account}
+    power: list[float | None] = []
+    pace: list[float | None] = []
+    for place in places:
+        seen = sum(slots.cov[k] for k in place) > 0
+        for account in Account:
+            total = sum(books[k][account] for k in place)
+            shown = seen or account is Account.UNOBSERVED
+            accounts[account.value].append(int(total + 0.5) if shown else None)
+        power.append(_power(case, place))
+        units = sum(case.study.units[k] for k in place)
+        pace.append(round(units / (len(place) * slots.width_s), 6) if case.track.arcs else None)
+    return Timeline(slots.from_at, slots.width_s * merge, accounts, power, pace, _events(case))
+
+
+def _power(case: Case, place: range) -> float | None:
+    """Watts of all the run's GPUs, over the time they were seen; null where no board gave energy."""
+    energies = [case.slots.energy[k] for k in place]
+    known = [e for e in energies if e is not None]
+    seen = sum(case.slots.cov[k] for k, e in zip(place, energies, strict=True) if e is not None)
+    return round(sum(known) / seen * case.run.n_gpus, 1) if known and seen > 0 else None
+
+
+def _book(case: Case, k: int, residual_share: float, *, denied: bool) -> dict[Account, float]:
+    """One slot's GPU-ms per account, before any rounding."""
+    slots = case.slots
+    book = dict.fromkeys(Account, 0.0)
+    length = min(slots.width_s, max(0.0, case.run.until_at - slots.at(k)))
+    book[Account.UNOBSERVED] = max(0.0, case.run.n_gpus * length * 1000 - slots.cov[k]) + slots.blind[k]
+    work = slots.own[k] + slots.stray[k] + slots.foreign[k]
+    book[Account.IDLE] = max(0.0, slots.cov[k] - slots.blind[k] - work)
+    book[Account.FOREIGN] = slots.foreign[k]
+    book[Account.RESIDUAL] = slots.stray[k]
+    for kind, share in case.study.kinds[k].items():
+        own = slots.own[k] * share
+        if kind is Kind.TRAIN:
+            book[Account.RESIDUAL] += own * residual_share
+            wait = min(case.left.wait, 1 - residual_share)
+            book[Account.WAIT] += own * wait
+            book[Account.CONTRADICTION if denied else Account.PROGRESS] += own * (1 - residual_share - wait)
+        else:
+            book[EXPLAINS[kind]] += own
+    return book
+
+
+def _placed(case: Case, residual_share: float) -> list[float]:
+    """Residual share of each slot's training work: the run's total, laid where work exceeds θ most."""
+    theta, slots = case.study.theta, case.slots
+    train = [own * k.get(Kind.TRAIN, 0.0) for own, k in zip(slots.own, case.study.kinds, strict=True)]
+    if theta is None or residual_share <= 0:
+        return [residual_share] * len(train)
+    over = [0.0] * len(train)
+    for block in case.study.own[case.study.channel].blocks:
+        share = max(0.0, 1.0 - block.units * theta.value / block.work) if block.work > 0 else 0.0
+        first = round((block.from_at - slots.from_at) / slots.width_s)
+        for k in range(first, round((block.until_at - slots.from_at) / slots.width_s)):
+            over[k] = share
+    placed = sum(t * o for t, o in zip(train, over, strict=True))
+    scale = residual_share * sum(train) / placed if placed > 0 else 0.0
+    return [min(1.0, o * scale) for o in over] if scale > 0 else [residual_share] * len(train)
+
+
+def _events(case: Case) -> list[TimelineEvent]:
+    """Starts and ends of GPU processes, guests, and the run's own ends, earliest first."""
+    found = [
+        TimelineEvent(u.first_at, u.last_at, "process", f"pid {u.pid} ({u.cls}) {u.exe or 'unknown program'}")
+        for u in case.users
+    ]
+    found += [
+        TimelineEvent(s.from_at, s.until_at, "process", f"pid {s.pid} of another run, uid {s.uid}")
+        for s in case.guests
+    ]
+    found += [
+        TimelineEvent(
+            s.from_at, s.until_at, "process", f"pid {s.pid} {s.relation} the run's GPUs on {s.node}"
+        )
+        for s in case.mine
+    ]
+    found.append(TimelineEvent(case.run.from_at, case.run.until_at, "run", f"job {case.run.job}"))
+    return sorted(found, key=lambda e: (e.at, e.lane, e.text))[:MAX_EVENTS]

@@ -1,0 +1,216 @@
+"""One track of progress per run out of every log that the readers found; the same work is never added
+twice.
+"""
+
+import itertools
+from dataclasses import dataclass
+from math import isfinite
+
+from slurm_guard.audit.stats import median
+
+UNITS = ("tokens", "samples", "step")
+# Two logs are of the same work when this part of the shorter one's time lies within the other. Judgement.
+SAME_WORK = 0.2
+DOUBTFUL = frozenset({"backdated", "future", "bulk", "rewritten", "implausible"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One point of progress at the time that the audit uses for it."""
+
+    at: float
+    claimed_at: float | None
+    observed: bool  # the sampler saw it reach the disk
+    step: int | None
+    samples: int | None
+    tokens: int | None
+    loss: float | None
+    phase: str
+    segment: int
+    flags: tuple[str, ...]
+    took_s: float | None = None  # one step's time as the log has it
+    low_at: float | None = None  # not on disk yet at this trusted instant; null: never seen
+
+
+@dataclass(frozen=True, slots=True)
+class Arc:
+    """Units of progress made between two marks of the same segment."""
+
+    from_at: float
+    until_at: float
+    units: float
+    steps: float | None  # optimiser steps, where the log counts them
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What a run claims to have done. `arcs` are in order and do not overlap."""
+
+    sources: tuple[str, ...] = ()
+    unit: str | None = None
+    marks: tuple[Mark, ...] = ()
+    arcs: tuple[Arc, ...] = ()
+    n_points: int = 0
+    n_tracks: int = 0
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    named_at: tuple[float, ...] = ()  # when the log named a phase that is not training, in order
+
+    @property
+    def units(self) -> float:
+        """Gross units claimed."""
+        return sum(arc.units for arc in self.arcs)
+
+
+def read_mark(row: dict[str, object], slack_s: float) -> Mark | None:
+    """A mark from a row of `points`; null when it has neither a claimed nor a trusted time.
+
+    The claimed time holds inside the trusted bracket (with `slack_s` for buffers before it); outside, the
+    bracket's nearer end does.
+    """
+    at, low, high = (_number(row[k]) for k in ("at", "obs_lo_at", "obs_hi_at"))
+    used = at
+    if used is None:
+        used = high
+    if used is None:
+        return None
+    if high is not None:
+        used = min(used, high)
+    if low is not None:
+        used = max(used, low - slack_s)
+    flags = row["flags"]
+    return Mark(
+        used,
+        at,
+        high is not None,
+        _count(row["step"]),
+        _count(row["samples"]),
+        _count(row["tokens"]),
+        _number(row["loss"]),
+        str(row["phase"] or "train"),
+        int(str(row["segment"] or 0)),
+        tuple(str(f) for f in flags) if isinstance(flags, list) else (),
+        _number(row.get("took_s")),
+        low,
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and isfinite(value) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def arcs_of(marks: list[Mark], unit: str) -> list[Arc]:
+    """Increments between neighbouring marks that carry the unit; none across segments or backwards."""
+    arcs: list[Arc] = []
+    last: Mark | None = None
+    for mark in marks:
+        value = getattr(mark, unit)
+        if value is None:
+            continue
+        if last is not None and last.segment == mark.segment and mark.at > last.at:
+            gain = value - getattr(last, unit)
+            steps = mark.step - last.step if mark.step is not None and last.step is not None else None
+            if gain > 0:
+                arcs.append(Arc(last.at, mark.at, float(gain), None if steps is None else float(steps)))
+        if last is None or last.segment != mark.segment or mark.at > last.at or value > getattr(last, unit):
+            last = mark
+    return arcs
+
+
+def usable_units(marks: list[Mark]) -> list[str]:
+    """Units that nearly all training marks carry, finest meaning first."""
+    train = [m for m in marks if m.phase == "train"]
+    return [u for u in UNITS if train and sum(getattr(m, u) is not None for m in train) >= 0.9 * len(train)]
+
+
+def choose(series: list[tuple[str, list[Mark]]]) -> list[tuple[str, list[Mark]]]:
+    """The series that together cover the run's progress once: the fullest first, then only what lies
+    outside the time of those chosen."""
+    ranked = sorted(series, key=lambda s: (-_worth(s[1]), s[0]))
+    chosen: list[tuple[str, list[Mark]]] = []
+    for name, marks in ranked:
+        spans = [(c[0].at, c[-1].at) for _, c in chosen]
+        rest = [m for m in marks if not any(a <= m.at <= b for a, b in spans)]
+        if len(rest) >= 2 and (not spans or len(rest) >= SAME_WORK * len(marks)):
+            chosen += [(name, part) for part in _runs_between(rest, spans)]
+    return sorted(chosen, key=lambda s: (s[1][0].at, s[0]))
+
+
+def _runs_between(marks: list[Mark], spans: list[tuple[float, float]]) -> list[list[Mark]]:
+    """Marks cut where a chosen span lies between two of them."""
+    parts: list[list[Mark]] = [[marks[0]]]
+    for before, mark in itertools.pairwise(marks):
+        if any(before.at < a and b < mark.at for a, b in spans):
+            parts.append([])
+        parts[-1].append(mark)
+    return [part for part in parts if len(part) >= 2]
+
+
+def _worth(marks: list[Mark]) -> float:
+    train = [m for m in marks if m.phase == "train" and (m.step, m.samples, m.tokens) != (None, None, None)]
+    if len(train) < 2:
+        return 0.0
+    span = max(m.at for m in train) - min(m.at for m in train)
+    gaps = [b.at - a.at for a, b in itertools.pairwise(train) if b.at > a.at]
+    # Long and fine-grained beats short or coarse; the bracket breaks ties.
+    return span * (
+        1.0 if not gaps else min(1.0, 3 * len(gaps) * median(gaps) / max(span, 1e-9))
+    ) + 1e-3 * len(train)
+
+
+def build(
+    series: list[tuple[str, list[Mark]]], unit_of: dict[str, float] | None, problems: tuple[str, ...]
+) -> Track:
+    """The run's track in the unit whose cost is steadiest (`unit_of`: unit -> spread, kindest wins)."""
+    series = [(n, sorted(m, key=lambda x: (x.segment, x.at))) for n, m in series]
+    chosen = choose([(n, m) for n, m in series if _worth(m) > 0])
+    marks = [m for _, part in chosen for m in part]
+    every = [m for _, part in series for m in part]
+    if not marks:
+        return Track(tuple(sorted({n for n, _ in series})), n_points=len(every), problems=problems)
+    units = usable_units(marks)
+    unit = min(units, key=lambda u: ((unit_of or {}).get(u, 0.0), UNITS.index(u))) if units else None
+    arcs = [] if unit is None else [a for _, part in chosen for a in _opened(arcs_of(part, unit), part, unit)]
+    names = tuple(sorted({n for n, _ in chosen}))
+    dropped = len({n for n, _ in series} - set(names))
+    notes = (f"{dropped} more log(s) of the same time were not added",) if dropped else ()
+    arcs.sort(key=lambda a: (a.from_at, a.until_at))
+    return Track(
+        names,
+        unit,
+        tuple(sorted(marks, key=lambda m: m.at)),
+        tuple(_apart(arcs)),
+        len(every),
+        len(names),
+        problems,
+        notes,
+        tuple(sorted(m.at for m in marks if m.phase != "train")),
+    )
+
+
+def _opened(arcs: list[Arc], marks: list[Mark], unit: str) -> list[Arc]:
+    """The arcs with the one that ended in the first record: as usual, within what its counter says."""
+    if not arcs:
+        return arcs
+    first = next(m for m in marks if getattr(m, unit) is not None)
+    units = min(median([a.units for a in arcs]), float(getattr(first, unit)))
+    length = median([(a.until_at - a.from_at) / a.units for a in arcs]) * units
+    known = [a.steps / a.units for a in arcs if a.steps is not None]
+    steps = median(known) * units if known else None
+    return [Arc(first.at - length, first.at, units, steps), *arcs] if units > 0 else arcs
+
+
+def _apart(arcs: list[Arc]) -> list[Arc]:
+    """Arcs without overlap: what begins before the one before it ends is cut at its front."""
+    done: list[Arc] = []
+    for arc in arcs:
+        start = max(arc.from_at, done[-1].until_at) if done else arc.from_at
+        if arc.until_at > start:
+            done.append(Arc(start, arc.until_at, arc.units, arc.steps))
+        elif done:
+            done[-1] = Arc(done[-1].from_at, done[-1].until_at, done[-1].units + arc.units, done[-1].steps)
+    return done

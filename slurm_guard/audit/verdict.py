@@ -1,0 +1,140 @@
+"""From findings and bounds to one verdict per run, one plain sentence, and the classes beside it."""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit.case import Case, spoken
+from slurm_guard.audit.checks import hearing
+from slurm_guard.audit.spans import Kind
+from slurm_guard.model import Account, Bounds, Family, Finding, Verdict
+
+PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
+SPEAKS = 1.0  # a finding of less weight is context. Judgement.
+ASKS = 2.0  # one of at least this weight is worth a person's look by itself. Judgement.
+# Hard facts come from these; D, E, G and H raise the cost of forging and give context, never a list
+# entry alone.
+HARD = frozenset({Family.A, Family.C, Family.F})
+ALONE = frozenset({Family.A, Family.B, Family.C, Family.F})
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the audit says of a run."""
+
+    verdict: Verdict
+    classes: tuple[str, ...]
+    sentence: str
+    score: float
+
+
+def families(findings: tuple[Finding, ...]) -> dict[Family, float]:
+    """The heaviest finding of each family that speaks against the run."""
+    found: dict[Family, float] = {}
+    for f in findings:
+        if f.weight >= SPEAKS:
+            found[f.family] = max(found.get(f.family, 0.0), f.weight)
+    return found
+
+
+def score(findings: tuple[Finding, ...]) -> float:
+    """Log-odds: prior, plus the maximum within each family, sums across; what speaks for the run counts
+    too.
+    """
+    against = families(findings)
+    favour = {f.family: f.weight for f in findings if f.weight < 0 and f.family not in against}
+    return round(PRIOR + sum(against.values()) + sum(favour.values()), 6)
+
+
+def rule(
+    case: Case, findings: tuple[Finding, ...], bounds: Bounds, mine: Bounds, ledger: dict[str, int]
+) -> Ruling:
+    """The verdict. `bounds` of the run, `mine` the same without what others did on its GPUs."""
+    against = families(findings)
+    hard = [f for f in findings if f.hard and f.family in HARD and f.weight > 0]
+    enough = 1000.0 * mine.lo_gpu_ms >= case.least_us and case.allocated_us > 0
+    classes = _classes(case, findings, ledger)
+    if hard or (enough and len(against) >= 2 and ALONE.intersection(against)):
+        verdict = Verdict.ALERT
+    elif any(against.get(family, 0.0) >= ASKS for family in ALONE):
+        verdict = Verdict.REVIEW
+    elif _unauditable(case, findings):
+        verdict = Verdict.NOT_AUDITABLE
+    elif _noteworthy(case, findings, classes, ledger):
+        verdict = Verdict.NOTE
+    else:
+        verdict = Verdict.CLEAR
+    return Ruling(verdict, classes, _sentence(verdict, case, (findings, bounds, ledger)), score(findings))
+
+
+def _unauditable(case: Case, findings: tuple[Finding, ...]) -> bool:
+    nothing_seen = case.sums.total("cov") <= case.sums.total("blind")
+    no_source = any(f.check == hearing.NO_PROGRESS_SOURCE.id for f in findings)
+    return nothing_seen or no_source or _refused(case)
+
+
+def _refused(case: Case) -> bool:
+    """More than a fifth of the windows contradict themselves. Judgement."""
+    return case.hearing.refused_windows > 0.2 * max(1, case.hearing.n_windows)
+
+
+def _noteworthy(
+    case: Case, findings: tuple[Finding, ...], classes: tuple[str, ...], ledger: dict[str, int]
+) -> bool:
+    unobserved = ledger[Account.UNOBSERVED.value] > case.config.unobserved_share * max(
+        1, case.run.allocated_gpu_ms
+    )
+    ambiguous = 1000 * sum(case.slots.doubt) > case.worth_us
+    heard = {hearing.RUN_WITHOUT_TICKET.id, hearing.HOOK_SILENT.id}
+    context = [f for f in findings if f.weight != 0.0 or f.check in heard]
+    return unobserved or ambiguous or bool(context) or bool({"parked", "hang"}.intersection(classes))
+
+
+_CLASS_OF = {
+    "parked-allocation": "parked",
+    "no-progress-source": "no-progress-source",
+    "run-without-ticket": "run-without-ticket",
+    "hook-silent": "silent",
+    "unsealed": "unsealed",
+    "progress-without-gpu": "progress-without-gpu",
+}
+
+
+def _classes(case: Case, findings: tuple[Finding, ...], ledger: dict[str, int]) -> tuple[str, ...]:
+    found = {_CLASS_OF[f.check] for f in findings if f.check in _CLASS_OF}
+    if case.hearing.switched_off:
+        found.add("switched-off")
+        found.discard("silent")
+    if ledger[Account.WAIT.value] > 0 and any(s.kind is Kind.WAIT for s in case.study.spans):
+        found.add("hang")
+    if ledger[Account.FOREIGN.value] > 0:
+        found.add("guest-on-gpu")
+    if _refused(case):
+        found.add("refused")
+    if case.run.end_at is None:
+        found.add("running")
+    return tuple(sorted(found))
+
+
+def _sentence(verdict: Verdict, case: Case, said: tuple[tuple[Finding, ...], Bounds, dict[str, int]]) -> str:
+    findings, _, ledger = said
+    allocated = spoken(case.allocated_us)
+    heaviest = sorted(findings, key=lambda f: (not f.hard, -f.weight, f.check))
+    first = heaviest[0].sentence if heaviest else ""
+    if verdict in (Verdict.ALERT, Verdict.REVIEW):
+        return first  # what is unexplained stands beside it, with its bounds, wherever it is shown
+    if verdict is Verdict.NOT_AUDITABLE:
+        return first or f"Nothing was observed of {allocated}: no statement on this run is possible."
+    if verdict is Verdict.NOTE and first:
+        return first
+    waited = spoken(float(case.sums.get(Kind.WAIT, "own")))
+    if verdict is Verdict.NOTE and any(s.kind is Kind.WAIT for s in case.study.spans):
+        return f"The log fell silent and the GPUs stayed busy at the power of waiting for {waited}: a hang."
+    doubt = 1000 * sum(case.slots.doubt)
+    if verdict is Verdict.NOTE and doubt > case.worth_us:
+        return f"{spoken(doubt)} were by processes that may or may not be part of the training."
+    if verdict is Verdict.NOTE:
+        unseen = spoken(1000.0 * ledger[Account.UNOBSERVED.value])
+        return f"{unseen} of {allocated} were not observed; what was seen shows nothing that needs a look."
+    idle = spoken(1000.0 * ledger[Account.IDLE.value])
+    if not case.track.arcs:
+        return f"Nothing worked on the GPUs: {idle} of {allocated} idle."
+    return f"Logged progress accounts for the GPU work seen; {idle} of {allocated} idle."

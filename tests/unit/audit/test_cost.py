@@ -1,0 +1,55 @@
+"""θ from the cheap mode."""
+
+import random
+
+import pytest
+
+from slurm_guard.audit.cost import Block, learn, visible_share
+
+
+def _blocks(costs: list[float]) -> list[Block]:
+    return [Block(60.0 * k, 60.0 * (k + 1), c * 10, 10.0, 60_000, 60_000, 0.0) for k, c in enumerate(costs)]
+
+
+def _noisy(centre: float, n: int, sigma: float = 0.01, seed: int = 1) -> list[float]:
+    rng = random.Random(seed)
+    return [centre * (1 + sigma * rng.gauss(0, 1)) for _ in range(n)]
+
+
+def test_a_steady_run_costs_its_mean() -> None:
+    theta = learn(_blocks(_noisy(5.0, 200)))
+
+    assert theta is not None
+    assert theta.value == pytest.approx(5.0, rel=0.005)
+
+
+@pytest.mark.parametrize("cheap_share", [0.15, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("cheap_first", [True, False])
+def test_the_cheap_stretch_is_found_wherever_it_lies(cheap_share: float, cheap_first: bool) -> None:
+    n = 120
+    cheap, dear = _noisy(5.0, int(n * cheap_share)), _noisy(7.0, n - int(n * cheap_share), seed=2)
+
+    theta = learn(_blocks(cheap + dear if cheap_first else dear + cheap))
+
+    assert theta is not None
+    assert theta.value == pytest.approx(5.0, rel=0.02)
+
+
+def test_one_lucky_block_is_a_floor_and_no_cost() -> None:
+    theta = learn(_blocks([*_noisy(5.0, 60), 2.0]))
+
+    assert theta is not None
+    assert theta.value == pytest.approx(5.0, rel=0.01)
+
+
+def test_too_few_blocks_tell_nothing() -> None:
+    assert learn(_blocks([5.0] * 5)) is None
+    assert learn([]) is None
+
+
+def test_the_smallest_visible_diversion_grows_with_noise() -> None:
+    quiet, loud = learn(_blocks(_noisy(5.0, 100, 0.005))), learn(_blocks(_noisy(5.0, 100, 0.1)))
+
+    assert quiet is not None
+    assert loud is not None
+    assert 0.03 < visible_share(quiet) < visible_share(loud) < 0.2

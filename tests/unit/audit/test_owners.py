@@ -1,0 +1,68 @@
+"""Which of a run's processes are linked to its progress."""
+
+from slurm_guard.audit.owners import GpuUser, LogHold, link
+
+
+def _user(pid: int, gpu: str = "g0", **more: object) -> GpuUser:
+    facts: dict[str, object] = {
+        "node": "n1", "pid": pid, "start_ticks": 1, "uid": 1000, "ppid": 50, "exe": "/usr/bin/python3",
+        "cmdline": f"python {pid}.py", "parents": ("bash",), "flags": (), "how": "cgroup", "start_at": 0.0,
+        "first_at": 0.0, "last_at": 1000.0, "gpus": (gpu,), "sm_ms": 1000, "written_b": 0,
+    }  # fmt: skip
+    return GpuUser(**{**facts, **more})  # type: ignore[arg-type]
+
+
+def _hold(*pids: int, how: str = "fd") -> LogHold:
+    return LogHold("n1", "/log", how, 1000, frozenset(pids))
+
+
+def _classes(
+    users: list[GpuUser], logs: list[LogHold], flows: set[tuple[str, int, int]] | None = None
+) -> list[str]:
+    return [u.cls for u in link(users, logs, flows or set())]
+
+
+def test_the_holder_of_the_log_is_linked_and_the_other_on_its_gpu_is_stray() -> None:
+    assert _classes([_user(1), _user(2, exe="/tmp/x")], [_hold(1)]) == ["linked", "stray"]
+
+
+def test_an_inherited_stdout_tells_nobody_apart() -> None:
+    assert _classes([_user(1), _user(2)], [_hold(1, 2, how="stdout")]) == ["kin", "kin"]
+
+
+def test_who_wrote_the_bytes_of_a_shared_stdout_is_linked() -> None:
+    users = [_user(1, written_b=2000), _user(2, written_b=3)]
+
+    assert _classes(users, [_hold(1, 2, how="stdout")]) == ["linked", "stray"]
+
+
+def test_ranks_of_one_launcher_are_linked_with_the_one_that_logs() -> None:
+    users = [_user(k, f"g{k}", parents=("torchrun", "bash")) for k in range(4)]
+
+    assert _classes(users, [_hold(0)]) == ["linked"] * 4
+
+
+def test_ranks_on_another_node_are_linked_by_program_and_launcher() -> None:
+    users = [_user(1, parents=("torchrun",)), _user(1, parents=("torchrun",), node="n2", ppid=99)]
+
+    assert _classes(users, [_hold(1)]) == ["linked", "linked"]
+
+
+def test_a_partner_over_a_local_connection_is_not_accused() -> None:
+    users = [_user(1), _user(2, exe="/usr/bin/vllm", ppid=77)]
+
+    assert _classes(users, [_hold(1)], {("n1", 2, 1)}) == ["linked", "kin"]
+
+
+def test_a_stage_before_the_training_is_not_beside_it() -> None:
+    users = [_user(1, first_at=500.0), _user(2, exe="/x", last_at=400.0)]
+
+    assert _classes(users, [_hold(1)]) == ["linked", "kin"]
+
+
+def test_a_program_on_another_gpu_of_the_run_that_is_no_rank_is_stray() -> None:
+    assert _classes([_user(1), _user(2, "g1", exe="/tmp/x", ppid=9)], [_hold(1)]) == ["linked", "stray"]
+
+
+def test_a_lone_process_is_the_trainer() -> None:
+    assert _classes([_user(1)], []) == ["linked"]

@@ -1,0 +1,67 @@
+"""Times of records on the straightest course through what is known of them."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurm_guard.audit.taut import settle, taut
+from slurm_guard.audit.track import Mark
+
+
+def _mark(step: int, low: float, high: float, claimed: float | None = None) -> Mark:
+    at = claimed if claimed is not None else high
+    return Mark(at, claimed, True, step, None, None, None, "train", 0, (), low_at=low)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 5), st.floats(0, 3), st.floats(0, 3)), min_size=2, max_size=40))
+def test_the_string_stays_inside_every_bracket_and_never_runs_back(
+    parts: list[tuple[float, float, float]],
+) -> None:
+    places, brackets, t = [0.0], [(0.0, 1.0)], 0.0
+    for step, gap, slack in parts:
+        t += gap
+        places.append(places[-1] + step)
+        brackets.append((t, t + slack + 1.0))
+
+    times = taut(places, brackets)
+
+    assert all(low - 1e-6 <= x <= high + 1e-6 for x, (low, high) in zip(times, brackets, strict=True))
+    assert all(b >= a - 1e-6 for a, b in itertools.pairwise(times))
+
+
+def test_a_steady_pace_seen_at_the_minute_comes_out_steady() -> None:
+    true = [45.0 * k for k in range(1, 80)]
+    marks = [_mark(k, t // 60 * 60, t // 60 * 60 + 60) for k, t in enumerate(true, 1)]
+
+    times = [m.at for m in settle(marks)]
+
+    steps = [b - a for a, b in itertools.pairwise(times[4:-4])]
+    assert max(steps) - min(steps) < 1.0
+    assert sum(steps) / len(steps) == pytest.approx(45.0, rel=0.01)
+
+
+def test_a_real_change_of_pace_stays() -> None:
+    true = [40.0 * k for k in range(1, 60)] + [2360.0 + 80.0 * k for k in range(1, 40)]
+    marks = [_mark(k, t // 60 * 60, t // 60 * 60 + 60) for k, t in enumerate(true, 1)]
+
+    times = [m.at for m in settle(marks)]
+
+    assert times[30] - times[20] == pytest.approx(400, rel=0.05)
+    assert times[90] - times[80] == pytest.approx(800, rel=0.05)
+
+
+def test_a_buffered_log_is_spread_over_the_time_since_the_lump_before() -> None:
+    lumps = [(600.0, range(1, 11)), (1200.0, range(11, 21)), (1800.0, range(21, 31))]
+    marks = [_mark(k, at - 60, at) for at, steps in lumps for k in steps]
+
+    times = [m.at for m in settle(marks)]
+
+    assert times[25] - times[15] == pytest.approx(600, rel=0.1)
+
+
+def test_times_that_are_known_are_not_moved() -> None:
+    marks = [_mark(k, 0, 1e9, claimed=10.123 * k) for k in range(1, 20)]
+
+    assert settle(marks) == marks

@@ -1,0 +1,65 @@
+"""One track out of several logs."""
+
+from slurm_guard.audit.track import Mark, build, read_mark
+
+
+def _marks(
+    n: int, every: float = 10.0, first: float = 100.0, tokens: bool = False, segment: int = 0
+) -> list[Mark]:
+    return [
+        Mark(first + every * k, None, True, 5 * (k + 1), None, 500 * (k + 1) if tokens else None, None,
+             "train", segment, ())
+        for k in range(n)
+    ]  # fmt: skip
+
+
+def test_two_logs_of_the_same_work_are_not_added() -> None:
+    one, both = _marks(50), [("stdout", _marks(50)), ("events", _marks(50))]
+
+    track = build(both, None, ())
+
+    assert track.units == build([("stdout", one)], None, ()).units
+    assert track.n_tracks == 1
+    assert any("not added" in note for note in track.notes)
+
+
+def test_logs_one_after_the_other_are_all_counted() -> None:
+    track = build([("a", _marks(50)), ("b", _marks(50, first=5000.0))], None, ())
+
+    assert track.units == 2 * build([("a", _marks(50))], None, ()).units
+
+
+def test_a_restart_loses_nothing_and_gains_nothing() -> None:
+    track = build([("a", _marks(20) + _marks(20, first=1000.0, segment=1))], None, ())
+
+    assert sum(a.units for a in track.arcs if a.from_at >= 1000) == 19 * 5
+    assert not any(a.from_at < 900 < a.until_at and a.units > 5 for a in track.arcs)
+
+
+def test_the_unit_with_the_steadiest_cost_is_taken() -> None:
+    series = [("a", _marks(50, tokens=True))]
+
+    assert build(series, {"tokens": 0.3, "step": 0.1}, ()).unit == "step"
+    assert build(series, {"tokens": 0.1, "step": 0.1}, ()).unit == "tokens"
+
+
+def test_a_time_outside_the_trusted_bracket_is_brought_to_its_end() -> None:
+    row: dict[str, object] = {"at": 900.0, "obs_lo_at": 100.0, "obs_hi_at": 160.0, "step": 1,
+           "samples": None, "tokens": None, "loss": None, "phase": "train", "segment": 0,
+           "flags": []}  # fmt: skip
+
+    late, early = read_mark(row, 120.0), read_mark({**row, "at": -900.0}, 120.0)
+
+    assert late is not None
+    assert late.at == 160.0
+    assert early is not None
+    assert early.at == -20.0
+
+
+def test_a_record_without_any_time_is_no_mark() -> None:
+    row: dict[str, object] = dict.fromkeys(
+        ("at", "obs_lo_at", "obs_hi_at", "step", "samples", "tokens", "loss")
+    )
+
+    assert read_mark({**row, "phase": "train", "segment": 0, "flags": None}, 1.0) is None
+    assert read_mark({**row, "at": float("nan"), "phase": "train", "segment": 0, "flags": None}, 1.0) is None
