@@ -1,0 +1,1 @@
+"""Document to view to HTML, text, JSON and mail. Computes nothing."""

@@ -1,0 +1,100 @@
+"""The document as data: JSON (the document itself) and CSV (one row a run, raw integers)."""
+
+import csv
+import io
+from datetime import datetime, timezone
+
+from slurm_guard import document
+from slurm_guard.model import Account, Audit, Judgement
+from slurm_guard.report.safe import clean, formula_safe
+
+_TEXTS = (
+    "run",
+    "cluster",
+    "job",
+    "user",
+    "account",
+    "partition",
+    "qos",
+    "name",
+    "state",
+    "gpu_type",
+    "nodes",
+)
+_NUMBERS = ("job_id", "uid", "n_gpus", "coverage_pct", "score", "allocated_gpu_ms")
+_BOUNDS = (
+    "unexplained_lo_gpu_ms",
+    "unexplained_mid_gpu_ms",
+    "unexplained_hi_gpu_ms",
+    "smallest_visible_gpu_ms",
+)
+_ACCOUNTS = tuple(f"{account.value}_gpu_ms" for account in Account)
+HEADS = (
+    *("verdict", "classes", "start", "end", "from", "until"),
+    *(*_TEXTS, *_NUMBERS, *_ACCOUNTS, *_BOUNDS),
+    *("progress_points", "progress_units", "progress_unit", "progress_trust", "sentence"),
+)
+
+
+def render_json(audit: Audit) -> str:
+    """The document, byte for byte as `slurm-guard audit` writes it."""
+    return document.to_json(audit)
+
+
+def render_csv(audit: Audit) -> str:
+    """One row a run in the document's order. An empty cell is null; 0 is an observed zero.
+
+    Texts are made harmless and can start no formula; times are ISO 8601 in UTC.
+    """
+    out = io.StringIO()
+    writer = csv.DictWriter(out, HEADS, lineterminator="\n")
+    writer.writeheader()
+    for judgement in audit.judgements:
+        writer.writerow(_row(judgement))
+    return out.getvalue()
+
+
+def _row(judgement: Judgement) -> dict[str, object]:
+    run, bounds, progress = judgement.run, judgement.unexplained, judgement.progress
+    texts = {name: getattr(run, name) for name in _TEXTS if name not in ("run", "nodes")}
+    texts |= {
+        "run": run.id,
+        "nodes": " ".join(run.nodes),
+        "classes": " ".join(judgement.classes),
+        "verdict": judgement.verdict.value,
+        "progress_unit": progress.unit,
+        "progress_trust": progress.trust,
+        "sentence": judgement.sentence,
+    }
+    return {
+        **{name: _cell(text) for name, text in texts.items()},
+        **dict(zip(("start", "end"), (_iso(run.start_at), _iso(run.end_at)), strict=True)),
+        **dict(zip(("from", "until"), (_iso(run.from_at), _iso(run.until_at)), strict=True)),
+        "job_id": run.job_id,
+        "uid": run.uid,
+        "n_gpus": run.n_gpus,
+        "coverage_pct": judgement.coverage_pct,
+        "score": judgement.score,
+        "allocated_gpu_ms": run.allocated_gpu_ms,
+        **{f"{a.value}_gpu_ms": judgement.ledger_gpu_ms.get(a.value, 0) for a in Account},
+        **dict(
+            zip(
+                _BOUNDS,
+                (bounds.lo_gpu_ms, bounds.mid_gpu_ms, bounds.hi_gpu_ms, judgement.smallest_visible_gpu_ms),
+                strict=True,
+            )
+        ),
+        "progress_points": progress.n_points,
+        "progress_units": progress.units,
+    }
+
+
+def _cell(text: str | None) -> str:
+    return "" if text is None else formula_safe(clean(text))
+
+
+def _iso(at: float | None) -> str:
+    try:
+        return "" if at is None else datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="seconds")
+    except (OverflowError, OSError, ValueError):
+        return ""

@@ -1,0 +1,217 @@
+"""A document to the page that is shown: sections, sums of the night, bounded lists."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timezone, tzinfo
+
+from slurm_guard.errors import GuardError
+from slurm_guard.model import Audit, Judgement, Verdict
+from slurm_guard.report import bars, words
+from slurm_guard.report.cards import build_card, build_row, verdict_slug
+from slurm_guard.report.safe import clean, clean_or_dash
+from slurm_guard.report.view import Fact, LedgerRow, Line, Page, Section, Table
+from slurm_guard.report.words import Times, Unit
+
+ORDER = (Verdict.ALERT, Verdict.REVIEW, Verdict.NOTE, Verdict.NOT_AUDITABLE, Verdict.CLEAR)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a page is cut; the limits keep a bad night readable, and what is cut is counted on the page."""
+
+    site: str = ""
+    zone: tzinfo = timezone.utc
+    most_cards: int = 25  # per verdict (judgement: nobody reads more at eight in the morning)
+    most_rows: int = 200  # per list
+    scope: str = ""  # said above everything when the document was filtered
+
+
+def build_page(audit: Audit, options: Options) -> Page:
+    """All display strings of a document."""
+    times = Times(options.zone)
+    unit = words.unit_for(j.run.allocated_gpu_ms for j in audit.judgements)
+    site = clean(options.site or audit.cluster, 80)
+    ledger = _night_ledger(audit.judgements)
+    total = sum(ledger.values())
+    return Page(
+        title=f"GPU-hours of {site}, {times.full(audit.from_at)[:10]}",
+        cluster=clean(audit.cluster, 80),
+        window=times.span(audit.from_at, audit.until_at),
+        zone=times.zone_name(audit.from_at),
+        scope=options.scope,
+        headline=_headline(audit),
+        coverage=_coverage(audit, ledger, times),
+        empty="" if audit.judgements else _empty(audit),
+        unit=unit.name,
+        n_runs=len(audit.judgements),
+        total=unit.full(total),
+        bar=bars.build_bar(ledger, unit),
+        ledger=_ledger_rows(ledger, unit),
+        sections=tuple(_section(v, audit.judgements, unit, options) for v in ORDER),
+        outside=_outside(audit, unit, options),
+        skips=_skips(audit, options),
+        nodes=_nodes(audit, unit, options),
+        method=words.METHOD,
+        glossary=tuple(Fact(a, words.GLOSSARY[a]) for a in words.BAR_ORDER),
+        settings=tuple(Fact(clean(k, 60), clean(str(v), 120)) for k, v in sorted(audit.settings.items())),
+        footer=f"slurm-guard {clean(audit.version, 40)}, cluster {clean(audit.cluster, 80)}",
+    )
+
+
+def only_job(audit: Audit, job: str) -> Audit:
+    """The document with the runs of one job alone, by raw id or as Slurm shows it.
+
+    Raises GuardError job-unknown.
+    """
+    kept = tuple(j for j in audit.judgements if job in (j.run.job, str(j.run.job_id)))
+    if not kept:
+        raise GuardError(
+            "job-unknown",
+            f"no run of job {clean(job, 40)} stands in this document",
+            "look at the window above the report; a job without GPUs is not audited",
+        )
+    ids = {j.run.id for j in kept}
+    outside = tuple(o for o in audit.outside if o.run in ids)
+    return dataclasses.replace(audit, judgements=kept, outside=outside)
+
+
+def _headline(audit: Audit) -> str:
+    counts = Counter(j.verdict for j in audit.judgements)
+    n_all = len(audit.judgements)
+    if n_all == 0:
+        return "No run to judge."
+    alerts, reviews = counts[Verdict.ALERT], counts[Verdict.REVIEW]
+    parts = []
+    if alerts:
+        verb = "has" if alerts == 1 else "have"
+        parts.append(f"{words.plural(alerts, 'run')} {verb} GPU work that logged progress does not explain")
+    if reviews:
+        parts.append(f"{words.plural(reviews, 'run')} should be looked at")
+    if not parts:
+        parts.append("no run needs a look today")
+    parts.append(f"{counts[Verdict.CLEAR]:,} of {n_all:,} are clear")
+    if counts[Verdict.NOT_AUDITABLE]:
+        parts.append(f"{counts[Verdict.NOT_AUDITABLE]:,} could not be audited")
+    text = "; ".join(parts)
+    return text[0].upper() + text[1:] + "."
+
+
+def _empty(audit: Audit) -> str:
+    said = f"No run held a GPU of {clean(audit.cluster, 80)} in this window, so there is nothing to judge"
+    return said + (
+        f"; {words.plural(len(audit.skips), 'thing')} could not be read, listed below."
+        if audit.skips
+        else "."
+    )
+
+
+def _night_ledger(judgements: Sequence[Judgement]) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for judgement in judgements:
+        sums.update(bars.shown_ledger(judgement))
+    return dict(sums)
+
+
+def _coverage(audit: Audit, ledger: dict[str, int], times: Times) -> tuple[Fact, ...]:
+    total = sum(ledger.values())
+    unobserved = ledger.get("unobserved", 0)
+    noted = [n for n in audit.nodes if n.note]
+    nodes = words.plural(len(audit.nodes), "node") + " heard of"
+    if noted:
+        nodes += f", {len(noted)} with a remark"
+    reasons = Counter(skip.reason for skip in audit.skips)
+    why = ", ".join(
+        f"{clean(r, 40)} ({n})" for r, n in sorted(reasons.items(), key=lambda i: (-i[1], i[0]))[:6]
+    )
+    return (
+        Fact("Window", times.span(audit.from_at, audit.until_at), times.zone_name(audit.from_at)),
+        Fact("Observed", words.percent(total - unobserved, total), "of the allocated GPU time"),
+        Fact("Nodes", nodes, ", ".join(f"{clean(n.node, 40)}: {clean(n.note, 80)}" for n in noted[:3])),
+        Fact("Not judged", words.plural(len(audit.skips), "skip"), why or "nothing was skipped"),
+    )
+
+
+def _ledger_rows(ledger: dict[str, int], unit: Unit) -> tuple[LedgerRow, ...]:
+    total = sum(ledger.values())
+    return tuple(
+        LedgerRow(
+            a,
+            words.GLOSSARY[a],
+            unit.show(bars.of(ledger, a)),
+            words.percent(bars.of(ledger, a), total),
+        )
+        for a in words.BAR_ORDER
+    )
+
+
+def _section(verdict: Verdict, judgements: Sequence[Judgement], unit: Unit, options: Options) -> Section:
+    own = [j for j in judgements if j.verdict is verdict]
+    own.sort(key=lambda j: (-j.unexplained.lo_gpu_ms, -j.score, -j.run.allocated_gpu_ms, j.run.id))
+    n_cards = 0 if verdict is Verdict.CLEAR and not options.scope else options.most_cards
+    rest = own[n_cards:]
+    more = len(rest) - options.most_rows
+    return Section(
+        verdict=verdict.value,
+        slug=verdict_slug(verdict),
+        words=words.VERDICT_WORDS[verdict],
+        count=len(own),
+        allocated=unit.full(sum(j.run.allocated_gpu_ms for j in own)),
+        cards=tuple(build_card(j, unit, Times(options.zone)) for j in own[:n_cards]),
+        rows=tuple(build_row(j, unit) for j in rest[: options.most_rows]),
+        more=_more(more, "run"),
+    )
+
+
+def _more(count: int, word: str) -> str:
+    return (
+        f"… and {words.plural(count, f'more {word}')}, in the JSON and CSV of this audit."
+        if count > 0
+        else ""
+    )
+
+
+def _outside(audit: Audit, unit: Unit, options: Options) -> Table:
+    times = Times(options.zone)
+    lines = [
+        Line(
+            (
+                f"{clean(o.node, 40)} {clean(o.gpu, 60)}",
+                times.span(o.start_at, o.end_at),
+                unit.full(o.gpu_ms),
+                clean(o.sentence),
+            )
+        )
+        for o in sorted(audit.outside, key=lambda o: (-o.gpu_ms, o.node, o.start_at))
+    ]
+    heads = ("GPU", "When", "GPU time", "What was seen")
+    return Table(heads, tuple(lines[: options.most_rows]), _more(len(lines) - options.most_rows, "stretch"))
+
+
+def _skips(audit: Audit, options: Options) -> Table:
+    lines = [Line((clean(s.subject, 200), clean(s.reason, 60), clean(s.detail, 400))) for s in audit.skips]
+    return Table(
+        ("What", "Reason", "Detail"),
+        tuple(lines[: options.most_rows]),
+        _more(len(lines) - options.most_rows, "skip"),
+    )
+
+
+def _nodes(audit: Audit, unit: Unit, options: Options) -> Table:
+    times = Times(options.zone)
+    ordered = sorted(audit.nodes, key=lambda n: (not n.note, n.node))
+    lines = [
+        Line(
+            (
+                clean(n.node, 60),
+                str(n.n_gpus),
+                unit.full(n.observed_gpu_ms),
+                times.full(n.last_heard_at, "never"),
+                clean_or_dash(n.note, 200),
+            )
+        )
+        for n in ordered
+    ]
+    heads = ("Node", "GPUs", "Observed", "Last heard", "Remark")
+    return Table(heads, tuple(lines[: options.most_rows]), _more(len(lines) - options.most_rows, "node"))

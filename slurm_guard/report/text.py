@@ -1,0 +1,124 @@
+"""The page for a terminal, a pipe and a mail's text part: a verdict table, and every card in words."""
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from slurm_guard.report.safe import display_width, fit
+from slurm_guard.report.text_table import verdict_lines
+from slurm_guard.report.view import Card, FindingView, Page, Section, Table
+
+_COLORS = {"alert": "1;31", "review": "33", "note": "36", "not-auditable": "35", "clear": "32"}
+ALL = tuple(_COLORS)
+_NARROW = 88  # judgement: below this the ledger's words are left out
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How wide, whether in colour, and whether with cards."""
+
+    width: int = 100
+    color: bool = False
+    cards: tuple[str, ...] = ()  # slugs of the verdicts whose runs are shown in full
+
+
+def render_text(page: Page, style: Style) -> str:
+    """The whole page; the last line ends in a newline. Nothing but our own colours can reach a terminal."""
+    width = max(44, style.width)
+    out = [page.title, "=" * min(width, display_width(page.title))]
+    out += _wrap(page.scope, width) if page.scope else []
+    for fact in page.coverage:
+        note = f" ({fact.note})" if fact.note else ""
+        out += _wrap(f"{fact.label + ':':<12}{fact.value}{note}", width, " " * 12)
+    out += ["", *_wrap(page.empty or page.headline, width)]
+    if page.n_runs:
+        out += ["", *_ledger(page, width)]
+        out += ["", *_verdicts(page, width, style.color)]
+    for section in page.sections:
+        for card in section.cards if section.slug in style.cards else ():
+            out += ["", *_card(card, section, width, style.color)]
+    out += _table(
+        "GPU work outside any allocation (beside the ledger, never in its sums)", page.outside, width
+    )
+    out += _table("Not judged, and why", page.skips, width)
+    out += ["", *_wrap(page.method, width), "", page.footer]
+    return "\n".join(line.rstrip() for line in out) + "\n"
+
+
+def _paint(text: str, slug: str, color: bool) -> str:
+    return f"\x1b[{_COLORS[slug]}m{text}\x1b[0m" if color else text
+
+
+def _wrap(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True
+    ) or [""]
+
+
+def _block(text: str, width: int, indent: str) -> list[str]:
+    return [indent + line for line in _wrap(text, width - len(indent))]
+
+
+def _ledger(page: Page, width: int) -> list[str]:
+    out = [f"Where {page.total} went"]
+    for row in page.ledger:
+        head = f"  {row.account:<14}{row.amount:>9} {page.unit:<8}{row.share:>8}"
+        out.append(head if width < _NARROW else fit(f"{head}  {row.words}", width))
+    return out
+
+
+def _verdicts(page: Page, width: int, color: bool) -> list[str]:
+    """One row a run with its sentence below; clear runs need no sentence."""
+    rows = [row for s in page.sections for row in (*(card.row for card in s.cards), *s.rows)]
+    lines = verdict_lines(rows, page.unit, width, lambda row: _paint(row.verdict, row.slug, color))
+    out = []
+    for row, own in zip((None, *rows), lines, strict=True):
+        out += own
+        if row is not None and row.slug != "clear":
+            out += _block(row.sentence, width, "    ")
+    return out + [line for s in page.sections if s.more for line in _wrap(f"{s.verdict}: {s.more}", width)]
+
+
+def _card(card: Card, section: Section, width: int, color: bool) -> list[str]:
+    """A run in full: everything the HTML card says, drawings in words."""
+    verdict = _paint(section.verdict, section.slug, color)
+    out = ["-" * min(width, 72), f"{verdict}  {card.title}", ""]
+    out += _wrap(card.row.sentence, width)
+    out += _wrap(card.unexplained, width)
+    if card.remedy:
+        out += _wrap(f"What would make it auditable: {card.remedy}", width)
+    if card.imbalance:
+        out += _wrap(card.imbalance, width)
+    out += _list("Ledger", (f"{f.label}: {f.value} ({f.note})" for f in card.ledger), width)
+    if card.timeline is not None:
+        out += _list("Unexplained stretches", card.timeline.stretches, width)
+        events = [f"{e.when} [{e.lane}] {e.text}" for e in card.timeline.events]
+        out += _list("Events", [*events, *filter(str.strip, (card.timeline.more_events,))], width)
+    out += _findings("What the numbers show", card.against, width)
+    out += _findings("What speaks for the job", card.favour, width)
+    out += _list("What would clear it", card.clears, width)
+    out += _list("What could not be seen", (*card.unseen, card.smallest), width)
+    facts = (f"{f.label}: {f.value}" + (f" ({f.note})" if f.note else "") for f in card.facts)
+    return out + _list("The run", facts, width)
+
+
+def _list(title: str, items: Iterable[str], width: int) -> list[str]:
+    lines = [line for item in items for line in _wrap(f"  - {item}", width, "    ")]
+    return ["", *_wrap(f"{title}:", width), *lines] if lines else []
+
+
+def _findings(title: str, findings: tuple[FindingView, ...], width: int) -> list[str]:
+    out: list[str] = []
+    for finding in findings:
+        out += _wrap(f"  - {finding.sentence} [{finding.check}; {finding.strength}]", width, "    ")
+        for e in finding.evidence:
+            out += _block(f"{e.what}: {e.value} (from {e.source})", width, "      ")
+            out += [f"        see: {e.see}"] if e.see else []
+    return ["", f"{title}:", *out] if out else []
+
+
+def _table(title: str, table: Table, width: int) -> list[str]:
+    if not table.lines:
+        return []
+    lines = [" · ".join(cell for cell in line.cells if cell) for line in table.lines]
+    return [*_list(title, lines, width), *(_wrap(f"  {table.more}", width) if table.more else [])]

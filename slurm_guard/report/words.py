@@ -1,0 +1,196 @@
+"""Numbers, instants and names as the reader sees them; one place for every unit and every word."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from slurm_guard.errors import EXIT_USAGE, GuardError
+from slurm_guard.model import Account, Verdict
+
+EXPLAINED = (Account.PROGRESS, Account.PHASE, Account.WAIT)
+# The order of a bar: explained, idle, unobserved, and the unexplained at the end where its bounds are drawn.
+# `unmatched` is ours alone: the residual of runs that could not be audited, which must not look unexplained.
+UNMATCHED = "unmatched"
+BAR_ORDER = (
+    *(account.value for account in EXPLAINED),
+    Account.IDLE.value,
+    Account.UNOBSERVED.value,
+    UNMATCHED,
+    Account.RESIDUAL.value,
+    Account.CONTRADICTION.value,
+    Account.FOREIGN.value,
+)
+
+GLOSSARY = {
+    "progress": "GPU work covered by training progress that the job logged and that the GPU's own "
+    "counters agree with.",
+    "phase": "Start-up, evaluation and checkpoints: recognised, and bounded in length.",
+    "wait": "The GPU was held busy at the level of waiting for other GPUs or for data.",
+    "idle": "Allocated and watched, with no work on it.",
+    "unobserved": "Nobody looked, or the GPU could not say. Never counted for or against a run.",
+    UNMATCHED: "Work of runs that could not be audited: nothing to set it against, and nothing against it.",
+    "residual": "Work of the run's own processes beyond what its logged progress costs.",
+    "contradiction": "Progress was claimed, and the GPU's counters deny it.",
+    "foreign": "Work of processes that do not belong to the run.",
+}
+
+VERDICT_WORDS = {
+    Verdict.ALERT: "GPU work that the logs do not explain; a person should look today",
+    Verdict.REVIEW: "something to look at, not enough to call it an alert",
+    Verdict.NOTE: "worth knowing, no question about the work itself",
+    Verdict.CLEAR: "the logged progress explains the work",
+    Verdict.NOT_AUDITABLE: "no way to set GPU time against progress",
+}
+
+METHOD = (
+    "Each GPU's work is measured on the node, from counters that the job cannot write, and its processes are "
+    "attributed by the kernel's own records. "
+    "Logged training progress is priced at the cheapest cost per unit that the run, or runs like it, showed; "
+    "work beyond that price is unexplained, and the bounds hold the price's uncertainty. "
+    "What was not seen is called unobserved and counts neither way; a log alone never clears a run, and a "
+    "run without a progress source is not auditable."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The one unit of GPU time on a page, so that its columns compare."""
+
+    name: str
+    gpu_ms: int
+
+    def show(self, gpu_ms: int) -> str:
+        """A bare number: about three figures, an observed zero as 0, anything less than shown as `<0.01`."""
+        return number(gpu_ms / self.gpu_ms)
+
+    def full(self, gpu_ms: int) -> str:
+        """The number with the unit."""
+        return f"{self.show(gpu_ms)} {self.name}"
+
+
+_HOURS = Unit("GPU-h", 3_600_000)
+_MINUTES = Unit("GPU-min", 60_000)
+_SECONDS = Unit("GPU-s", 1_000)
+
+
+def unit_for(allocations_gpu_ms: Iterable[int]) -> Unit:
+    """The unit in which the largest run of a page is at least two (judgement: smaller reads as noise)."""
+    largest = max(allocations_gpu_ms, default=0)
+    for unit in (_HOURS, _MINUTES):
+        if largest >= 2 * unit.gpu_ms:
+            return unit
+    return _SECONDS if largest > 0 else _HOURS
+
+
+def number(value: float) -> str:
+    """Three figures or so; thousands set apart."""
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size < 0.005:
+        return "<0.01" if value > 0 else ">−0.01"
+    text = f"{size:.2f}" if size < 10 else f"{size:.1f}" if size < 1000 else f"{size:,.0f}"
+    return text if value > 0 else f"−{text}"
+
+
+def measure(value: float | None, unit: str) -> str:
+    """A value with its unit; a dash for null. Epoch seconds and counts keep all figures."""
+    if value is None:
+        return "–"
+    if unit.startswith("mJ"):  # the document's integers; a step takes joules to megajoules
+        size, name = next(
+            (s, n) for s, n in ((1e9, "MJ"), (1e6, "kJ"), (1e3, "J"), (0, "mJ")) if abs(value) >= s
+        )
+        return f"{number(value / (size or 1))} {name}{unit[2:]}"
+    text = f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else number(value)
+    if 0 < abs(value) < 0.01:
+        text = f"{value:.2g}"
+    return f"{text} {unit}".rstrip()
+
+
+def percent(part: float, whole: float) -> str:
+    """Share of a whole; a dash when the whole is nothing."""
+    if whole <= 0:
+        return "–"
+    share = 100 * part / whole
+    if 0 < share < 0.1:
+        return "<0.1 %"
+    if 99.9 < share < 100:
+        return ">99.9 %"
+    return f"{share:.1f} %" if share not in (0, 100) else f"{share:.0f} %"
+
+
+def duration(length_s: float) -> str:
+    """A length of time in at most two units."""
+    whole = round(length_s)
+    for unit_s, name, below_s, below in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= unit_s:
+            rest = whole % unit_s // below_s
+            return f"{whole // unit_s} {name}" + (f" {rest} {below}" if rest else "")
+    return f"{length_s:.1f} s" if 0 < length_s < 10 and length_s != int(length_s) else f"{whole} s"
+
+
+def load_zone(name: str) -> tzinfo:
+    """The zone that times are shown in. Raises GuardError config-value for an unknown one."""
+    if name.upper() == "UTC":
+        return timezone.utc
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise GuardError(
+            "config-value",
+            f"report.timezone: there is no time zone {name!r} on this machine",
+            'use a name like "UTC" or "Europe/Berlin"; on a bare machine install tzdata',
+            EXIT_USAGE,
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Instants in the page's zone."""
+
+    zone: tzinfo
+
+    def moment(self, at: float | None) -> datetime | None:
+        """Null for null and for what no calendar holds."""
+        try:
+            return None if at is None else datetime.fromtimestamp(at, self.zone)
+        except (OverflowError, OSError, ValueError):
+            return None
+
+    def full(self, at: float | None, missing: str = "–") -> str:
+        """Date, minute and zone; seconds where they are not zero."""
+        moment = self.moment(at)
+        if moment is None:
+            return missing
+        return moment.strftime("%Y-%m-%d %H:%M" + (":%S" if moment.second else ""))
+
+    def clock(self, at: float | None, missing: str = "–") -> str:
+        """Time of day with seconds."""
+        moment = self.moment(at)
+        return missing if moment is None else moment.strftime("%H:%M:%S")
+
+    def span(self, from_at: float | None, until_at: float | None) -> str:
+        """Two instants, the date once where it is the same."""
+        first, last = self.moment(from_at), self.moment(until_at)
+        if first is None or last is None:
+            return f"{self.full(from_at)} to {self.full(until_at)}"
+        same = first.date() == last.date()
+        seconds = ":%S" if first.second or last.second or last - first < timedelta(minutes=10) else ""
+        head = first.strftime("%Y-%m-%d %H:%M" + seconds)
+        return f"{head} to {last.strftime(('' if same else '%Y-%m-%d ') + '%H:%M' + seconds)}"
+
+    def zone_name(self, at: float) -> str:
+        """The zone's short name at an instant."""
+        moment = self.moment(at)
+        return (moment.tzname() if moment is not None else None) or "UTC"
+
+
+def plural(count: int, word: str, words: str | None = None) -> str:
+    """`1 run`, `2 runs`, `1,204 runs`."""
+    return f"{count:,} {word if count == 1 else words or word + 's'}"

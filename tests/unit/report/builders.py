@@ -1,0 +1,379 @@
+"""A night written by hand: every kind of verdict, with numbers that add up. All invented."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from slurm_guard.model import (
+    Account,
+    Audience,
+    Audit,
+    Bounds,
+    Cost,
+    Evidence,
+    Family,
+    Finding,
+    Judgement,
+    NodeCoverage,
+    Outside,
+    ProgressSummary,
+    Run,
+    Severity,
+    Skip,
+    Timeline,
+    TimelineEvent,
+    Verdict,
+)
+
+FROM_AT = 1_790_035_200.0  # 2026-09-22 00:00 UTC
+HOUR = 3600
+GPU_H = 3_600_000
+
+
+def run(job: int, hours: float = 8.0, gpus: int = 8, start_h: float = 2.0, **changes: object) -> Run:
+    """A run inside the window."""
+    start_at = FROM_AT + start_h * HOUR
+    plain = Run(
+        id=f"aurora/{job}/{int(start_at)}",
+        cluster="aurora",
+        job_id=job,
+        job=str(job),
+        user=f"user{job % 7}",
+        uid=20_000 + job % 7,
+        account=f"proj{job % 3}",
+        partition="gpu",
+        qos="normal",
+        name="train",
+        state="COMPLETED",
+        submit_at=start_at - 600,
+        start_at=start_at,
+        end_at=start_at + hours * HOUR,
+        from_at=start_at,
+        until_at=start_at + hours * HOUR,
+        suspended_s=0,
+        nodes=("g01", "g02")[: 1 + (gpus > 4)],
+        n_gpus=gpus,
+        gpu_type="h100",
+        comment=None,
+        work_dir=f"/scratch/{job}",
+        stdout=f"/scratch/{job}/out.log",
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def split(whole: Run, **shares: float) -> dict[str, int]:
+    """A ledger from shares; what is left goes to `progress`, so that it sums to the allocation."""
+    ledger = {name: round(share * whole.allocated_gpu_ms) for name, share in shares.items()}
+    return {"progress": whole.allocated_gpu_ms - sum(ledger.values()), **ledger}
+
+
+def finding(of: Run, check: str, sentence: str, **changes: object) -> Finding:
+    """A finding with one evidence, about a silent log unless `evidence` says otherwise."""
+    evidence = Evidence(
+        "GPU work while no progress file grew, 11:30 to 12:11",
+        2.7,
+        "GPU-h",
+        "tables windows, files",
+        f"slurm-guard report --job {of.job} --format json",
+        "an evaluation that the log names, or a declared one in the job's comment",
+    )
+    plain = Finding(
+        check, of.id, Family.B, Severity.HIGH, 0.97, 2.4, False, Audience.OPERATOR, sentence, (evidence,)
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def judgement(
+    of: Run, verdict: Verdict, ledger: Mapping[str, int], sentence: str, **changes: object
+) -> Judgement:
+    """A judgement whose bounds surround what the ledger leaves unexplained."""
+    mid = sum(ledger.get(name, 0) for name in ("foreign", "contradiction", "residual"))
+    plain = Judgement(
+        run=of,
+        verdict=verdict,
+        classes=(),
+        sentence=sentence,
+        ledger_gpu_ms=dict(ledger),
+        unexplained=Bounds(round(mid * 0.86), mid, round(mid * 1.13)),
+        smallest_visible_gpu_ms=int(0.9 * GPU_H),
+        cost=Cost(1_840_000.0, "mJ/step", "energy", "own-cheapest", 0.021, 412),
+        score=-4.0,
+        findings=(),
+        progress=ProgressSummary(
+            ("stdout (Hugging Face)",),
+            5_760,
+            1,
+            of.from_at + 300,
+            of.until_at - 40,
+            28_800.0,
+            "step",
+            "observed",
+        ),
+        timeline=None,
+        coverage_pct=100.0,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def timeline(
+    of: Run, slots: int = 480, from_slot: int = 180, until_slot: int = 400, share: float = 0.36
+) -> Timeline:
+    """Training with a foreign process in the middle, one sampler gap and an evaluation."""
+    accounts: dict[str, list[int | None]] = {
+        name: [] for name in ("progress", "phase", "foreign", "residual", "idle", "unobserved")
+    }
+    power: list[float | None] = []
+    rate: list[float | None] = []
+    slot_s = (of.until_at - of.from_at) / slots
+    whole = round(of.n_gpus * slot_s * 1000)
+    for i in range(slots):
+        gap, late, other = 290 <= i < 302, i < 14, from_slot <= i < until_slot
+        wave = 1 + 0.02 * math.sin(i / 3)
+        foreign = round(whole * share * wave) if other and not gap else 0
+        rest = round(whole * (0.05 if share > 0 else 0.96)) if other and not gap else 0
+        idle = round(whole * 0.03)
+        phase = whole - idle if late else 0
+        filled = {"foreign": foreign, "residual": rest, "idle": idle, "phase": phase}
+        filled["progress"] = whole - sum(filled.values())
+        for name, values in accounts.items():
+            values.append((whole if name == "unobserved" else None) if gap else filled.get(name, 0))
+        power.append(None if gap else of.n_gpus * (350.0 if late else 668 if other else 612) * wave)
+        rate.append(None if gap else 0.0 if late else (0.71 if other else 1.09) * wave)
+    at = of.from_at
+    events = [
+        TimelineEvent(at, None, "run", "job started on g01, g02"),
+        TimelineEvent(at + 14 * slot_s, None, "run", "first progress point logged"),
+        TimelineEvent(
+            at + 176 * slot_s,
+            at + until_slot * slot_s,
+            "network",
+            "python3 (pid 48112) opened a connection to 203.0.113.40:443; 18 GiB out, 2 GiB in",
+        ),
+        TimelineEvent(
+            at + from_slot * slot_s,
+            at + until_slot * slot_s,
+            "process",
+            "pid 48120 /dev/shm/.cache/worker (uid 20003) on 8 GPUs, no job step of its own",
+        ),
+        TimelineEvent(at + 179 * slot_s, None, "process", "pid 48112 python3 started pid 48120"),
+        TimelineEvent(at + 290 * slot_s, at + 302 * slot_s, "run", "sampler restarted: not observed"),
+        TimelineEvent(of.until_at, None, "run", "job ended, COMPLETED"),
+    ]
+    return Timeline(at, slot_s, accounts, power, rate, events)
+
+
+def alert() -> Judgement:
+    """A co-tenant on eight GPUs."""
+    of = run(48112, name="llama-ft", user="mvance", account="nlp-7")
+    line = timeline(of)
+    ledger = {name: sum(v for v in values if v is not None) for name, values in line.accounts.items()}
+    ledger["progress"] += of.allocated_gpu_ms - sum(ledger.values())
+    foreign = finding(
+        of,
+        "foreign-process",
+        "A process that no step of this job started used all eight GPUs from 05:00 to 08:40.",
+        family=Family.A,
+        weight=6.0,
+        hard=True,
+        confidence=0.999,
+        attack=("T1496",),
+        evidence=(
+            Evidence(
+                "GPU time of pid 48120 (uid 20003, started 05:00:02)",
+                10.1,
+                "GPU-h",
+                "table procs",
+                "slurm-guard report --job 48112 --format json | jq '.judgements[0].findings'",
+                "a job step or a site daemon that owns pid 48120",
+            ),
+            Evidence(
+                "processes of the job's own cgroup on the same GPUs",
+                8.0,
+                "processes",
+                "table procs",
+                "sacct -j 48112 -o jobid,jobname,start,end",
+                "",
+            ),
+        ),
+    )
+    residual = finding(
+        of,
+        "work-residual",
+        "Steps took 1.4 times the energy of the run's own cheapest steps while pid 48120 was there.",
+        weight=2.7,
+        evidence=(
+            Evidence(
+                "energy per step inside the stretch, over outside",
+                1.41,
+                "×",
+                "tables windows, progress",
+                "slurm-guard report --job 48112 --format json",
+                "a change of batch size logged at 05:00",
+            ),
+        ),
+    )
+    steady = finding(
+        of,
+        "progress-observed",
+        "The log grew on disk in step with the claims all night.",
+        family=Family.D,
+        weight=-1.2,
+        evidence=(
+            Evidence(
+                "points whose claimed time lies inside the seen write",
+                5_744.0,
+                "of 5,760",
+                "table progress",
+                "slurm-guard report --job 48112 --format json",
+                "",
+            ),
+        ),
+    )
+    return judgement(
+        of,
+        Verdict.ALERT,
+        ledger,
+        "For 3 h 40 min a process outside the job used its GPUs; training ran at two thirds of its speed.",
+        classes=("foreign-process",),
+        findings=(foreign, residual, steady),
+        timeline=line,
+        score=3.1,
+        coverage_pct=97.5,
+        notes=(
+            "12 minutes from 06:50, when the sampler restarted.",
+            "What pid 48120 computed: counters tell how much work, not which.",
+        ),
+    )
+
+
+def review() -> Judgement:
+    """Own work left over, and not enough to say more."""
+    of = run(48207, hours=5.0, gpus=4, name="vit-sweep", start_h=9.0)
+    left = finding(of, "silent-busy", "The GPUs worked for 41 minutes while the log stood still.", weight=1.6)
+    return judgement(
+        of,
+        Verdict.REVIEW,
+        split(of, residual=0.135, idle=0.06, phase=0.08),
+        "2.7 GPU-h of work fall into a silence of the log; a silent evaluation would look the same.",
+        classes=("silent",),
+        findings=(left,),
+        score=-1.1,
+        timeline=replace(timeline(of, slots=300, from_slot=150, until_slot=191, share=0.0), events=[]),
+        notes=("Which kernels ran: this GPU has no profiling counters.",),
+    )
+
+
+def parked() -> Judgement:
+    """An allocation that nothing ran on."""
+    of = run(48300, hours=9.5, gpus=2, name="jupyter", state="TIMEOUT", gpu_type=None)
+    idle = finding(
+        of,
+        "parked",
+        "No work on either GPU for 9 h 21 min.",
+        family=Family.G,
+        severity=Severity.LOW,
+        weight=0.0,
+        evidence=(
+            Evidence(
+                "longest stretch without work on any GPU",
+                33_660.0,
+                "s",
+                "table windows",
+                "sacct -j 48300 -o elapsed,totalcpu,state",
+                "work on the GPUs that the sampler did not see",
+            ),
+        ),
+    )
+    return judgement(
+        of,
+        Verdict.NOTE,
+        {"idle": of.allocated_gpu_ms - 540_000, "progress": 0, "phase": 540_000},
+        "The GPUs were held and idle for 9 h 21 min; nothing is unexplained.",
+        classes=("parked",),
+        findings=(idle,),
+        unexplained=Bounds(0, 0, 0),
+        progress=ProgressSummary((), 0, 0, None, None, None, None, "none"),
+        cost=Cost(None, "mJ/step", "energy", "none", None, 0),
+    )
+
+
+def not_auditable() -> Judgement:
+    """Work without a log."""
+    of = run(48411, hours=6.0, gpus=4, name="namd-eq")
+    return judgement(
+        of,
+        Verdict.NOT_AUDITABLE,
+        {
+            "residual": round(0.97 * of.allocated_gpu_ms),
+            "progress": 0,
+            "idle": of.allocated_gpu_ms - round(0.97 * of.allocated_gpu_ms),
+        },
+        "The GPUs worked for 5 h 49 min and no training progress was found in any file the job wrote.",
+        classes=("no-progress-source",),
+        smallest_visible_gpu_ms=None,
+        unexplained=Bounds(0, round(0.97 * of.allocated_gpu_ms), round(0.97 * of.allocated_gpu_ms)),
+        progress=ProgressSummary((), 0, 0, None, None, None, None, "none", ("out.log: no known format",)),
+        cost=Cost(None, "mJ/step", "energy", "none", None, 0),
+    )
+
+
+def clear(i: int) -> Judgement:
+    """An honest run."""
+    of = run(48500 + i, hours=1.5 + 0.7 * i, gpus=(1, 2, 4, 8)[i % 4], start_h=0.5 * i, name=f"pretrain-{i}")
+    small = 0.004 * (i % 3)
+    return judgement(
+        of,
+        Verdict.CLEAR,
+        split(of, idle=0.02 + 0.01 * i, phase=0.05, wait=0.03, residual=small),
+        "Logged progress explains the work."
+        if small == 0
+        else "What is left over is within the price's uncertainty.",
+        score=-7.0,
+    )
+
+
+def night() -> Audit:
+    """One of each, eight clear runs, and something that could not be read."""
+    judgements = (alert(), review(), parked(), not_auditable(), *(clear(i) for i in range(8)))
+    return Audit(
+        cluster="aurora",
+        from_at=FROM_AT,
+        until_at=FROM_AT + 24 * HOUR,
+        version="0.1.0",
+        settings={"least_gpu_h": 1.0, "least_share": 0.05, "silence_s": 900.0, "observe_only": True},
+        judgements=judgements,
+        outside=(
+            Outside(
+                "g02",
+                "GPU-5f2c",
+                FROM_AT + 10 * HOUR,
+                FROM_AT + 10.5 * HOUR,
+                1_620_000,
+                48120,
+                20003,
+                "/dev/shm/.cache/worker",
+                alert().run.id,
+                "pid 48120 (uid 20003) went on for 27 minutes after job 48112 had ended.",
+            ),
+        ),
+        skips=(
+            Skip(
+                "g07/sealed/48001.jsonl", "quarantined", "line 204 is not JSON; the file stands in quarantine"
+            ),
+            Skip("job 48620", "no-gpu-record", "accounting shows a GPU, no sampler saw one"),
+            Skip("check rhythm", "too-few-references", "3 clean references, 20 needed"),
+        ),
+        nodes=(
+            NodeCoverage("g01", 4, 84 * GPU_H, FROM_AT + 24 * HOUR, ""),
+            NodeCoverage("g02", 4, 82 * GPU_H, FROM_AT + 24 * HOUR, "sampler restarted at 06:50"),
+            NodeCoverage("g07", 4, 0, None, "no file since the window began"),
+        ),
+    )
+
+
+def empty_night() -> Audit:
+    """Nobody used a GPU."""
+    return replace(night(), judgements=(), outside=(), skips=(), nodes=())
+
+
+ACCOUNTS = tuple(account.value for account in Account)

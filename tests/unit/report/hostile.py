@@ -1,0 +1,91 @@
+"""Strings that try to get out of the text they stand in, and a night made of them."""
+
+from dataclasses import replace
+
+from slurm_guard.model import Audit, Evidence, NodeCoverage, Outside, Skip, TimelineEvent
+from tests.unit.report import builders
+
+STRINGS = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"><svg onload=alert(1)>",
+    "' onmouseover='alert(1)",
+    "</style><style>*{display:none}</style>",
+    "</title><h1>All clear</h1>",
+    "<!-- ",
+    "{{ 7*7 }} {% raw %}",
+    "javascript:alert(1)",
+    "&lt;b&gt;&#60;b&#62;",
+    "\x1b[31mred\x1b[0m",
+    "\x1b]0;title\x07",
+    "\x1b[2J\x1b[H",
+    "\x9b31m C1 control",
+    "\u202egnp.exe\u202c",
+    "\u2066isolate\u2069 \u200b\ufeff\u200f",
+    "line one\r\nBcc: everyone@example.org",
+    "name\nX-Injected: yes\n\n<b>body</b>",
+    "tab\tand\vform\ffeed\b\b\b",
+    "null\x00byte",
+    "\u2028separator\u2029",
+    "=cmd|' /C calc'!A0",
+    "+1+cmd|' /C calc'!A0",
+    "-2+3+cmd|' /C calc'!A0",
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "\uff1d1+1",
+    "  =HYPERLINK(\"http://evil.example\",\"ok\")",
+    "z" + "\u0335\u0322\u0353" * 300 + "algo",
+    "\ud800 lone surrogate",
+    "\ue000 private \U000e0001 tag",
+    "漢字" * 200,
+    "A" * 1_000_000,
+    "\x1b[31m" * 50_000,
+    "%s%n%x {0.__class__} $(reboot) `reboot`",
+    "../../../../etc/passwd",
+    "",
+    " ",
+)  # fmt: skip
+# What must never stand in any output as it is.
+RAW = (
+    *"\x00\x07\x08\x0b\x0c\x1b\x7f\x9b\u200b\u200f\u2028\u2029\u202c\u202e\u2066\u2069\ufeff\ue000\ud800\U000e0001",
+)
+
+
+def night(text: str) -> Audit:
+    """A night in which every text that a job, a node or a file could have written is `text`."""
+    plain = builders.night()
+    judgements = []
+    for i, judgement in enumerate(plain.judgements):
+        run = replace(
+            judgement.run, id=f"{text}/{i}", cluster=text, job=text, user=text, account=text, partition=text,
+            qos=text, name=text, state=text, nodes=(text, text), gpu_type=text, comment=text, work_dir=text,
+            stdout=text,
+        )  # fmt: skip
+        evidence = Evidence(text, 1.0, text, text, text, text)
+        findings = tuple(
+            replace(f, check=text, run=run.id, sentence=text, evidence=(evidence,), attack=(text,))
+            for f in judgement.findings
+        )
+        timeline = judgement.timeline
+        if timeline is not None:
+            event = TimelineEvent(run.from_at + 60, None, text, text)
+            timeline = replace(timeline, events=[event, replace(event, lane="process")])
+        progress = replace(
+            judgement.progress,
+            sources=(text,),
+            unit=text,
+            trust=text,
+            problems=(text,),
+            n_points=3,
+            units=1.0,
+        )
+        judgements.append(
+            replace(
+                judgement, run=run, classes=(text,), sentence=text, findings=findings, progress=progress,
+                timeline=timeline, notes=(text,), cost=replace(judgement.cost, unit=text, source=text),
+            )
+        )  # fmt: skip
+    return replace(
+        plain, cluster=text, version=text, settings={text: text}, judgements=tuple(judgements),
+        outside=(Outside(text, text, plain.from_at, plain.until_at, 1000, 1, 2, text, text, text),),
+        skips=(Skip(text, text, text),), nodes=(NodeCoverage(text, 1, 1, None, text),),
+    )  # fmt: skip

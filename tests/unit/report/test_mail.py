@@ -1,0 +1,76 @@
+"""The letter: bounded, deterministic, complete without its HTML."""
+
+import email
+import email.policy
+from dataclasses import replace
+from email.message import EmailMessage
+
+from slurm_guard.model import Audit, Verdict
+from slurm_guard.report import mail
+from slurm_guard.report.page import Options
+from tests.unit.report import builders
+
+
+def _compose(audit: Audit, to: str = "ops@example.org", date_at: float = builders.FROM_AT) -> mail.Letter:
+    return mail.compose(audit, Options(site="Aurora"), mail.Envelope("guard@hpc.example.org", to), date_at)
+
+
+def _part(letter: mail.Letter, kind: str) -> str:
+    message = email.message_from_bytes(letter.content, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    part = message.get_body((kind,))
+    assert part is not None
+    return str(part.get_content())
+
+
+def test_the_message_id_follows_from_audit_and_reader_alone() -> None:
+    night = builders.night()
+
+    assert _compose(night).message_id == _compose(night, date_at=builders.FROM_AT + 9).message_id
+    assert _compose(night).message_id != _compose(night, to="b@example.org").message_id
+    assert _compose(night).message_id != _compose(builders.empty_night()).message_id
+
+
+def test_the_same_letter_has_the_same_bytes() -> None:
+    assert _compose(builders.night()).content == _compose(builders.night()).content
+
+
+def test_the_text_part_is_complete_on_its_own() -> None:
+    text = _part(_compose(builders.night()), "plain")
+
+    for said in (
+        "At least 9.78, at most 12.8 of 64.0 GPU-h",
+        "What speaks for the job",
+        "What would clear it",
+        "What could not be seen",
+        "2026-09-22 05:00 to 06:50",
+        "pid 48120",
+        "Not judged, and why",
+        "Observed:",
+    ):
+        assert said in text
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_the_html_part_needs_no_image_no_style_sheet_and_no_script() -> None:
+    html = _part(_compose(builders.night()), "html")
+
+    for absent in ("<style", "<img", "<svg", "<script", "<link", "url("):
+        assert absent not in html
+    assert 'style="' in html
+    assert "llama-ft" in html
+
+
+def test_a_night_of_many_alerts_stays_below_the_budget_and_counts_what_is_cut() -> None:
+    one = builders.alert()
+    many = tuple(
+        replace(one, run=replace(one.run, id=f"aurora/{i}/0", job=str(i), job_id=i), verdict=verdict)
+        for i in range(400)
+        for verdict in (Verdict.ALERT, Verdict.NOT_AUDITABLE)
+    )
+
+    letter = _compose(replace(builders.night(), judgements=many))
+
+    assert len(letter.content) <= mail.MOST_BYTES
+    assert "more runs, in the JSON and CSV" in _part(letter, "plain")
+    assert "400 alerts" in letter.subject
