@@ -1,0 +1,155 @@
+"""`slurm-guard audit`: accounting and lake to one audit document."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from slurm_guard.audit.facts import Facts
+    from slurm_guard.config import Config
+    from slurm_guard.model import Audit
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(audit)
+
+
+def audit(
+    since: Annotated[
+        str | None, typer.Option("--since", help="start: ISO time or epoch seconds; default: yesterday 00:00")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="end; default: one day after the start, at most now")
+    ] = None,
+    sacct_file: Annotated[
+        Path | None, typer.Option("--sacct-file", help="sacct's text in a file instead of asking sacct")
+    ] = None,
+    lake: Annotated[Path | None, typer.Option("--lake", help="the lake's folder")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="document; default: the reports' folder")
+    ] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="exit 10 when there is an ALERT or REVIEW")
+    ] = False,
+    config: Annotated[Path | None, typer.Option("--config", help="configuration file")] = None,
+) -> None:
+    """Set every run's GPU time against its logged progress; write the night's document."""
+    from slurm_guard.audit.run import audit_facts
+    from slurm_guard.config import load_config
+    from slurm_guard.document import to_json
+    from slurm_guard.errors import EXIT_FINDINGS
+    from slurm_guard.report.archive import write_output
+
+    settings = load_config(config)
+    window = span(since, until, settings)
+    facts = load_facts(window, settings, sacct_file, lake or Path(settings.lake.path))
+    done = audit_facts(facts)
+    path = output or _default_path(window[0], settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_output(path, to_json(done).encode())
+    typer.echo(f"{summary(done)}: {path}")
+    if exit_code and any(j.verdict.value in ("ALERT", "REVIEW") for j in done.judgements):
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def load_facts(
+    window: tuple[float, float], settings: "Config", sacct_file: Path | None, lake: Path
+) -> "Facts":
+    """Accounting and frames of a window. Raises GuardError nothing-to-audit (exit 3) without GPU runs."""
+    from slurm_guard import __version__
+    from slurm_guard.audit.facts import Facts
+    from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
+    from slurm_guard.lake.frames import read_frames
+    from slurm_guard.slurm.sacct import Sacct, SacctFile
+
+    slurm = settings.slurm
+    source = (
+        SacctFile(sacct_file, slurm.cluster)
+        if sacct_file is not None
+        else Sacct(slurm.sacct, slurm.timeout_s, slurm.cluster)
+    )
+    loaded = source.load_runs(*window)
+    if not any(run.n_gpus for run in loaded.runs):
+        raise GuardError(
+            "nothing-to-audit",
+            f"accounting has no run with GPUs in this window ({len(loaded.runs)} without)",
+            "check --since and --until, and that AccountingStorageTRES holds gres/gpu",
+            EXIT_NOTHING_TO_AUDIT,
+        )
+    frames, skips = read_frames(lake, loaded.cluster, *window)
+    return Facts(
+        loaded.cluster, *window, __version__, loaded.runs, frames, settings.audit, (*loaded.skips, *skips)
+    )
+
+
+def span(since: str | None, until: str | None, settings: "Config") -> tuple[float, float]:
+    """The window in epoch seconds. Raises GuardError time-syntax, time-order (exit 2)."""
+    from datetime import datetime, timedelta
+
+    from slurm_guard.clock import SystemClock
+    from slurm_guard.errors import EXIT_USAGE, GuardError
+    from slurm_guard.report.words import load_zone
+
+    zone = load_zone(settings.report.timezone)
+    now = datetime.fromtimestamp(SystemClock().now_at(), zone)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    start = parse_instant(since, zone) if since is not None else (midnight - timedelta(days=1)).timestamp()
+    day_later = (datetime.fromtimestamp(start, zone) + timedelta(days=1)).timestamp()
+    end = parse_instant(until, zone) if until is not None else min(day_later, now.timestamp())
+    if end <= start:
+        raise GuardError(
+            "time-order",
+            "--until must be later than --since",
+            "both are ISO times or epoch seconds",
+            EXIT_USAGE,
+        )
+    return start, end
+
+
+def parse_instant(text: str, zone: "tzinfo") -> float:
+    """Epoch seconds from a number or an ISO time (in the site's zone where it names none)."""
+    from datetime import datetime
+    from math import isfinite
+
+    from slurm_guard.errors import EXIT_USAGE, GuardError
+
+    try:
+        number = float(text)
+        if isfinite(number):
+            return number
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).timestamp()
+    except (ValueError, OverflowError):
+        raise GuardError(
+            "time-syntax",
+            f"{text!a} is no time",
+            "write 2026-09-22, 2026-09-22T20:00 or 1790000000",
+            EXIT_USAGE,
+        ) from None
+
+
+def _default_path(from_at: float, settings: "Config") -> Path:
+    """Where `report` looks for it: one folder a night, named by the date of its start."""
+    from datetime import datetime
+
+    from slurm_guard.report.words import load_zone
+
+    day = datetime.fromtimestamp(from_at, load_zone(settings.report.timezone)).date()
+    return Path(settings.report.path) / day.isoformat() / "audit.json"
+
+
+def summary(done: "Audit") -> str:
+    """One line: how many runs, how they were judged, how much is unexplained."""
+    from slurm_guard.model import Verdict
+
+    counts = [(v.value, sum(j.verdict is v for j in done.judgements)) for v in Verdict]
+    said = ", ".join(f"{n} {name}" for name, n in counts if n)
+    low = sum(j.unexplained.lo_gpu_ms for j in done.judgements) / 3.6e6
+    return f"{len(done.judgements)} runs ({said}); at least {low:.2f} GPU-hours unexplained"

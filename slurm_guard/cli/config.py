@@ -1,0 +1,36 @@
+"""`slurm-guard config check|show`: is the file right, and what holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Where = Annotated[Path | None, typer.Option("--config", help="configuration file")]
+
+config_app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    app.add_typer(config_app, name="config")
+
+
+@config_app.command()
+def check(config: Where = None) -> None:
+    """Say whether the configuration file is right; a wrong key is named with the nearest valid one."""
+    from slurm_guard.config import DEFAULT_PATH, all_keys, load_config
+
+    load_config(config)
+    path = config or DEFAULT_PATH
+    if config is None and not DEFAULT_PATH.exists():
+        typer.echo(f"{path} does not exist: all {len(all_keys())} keys have their defaults")
+    else:
+        typer.echo(f"{path}: right")
+
+
+@config_app.command()
+def show(config: Where = None) -> None:
+    """Print every key with the value that holds and its help, as a TOML file."""
+    from slurm_guard.config import load_config, to_toml
+
+    typer.echo(to_toml(load_config(config)), nl=False)

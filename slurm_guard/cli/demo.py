@@ -1,0 +1,170 @@
+"""`slurm-guard demo`: a simulated night through the real stages, the truth beside the verdicts at the end."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from slurm_guard.model import Audit, Judgement
+    from slurm_guard.simulate.night import Night
+
+MARK = ".slurm-guard-demo"  # in a folder that the demo made, and may therefore empty
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(demo)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="folder for everything")] = Path("slurm-guard-demo"),
+    seed: Annotated[int, typer.Option("--seed", help="another seed, another night")] = 1,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="thresholds of [audit] and [report] from here")
+    ] = None,
+) -> None:
+    """Simulate a night, then collect, audit and report it as a real one. Every figure is simulated."""
+    from slurm_guard.config import load_config
+    from slurm_guard.simulate.night import simulate
+
+    load_config(config)  # a wrong one is refused before anything is made
+    _make_room(out)
+    typer.echo("simulating a night on ten GPU nodes …")
+    night = simulate(out, seed)
+    if night.home != out.resolve():
+        (out / MARK).write_text(str(night.home), "utf-8")
+        typer.echo(f"the jobs' files stand in {night.home}, as their users could not enter {out}")
+    settings = _write_config(night, config)
+    page = _run_stages(night, settings)
+    _print_table(_read_audit(out / "audit.json"), night)
+    typer.echo(f"\nThe night's report: {page.resolve()}")
+
+
+def _make_room(out: Path) -> None:
+    """An empty folder; only one that an earlier demo made is emptied. Raises GuardError demo-out."""
+    import shutil
+
+    from slurm_guard.errors import EXIT_USAGE, GuardError
+
+    try:
+        if out.is_dir() and any(out.iterdir()):
+            if not (out / MARK).is_file():
+                raise GuardError(
+                    "demo-out",
+                    f"{out} holds files that no demo made",
+                    "name an empty or a new folder with --out",
+                    EXIT_USAGE,
+                )
+            _remove_home((out / MARK).read_text("utf-8"))
+            for path in sorted(out.iterdir()):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MARK).touch()
+    except OSError as error:
+        raise GuardError("demo-out", f"{out}: {error.strerror}", "name another folder with --out") from None
+
+
+def _remove_home(text: str) -> None:
+    """The folder for the jobs' files that an earlier demo made elsewhere; anything else is left alone."""
+    import os
+    import shutil
+    import tempfile
+
+    from slurm_guard.simulate.night import HOME_PREFIX
+
+    home = Path(text)
+    if home.parent != Path(tempfile.gettempdir()) or not home.name.startswith(HOME_PREFIX):
+        return
+    if home.is_dir() and not home.is_symlink() and home.stat().st_uid == os.geteuid():
+        shutil.rmtree(home)
+
+
+def _write_config(night: "Night", config: Path | None) -> Path:
+    """The demo's guard.toml: the user's text, if any, less the folders, which are the demo's own."""
+    from dataclasses import asdict
+
+    from slurm_guard.config import load_config
+
+    given = load_config(config)
+    tables: dict[str, dict[str, Any]] = {
+        "lake": {"path": str(night.out / "lake"), "spools": [str(night.spool)]},
+        "audit": asdict(given.audit),
+        "report": {**asdict(given.report), "path": str(night.out), "site": given.report.site or "simulated"},
+    }
+    # JSON's texts, numbers, booleans and lists are TOML's, too.
+    lines = [
+        line
+        for name, table in tables.items()
+        for line in (f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items()), "")
+    ]
+    path = night.out / "guard.toml"
+    path.write_text("\n".join(lines), "utf-8")
+    return path
+
+
+def _run_stages(night: "Night", settings: Path) -> Path:
+    """collect, audit and report as their own commands do it; the page's path. The truth is not opened."""
+    from slurm_guard.cli.audit import audit
+    from slurm_guard.cli.collect import collect
+    from slurm_guard.cli.report import Format, report
+
+    document, page = night.out / "audit.json", night.out / "report.html"
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        collect(config=settings)
+        audit(
+            since=str(night.from_at),
+            until=str(night.until_at),
+            sacct_file=night.sacct,
+            output=document,
+            config=settings,
+        )
+        report(audit=document, form=Format.HTML, output=page, config=settings)
+    (night.out / "stages.txt").write_text(said.getvalue(), "utf-8")
+    return page
+
+
+def _read_audit(path: Path) -> "Audit":
+    from slurm_guard.report.archive import read_document
+
+    return read_document(path)
+
+
+def _print_table(done: "Audit", night: "Night") -> None:
+    """Verdicts beside the truth, which is opened here and nowhere before."""
+    truth = {(one["job_id"], one["start_at"]): one for one in json.loads(night.truth.read_text("utf-8"))}
+    rows = [_row(judged, truth[judged.run.job_id, int(judged.run.start_at)]) for judged in _worst_first(done)]
+    heads = ("verdict", "job", "GPU-h", "unexplained", "diverted", "", "what really happened (simulated)")
+    sizes = [max(len(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
+    typer.echo("")
+    for cells in (heads, *rows):
+        line = "  ".join(cell.ljust(size) for cell, size in zip(cells, sizes, strict=True))
+        typer.echo(line.rstrip())
+    n_right = sum(1 for row in rows if row[5] == "ok")
+    typer.echo(f"\n{n_right} of {len(rows)} verdicts are as they should be.")
+
+
+def _worst_first(done: "Audit") -> "list[Judgement]":
+    from slurm_guard.model import Verdict
+
+    order = list(Verdict)
+    return sorted(done.judgements, key=lambda j: (order.index(j.verdict), -j.unexplained.lo_gpu_ms, j.run.id))
+
+
+def _row(judged: "Judgement", truth: dict[str, Any]) -> tuple[str, ...]:
+    low, high = (ms / 3.6e6 for ms in (judged.unexplained.lo_gpu_ms, judged.unexplained.hi_gpu_ms))
+    right = judged.verdict.value in truth["expect"]
+    outside = f" (+{truth['outside_s'] / 3600:.1f} h after its end)" if truth["outside_s"] else ""
+    return (
+        judged.verdict.value,
+        f"{judged.run.job} {judged.run.name}",
+        f"{judged.run.allocated_gpu_ms / 3.6e6:5.1f}",
+        f"{low:.1f}–{high:.1f}",
+        f"{truth['diverted_s'] / 3600:.1f}",
+        "ok" if right else "!",
+        f"{truth['scenario']}: {truth['words']}{outside}",
+    )

@@ -1,0 +1,129 @@
+"""`slurm-guard audit`: one document, one line, and the exit codes."""
+
+from datetime import timezone
+from pathlib import Path
+
+import pytest
+import typer
+
+from slurm_guard.cli.audit import audit, parse_instant, span, summary
+from slurm_guard.config import Config
+from slurm_guard.document import from_json
+from slurm_guard.errors import EXIT_FINDINGS, EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
+from slurm_guard.model import Verdict
+from slurm_guard.slurm.rows import format_rows
+from tests.builders import AT, World, build, run_of
+from tests.shapes import SHAPES
+
+ROW = {
+    "JobIDRaw": "7", "JobID": "7", "Cluster": "c", "State": "COMPLETED", "Submit": str(int(AT) - 60),
+    "Start": str(int(AT)), "End": str(int(AT) + 10_800), "ElapsedRaw": "10800", "Suspended": "00:00:00",
+    "NNodes": "1", "NodeList": "n1", "User": "ann", "UID": "1000", "Account": "lab", "Partition": "gpu",
+    "QOS": "normal", "JobName": "train", "WorkDir": "/home/ann", "StdOut": "", "Comment": "", "Extra": "",
+}  # fmt: skip
+GPU = "billing=1,cpu=1,gres/gpu=1,node=1"
+SINCE, UNTIL = str(AT - 60), str(AT + 20_000)
+
+
+def _sacct(tmp_path: Path, tres: str = GPU) -> Path:
+    path = tmp_path / "sacct.txt"
+    path.write_text(format_rows([{**ROW, "AllocTRES": tres}]), "utf-8")
+    return path
+
+
+def _lake(tmp_path: Path, world: World) -> Path:
+    for name, frame in build(world).frames.items():
+        folder = tmp_path / "lake" / "v1" / name / "date=2026-05-28"
+        folder.mkdir(parents=True)
+        if frame.height:
+            frame.write_parquet(folder / "a.parquet")
+    return tmp_path / "lake"
+
+
+def _audit(tmp_path: Path, world: World, exit_code: bool = False) -> Path:
+    out = tmp_path / "night" / "audit.json"
+    lake = _lake(tmp_path, world)
+    audit(SINCE, UNTIL, _sacct(tmp_path), lake, out, exit_code, None)
+    return out
+
+
+def test_a_night_becomes_one_document_and_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = _audit(tmp_path, SHAPES["honest"])
+
+    document = from_json(out.read_text(encoding="utf-8"))
+
+    assert [j.run.id for j in document.judgements] == [run_of(SHAPES["honest"]).id]
+    assert capsys.readouterr().out == f"{summary(document)}: {out}\n"
+
+
+def test_the_same_night_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = _audit(tmp_path / "a", SHAPES["co-tenant"]).read_bytes()
+
+    assert _audit(tmp_path / "b", SHAPES["co-tenant"]).read_bytes() == first
+
+
+def test_findings_change_the_exit_code_only_when_asked(tmp_path: Path) -> None:
+    _audit(tmp_path / "a", SHAPES["co-tenant"])
+
+    with pytest.raises(typer.Exit) as caught:
+        _audit(tmp_path / "b", SHAPES["co-tenant"], exit_code=True)
+
+    assert caught.value.exit_code == EXIT_FINDINGS
+
+
+def test_a_clear_night_exits_zero_even_when_asked(tmp_path: Path) -> None:
+    _audit(tmp_path, SHAPES["honest"], exit_code=True)
+
+
+def test_a_window_without_gpu_runs_is_nothing_to_audit(tmp_path: Path) -> None:
+    sacct = _sacct(tmp_path, "billing=1,cpu=1,node=1")
+
+    with pytest.raises(GuardError, match="nothing-to-audit") as caught:
+        audit(SINCE, UNTIL, sacct, tmp_path / "lake", tmp_path / "audit.json", False, None)
+
+    assert caught.value.exit_code == EXIT_NOTHING_TO_AUDIT
+    assert not (tmp_path / "audit.json").exists()
+
+
+def test_a_lake_that_does_not_exist_leaves_everything_unobserved(tmp_path: Path) -> None:
+    out = tmp_path / "audit.json"
+
+    audit(SINCE, UNTIL, _sacct(tmp_path), tmp_path / "no-lake", out, False, None)
+
+    judgement = from_json(out.read_text(encoding="utf-8")).judgements[0]
+    assert judgement.verdict is Verdict.NOT_AUDITABLE
+    assert judgement.ledger_gpu_ms["unobserved"] == 10_800_000
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("1790000000", 1_790_000_000.0),
+        ("2026-09-21T14:13:20", 1_790_000_000.0),
+        ("2026-09-21", 1_789_948_800.0),
+    ],
+)
+def test_times_are_iso_or_epoch(text: str, at: float) -> None:
+    assert parse_instant(text, timezone.utc) == at
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "nan", "2026-13-01", "inf"])
+def test_what_is_no_time_is_a_usage_error(text: str) -> None:
+    with pytest.raises(GuardError, match="time-syntax") as caught:
+        parse_instant(text, timezone.utc)
+
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+def test_an_end_before_the_start_is_a_usage_error() -> None:
+    with pytest.raises(GuardError, match="time-order"):
+        span("1790000000", "1780000000", Config())
+
+
+def test_the_default_is_one_whole_day_that_is_over() -> None:
+    since, until = span(None, None, Config())
+
+    assert until - since == 86_400
+    assert since % 86_400 == 0

@@ -1,0 +1,78 @@
+"""The demo: every stage as its own command does it, and nothing of anybody else's touched."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from slurm_guard.cli import demo
+from slurm_guard.errors import GuardError
+from slurm_guard.model import Verdict
+from slurm_guard.simulate.night import simulate
+
+
+def test_a_folder_that_holds_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+
+    with pytest.raises(GuardError) as refused:
+        demo._make_room(tmp_path)
+
+    assert refused.value.slug == "demo-out"
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_of_an_earlier_demo_is_emptied_but_no_link_in_it_is_followed(tmp_path: Path) -> None:
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    demo._make_room(out)
+    (out / "spool").mkdir()
+    (out / "spool" / "old").touch()
+    (out / "link").symlink_to(elsewhere)
+
+    demo._make_room(out)
+
+    assert [path.name for path in out.iterdir()] == [demo.MARK]
+    assert (elsewhere / "kept").exists()
+
+
+def test_only_a_folder_that_a_demo_made_for_files_elsewhere_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name in ("slurm-guard-demo-x1", "thesis"):
+        (tmp_path / name).mkdir()
+    out = tmp_path / "out"
+    for named in ("thesis", "slurm-guard-demo-x1", "slurm-guard-demo-x1/../thesis"):
+        demo._make_room(out)
+        (out / demo.MARK).write_text(str(tmp_path / named))
+
+    demo._make_room(out)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "thesis"]
+
+
+def test_the_stages_judge_a_night_without_the_truth_being_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    demo._make_room(out)
+    night = simulate(out, 2)
+    hidden = night.truth.rename(tmp_path / "away.json")
+
+    page = demo._run_stages(night, demo._write_config(night, None))
+    done = demo._read_audit(out / "audit.json")
+    hidden.rename(night.truth)
+    demo._print_table(done, night)
+    if night.home != out:
+        shutil.rmtree(night.home)
+
+    table = capsys.readouterr().out
+    assert len(done.judgements) == 17
+    assert {judged.verdict for judged in done.judgements} == set(Verdict)
+    for judged in done.judgements:
+        assert sum(judged.ledger_gpu_ms.values()) == judged.run.allocated_gpu_ms
+        assert judged.run.name in table
+    assert page.read_text().lower().startswith("<!doctype html>")
+    assert "D02 second process" not in page.read_text()
