@@ -1,0 +1,86 @@
+"""A real Slurm cluster with simulated GPUs on one machine: up, submit, down, night (docs/rig.md)."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from tests.rig import cluster
+from tests.rig.layout import USERS, RigError, load_rig
+from tests.rig.night import Plan, run_night
+from tests.rig.nights import run_nights
+from tests.rig.submit import list_workloads, submit
+
+
+def main() -> int:
+    """Parse and do; 1 with a sentence when it cannot."""
+    parser = argparse.ArgumentParser(prog="python -m tests.rig", description=__doc__)
+    parser.add_argument("--dir", type=Path, default=Path(".rig"), help="the rig's folder (default .rig)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    begin = commands.add_parser("up", help="start a rig, or what of it has stopped")
+    begin.add_argument("--proctrack", choices=("auto", "cgroup", "linuxproc"), default="auto")
+    begin.add_argument("--time-scale", choices=("rig", "production"), default="rig")
+    begin.add_argument("--seed", type=int, default=1, help="of the boards")
+    finish = commands.add_parser("down", help="end everything, also after a crash")
+    finish.add_argument("--keep", action="store_true", help="leave the files")
+    send = commands.add_parser("submit", help="submit a workload as an ordinary user")
+    send.add_argument("--list", action="store_true", help="the workloads, a line each")
+    send.add_argument("--user", default=USERS[0])
+    send.add_argument("workload", nargs="?", help="a name of the list, or the path of an sbatch script")
+    send.add_argument("args", nargs=argparse.REMAINDER, help="handed to the script")
+    whole = commands.add_parser(
+        "night", help="one night of jobs, audited and judged; 0 only if all is as expected"
+    )
+    whole.add_argument("--out", type=Path, required=True, help="folder for audit.json, report.html, mail.eml")
+    whole.add_argument("--seed", type=int, default=1)
+    whole.add_argument("--share", type=float, help="what the co-tenant asks of its GPU; default: by seed")
+    whole.add_argument("--proctrack", choices=("auto", "cgroup", "linuxproc"), default="auto")
+    whole.add_argument("--time-scale", choices=("rig", "production"), default="rig")
+    whole.add_argument("--keep", action="store_true", help="leave the rig running")
+    many = commands.add_parser("nights", help="several nights with other seeds, and a table of them")
+    many.add_argument("--n", type=int, default=10)
+    many.add_argument("--seed", type=int, default=1, help="of the first night")
+    many.add_argument("--out", type=Path, default=Path(".rig-nights"), help="folder for each night's files")
+    many.add_argument("--table", type=Path, default=Path("docs/rig-nights.md"))
+    many.add_argument("--proctrack", choices=("auto", "cgroup", "linuxproc"), default="auto")
+    many.add_argument("--time-scale", choices=("rig", "production"), default="rig")
+    args = parser.parse_args()
+    try:
+        return _run(args)
+    except RigError as error:
+        print(f"rig: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "up":
+        begun = time.monotonic()
+        rig = cluster.up(args.dir, args.proctrack, args.time_scale, args.seed)
+        print(f"rig up in {time.monotonic() - begun:.1f} s: {rig.root}, proctrack/{rig.proctrack}")
+        print(f"  export SLURM_CONF={rig.conf}")
+    elif args.command == "down":
+        cluster.down(args.dir, args.keep)
+    elif args.command == "submit":
+        return _submit(args)
+    elif args.command == "night":
+        plan = Plan(args.seed, args.share, args.time_scale, args.proctrack)
+        return 1 if run_night(args.dir, args.out, plan, args.keep).faults else 0
+    elif args.command == "nights":
+        plan = Plan(args.seed, None, args.time_scale, args.proctrack)
+        return 0 if run_nights(args.dir, args.out, args.table, plan, args.n) else 1
+    return 0
+
+
+def _submit(args: argparse.Namespace) -> int:
+    if args.list or args.workload is None:
+        for name, says in list_workloads().items():
+            print(f"{name:16} {says}")
+        return 0
+    knobs = {name: value for name, value in os.environ.items() if name.startswith("RIG_")}
+    print(submit(load_rig(args.dir), args.workload, args.user, args.args, knobs))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""What a night is made of, without a cluster: draws, the judge's own arithmetic, the configuration files."""
+
+from pathlib import Path
+
+import pytest
+
+from slurm_guard.config import load_config
+from tests.rig.guardconf import make_config
+from tests.rig.judge import MAX_WIDTH_PCT
+from tests.rig.layout import NODES, Rig, RigError, free_ports, make_rig
+from tests.rig.scenarios import OTHER_KINDS, draw_night, load_expected
+from tests.rig.slurmconf import gres_conf, slurm_conf
+from tests.rig.submit import list_workloads
+from tests.rig.truth import read_truth
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Rig:
+    """A rig that is never started."""
+    return make_rig(Path("/tmp/never"), "linuxproc", "rig", 1)
+
+
+def test_every_drawn_job_has_a_workload_an_expectation_and_a_reason() -> None:
+    expected, workloads = load_expected(), list_workloads()
+
+    for scenario in draw_night(1):
+        assert scenario.workload in workloads
+        assert expected[scenario.name].reason
+    nights = [draw_night(1, share) for share in (0.2, 0.4)]
+    assert {scenario.name for night in nights for scenario in night} == set(expected)
+
+
+def test_a_seed_draws_the_same_night_and_another_seed_another() -> None:
+    assert draw_night(7) == draw_night(7)
+    assert draw_night(7) != draw_night(8)
+
+
+def test_shares_and_kinds_vary_over_the_nights_and_a_given_share_holds() -> None:
+    nights = [draw_night(seed) for seed in range(40)]
+
+    shares = [scenario.share for night in nights for scenario in night if scenario.share is not None]
+    kinds = {s.env["RIG_HOLD"].split()[1] for night in nights for s in night if s.share is not None}
+
+    assert min(shares) < 0.2
+    assert max(shares) > 0.5
+    assert all(0.1 <= share <= 0.6 for share in shares)
+    assert kinds == set(OTHER_KINDS)
+    assert [s.share for s in draw_night(1, 0.25) if s.share is not None] == [0.25]
+
+
+def test_no_number_of_a_nights_second_process_stands_in_a_command_line() -> None:
+    for scenario in draw_night(3):
+        assert not any(word.startswith(("--demand", "--kind", "--after")) for word in scenario.args)
+
+
+def test_all_jobs_but_the_last_fit_side_by_side() -> None:
+    gpus = {"honest-megatron": 2}
+
+    needed = sum(gpus.get(scenario.name, 1) for scenario in draw_night(1)[:-1])
+
+    assert needed == sum(node.n_gpus for node in NODES)
+
+
+def test_slurm_conf_names_the_projects_own_hooks_and_typed_gpus(plan: Rig) -> None:
+    text = slurm_conf(plan)
+
+    assert "Prolog=/tmp/never/libexec/slurm-guard-prolog\n" in text
+    assert "PrologFlags=Alloc\n" in text
+    assert "AccountingStorageTRES=gres/gpu,gres/gpu:h100,gres/gpu:a100\n" in text
+    assert "NodeName=n2 Name=gpu Type=a100 File=/tmp/never/dev/nvidia[0-3]" in gres_conf(plan)
+
+
+def test_production_scale_keeps_every_default_of_the_audit(plan: Rig, tmp_path: Path) -> None:
+    production = Rig(plan.root, plan.cluster, plan.ports, plan.proctrack, "production", 1, 1)
+
+    assert make_config(production).audit == load_config(_empty(tmp_path)).audit
+    assert make_config(production).node.window_s == 60.0
+    assert make_config(plan).node.window_s < 60.0
+
+
+def test_a_folder_too_long_for_sockets_is_refused_in_words() -> None:
+    with pytest.raises(RigError, match="too long"):
+        make_rig(Path("/tmp") / ("x" * 80), "linuxproc", "rig", 1)
+
+
+def test_ports_are_distinct_and_below_the_ephemeral_range() -> None:
+    ports = free_ports(7)
+
+    assert len(set(ports)) == 7
+    assert all(port < 32_768 for port in ports)
+
+
+def test_truth_counts_the_other_kinds_of_the_runs_own_gpus_in_its_time(tmp_path: Path) -> None:
+    rows = [
+        '{"at":10.0,"gpu":0,"pid":5,"kind":"train","held_ms":600}',
+        '{"at":10.0,"gpu":0,"pid":6,"kind":"hash","held_ms":300}',
+        '{"at":10.0,"gpu":0,"pid":null,"energy_mj":1}',
+        '{"at":10.0,"gpu":1,"pid":7,"kind":"hash","held_ms":900}',
+        '{"at":21.0,"gpu":0,"pid":6,"kind":"hash","held_ms":300}',
+    ]
+    (tmp_path / "truth.jsonl").write_text("\n".join(rows) + "\n", "ascii")
+
+    truth = read_truth(tmp_path, (0,), 5.0, 20.0)
+
+    assert truth == (900, 300)
+    assert MAX_WIDTH_PCT == 15.0  # the number that the night is promised with
+
+
+def _empty(folder: Path) -> Path:
+    path = folder / "guard.toml"
+    path.write_text("", "utf-8")
+    return path
