@@ -1,0 +1,69 @@
+"""The docs are under test: generated pages, error slugs, commands, links."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import gendocs
+
+ROOT = Path(__file__).parents[2]
+SLUG = re.compile(r"GuardError\(\s*f?\"([a-z][a-z0-9-]+)\"")
+LINK = re.compile(r"\]\(([^)#\s]+?)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", sorted(gendocs.PAGES))
+def test_a_generated_page_is_true(page: str) -> None:
+    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == gendocs.PAGES[page]()
+
+
+def test_every_error_slug_is_explained() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    raised = {
+        slug for path in (ROOT / "slurm_guard").rglob("*.py") for slug in SLUG.findall(path.read_text())
+    }
+
+    assert sorted(slug for slug in raised if f"| `{slug}` |" not in page) == []
+    assert raised, "the pattern finds no slug any more"
+
+
+def test_no_page_explains_a_slug_that_nothing_raises() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    code = "\n".join(path.read_text() for path in (ROOT / "slurm_guard").rglob("*.py"))
+
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.MULTILINE)
+
+    assert [slug for slug in listed if f'"{slug}"' not in code] == []
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"(?:`|\$ )make ([a-z]+)", (ROOT / "README.md").read_text())):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_command_in_the_docs_answers_help() -> None:
+    text = "\n".join(p.read_text() for p in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    commands = sorted(set(re.findall(r"`slurm-guard ([a-z]+)", text)))
+    assert commands
+
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-c", "from slurm_guard.cli.app import main; main()", command, "--help"],
+            capture_output=True, text=True, cwd=ROOT, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"slurm-guard {command}: {done.stderr}"
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "tests" / "rig").glob("*.md")]
+    lost = [
+        f"{page.relative_to(ROOT)} -> {link}"
+        for page in pages
+        for link in LINK.findall(page.read_text(encoding="utf-8"))
+        if "://" not in link and not link.startswith("mailto:") and not (page.parent / link).exists()
+    ]
+
+    assert lost == []
