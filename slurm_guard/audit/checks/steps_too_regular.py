@@ -25,7 +25,8 @@ def _even(pace: Pace, limit: float) -> bool:
 
 
 def find(case: Case, params: Params) -> list[Finding]:
-    """A soft finding for the pace, for the loss, or for both."""
+    """A soft finding for the pace; a loss without noise adds to it, but is none by itself: full-batch
+    training and a smoothed loss have it honestly."""
     found = []
     pace = pace_spread(case.track, params.least_points)
     if pace is not None and _even(pace, params.pace):
@@ -52,7 +53,7 @@ def find(case: Case, params: Params) -> list[Finding]:
             )
         )
     noise = loss_noise(case.track, params.least_points)
-    if noise is not None and noise.smooth:
+    if found and noise is not None and noise.smooth:
         found.append(
             Evidence(
                 "noise of the loss, relative to its level",
@@ -77,10 +78,10 @@ CHECK = Check(
     "A log too regular to be true",
     Family.D,
     detects="Claimed step times that spread less than any real loop's, where the log's clock is fine "
-    "enough to tell, "
-    "and losses without the noise of mini-batches.",
+    "enough to tell; "
+    "a loss without the noise of mini-batches adds to that.",
     does_not_detect="A forgery that adds noise; a replayed real log; logs with whole seconds.",
-    false_alarms="Full-batch training; logs that print a smoothed loss; a loop paced by a timer. Soft.",
+    false_alarms="A loop paced by a timer; a log whose times are made by a scheduler. Soft.",
     remedy="None by itself: read it beside the other evidence.",
     params=Params(),
     find=find,
