@@ -56,6 +56,7 @@ class Log:
     jitter: float = 0.01
     paces: tuple[tuple[float, float], ...] = ()
     pauses: tuple[tuple[float, float], ...] = ()
+    restarts: tuple[float, ...] = ()  # seconds at which the counter begins anew
     clock: float | None = 1e-3  # resolution of its own times, null: none
     loss_noise: float = 0.02
     how: str = "fd"
@@ -221,11 +222,13 @@ def _marks(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
         )
 
 
-def steps_of(log: Log, length_s: float, rng: random.Random) -> list[tuple[float, int]]:
-    """(seconds, step) of every record."""
-    found: list[tuple[float, int]] = []
-    t, step = log.from_s, 0
+def steps_of(log: Log, length_s: float, rng: random.Random) -> list[tuple[float, int, int]]:
+    """(seconds, step, segment) of every record."""
+    found: list[tuple[float, int, int]] = []
+    t, step, segment = log.from_s, 0, 0
     while t < min(log.until_s, length_s):
+        if segment < len(log.restarts) and t >= log.restarts[segment]:
+            step, segment = 0, segment + 1
         pace = next((p for s, p in reversed(log.paces) if t >= s), log.step_s)
         t += pace * (1 + log.jitter * rng.gauss(0, 1))
         for a, b in log.pauses:
@@ -233,7 +236,7 @@ def steps_of(log: Log, length_s: float, rng: random.Random) -> list[tuple[float,
                 t = b
         step += 1
         if step % log.every == 0 and t < length_s:
-            found.append((t, step))
+            found.append((t, step, segment))
     return found
 
 
@@ -246,13 +249,13 @@ def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dic
         "track": "", "size": 100 * len(records), "ino": 5, "n": len(records), "read_b": 100 * len(records),
         "bind_conf": 0.9, "pids": [writer], "problems": [],
     })  # fmt: skip
-    for k, (t, step) in enumerate(records):
+    for k, (t, step, segment) in enumerate(records):
         look = world.window_s
         at = None if log.clock is None else AT + int(t / log.clock) * log.clock
         loss = 2.0 / (1 + step / 100) + 0.5 + log.loss_noise * rng.gauss(0, 1)
         phase = next((p for s, p in log.phases if s <= t < s + 5 * log.every * log.step_s), "train")
         rows.setdefault("points", []).append({
-            "run": run, "read": 1, "file": 0, "track": "", "segment": 0, "at": at,
+            "run": run, "read": 1, "file": 0, "track": "", "segment": segment, "at": at,
             "obs_lo_at": AT + (t // look) * look, "obs_hi_at": AT + (t // look + 1) * look, "step": step,
             "loss": loss, "phase": phase, "offset": 100 * (k + 1), "flags": list(log.flags),
             "took_s": log.took_s,

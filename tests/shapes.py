@@ -8,6 +8,8 @@ from tests.builders import Log, Tenant, World, build
 TRAIN = Tenant("train", 60, 1e9, share=0.95, period_s=6.0, written_b=10_000)
 HONEST = World(tenants=(TRAIN,), log=Log())
 OTHER = Tenant("other", 900, 9000, share=0.45, level=0.9, exe="/tmp/x/worker", ppid=900)
+# A child of the trainer, of the same program: perhaps a part of it.
+EVALUATOR = Tenant("eval", 1200, 1e9, share=0.4, ppid=100, parents=("train", "bash"))
 FLAT = replace(TRAIN, period_s=None, share=0.99)
 
 SHAPES: dict[str, World] = {
@@ -60,6 +62,34 @@ SHAPES: dict[str, World] = {
         HONEST,
         tenants=(replace(TRAIN, period_s=None),),
         log=Log(paces=((0, 6.0), (5400, 9.0))),
+    ),
+    "sweep": replace(
+        HONEST,
+        log=Log(
+            restarts=(1800, 3600, 5400, 7200, 9000),
+            paces=((0, 6.0), (1800, 9.0), (3600, 7.2), (5400, 9.0), (7200, 6.0), (9000, 7.2)),
+        ),
+    ),
+    "brief-sweep": replace(
+        HONEST,
+        log=Log(
+            restarts=tuple(range(300, 10_800, 300)),
+            paces=tuple((t, (6.0, 9.0, 7.2)[t // 300 % 3]) for t in range(0, 10_800, 300)),
+        ),
+    ),
+    "retrained": replace(HONEST, log=Log(restarts=(3600,))),
+    "evaluator": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, period_s=None),
+            replace(EVALUATOR, pauses=tuple((t - 600.0, float(t)) for t in range(2100, 11_000, 900))),
+        ),
+        log=Log(paces=tuple(p for t in range(1200, 10_800, 900) for p in ((t, 9.0), (t + 300.0, 6.0)))),
+    ),
+    "helper-stays": replace(
+        HONEST,
+        tenants=(replace(TRAIN, period_s=None), replace(EVALUATOR, from_s=3600)),
+        log=Log(paces=((0, 6.0), (3600, 8.4))),
     ),
     "rare-log": replace(HONEST, log=Log(every=150)),
     "hang": replace(

@@ -1,12 +1,13 @@
 """Progress and work brought together: units and kinds per slot, channels, and blocks to learn θ from."""
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
 
-from slurm_guard.audit import spans
+from slurm_guard.audit import cost, spans
 from slurm_guard.audit.cost import Block, Theta
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.spans import Kind, Span
-from slurm_guard.audit.track import Track
+from slurm_guard.audit.track import Track, begun_anew
 
 MAX_BLOCKS = 400  # bounds the work per run; more blocks do not sharpen θ beyond its common error
 KNOWN = 0.9  # a channel counts when it is known for this part of the covered time. Judgement.
@@ -14,10 +15,12 @@ KNOWN = 0.9  # a channel counts when it is known for this part of the covered ti
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Work against progress in one channel. `theta` null: too little to learn from."""
+    """Work against progress in one channel. `theta` null: too little to learn from. `stages`: work explained
+    in each part of the log whose counter began anew, at the part's own cost."""
 
     blocks: list[Block]
     theta: Theta | None
+    stages: tuple[float, ...] = ()
 
     @property
     def work(self) -> float:
@@ -30,6 +33,19 @@ class Fit:
         if self.theta is None or self.work <= 0:
             return None
         return sum(b.units for b in self.blocks) * self.theta.value / self.work
+
+    @property
+    def explained_apart(self) -> float | None:
+        """The same with each stage of the log at its own cost: as if they were different trainings."""
+        if len(self.stages) < 2 or self.work <= 0:
+            return self.explained
+        return sum(self.stages) / self.work
+
+
+def fit(blocks: list[Block]) -> Fit:
+    """Blocks with what can be learnt from them."""
+    theta = cost.learn(blocks)
+    return Fit(blocks, theta, cost.explained_by_stage(blocks) if theta is not None else ())
 
 
 def units_per_slot(track: Track, slots: Slots) -> list[float]:
@@ -113,6 +129,12 @@ def blocks_of(
                 blocks.append(_block(slots, units, work, batch, full))
             batch = []
     return blocks
+
+
+def staged(blocks: list[Block], track: Track) -> list[Block]:
+    """The blocks, each with how often the log's counter had begun anew by its middle."""
+    begins = begun_anew(track.arcs)
+    return [replace(b, stage=bisect_right(begins, 0.5 * (b.from_at + b.until_at))) for b in blocks]
 
 
 def _block(slots: Slots, units: list[float], work: list[float], batch: list[int], full: float) -> Block:

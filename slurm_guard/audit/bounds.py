@@ -2,7 +2,7 @@
 seen.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, sqrt
 
 from slurm_guard.audit.blocks import Fit
@@ -28,12 +28,14 @@ FLAT_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Share of training work that θ leaves over: lower, central, upper; and what is waiting."""
+    """Share of training work that θ leaves over: lower, central, upper; what is waiting; and what would be
+    left over centrally, were the parts of a log whose counter began anew one training (`as_one`)."""
 
     lo: float = 0.0
     mid: float = 0.0
     hi: float = 0.0
     wait: float = 0.0
+    as_one: float = 0.0
 
 
 def left_over(fits: dict[str, Fit], *, is_split: bool) -> Left:
@@ -47,26 +49,39 @@ def left_over(fits: dict[str, Fit], *, is_split: bool) -> Left:
     if not shares:
         return Left()
     meters = [s for channel, s in shares.items() if channel != "busy"]
-    busy = shares.get("busy", (0.0, 0.0, 0.0))
+    busy = shares.get("busy", (0.0, 0.0, 0.0, 0.0))
     if not meters:
         return Left(0.0, 0.0, min(1.0, busy[2] + BUSY_ERROR))
     every = [*meters, busy] if "busy" in shares else meters
     # Meters divided among unlike processes by their time err either way, each in its own: what the run's own
     # process hides beside another one has to show in all of them.
     hi = min(s[2] for s in every) if is_split else max(s[2] for s in every)
-    if _waits(fits):
-        return Left(0.0, 0.0, hi, busy[1])
-    return Left(min(s[0] for s in every), min(s[1] for s in every), hi)
+    as_one = min(s[3] for s in every)
+    if _waits(fits):  # a light load of another kind looks the same (rulings 17): the upper bound holds it
+        return Left(0.0, 0.0, max(hi, busy[2]), busy[1], as_one)
+    return Left(min(s[0] for s in every), min(s[1] for s in every), hi, 0.0, as_one)
 
 
-def _share(fit: Fit, *, is_split: bool) -> tuple[float, float, float] | None:
-    """(lower, central, upper) residual share in one channel; null without θ."""
-    explained, theta = fit.explained, fit.theta
-    if explained is None or theta is None:
+def spare(left: Left, share: float) -> Left:
+    """The same without `share` of the work, which only the upper bounds may know."""
+    return replace(left, lo=max(0.0, left.lo - share), mid=max(0.0, left.mid - share))
+
+
+def _share(fit: Fit, *, is_split: bool) -> tuple[float, float, float, float] | None:
+    """(lower, central, upper) residual share in one channel, and the central one with one cost for all stages
+    of the log; null without θ.
+
+    A log whose counter began anew may be of several trainings: lower and central value give each stage its
+    own cost, the upper one gives all of them the cheapest.
+    """
+    one, apart, theta = fit.explained, fit.explained_apart, fit.theta
+    if one is None or apart is None or theta is None:
         return None
     error = Z * sqrt(theta.rel_error**2 + (SPLIT_ERROR if is_split else 0.0) ** 2)
-    low, middle, high = (min(1.0, max(0.0, 1.0 - explained * f)) for f in (1.0 + error, 1.0, 1.0 - error))
-    return low, middle, high
+    most = max(one, apart)
+    values = (most * (1.0 + error), most, min(one, apart) * (1.0 - error), one)
+    low, middle, high, as_one = (min(1.0, max(0.0, 1.0 - v)) for v in values)
+    return low, middle, high, as_one
 
 
 def _waits(fits: dict[str, Fit]) -> bool:
@@ -110,17 +125,17 @@ def of_others(slots: Slots, sums: Sums, which: str, allocated_us: float) -> Part
 
 
 def unexplained(
-    study: Study, sums: Sums, slots: Slots, denial: float, facts: tuple[int, bool]
+    study: Study, sums: Sums, slots: Slots, denial: float, facts: tuple[int, Left | None]
 ) -> tuple[Bounds, Bounds]:
     """U with its bounds: (of the run as a whole, without what other runs and users did on its GPUs).
 
     `denial`: 0 nothing denies the claims, 0.5 one family does, 1 two do. `facts`: allocated GPU-ms, and
-    whether the audit has any progress to hold the work against.
+    what progress leaves over; null where the audit has no progress to hold the work against.
     """
-    allocated_ms, has_progress = facts
+    allocated_ms, left = facts
     stray = of_others(slots, sums, "stray", 1000.0 * allocated_ms)
     foreign = of_others(slots, sums, "foreign", 1000.0 * allocated_ms)
-    own = _own(study, sums, slots, denial) if has_progress else _unjudged(sums)
+    own = _unjudged(sums) if left is None else _own((study, left), sums, slots, denial)
     mine = _together(own, stray)
     whole = _together(mine, foreign)
     cap = min(allocated_ms, sum(sums.total(p) for p in ("own", "stray", "foreign")) / 1000)
@@ -141,9 +156,9 @@ def _unjudged(sums: Sums) -> Part:
     return Part(0.0, own, own)
 
 
-def _own(study: Study, sums: Sums, slots: Slots, denial: float) -> Part:
+def _own(judged: tuple[Study, Left], sums: Sums, slots: Slots, denial: float) -> Part:
+    study, left = judged
     train = float(sums.get(Kind.TRAIN, "own"))
-    left = left_over(study.own, is_split=study.is_split)
     silent = float(sums.get(Kind.SILENT, "own"))
     slow = float(sums.get(Kind.SLOW_START, "own"))
     lo = left.lo * train + silent
@@ -182,9 +197,13 @@ def _bounds(part: Part, cap_ms: float) -> Bounds:
     return Bounds(min(low, mid), mid, max(high, mid))
 
 
-def smallest_visible_ms(study: Study, sums: Sums) -> int | None:
-    """Smallest diversion inside the run's own training that would have shown; null: none could."""
+def smallest_visible_ms(study: Study, sums: Sums, left: Left) -> int | None:
+    """Smallest diversion inside the run's own training that would have shown; null: none could.
+
+    At the power of waiting a diversion as large as the waiting itself would not show.
+    """
     thetas = [fit.theta for channel, fit in study.own.items() if fit.theta is not None and channel != "busy"]
     if not thetas:
         return None
-    return int(min(visible_share(theta) for theta in thetas) * sums.get(Kind.TRAIN, "own") / 1000 + 0.5)
+    share = max(left.wait, min(visible_share(theta) for theta in thetas))
+    return int(share * sums.get(Kind.TRAIN, "own") / 1000 + 0.5)

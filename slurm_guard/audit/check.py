@@ -14,7 +14,7 @@ SOFT = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A case in words with what the check must say. `shape` is a name that tests/builders.py can build."""
+    """A case in words with what the check must say. `shape` is a name that tests/shapes.py has."""
 
     shape: str
     why: str
@@ -22,7 +22,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check. `late`: it needs the bounds and runs after the others. `params` is the file's Params."""
+    """One check. `params` is the file's Params."""
 
     id: str
     title: str

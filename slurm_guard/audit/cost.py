@@ -15,6 +15,7 @@ from slurm_guard.audit.stats import lag_one, mad_sigma, mean_error, median, quan
 COMMON_ERROR = 0.015
 LEAST_NOISE = 0.004  # a sampler cannot place a window's edge better than this. Judgement.
 LEAST_BLOCKS = 6  # fewer tell nothing about a mode. Judgement.
+STAGE_BLOCKS = 8  # stretches that a counter begun anew needs to be its own yardstick. Judgement.
 REACH = 2.6  # sigmas around the mode's centre that belong to it: 99 % of normal noise.
 LOW = 0.12  # the mode is looked for at this quantile: a clean eighth of the run is enough. Judgement.
 
@@ -30,6 +31,7 @@ class Block:
     seen_ms: float  # covered GPU time
     active_ms: float
     stray_ms: float
+    stage: int = 0  # how often the log's counter had begun anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,25 @@ def learn(blocks: list[Block]) -> Theta | None:
         len(usable),
         mad_sigma(costs) / middle,
     )
+
+
+def explained_by_stage(blocks: list[Block]) -> tuple[float, ...]:
+    """Work that each stage's progress needs at the stage's own cost, in order.
+
+    One entry where the counter never began anew. A stage too short to be its own yardstick explains all of
+    its work: it may be another training, and nothing was learnt of its cost.
+    """
+    parts: dict[int, list[Block]] = {}
+    for block in sorted(blocks, key=lambda b: b.from_at):
+        parts.setdefault(block.stage, []).append(block)
+    return tuple(_explained(part) for part in parts.values())
+
+
+def _explained(part: list[Block]) -> float:
+    theta = learn(part) if len(part) >= STAGE_BLOCKS else None
+    if theta is None:
+        return sum(b.work for b in part)
+    return sum(b.units for b in part) * theta.value
 
 
 def _noise(costs: list[float]) -> float:

@@ -28,7 +28,7 @@ def judge(case: Case) -> tuple[Judgement, list[Skip]]:
     denied = denial > 0.0
     books = ledger.book(case.sums, (case.left.mid, case.left.wait), denied=denied)
     accounts = ledger.balance(books, case.run.allocated_gpu_ms)
-    facts = (case.run.allocated_gpu_ms, bool(case.track.arcs))
+    facts = (case.run.allocated_gpu_ms, case.left if case.track.arcs else None)
     whole, mine = bounds.unexplained(case.study, case.sums, case.slots, denial, facts)
     whole = _around(whole, accounts)
     ruling = verdict.rule(case, findings, whole, mine, accounts)
@@ -40,7 +40,7 @@ def judge(case: Case) -> tuple[Judgement, list[Skip]]:
         ruling.sentence,
         accounts,
         whole,
-        bounds.smallest_visible_ms(case.study, case.sums),
+        bounds.smallest_visible_ms(case.study, case.sums, case.left),
         _cost(case),
         ruling.score,
         findings,

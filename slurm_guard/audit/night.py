@@ -12,6 +12,7 @@ from slurm_guard.audit import (
     gather,
     grid,
     hear,
+    kin,
     ledger,
     neighbours,
     outside,
@@ -30,6 +31,7 @@ from slurm_guard.audit.hear import Heard
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.owners import GpuUser
+from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.study import Study, study
 from slurm_guard.audit.track import Track
 from slurm_guard.model import Run
@@ -171,17 +173,27 @@ def _rounded(theta: cost.Theta | None) -> float:
 def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
     """Each run's case, in order."""
     for i, run in enumerate(runs):
+        studied, sums = night.studies[i], night.sums.get(i, Sums())
+        again = kin.recurring_us(night.slots[i], studied.kinds)
         yield Case(
             run,
             facts.config,
             night.slots[i],
             night.tracks[i],
-            night.studies[i],
-            night.sums.get(i, Sums()),
+            studied,
+            sums,
             tuple(night.users.get(i, ())),
             tuple(s for s in night.stints if s.own == i),
             tuple(s for s in night.stints if s.host == i and s.own != i),
             hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
-            bounds.left_over(night.studies[i].own, is_split=night.studies[i].is_split),
-            bounds.left_over(night.studies[i].device, is_split=False),
+            _spared(bounds.left_over(studied.own, is_split=studied.is_split), again, (sums, ("own",))),
+            _spared(
+                bounds.left_over(studied.device, is_split=False), again, (sums, ("own", "stray", "foreign"))
+            ),
         )
+
+
+def _spared(left: bounds.Left, us: float, base: tuple[Sums, tuple[str, ...]]) -> bounds.Left:
+    sums, parts = base
+    train = sum(sums.get(Kind.TRAIN, part) for part in parts)
+    return bounds.spare(left, us / train) if us > 0 and train > 0 else left

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from slurm_guard.audit.stats import mad_sigma, median
-from slurm_guard.audit.track import Arc, Track
+from slurm_guard.audit.track import Arc, Track, begun_anew
 from slurm_guard.config import AuditConfig
 
 RARE = 5.0  # silence counts from this many usual log intervals on. Judgement (progress notes: at least 3).
@@ -65,22 +65,30 @@ def cut(track: Track, from_at: float, until_at: float, config: AuditConfig) -> t
     if gap is None:
         return (Span(from_at, until_at, Kind.NONE),)
     spans = _before(arcs[0], from_at, until_at, config)
-    spans += _between(track, arcs, gap, config)
+    left_s = _startup_bound_s(from_at, until_at, config) - spans[0].length_s
+    spans += _between(track, arcs, gap, (config, left_s))
     spans += _after(track, arcs, gap, until_at, config)
     return _tile(spans, from_at, until_at)
 
 
 def _before(first: Arc, from_at: float, until_at: float, config: AuditConfig) -> list[Span]:
     begin = max(from_at, first.from_at)
-    bound = from_at + max(config.startup_s, config.startup_share * (until_at - from_at))
+    bound = from_at + _startup_bound_s(from_at, until_at, config)
     return [
         Span(from_at, min(begin, bound), Kind.STARTUP),
         Span(min(begin, bound), begin, Kind.SLOW_START),
     ]
 
 
-def _between(track: Track, arcs: tuple[Arc, ...], gap: float, config: AuditConfig) -> list[Span]:
+def _startup_bound_s(from_at: float, until_at: float, config: AuditConfig) -> float:
+    return max(config.startup_s, config.startup_share * (until_at - from_at))
+
+
+def _between(
+    track: Track, arcs: tuple[Arc, ...], gap: float, bounds: tuple[AuditConfig, float]
+) -> list[Span]:
     """Arcs as training; what is too long for its units, and what lies between two arcs, as pauses."""
+    config, startup_s = bounds
     spans: list[Span] = []
     holes: list[tuple[float, float]] = []
     pace = usual_pace_s(arcs)
@@ -93,9 +101,25 @@ def _between(track: Track, arcs: tuple[Arc, ...], gap: float, config: AuditConfi
             holes.append((arc.from_at, begin))
         spans.append(Span(begin, arc.until_at, Kind.TRAIN))
         last = arc.until_at
-    again = _recurring(holes)
+    again = recurring(holes)
     limit = silence_after_s(config, gap)
-    return spans + [Span(a, b, _pause_kind(track, a, b, again, limit)) for a, b in holes]
+    starts = _starts(arcs, holes, startup_s)
+    kinds = [Kind.STARTUP if h in starts else _pause_kind(track, *h, again, limit) for h in holes]
+    return spans + [Span(a, b, kind) for (a, b), kind in zip(holes, kinds, strict=True)]
+
+
+def _starts(
+    arcs: tuple[Arc, ...], holes: list[tuple[float, float]], startup_s: float
+) -> set[tuple[float, float]]:
+    """Holes before a counter that began anew: another training's start-up, as far as the run's bound on
+    start-up reaches."""
+    begins = set(begun_anew(arcs))
+    found: set[tuple[float, float]] = set()
+    for a, b in sorted(h for h in holes if h[1] in begins):
+        startup_s -= b - a
+        if startup_s >= 0:
+            found.add((a, b))
+    return found
 
 
 def names_phase(track: Track, from_at: float, until_at: float) -> bool:
@@ -125,7 +149,7 @@ def _pause_kind(track: Track, a: float, b: float, again: set[tuple[float, float]
     return Kind.PAUSE if b - a <= limit else Kind.SILENT
 
 
-def _recurring(holes: list[tuple[float, float]]) -> set[tuple[float, float]]:
+def recurring(holes: list[tuple[float, float]]) -> set[tuple[float, float]]:
     """Pauses of like length at like distance: the run's own rhythm of evaluations or checkpoints."""
     if len(holes) < RECURS:
         return set()

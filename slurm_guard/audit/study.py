@@ -4,7 +4,7 @@ claims.
 
 from dataclasses import dataclass
 
-from slurm_guard.audit import cost, spans
+from slurm_guard.audit import spans
 from slurm_guard.audit.agree import Agreement, Quiet, follows_pace, quiet_claims, shares_pauses
 from slurm_guard.audit.blocks import (
     KNOWN,
@@ -12,7 +12,9 @@ from slurm_guard.audit.blocks import (
     block_slots,
     blocks_of,
     channels_of,
+    fit,
     kinds_per_slot,
+    staged,
     units_per_slot,
 )
 from slurm_guard.audit.cost import Theta
@@ -68,7 +70,7 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
 
     def fits(columns: dict[str, list[float]]) -> dict[str, Fit]:
         found = {c: blocks_of(slots, units, kinds, columns[c], (run.n_gpus, width)) for c in channels}
-        return {c: Fit(blocks, cost.learn(blocks)) for c, blocks in found.items()}
+        return {c: fit(staged(blocks, track)) for c, blocks in found.items()}
 
     channels = channels_of(slots, believed)
     own = fits({"cycles": slots.own_cyc, "energy": slots.own_dyn, "busy": slots.own})

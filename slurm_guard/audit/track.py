@@ -3,7 +3,7 @@ twice.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from slurm_guard.audit.stats import median
@@ -40,6 +40,7 @@ class Arc:
     until_at: float
     units: float
     steps: float | None  # optimiser steps, where the log counts them
+    begin: float = 0.0  # what the counter said at its front
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,31 @@ def arcs_of(marks: list[Mark], unit: str) -> list[Arc]:
             continue
         if last is not None and last.segment == mark.segment and mark.at > last.at:
             gain = value - getattr(last, unit)
-            steps = mark.step - last.step if mark.step is not None and last.step is not None else None
+            steps = None if mark.step is None or last.step is None else float(mark.step - last.step)
             if gain > 0:
-                arcs.append(Arc(last.at, mark.at, float(gain), None if steps is None else float(steps)))
+                arcs.append(Arc(last.at, mark.at, float(gain), steps, float(getattr(last, unit))))
         if last is None or last.segment != mark.segment or mark.at > last.at or value > getattr(last, unit):
             last = mark
     return arcs
+
+
+ANEW = 3.0  # usual gains of a record within which a counter that fell began anew. Judgement.
+
+
+def begun_anew(arcs: tuple[Arc, ...]) -> list[float]:
+    """When the counter fell to about zero: the fronts of the arcs that follow, in order.
+
+    That may be another training in the same job (a sweep in one script), whose steps may cost something else.
+    A counter that falls back to a checkpoint goes on with the same training.
+    """
+    if not arcs:
+        return []
+    small = ANEW * median([a.units for a in arcs])
+    return [
+        arc.from_at
+        for before, arc in itertools.pairwise(arcs)
+        if arc.begin < before.begin + 0.5 * before.units and arc.begin <= small
+    ]
 
 
 def usable_units(marks: list[Mark]) -> list[str]:
@@ -201,7 +221,8 @@ def _opened(arcs: list[Arc], marks: list[Mark], unit: str) -> list[Arc]:
     length = median([(a.until_at - a.from_at) / a.units for a in arcs]) * units
     known = [a.steps / a.units for a in arcs if a.steps is not None]
     steps = median(known) * units if known else None
-    return [Arc(first.at - length, first.at, units, steps), *arcs] if units > 0 else arcs
+    begin = float(getattr(first, unit)) - units
+    return [Arc(first.at - length, first.at, units, steps, begin), *arcs] if units > 0 else arcs
 
 
 def _apart(arcs: list[Arc]) -> list[Arc]:
@@ -210,7 +231,7 @@ def _apart(arcs: list[Arc]) -> list[Arc]:
     for arc in arcs:
         start = max(arc.from_at, done[-1].until_at) if done else arc.from_at
         if arc.until_at > start:
-            done.append(Arc(start, arc.until_at, arc.units, arc.steps))
+            done.append(replace(arc, from_at=start))
         elif done:
-            done[-1] = Arc(done[-1].from_at, done[-1].until_at, done[-1].units + arc.units, done[-1].steps)
+            done[-1] = replace(done[-1], units=done[-1].units + arc.units)
     return done

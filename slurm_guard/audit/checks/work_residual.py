@@ -38,7 +38,12 @@ def find(case: Case, params: Params) -> list[Finding]:
             f"{case.study.channel}/{case.track.unit}",
             "lake tables windows and points",
             "the document's cost, timeline and ledger of this run",
-            "a change in what one unit of progress means: sequence length, batch size, recomputation",
+            "a change in what one unit of progress means: sequence length, batch size, recomputation"
+            + (
+                "; or an evaluation or a server of this training: a second process may be part of it"
+                if 1000 * sum(case.slots.doubt) > 0.5 * low
+                else ""
+            ),
         )
         confidence = 0.8 if theta.rel_error < 0.05 else 0.6
         found.append(finding(CHECK, case, Rating(Severity.MEDIUM, confidence, 3.0), sentence, evidence))

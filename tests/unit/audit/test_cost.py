@@ -1,10 +1,11 @@
 """θ from the cheap mode."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
-from slurm_guard.audit.cost import Block, learn, visible_share
+from slurm_guard.audit.cost import Block, explained_by_stage, learn, visible_share
 
 
 def _blocks(costs: list[float]) -> list[Block]:
@@ -53,3 +54,31 @@ def test_the_smallest_visible_diversion_grows_with_noise() -> None:
     assert quiet is not None
     assert loud is not None
     assert 0.03 < visible_share(quiet) < visible_share(loud) < 0.2
+
+
+def _stage(costs: list[float], stage: int) -> list[Block]:
+    return [replace(b, stage=stage, from_at=b.from_at + 1e5 * stage) for b in _blocks(costs)]
+
+
+def test_each_stage_is_held_to_its_own_cost() -> None:
+    cheap, dear = _stage(_noisy(5.0, 30), 0), _stage(_noisy(8.0, 30, seed=2), 1)
+
+    found = explained_by_stage(cheap + dear)
+
+    assert found == pytest.approx([30 * 50.0, 30 * 80.0], rel=0.01)
+
+
+def test_extra_work_inside_a_stage_is_not_its_cost() -> None:
+    dear = _stage(_noisy(8.0, 20) + _noisy(12.0, 20, seed=2), 1)
+
+    (_, found) = explained_by_stage(_stage(_noisy(5.0, 30), 0) + dear)
+
+    assert found == pytest.approx(40 * 80.0, rel=0.02)
+
+
+def test_a_stage_too_short_to_learn_from_explains_its_work() -> None:
+    short = _stage([9.0] * 5, 1)
+
+    (_, found) = explained_by_stage(_stage(_noisy(5.0, 30), 0) + short)
+
+    assert found == pytest.approx(5 * 90.0)

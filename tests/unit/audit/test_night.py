@@ -32,12 +32,17 @@ def _with(facts: Facts, table: str, frame: pl.DataFrame) -> Facts:
         ("rollout", Verdict.CLEAR),
         ("whole-seconds", Verdict.CLEAR),
         ("brief-leftover", Verdict.CLEAR),
+        ("retrained", Verdict.CLEAR),
+        ("sweep", Verdict.NOTE),
+        ("brief-sweep", Verdict.NOTE),
+        ("evaluator", Verdict.NOTE),
         ("parked", Verdict.NOTE),
         ("hang", Verdict.NOTE),
         ("victim", Verdict.NOTE),
         ("idle-claims", Verdict.REVIEW),
         ("filler-tail", Verdict.REVIEW),
         ("late-diversion", Verdict.REVIEW),
+        ("helper-stays", Verdict.REVIEW),
         ("co-tenant", Verdict.ALERT),
         ("printed-steps", Verdict.ALERT),
         ("decoupled", Verdict.ALERT),
@@ -69,6 +74,32 @@ def test_a_co_tenants_share_lies_inside_narrow_bounds(share: float) -> None:
 
     assert u.lo_gpu_ms <= true <= u.hi_gpu_ms
     assert u.hi_gpu_ms - u.lo_gpu_ms < 0.15 * judgement.run.allocated_gpu_ms
+
+
+def test_a_sweeps_dearer_trainings_are_in_the_upper_bound_alone() -> None:
+    judgement = _judged(facts_of("sweep"))
+
+    u, allocated = judgement.unexplained, judgement.run.allocated_gpu_ms
+    assert u.mid_gpu_ms < 0.01 * allocated
+    assert u.hi_gpu_ms > 0.15 * allocated  # four of six cost a fifth or a half more than the cheapest
+
+
+def test_a_counter_begun_anew_hides_no_process_beside_the_training() -> None:
+    world = SHAPES["co-tenant"]
+    assert world.log is not None
+    facts = build(replace(world, log=replace(world.log, restarts=(900,))))
+
+    assert _judged(facts).verdict is Verdict.ALERT
+
+
+def test_at_the_power_of_waiting_the_upper_bound_holds_what_could_hide_there() -> None:
+    judgement = _judged(facts_of("slow-network"))
+
+    u, waited = judgement.unexplained, judgement.ledger_gpu_ms[Account.WAIT.value]
+    assert u.lo_gpu_ms == u.mid_gpu_ms == 0
+    assert u.hi_gpu_ms >= waited > 0
+    assert judgement.smallest_visible_gpu_ms is not None
+    assert judgement.smallest_visible_gpu_ms >= waited
 
 
 def test_a_stranger_is_in_the_victims_favour_and_outside_every_ledger() -> None:

@@ -1,6 +1,8 @@
 """One track out of several logs."""
 
-from slurm_guard.audit.track import Mark, build, read_mark
+from dataclasses import replace
+
+from slurm_guard.audit.track import Mark, begun_anew, build, read_mark
 
 
 def _marks(
@@ -63,3 +65,22 @@ def test_a_record_without_any_time_is_no_mark() -> None:
 
     assert read_mark({**row, "phase": "train", "segment": 0, "flags": None}, 1.0) is None
     assert read_mark({**row, "at": float("nan"), "phase": "train", "segment": 0, "flags": None}, 1.0) is None
+
+
+def test_a_counter_that_falls_to_zero_begins_anew() -> None:
+    track = build([("a", _marks(20) + _marks(20, first=1000.0, segment=1))], None, ())
+
+    (begin,) = begun_anew(track.arcs)
+
+    assert 985.0 < begin <= 1000.0
+
+
+def test_a_counter_that_falls_back_to_a_checkpoint_goes_on() -> None:
+    again = [replace(m, step=(m.step or 0) + 60, at=m.at + 1000.0, segment=1) for m in _marks(20)]
+
+    assert begun_anew(build([("a", _marks(20) + again)], None, ()).arcs) == []
+
+
+def test_a_counter_that_only_rises_never_began_anew() -> None:
+    assert begun_anew(build([("a", _marks(50))], None, ()).arcs) == []
+    assert begun_anew(()) == []
