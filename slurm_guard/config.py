@@ -49,7 +49,25 @@ class NodeConfig:
         "/etc/slurm-guard/disabled",
         "while this file exists the sampler does nothing; hooks: their own setting",
     )
+    disabled_everywhere: str = _key(
+        "", "the same for the whole cluster, on a shared file system; empty: none"
+    )
     idle_exit_s: float = _key(0.0, "leave after this long without a run; 0: never (under systemd)")
+    gres_devices: list[str] = _key(
+        [], "device files in the order of gres.conf's File=, where that is not their numbers' order"
+    )
+    services: list[str] = _key([], "users or programs of the site that may be on any GPU (monitoring)")
+    nvml_deadline_s: float = _key(5.0, "an NVML call that takes longer is given up, with its process")
+    accounting_mode: bool = _key(
+        False,
+        "turn on NVML's accounting, and put it back at the end: finds processes that lived between looks",
+    )
+    nice: int = _key(5, "niceness of the sampler; 0: as it was started")
+    memory_mib: int = _key(96, "memory above which the sampler ends itself to begin anew; 0: no bound")
+    cpu_pct: float = _key(5.0, "share of one core above which it looks at the tables half as often")
+    spool_mib: int = _key(2048, "most that a node's spool keeps; the oldest sealed segments go first")
+    spool_days: float = _key(14.0, "days after which sealed segments are removed, collected or not")
+    textfile: str = _key("", "file for node_exporter's textfile collector, with %n for the node; empty: none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +270,9 @@ def all_keys() -> list[str]:
     return [key for key, _ in _walk(Config, "")]
 
 
+_ZERO_MEANS = frozenset({"idle_exit_s", "least_gpu_h", "least_share", "memory_mib", "nice", "slack_s"})
+
+
 def _check_values(config: Config, path: str) -> None:
     """Numbers must be positive unless zero means something; shares lie in 0..1."""
     for key, _ in _walk(Config, ""):
@@ -259,9 +280,7 @@ def _check_values(config: Config, path: str) -> None:
         value = getattr(getattr(config, table), name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
-        if not 0 <= value < float("inf") or (
-            value == 0 and name not in {"idle_exit_s", "least_gpu_h", "least_share", "slack_s"}
-        ):
+        if not 0 <= value < float("inf") or (value == 0 and name not in _ZERO_MEANS):
             raise GuardError(
                 "config-value", f"{path}: {key} must be above zero, not {value}", _example(key), EXIT_USAGE
             )

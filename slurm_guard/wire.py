@@ -88,6 +88,11 @@ class Ticket(NamedTuple):
     net: NetState | None
     why: dict[str, str]
     format: int = FORMAT
+    boot_s: float | None = None  # seconds since boot (CLOCK_BOOTTIME), which no set clock moves
+    visible: str | None = None  # CUDA_VISIBLE_DEVICES as the prolog has it: under MIG the instances' UUIDs
+    sharing: list[str] | None = (
+        None  # mps, shard, oversubscribe: others may hold the GPUs too; null: not told
+    )
 
 
 class GpuProcess(NamedTuple):
@@ -120,6 +125,10 @@ class EndMark(NamedTuple):
     net: NetState | None
     why: dict[str, str]
     format: int = FORMAT
+    boot_s: float | None = None
+    slurm_start_at: float | None = None
+    sluid: str | None = None
+    intent_sha256: str | None = None  # as in the ticket; another one: comment or extra were edited meanwhile
 
 
 class ProcShare(NamedTuple):
@@ -183,6 +192,15 @@ class Window(NamedTuple):
     procs: list[ProcShare]
     procs_truncated: bool
     why: dict[str, str]
+    power_inst_mw: int | None = None  # mean of the instant readings; `power_mw` is what the driver averages
+    mem_busy_ms: int | None = None  # NVML memory utilisation, integrated over covered time
+    map: str | None = (
+        None  # how sure that this GPU is the run's: confirmed, by-uuid, unconfirmed, contradicted
+    )
+    procs_upper: bool | None = (
+        None  # `sm_ms` of processes are upper bounds: the driver tells working times alone
+    )
+    more: dict[str, int] | None = None  # further cumulative channels by NVML's name: deltas over covered time
 
 
 class ProcessSeen(NamedTuple):
@@ -205,6 +223,8 @@ class ProcessSeen(NamedTuple):
     first_seen_at: float
     last_seen_at: float
     gone: bool
+    mono_s: float | None = None  # of last_seen_at
+    flags: list[str] | None = None  # other-uid, suspended, other-node
 
 
 class FileSeen(NamedTuple):
@@ -237,6 +257,7 @@ class FlowSeen(NamedTuple):
     first_seen_at: float
     last_seen_at: float
     gone: bool
+    mono_s: float | None = None  # of last_seen_at
 
 
 class Event(NamedTuple):
@@ -246,6 +267,49 @@ class Event(NamedTuple):
     run: str | None
     name: str
     detail: dict[str, Any]
+    mono_s: float | None = None
+
+
+class GpuSeen(NamedTuple):
+    """One GPU of the node, written when it is found and when one of these facts changes."""
+
+    at: float
+    mono_s: float | None
+    gpu: str  # UUID
+    gpu_index: int
+    minor: int | None  # of /dev/nvidia<minor>
+    pci: str | None  # bus id
+    model: str
+    mig: str | None
+    driver: str | None
+    answers: list[str]  # fields and metrics that the driver gives
+    why: dict[str, str]  # field -> reason it is not given
+
+
+class Accounted(NamedTuple):
+    """A process that the driver's accounting remembers: it may have lived between two looks."""
+
+    at: float
+    run: str | None  # null: the pid was never seen, so nobody knows whose it was
+    gpu: str
+    pid: int
+    start_at: float | None
+    time_ms: int | None  # that it held a context
+    sm_pct: int | None  # mean over that time
+    mem_pct: int | None
+    max_mem_mib: int | None
+    running: bool
+
+
+class Lost(NamedTuple):
+    """A sealed segment that was given up to keep the spool within its bounds, before anybody collected it."""
+
+    at: float
+    run: str | None
+    seq: int
+    n: int | None
+    sha256: str | None
+    reason: str
 
 
 class SegmentHead(NamedTuple):
@@ -285,6 +349,8 @@ class Seal(NamedTuple):
     segments: list[list[Any]]  # [seq, n, sha256] in order
     n_windows: int
     format: int = FORMAT
+    mono_s: float | None = None
+    lost: list[list[Any]] | None = None  # [seq, n, sha256] given up before they were collected
 
 
 class ReadHead(NamedTuple):
@@ -353,6 +419,9 @@ KINDS: dict[str, type] = {
     "file": FileSeen,
     "flow": FlowSeen,
     "event": Event,
+    "gpu": GpuSeen,
+    "accounted": Accounted,
+    "lost": Lost,
     "tail": SegmentTail,
     "seal": Seal,
     "read": ReadHead,

@@ -24,6 +24,9 @@ _SPANS = {
     "files": ("at", "at", 0.0),
     "flows": ("first_seen_at", "last_seen_at", 0.0),
     "events": ("at", "at", 0.0),
+    "gpus": ("at", "at", 0.0),
+    "accounted": ("at", "at", 0.0),
+    "lost": ("at", "at", 0.0),
     "processes": ("first_seen_at", "last_seen_at", 0.0),
 }
 # Rows that come with their run, whenever they were written.
@@ -35,6 +38,9 @@ _ORDER = {
     "files": ("at", "path", "how"),
     "flows": ("first_seen_at", "pid", "local", "peer", "last_seen_at"),
     "events": ("at", "name", "detail"),
+    "gpus": ("gpu", "at"),
+    "accounted": ("gpu", "at", "pid"),
+    "lost": ("seq", "at"),
     "processes": ("pid", "start_ticks", "first_seen_at", "last_seen_at", "gone"),
     "tickets": ("at",),
     "ends": ("at",),

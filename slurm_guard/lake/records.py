@@ -62,7 +62,8 @@ def add_end(rows: Rows, fields: Fields) -> None:
 def add_seal(rows: Rows, fields: Fields) -> None:
     """One row of `seals`."""
     n = len(fields["segments"])
-    rows.add("seals", {**fields, "n_segments": n, "segments": to_json(fields["segments"])})
+    texts = {name: to_json(fields[name]) for name in ("segments", "lost")}
+    rows.add("seals", {**fields, **texts, "n_segments": n})
 
 
 def add_segment(rows: Rows, head: Fields, tail: Fields) -> None:
@@ -81,6 +82,7 @@ def _add_window(rows: Rows, fields: Fields, head: Fields) -> None:
         "period_s": None if periods is None else [pair[0] for pair in periods],
         "period_strength": None if periods is None else [pair[1] for pair in periods],
         "why": to_json(fields["why"]),
+        "more": to_json(fields["more"]),
     }
     rows.add("windows", flat)
     shared = {name: fields[name] for name in ("gpu", "start_at", "end_at")}
@@ -100,6 +102,10 @@ def _add_event(rows: Rows, fields: Fields, head: Fields) -> None:
     rows.add("events", {**fields, "detail": to_json(fields["detail"])})
 
 
+def _add_gpu(rows: Rows, fields: Fields, head: Fields) -> None:
+    rows.add("gpus", {**fields, "why": to_json(fields["why"])})
+
+
 def _of_read(table: str) -> Callable[[Rows, Fields, Fields], None]:
     def add(rows: Rows, fields: Fields, head: Fields) -> None:
         whose = {"run": head["run"], "read": head["read"], "read_at": head["at"], "reader": head["reader"]}
@@ -115,6 +121,9 @@ IN_SEGMENT: dict[str, Callable[[Rows, Fields, Fields], None]] = {
     "file": _add_file,
     "flow": _plain_row("flows"),
     "event": _add_event,
+    "gpu": _add_gpu,
+    "accounted": _plain_row("accounted"),
+    "lost": _plain_row("lost"),
 }
 IN_READ: dict[str, Callable[[Rows, Fields, Fields], None]] = {
     "log": _of_read("logs"),

@@ -1,6 +1,7 @@
 """The sampler's loop: what is due when. One thread; time comes from a Clock, so that tests never sleep."""
 
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from slurm_guard import __version__, wire
@@ -10,6 +11,7 @@ from slurm_guard.sampler.boards import Board, resolve
 from slurm_guard.sampler.events import Journal
 from slurm_guard.sampler.files import RunFiles
 from slurm_guard.sampler.helper import Helper
+from slurm_guard.sampler.parts import Part, parts_of
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.reader_child import Readers
 from slurm_guard.sampler.reading import GpuReader
@@ -75,6 +77,7 @@ class Loop:
         self._file, self._segment = Every(node.file_interval_s), Every(node.segment_s)
         self._rules = WindowRules(node.sample_interval_s, node.gap_factor)
         self._n_hung = self._n_errors = 0
+        self.parts: list[Part] = parts_of(self)
 
     # -- time and records
 
@@ -88,7 +91,8 @@ class Loop:
 
     def event(self, name: str, run: str | None = None, **detail: Any) -> None:
         """A word of the sampler's own."""
-        self.out(run, wire.Event(self.clock.now_at(), run, name, detail))
+        now = self.now()
+        self.out(run, wire.Event(now.at, run, name, detail, now.mono_s))
 
     # -- life
 
@@ -103,17 +107,17 @@ class Loop:
 
     def run(self) -> str:
         """Until something says stop; returns the reason."""
-        self.start()
+        self._guarded(self.start)
         while self.stop_reason is None:
-            self._round()
+            self._guarded(self.tick)
             self.clock.sleep(self._wait_s())
         self.stop(self.stop_reason)
         return self.stop_reason
 
-    def _round(self) -> None:
-        """One tick; a fault in it is told and does not end the sampling, unless it comes every time."""
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """A fault in a step is told and does not end the sampling, unless it comes every time."""
         try:
-            self.tick()
+            step()
             self._n_errors = 0
         except Exception as error:  # noqa: BLE001  the one boundary of the sampler
             self._n_errors += 1
@@ -132,6 +136,8 @@ class Loop:
         for board in self.boards.values():
             board.close_all(now)
         self._drain_files()
+        for part in self.parts:
+            part.close(now)
         self.event("sampler-stopped", reason=reason)
         self.streams.close("sampler-stopped", self.now())
         self.readers.poll(now.mono_s)
@@ -159,6 +165,8 @@ class Loop:
             self.streams.sync()
         self._seal_settled(now)
         self._rotate(now)
+        for part in self.parts:
+            part.tick(now)
         self._leave_if_idle(now)
 
     # -- the switch

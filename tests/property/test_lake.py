@@ -54,7 +54,7 @@ def wanted(table: str, fields: list[dict[str, Any]]) -> list[str]:
 def whole(record: Any, **more: Any) -> dict[str, Any]:
     """A record's fields as the lake keeps them: what has no column of its own is JSON text."""
     plain = json.loads(wire.encode(record))
-    texts = {k: to_json(plain[k]) for k in ("net", "why", "alive", "detail") if k in plain}
+    texts = {k: to_json(plain[k]) for k in ("net", "why", "alive", "detail", "more") if k in plain}
     return {**plain, "cluster": "alpha", "node": "n1", **texts, **more}
 
 
@@ -118,7 +118,7 @@ def test_marks_come_back_as_they_were_written(
 
         assert rows_of(frames["tickets"]) == wanted("tickets", [whole(ticket)])
         assert rows_of(frames["ends"]) == wanted("ends", [whole(end)])
-        seals = [whole(seal, segments="[]", n_segments=0)]
+        seals = [whole(seal, segments="[]", n_segments=0, lost=to_json(seal.lost))]
         assert rows_of(frames["seals"]) == wanted("seals", seals)
 
 

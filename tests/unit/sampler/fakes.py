@@ -213,7 +213,7 @@ class Node:
         """Let time pass as the loop would."""
         until_s = self.clock.mono_s() + duration_s
         while self.clock.mono_s() < until_s - 1e-6 and self.loop.stop_reason is None:
-            self.loop._round()
+            self.loop._guarded(self.loop.tick)
             self.clock.sleep(self.config.node.sample_interval_s)
 
     def records(self, kind: str | None = None, run: str | None = "*") -> list[dict[str, Any]]:
