@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from slurm_guard.audit.noise import shape_of
 from slurm_guard.audit.owners import GpuUser, LogHold
 from slurm_guard.audit.rhythm import Beat
 from slurm_guard.audit.track import Mark, read_mark
@@ -190,12 +191,15 @@ def beats_of(cells: pl.DataFrame) -> dict[int, list[Beat]]:
             "power_q_mw",
             "idle",
             "busy_q_pct",
+            "crossings",
+            "n",
         )
     )
     found: dict[int, list[Beat]] = {}
-    for i, a, b, fs, periods, share, powers, idle, busy in rows.iter_rows():
+    for i, a, b, fs, periods, share, powers, idle, busy, crossings, n in rows.iter_rows():
         known = tuple(p for p in periods if p is not None)
-        beat = Beat(a, b, fs, known, share, _spread(powers, idle), _range(busy))
+        shape = shape_of(powers or [], crossings, n)
+        beat = Beat(a, b, fs, known, share, _spread(powers, idle), _range(busy), shape)
         found.setdefault(i, []).append(beat)
     return found
 

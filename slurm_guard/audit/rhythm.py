@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from math import comb
 
+from slurm_guard.audit.noise import Shape, is_noise
 from slurm_guard.audit.stats import median
 from slurm_guard.audit.track import Arc
 
@@ -28,6 +29,9 @@ WORKING = 0.5  # windows that idle more than half of the time say little about s
 FLAT_BUSY_PCT = 3.0  # utilisation is whole percents: a load without dips stays within. Judgement.
 FLAT_POWER = 0.15  # 5..95 % range of power above idle that noise of meter and clocks makes. Judgement, of
 # 2..9 % seen on simulated flat loads and 20..80 % on stepping ones.
+# The same for windows that show nothing but noise, asked of all of them together: meters and kernels whose
+# power scatters more than usual. Judgement: beyond, noise itself would hide the dips of steps.
+NOISY_POWER = 0.30
 CLEAR_POWER = 0.05  # the same where utilisation is not known: then power alone has to be flat. Judgement.
 
 
@@ -43,6 +47,7 @@ class Beat:
     busy_share: float | None
     spread: float | None
     dips_pct: float | None = None
+    shape: Shape | None = None
 
     @property
     def flat(self) -> bool:
@@ -52,6 +57,13 @@ class Beat:
         if self.dips_pct is None:
             return self.spread <= CLEAR_POWER
         return self.dips_pct <= FLAT_BUSY_PCT and self.spread <= FLAT_POWER
+
+    @property
+    def even(self) -> bool:
+        """No period and no dip in utilisation, but power scatters: noise perhaps. One window cannot tell."""
+        if self.periods or self.spread is None or self.dips_pct is None:
+            return False
+        return self.dips_pct <= FLAT_BUSY_PCT and self.spread <= NOISY_POWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +119,21 @@ def compare(beats: list[Beat], arcs: tuple[Arc, ...]) -> Rhythm:
         len(seen),
         len(matching),
         len(other),
-        sum(1 for _, b in seen if b.flat),
+        _n_flat([b for _, b in seen]),
         sum(1 for s, b in seen if s * b.fs_hz >= SURE_LOOKS),
         median([s for s, _ in seen]),
         median([b.periods[0] for b in other]) if other else None,
         median([b.fs_hz for _, b in seen]),
     )
+
+
+def _n_flat(beats: list[Beat]) -> int:
+    """Windows in which nothing could be a step: flat ones, and noisy ones where all of them show noise
+    alone."""
+    even = [b for b in beats if b.even]
+    if is_noise([b.shape for b in even if b.shape is not None]):
+        return sum(1 for b in beats if b.flat or b.even)
+    return sum(1 for b in beats if b.flat)
 
 
 def _thin(beats: list[Beat]) -> list[Beat]:

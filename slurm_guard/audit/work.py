@@ -106,6 +106,8 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
         "period_s",
         "period_strength",
         "fs_hz",
+        "crossings",
+        "n",
         "why",
         pl.col("start_at").alias("raw_start_at"),
         pl.col("end_at").alias("raw_end_at"),
