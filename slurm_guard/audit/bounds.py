@@ -26,6 +26,10 @@ FLAT_OUT = (
 )
 
 
+# Work that the log's own shape excuses, and nothing else: the upper bound holds it (law 4, rulings 13).
+EXCUSED = (Kind.MARKED, Kind.RECURRING, Kind.PAUSE, Kind.TAIL, Kind.WAIT)
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """Share of training work that θ leaves over: lower, central, upper; what is waiting; and what would be
@@ -57,9 +61,28 @@ def left_over(fits: dict[str, Fit], *, is_split: bool) -> Left:
     # process hides beside another one has to show in all of them.
     hi = min(s[2] for s in every) if is_split else max(s[2] for s in every)
     as_one = min(s[3] for s in every)
+    both = at_once([fit for channel, fit in fits.items() if channel in shares])
     if _waits(fits):  # a light load of another kind looks the same (rulings 17): the upper bound holds it
         return Left(0.0, 0.0, max(hi, busy[2]), busy[1], as_one)
-    return Left(min(s[0] for s in every), min(s[1] for s in every), hi, 0.0, as_one)
+    mid = min(*(s[1] for s in every), both)
+    lo = max(0.0, min(min(s[0] for s in every), mid - max(s[1] - s[0] for s in every)))
+    return Left(lo, mid, hi, 0.0, as_one)
+
+
+def at_once(fits: list[Fit]) -> float:
+    """Residual share of training work that all channels show in the same blocks.
+
+    Each channel has its own honest reasons to be dearer at one time than at another (a hot board is slower
+    and draws less, a stall costs time and no energy); what was there is dearer in all of them at once.
+    """
+    return min(_at_once(fits, apart=False), _at_once(fits, apart=True))
+
+
+def _at_once(fits: list[Fit], *, apart: bool) -> float:
+    times = [b.active_ms for b in fits[0].blocks]
+    over = zip(*(fit.over(apart=apart) for fit in fits), strict=True)
+    total = sum(times)
+    return max(0.0, sum(t * min(o) for t, o in zip(times, over, strict=True)) / total) if total > 0 else 0.0
 
 
 def spare(left: Left, share: float) -> Left:
@@ -164,7 +187,7 @@ def _own(judged: tuple[Study, Left], sums: Sums, slots: Slots, denial: float) ->
     lo = left.lo * train + silent
     mid = left.mid * train + silent + slow
     # Credited or excused without anything that agrees: only the upper bound knows it (law 4).
-    doubtful = sum(sums.get(kind, "own") for kind in (Kind.PAUSE, Kind.TAIL, Kind.WAIT))
+    doubtful = sum(sums.get(kind, "own") for kind in EXCUSED)
     hi = left.hi * train + silent + slow + doubtful + 1000 * sum(slots.doubt)
     startup = sums.get(Kind.STARTUP, "own")
     if denial > 0.0 or startup >= FLAT_OUT * _usual(sums) * sums.get(Kind.STARTUP, "cov"):

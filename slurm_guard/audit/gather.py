@@ -57,8 +57,10 @@ def series_of(
         .sort("i", "run", "file", "track", "segment", "offset", "at", "step", nulls_last=True)
     )
     found: dict[int, dict[tuple[str, int, str], tuple[str, list[Mark]]]] = {}
+    growth: dict[tuple[str, int], _Growth] = {}
     for row in rows.iter_rows(named=True):
-        mark = read_mark(row, slack_s)
+        grown = growth.setdefault((row["run"], row["file"]), _Growth())
+        mark = read_mark(row, slack_s, grown.since(row["obs_lo_at"], row["obs_hi_at"]))
         if mark is None:
             continue
         name = f"{row['source'] or 'log'}:{row['log'] or row['file']}"
@@ -68,6 +70,25 @@ def series_of(
         i: [(f"{name} ({key[2]})" if key[2] else name, marks) for key, (name, marks) in parts.items()]
         for i, parts in found.items()
     }
+
+
+class _Growth:
+    """A file's growth as the sampler saw it, record by record in the file's order."""
+
+    def __init__(self) -> None:
+        self._low: float | None = None
+        self._high: float | None = None
+        self._since: float | None = None
+
+    def since(self, low: float | None, high: float | None) -> float | None:
+        """From when on a record of this bracket may have waited in its writer's buffer: the front of the
+        growth before; null for the first growth, or unseen."""
+        if low is None or high is None:
+            return None
+        if self._high is None or high > self._high:
+            self._since = self._low
+            self._low, self._high = low, high
+        return self._since
 
 
 def problems_of(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, tuple[str, ...]]:
@@ -125,16 +146,29 @@ def users_of(uses: pl.DataFrame, facts: pl.DataFrame) -> dict[int, list[GpuUser]
                 pl.col("exe").alias("program"),
                 pl.col("uid").alias("owner"),
                 pl.col("start_at").alias("born_at"),
+                pl.col("last_seen_at").alias("left_at"),
             ),
             on=["node", "pid", "start_ticks"],
             how="left",
         )
+        .with_columns(*_lived())
         .sort("i", "sm_ms", "node", "pid", "start_ticks", descending=[False, True, False, False, False])
     )
     found: dict[int, list[GpuUser]] = {}
     for row in sums.iter_rows(named=True):
         found.setdefault(row["i"], []).append(_user(row))
     return found
+
+
+def _lived() -> list[pl.Expr]:
+    """First and last work, within the process's own life where that is known: a window's edges are coarse."""
+    first = pl.max_horizontal("first_at", "born_at")
+    last = pl.when(pl.col("left_at") > first).then(pl.min_horizontal("last_at", "left_at"))
+    sound = first < pl.col("last_at")
+    return [
+        pl.when(sound).then(first).otherwise("first_at").alias("first_at"),
+        pl.coalesce(pl.when(sound).then(last), "last_at").alias("last_at"),
+    ]
 
 
 def _written(mine: pl.DataFrame) -> pl.DataFrame:

@@ -8,6 +8,9 @@ SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "tcsh", "csh", "fish", "
 # A process is the log's writer only if it wrote at least this part of the log's bytes. Judgement: the reader
 # may have seen a log that an earlier process began.
 WROTE = 0.5
+# Two processes that were together for less than this part of the shorter one's time came one after the
+# other. Judgement.
+MEET = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,12 @@ def _judge(
     return _with(user, "stray", "no tie to the process that logs progress")
 
 
+def _apart(a: GpuUser, b: GpuUser) -> bool:
+    """One worked before the other: they meet for no more than a window's edge makes of it."""
+    both = min(a.last_at, b.last_at) - max(a.first_at, b.first_at)
+    return both <= MEET * min(a.last_at - a.first_at, b.last_at - b.first_at)
+
+
 def _tie(user: GpuUser, base: GpuUser, flows: set[tuple[str, int, int]]) -> str | None:
     if user.node != base.node:
         return None
@@ -191,7 +200,6 @@ def _tie(user: GpuUser, base: GpuUser, flows: set[tuple[str, int, int]]) -> str 
         return "parent or child of the process that logs progress, same program"
     if same and user.ppid == base.ppid and (not _from_shell(user) or user.cmdline == base.cmdline):
         return "started like the process that logs progress"
-    apart = user.last_at <= base.first_at or user.first_at >= base.last_at
-    if apart and set(user.gpus) & set(base.gpus):
+    if _apart(user, base) and set(user.gpus) & set(base.gpus):
         return "worked before or after the process that logs progress, not beside it"
     return None
