@@ -21,13 +21,10 @@ SHARE_ERROR = 0.10
 MOST_SHARE_ERROR = 0.05  # of the allocation; beyond it the two readings contradict each other. Judgement.
 BUSY_ERROR = 0.05  # utilisation counts a GPU with one small kernel as busy. Judgement.
 SPLIT_ERROR = 0.03  # own time per unit grows when another process evicts caches. Judgement.
-FLAT_OUT = (
-    0.7  # start-up at this part of the usual work is not what loading and compiling look like. Judgement.
-)
 
 
 # Work that the log's own shape excuses, and nothing else: the upper bound holds it (law 4, rulings 13).
-EXCUSED = (Kind.MARKED, Kind.RECURRING, Kind.PAUSE, Kind.TAIL, Kind.WAIT)
+EXCUSED = (Kind.STARTUP, Kind.MARKED, Kind.RECURRING, Kind.PAUSE, Kind.TAIL, Kind.WAIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +186,6 @@ def _own(judged: tuple[Study, Left], sums: Sums, slots: Slots, denial: float) ->
     # Credited or excused without anything that agrees: only the upper bound knows it (law 4).
     doubtful = sum(sums.get(kind, "own") for kind in EXCUSED)
     hi = left.hi * train + silent + slow + doubtful + 1000 * sum(slots.doubt)
-    startup = sums.get(Kind.STARTUP, "own")
-    if denial > 0.0 or startup >= FLAT_OUT * _usual(sums) * sums.get(Kind.STARTUP, "cov"):
-        hi += startup
     credited = 1.0 - left.mid - left.wait
     if denial >= 1.0:
         lo += credited * train * _sure(study)
@@ -208,11 +202,6 @@ def _sure(study: Study) -> float:
     if study.quiet.decoupled:
         return 1.0
     return (rhythm.n_flat + rhythm.n_other) / rhythm.n_resolvable if rhythm.n_resolvable else 0.0
-
-
-def _usual(sums: Sums) -> float:
-    cov = sums.get(Kind.TRAIN, "cov")
-    return sums.get(Kind.TRAIN, "own") / cov if cov > 0 else 1.0
 
 
 def _bounds(part: Part, cap_ms: float) -> Bounds:

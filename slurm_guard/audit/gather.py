@@ -1,12 +1,10 @@
 """From frames to the plain values of one run: its marks, its GPU processes, its logs' holders, its beats."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
 
-from slurm_guard.audit.owners import GpuUser, LogHold
-from slurm_guard.audit.rhythm import Beat
+from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.track import Mark, read_mark
 
 Series = list[tuple[str, list[Mark]]]
@@ -100,7 +98,9 @@ def problems_of(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, tuple[str, 
     return {i: tuple(sorted(p)[:20]) for i, p in found.items()}
 
 
-def holds_of(logs: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFrame) -> dict[int, list[LogHold]]:
+def holds_of(
+    logs: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFrame, points: pl.DataFrame
+) -> dict[int, list[LogHold]]:
     """Logs with progress and every process that was seen to have them open for writing."""
     seen = (
         files.join(keys.select("run", "i"), on="run")
@@ -112,11 +112,23 @@ def holds_of(logs: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFrame) -> dic
     held: dict[tuple[int, str], set[int]] = {}
     for i, path, pid in seen.iter_rows():
         held.setdefault((i, path), set()).add(pid)
-    rows = bound(logs, keys).sort("i", "run", "file")
+    rows = (
+        bound(logs, keys)
+        .join(
+            points.group_by("run", "file").agg(
+                pl.coalesce(pl.col("step").max(), pl.col("samples").max(), pl.col("tokens").max()).alias(
+                    "top"
+                )
+            ),
+            on=["run", "file"],
+            how="left",
+        )
+        .sort("i", "run", "file")
+    )
     found: dict[int, list[LogHold]] = {}
     for row in rows.iter_rows(named=True):
         pids = set(row["pids"] or []) | held.get((row["i"], row["path"]), set())
-        hold = LogHold(row["node"], row["path"], row["how"] or "", row["size"], frozenset(pids))
+        hold = LogHold(row["node"], row["path"], row["how"] or "", row["size"], frozenset(pids), row["top"])
         found.setdefault(row["i"], []).append(hold)
     return found
 
@@ -207,43 +219,3 @@ def partners(flows: pl.DataFrame) -> set[tuple[str, int, int]]:
         ends.rename({"pid": "other"}), left_on=["node", "local", "peer"], right_on=["node", "peer", "local"]
     ).filter(pl.col("pid") != pl.col("other"))
     return {(node, a, b) for node, a, b in both.select("node", "pid", "other").iter_rows()}
-
-
-def beats_of(cells: pl.DataFrame) -> dict[int, list[Beat]]:
-    """Windows of each run that carry a rhythm, in order of time, then GPU."""
-    rows = (
-        cells.filter(pl.col("fs_hz").is_not_null() & pl.col("period_s").is_not_null())
-        .sort("i", "start_at", "gpu")
-        .select(
-            "i",
-            "raw_start_at",
-            "raw_end_at",
-            "fs_hz",
-            "period_s",
-            "share",
-            "power_q_mw",
-            "idle",
-            "busy_q_pct",
-        )
-    )
-    found: dict[int, list[Beat]] = {}
-    for i, a, b, fs, periods, share, powers, idle, busy in rows.iter_rows():
-        known = tuple(p for p in periods if p is not None)
-        beat = Beat(a, b, fs, known, share, _spread(powers, idle), _range(busy))
-        found.setdefault(i, []).append(beat)
-    return found
-
-
-def _range(quantiles: Iterable[int] | None) -> float | None:
-    """From the lowest to the highest quantile."""
-    values = list(quantiles or [])
-    return float(values[-1] - values[0]) if values else None
-
-
-def _spread(quantiles: Iterable[int] | None, idle: float | None) -> float | None:
-    """5..95 % range of power over its middle above idle."""
-    values = list(quantiles or [])
-    if len(values) < 3:
-        return None
-    middle = values[len(values) // 2] - (idle if idle is not None else 0.0)
-    return (values[-1] - values[0]) / middle if middle > 0 else None
