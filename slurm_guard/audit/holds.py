@@ -54,8 +54,19 @@ def by_log(users: list[GpuUser], logs: list[LogHold]) -> dict[int, str]:
         holding = [k for k in here if users[k].pid in log.pids]
         own_file = log.how not in ("stdout", "stderr")
         if holding and (len(holding) < len(here) or (own_file and len(holding) == 1)):
-            found.update(dict.fromkeys(holding, f"holds {log.how} log open"))
+            found.update(dict.fromkeys(_writers(users, holding, log), f"holds {log.how} log open"))
     return found
+
+
+def _writers(users: list[GpuUser], holding: list[int], log: LogHold) -> list[int]:
+    """The holders of a log, without those that share a GPU with one that wrote it and wrote too little
+    themselves: an open file alone is quickly had."""
+    written = {k: b for k in holding if (b := users[k].written_b) is not None}
+    if log.size is None or len(written) < len(holding):
+        return holding
+    wrote = [k for k, b in written.items() if b >= max(1.0, WROTE * log.size)]
+    taken = {g for k in wrote for g in users[k].gpus}
+    return [k for k in holding if k in wrote or not taken.intersection(users[k].gpus)]
 
 
 def by_writing(users: list[GpuUser], logs: list[LogHold]) -> dict[int, str]:

@@ -119,3 +119,10 @@ def test_ranks_of_a_training_that_was_started_again_are_linked() -> None:
     again = [_user(9 + k, f"g{k}", parents=("torchrun",), cmdline="t.py", first_at=420.0) for k in range(2)]
 
     assert _classes([*first, *again], [_hold(0, 9)]) == ["linked"] * 4
+
+
+def test_an_open_log_alone_does_not_make_a_writer() -> None:
+    trainer, other = _user(1, written_b=900), _user(2, exe="/tmp/x", ppid=900, written_b=3)
+    rank = _user(3, "g1", written_b=0)
+
+    assert _classes([trainer, other, rank], [_hold(1, 2)]) == ["linked", "stray", "stray"]
