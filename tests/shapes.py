@@ -104,6 +104,27 @@ SHAPES: dict[str, World] = {
     "printed-steps": replace(HONEST, tenants=(FLAT,), log=Log(jitter=0.0, loss_noise=0.0)),
     "printed-times": replace(HONEST, tenants=(FLAT,), log=Log(clock=1.0, took_s=6.0001)),
     "whole-seconds": replace(HONEST, log=Log(clock=1.0)),
+    "buffered": replace(HONEST, log=Log(every=1, clock=None, lump=69)),
+    "buffered-clock": replace(HONEST, log=Log(every=1, lump=69)),
+    "cycles-only": replace(HONEST, meters=("cycles",)),
+    "cycles-only-diversion": replace(
+        HONEST,
+        tenants=(replace(TRAIN, period_s=None),),
+        log=Log(paces=((0, 6.0), (5400, 9.0))),
+        meters=("cycles",),
+    ),
+    "no-meter": replace(HONEST, meters=()),
+    # A hot board is slower and draws less: energy falls where time rises.
+    "hot": replace(
+        HONEST,
+        tenants=(replace(TRAIN, until_s=5400), replace(TRAIN, from_s=5400, level=0.5)),
+        log=Log(paces=((0, 6.0), (5400, 7.8))),
+    ),
+    "prepares-first": replace(
+        HONEST,
+        tenants=(replace(TRAIN, from_s=1230), Tenant("prepare", 30, 1220, share=0.8)),
+        log=Log(from_s=1260),
+    ),
     "backdated": replace(HONEST, log=Log(flags=("backdated",))),
     "no-ticket": replace(HONEST, ticket=False, log=None),
     "unsealed": replace(HONEST, seal=False),

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.bounds import Left
 from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.outside import Stint
-from slurm_guard.audit.owners import GpuUser
 from slurm_guard.audit.study import Study
 from slurm_guard.audit.track import Track
 from slurm_guard.config import AuditConfig

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case, spoken
 from slurm_guard.audit.checks import hearing
-from slurm_guard.audit.spans import Kind
+from slurm_guard.audit.spans import PAUSE, Kind, usual_gap_s
 from slurm_guard.model import Account, Bounds, Family, Finding, Verdict
 
 PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
@@ -82,10 +82,18 @@ def _noteworthy(
     unobserved = ledger[Account.UNOBSERVED.value] > case.config.unobserved_share * max(
         1, case.run.allocated_gpu_ms
     )
-    ambiguous = 1000 * sum(case.slots.doubt) > case.worth_us
+    # What the middle or the upper bound holds for want of an explanation: a run is not CLEAR over that.
+    ambiguous = 1000 * sum(case.slots.doubt) > case.worth_us or left_open(case, ledger) > case.worth_us
     heard = {hearing.RUN_WITHOUT_TICKET.id, hearing.HOOK_SILENT.id}
     context = [f for f in findings if f.weight != 0.0 or f.check in heard]
     return unobserved or ambiguous or bool(context) or bool({"parked", "hang"}.intersection(classes))
+
+
+def left_open(case: Case, ledger: dict[str, int]) -> float:
+    """GPU-µs that the ledger books as residual, or that worked on long after the last record."""
+    gap = usual_gap_s(case.track.arcs) or 0.0
+    late = any(s.kind is Kind.TAIL and s.length_s > PAUSE * gap for s in case.study.spans)
+    return 1000.0 * ledger[Account.RESIDUAL.value] + (case.sums.get(Kind.TAIL, "own") if late else 0)
 
 
 _CLASS_OF = {
@@ -131,6 +139,8 @@ def _sentence(verdict: Verdict, case: Case, said: tuple[tuple[Finding, ...], Bou
     doubt = 1000 * sum(case.slots.doubt)
     if verdict is Verdict.NOTE and doubt > case.worth_us:
         return f"{spoken(doubt)} were by processes that may or may not be part of the training."
+    if verdict is Verdict.NOTE and left_open(case, ledger) > case.worth_us:
+        return f"{spoken(left_open(case, ledger))} of GPU work have no logged progress beside them."
     if verdict is Verdict.NOTE:
         unseen = spoken(1000.0 * ledger[Account.UNOBSERVED.value])
         return f"{unseen} of {allocated} were not observed; what was seen shows nothing that needs a look."

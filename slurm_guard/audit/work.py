@@ -129,6 +129,14 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
     return cut.with_columns(pl.min_horizontal("cov", room).alias("cov"))
 
 
+def _by_cycles() -> pl.Expr:
+    """Working share of a board that gives neither busy time nor power: its cycles against its usual rate."""
+    rate = pl.col("cyc") / pl.col("cov")
+    working = rate.quantile(0.9, "linear").over("i", "gpu")
+    share = pl.when(working > 0).then((rate / working).clip(0.0, 1.0)).otherwise(rate * 0.0)
+    return pl.when(share <= METER_NOISE).then(0.0).otherwise(share)  # no cycles: null stays
+
+
 def _measure(cut: pl.DataFrame) -> pl.DataFrame:
     """Active time, dynamic energy and mean power of each cell."""
     cut = cut.with_columns(
@@ -155,7 +163,7 @@ def _measure(cut: pl.DataFrame) -> pl.DataFrame:
     share = (
         pl.when(believed)
         .then(pl.when(pl.col("share") <= QUIET_SHARE).then(0.0).otherwise(pl.col("share")))
-        .otherwise(by_power)
+        .otherwise(pl.coalesce(by_power, _by_cycles()))
     )
     active = share.clip(0.0, 1.0) * pl.col("cov")
     return cut.with_columns(active.alias("active")).drop("own_idle", "from_at", "until_at")

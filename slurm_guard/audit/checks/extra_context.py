@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from slurm_guard.audit.bounds import of_others
 from slurm_guard.audit.case import Case, counted, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
-from slurm_guard.audit.owners import GpuUser
+from slurm_guard.audit.holds import GpuUser
 from slurm_guard.model import Evidence, Family, Finding, Severity
 
 

@@ -20,8 +20,8 @@ def longest_idle_s(case: Case, params: Params) -> float:
     """Longest stretch in which all GPUs of the run were idle and seen, seconds."""
     full = case.run.n_gpus * case.slots.width_s * 1000
     longest = now = 0
-    for cov, active in zip(case.slots.cov, case.slots.active, strict=True):
-        now = now + 1 if cov >= params.seen * full and active <= params.pulse * full else 0
+    for cov, blind, active in zip(case.slots.cov, case.slots.blind, case.slots.active, strict=True):
+        now = now + 1 if cov - blind >= params.seen * full and active <= params.pulse * full else 0
         longest = max(longest, now)
     return longest * case.slots.width_s
 
