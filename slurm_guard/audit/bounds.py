@@ -59,8 +59,10 @@ def left_over(fits: dict[str, Fit], *, is_split: bool) -> Left:
     hi = min(s[2] for s in every) if is_split else max(s[2] for s in every)
     as_one = min(s[3] for s in every)
     both = at_once([fit for channel, fit in fits.items() if channel in shares])
-    if _waits(fits):  # a light load of another kind looks the same (rulings 17): the upper bound holds it
-        return Left(0.0, 0.0, max(hi, busy[2]), busy[1], as_one)
+    if _waits(fits):
+        # A light load of another kind looks the same (rulings 17): the upper bound holds it. Beside another
+        # process the steps take longer anyway.
+        return Left(0.0, 0.0, hi if is_split else max(hi, busy[2]), busy[1], as_one)
     mid = min(*(s[1] for s in every), both)
     lo = max(0.0, min(min(s[0] for s in every), mid - max(s[1] - s[0] for s in every)))
     return Left(lo, mid, hi, 0.0, as_one)

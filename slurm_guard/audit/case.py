@@ -66,6 +66,14 @@ class Case:
         return sum(self.sums.total(p) for p in ("own", "stray", "foreign"))
 
 
+_WORK = {"energy": "mJ", "cycles": "SM cycles", "busy": "busy ms"}
+
+
+def cost_unit(channel: str, unit: str | None) -> str:
+    """What the cost of progress is counted in: mJ/token, SM cycles/sample; without a channel `/unit`."""
+    return f"{_WORK.get(channel, '')}/{(unit or 'unit').removesuffix('s')}"
+
+
 def hours(us: float) -> float:
     """GPU-microseconds as GPU-hours."""
     return us / 3.6e9

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case, spoken
+from slurm_guard.audit.check import ASKS, SPEAKS
 from slurm_guard.audit.checks import hearing
 from slurm_guard.audit.spans import PAUSE, Kind, usual_gap_s
 from slurm_guard.model import Account, Bounds, Family, Finding, Verdict
 
 PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
-SPEAKS = 1.0  # a finding of less weight is context. Judgement.
-ASKS = 2.0  # one of at least this weight is worth a person's look by itself. Judgement.
 # Hard facts come from these; D, E, G and H raise the cost of forging and give context, never a list
 # entry alone.
 HARD = frozenset({Family.A, Family.C, Family.F})

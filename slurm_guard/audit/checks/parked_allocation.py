@@ -45,7 +45,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         "s",
         "lake table windows",
         "the ledger's idle account and the power lane of the timeline",
-        "nothing needs clearing: this is advice",
+        "a reason to hold GPUs that wait, such as a session in use or a deadline",
     )
     return [finding(CHECK, case, Rating(Severity.LOW, 0.95, 0.0, Audience.OWNER), sentence, evidence)]
 
