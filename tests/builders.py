@@ -43,6 +43,7 @@ class Tenant:
     period_s: float | None = None  # rhythm that its work shows
     pauses: tuple[tuple[float, float], ...] = ()
     written_b: int = 0
+    pipe: float | None = None  # share of its time in which the busiest pipe works; null: GPM is silent
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,8 @@ def _window(
     energy = IDLE_MW * span / 1000 * (1 + 0.002 * rng.gauss(0, 1))
     for (tenant, _), ms in zip(here, times, strict=True):
         energy += tenant.level * (LIMIT_MW - IDLE_MW) * ms / 1000 * (1 + 0.003 * rng.gauss(0, 1))
+    pipe = sum(t.pipe * ms for (t, _), ms in zip(here, times, strict=True) if t.pipe is not None)
+    piped = any(t.pipe is not None for t in world.tenants)
     periods = [t.period_s for (t, on) in here if t.period_s is not None and on > 0.9 * (b - a)]
     run = key(holder)
     where = {"run": run, "gpu": f"GPU-{gpu}", "start_at": AT + a, "end_at": AT + b}
@@ -180,7 +183,7 @@ def _window(
         **where, "gpu_index": gpu, "model": "H100", "shared": False, "n": int(span / 1000 * world.fs_hz),
         "covered_ms": int(span), "gap_ms": 0, "power_limit_mw": LIMIT_MW, "fs_hz": world.fs_hz,
         "period_s": periods, "period_strength": [0.9] * len(periods), "procs_truncated": False, "why": "{}",
-        **_meters(world, energy, times, span),
+        **_meters(world, energy, times, span), "int_ms": int(pipe) if piped else None,
     })  # fmt: skip
     if not world.split:
         return

@@ -58,6 +58,30 @@ SHAPES: dict[str, World] = {
         tenants=(replace(TRAIN, until_s=5400), Tenant("train", 5400, 1e9, 0.95, 0.52, period_s=9.0)),
         log=Log(paces=((0, 6.0), (5400, 9.0))),
     ),
+    "slow-network-seen": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, until_s=5400, pipe=0.6),
+            Tenant("train", 5400, 1e9, 0.95, 0.52, period_s=9.0, pipe=0.42),
+        ),
+        log=Log(paces=((0, 6.0), (5400, 9.0))),
+    ),
+    "light-diversion": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, until_s=5400, pipe=0.6),
+            Tenant("train", 5400, 1e9, 0.95, 0.62, period_s=9.0, pipe=0.65),
+        ),
+        log=Log(paces=((0, 6.0), (5400, 9.0))),
+    ),
+    "light-filler": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, until_s=5400, pipe=0.6),
+            Tenant("train", 5400, 1e9, 1.0, 0.4, pipe=0.7),
+        ),
+        log=Log(until_s=5400),
+    ),
     "late-diversion": replace(
         HONEST,
         tenants=(replace(TRAIN, period_s=None),),
@@ -95,6 +119,14 @@ SHAPES: dict[str, World] = {
     "hang": replace(
         HONEST,
         tenants=(replace(TRAIN, until_s=5400), Tenant("train", 5400, 1e9, 1.0, 0.25)),
+        log=Log(until_s=5400),
+    ),
+    "hang-seen": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, until_s=5400, pipe=0.6),
+            Tenant("train", 5400, 1e9, 1.0, 0.25, pipe=0.06),
+        ),
         log=Log(until_s=5400),
     ),
     "filler-tail": replace(HONEST, log=Log(until_s=5400)),

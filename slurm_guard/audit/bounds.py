@@ -11,7 +11,7 @@ from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.stats import mean_error, step_sigma
-from slurm_guard.audit.study import SPIN, Study
+from slurm_guard.audit.study import PIPES, SPIN, Study
 from slurm_guard.model import Bounds
 
 Z = 1.96  # 95 %
@@ -39,7 +39,7 @@ class Left:
     as_one: float = 0.0
 
 
-def left_over(fits: dict[str, Fit], *, is_split: bool) -> Left:
+def left_over(fits: dict[str, Fit], *, is_split: bool, pipes: Fit | None = None) -> Left:
     """Residual share of training work, clipped once for the run (rulings 15).
 
     Each channel errs in its own honest way (cycles count spinning, energy follows temperature and clocks,
@@ -59,7 +59,7 @@ def left_over(fits: dict[str, Fit], *, is_split: bool) -> Left:
     hi = min(s[2] for s in every) if is_split else max(s[2] for s in every)
     as_one = min(s[3] for s in every)
     both = at_once([fit for channel, fit in fits.items() if channel in shares])
-    if _waits(fits):
+    if _waits(fits, None if is_split else pipes):
         # A light load of another kind looks the same (rulings 17): the upper bound holds it. Beside another
         # process the steps take longer anyway.
         return Left(0.0, 0.0, hi if is_split else max(hi, busy[2]), busy[1], as_one)
@@ -106,8 +106,9 @@ def _share(fit: Fit, *, is_split: bool) -> tuple[float, float, float, float] | N
     return low, middle, high, as_one
 
 
-def _waits(fits: dict[str, Fit]) -> bool:
-    """The time that steps take longer than at best is spent at the power of a GPU that waits (rulings 17)."""
+def _waits(fits: dict[str, Fit], pipes: Fit | None) -> bool:
+    """The time that steps take longer than at best is spent at the power of a GPU that waits (rulings 17),
+    and with empty pipes where the GPU can say (`pipes`)."""
     energy, busy = fits.get("energy"), fits.get("busy")
     if energy is None or busy is None or energy.theta is None or busy.theta is None:
         return False
@@ -115,7 +116,12 @@ def _waits(fits: dict[str, Fit]) -> bool:
     longer = busy.work - units * busy.theta.value
     more = energy.work - sum(b.units for b in energy.blocks) * energy.theta.value
     usual = energy.theta.value / busy.theta.value
-    return longer > 0.02 * busy.work and more / longer < SPIN * usual
+    if longer <= 0.02 * busy.work or more / longer >= SPIN * usual:
+        return False
+    if pipes is None or pipes.theta is None:
+        return True
+    worked = pipes.work - sum(b.units for b in pipes.blocks) * pipes.theta.value
+    return worked <= PIPES * longer
 
 
 @dataclass(frozen=True, slots=True)

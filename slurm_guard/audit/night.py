@@ -191,9 +191,15 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
             tuple(s for s in night.stints if s.own == i),
             tuple(s for s in night.stints if s.host == i and s.own != i),
             hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
-            _spared(bounds.left_over(studied.own, is_split=studied.is_split), again, (sums, ("own",))),
             _spared(
-                bounds.left_over(studied.device, is_split=False), again, (sums, ("own", "stray", "foreign"))
+                bounds.left_over(studied.own, is_split=studied.is_split, pipes=studied.pipes),
+                again,
+                (sums, ("own",)),
+            ),
+            _spared(
+                bounds.left_over(studied.device, is_split=False, pipes=studied.pipes),
+                again,
+                (sums, ("own", "stray", "foreign")),
             ),
         )
 

@@ -23,7 +23,7 @@ SURE_WORK = 0.15
 # Below this part of the range it is noise of the meter. Measured spread of idle boards is 1..3 %. Judgement.
 METER_NOISE = 0.03
 _MEASURES = ("energy_mj", "power_mw", "busy_ms", "sm_cycles")
-_EXTENSIVE = ("cov", "energy", "busy", "cyc")
+_EXTENSIVE = ("cov", "energy", "busy", "cyc", "pipe")
 
 
 def judgeable(windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -115,6 +115,7 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
         pl.coalesce("energy_mj", pl.col("power_mw") * pl.col("covered_ms") / 1000).alias("energy"),
         pl.col("busy_ms").cast(pl.Float64).alias("busy"),
         pl.col("sm_cycles").cast(pl.Float64).alias("cyc"),
+        _pipe_ms().alias("pipe"),
         pl.col("power_limit_mw").cast(pl.Float64).alias("limit"),
     ).sort("i", "gpu", "raw_start_at", "raw_end_at", "run")
     before = pl.col("raw_end_at").cum_max().shift(1).over("i", "gpu").fill_null(-float("inf"))
@@ -127,6 +128,12 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
     cut = cut.with_columns(*[(pl.col(name) * part).alias(name) for name in _EXTENSIVE])
     room = (pl.col("end_at") - pl.col("start_at")) * 1000
     return cut.with_columns(pl.min_horizontal("cov", room).alias("cov"))
+
+
+def _pipe_ms() -> pl.Expr:
+    """Time of the busiest of the pipes that GPM tells of (Hopper and later); null where it tells of none."""
+    pipes = ("tensor_ms", "int_ms", "dram_ms")
+    return pl.max_horizontal(*[pl.col(name).cast(pl.Float64) for name in pipes])
 
 
 def _by_cycles() -> pl.Expr:

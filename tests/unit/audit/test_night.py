@@ -27,7 +27,10 @@ def _with(facts: Facts, table: str, frame: pl.DataFrame) -> Facts:
     [
         ("honest", Verdict.CLEAR),
         ("short-steps", Verdict.CLEAR),
-        ("slow-network", Verdict.CLEAR),
+        ("slow-network", Verdict.NOTE),
+        ("slow-network-seen", Verdict.NOTE),
+        ("hang-seen", Verdict.NOTE),
+        ("light-filler", Verdict.REVIEW),
         ("rare-log", Verdict.CLEAR),
         ("rollout", Verdict.CLEAR),
         ("whole-seconds", Verdict.CLEAR),
@@ -97,6 +100,14 @@ def test_a_counter_begun_anew_hides_no_process_beside_the_training() -> None:
     facts = build(replace(world, log=replace(world.log, restarts=(900,))))
 
     assert _judged(facts).verdict is Verdict.ALERT
+
+
+@pytest.mark.parametrize(("shape", "waits"), [("slow-network-seen", True), ("light-diversion", False)])
+def test_a_gpu_that_says_its_pipes_are_busy_does_not_wait(shape: str, waits: bool) -> None:
+    ledger = _judged(facts_of(shape)).ledger_gpu_ms
+
+    assert (ledger[Account.WAIT.value] > 0) is waits
+    assert (ledger[Account.RESIDUAL.value] > 0) is not waits
 
 
 def test_at_the_power_of_waiting_the_upper_bound_holds_what_could_hide_there() -> None:
