@@ -14,6 +14,7 @@ from slurm_guard.sampler.attribution import (
     walk_up,
 )
 from slurm_guard.sampler.cgroups import JobRef, parse_cgroup, parse_stepd_socket, parse_title
+from slurm_guard.sampler.freezers import Freezers
 from slurm_guard.sampler.procfs import Proc, Stat
 from slurm_guard.sampler.redact import redact
 from slurm_guard.sampler.writer import Instant
@@ -29,7 +30,7 @@ class Process:
     __slots__ = (
         "cgroup", "changed", "cmdline", "comm", "cpu_ms", "exe", "exe_flags", "first_at", "gid", "gpus",
         "groups", "how", "kernel", "last_at", "other_node", "other_uid", "parents", "pid", "ppid", "ref",
-        "run", "start_at", "start_s", "start_ticks", "state", "stepd", "uid", "written_b",
+        "run", "start_at", "start_s", "start_ticks", "state", "stepd", "stopped", "uid", "written_b",
     )  # fmt: skip
 
     def __init__(self, stat: Stat, start_at: float, now: Instant) -> None:
@@ -38,6 +39,7 @@ class Process:
         self.start_at = start_at
         self.start_s = start_at - (now.at - now.mono_s)  # since boot, as start_ticks
         self.state = stat.state
+        self.stopped = False  # by a signal, or frozen with its cgroup
         self.other_uid = False  # in its job's cgroup under a uid that is not the job's
         self.other_node = False  # in a job of another slurmd on this host
         self.first_at = self.last_at = now.at
@@ -71,8 +73,7 @@ class Process:
     @property
     def flags(self) -> list[str]:
         """ProcessSeen.flags."""
-        stopped = self.run is not None and self.state == "T"
-        named = {"other-uid": self.other_uid, "suspended": stopped, "other-node": self.other_node}
+        named = {"other-uid": self.other_uid, "suspended": self.stopped, "other-node": self.other_node}
         return [name for name, holds in named.items() if holds]
 
     @property
@@ -113,9 +114,11 @@ class ProcessTable:
         self.most = most
         self.truncated = False
         self.by_pid: dict[int, Process] = {}
+        self.freezers = Freezers()
 
     def look(self, now: Instant, runs: Iterable[RunFacts]) -> list[Process]:
         """One pass; returns the processes that are gone since the last one."""
+        self.freezers.begin()
         seen: dict[int, Process] = {}
         for pid in self._bounded(self.proc.pids()):
             stat = self.proc.stat(pid)
@@ -148,7 +151,6 @@ class ProcessTable:
             start_at = now.at - now.mono_s + stat.start_ticks / self.proc.ticks_per_s
             process = Process(stat, start_at, now)
         process.ppid, process.last_at = stat.ppid, now.at
-        process.changed = process.changed or (process.state == "T") != (stat.state == "T")
         process.comm, process.state = stat.comm, stat.state
         process.cpu_ms = stat.cpu_ticks * 1000 // self.proc.ticks_per_s
         return process
@@ -218,6 +220,8 @@ class ProcessTable:
     def _describe(self, process: Process) -> None:
         """Exe and command line when they are new; CPU and bytes written always."""
         process.written_b = self.proc.written_b(process.pid)
+        stopped = self._is_stopped(process)
+        process.changed, process.stopped = process.changed or stopped != process.stopped, stopped
         exe = self.proc.link(process.pid, "exe")
         if exe != process.exe or process.cmdline is None:
             process.changed = process.changed or exe != process.exe
@@ -230,6 +234,12 @@ class ProcessTable:
             self._read_cgroup(process)
         if not process.parents:
             process.parents = self._parents(process)
+
+    def _is_stopped(self, process: Process) -> bool:
+        """Whether a suspended job's process is at rest: stopped, or frozen with its cgroup."""
+        if process.state not in "DS":
+            return process.state == "T"
+        return process.run is not None and self.freezers.is_frozen(process.cgroup)
 
     def _parents(self, process: Process) -> list[str]:
         above = walk_up(process.pid, lambda pid: self.by_pid[pid].ppid if pid in self.by_pid else None)

@@ -13,8 +13,6 @@ MOST_PAST = 256  # ended runs remembered for leftovers: judgement
 # Without a batch or extern step a job's steps come and go (salloc): silence ends it after so many graces.
 PATIENCE = 120
 _LEAD_STEPS = ("batch", "extern")
-# /proc's states of a stopped process: T by SIGSTOP (what slurmd sends), t under a tracer
-_STOPPED = frozenset("T")
 
 
 class Run:
@@ -77,12 +75,12 @@ class Run:
         elif self.absent_since_s is None:
             self.absent_since_s = mono_s
 
-    def note_states(self, states: list[str]) -> str | None:
-        """The states of its processes at a look; returns the event when that changes what is known.
+    def note_stopped(self, stopped: list[bool]) -> str | None:
+        """Which of its processes a look found stopped; returns the event when that changes what is known.
 
         Suspended: there are processes and all are stopped. A run without processes stays what it was.
         """
-        if not states or self.suspended == _STOPPED.issuperset(states):
+        if not stopped or self.suspended == all(stopped):
             return None
         self.suspended = not self.suspended
         return "run-suspended" if self.suspended else "run-resumed"

@@ -103,7 +103,7 @@ class Tables:
             steps = [p.stepd.step for p in stepds if p.stepd is not None]
             steps += [p.ref.step for p in members if p.ref is not None]
             run.note_presence(steps, bool(members or stepds), now.mono_s)
-            event = run.note_states([p.state for p in members])
+            event = run.note_stopped([p.stopped for p in members])
             if event is not None:
                 self.out(run.key, wire.Event(now.at, run.key, event, {"n": len(members)}, now.mono_s))
             if run.is_over(now.mono_s, self.config.end_grace_s, book.overtaken(run)):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from slurm_guard import wire
+from slurm_guard.sampler.freezers import Freezers
 from slurm_guard.sampler.reading import GpuProc
 from tests.unit.sampler.fakes import BOOT, NODE, Node
 
@@ -106,6 +107,23 @@ def test_a_slurmstepd_that_began_after_the_mark_speaks_for_the_next_run_at_once(
 
     assert _alive(node) == [run]
     assert len(node.events("end-doubted")) == 1
+
+
+def test_after_a_doubted_mark_the_true_one_still_counts(tmp_path: Path) -> None:
+    node = Node(tmp_path, n_gpus=1)
+    run = _ticket(node)
+    _job(node)
+    node.turn(15)
+    _mark(node, run)
+    node.turn(60)
+    assert _alive(node) == [run]
+    _end_job(node)
+    ended_at = node.clock.now_at()
+    _mark(node, run)
+    node.turn(10)
+
+    assert node.seal(run)["ended_by"] == "epilog"
+    assert node.requests[-1]["ended_at"] == ended_at
 
 
 def test_a_mark_while_the_step_is_dying_counts_with_its_own_time(tmp_path: Path) -> None:
@@ -490,6 +508,36 @@ def test_a_suspended_job_is_told_when_it_stops_and_when_it_goes_on(tmp_path: Pat
     flags = [p["flags"] for p in node.records("process", run) if p["pid"] == 50]
     assert flags == [[], ["suspended"], []]
     assert _alive(node) == [run]
+
+
+@pytest.mark.parametrize(
+    ("path", "file", "frozen", "thawed"),
+    [
+        ("6:freezer:/slurm_n1/uid_1000/job_1/step_batch", "freezer/{}/freezer.state", "FROZEN", "THAWED"),
+        (f"{_cgroup(1)}", "{}/cgroup.events", "populated 1\nfrozen 1", "populated 1\nfrozen 0"),
+    ],
+    ids=["v1", "v2"],
+)
+def test_a_frozen_job_is_suspended_though_its_state_is_any_sleepers(
+    tmp_path: Path, path: str, file: str, frozen: str, thawed: str
+) -> None:
+    node = Node(tmp_path, n_gpus=1)
+    node.loop.tables.processes.freezers = Freezers(f"{tmp_path}/cgroup")
+    run = _ticket(node)
+    node.proc.start(50, 1000, path)
+    node.turn(30)
+    _stop(node, 50, "D")
+    node.turn(20)
+    assert node.events("run-suspended") == []  # it may wait for a disk
+    state = tmp_path / "cgroup" / file.format(path.rpartition(":/")[2])
+    state.parent.mkdir(parents=True)
+    state.write_text(f"{frozen}\n")
+    node.turn(20)
+    state.write_text(f"{thawed}\n")
+    node.turn(20)
+
+    names = [e["name"] for e in node.records("event", run) if e["name"].startswith("run-")]
+    assert names == ["run-suspended", "run-resumed"]
 
 
 def test_a_suspended_run_whose_processes_die_is_over_and_not_resumed(tmp_path: Path) -> None:
