@@ -43,7 +43,7 @@ class Guests:
 
     def _detail(self, look: Look, facts: dict[str, RunFacts]) -> dict[str, Any]:
         process = look.process
-        begun = [facts[run].at for run in look.holders if run in facts]
+        after_s = [facts[run].started_after_begin_s(process.started) for run in look.holders if run in facts]
         return {
             "gpu": look.gpu,
             "pid": process.pid,
@@ -54,7 +54,7 @@ class Guests:
             "how": process.how,
             "holders": look.holders,
             "holder_uids": [facts[run].uid for run in look.holders if run in facts],
-            "before_holder": bool(begun) and process.start_at < min(begun),
+            "before_holder": bool(after_s) and max(after_s) < 0,
             "map": "confirmed" if look.gpu in self._at_home else "unconfirmed",
         }
 
@@ -67,12 +67,16 @@ class Guests:
 
 def _name(process: Process, facts: dict[str, RunFacts]) -> str:
     """leftover: its run has ended. Soft: late-process, which Slurm itself started in a job that was taken for
-    over; gpu-unmapped, its run's GPUs are not known here; system-process, root's. Else foreign-process.
+    over; gpu-unmapped, its run's GPUs are not known here; system-process, root's; other-node-process, a
+    job's of another slurmd of this host. Else foreign-process.
     """
     run = facts.get(process.run) if process.run is not None else None
+    if process.other_node:
+        return "other-node-process"
     if run is None:
         return "system-process" if process.uid == 0 else "foreign-process"
-    if run.ended_at is not None:
-        late = process.start_at > run.ended_at and process.how in ("cgroup", "stepd")
+    after_end_s = run.started_after_end_s(process.started)
+    if after_end_s is not None:
+        late = after_end_s > 0 and process.how in ("cgroup", "stepd")
         return "late-process" if late else "leftover"
     return "gpu-unmapped" if run.gpus is None else "foreign-process"

@@ -8,6 +8,7 @@ from slurm_guard import __version__, wire
 from slurm_guard.clock import Clock
 from slurm_guard.config import Config
 from slurm_guard.sampler.boards import Board, resolve
+from slurm_guard.sampler.endings import Endings
 from slurm_guard.sampler.events import Journal
 from slurm_guard.sampler.files import RunFiles
 from slurm_guard.sampler.helper import Helper
@@ -65,6 +66,7 @@ class Loop:
         self.readers = Readers(os.path.join(place.folders.spool, "progress"), config.progress)
         self.book = RunBook(place.folders, place.node, place.boot_id)
         self.tables = Tables(proc, reader, place.node, node, self.out)
+        self.endings = Endings(self.book, self.tables.processes, node.end_grace_s)
         self.boards: dict[str, Board] = {}
         self.files: dict[str, RunFiles] = {}
         self.proc = proc
@@ -99,7 +101,6 @@ class Loop:
     def start(self) -> None:
         """Close what a dead sampler left, take up the runs that are not sealed."""
         recovered = recover(self.place.folders.spool, self.clock.now_at())
-        self.book.adopt()
         self._take_begun(self.book.poll())
         self.event("sampler-started", version=__version__, pid=os.getpid())
         for found in recovered:
@@ -151,6 +152,7 @@ class Loop:
         if self._switched_off(now):
             return
         self._take_begun(self.book.poll())
+        self.endings.settle(now, self.event)
         if self._sample.due(now.mono_s):
             self._read_boards(now)
         if self._table.due(now.mono_s):

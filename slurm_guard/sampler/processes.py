@@ -3,8 +3,18 @@
 from collections.abc import Iterable
 
 from slurm_guard import wire
-from slurm_guard.sampler.attribution import Ancestor, Found, Origin, RunFacts, find_run, walk_up
+from slurm_guard.sampler.attribution import (
+    Ancestor,
+    Found,
+    Origin,
+    RunFacts,
+    Started,
+    find_run,
+    is_other_nodes,
+    walk_up,
+)
 from slurm_guard.sampler.cgroups import JobRef, parse_cgroup, parse_stepd_socket, parse_title
+from slurm_guard.sampler.freezers import Freezers
 from slurm_guard.sampler.procfs import Proc, Stat
 from slurm_guard.sampler.redact import redact
 from slurm_guard.sampler.writer import Instant
@@ -19,14 +29,19 @@ class Process:
 
     __slots__ = (
         "cgroup", "changed", "cmdline", "comm", "cpu_ms", "exe", "exe_flags", "first_at", "gid", "gpus",
-        "groups", "how", "kernel", "last_at", "parents", "pid", "ppid", "ref", "run", "start_at",
-        "start_ticks", "stepd", "uid", "written_b",
+        "groups", "how", "kernel", "last_at", "other_node", "other_uid", "parents", "pid", "ppid", "ref",
+        "run", "start_at", "start_s", "start_ticks", "state", "stepd", "stopped", "uid", "written_b",
     )  # fmt: skip
 
     def __init__(self, stat: Stat, start_at: float, now: Instant) -> None:
         self.pid, self.start_ticks, self.ppid, self.comm = stat.pid, stat.start_ticks, stat.ppid, stat.comm
         self.kernel = stat.kernel
         self.start_at = start_at
+        self.start_s = start_at - (now.at - now.mono_s)  # since boot, as start_ticks
+        self.state = stat.state
+        self.stopped = False  # by a signal, or frozen with its cgroup
+        self.other_uid = False  # in its job's cgroup under a uid that is not the job's
+        self.other_node = False  # in a job of another slurmd on this host
         self.first_at = self.last_at = now.at
         self.uid: int | None = None
         self.gid: int | None = None
@@ -49,6 +64,17 @@ class Process:
     def key(self) -> Key:
         """(pid, start_ticks): unique within a boot."""
         return self.pid, self.start_ticks
+
+    @property
+    def started(self) -> Started:
+        """When it started, on both clocks."""
+        return Started(self.start_at, self.start_s)
+
+    @property
+    def flags(self) -> list[str]:
+        """ProcessSeen.flags."""
+        named = {"other-uid": self.other_uid, "suspended": self.stopped, "other-node": self.other_node}
+        return [name for name, holds in named.items() if holds]
 
     @property
     def told(self) -> bool:
@@ -75,6 +101,7 @@ class Process:
             first_seen_at=self.first_at,
             last_seen_at=self.last_at,
             gone=gone,
+            flags=self.flags,
         )
 
 
@@ -87,9 +114,11 @@ class ProcessTable:
         self.most = most
         self.truncated = False
         self.by_pid: dict[int, Process] = {}
+        self.freezers = Freezers()
 
     def look(self, now: Instant, runs: Iterable[RunFacts]) -> list[Process]:
         """One pass; returns the processes that are gone since the last one."""
+        self.freezers.begin()
         seen: dict[int, Process] = {}
         for pid in self._bounded(self.proc.pids()):
             stat = self.proc.stat(pid)
@@ -122,7 +151,7 @@ class ProcessTable:
             start_at = now.at - now.mono_s + stat.start_ticks / self.proc.ticks_per_s
             process = Process(stat, start_at, now)
         process.ppid, process.last_at = stat.ppid, now.at
-        process.comm = stat.comm
+        process.comm, process.state = stat.comm, stat.state
         process.cpu_ms = stat.cpu_ticks * 1000 // self.proc.ticks_per_s
         return process
 
@@ -135,21 +164,24 @@ class ProcessTable:
         for process in sorted(homeless, key=lambda p: (p.start_ticks, p.pid)):
             if process.stepd is not None:
                 continue
-            found = find_run(
-                Origin(process.uid, process.start_at, process.ref, self._ancestors(process)), runs, self.node
-            )
+            origin = Origin(process.uid, process.started, process.ref, self._ancestors(process))
+            found = find_run(origin, runs, self.node)
+            process.other_node = found is None and is_other_nodes(origin, self.node)
             if found is not None:
                 self.assign(process, found)
 
     def assign(self, process: Process, found: Found) -> None:
         """Give a process to a run; it keeps it for life."""
         process.run, process.how, process.changed = found.run, found.how, True
+        process.other_uid = found.other_uid
 
     def _read_origin(self, process: Process, uids: set[int | None]) -> None:
         """Read anew at each look: a process changes its uid and cgroup while a step starts it."""
         process.uid, process.gid, process.groups = self.proc.ids(process.pid)
         stepd = process.uid == 0 and process.comm.startswith("slurmstepd")
-        if stepd or process.told or process.uid in uids:
+        # Another uid may stand in a job's cgroup: each process is asked once, those of runs' users each time.
+        unasked = process.cgroup is None and process.uid not in (None, 0)
+        if stepd or process.told or process.uid in uids or unasked:
             self._read_cgroup(process)
         if stepd and (process.stepd is None or process.stepd.node is None):
             process.stepd = self._stepd(process)
@@ -188,6 +220,8 @@ class ProcessTable:
     def _describe(self, process: Process) -> None:
         """Exe and command line when they are new; CPU and bytes written always."""
         process.written_b = self.proc.written_b(process.pid)
+        stopped = self._is_stopped(process)
+        process.changed, process.stopped = process.changed or stopped != process.stopped, stopped
         exe = self.proc.link(process.pid, "exe")
         if exe != process.exe or process.cmdline is None:
             process.changed = process.changed or exe != process.exe
@@ -200,6 +234,12 @@ class ProcessTable:
             self._read_cgroup(process)
         if not process.parents:
             process.parents = self._parents(process)
+
+    def _is_stopped(self, process: Process) -> bool:
+        """Whether a suspended job's process is at rest: stopped, or frozen with its cgroup."""
+        if process.state not in "DS":
+            return process.state == "T"
+        return process.run is not None and self.freezers.is_frozen(process.cgroup)
 
     def _parents(self, process: Process) -> list[str]:
         above = walk_up(process.pid, lambda pid: self.by_pid[pid].ppid if pid in self.by_pid else None)
@@ -218,6 +258,20 @@ class ProcessTable:
             process.changed = True
             self._describe(process)
         return process
+
+    def look_for_stepds(self, now: Instant) -> None:
+        """Between two looks: take up the slurmstepds that began since; no other newcomer is read."""
+        for pid in self.proc.pids():
+            stat = self.proc.stat(pid) if pid not in self.by_pid else None
+            if stat is not None and stat.comm.startswith("slurmstepd"):
+                process = self._refresh(stat, now)
+                self._read_origin(process, set())
+                self.by_pid[pid] = process
+
+    def lives(self, process: Process) -> bool:
+        """Whether it lives at this moment; the table may be a look old."""
+        stat = self.proc.stat(process.pid)
+        return stat is not None and stat.start_ticks == process.start_ticks
 
     def of_run(self, run: str) -> list[Process]:
         """The run's processes."""

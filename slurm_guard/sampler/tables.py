@@ -75,7 +75,7 @@ class Tables:
             return
         holders = [facts[run] for run in board.holders if run in facts]
         last = facts.get(board.last_holder) if board.last_holder is not None else None
-        found = find_by_uid(process.uid, process.start_at, holders, last)
+        found = find_by_uid(process.uid, process.started, holders, last)
         if found is not None:
             self.processes.assign(process, found)
 
@@ -103,8 +103,11 @@ class Tables:
             steps = [p.stepd.step for p in stepds if p.stepd is not None]
             steps += [p.ref.step for p in members if p.ref is not None]
             run.note_presence(steps, bool(members or stepds), now.mono_s)
+            event = run.note_stopped([p.stopped for p in members])
+            if event is not None:
+                self.out(run.key, wire.Event(now.at, run.key, event, {"n": len(members)}, now.mono_s))
             if run.is_over(now.mono_s, self.config.end_grace_s, book.overtaken(run)):
-                run.end("processes-gone", now.at)
+                run.end("processes-gone", now.at, now.mono_s)
 
     def end(self, run: Run, now: Instant) -> None:
         """The last words about a run's processes and flows."""

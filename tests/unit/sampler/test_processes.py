@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from slurm_guard.clock import FakeClock
-from slurm_guard.sampler.attribution import RunFacts, find_by_uid
+from slurm_guard.sampler.attribution import RunFacts, Started, find_by_uid
 from slurm_guard.sampler.processes import ProcessTable, flags_of
 from slurm_guard.sampler.writer import Instant
 from tests.unit.sampler.fakes import NODE, FakeProc
@@ -43,8 +43,19 @@ def test_a_process_in_the_jobs_cgroup_is_the_runs(host: _Host) -> None:
     assert host.look()[50] == (host.runs[0].run, "cgroup")
 
 
-def test_another_uid_in_the_jobs_cgroup_is_not_the_runs(host: _Host) -> None:
+def test_another_uid_in_the_jobs_cgroup_is_the_runs_but_root_is_not(host: _Host) -> None:
     host.proc.start(50, 2000, "0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0")
+    host.proc.start(51, 0, "0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0")
+
+    found = host.look()
+
+    assert (found[50], found[51]) == ((host.runs[0].run, "cgroup"), (None, None))
+    assert host.table.by_pid[50].flags == ["other-uid"]
+
+
+def test_another_uid_below_the_jobs_slurmstepd_alone_is_not_the_runs(host: _Host) -> None:
+    host.proc.start(40, 0, ppid=1, cmdline=STEPD, comm="slurmstepd")
+    host.proc.start(50, 2000, ppid=40)
 
     assert host.look()[50] == (None, None)
 
@@ -178,9 +189,9 @@ def test_uid_and_time_name_a_run_only_when_one_fits(host: _Host) -> None:
     ended = host.facts(3, 1000, ended_at=host.clock.now_at() + 5)
     at = host.clock.now_at()
 
-    assert find_by_uid(1000, at + 1, [one], None) is not None
-    assert find_by_uid(1000, at + 1, [one, two], None) is None
-    assert find_by_uid(2000, at + 1, [one], None) is None
-    assert find_by_uid(1000, at - 60, [one], None) is None
-    assert find_by_uid(1000, at + 1, [], ended) is not None
-    assert find_by_uid(1000, at + 60, [], ended) is None
+    assert find_by_uid(1000, Started(at + 1, None), [one], None) is not None
+    assert find_by_uid(1000, Started(at + 1, None), [one, two], None) is None
+    assert find_by_uid(2000, Started(at + 1, None), [one], None) is None
+    assert find_by_uid(1000, Started(at - 60, None), [one], None) is None
+    assert find_by_uid(1000, Started(at + 1, None), [], ended) is not None
+    assert find_by_uid(1000, Started(at + 60, None), [], ended) is None
