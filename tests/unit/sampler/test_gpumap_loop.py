@@ -186,3 +186,25 @@ def test_work_without_a_listed_process_or_a_missing_list_is_not_untouched(tmp_pa
     node.turn(10)
 
     assert node.events("gpu-untouched") == []
+
+
+def test_a_job_right_after_a_job_on_the_same_gpu_shares_no_window_and_no_second(tmp_path: Path) -> None:
+    node = Node(tmp_path, n_gpus=1)
+    first = node.ticket(1, 1000, [0])
+    node.turn(30)
+    node.clock.sleep(0.2)
+    node.mark_end(first, 1)
+    node.clock.sleep(0.2)
+    second = node.ticket(2, 2000, [0])
+    node.clock.sleep(0.4)
+    node.mark_end(second, 2)
+    node.clock.sleep(0.1)
+    third = node.ticket(3, 3000, [0])
+    node.turn(70)
+
+    windows = [w for w in node.records("window") if w["run"] is not None]
+    assert not any(w["shared"] for w in windows)
+    covered = {run: sum(w["covered_ms"] for w in node.records("window", run)) for run in (first, second)}
+    assert covered == {first: 30_200, second: 400}
+    assert node.records("window", third)[0]["start_at"] == node.records("window", second)[0]["end_at"] + 0.1
+    assert {node.seal(run)["n_windows"] for run in (first, second)} == {1}
