@@ -143,7 +143,8 @@ def _live(order: dict[str, Any]) -> dict[str, Any]:
     Path(folders.run, "tickets").mkdir(parents=True)
     for gpu in range(order["gpus"]):
         _put_ticket(Path(folders.run, "tickets"), gpu, clock.now_at() - 60, proc.boot_id())
-    config = Config(node=NodeConfig(disabled="/nonexistent", **_SCALES[order["scale"]]))
+    files = [f"/dev/nvidia{gpu}" for gpu in range(order["gpus"])]  # the simulated boards have no device files
+    config = Config(node=NodeConfig(disabled="/nonexistent", gres_devices=files, **_SCALES[order["scale"]]))
     reader = NvmlReader(clock.mono_s, clock.now_at)
     loop = Loop(config, Place("n", proc.boot_id(), folders), clock, reader, proc)
     loop.start()

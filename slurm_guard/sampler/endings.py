@@ -9,7 +9,8 @@ import enum
 from collections.abc import Callable
 
 from slurm_guard import wire
-from slurm_guard.sampler.processes import Process, ProcessTable
+from slurm_guard.sampler.process import Process
+from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.runs import Run, RunBook
 from slurm_guard.sampler.writer import Instant
 

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 from slurm_guard import __version__, wire
 from slurm_guard.clock import Clock
 from slurm_guard.config import Config
-from slurm_guard.sampler.boards import Board, resolve
+from slurm_guard.sampler.boards import Board
 from slurm_guard.sampler.endings import Endings
 from slurm_guard.sampler.events import Journal
 from slurm_guard.sampler.files import RunFiles
+from slurm_guard.sampler.gpumap import Map
 from slurm_guard.sampler.helper import Helper
+from slurm_guard.sampler.holding import Holding
 from slurm_guard.sampler.parts import Part, parts_of
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.reader_child import Readers
@@ -33,6 +35,7 @@ class Place(NamedTuple):
     node: str
     boot_id: str
     folders: Folders
+    devices: str = "/dev"  # where the GPUs' device files are
 
 
 class Every:
@@ -58,6 +61,7 @@ class Loop:
 
     def __init__(self, config: Config, place: Place, clock: Clock, reader: GpuReader, proc: Proc) -> None:
         self.config, self.place, self.clock, self.reader = config, place, clock, reader
+        self.proc = proc
         node = config.node
         prepare(place.folders.spool)
         origin = origin_of(place.folders.spool, place.node, place.boot_id, node, config.slurm.cluster)
@@ -65,11 +69,11 @@ class Loop:
         self.helper = Helper()
         self.readers = Readers(os.path.join(place.folders.spool, "progress"), config.progress)
         self.book = RunBook(place.folders, place.node, place.boot_id)
-        self.tables = Tables(proc, reader, place.node, node, self.out)
-        self.endings = Endings(self.book, self.tables.processes, node.end_grace_s)
         self.boards: dict[str, Board] = {}
+        self.holding = Holding(Map(node.gres_devices, place.devices), self.boards, self.event)
+        self.tables = Tables(self, self.holding)
+        self.endings = Endings(self.book, self.tables.processes, node.end_grace_s)
         self.files: dict[str, RunFiles] = {}
-        self.proc = proc
         self.stop_reason: str | None = None
         self.off = False
         self._settling: dict[str, float] = {}  # ended run -> monotonic second at which it is sealed
@@ -153,6 +157,7 @@ class Loop:
             return
         self._take_begun(self.book.poll())
         self.endings.settle(now, self.event)
+        self._release_ended(now)
         if self._sample.due(now.mono_s):
             self._read_boards(now)
         if self._table.due(now.mono_s):
@@ -199,28 +204,18 @@ class Loop:
 
     def _find_boards(self) -> None:
         """GPUs that NVML names now: it may come late."""
-        for info in self.reader.gpus():
+        infos = self.reader.gpus()
+        for info in infos:
             if info.uuid not in self.boards:
-                self.boards[info.uuid] = Board(info, self._rules, self.config.node.window_s, self._emit)
+                sure = self.holding.map.state
+                self.boards[info.uuid] = Board(info, self._rules, self.config.node.window_s, self._emit, sure)
                 self.event("gpu-found", gpu=info.uuid, index=info.gpu_index, model=info.model, mig=info.mig)
+        self.holding.note(infos)
         for run in self.book.alive():
-            self._hold(run)
+            self.holding.hold(run, self.now())
 
     def _emit(self, window: wire.Window) -> None:
         self.out(window.run, window)
-
-    def _hold(self, run: Run) -> None:
-        """Give a run its boards once its GRES indices have UUIDs."""
-        if run.gpus is not None or not self.boards:
-            return
-        found = resolve(run.ticket.gpus, [board.info for board in self.boards.values()])
-        if found is None:
-            run.gpus = []
-            self.event("gpu-unresolved", run.key, gpus=run.ticket.gpus, n_gpus=len(self.boards))
-            return
-        run.gpus = found
-        for uuid in found:
-            self.boards[uuid].hold(run.key, run.ticket.at, self.now())
 
     def _read_boards(self, now: Instant) -> None:
         if not self.boards:
@@ -241,8 +236,8 @@ class Loop:
             self.files[run.key] = RunFiles(run.ticket, self.proc, self.helper, self.config.node.max_files)
             self._reads[run.key] = Every(self.config.node.segment_s)
             self._reads[run.key].due(self.clock.mono_s())
-            if run.alive:
-                self._hold(run)
+            if run.ended_by in (None, "epilog", "superseded"):  # it may be over since the last round
+                self.holding.hold(run, self.now())
         for name, reason in self.book.strange:
             self.event("file-refused", file=wire.clip(name, 256), reason=reason)
         self.book.strange.clear()
@@ -252,8 +247,7 @@ class Loop:
         for run in list(self.book.runs.values()):
             if run.alive or run.key in self._settling:
                 continue
-            for uuid in run.gpus or []:
-                self.boards[uuid].release(run.key, now)
+            self.holding.release(run, now)
             self.tables.end(run, now)
             self.files[run.key].ask()
             self._settling[run.key] = now.mono_s + min(SETTLE_S, self.config.node.file_interval_s)
@@ -265,6 +259,7 @@ class Loop:
             del self._settling[key]
             run = self.book.runs[key]
             files = self.files.pop(key)
+            self.holding.close(run)
             if not self.streams.finish(key, run.ended_by or "processes-gone", now):
                 self.out(None, wire.Event(now.at, key, "seal-failed", {}))
             self._request_reading(run, files, now)
@@ -286,7 +281,7 @@ class Loop:
     def _scan_files(self) -> None:
         for run in self.book.alive():
             self.files[run.key].scan(
-                self.tables.processes.of_run(run.key), self.tables.processes.stepds(run.facts)
+                self.tables.processes.of_run(run.key), self.tables.processes.stepds(run.facts), self.now()
             )
 
     def _poll_children(self, now: Instant) -> None:

@@ -100,6 +100,11 @@ class WindowBuilder:
     def add(self, reading: GpuReading) -> None:
         """One more reading, later than those before."""
         self.plausibility.add(reading, self.info.power_limit_mw)
+        self.step_to(reading)
+        self._readings.append(reading)
+
+    def step_to(self, reading: GpuReading) -> None:
+        """Integrate up to a moment between two readings; it counts as none."""
         if self._last is not None:
             begin_s = max(self._last.mono_s, self._start_mono_s)
             long_s = reading.mono_s - self._last.mono_s
@@ -107,7 +112,6 @@ class WindowBuilder:
                 share = min(1.0, (reading.mono_s - begin_s) / long_s)
                 self._steps.append(_step(self._last, reading, share))
         self._last = reading
-        self._readings.append(reading)
 
     def close(
         self, at: float, mono_s: float, procs: list[ProcShare] | None = None, procs_truncated: bool = False

@@ -164,6 +164,10 @@ class Node:
         self.gpus = FakeGpus(self.clock, n_gpus)
         self.proc = FakeProc(self.clock)
         self.config = Config(node=NodeConfig(disabled=str(root / "disabled"), **node))
+        self.devices = root / "dev"
+        self.devices.mkdir(exist_ok=True)
+        for info in self.gpus.infos:
+            (self.devices / f"nvidia{info.minor}").touch()
         self.folders = Folders(str(root / "run" / NODE), str(root / "spool" / NODE))
         for name in ("tickets", "ends"):
             (root / "run" / NODE / name).mkdir(parents=True, exist_ok=True)
@@ -172,7 +176,8 @@ class Node:
 
     def sampler(self) -> Loop:
         """A new sampler over the same folders, as after a restart."""
-        loop = Loop(self.config, Place(NODE, BOOT, self.folders), self.clock, self.gpus, self.proc)
+        place = Place(NODE, BOOT, self.folders, str(self.devices))
+        loop = Loop(self.config, place, self.clock, self.gpus, self.proc)
         loop.helper, loop.readers = FakeHelper(), FakeReaders()
         loop.streams.journal.path = "/nonexistent/log"
         self.loop = loop
