@@ -80,4 +80,4 @@ def read_age_s(folder: str, mono_s: float) -> float | None:
             age_s = mono_s - float(text.read(64))
     except (OSError, ValueError):
         return None
-    return age_s if age_s >= 0 else None
+    return max(age_s, 0.0) if age_s > -1 else None  # the file is rounded

@@ -120,7 +120,7 @@ def describe(loop: "Loop", now: Instant) -> dict[str, Any]:
             "events": dict(sorted(tally.events.items())),
         },
         "last_error": tally.last_error,
-        "parts": {type(part).__name__.lower(): part.tell() for part in loop.parts},
+        "parts": {type(part).__name__.lower().removesuffix("part"): part.tell() for part in loop.parts},
     }
 
 

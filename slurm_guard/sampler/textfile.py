@@ -48,7 +48,7 @@ def _label(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else repr(float(value))
+    return str(int(value)) if isinstance(value, int) else repr(float(value))  # a bool is 0 or 1
 
 
 class Textfile:

@@ -1,4 +1,4 @@
-"""The sampler's own bounds: slower when it costs too much, gone when it holds too much, and apart from slurmd."""
+"""The sampler's own bounds: slower when it costs too much, gone when it holds too much."""
 
 import os
 from pathlib import Path
@@ -126,7 +126,7 @@ def test_slowed_tables_are_looked_at_half_as_often(tmp_path: Path) -> None:
         looks.append(node.clock.mono_s())
         look(*args)
 
-    node.loop.tables.look = counted  # type: ignore[method-assign]
+    node.loop.tables.look = counted  # type: ignore[method-assign,assignment]
     node.turn(60)
     n_before = len(looks)
     node.loop.slow_tables(2)
