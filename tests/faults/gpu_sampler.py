@@ -23,5 +23,5 @@ if __name__ == "__main__":
             gpus.fault = RuntimeError(os.environ["GPU_FAULT"])
         return gpus
 
-    entry.NvmlReader = reader  # type: ignore[attr-defined]
+    entry.NvmlReader = reader  # type: ignore[attr-defined,assignment]
     sys.exit(entry.main(sys.argv[1:]))
