@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slurm_guard.report.safe import clean, display_width, fit
-from slurm_guard.sampler.beat import EVERY_S, read_age_s
+from slurm_guard.sampler.beat import EVERY_S, read_age_s, read_boot_s
 from slurm_guard.sampler.procfs import Proc
 
 STALE_S = 6 * EVERY_S  # judgement: a node under heavy load may delay a beat or two, not six
@@ -24,7 +24,7 @@ class Pulse(NamedTuple):
 
 def find_pulse(folder: str, status: dict[str, Any] | None) -> Pulse:
     """From the beat, the process and the status' last word; that of an earlier boot counts too."""
-    age_s = read_age_s(folder, time.monotonic())
+    age_s = read_age_s(folder, read_boot_s())
     pid = _living_pid(folder)
     stopped = (status or {}).get("stopped")
     if pid is not None and age_s is not None and age_s <= STALE_S:

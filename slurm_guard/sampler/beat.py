@@ -13,6 +13,11 @@ EVERY_S = 10.0
 BEAT_FILE = "beat"
 
 
+def read_boot_s() -> float:
+    """CLOCK_BOOTTIME: as process starts in /proc, and through a suspend."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Notify:
     """systemd's sd_notify by hand: one datagram to NOTIFY_SOCKET. Without one nothing is sent."""
 
@@ -41,20 +46,20 @@ class Beat:
         folder: str,
         notify: Notify,
         status: Callable[[], str],
-        mono_s: Callable[[], float] = time.monotonic,
+        boot_s: Callable[[], float] = read_boot_s,
     ) -> None:
         self.path = os.path.join(folder, BEAT_FILE)
-        self.notify, self.status, self.mono_s = notify, status, mono_s
+        self.notify, self.status, self.boot_s = notify, status, boot_s
         self.n_failed = 0
         self._next_s: float | None = None
         self._ready = False
 
     def tick(self, now: Instant) -> None:
-        """Beat if it is due. The file holds CLOCK_MONOTONIC: no set clock makes it look old or young."""
+        """Beat if it is due. The file holds seconds since boot: no set clock makes it look old or young."""
         if self._next_s is not None and now.mono_s < self._next_s:
             return
         self._next_s = now.mono_s + EVERY_S
-        if not write_public(self.path, f"{self.mono_s():.1f}\n"):
+        if not write_public(self.path, f"{self.boot_s():.1f}\n"):
             self.n_failed += 1
         words = ["WATCHDOG=1", f"STATUS={self.status()}"]
         self.notify.send(*(words if self._ready else ["READY=1", *words]))
@@ -73,11 +78,11 @@ class Beat:
             pass
 
 
-def read_age_s(folder: str, mono_s: float) -> float | None:
+def read_age_s(folder: str, boot_s: float) -> float | None:
     """Seconds since the last beat; null: there is none, or it is of another boot."""
     try:
         with open(os.path.join(folder, BEAT_FILE), encoding="ascii") as text:
-            age_s = mono_s - float(text.read(64))
+            age_s = boot_s - float(text.read(64))
     except (OSError, ValueError):
         return None
     return max(age_s, 0.0) if age_s > -1 else None  # the file is rounded

@@ -16,12 +16,14 @@ if __name__ == "__main__":
     from slurm_guard.sampler import __main__ as entry
     from tests.unit.sampler.fakes import FakeGpus
 
-    def reader(*_: Any) -> FakeGpus:
+    def reader(*_: Any, **__: Any) -> FakeGpus:
         """In the place of NVML's."""
         gpus = FakeGpus(SystemClock(), 1)  # type: ignore[arg-type]
         if "GPU_FAULT" in os.environ:
             gpus.fault = RuntimeError(os.environ["GPU_FAULT"])
         return gpus
 
-    entry.NvmlReader = reader  # type: ignore[attr-defined,assignment]
+    for name in ("NvmlReader", "NvmlClient"):
+        if hasattr(entry, name):
+            setattr(entry, name, reader)
     sys.exit(entry.main(sys.argv[1:]))

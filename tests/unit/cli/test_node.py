@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from slurm_guard.cli.node import status
 from slurm_guard.cli.nodeview import STALE_S
 from slurm_guard.errors import EXIT_FAILURE, EXIT_USAGE, GuardError
+from slurm_guard.sampler.beat import read_boot_s
 from slurm_guard.sampler.procfs import Proc
 from tests.unit.sampler.fakes import Node
 
@@ -35,7 +35,7 @@ class _Site:
         (self.folder / "sampler.pid").write_text(f"{pid} {start_ticks}\n")
 
     def beat(self, age_s: float) -> None:
-        (self.folder / "beat").write_text(f"{time.monotonic() - age_s:.1f}\n")
+        (self.folder / "beat").write_text(f"{read_boot_s() - age_s:.1f}\n")
 
     def ask(self, **words: Any) -> None:
         status(config=self.config, **words)

@@ -9,7 +9,7 @@ from tests.unit.sampler.fakes import Node
 from tests.unit.sampler.listener import listening
 
 
-def test_it_beats_every_ten_seconds_on_the_monotonic_clock(tmp_path: Path) -> None:
+def test_it_beats_every_ten_seconds_on_the_clock_that_nobody_sets(tmp_path: Path) -> None:
     mono = [100.0]
     beat = Beat(str(tmp_path), Notify(None), lambda: "", lambda: mono[0])
 
