@@ -21,6 +21,7 @@ from slurm_guard.sampler.reading import GpuReader
 from slurm_guard.sampler.recover import recover
 from slurm_guard.sampler.runs import Folders, Run, RunBook
 from slurm_guard.sampler.streams import Streams, origin_of
+from slurm_guard.sampler.switch import Switch
 from slurm_guard.sampler.tables import Tables
 from slurm_guard.sampler.windows import WindowRules
 from slurm_guard.sampler.writer import Instant, prepare
@@ -65,7 +66,7 @@ class Loop:
         node = config.node
         prepare(place.folders.spool)
         origin = origin_of(place.folders.spool, place.node, place.boot_id, node, config.slurm.cluster)
-        self.streams = Streams(origin, Journal())
+        self.streams = Streams(origin, Journal(place.node))
         self.helper = Helper()
         self.readers = Readers(os.path.join(place.folders.spool, "progress"), config.progress)
         self.book = RunBook(place.folders, place.node, place.boot_id)
@@ -75,7 +76,7 @@ class Loop:
         self.endings = Endings(self.book, self.tables.processes, node.end_grace_s)
         self.files: dict[str, RunFiles] = {}
         self.stop_reason: str | None = None
-        self.off = False
+        self.switch, self.off = Switch(node), False
         self._settling: dict[str, float] = {}  # ended run -> monotonic second at which it is sealed
         self._quiet_since_s: float | None = None
         self._reads: dict[str, Every] = {}
@@ -154,6 +155,7 @@ class Loop:
         """One round: everything that is due."""
         now = self.now()
         if self._switched_off(now):
+            self._tick_parts(now)
             return
         self._take_begun(self.book.poll())
         self.endings.settle(now, self.event)
@@ -172,33 +174,35 @@ class Loop:
             self.streams.sync()
         self._seal_settled(now)
         self._rotate(now)
+        self._tick_parts(now)
+        self._leave_if_idle(now)
+
+    def _tick_parts(self, now: Instant) -> None:
         for part in self.parts:
             part.tick(now)
-        self._leave_if_idle(now)
+
+    def slow_tables(self, factor: float) -> None:
+        """Look at the tables this many times less often than configured."""
+        self._table.every_s = self.config.node.table_interval_s * factor
 
     # -- the switch
 
     def _switched_off(self, now: Instant) -> bool:
-        """Whether the kill switch is set; looked at with the tables' pace, told when it changes."""
-        if not self._table_is_due(now) and not self.off:
-            return False
-        off = os.path.lexists(self.config.node.disabled)
-        if off and not self.off:
+        """Whether the kill switch is set; told when it changes."""
+        file = self.switch.look(now)
+        if file is not None and not self.off:
             for board in self.boards.values():
                 board.close_all(now)
-            self.event("switched-off", file=self.config.node.disabled)
+            self.event("switched-off", file=file)
             self.streams.close("rotate", now)
-        elif self.off and not off:
+        elif self.off and file is None:
             for board in self.boards.values():
                 board.resume(now)
             self.event("switched-on")
-        self.off = off
-        if off:
+        self.off = file is not None
+        if self.off:
             self._table.due(now.mono_s)
-        return off
-
-    def _table_is_due(self, now: Instant) -> bool:
-        return self._table.next_s is None or now.mono_s >= self._table.next_s - 1e-6
+        return self.off
 
     # -- GPUs
 
