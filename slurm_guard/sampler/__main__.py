@@ -15,7 +15,7 @@ from slurm_guard.clock import SystemClock
 from slurm_guard.config import NodeConfig, load_config
 from slurm_guard.errors import EXIT_DONE, EXIT_FAILURE, EXIT_USAGE, GuardError
 from slurm_guard.sampler.loop import Loop, Place
-from slurm_guard.sampler.nvml import NvmlReader
+from slurm_guard.sampler.nvml_client import NvmlClient, Pace
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.runs import Folders
 
@@ -84,7 +84,9 @@ def main(args: list[str] | None = None) -> int:
         proc = Proc()
         write_pid(folders.run, proc)
         clock = SystemClock()
-        reader = NvmlReader(clock.mono_s, clock.now_at)
+        reader = NvmlClient(
+            clock.mono_s, clock.now_at, pace_of(config.node), folders.run, config.node.accounting_mode
+        )
         loop = Loop(config, Place(node, proc.boot_id(), folders), clock, reader, proc)
     except OSError as error:
         print(f"sampler-folder: {error.filename}: {error.strerror}", file=sys.stderr)
@@ -98,6 +100,12 @@ def main(args: list[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     loop.run()
     return EXIT_DONE
+
+
+def pace_of(node: NodeConfig) -> Pace:
+    """How often NVML is asked for what, and how long it may be silent."""
+    gap_limit_s = node.sample_interval_s * node.gap_factor
+    return Pace(node.sample_interval_s, gap_limit_s, node.table_interval_s, node.nvml_deadline_s)
 
 
 def folders_of(config: NodeConfig, node: str) -> Folders:

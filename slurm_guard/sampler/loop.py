@@ -180,6 +180,7 @@ class Loop:
             for board in self.boards.values():
                 board.close_all(now)
             self.event("switched-off", file=self.config.node.disabled)
+            self.reader.close()  # it comes back by itself with the next question
             self.streams.close("rotate", now)
         elif self.off and not off:
             for board in self.boards.values():
@@ -196,8 +197,12 @@ class Loop:
     # -- GPUs
 
     def _find_boards(self) -> None:
-        """GPUs that NVML names now: it may come late."""
-        for info in self.reader.gpus():
+        """GPUs that NVML names now: it may come late, and MIG instances may go."""
+        infos = self.reader.gpus()
+        for uuid in set(self.boards) - {info.uuid for info in infos} if infos else ():
+            if not self.boards[uuid].holders:
+                self.boards.pop(uuid).close_all(self.now())
+        for info in infos:
             if info.uuid not in self.boards:
                 self.boards[info.uuid] = Board(info, self._rules, self.config.node.window_s, self._emit)
                 self.event("gpu-found", gpu=info.uuid, index=info.gpu_index, model=info.model, mig=info.mig)
@@ -225,7 +230,9 @@ class Loop:
             self._find_boards()
         stall_s = 0.0
         for board in self.boards.values():
-            stall_s = max(stall_s, board.add(self.reader.read(board.info)) or 0.0)
+            reading = self.reader.read(board.info)
+            if reading is not None:
+                stall_s = max(stall_s, board.add(reading) or 0.0)
         if stall_s > 0:
             self.event("stalled", stall_s=round(stall_s, 3))
 

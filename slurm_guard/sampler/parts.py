@@ -28,4 +28,10 @@ class Part(Protocol):
 
 def parts_of(loop: Loop) -> list[Part]:
     """The parts of a sampler, in the order in which they run."""
-    return []
+    from slurm_guard.sampler.gpuwatch import GpuWatch
+    from slurm_guard.sampler.nvml_client import NvmlClient
+
+    parts: list[Part] = []
+    if isinstance(loop.reader, NvmlClient):
+        parts.append(GpuWatch(loop, loop.reader))
+    return parts
