@@ -50,12 +50,17 @@ def memory(root: int) -> Memory:
     """The tree's memory now."""
     pss, private, shared = 0, 0, 0
     names: dict[str, int] = {}
+    seen: set[str] = set()
     for pid in tree(root):
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            line = Path(f"/proc/{pid}/cmdline").read_text()
         except OSError:
             continue
+        if line in seen:
+            continue  # between vfork and exec: the same memory once more
+        seen.add(line)
+        words = line.split("\0")
         sizes = {line.split(":")[0]: int(line.split()[-2]) for line in lines[1:]}
         own = sizes["Private_Clean"] + sizes["Private_Dirty"]
         pss, private = pss + sizes["Pss"], private + own

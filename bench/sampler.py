@@ -1,14 +1,15 @@
 """The sampler's own cost: CPU share of one core and peak memory, beside what others take for less.
 
-A real loop over real /proc, real sockets and NVML's library through pynvml. The library is the rig's, with a
-real driver's latencies: calls sleep 3 to 140 µs, a process list 4.5 ms. They sleep, as a call that waits for the
-driver does: they make rounds long, and cost the CPU time of the call and the sleep alone.
+A real loop over real /proc, real sockets and NVML's library through pynvml. The library is the rig's,
+with a real driver's latencies: calls sleep 3 to 140 µs, a process list 4.5 ms. They sleep, as a call
+that waits for the driver does: they make rounds long, and cost the CPU time of the call and the sleep
+alone.
 
-Rows by the wall clock watch a program with all its processes, from outside. `pss_mib` is the sum of their
-proportional sizes on this machine; `alone_mib` counts private pages and the shared ones once: what it would take
-if nothing else ran Python. `below_both` says for each of the three whether ours is lower than every other. Rows by
-a turned clock live through `--turned` seconds in a moment, with NVML in the same process, to show what grows with
-time; `cpu_pct` there is of the turned time.
+Rows by the wall clock watch a program with all its processes, from outside. `pss_mib` is the sum of
+their proportional sizes on this machine; `alone_mib` counts private pages and the shared ones once:
+what it would take if nothing else ran Python. `below_both` says for each of the three whether ours is
+lower than every other. Rows by a turned clock live through `--turned` seconds in a moment, with NVML in
+the same process, to show what grows with time; `cpu_pct` there is of the turned time.
 """
 
 import argparse
