@@ -286,3 +286,17 @@ def test_the_loop_writes_hangs_and_what_each_gpu_gives(rig: NvmlRig, make: Make,
     assert node.events("sampler-error") == []
     windows = [window for window in node.records("window") if window["gpu"] == hung]
     assert any("hung" in window["why"].get("power_mw", "") for window in windows)
+
+
+def test_a_client_that_gave_nvml_back_takes_it_again_with_the_next_question(rig: NvmlRig, make: Make) -> None:
+    rig.begin("h100")
+    client = make()
+    before = _turn(client, _all_good(1))
+
+    client.close()
+    given_back = client.process.child is None
+    after = _turn(client, lambda last: _all_good(1)(last) and last != before)
+
+    assert given_back
+    assert client.take_notes() == []
+    assert set(after) == set(before)
