@@ -26,7 +26,7 @@ from slurm_guard.sampler.beat import Notify
 from slurm_guard.sampler.events import Journal
 from slurm_guard.sampler.limits import Limits, be_nice, leave_slurmd
 from slurm_guard.sampler.loop import Loop, Place, _place_of
-from slurm_guard.sampler.nvml import NvmlReader
+from slurm_guard.sampler.nvml_client import NvmlClient, Pace
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.runs import Folders
 from slurm_guard.sampler.status import mark_stopped
@@ -141,7 +141,9 @@ def _prepare(config: Config, words: Words, folders: Folders, journal: Journal) -
     write_pid(folders.run, proc)
     be_nice(config.node.nice)
     moved = leave_slurmd(os.environ)
-    reader = NvmlReader(clock.mono_s, clock.now_at)
+    reader = NvmlClient(
+        clock.mono_s, clock.now_at, pace_of(config.node), folders.run, config.node.accounting_mode
+    )
     loop = Loop(config, Place(words.node, proc.boot_id(), folders), clock, reader, proc)
     loop.streams.journal = journal
     for part in loop.parts:
@@ -178,6 +180,12 @@ def _last_word(journal: Journal, reason: str) -> None:
 def _refuse(error: GuardError) -> int:
     print(f"{error}\nhint: {error.hint}" if error.hint else str(error), file=sys.stderr)
     return error.exit_code
+
+
+def pace_of(node: NodeConfig) -> Pace:
+    """How often NVML is asked for what, and how long it may be silent."""
+    gap_limit_s = node.sample_interval_s * node.gap_factor
+    return Pace(node.sample_interval_s, gap_limit_s, node.table_interval_s, node.nvml_deadline_s)
 
 
 def folders_of(config: NodeConfig, node: str) -> Folders:

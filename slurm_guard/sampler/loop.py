@@ -194,6 +194,7 @@ class Loop:
             for board in self.boards.values():
                 board.close_all(now)
             self.event("switched-off", file=file)
+            self.reader.close()  # it comes back by itself with the next question
             self.streams.close("rotate", now)
         elif self.off and file is None:
             for board in self.boards.values():
@@ -207,8 +208,11 @@ class Loop:
     # -- GPUs
 
     def _find_boards(self) -> None:
-        """GPUs that NVML names now: it may come late."""
+        """GPUs that NVML names now: it may come late, and MIG instances may go."""
         infos = self.reader.gpus()
+        for uuid in set(self.boards) - {info.uuid for info in infos} if infos else ():
+            if not self.boards[uuid].holders:
+                self.boards.pop(uuid).close_all(self.now())
         for info in infos:
             if info.uuid not in self.boards:
                 sure = self.holding.map.state
@@ -226,7 +230,9 @@ class Loop:
             self._find_boards()
         stall_s = 0.0
         for board in self.boards.values():
-            stall_s = max(stall_s, board.add(self.reader.read(board.info)) or 0.0)
+            reading = self.reader.read(board.info)
+            if reading is not None:
+                stall_s = max(stall_s, board.add(reading) or 0.0)
         if stall_s > 0:
             self.event("stalled", stall_s=round(stall_s, 3))
 

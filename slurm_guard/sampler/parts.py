@@ -34,6 +34,9 @@ class Part(Protocol):
 
 def parts_of(loop: Loop) -> list[Part]:
     """The parts of a sampler, in the order in which they run."""
+    from slurm_guard.sampler.gpuwatch import GpuWatch
+    from slurm_guard.sampler.nvml_client import NvmlClient
+
     node, run = loop.config.node, loop.place.folders.run
     status = Status(loop)
     notify = Notify(os.environ.pop("NOTIFY_SOCKET", None))  # our children are not the service
@@ -45,4 +48,5 @@ def parts_of(loop: Loop) -> list[Part]:
         status,
         Textfile(node.textfile, loop, status),
     ]
-    return service
+    watch: list[Part] = [GpuWatch(loop, loop.reader)] if isinstance(loop.reader, NvmlClient) else []
+    return [*watch, *service]

@@ -163,7 +163,9 @@ class Node:
         self.clock = FakeClock() if clock is None else clock
         self.gpus = FakeGpus(self.clock, n_gpus)
         self.proc = FakeProc(self.clock)
-        self.config = Config(node=NodeConfig(disabled=str(root / "disabled"), **node))
+        # The tests' own process is no sampler: what it takes of memory and CPU bounds nothing.
+        own: dict[str, Any] = {"memory_mib": 0, "cpu_pct": 1e6, "disabled": str(root / "disabled")}
+        self.config = Config(node=NodeConfig(**{**own, **node}))
         self.devices = root / "dev"
         self.devices.mkdir(exist_ok=True)
         for info in self.gpus.infos:

@@ -96,10 +96,11 @@ def test_the_real_reading_is_of_this_process() -> None:
 
 
 def test_a_sampler_ended_by_its_memory_loses_nothing_and_the_next_one_goes_on(tmp_path: Path) -> None:
-    node = Node(tmp_path, window_s=10)
+    node = Node(tmp_path, window_s=10, memory_mib=96)
+    (limits,) = [part for part in node.loop.parts if isinstance(part, Limits)]
+    limits.usage = lambda: Usage(0.0, 1 << 20)
     run = node.ticket(1, 1000, [0])
     node.turn(25)
-    (limits,) = [part for part in node.loop.parts if isinstance(part, Limits)]
     limits.usage = lambda: Usage(0.0, 1 << 40)
     node.turn(61)
     assert node.loop.stop_reason == "memory"
@@ -107,6 +108,8 @@ def test_a_sampler_ended_by_its_memory_loses_nothing_and_the_next_one_goes_on(tm
     before = node.records("window", run)
 
     node.sampler()
+    (limits,) = [part for part in node.loop.parts if isinstance(part, Limits)]
+    limits.usage = lambda: Usage(0.0, 1 << 20)
     node.turn(30)
 
     windows = node.records("window", run)
