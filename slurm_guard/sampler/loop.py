@@ -103,7 +103,10 @@ class Loop:
         self._take_begun(self.book.poll())
         self.event("sampler-started", version=__version__, pid=os.getpid())
         for found in recovered:
-            self.event("segment-recovered", file=found.name, n=found.n, cut_b=found.cut_b)
+            if found.bad is None:
+                self.event("segment-recovered", file=found.name, n=found.n, cut_b=found.cut_b)
+            else:
+                self.event("file-set-aside", file=wire.clip(found.name, 256), reason=found.bad)
 
     def run(self) -> str:
         """Until something says stop; returns the reason."""

@@ -42,7 +42,7 @@ def _records(night: Night, kind: str) -> Iterator[dict[str, object]]:
 
 
 def test_ingest_takes_every_file_and_no_segment_is_left_open(night: Night) -> None:
-    files = [file for file in _spool(night) if file.kind != "open"]
+    files = [file for file in _spool(night) if file.kind not in ("open", "chain")]
 
     for file in files:
         parse_file(file)
