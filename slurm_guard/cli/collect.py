@@ -29,6 +29,9 @@ def collect(
         f"{report.n_new} files new ({report.n_rows} rows), {report.n_known} known, "
         f"{len(report.refused)} in quarantine: {where}"
     )
+    if report.left_out:
+        said = ", ".join(f"{n} {kind!a}" for kind, n in report.left_out)
+        typer.echo(f"  left out, of kinds that only a later release knows: {said}")
     for refused in report.refused:
         mark = "" if refused.new else " (as before)"
         # What stands in a refused file may be anybody's words: shown without control characters.

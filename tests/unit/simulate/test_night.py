@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from slurm_guard import wire
-from slurm_guard.lake.spoolfile import SpoolFile, parse_file
+from slurm_guard.lake.places import SpoolFile
+from slurm_guard.lake.spoolfile import parse_file
 from slurm_guard.simulate.night import Night, simulate
 from slurm_guard.simulate.scenarios import NODES, build_cast
 from slurm_guard.slurm.sacct import SacctFile
