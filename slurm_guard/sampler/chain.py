@@ -135,6 +135,20 @@ def read_ends(path: str) -> Ends:
     )
 
 
+def read_lost(path: str, most: int) -> list[wire.Lost]:
+    """What a segment of the node's own stream says of losses, at most so many, the last ones."""
+    found: list[wire.Lost] = []
+    try:
+        with open(path, "rb") as lines:
+            while line := lines.readline(wire.MAX_LINE + 1):
+                if line.startswith(b'{"k":"lost"'):
+                    body = json.loads(line)
+                    found.append(wire.Lost(**{name: body[name] for name in wire.Lost._fields}))
+    except (OSError, ValueError, KeyError, RecursionError):
+        pass  # what could be read is worth saying
+    return found[-most:]
+
+
 def write_whole(path: str, content: bytes, *, durable: bool = True) -> bool:
     """Write then rename, synced; false: the disk refused, and nothing is left behind."""
     new = f"{path}.new"

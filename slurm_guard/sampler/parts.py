@@ -28,4 +28,15 @@ class Part(Protocol):
 
 def parts_of(loop: Loop) -> list[Part]:
     """The parts of a sampler, in the order in which they run."""
-    return []
+    from slurm_guard.sampler.retention import Bounds, Retention
+
+    node, book = loop.config.node, loop.book
+    bounds = Bounds(node.spool_mib << 20, node.spool_days * 86_400.0)
+    return [
+        Retention(
+            loop.streams,
+            bounds,
+            loop.place.folders.run,
+            lambda: {r.ticket.job_id for r in book.runs.values()},
+        ),
+    ]
