@@ -4,6 +4,8 @@ import os
 import stat
 from array import array
 from collections.abc import Iterator
+from heapq import merge
+from itertools import islice
 
 from slurm_guard.sampler.writer import COLLECTED
 
@@ -21,9 +23,13 @@ class Acks:
 
     def read(self) -> Iterator[None]:
         """Yields between portions. The folder may be another user's to write: nothing in it is trusted."""
+        sorted_parts: list[array[int]] = []
         for path in self._lists():
-            yield from self._read_list(path)
-        self._keys = array("q", sorted(self._keys))
+            yield from self._read_list(path, sorted_parts)
+        merged = merge(*sorted_parts)
+        while part := array("q", islice(merged, PORTION)):
+            self._keys.extend(part)
+            yield
 
     def has(self, kind: str, name: str, size_b: int) -> bool:
         """Whether a collector has this file with this size."""
@@ -45,8 +51,8 @@ class Acks:
         lists = [name for name in names if name.endswith(".list") and not name.startswith(".")]
         return [os.path.join(self._folder, name) for name in lists[:MOST_LISTS]]
 
-    def _read_list(self, path: str) -> Iterator[None]:
-        """Hashes by a key that only this process knows: a set of the texts would cost megabytes."""
+    def _read_list(self, path: str, parts: "list[array[int]]") -> Iterator[None]:
+        """Hashes by a key that only this process knows: texts, or even a list of numbers, cost megabytes."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
@@ -55,9 +61,9 @@ class Acks:
             os.close(fd)
             return
         with os.fdopen(fd, "rb") as lines:
-            while len(self._keys) < MOST_LINES:
+            while len(parts) < MOST_LINES // PORTION:
                 some = [lines.readline(1024) for _ in range(PORTION)]
-                self._keys.extend(hash(line.rstrip(b"\n")) for line in some if line)
+                parts.append(array("q", sorted(hash(line.rstrip(b"\n")) for line in some if line)))
                 if not some[-1]:
                     return
                 yield

@@ -20,6 +20,7 @@ from slurm_guard.sampler.recover import recover
 from slurm_guard.sampler.streams import Streams
 from slurm_guard.sampler.writer import Instant, Origin, Stream, prepare
 from tests.faults.disk import killed_at, refusing
+from tests.unit.sampler.fakes import Node
 
 RUN = "c/7/n1/abcdef01/1000"
 NAME = "c_7_n1_abcdef01_1000.000000.jsonl"
@@ -422,3 +423,29 @@ def test_what_is_said_of_a_sealed_run_stands_in_the_nodes_own_stream(tmp_path: P
     after = sorted(path.name for path in (tmp_path / "sealed").iterdir())
     assert [name for name in after if name not in before] == ["node_abcdef01.000000.jsonl"]
     _assert_the_seal_holds(tmp_path)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_run_that_ends_on_a_full_disk_is_sealed_with_all_its_windows_once_there_is_space(
+    tmp_path: Path, restarted: bool
+) -> None:
+    node = Node(tmp_path, n_gpus=1)
+    run = node.ticket(1, 1000, [0])
+    node.turn(65)
+    node.mark_end(run, 1)
+
+    with refusing(node.folders.spool, lambda n, name: errno.ENOSPC if name in ("write", "open") else None):
+        node.turn(60)
+        seals = list((Path(node.folders.spool) / "seals").iterdir())
+    if restarted:
+        node.loop.streams._streams.clear()  # as after kill -9: nobody closes anything
+        node.sampler()
+    node.turn(60)
+
+    assert seals == []
+    seal = node.seal(run)
+    windows = node.records("window", run)
+    assert (seal["n_windows"], len(windows) > 0) == (len(windows), True)
+    assert [part[0] for part in seal["segments"]] == list(range(len(seal["segments"])))
+    assert node.loop.streams.waiting() == []
+    assert seal["ended_by"] == "epilog"
