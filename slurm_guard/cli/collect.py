@@ -1,9 +1,12 @@
 """`slurm-guard collect`: from the nodes' spools to the lake."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from slurm_guard.lake.ingest import CollectReport
 
 
 def add(app: typer.Typer) -> None:
@@ -17,6 +20,14 @@ def collect(
         list[Path] | None, typer.Option("--spool", help="a spool folder; may be given more than once")
     ] = None,
     lake: Annotated[Path | None, typer.Option("--lake", help="the lake's folder")] = None,
+    asked: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="first ask a node, ssh://user@node[:port]; may be given more than once"),
+    ] = None,
+    drop: Annotated[
+        Path | None, typer.Option("--drop", help="where files asked for go; default: drop/ in the lake")
+    ] = None,
+    ssh: Annotated[str, typer.Option("--ssh", help="the ssh program, with options")] = "ssh",
 ) -> None:
     """Take what the nodes wrote into the lake; bad files are named and put in quarantine with the reason."""
     from slurm_guard.config import load_config
@@ -24,12 +35,45 @@ def collect(
 
     settings = load_config(config).lake
     where = lake or Path(settings.path)
-    report = collect_spools(spool or [Path(path) for path in settings.spools], where)
+    spools = spool or [Path(path) for path in settings.spools]
+    if asked:
+        place = drop or where / "drop"
+        _pull(asked, place, ssh)
+        spools = [*(path for path in spools if path != place), place]
+    report = collect_spools(spools, where)
     typer.echo(
         f"{report.n_new} files new ({report.n_rows} rows), {report.n_known} known, "
         f"{len(report.refused)} in quarantine: {where}"
     )
+    _tell(report)
+
+
+def _tell(report: "CollectReport") -> None:
+    if report.left_out:
+        said = ", ".join(f"{n} {kind!a}" for kind, n in report.left_out)
+        typer.echo(f"  left out, of kinds that only a later release knows: {said}")
     for refused in report.refused:
         mark = "" if refused.new else " (as before)"
         # What stands in a refused file may be anybody's words: shown without control characters.
         typer.echo(f"  {refused.path!a} {refused.slug}: {refused.sentence!a}{mark}")
+
+
+def _pull(asked: list[str], drop: Path, ssh: str) -> None:
+    """Ask node after node; one that fails does not stop the others. Raises GuardError when all failed."""
+    import shlex
+
+    from slurm_guard.errors import GuardError
+    from slurm_guard.lake.drop import parse_address, pull
+
+    answers = [pull(address, drop, shlex.split(ssh)) for address in [parse_address(text) for text in asked]]
+    for answer in answers:
+        typer.echo(f"{answer.node}: {answer.n_new} files pulled ({answer.n_b} bytes)")
+        if answer.failure is not None:
+            typer.echo(f"  {answer.failure[0]}: {answer.failure[1]!a}")
+        for path in answer.kept:
+            typer.echo(f"  {path}: it is here with another size, and stays")
+    failures = [answer.failure for answer in answers if answer.failure is not None]
+    if len(failures) == len(answers) and not any(answer.n_new for answer in answers):
+        raise GuardError(
+            "pull-failed", f"none of {len(answers)} nodes answered", "each one's reason is above"
+        )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from slurm_guard.lake.chain import find_holes
 from slurm_guard.lake.schema import FORMAT, MAX_WINDOW_S, TABLES, empty
 from slurm_guard.model import Skip
 
@@ -14,21 +15,23 @@ from slurm_guard.model import Skip
 # in the public traces ran 50 days (Acme).
 TICKET_DAYS = 60
 _DAY_S = 86_400.0
+_BACK_S = _DAY_S  # how far a clock may be set back before rows that span the step are not found: judgement
 
 # Rows that belong to the window by their own time: [first, last] meets it. The third is how many seconds a
 # row may lie before the window in the partitions (schema.PARTITION) and still reach into it.
 _SPANS = {
     "windows": ("start_at", "end_at", MAX_WINDOW_S),
     "shares": ("start_at", "end_at", MAX_WINDOW_S),
-    "segments": ("opened_at", "closed_at", 0.0),
+    "segments": ("opened_at", "closed_at", _BACK_S),
     "files": ("at", "at", 0.0),
-    "flows": ("first_seen_at", "last_seen_at", 0.0),
+    "flows": ("first_seen_at", "last_seen_at", _BACK_S),
     "events": ("at", "at", 0.0),
     "gpus": ("at", "at", 0.0),
     "accounted": ("at", "at", 0.0),
     "lost": ("at", "at", 0.0),
-    "processes": ("first_seen_at", "last_seen_at", 0.0),
+    "processes": ("first_seen_at", "last_seen_at", _BACK_S),
 }
+_LONG = ("segments", "flows", "processes")  # whose rows may span any time
 # Rows that come with their run, whenever they were written.
 _OF_RUN = ("tickets", "ends", "seals", "processes")
 _ORDER = {
@@ -55,7 +58,8 @@ _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 def read_frames(
     lake: Path, cluster: str, from_at: float, until_at: float
 ) -> tuple[dict[str, pl.DataFrame], tuple[Skip, ...]]:
-    """Every table of schema.TABLES for [from_at, until_at), and a Skip for each file that cannot be read.
+    """Every table of schema.TABLES for [from_at, until_at), and a Skip for each file that cannot be read
+    and for each hole in a stream (lake/chain.py).
 
     Rows that overlap the window, and of every run that overlaps it the tickets, ends, seals and processes
     of any time; of `logs` and `points` the highest `read` of each such run. `cluster` empty: all clusters.
@@ -70,6 +74,7 @@ def read_frames(
         of_runs = reader.rows(name, since, pl.col("run").is_in(runs))
         frames[name] = pl.concat([frames[name], of_runs])
     frames["processes"] = pl.concat([frames["processes"], _strangers(reader, frames["shares"], from_at)])
+    reader.skips += _holes(reader, frames, (from_at, until_at), runs, since)
     frames["logs"], frames["points"] = _latest_reads(reader, runs, since)
     _whole(frames, reader.skips)
     return {name: _ordered(name, frames[name]) for name in TABLES}, tuple(reader.skips)
@@ -79,9 +84,15 @@ class _Reader:
     """Reads tables and remembers what it could not read."""
 
     def __init__(self, lake: Path, cluster: str) -> None:
-        self._root = lake / f"v{FORMAT}"
+        self._lake, self._root = lake, lake / f"v{FORMAT}"
         self._cluster = cluster
         self.skips: list[Skip] = []
+
+    def of_all_clusters(self) -> "_Reader":
+        """The same reader without the cluster's filter."""
+        other = _Reader(self._lake, "")
+        other.skips = self.skips
+        return other
 
     def rows(self, table: str, days: tuple[date, date], keep: pl.Expr) -> pl.DataFrame:
         """Rows of the partitions between two days, both included, for which `keep` holds."""
@@ -138,8 +149,16 @@ def _day(at: float) -> date:
 def _overlapping(reader: _Reader, table: str, from_at: float, until_at: float) -> pl.DataFrame:
     """Rows whose span meets the window. Rows of a living thing are written later too: up to its end."""
     first, last, slack_s = _SPANS[table]
-    days = (_day(from_at - slack_s), _day(until_at) if first == last or slack_s else date.max)
-    return reader.rows(table, days, (pl.col(first) < until_at) & (pl.col(last) >= from_at))
+    if table not in _LONG:
+        return reader.rows(
+            table,
+            (_day(from_at - slack_s), _day(until_at)),
+            (pl.col(first) < until_at) & (pl.col(last) >= from_at),
+        )
+    # A clock that was set back in between makes the end come before the start; the row meets what lies
+    # between the two all the same.
+    low, high = pl.min_horizontal(first, last), pl.max_horizontal(first, last)
+    return reader.rows(table, (_day(from_at - slack_s), date.max), (low < until_at) & (high >= from_at))
 
 
 def _strangers(reader: _Reader, shares: pl.DataFrame, from_at: float) -> pl.DataFrame:
@@ -171,6 +190,24 @@ def _runs_of(frames: Iterable[pl.DataFrame], from_at: float) -> tuple[list[str],
     runs = sorted(set(pl.concat([f.select("run") for f in frames])["run"].drop_nulls().to_list()))
     at = min((_ticket_at(run) for run in runs), default=math.inf)
     return runs, _day(min(at, from_at))
+
+
+def _holes(
+    reader: _Reader,
+    frames: dict[str, pl.DataFrame],
+    span: tuple[float, float],
+    runs: list[str],
+    since: tuple[date, date],
+) -> tuple[Skip, ...]:
+    """Streams are whole or not whatever the cluster: the node's own may go on under another's name."""
+    every = reader.of_all_clusters()
+    own = pl.col("run").is_null() & pl.col("node").is_in(frames["segments"]["node"].unique().to_list())
+    of_runs = pl.col("run").is_in(runs)
+    lost = every.rows("lost", since, of_runs | own)
+    segments = pl.concat(
+        [_overlapping(every, "segments", *span).filter(own), every.rows("segments", since, of_runs)]
+    )
+    return find_holes(segments, frames["seals"], lost)
 
 
 def _ticket_at(run: str) -> float:

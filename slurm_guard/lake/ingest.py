@@ -7,7 +7,6 @@ collecting twice, from two copies or in another order gives the same lake.
 import fcntl
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +15,12 @@ from pathlib import Path
 
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.manifest import Known, read_manifest, write_manifest
+from slurm_guard.lake.places import EXTENSIONS, NODE, SpoolFile, write_acks
 from slurm_guard.lake.quarantine import quarantine, release, safe_name
 from slurm_guard.lake.schema import FORMAT
 from slurm_guard.lake.shapes import BadRecord
-from slurm_guard.lake.spoolfile import EXTENSIONS, Parsed, SpoolFile, parse_file
+from slurm_guard.lake.spoolfile import Parsed, parse_file
 from slurm_guard.lake.write import write_whole
-
-_NODE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +35,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class CollectReport:
-    """What one collection did. `n_known`: good files that were in the lake already."""
+    """What one collection did. `n_known`: good files that were in the lake already.
+
+    `left_out`: records of new files that are of a kind which only a later release knows, by kind.
+    """
 
     n_new: int
     n_known: int
     n_rows: int  # of the new files
     refused: tuple[Refused, ...]
+    left_out: tuple[tuple[str, int], ...] = ()
 
 
 def collect(spools: Sequence[Path], lake: Path) -> CollectReport:
@@ -71,7 +73,10 @@ def collect(spools: Sequence[Path], lake: Path) -> CollectReport:
             f"{error.filename or lake}: {error.strerror or error}",
             "the collector needs to write the lake",
         ) from None
-    return CollectReport(collector.n_new, collector.n_known, collector.n_rows, tuple(collector.refused))
+    left_out = tuple(sorted(collector.left_out.items()))
+    return CollectReport(
+        collector.n_new, collector.n_known, collector.n_rows, tuple(collector.refused), left_out
+    )
 
 
 @contextmanager
@@ -91,6 +96,7 @@ class _Collector:
         self.lake = lake
         self.n_new = self.n_known = self.n_rows = 0
         self.refused: list[Refused] = []
+        self.left_out: dict[str, int] = {}
 
     def node_folders(self, spool: Path) -> list[str]:
         """One folder a node; an entry of another kind or name is refused by name."""
@@ -102,7 +108,7 @@ class _Collector:
             raise GuardError("spool-unreadable", why, "let the collector's group read it") from None
         nodes = []
         for name, is_folder in found:
-            if is_folder and _NODE.fullmatch(name):
+            if is_folder and NODE.fullmatch(name):
                 nodes.append(name)
             elif not name.startswith("."):
                 self._refuse(
@@ -123,6 +129,8 @@ class _Collector:
                 if known is not None:
                     after[key] = known
         write_manifest(path, after)
+        acks = [f"{key} {known.size}" for key, known in after.items() if known.digest is not None]
+        write_acks(spool / node, "collect", acks)
 
     def _names(self, folder: Path, node: str, kind: str) -> list[str]:
         """Names in a collected folder; one with a leading dot is still being written."""
@@ -173,6 +181,8 @@ class _Collector:
         self.n_new += n_written > 0
         self.n_known += n_written == 0
         self.n_rows += n_rows if n_written else 0
+        for kind, n in parsed.left_out.items() if n_written else ():
+            self.left_out[kind] = self.left_out.get(kind, 0) + n
         return n_rows
 
     def _refuse(self, file: SpoolFile, reason: BadRecord, *, new: bool = True) -> None:

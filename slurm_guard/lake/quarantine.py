@@ -4,8 +4,8 @@ import hashlib
 import re
 from pathlib import Path
 
+from slurm_guard.lake.places import MAX_FILE, SpoolFile, open_regular
 from slurm_guard.lake.shapes import BadRecord
-from slurm_guard.lake.spoolfile import MAX_FILE, SpoolFile, open_regular
 from slurm_guard.lake.write import write_whole
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")

@@ -1,69 +1,32 @@
 """One file of the spool, judged alone: its size, its lines, its digest, and whether its name fits it."""
 
-import errno
 import hashlib
 import json
-import os
 import re
-import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from slurm_guard import wire
 from slurm_guard.lake import records
+from slurm_guard.lake.places import SpoolFile, open_regular
 from slurm_guard.lake.records import Fields, Rows
 from slurm_guard.lake.shapes import BadRecord, check_record
 
-# An hour of 8 GPUs is 0.7 MB, a capped reading of logs below 100 MB (measured); the rest is margin.
-MAX_FILE = 256 << 20
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _RUN = re.compile(r"([^/]+)/([0-9]+)/([^/]+)/([0-9a-f]{8})/([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class SpoolFile:
-    """Where a file stands. `node` and `name` are names of directory entries, which root made."""
-
-    path: str
-    node: str
-    kind: str  # tickets, ends, seals, sealed, progress
-    name: str
-
-    @property
-    def stem(self) -> str:
-        """The name without its last extension."""
-        return self.name.rpartition(".")[0]
-
-
-@dataclass(frozen=True, slots=True)
 class Parsed:
-    """A good file: the digest of all its bytes and its rows."""
+    """A good file: the digest of all its bytes and its rows.
+
+    `left_out`: records of kinds that a later release added, by kind; the digest and the count hold them.
+    """
 
     digest: str  # hex sha256
     rows: Rows
-
-
-def open_regular(path: str) -> BinaryIO:
-    """The file for reading; a link, pipe or device is refused, never waited for.
-
-    Raises OSError, BadRecord not-a-file, too-large.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
-            raise BadRecord("not-a-file", "neither a regular file nor a record") from None
-        raise
-    try:
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode):
-            raise BadRecord("not-a-file", "neither a regular file nor a record")
-        if info.st_size > MAX_FILE:
-            raise BadRecord("too-large", f"{info.st_size} bytes where {MAX_FILE} are the most")
-        return os.fdopen(fd, "rb")
-    except BaseException:
-        os.close(fd)
-        raise
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def parse_file(file: SpoolFile) -> Parsed:
@@ -74,7 +37,7 @@ def parse_file(file: SpoolFile) -> Parsed:
             rows = _PARSERS[file.kind](file, lines)
         except RecursionError:
             raise BadRecord("json", f"line {lines.n} is nested too deeply") from None
-        return Parsed(lines.whole.hexdigest(), rows)
+        return Parsed(lines.whole.hexdigest(), rows, lines.left_out)
 
 
 class _Lines:
@@ -84,6 +47,7 @@ class _Lines:
         self._stream = stream
         self._decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
         self.n = 0
+        self.left_out: dict[str, int] = {}
         self.whole = hashlib.sha256()
         self.before = self.whole.copy()
 
@@ -109,12 +73,12 @@ class _Lines:
         except ValueError as error:
             raise BadRecord("json", f"line {self.n}: {str(error)[:200]}") from None
         kind = body.pop("k", None) if type(body) is dict else None
-        if type(kind) is not str or kind not in wire.KINDS:
-            raise BadRecord("record-kind", f"line {self.n} is of no known kind")
-        fields = check_record(kind, body)
-        if fields.get("format", wire.FORMAT) > wire.FORMAT:
-            raise BadRecord("format-newer", f"format {fields['format']}; this release reads {wire.FORMAT}")
-        return kind, fields
+        if type(kind) is not str or not _KIND.fullmatch(kind):
+            raise BadRecord("record-kind", f"line {self.n} is of no kind")
+        number = body.get("format")
+        if type(number) is int and number > wire.FORMAT:  # before its shape: that may be another one by then
+            raise BadRecord("format-newer", f"format {number}; this release reads {wire.FORMAT}")
+        return kind, check_record(kind, body) if kind in wire.KINDS else {}
 
     def first(self, kind: str) -> Fields:
         """The next record, which must be of this kind."""
@@ -183,6 +147,9 @@ def _parse_body(
             if next(lines, None) is not None:
                 raise BadRecord("record-order", "lines after the tail")
             return fields
+        if kind not in wire.KINDS:
+            lines.left_out[kind] = lines.left_out.get(kind, 0) + 1
+            continue
         if kind not in known:
             raise BadRecord("record-kind", f"line {lines.n}: a {kind} does not belong here")
         for part in (fields, *fields.get("procs", ())):
@@ -224,4 +191,3 @@ _PARSERS: dict[str, Callable[[SpoolFile, _Lines], Rows]] = {
     "sealed": _parse_segment,
     "progress": _parse_reading,
 }
-EXTENSIONS = {"tickets": ".json", "ends": ".json", "seals": ".json", "sealed": ".jsonl", "progress": ".jsonl"}

@@ -25,9 +25,10 @@ from slurm_guard.errors import EXIT_DONE, EXIT_FAILURE, EXIT_USAGE, GuardError
 from slurm_guard.sampler.beat import Notify
 from slurm_guard.sampler.events import Journal
 from slurm_guard.sampler.limits import Limits, be_nice, leave_slurmd
-from slurm_guard.sampler.loop import Loop, Place, _place_of
+from slurm_guard.sampler.loop import Loop, Place
 from slurm_guard.sampler.nvml_client import NvmlClient, Pace
 from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.rounds import place_of
 from slurm_guard.sampler.runs import Folders
 from slurm_guard.sampler.status import mark_stopped
 from slurm_guard.sampler.writer import Instant
@@ -126,7 +127,7 @@ def main(args: list[str] | None = None) -> int:
         if loop is None and isinstance(error, OSError):
             reason = f"error: sampler-folder: {error.filename}: {error.strerror}"
         else:
-            reason = f"error: {type(error).__name__} at {_place_of(error)}: {error}"
+            reason = f"error: {type(error).__name__} at {place_of(error)}: {error}"
         print(reason.removeprefix("error: "), file=sys.stderr)
         _last_word(journal, reason)
         mark_stopped(folders.run, time.time(), wire.clip(reason, 256) or "")

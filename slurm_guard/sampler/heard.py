@@ -5,7 +5,8 @@ import os
 from typing import Any
 
 from slurm_guard import wire
-from slurm_guard.sampler.recover import OPEN, SEALED
+from slurm_guard.sampler.chain import SEALED
+from slurm_guard.sampler.recover import OPEN
 
 _WHEN = ("end_at", "last_seen_at", "at", "opened_at")  # of a record, the latest instant that it speaks of
 

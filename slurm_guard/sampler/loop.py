@@ -19,6 +19,7 @@ from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.reader_child import Readers
 from slurm_guard.sampler.reading import GpuReader
 from slurm_guard.sampler.recover import recover
+from slurm_guard.sampler.rounds import Every, place_of
 from slurm_guard.sampler.runs import Folders, Run, RunBook
 from slurm_guard.sampler.streams import Streams, origin_of
 from slurm_guard.sampler.switch import Switch
@@ -37,24 +38,6 @@ class Place(NamedTuple):
     boot_id: str
     folders: Folders
     devices: str = "/dev"  # where the GPUs' device files are
-
-
-class Every:
-    """A drift-free schedule on the monotonic clock: due times are multiples, missed ones are skipped."""
-
-    def __init__(self, every_s: float) -> None:
-        self.every_s = every_s
-        self.next_s: float | None = None
-
-    def due(self, mono_s: float) -> bool:
-        """Whether it is time; the first time is at once."""
-        if self.next_s is None:
-            self.next_s = mono_s
-        if mono_s < self.next_s - 1e-6:
-            return False
-        missed = int((mono_s - self.next_s) / self.every_s)
-        self.next_s += (missed + 1) * self.every_s
-        return True
 
 
 class Loop:
@@ -109,7 +92,10 @@ class Loop:
         self._take_begun(self.book.poll())
         self.event("sampler-started", version=__version__, pid=os.getpid())
         for found in recovered:
-            self.event("segment-recovered", file=found.name, n=found.n, cut_b=found.cut_b)
+            if found.bad is None:
+                self.event("segment-recovered", file=found.name, n=found.n, cut_b=found.cut_b)
+            else:
+                self.event("file-set-aside", file=wire.clip(found.name, 256), reason=found.bad)
 
     def run(self) -> str:
         """Until something says stop; returns the reason."""
@@ -127,7 +113,7 @@ class Loop:
             self._n_errors = 0
         except Exception as error:  # noqa: BLE001  the one boundary of the sampler
             self._n_errors += 1
-            kind, place = type(error).__name__, _place_of(error)
+            kind, place = type(error).__name__, place_of(error)
             self.event("sampler-error", kind=kind, place=place, text=wire.clip(str(error), 256))
             if self._n_errors >= MOST_ERRORS:
                 self.stop_reason = f"error: {kind} at {place}"
@@ -338,11 +324,3 @@ class Loop:
             self._quiet_since_s = now.mono_s
         elif now.mono_s - self._quiet_since_s >= self.config.node.idle_exit_s:
             self.stop_reason = "idle"
-
-
-def _place_of(error: BaseException) -> str:
-    """The innermost file and line of an exception."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"

@@ -36,15 +36,18 @@ def parts_of(loop: Loop) -> list[Part]:
     """The parts of a sampler, in the order in which they run."""
     from slurm_guard.sampler.gpuwatch import GpuWatch
     from slurm_guard.sampler.nvml_client import NvmlClient
+    from slurm_guard.sampler.retention import Bounds, Retention
 
     node, run = loop.config.node, loop.place.folders.run
     status = Status(loop)
     notify = Notify(os.environ.pop("NOTIFY_SOCKET", None))  # our children are not the service
+    bounds = Bounds(node.spool_mib << 20, node.spool_days * 86_400.0)
     service: list[Part] = [
         Beat(run, notify, status.line),
         JournalPart(loop.streams),
         loop.switch,
         Limits(node, loop),
+        Retention(loop.streams, bounds, run, lambda: {r.ticket.job_id for r in loop.book.runs.values()}),
         status,
         Textfile(node.textfile, loop, status),
     ]

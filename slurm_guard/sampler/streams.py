@@ -3,9 +3,14 @@
 import os
 from typing import Any
 
+from slurm_guard import wire
 from slurm_guard.config import NodeConfig
 from slurm_guard.sampler.events import Journal
+from slurm_guard.sampler.recover import SEALS
 from slurm_guard.sampler.writer import Instant, Origin, Stream
+
+_RETRY_S = 5.0  # between tries to seal what a full disk kept open: judgement
+_MOST_ENDING = 1024  # runs that wait for the disk; more are sealed by the next start. Judgement
 
 
 class Streams:
@@ -14,38 +19,80 @@ class Streams:
     def __init__(self, origin: Origin, journal: Journal) -> None:
         self.origin, self.journal = origin, journal
         self._streams: dict[str | None, Stream] = {}
+        self._ending: dict[str, str] = {}  # run that is over, but not sealed -> how it ended
+        self._retried_s: float | None = None
 
-    def write(self, run: str | None, record: Any, now: Instant) -> None:
-        """One record. The journal tells events on and counts the rest."""
+    def write(self, run: str | None, record: Any, now: Instant) -> bool:
+        """One record; false: it was dropped and counted. The journal tells events on and counts the rest."""
         kept = self.of(run).write(record, now)
         self.journal.note(record, kept, now)
+        return kept
 
     def of(self, run: str | None) -> Stream:
-        """The stream of a run, made at its first record; a run's key begins with its cluster."""
+        """The stream of a run, made at its first record; a run's key begins with its cluster.
+
+        What is said of a run after its seal goes to the node's own: the seal lists what should have arrived.
+        """
+        if run is not None and run not in self._streams and self.is_sealed(run):
+            run = None
+        return self._of(run)
+
+    def _of(self, run: str | None) -> Stream:
         if run not in self._streams:
             cluster = self.origin.cluster if run is None else run.partition("/")[0]
             self._streams[run] = Stream(self.origin._replace(cluster=cluster), run)
         return self._streams[run]
 
+    def is_sealed(self, run: str) -> bool:
+        """Whether the run's seal is written."""
+        return os.path.lexists(os.path.join(self.origin.spool, SEALS, f"{wire.stem(run)}.json"))
+
+    def waiting(self) -> list[str]:
+        """Runs that are over and wait for the disk to take their seal."""
+        return list(self._ending)
+
     def name_cluster(self, cluster: str, now: Instant) -> None:
         """A ticket says which cluster this is: the node's own stream goes on under that name."""
         if cluster != self.origin.cluster:
             self.origin = self.origin._replace(cluster=cluster)
-            if None in self._streams and self._streams[None].close("rotate", now):
-                del self._streams[None]
+            self._rename_own(now)
+
+    def _rename_own(self, now: Instant) -> None:
+        own = self._streams.get(None)
+        if own is not None and own.origin.cluster != self.origin.cluster and own.close("rotate", now):
+            del self._streams[None]
 
     def rotate(self, segment_s: float, now: Instant) -> None:
-        """Seal the segments that are old enough."""
+        """Seal the segments that are old enough, and what could not be sealed before."""
         for stream in self._streams.values():
             if stream.opened_mono_s is not None and now.mono_s - stream.opened_mono_s >= segment_s:
                 stream.close("rotate", now)
+        if self._retried_s is None or now.mono_s - self._retried_s >= _RETRY_S:
+            self._retried_s = now.mono_s
+            self._rename_own(now)
+            for run in self.waiting():
+                self._finish(run, now)
 
     def finish(self, run: str, ended_by: str, now: Instant) -> bool:
-        """The run is over: its last segment and its seal; false: the disk refused the seal."""
-        stream = self.of(run)
-        stream.close("run-ended", now)
-        self._streams.pop(run)
-        return stream.seal(ended_by, now)
+        """The run is over: its last segment and its seal; false: not yet, it is tried again at `rotate`.
+
+        The seal comes after the last segment is closed, never instead of it.
+        """
+        self._ending[run] = ended_by
+        if len(self._ending) > _MOST_ENDING:
+            self._forget(next(iter(self._ending)))
+        return self._finish(run, now)
+
+    def _finish(self, run: str, now: Instant) -> bool:
+        stream = self._of(run)
+        if not stream.close("run-ended", now) or not stream.seal(self._ending[run], now):
+            return False
+        self._forget(run)
+        return True
+
+    def _forget(self, run: str) -> None:
+        del self._ending[run]
+        self._streams.pop(run).abandon()
 
     def open_ages_s(self, now: Instant) -> list[float]:
         """Ages of the segments that are being written, the oldest first."""
@@ -59,6 +106,8 @@ class Streams:
 
     def close(self, reason: str, now: Instant) -> None:
         """Close every open segment."""
+        for run in self.waiting():
+            self._finish(run, now)
         for stream in self._streams.values():
             stream.close(reason, now)
 

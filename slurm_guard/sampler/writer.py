@@ -1,17 +1,36 @@
 """Segments: append-only JSON lines that survive being killed at any byte. Nothing here raises into the loop.
 
 A stream (one run's, or the node's own) is a chain of segments. Each record is one write; a segment is closed
-by its tail with a digest, synced, and renamed into `sealed/`. What a crash leaves open, `recover` closes.
+by its tail with a digest, synced, and renamed into `sealed/`. What a crash leaves open, `recover` closes;
+what a full disk keeps open, the next `close` does.
 """
 
+import errno
 import hashlib
 import os
 from typing import Any, NamedTuple
 
 from slurm_guard import __version__, wire
-from slurm_guard.sampler.recover import OPEN, SEALED, SEALS, Closed, read_chain, recover_one
+from slurm_guard.sampler.chain import (
+    CHAIN,
+    SEALED,
+    Chain,
+    Closed,
+    drop_chain,
+    read_chain,
+    save_chain,
+    segment_path,
+    write_whole,
+)
+from slurm_guard.sampler.recover import OPEN, SEALS, recover_one, set_aside
 
+COLLECTED = "collected"  # where a collector may say what it has (docs/transport.md)
 _LEAST_FREE_TRIES_S = 5.0  # after a failed open the next try waits this long: judgement
+# A seal is one line of at most wire.MAX_LINE bytes, an entry of its lists at most 82: the newest stand in it,
+# those before them are held by the chain. 2,000 segments are 83 days of hours.
+_MOST_LISTED, _MOST_LOST = 2000, 1000
+
+__all__ = ["Instant", "Origin", "Stream", "prepare", "stream_name", "write_whole"]
 
 
 class Origin(NamedTuple):
@@ -34,7 +53,7 @@ class Instant(NamedTuple):
 
 def prepare(spool: str) -> None:
     """Make the spool's folders. Raises OSError: without a spool the sampler cannot work."""
-    for name in (OPEN, SEALED, SEALS):
+    for name in (OPEN, SEALED, SEALS, CHAIN, COLLECTED):
         os.makedirs(os.path.join(spool, name), mode=0o750, exist_ok=True)
 
 
@@ -50,21 +69,36 @@ class Stream:
         self.origin = origin
         self.run = run
         self.name = stream_name(run, origin.boot_id)
-        self.closed = read_chain(origin.spool, self.name)
+        self.closed: list[Closed] = []
+        self.lost: list[list[Any]] = []
         self.dropped = 0
         self.opened_mono_s: float | None = None
+        self._known = False  # whether the chain on the disk could be read
         self._fd: int | None = None
+        self._tail: Closed | None = None  # the open segment has its tail, but not its place in sealed/
         self._tried_s: float | None = None
         self._size = self._n = self._n_windows = 0
         self._digest = hashlib.sha256()
+        self._learn()
 
     @property
     def seq(self) -> int:
         """Number of the segment that is open or comes next."""
         return self.closed[-1].seq + 1 if self.closed else 0
 
-    def _path(self, folder: str) -> str:
-        return os.path.join(self.origin.spool, folder, f"{self.name}.{self.seq:06d}.jsonl")
+    @property
+    def _open_path(self) -> str:
+        return os.path.join(self.origin.spool, OPEN, f"{self.name}.{self.seq:06d}.jsonl")
+
+    def _learn(self) -> bool:
+        """Know the chain that the disk has; false: not now. A number given twice would hide a segment."""
+        if not self._known:
+            try:
+                chain = read_chain(self.origin.spool, self.name)
+            except OSError:
+                return False
+            self.closed, self.lost, self._known = [*chain.closed], [*chain.lost], True
+        return True
 
     def write(self, record: Any, now: Instant) -> bool:
         """Append one record; false: it was dropped and counted."""
@@ -85,31 +119,36 @@ class Stream:
         """After the disk took a record again: say how many it had not."""
         if self.dropped == 0:
             return
-        word = wire.Event(now.at, self.run, "records-dropped", {"n": self.dropped})
+        word = wire.Event(now.at, self.run, "records-dropped", {"n": self.dropped}, now.mono_s)
         if self._append(wire.encode(word).encode("ascii")):
             self._n += 1
             self.dropped = 0
 
     def _ready(self, now: Instant) -> bool:
         """Open the next segment if none is."""
-        if self._fd is not None:
+        if self._fd is not None and self._tail is None:
             return True
         if self._tried_s is not None and now.mono_s - self._tried_s < _LEAST_FREE_TRIES_S:
             return False
         self._tried_s = now.mono_s
+        if (self._tail is not None and not self._put_away()) or not self._learn():
+            return False
         try:
+            if os.path.lexists(segment_path(self.origin.spool, self.name, self.seq)):
+                self._known = False  # the chain on the disk is longer than we knew
+                return False
             self._fd = os.open(
-                self._path(OPEN), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640
+                self._open_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640
             )
         except FileExistsError:
             self._take_over()
-            return False
+            return self._tried_s is None and self._ready(now)
         except OSError:
             return False
         self._size = self._n = self._n_windows = 0
         self._digest = hashlib.sha256()
         if not self._append(wire.encode(self._head(now)).encode("ascii")):
-            self._abandon()
+            self.abandon()
             return False
         self.opened_mono_s = now.mono_s
         self._tried_s = None
@@ -117,12 +156,19 @@ class Stream:
 
     def _take_over(self) -> None:
         """An older segment of this number is still open: close it, so that the next number is tried."""
+        entry = os.path.basename(self._open_path)
         try:
-            recover_one(self.origin.spool, os.path.basename(self._path(OPEN)), None)
+            try:
+                recover_one(self.origin.spool, entry, None)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    return
+                set_aside(self.origin.spool, entry, "the disk refuses its end")
         except OSError:
             return
-        self.closed = read_chain(self.origin.spool, self.name)
-        self._tried_s = None
+        self._known = False
+        if self._learn():
+            self._tried_s = None
 
     def _head(self, now: Instant) -> wire.SegmentHead:
         return wire.SegmentHead(
@@ -132,7 +178,7 @@ class Stream:
             boot_id=self.origin.boot_id,
             run=self.run,
             seq=self.seq,
-            prev_sha256=self.closed[-1].sha256 if self.closed else None,
+            prev_sha256=(self.closed[-1].sha256 or None) if self.closed else None,
             opened_at=now.at,
             opened_mono_s=now.mono_s,
             sampler=__version__,
@@ -154,20 +200,27 @@ class Stream:
             try:
                 os.ftruncate(self._fd, self._size)
             except OSError:
-                self._abandon()  # recovered at the next start, up to the last whole line
+                self.abandon()  # taken over before the next one, up to the last whole line
         return False
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """Let go of a segment that cannot go on; an empty one is removed so that its number is free."""
         if self._fd is None:
             return
-        os.close(self._fd)
-        self._fd = None
+        self._let_go()
         try:
             if self._size == 0:
-                os.unlink(self._path(OPEN))
+                os.unlink(self._open_path)
         except OSError:
             pass
+
+    def _let_go(self) -> None:
+        if self._fd is not None:
+            try:
+                os.close(self._fd)
+            except OSError:
+                pass  # the descriptor is gone all the same
+        self._fd = self.opened_mono_s = None
 
     def sync(self) -> None:
         """Push what was written to the disk."""
@@ -178,27 +231,57 @@ class Stream:
                 pass
 
     def close(self, reason: str, now: Instant) -> bool:
-        """Seal the open segment; false: the disk refused and it stays open. An absent segment is closed."""
-        if self._fd is None:
-            return True
-        sha256 = self._digest.hexdigest()
-        n = self._n
-        if not self._append(wire.encode(wire.SegmentTail(n, sha256, now.at, reason)).encode("ascii")):
-            return False
+        """Seal the open segment; false: the disk refused, ask again. Nothing open, nothing owed: closed."""
+        if self._fd is None and self._tail is None and not self._owes(now):
+            return self._known and self.dropped == 0 and not os.path.lexists(self._open_path)
+        if self._tail is None:
+            self._tell_dropped(now)
+            tail = Closed(self.seq, self._n, self._digest.hexdigest(), self._n_windows)
+            record = wire.SegmentTail(tail.n, tail.sha256, now.at, reason)
+            if self.dropped or not self._append(wire.encode(record).encode("ascii")):
+                return False
+            self._tail = tail
+        return self._put_away()
+
+    def _owes(self, now: Instant) -> bool:
+        """With no segment open: take over one that was let go; open one if dropped records are to be told."""
+        if self._learn() and os.path.lexists(self._open_path):
+            self._take_over()
+        return self.dropped > 0 and self._ready(now)
+
+    def _put_away(self) -> bool:
+        """The segment with its tail into `sealed/`; false: not now."""
+        assert self._tail is not None
         try:
-            os.fsync(self._fd)
-            os.rename(self._path(OPEN), self._path(SEALED))
+            if self._fd is not None:
+                os.fsync(self._fd)
+            os.rename(self._open_path, segment_path(self.origin.spool, self.name, self._tail.seq))
         except OSError:
-            pass  # the tail is in place; recovery finishes the rename
-        os.close(self._fd)
-        self._fd = None
-        self.opened_mono_s = None
-        self.closed.append(Closed(self.seq, n, sha256, self._n_windows))
+            return False
+        self._let_go()
+        self.closed.append(self._tail)
+        self._tail = None
+        self._keep(durable=False)
         return True
+
+    def _keep(self, *, durable: bool) -> bool:
+        return save_chain(self.origin.spool, self.name, Chain(self.closed, self.lost), durable=durable)
+
+    def lose(self, part: list[Any]) -> bool:
+        """Before a segment [seq, n, sha256] is given up: note it for the seal; false: the disk refused."""
+        if not self._learn():
+            return False
+        if part not in self.lost:
+            self.lost.append(part)
+        return self.keep()
+
+    def keep(self) -> bool:
+        """Before a segment is removed: the chain is on the disk without it; false: the disk refused."""
+        return self._learn() and self._keep(durable=True)
 
     def seal(self, ended_by: str, now: Instant) -> bool:
         """Write the run's seal, after `close`; false: the disk refused."""
-        if self.run is None:
+        if self.run is None or not self._known:
             return False
         record = wire.Seal(
             run=self.run,
@@ -206,30 +289,13 @@ class Stream:
             cluster=self.origin.cluster,
             at=now.at,
             ended_by=ended_by,
-            segments=[[part.seq, part.n, part.sha256] for part in self.closed],
+            segments=[[part.seq, part.n, part.sha256] for part in self.closed[-_MOST_LISTED:]],
             n_windows=sum(part.n_windows for part in self.closed),
+            mono_s=now.mono_s,
+            lost=self.lost[-_MOST_LOST:] or None,
         )
         path = os.path.join(self.origin.spool, SEALS, f"{self.name}.json")
-        return write_whole(path, wire.encode(record).encode("ascii"))
-
-
-def write_whole(path: str, content: bytes) -> bool:
-    """Write then rename, synced; false: the disk refused, and nothing is left behind."""
-    new = f"{path}.new"
-    try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        try:
-            complete = os.write(fd, content) == len(content)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        if complete:
-            os.rename(new, path)
-            return True
-        os.unlink(new)
-    except OSError:
-        try:
-            os.unlink(new)
-        except OSError:
-            pass
-    return False
+        if not write_whole(path, wire.encode(record).encode("ascii")):
+            return False
+        drop_chain(self.origin.spool, self.name)
+        return True

@@ -12,14 +12,14 @@ import pytest
 
 from slurm_guard import wire
 from slurm_guard.errors import GuardError
-from slurm_guard.lake import ingest, spoolfile
+from slurm_guard.lake import ingest, places
 from slurm_guard.lake.ingest import CollectReport, collect
 from slurm_guard.lake.write import write_whole
+from tests.faults.others import NOBODY, let_in
 from tests.spools import AT, NODE, RUN, digest, make, put, reading, segment, single, tree
 
 WINDOW = make(wire.Window, run=RUN)
 NAME, GOOD = segment([WINDOW])
-NOBODY = 65_534
 TICKET = f"{wire.stem(RUN)}.json"
 
 
@@ -99,11 +99,13 @@ def test_a_segment_that_is_not_whole_is_refused_whole(
         ({"run": "alpha/42/other/0f9d2c1e/1"}, 1, "run-key"),
         ({"run": "../../../etc/passwd"}, 1, "run-key"),
         ({"k": "point"}, 1, "record-shape"),
-        ({"k": "nonsense"}, 1, "record-kind"),
+        ({"k": "ticket"}, 1, "record-shape"),
+        ({"k": "not a kind"}, 1, "record-kind"),
         ({"k": ["window"]}, 1, "record-kind"),
         ({"node": "other"}, 0, "name"),
         ({"seq": 7}, 0, "name"),
         ({"format": 2}, 0, "format-newer"),
+        ({"format": 2, "opened_at": "another shape"}, 0, "format-newer"),
         ({"cluster": "beta"}, 0, "run-key"),
     ],
 )
@@ -121,6 +123,43 @@ def test_a_missing_field_that_may_be_null_is_null_and_an_unknown_one_is_left_out
     put(tmp_path / "spool", "sealed", NAME, resealed(age))
 
     assert take(tmp_path).refused == ()
+
+
+def later(n: int) -> str:
+    """The good segment with records of a kind of a later release between its own."""
+    lines = GOOD.splitlines()
+    lines[2:2] = ['{"k":"gpu-link","run":null,"peers":[1,2]}'] * n
+    head = "\n".join(lines[:-1]) + "\n"
+    tail = json.loads(lines[-1])
+    return head + json.dumps(tail | {"sha256": digest(head), "n": tail["n"] + n}) + "\n"
+
+
+def test_records_of_a_later_releases_kind_are_left_out_and_counted_and_the_rest_is_taken(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path / "spool", "sealed", NAME, later(3))
+    put(tmp_path / "plain", "sealed", NAME, GOOD)
+
+    report = take(tmp_path)
+
+    assert (report.refused, report.left_out) == ((), (("gpu-link", 3),))
+    assert report.n_rows == collect([tmp_path / "plain"], tmp_path / "other").n_rows
+    assert take(tmp_path).left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "slug"),
+    [
+        (lambda text: text.replace('"peers":[1,2]', '"peers":[2,1]', 1), "digest"),
+        (lambda text: text.replace('{"k":"gpu-link","run":null,"peers":[1,2]}\n', "", 1), "digest"),
+        (lambda text: '{"k":"gpu-link"}\n' + text, "record-order"),
+        (lambda text: text + '{"k":"gpu-link"}\n', "record-order"),
+    ],
+)
+def test_a_later_releases_records_are_no_way_round_digest_and_order(
+    tmp_path: Path, change: Callable[[str], str], slug: str
+) -> None:
+    assert reason_of(tmp_path, "sealed", NAME, change(later(2))) == slug
 
 
 @pytest.mark.parametrize(
@@ -189,7 +228,7 @@ def test_a_link_a_pipe_and_a_folder_are_refused_and_never_waited_for(tmp_path: P
 
 
 def test_a_file_too_large_is_named_and_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spoolfile, "MAX_FILE", 100)
+    monkeypatch.setattr(places, "MAX_FILE", 100)
     put(tmp_path / "spool", "sealed", NAME, GOOD)
 
     report = take(tmp_path)
@@ -310,8 +349,7 @@ def test_what_the_collector_may_not_read_is_said_each_time_and_taken_once_it_may
         pytest.skip("needs root to become somebody who may not read")
     path = put(tmp_path / "spool", "sealed", NAME, GOOD)
     path.chmod(0o000)
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
+    let_in(tmp_path)
     (tmp_path / "lake").mkdir()
     os.chown(tmp_path / "lake", NOBODY, NOBODY)
 
@@ -337,5 +375,6 @@ print(json.dumps([report.n_new, report.n_known, *(refused.slug for refused in re
     )
     if "ModuleNotFoundError" in done.stderr or "Permission denied" in done.stderr:
         pytest.skip("this checkout is closed to others, so nobody cannot run it")
+    assert done.returncode == 0, done.stderr[-2000:]
     found: list[Any] = json.loads(done.stdout)
     return found

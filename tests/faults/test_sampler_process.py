@@ -35,7 +35,7 @@ class _Site:
         keys = {"sample_interval_s": 0.1, "table_interval_s": 0.3, "window_s": 1.0, **more}
         self.config.write_text(
             f'[node]\nrun_dir = "{self.folder}/run"\nspool_dir = "{self.folder}/spool"\n'
-            f'disabled = "{self.folder}/disabled"\n'
+            f'disabled = "{self.folder}/disabled"\ngres_devices = ["/dev/nvidia0"]\n'
             + "".join(f"{key} = {value}\n" for key, value in keys.items())
         )
 
@@ -239,13 +239,14 @@ def test_a_fault_while_starting_is_told(site: _Site) -> None:
     assert "spool/n1" in word["reason"]
 
 
-def test_a_file_that_breaks_the_recovery_is_told_and_ends_nothing(site: _Site) -> None:
+def test_a_file_that_nobody_can_recover_is_set_aside_and_ends_nothing(site: _Site) -> None:
     (site.folder / "spool" / "n1" / "open").mkdir(parents=True)
-    (site.folder / "spool" / "n1" / "open" / "x.000000.jsonl").write_text("[" * 200_000 + "\n")
+    (site.folder / "spool" / "n1" / "open" / "deep.000000.jsonl").write_text("[" * 200_000 + "\n")
+    (site.folder / "spool" / "n1" / "open" / "x.000000.jsonl").mkdir()
 
     child = site.start()
 
-    assert site.hear("sampler-error")[0]["kind"] == "RecursionError"
+    assert site.hear("file-set-aside")[0]["file"] == "x.000000.jsonl"
     site.wait_until((site.folder / "run" / "n1" / "beat").exists)
     assert child.poll() is None
 

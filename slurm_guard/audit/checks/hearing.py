@@ -123,7 +123,7 @@ UNSEALED = Check(
     "A stream without an end",
     Family.G,
     detects="A run that ended longer ago than the slack and whose stream the sampler did not seal.",
-    does_not_detect="A sealed stream with segments missing: collect reports those.",
+    does_not_detect="A sealed stream with segments missing: the audit skips name those (`segment-missing`).",
     false_alarms="A node that lost power; a seal that has not been collected yet.",
     remedy="Look at the sampler's journal around the run's end.",
     params=Params(),

@@ -1,12 +1,13 @@
 """`slurm-guard collect`: one line, and the refused files by name."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from slurm_guard import wire
 from slurm_guard.cli.collect import collect
-from tests.spools import RUN, make, put, single
+from tests.spools import RUN, digest, make, put, segment, single
 
 Captured = pytest.CaptureFixture[str]
 
@@ -39,6 +40,21 @@ def test_a_refused_file_is_named_with_its_reason_and_cannot_paint_the_terminal(
     assert all("\x1b" not in output for output in outputs)
     assert "json: " in outputs[0]
     assert outputs[1].rstrip().endswith("(as before)")
+
+
+def test_records_that_were_left_out_are_said(tmp_path: Path, capsys: Captured) -> None:
+    name, text = segment([make(wire.Event)])
+    put(tmp_path / "spool", "sealed", name, relabelled(text))
+
+    assert "\n  left out, of kinds that only a later release knows: 1 'omen'\n" in said(tmp_path, capsys)
+
+
+def relabelled(text: str) -> str:
+    """The segment with its one record's kind changed, and a digest that holds."""
+    lines = text.splitlines(keepends=True)
+    lines[1] = lines[1].replace('"k":"event"', '"k":"omen"')
+    tail = json.loads(lines[2]) | {"sha256": digest("".join(lines[:2]))}
+    return "".join(lines[:2]) + json.dumps(tail) + "\n"
 
 
 def test_folders_come_from_the_configuration(tmp_path: Path, capsys: Captured) -> None:

@@ -1,9 +1,11 @@
 """Which rows a window of time gets, and what is said about files that cannot be read."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from slurm_guard import wire
 from slurm_guard.lake.frames import read_frames
@@ -214,3 +216,35 @@ def test_a_column_of_another_type_is_a_skip(tmp_path: Path) -> None:
     frames, skips = read_frames(tmp_path / "lake", CLUSTER, AT, AT + HOUR)
 
     assert (frames["windows"].height, [skip.reason for skip in skips]) == (1, ["lake-file-unreadable"])
+
+
+@pytest.mark.parametrize("step_s", [-80_000.0, -3600.0, -20.0, 20.0, 3600.0, 400_000.0])
+def test_a_clock_set_between_segments_loses_no_row(tmp_path: Path, step_s: float) -> None:
+    run = ticket(tmp_path / "spool", 1, AT)
+    prev, back = None, AT + 1800 + step_s
+    for seq, (opened, closed) in enumerate(((AT, AT + 1000), (AT + 1000, back), (back, back + 1000))):
+        seen = {"first_seen_at": opened, "last_seen_at": closed, "run": run}
+        rows = [
+            make(wire.ProcessSeen, **seen),
+            make(wire.FlowSeen, **seen),
+            make(wire.Event, at=closed, run=run, detail={"seq": seq}),
+        ]
+        windows = [] if seq == 1 else [window(run, opened), window(run, opened + 60)]
+        file = segment(
+            [*windows, *rows], run=run, seq=seq, opened_at=opened, closed_at=closed, prev_sha256=prev
+        )
+        prev = json.loads(file[1].splitlines()[-1])["sha256"]
+        put(tmp_path / "spool", "sealed", *file)
+    collect([tmp_path / "spool"], tmp_path / "lake")
+
+    tables = ("windows", "segments", "processes", "flows", "events")
+    whole, _ = read_frames(tmp_path / "lake", CLUSTER, AT - 2 * DAY, AT + 6 * DAY)
+    hours: dict[str, list[pl.DataFrame]] = {table: [] for table in tables}
+    for hour in range(-24, 140):
+        frames, _ = read_frames(tmp_path / "lake", CLUSTER, AT + hour * HOUR, AT + (hour + 1) * HOUR)
+        for table in tables:
+            hours[table].append(frames[table])
+
+    for table in tables:
+        assert whole[table].height == {"windows": 4}.get(table, 3)
+        assert pl.concat(hours[table]).unique().height == whole[table].height, table

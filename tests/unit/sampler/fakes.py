@@ -167,7 +167,7 @@ class Node:
         own: dict[str, Any] = {"memory_mib": 0, "cpu_pct": 1e6, "disabled": str(root / "disabled")}
         self.config = Config(node=NodeConfig(**{**own, **node}))
         self.devices = root / "dev"
-        self.devices.mkdir(exist_ok=True)
+        self.devices.mkdir(parents=True, exist_ok=True)
         for info in self.gpus.infos:
             (self.devices / f"nvidia{info.minor}").touch()
         self.folders = Folders(str(root / "run" / NODE), str(root / "spool" / NODE))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slurm_guard import wire
-from slurm_guard.sampler import recover
+from slurm_guard.sampler.chain import read_chain
 from slurm_guard.sampler.writer import Instant, Origin, Stream, prepare
 
 RUN = "c/7/n1/abcdef01/1000"
@@ -109,7 +109,12 @@ def test_a_short_write_leaves_no_torn_line(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "write", real)
 
     stream.close("rotate", _now(2))
-    assert [r["k"] for r in _lines(next((tmp_path / "sealed").iterdir()))] == ["head", "event", "tail"]
+    assert [r["k"] for r in _lines(next((tmp_path / "sealed").iterdir()))] == [
+        "head",
+        "event",
+        "event",
+        "tail",
+    ]
 
 
 def test_a_disk_that_is_full_from_the_start_loses_records_and_never_raises(
@@ -123,7 +128,7 @@ def test_a_disk_that_is_full_from_the_start_loses_records_and_never_raises(
 
     monkeypatch.setattr(os, "open", refuse)
     assert not stream.write(_event(1), _now(1))
-    assert stream.close("rotate", _now(1))
+    assert not stream.close("rotate", _now(1)), "a dropped record is still to be told"
     assert not stream.seal("epilog", _now(1))
     monkeypatch.setattr(os, "open", real)
     assert stream.write(_event(2), _now(20))
@@ -143,4 +148,4 @@ def test_the_nodes_own_stream_is_named_by_boot(tmp_path: Path) -> None:
     stream.close("rotate", _now(2))
 
     assert [p.name for p in (tmp_path / "sealed").iterdir()] == ["node_abcdef01.000000.jsonl"]
-    assert recover.read_chain(str(tmp_path), "node_abcdef01")[0].n == 1
+    assert read_chain(str(tmp_path), "node_abcdef01").closed[0].n == 1
