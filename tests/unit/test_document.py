@@ -1,6 +1,8 @@
 """The audit document's codec."""
 
+import ast
 import json
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +123,18 @@ def test_a_wrong_shape_names_the_place(change: dict[str, object], where: str) ->
 def test_what_is_no_document_is_said_plainly(text: str) -> None:
     with pytest.raises(GuardError, match="document-syntax"):
         document.from_json(text)
+
+
+def test_no_annotation_of_the_model_is_quoted() -> None:
+    """Python 3.10 leaves `list["X"]` unresolved, and the codec then cannot read what it wrote."""
+    tree = ast.parse(Path(model.__file__).read_text(encoding="utf-8"))
+    annotations = [node.annotation for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
+
+    quoted = [
+        ast.unparse(annotation)
+        for annotation in annotations
+        if any(isinstance(n, ast.Constant) and isinstance(n.value, str) for n in ast.walk(annotation))
+    ]
+
+    assert annotations
+    assert quoted == []
