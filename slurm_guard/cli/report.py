@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from slurm_guard.report.text import Style
 
 
+WIDTH = 112  # of text that no terminal bounds: every column of the verdict table, and some of the names
+
+
 class Format(str, Enum):
     """What comes out."""
 
@@ -100,12 +103,12 @@ def render(shown: "Audit", options: "Options", how: tuple[Format, bool, bool], s
 
 
 def _style(to_stdout: bool, one_job: bool) -> "Style":
-    """Colour and the terminal's width only where a terminal listens (https://no-color.org)."""
+    """Colour only where a terminal listens (https://no-color.org); $COLUMNS holds for a pipe as well."""
     from slurm_guard.report import text
 
     listens = to_stdout and sys.stdout.isatty()
     color = listens and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    width = shutil.get_terminal_size().columns if listens else 100
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if to_stdout else WIDTH
     return text.Style(width, color, text.ALL if one_job else ())
 
 

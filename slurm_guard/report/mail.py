@@ -7,7 +7,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime, getaddresses
 
 from slurm_guard import document
 from slurm_guard.errors import EXIT_USAGE, GuardError
@@ -45,7 +45,9 @@ class Letter:
 
 def check_address(text: str, where: str) -> Address:
     """One plain address, `Name <user@host>` or bare. Raises GuardError mail-address."""
-    name, bare = parseaddr(text) if text.isprintable() else ("", "")
+    # getaddresses, not parseaddr: Python 3.10's takes the first of several and forgets the rest.
+    found = getaddresses([text]) if text.isprintable() else []
+    name, bare = found[0] if len(found) == 1 else ("", "")
     try:
         if not bare.isascii() or not bare or "@" not in bare:
             raise ValueError("no plain ASCII address")
