@@ -6,6 +6,7 @@ Units stand in the names: `_at` UTC epoch seconds, `_ms` integer milliseconds, `
 
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain
 
 
 class Verdict(str, Enum):
@@ -201,6 +202,12 @@ class Timeline:
     progress_per_s: list[float | None]
     events: list[TimelineEvent] = field(default_factory=list)
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether anything at all was seen; of what nobody watched there is nothing to draw."""
+        seen = [v for name, v in self.accounts.items() if name != Account.UNOBSERVED.value]
+        return any(v is not None for v in chain(self.power_w, self.progress_per_s, *seen))
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -217,9 +224,13 @@ class Judgement:
     score: float
     findings: tuple[Finding, ...]
     progress: ProgressSummary
-    timeline: Timeline | None
+    timeline: Timeline | None  # null: CLEAR, or nothing was observed
     coverage_pct: float  # observed share of the allocation
     notes: tuple[str, ...] = ()  # what could not be seen
+
+    def __post_init__(self) -> None:
+        if self.timeline is not None and not self.timeline.is_observed:
+            object.__setattr__(self, "timeline", None)  # 20,000 runs that nobody watched: 1.5 GB of nulls
 
 
 @dataclass(frozen=True, slots=True)
