@@ -130,9 +130,8 @@ def _price(judgement: Judgement) -> Fact:
         return Fact("Price of progress", "not known", why)
     spread = f" ± {words.number(100 * cost.rel_sigma)} %" if cost.rel_sigma is not None else ""
     value = words.measure(cost.value, clean(cost.unit, 30)) + spread
-    return Fact(
-        "Price of progress", value, f"from {clean(cost.source, 40)}, {words.plural(cost.n, 'interval')}"
-    )
+    source = words.COST_SOURCES.get(cost.source, clean(cost.source, 40))
+    return Fact("Price of progress", value, f"from {source}, {words.plural(cost.n, 'interval')}")
 
 
 def _drawn_bounds(judgement: Judgement) -> Bounds | None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timezone, tzinfo
 
@@ -59,9 +59,20 @@ def build_page(audit: Audit, options: Options) -> Page:
         glossary=tuple(Fact(a, words.GLOSSARY[a]) for a in words.BAR_ORDER),
         trusts=tuple(Fact(word, said) for word, said in words.TRUST.items()),
         ties=tuple(Fact(word, said) for word, said in words.TIES.items()),
-        settings=tuple(Fact(clean(k, 60), clean(str(v), 120)) for k, v in sorted(audit.settings.items())),
+        settings=tuple(Fact(clean(k, 80), clean(str(v), 120)) for k, v in _flat(audit.settings)),
         footer=f"slurm-guard {clean(audit.version, 40)}, cluster {clean(audit.cluster, 80)}",
     )
+
+
+def _flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    """Nested settings as (dotted key, value), sorted."""
+    found: list[tuple[str, object]] = []
+    for key, value in sorted(settings.items()):
+        if isinstance(value, dict):
+            found += _flat(value, f"{prefix}{key}.")
+        else:
+            found.append((prefix + key, value))
+    return found
 
 
 def only_job(audit: Audit, job: str) -> Audit:

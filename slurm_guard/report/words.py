@@ -47,6 +47,8 @@ TRUST = {
     NO_LOG: "no training progress was read",
 }
 
+COST_SOURCES = {"own-cheapest": "the run's own cheap stretches"}
+
 # How the audit ties a run's processes to its log (docs/method.md, section 3).
 TIES = {
     "linked": "holds the progress log, wrote it, or is a rank beside the process that did",

@@ -81,6 +81,26 @@ def test_what_is_cut_is_counted() -> None:
     assert "5 more runs" in clear.more
 
 
+def test_settings_inside_settings_are_shown_one_by_one() -> None:
+    nested: dict[str, object] = {"audit": {"least_gpu_h": 1.0}, "checks": {"parked": {"least_s": 5}}}
+
+    page = build_page(replace(builders.night(), settings=nested), Options())
+
+    assert [(f.label, f.value) for f in page.settings] == [
+        ("audit.least_gpu_h", "1.0"),
+        ("checks.parked.least_s", "5"),
+    ]
+
+
+def test_on_a_narrow_page_every_cell_carries_its_head() -> None:
+    html = render_html(_page())
+
+    cells = re.findall(r"<td([^>]*)>", html[: html.index("How to read this")])
+    in_ledger = html.count("</td>", html.index('class="ledger"'), html.index('class="verdict"'))
+    assert len(cells) > in_ledger > 0
+    assert sum("data-head=" not in cell for cell in cells) == in_ledger
+
+
 def test_an_empty_night_is_one_honest_line() -> None:
     page = build_page(builders.empty_night(), Options())
 
