@@ -6,6 +6,10 @@ help text: the configuration reference is generated from here.
 
 import difflib
 import json
+import math
+import os
+import re
+import stat
 import sys
 import typing
 from collections.abc import Callable
@@ -21,6 +25,7 @@ else:
     import tomli as tomllib
 
 DEFAULT_PATH = Path("/etc/slurm-guard/guard.toml")
+MAX_BYTES = 1 << 20  # every key with its help is 6 kB: judgement
 
 
 def _key(default: Any, help_text: str) -> Any:
@@ -160,28 +165,61 @@ def load_config(path: Path | None) -> Config:
         if not DEFAULT_PATH.exists():
             return Config()
         path = DEFAULT_PATH
+    raw = _read(path)
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
         raise GuardError(
-            "config-missing",
-            f"there is no configuration file {path}",
-            "copy the commented example from the package, or leave --config away for the defaults",
+            "config-syntax",
+            f"{path} is not UTF-8 text (byte {error.start + 1})",
+            "save it as UTF-8; is it the right file?",
             EXIT_USAGE,
         ) from None
-    except OSError as error:
-        raise GuardError(
-            "config-unreadable", f"{path}: {error.strerror}", "check its owner and mode", EXIT_USAGE
-        ) from None
     try:
-        data = tomllib.loads(raw.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise GuardError(
             "config-syntax", f"{path} is not valid TOML: {error}", "mend the line named", EXIT_USAGE
         ) from None
     built: Config = _build(Config, data, "", str(path))
     _check_values(built, str(path))
     return built
+
+
+def _read(path: Path) -> bytes:
+    """The file's bytes. A FIFO or a device is not even opened: it could hang, or never end."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            folder = stat.S_ISDIR(mode)
+            raise GuardError(
+                "config-unreadable",
+                f"{path} is {'a folder' if folder else 'no regular file'}",
+                f"name a file in it, such as {path / DEFAULT_PATH.name}" if folder else "name a file of TOML",
+                EXIT_USAGE,
+            )
+        # Should it have become a FIFO meanwhile, O_NONBLOCK opens it without waiting for a writer.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise GuardError(
+            "config-missing",
+            f"there is no configuration file {path}",
+            "`slurm-guard config show` prints one with every key; without --config the defaults hold",
+            EXIT_USAGE,
+        ) from None
+    except OSError as error:
+        raise GuardError(
+            "config-unreadable", f"{path}: {error.strerror}", "check its owner and mode", EXIT_USAGE
+        ) from None
+    if len(raw) > MAX_BYTES:
+        raise GuardError(
+            "config-unreadable",
+            f"{path} is larger than {MAX_BYTES >> 20} MiB",
+            "name a file of TOML",
+            EXIT_USAGE,
+        )
+    return raw
 
 
 def _build(shape: type, data: dict[str, Any], prefix: str, path: str) -> Any:
@@ -273,24 +311,64 @@ def all_keys() -> list[str]:
 _ZERO_MEANS = frozenset({"idle_exit_s", "least_gpu_h", "least_share", "memory_mib", "nice", "slack_s"})
 
 
+# Texts for which empty means something, or nothing is wrong with it; every other one must name something.
+_MAY_BE_EMPTY = frozenset(
+    {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to"}
+    | {"gres_devices", "services", "to"}
+)
+_ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+|[^<>\n\r]*<[^@\s<>]+@[^@\s<>]+>")
+
+
 def _check_values(config: Config, path: str) -> None:
-    """Numbers must be positive unless zero means something; shares lie in 0..1."""
+    """Numbers in range, texts that name something, addresses that could be ones, windows that hold a reading.
+
+    The time zone is not looked up here: the sampler reads this file too, on nodes that may lack the zones.
+    """
     for key, _ in _walk(Config, ""):
         table, name = key.split(".", 1)
         value = getattr(getattr(config, table), name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            continue
-        if not 0 <= value < float("inf") or (value == 0 and name not in _ZERO_MEANS):
+        wrong = _wrong_number(name, value) or _wrong_text(name, value)
+        if wrong:
             raise GuardError(
-                "config-value", f"{path}: {key} must be above zero, not {value}", _example(key), EXIT_USAGE
+                "config-value", f"{path}: {key} {wrong}", f"for example: {_example(key)}", EXIT_USAGE
             )
-        if name.endswith("_share") and value > 1:
-            raise GuardError(
-                "config-value",
-                f"{path}: {key} is a share between 0 and 1, not {value}",
-                _example(key),
-                EXIT_USAGE,
-            )
+    if config.node.window_s < config.node.sample_interval_s:
+        raise GuardError(
+            "config-value",
+            f"{path}: node.window_s ({config.node.window_s:g}) must not be below node.sample_interval_s "
+            f"({config.node.sample_interval_s:g})",
+            "a window holds at least one reading",
+            EXIT_USAGE,
+        )
+
+
+def _wrong_number(name: str, value: Any) -> str:
+    """What is wrong with a number; empty: nothing, or it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ""
+    if not math.isfinite(value):
+        return f"must be a finite number, not {value}"
+    if value < 0 or (value == 0 and name not in _ZERO_MEANS):
+        return f"must be above zero, not {value}"
+    if name.endswith("_share") and value > 1:
+        return f"is a share between 0 and 1, not {value}"
+    return f"must be at most 65535, not {value}" if name == "port" and value > 65535 else ""
+
+
+def _wrong_text(name: str, value: Any) -> str:
+    """What is wrong with a text or a list of texts; empty: nothing, or it is neither."""
+    parts = [value] if isinstance(value, str) else value if isinstance(value, list) else None
+    if parts is None:
+        return ""
+    if not parts and name not in _MAY_BE_EMPTY:
+        return "must name at least one"
+    blank = isinstance(value, list) or name not in _MAY_BE_EMPTY
+    if blank and any(not part.strip() for part in parts):
+        return "must not be empty"
+    if name in ("to", "sender", "reply_to"):
+        bad = [part for part in parts if part and not _ADDRESS.fullmatch(part)]
+        return f"holds {bad[0]!a}, which is no user@host" if bad else ""
+    return ""
 
 
 def to_toml(config: Config) -> str:
