@@ -56,8 +56,8 @@ def _fields(value: Any) -> dict[str, Any]:
     return {part.name: getattr(value, part.name) for part in dataclasses.fields(value)}
 
 
-def from_json(text: str) -> model.Audit:
-    """The Audit in a document.
+def from_json(text: str, name: str = "the text") -> model.Audit:
+    """The Audit in a document; `name` is what errors call it.
 
     Raises GuardError document-syntax (not our JSON), document-newer (made by a later release) or
     document-shape (a field is missing or of the wrong type; the sentence names it).
@@ -65,20 +65,22 @@ def from_json(text: str) -> model.Audit:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise GuardError("document-syntax", f"this is not an audit document: {error}", _AGAIN) from None
+        raise GuardError("document-syntax", f"{name} is not an audit document: {error}", _AGAIN) from None
     if not isinstance(data, dict) or data.get("kind") != KIND:
-        raise GuardError("document-syntax", f"this is JSON, but not of kind {KIND!r}", _AGAIN)
+        raise GuardError("document-syntax", f"{name} is JSON, but not of kind {KIND!r}", _AGAIN)
     number = data.get("format")
     if not isinstance(number, int) or number > FORMAT:
         raise GuardError(
             "document-newer",
-            f"the document has format {number!r}, this slurm-guard reads up to {FORMAT}",
+            f"{name} has format {number!r}, this slurm-guard reads up to {FORMAT}",
             "read it with the release that wrote it, or a later one",
         )
     try:
         audit: model.Audit = _reader(model.Audit)(data)
     except _WrongShape as error:
-        raise GuardError("document-shape", f"audit{error.where} must be {error.what}", _AGAIN) from None
+        raise GuardError(
+            "document-shape", f"{name}: audit{error.where} must be {error.what}", _AGAIN
+        ) from None
     return audit
 
 

@@ -26,7 +26,8 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="folder for everything")] = Path("slurm-guard-demo"),
     seed: Annotated[int, typer.Option("--seed", help="another seed, another night")] = 1,
     config: Annotated[
-        Path | None, typer.Option("--config", help="thresholds of [audit] and [report] from here")
+        Path | None,
+        typer.Option("--config", help="thresholds of [audit] and [report] from here", readable=False),
     ] = None,
 ) -> None:
     """Simulate a night, then collect, audit and report it as a real one. Every figure is simulated."""

@@ -35,26 +35,30 @@ def add(app: typer.Typer) -> None:
 
 
 def report(
-    audit: Annotated[Path | None, typer.Option("--audit", help="audit document; default: the latest")] = None,
+    audit: Annotated[
+        Path | None, typer.Option("--audit", help="audit document; default: the latest", readable=False)
+    ] = None,
     night: Annotated[str | None, typer.Option("--night", help="the night that began on this date")] = None,
     form: Annotated[Format, typer.Option("--format", help="what comes out")] = Format.TEXT,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="file; default: standard output")
+        Path | None, typer.Option("-o", "--output", help="file; default: standard output", readable=False)
     ] = None,
     job: Annotated[str | None, typer.Option("--job", help="the runs of one job alone, in full")] = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="exit 10 when there is an ALERT or REVIEW")
     ] = False,
-    config: Annotated[Path | None, typer.Option("--config", help="configuration file")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="configuration file", readable=False)
+    ] = None,
 ) -> None:
     """Show a night: which GPU-hours logged progress explains, which it does not, and why."""
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
     from slurm_guard.model import Verdict
-    from slurm_guard.report.archive import find_document, read_document, write_output
+    from slurm_guard.report.archive import choose_document, read_document, write_output
 
     settings = load_config(config)
-    whole = read_document(audit or find_document(Path(settings.report.path), night))
+    whole = read_document(choose_document(audit, night, Path(settings.report.path)))
     shown, options = narrow(whole, job, settings)
     content = render(shown, options, (form, output is None, job is not None), settings)
     if output is None:

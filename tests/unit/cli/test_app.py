@@ -1,0 +1,78 @@
+"""The program as it is started: version, help, and a disk that is full in the middle of it."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slurm_guard import __version__, document
+from tests.unit.report import builders
+
+MAIN = "from slurm_guard.cli.app import main; main()"
+LEAST = 8192  # bytes that a file may have before its disk is full
+
+
+def _run(*args: object, full: bool = False, stdout: int | None = None) -> subprocess.CompletedProcess[str]:
+    def limit() -> None:
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (LEAST, LEAST)
+        )  # EFBIG: met like a full disk, by nobody else
+
+    return subprocess.run(
+        [sys.executable, "-c", MAIN, *map(str, args)],
+        stdout=subprocess.PIPE if stdout is None else stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        preexec_fn=limit if full else None,
+    )
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Path:
+    path = tmp_path / "audit.json"
+    path.write_text(document.to_json(builders.night()))
+    return path
+
+
+def test_the_version_is_told() -> None:
+    done = _run("--version")
+
+    assert (done.returncode, done.stdout) == (0, f"slurm-guard {__version__}\n")
+
+
+def test_words_in_brackets_stay_in_the_help() -> None:
+    assert "thresholds of [audit] and [report] from" in " ".join(_run("demo", "--help").stdout.split())
+
+
+def test_a_full_disk_is_a_sentence_and_no_crash_report(audit: Path, tmp_path: Path) -> None:
+    commands: list[tuple[tuple[object, ...], str]] = [
+        (("report", "--audit", audit, "--format", "html", "-o", tmp_path / "page.html"), "output-unwritable"),
+        (
+            ("mail", "--audit", audit, "--to", "a@example.org", "--outbox", tmp_path / "o"),
+            "outbox-unwritable",
+        ),
+        (("demo", "--out", tmp_path / "demo"), "no-room"),
+    ]
+    for command, slug in commands:
+        done = _run(*command, full=True)
+
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"slurm-guard: {slug}: "), done.stderr
+        assert "unexpected" not in done.stderr
+        assert len(done.stderr.splitlines()) == 2
+    left = [path for path in tmp_path.rglob(".*") if path.is_file() and path.name != ".slurm-guard-demo"]
+    assert left == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("form", ["text", "csv"])
+def test_a_full_standard_output_is_a_sentence(audit: Path, form: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = _run("report", "--audit", audit, "--format", form, stdout=full.fileno())
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("slurm-guard: no-room: "), done.stderr
+    assert len(done.stderr.splitlines()) == 2
