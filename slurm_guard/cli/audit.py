@@ -174,8 +174,9 @@ def _default_path(from_at: float, settings: "Config") -> Path:
 def summary(done: "Audit") -> str:
     """One line: how many runs, how they were judged, how much is unexplained."""
     from slurm_guard.model import Verdict
+    from slurm_guard.report.words import plural
 
     counts = [(v.value, sum(j.verdict is v for j in done.judgements)) for v in Verdict]
     said = ", ".join(f"{n} {name}" for name, n in counts if n)
     low = sum(j.unexplained.lo_gpu_ms for j in done.judgements) / 3.6e6
-    return f"{len(done.judgements)} runs ({said}); at least {low:.2f} GPU-hours unexplained"
+    return f"{plural(len(done.judgements), 'run')} ({said}); at least {low:.2f} GPU-hours unexplained"

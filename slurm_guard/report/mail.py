@@ -12,6 +12,7 @@ from email.utils import format_datetime, getaddresses
 from slurm_guard import document
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.model import Audit, Verdict
+from slurm_guard.report import words
 from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.render import render_mail_html
 from slurm_guard.report.safe import clean
@@ -108,9 +109,8 @@ def _compose(page: Page, subject: str, heads: _Heads, reply_to: str) -> Letter:
 def _subject(audit: Audit, title: str) -> str:
     n_alerts = sum(j.verdict is Verdict.ALERT for j in audit.judgements)
     n_reviews = sum(j.verdict is Verdict.REVIEW for j in audit.judgements)
-    counts = (
-        f"{n_alerts} alert{'' if n_alerts == 1 else 's'}, {n_reviews} to review, {len(audit.judgements)} runs"
-    )
+    n_runs = words.plural(len(audit.judgements), "run")
+    counts = f"{words.plural(n_alerts, 'alert')}, {n_reviews} to review, {n_runs}"
     return f"{title}: {counts if audit.judgements else 'no runs'}"
 
 

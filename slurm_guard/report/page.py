@@ -127,10 +127,10 @@ def _unseen_words(audit: Audit, ledger: dict[str, int]) -> list[str]:
 
 
 def _heard(audit: Audit) -> str:
-    """Of all nodes that ran a run or were heard, those that sent readings."""
+    """Of all nodes that ran a run or were heard, those whose GPUs were read."""
     named = {node for j in audit.judgements for node in j.run.nodes} | {n.node for n in audit.nodes}
     heard = {n.node for n in audit.nodes if n.last_heard_at is not None}
-    return f"{len(heard):,} of {words.plural(len(named), 'node')} heard"
+    return f"readings from {len(heard):,} of {words.plural(len(named), 'node')}"
 
 
 def _about(alerts: Sequence[Judgement]) -> str:

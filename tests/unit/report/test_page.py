@@ -221,7 +221,7 @@ def test_a_night_that_nobody_watched_is_not_called_quiet() -> None:
     page = build_page(blind, Options())
 
     assert page.headline == (
-        "Nothing was observed (0 of 3 nodes heard); 0 of 12 are clear; 12 could not be audited."
+        "Nothing was observed (readings from 0 of 3 nodes); 0 of 12 are clear; 12 could not be audited."
     )
     assert "no run needs a look" not in " ".join(_everything(page)).lower()
 
