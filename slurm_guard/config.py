@@ -6,10 +6,6 @@ help text: the configuration reference is generated from here.
 
 import difflib
 import json
-import math
-import os
-import re
-import stat
 import sys
 import typing
 from collections.abc import Callable
@@ -17,6 +13,8 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from slurm_guard.configfile import read_file
+from slurm_guard.configvalues import wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
 
 if sys.version_info >= (3, 11):
@@ -25,7 +23,6 @@ else:
     import tomli as tomllib
 
 DEFAULT_PATH = Path("/etc/slurm-guard/guard.toml")
-MAX_BYTES = 1 << 20  # every key with its help is 6 kB: judgement
 
 
 def _key(default: Any, help_text: str) -> Any:
@@ -165,7 +162,7 @@ def load_config(path: Path | None) -> Config:
         if not DEFAULT_PATH.exists():
             return Config()
         path = DEFAULT_PATH
-    raw = _read(path)
+    raw = read_file(path)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -184,42 +181,6 @@ def load_config(path: Path | None) -> Config:
     built: Config = _build(Config, data, "", str(path))
     _check_values(built, str(path))
     return built
-
-
-def _read(path: Path) -> bytes:
-    """The file's bytes. A FIFO or a device is not even opened: it could hang, or never end."""
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            folder = stat.S_ISDIR(mode)
-            raise GuardError(
-                "config-unreadable",
-                f"{path} is {'a folder' if folder else 'no regular file'}",
-                f"name a file in it, such as {path / DEFAULT_PATH.name}" if folder else "name a file of TOML",
-                EXIT_USAGE,
-            )
-        # Should it have become a FIFO meanwhile, O_NONBLOCK opens it without waiting for a writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
-            raw = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise GuardError(
-            "config-missing",
-            f"there is no configuration file {path}",
-            "`slurm-guard config show` prints one with every key; without --config the defaults hold",
-            EXIT_USAGE,
-        ) from None
-    except OSError as error:
-        raise GuardError(
-            "config-unreadable", f"{path}: {error.strerror}", "check its owner and mode", EXIT_USAGE
-        ) from None
-    if len(raw) > MAX_BYTES:
-        raise GuardError(
-            "config-unreadable",
-            f"{path} is larger than {MAX_BYTES >> 20} MiB",
-            "name a file of TOML",
-            EXIT_USAGE,
-        )
-    return raw
 
 
 def _build(shape: type, data: dict[str, Any], prefix: str, path: str) -> Any:
@@ -308,17 +269,6 @@ def all_keys() -> list[str]:
     return [key for key, _ in _walk(Config, "")]
 
 
-_ZERO_MEANS = frozenset({"idle_exit_s", "least_gpu_h", "least_share", "memory_mib", "nice", "slack_s"})
-
-
-# Texts for which empty means something, or nothing is wrong with it; every other one must name something.
-_MAY_BE_EMPTY = frozenset(
-    {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to"}
-    | {"gres_devices", "services", "to"}
-)
-_ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+|[^<>\n\r]*<[^@\s<>]+@[^@\s<>]+>")
-
-
 def _check_values(config: Config, path: str) -> None:
     """Numbers in range, texts that name something, addresses that could be ones, windows that hold a reading.
 
@@ -327,7 +277,7 @@ def _check_values(config: Config, path: str) -> None:
     for key, _ in _walk(Config, ""):
         table, name = key.split(".", 1)
         value = getattr(getattr(config, table), name)
-        wrong = _wrong_number(name, value) or _wrong_text(name, value)
+        wrong = wrong_number(name, value) or wrong_text(name, value)
         if wrong:
             raise GuardError(
                 "config-value", f"{path}: {key} {wrong}", f"for example: {_example(key)}", EXIT_USAGE
@@ -340,35 +290,6 @@ def _check_values(config: Config, path: str) -> None:
             "a window holds at least one reading",
             EXIT_USAGE,
         )
-
-
-def _wrong_number(name: str, value: Any) -> str:
-    """What is wrong with a number; empty: nothing, or it is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return ""
-    if not math.isfinite(value):
-        return f"must be a finite number, not {value}"
-    if value < 0 or (value == 0 and name not in _ZERO_MEANS):
-        return f"must be above zero, not {value}"
-    if name.endswith("_share") and value > 1:
-        return f"is a share between 0 and 1, not {value}"
-    return f"must be at most 65535, not {value}" if name == "port" and value > 65535 else ""
-
-
-def _wrong_text(name: str, value: Any) -> str:
-    """What is wrong with a text or a list of texts; empty: nothing, or it is neither."""
-    parts = [value] if isinstance(value, str) else value if isinstance(value, list) else None
-    if parts is None:
-        return ""
-    if not parts and name not in _MAY_BE_EMPTY:
-        return "must name at least one"
-    blank = isinstance(value, list) or name not in _MAY_BE_EMPTY
-    if blank and any(not part.strip() for part in parts):
-        return "must not be empty"
-    if name in ("to", "sender", "reply_to"):
-        bad = [part for part in parts if part and not _ADDRESS.fullmatch(part)]
-        return f"holds {bad[0]!a}, which is no user@host" if bad else ""
-    return ""
 
 
 def to_toml(config: Config) -> str:

@@ -32,12 +32,19 @@ def demo(
 ) -> None:
     """Simulate a night, then collect, audit and report it as a real one. Every figure is simulated."""
     from slurm_guard.config import load_config
+    from slurm_guard.errors import GuardError
     from slurm_guard.simulate.night import simulate
 
     load_config(config)  # a wrong one is refused before anything is made
     _make_room(out)
     typer.echo("simulating a night on ten GPU nodes …")
-    night = simulate(out, seed)
+    try:
+        night = simulate(out, seed)
+    except FileNotFoundError as error:
+        if error.filename is not None:
+            raise
+        # tempfile's word for temporary folders that are all full or closed
+        raise GuardError("demo-out", str(error.strerror), "make room, or set $TMPDIR") from None
     if night.home != out.resolve():
         (out / MARK).write_text(str(night.home), "utf-8")
         typer.echo(f"the jobs' files stand in {night.home}, as their users could not enter {out}")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slurm_guard.config import MAX_BYTES, Config, all_keys, load_config, to_toml
+from slurm_guard.config import Config, all_keys, load_config, to_toml
+from slurm_guard.configfile import MAX_BYTES
 from slurm_guard.errors import EXIT_USAGE, GuardError
 
 

@@ -11,14 +11,16 @@ from slurm_guard import __version__, document
 from tests.unit.report import builders
 
 MAIN = "from slurm_guard.cli.app import main; main()"
-LEAST = 8192  # bytes that a file may have before its disk is full
 
 
-def _run(*args: object, full: bool = False, stdout: int | None = None) -> subprocess.CompletedProcess[str]:
+def _run(
+    *args: object, room: int | None = None, stdout: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`room`: bytes that a file may have; more is EFBIG, met where a full disk is, and by nobody else."""
+
     def limit() -> None:
-        resource.setrlimit(
-            resource.RLIMIT_FSIZE, (LEAST, LEAST)
-        )  # EFBIG: met like a full disk, by nobody else
+        if room is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
     return subprocess.run(
         [sys.executable, "-c", MAIN, *map(str, args)],
@@ -26,7 +28,7 @@ def _run(*args: object, full: bool = False, stdout: int | None = None) -> subpro
         stderr=subprocess.PIPE,
         text=True,
         check=False,
-        preexec_fn=limit if full else None,
+        preexec_fn=limit,
     )
 
 
@@ -47,7 +49,10 @@ def test_words_in_brackets_stay_in_the_help() -> None:
     assert "thresholds of [audit] and [report] from" in " ".join(_run("demo", "--help").stdout.split())
 
 
-def test_a_full_disk_is_a_sentence_and_no_crash_report(audit: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_a_sentence_and_no_crash_report(
+    audit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # the demo leaves its half-made homes there
     commands: list[tuple[tuple[object, ...], str]] = [
         (("report", "--audit", audit, "--format", "html", "-o", tmp_path / "page.html"), "output-unwritable"),
         (
@@ -57,7 +62,7 @@ def test_a_full_disk_is_a_sentence_and_no_crash_report(audit: Path, tmp_path: Pa
         (("demo", "--out", tmp_path / "demo"), "no-room"),
     ]
     for command, slug in commands:
-        done = _run(*command, full=True)
+        done = _run(*command, room=64)
 
         assert done.returncode == 1
         assert done.stderr.startswith(f"slurm-guard: {slug}: "), done.stderr
