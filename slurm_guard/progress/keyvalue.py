@@ -44,7 +44,11 @@ _COMPANION = re.compile(
     r"ms/|it/s|s/it|\beta\b|reward|samples/s|throughput|tflop|train_time|\btrl\b|\btel\b|elapsed",
     re.IGNORECASE,
 )
-_TIMES = re.compile(r"(?:^|[\s,{])(?:ts|timestamp|time_ms)['\"]?[=:] ?(\d{10,19}(?:\.\d{1,9})?)")
+# Ten and more digits before the point are seconds (or less) since 1970: no duration is that long.
+_TIMES = re.compile(
+    r"(?:^|[\s,{])(?:ts|timestamp|time_ms|time|t|now|unixtime|unix_time|wall_time)['\"]?[=:] ?"
+    r"(\d{10,19}(?:\.\d{1,9})?)(?![\w.])"
+)
 _ORDER = {word: index for index, word in enumerate(STEP_KEYS)}
 
 

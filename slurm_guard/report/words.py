@@ -59,7 +59,8 @@ TIES = {
 VERDICT_WORDS = {
     Verdict.ALERT: "a hard fact, or unexplained GPU work by two kinds of evidence: look today",
     Verdict.REVIEW: "one kind of evidence: something to look at, not enough to call it an alert",
-    Verdict.NOTE: "worth knowing: parked, a hang, much unobserved, processes in doubt, guests or odd records",
+    Verdict.NOTE: "worth knowing: parked, a hang, much unobserved, processes in doubt, some residual, guests "
+    "or odd records",
     Verdict.CLEAR: "nothing seen that needs a look; the log word says whether anything but the job "
     "vouches for its log",
     Verdict.NOT_AUDITABLE: "no way to set GPU time against progress",

@@ -152,8 +152,14 @@ class Loop:
                 out.write(f"step={step} total={self.total} tokens={step * self.args.batch * 512}\n")
 
     def evaluate(self, step: int) -> None:
+        began = time.monotonic()
         self.gpu.work(3 * self.args.work, "eval", 0.9)
-        print(f"validation at step {step}: eval_loss={self.student.evaluate():.4f}", flush=True)
+        loss, took_s = self.student.evaluate(), time.monotonic() - began
+        if self.args.style == "hf":
+            epoch = round(step / HF_STEPS_PER_EPOCH, 2)
+            print({"eval_loss": round(loss, 4), "eval_runtime": round(took_s, 3), "epoch": epoch}, flush=True)
+        else:
+            print(f"validation at step {step}: eval_loss={loss:.4f}", flush=True)
 
     def checkpoint(self, step: int) -> None:
         """The GPU waits while weights are written."""

@@ -109,6 +109,20 @@ def test_a_steps_time_is_taken_where_the_record_prints_one(line: str, took_s: fl
     assert best(line + "\n").claims[0].took_s == took_s
 
 
+@pytest.mark.parametrize(
+    ("line", "at"),
+    [
+        ("time=1785568777.125 step=4 loss=2.5", 1_785_568_777.125),
+        ("step=4 loss=2.5 ts=1785568777", 1_785_568_777.0),
+        ("time=12.5 step=4 loss=2.5", None),  # since the start, or of the step
+        ("step=4 loss=2.5 time=4294967296000000000000", None),
+        ("uptime=1785568777 step=4 loss=2.5", None),
+    ],
+)
+def test_seconds_since_1970_are_a_records_clock(line: str, at: float | None) -> None:
+    assert best(line + "\n").claims[0].at == at
+
+
 def test_mllog_counts_samples_and_names_phases() -> None:
     found = read(
         ':::MLLOG {"time_ms": 1745906128645, "key": "block_start", "metadata": {"samples_count": 8}}\n'
