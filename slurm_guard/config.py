@@ -13,6 +13,8 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from slurm_guard.configfile import read_file
+from slurm_guard.configvalues import wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
 
 if sys.version_info >= (3, 11):
@@ -160,22 +162,19 @@ def load_config(path: Path | None) -> Config:
         if not DEFAULT_PATH.exists():
             return Config()
         path = DEFAULT_PATH
+    raw = read_file(path)
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
         raise GuardError(
-            "config-missing",
-            f"there is no configuration file {path}",
-            "copy the commented example from the package, or leave --config away for the defaults",
+            "config-syntax",
+            f"{path} is not UTF-8 text (byte {error.start + 1})",
+            "save it as UTF-8; is it the right file?",
             EXIT_USAGE,
         ) from None
-    except OSError as error:
-        raise GuardError(
-            "config-unreadable", f"{path}: {error.strerror}", "check its owner and mode", EXIT_USAGE
-        ) from None
     try:
-        data = tomllib.loads(raw.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise GuardError(
             "config-syntax", f"{path} is not valid TOML: {error}", "mend the line named", EXIT_USAGE
         ) from None
@@ -270,27 +269,27 @@ def all_keys() -> list[str]:
     return [key for key, _ in _walk(Config, "")]
 
 
-_ZERO_MEANS = frozenset({"idle_exit_s", "least_gpu_h", "least_share", "memory_mib", "nice", "slack_s"})
-
-
 def _check_values(config: Config, path: str) -> None:
-    """Numbers must be positive unless zero means something; shares lie in 0..1."""
+    """Numbers in range, texts that name something, addresses that could be ones, windows that hold a reading.
+
+    The time zone is not looked up here: the sampler reads this file too, on nodes that may lack the zones.
+    """
     for key, _ in _walk(Config, ""):
         table, name = key.split(".", 1)
         value = getattr(getattr(config, table), name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            continue
-        if not 0 <= value < float("inf") or (value == 0 and name not in _ZERO_MEANS):
+        wrong = wrong_number(name, value) or wrong_text(name, value)
+        if wrong:
             raise GuardError(
-                "config-value", f"{path}: {key} must be above zero, not {value}", _example(key), EXIT_USAGE
+                "config-value", f"{path}: {key} {wrong}", f"for example: {_example(key)}", EXIT_USAGE
             )
-        if name.endswith("_share") and value > 1:
-            raise GuardError(
-                "config-value",
-                f"{path}: {key} is a share between 0 and 1, not {value}",
-                _example(key),
-                EXIT_USAGE,
-            )
+    if config.node.window_s < config.node.sample_interval_s:
+        raise GuardError(
+            "config-value",
+            f"{path}: node.window_s ({config.node.window_s:g}) must not be below node.sample_interval_s "
+            f"({config.node.sample_interval_s:g})",
+            "a window holds at least one reading",
+            EXIT_USAGE,
+        )
 
 
 def to_toml(config: Config) -> str:

@@ -6,6 +6,7 @@ Units stand in the names: `_at` UTC epoch seconds, `_ms` integer milliseconds, `
 
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain
 
 
 class Verdict(str, Enum):
@@ -166,26 +167,6 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """Everything the audit says about one run."""
-
-    run: Run
-    verdict: Verdict
-    classes: tuple[str, ...]  # parked, no-progress-source, silent, …
-    sentence: str
-    ledger_gpu_ms: dict[str, int]  # account value -> GPU-ms; sums to run.allocated_gpu_ms
-    unexplained: Bounds
-    smallest_visible_gpu_ms: int | None  # null: nothing could have been seen
-    cost: Cost
-    score: float
-    findings: tuple[Finding, ...]
-    progress: "ProgressSummary"
-    timeline: "Timeline | None"
-    coverage_pct: float  # observed share of the allocation
-    notes: tuple[str, ...] = ()  # what could not be seen
-
-
-@dataclass(frozen=True, slots=True)
 class ProgressSummary:
     """What the run logged, in numbers."""
 
@@ -201,6 +182,16 @@ class ProgressSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class TimelineEvent:
+    """A moment worth a mark: process, network, lifecycle."""
+
+    at: float
+    until_at: float | None
+    lane: str  # process, network, run
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """Parallel lists over the run's windows: one entry per slot of `slot_s` seconds from `start_at`."""
 
@@ -209,17 +200,37 @@ class Timeline:
     accounts: dict[str, list[int | None]]  # account -> GPU-ms per slot
     power_w: list[float | None]  # sum over the run's GPUs
     progress_per_s: list[float | None]
-    events: list["TimelineEvent"] = field(default_factory=list)
+    events: list[TimelineEvent] = field(default_factory=list)
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anything at all was seen; of what nobody watched there is nothing to draw."""
+        seen = [v for name, v in self.accounts.items() if name != Account.UNOBSERVED.value]
+        return any(v is not None for v in chain(self.power_w, self.progress_per_s, *seen))
 
 
 @dataclass(frozen=True, slots=True)
-class TimelineEvent:
-    """A moment worth a mark: process, network, lifecycle."""
+class Judgement:
+    """Everything the audit says about one run."""
 
-    at: float
-    until_at: float | None
-    lane: str  # process, network, run
-    text: str
+    run: Run
+    verdict: Verdict
+    classes: tuple[str, ...]  # parked, no-progress-source, silent, …
+    sentence: str
+    ledger_gpu_ms: dict[str, int]  # account value -> GPU-ms; sums to run.allocated_gpu_ms
+    unexplained: Bounds
+    smallest_visible_gpu_ms: int | None  # null: nothing could have been seen
+    cost: Cost
+    score: float
+    findings: tuple[Finding, ...]
+    progress: ProgressSummary
+    timeline: Timeline | None  # null: CLEAR, or nothing was observed
+    coverage_pct: float  # observed share of the allocation
+    notes: tuple[str, ...] = ()  # what could not be seen
+
+    def __post_init__(self) -> None:
+        if self.timeline is not None and not self.timeline.is_observed:
+            object.__setattr__(self, "timeline", None)  # 20,000 runs that nobody watched: 1.5 GB of nulls
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +250,17 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeCoverage:
+    """What was heard of one node."""
+
+    node: str
+    n_gpus: int
+    observed_gpu_ms: int
+    last_heard_at: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """One window's document (docs/formats.md)."""
 
@@ -250,15 +272,4 @@ class Audit:
     judgements: tuple[Judgement, ...]
     outside: tuple[Outside, ...]
     skips: tuple[Skip, ...]
-    nodes: tuple["NodeCoverage", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NodeCoverage:
-    """What was heard of one node."""
-
-    node: str
-    n_gpus: int
-    observed_gpu_ms: int
-    last_heard_at: float | None
-    note: str
+    nodes: tuple[NodeCoverage, ...]

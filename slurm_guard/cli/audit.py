@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from slurm_guard.config import Config
     from slurm_guard.model import Audit
 
+_TIME = "ISO time (in report.timezone, which is UTC unless set) or epoch seconds"
+
 
 def add(app: typer.Typer) -> None:
     """Register the command."""
@@ -20,36 +22,41 @@ def add(app: typer.Typer) -> None:
 
 def audit(
     since: Annotated[
-        str | None, typer.Option("--since", help="start: ISO time or epoch seconds; default: yesterday 00:00")
+        str | None, typer.Option("--since", help=f"start: {_TIME}; default: yesterday 00:00")
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", help="end; default: one day after the start, at most now")
+        str | None,
+        typer.Option("--until", help=f"end: {_TIME}; default: one day after the start, at most now"),
     ] = None,
     sacct_file: Annotated[
-        Path | None, typer.Option("--sacct-file", help="sacct's text in a file instead of asking sacct")
+        Path | None,
+        typer.Option("--sacct-file", help="sacct's text in a file instead of asking sacct", readable=False),
     ] = None,
-    lake: Annotated[Path | None, typer.Option("--lake", help="the lake's folder")] = None,
+    lake: Annotated[Path | None, typer.Option("--lake", help="the lake's folder", readable=False)] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="document; default: the reports' folder")
+        Path | None,
+        typer.Option("-o", "--output", help="document; default: the reports' folder", readable=False),
     ] = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="exit 10 when there is an ALERT or REVIEW")
     ] = False,
-    config: Annotated[Path | None, typer.Option("--config", help="configuration file")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="configuration file", readable=False)
+    ] = None,
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
     from slurm_guard.audit.run import audit_facts
     from slurm_guard.config import load_config
     from slurm_guard.document import to_json
     from slurm_guard.errors import EXIT_FINDINGS
-    from slurm_guard.report.archive import write_output
+    from slurm_guard.report.archive import make_folder, write_output
 
     settings = load_config(config)
     window = span(since, until, settings)
     facts = load_facts(window, settings, sacct_file, lake or Path(settings.lake.path))
     done = audit_facts(facts)
     path = output or _default_path(window[0], settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_output(path, to_json(done).encode())
     typer.echo(f"{summary(done)}: {path}")
     if exit_code and any(j.verdict.value in ("ALERT", "REVIEW") for j in done.judgements):
@@ -59,13 +66,17 @@ def audit(
 def load_facts(
     window: tuple[float, float], settings: "Config", sacct_file: Path | None, lake: Path
 ) -> "Facts":
-    """Accounting and frames of a window. Raises GuardError nothing-to-audit (exit 3) without GPU runs."""
+    """Accounting and frames of a window.
+
+    Raises GuardError lake-missing (exit 2), and nothing-to-audit (exit 3) without GPU runs.
+    """
     from slurm_guard import __version__
     from slurm_guard.audit.facts import Facts
     from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
     from slurm_guard.lake.frames import read_frames
     from slurm_guard.slurm.sacct import Sacct, SacctFile
 
+    _check_lake(lake)
     slurm = settings.slurm
     source = (
         SacctFile(sacct_file, slurm.cluster)
@@ -84,6 +95,21 @@ def load_facts(
     return Facts(
         loaded.cluster, *window, __version__, loaded.runs, frames, settings.audit, (*loaded.skips, *skips)
     )
+
+
+def _check_lake(lake: Path) -> None:
+    """A folder that is misspelt would make a night in which nothing was observed."""
+    from slurm_guard.errors import EXIT_USAGE, GuardError
+    from slurm_guard.lake.schema import FORMAT
+
+    if not (lake / f"v{FORMAT}").is_dir():
+        what = "holds nothing that was collected" if lake.is_dir() else "does not exist or may not be entered"
+        raise GuardError(
+            "lake-missing",
+            f"the lake {lake} {what}",
+            "check [lake] path or --lake, and run `slurm-guard collect` first",
+            EXIT_USAGE,
+        )
 
 
 def span(since: str | None, until: str | None, settings: "Config") -> tuple[float, float]:
@@ -148,8 +174,9 @@ def _default_path(from_at: float, settings: "Config") -> Path:
 def summary(done: "Audit") -> str:
     """One line: how many runs, how they were judged, how much is unexplained."""
     from slurm_guard.model import Verdict
+    from slurm_guard.report.words import plural
 
     counts = [(v.value, sum(j.verdict is v for j in done.judgements)) for v in Verdict]
     said = ", ".join(f"{n} {name}" for name, n in counts if n)
     low = sum(j.unexplained.lo_gpu_ms for j in done.judgements) / 3.6e6
-    return f"{len(done.judgements)} runs ({said}); at least {low:.2f} GPU-hours unexplained"
+    return f"{plural(len(done.judgements), 'run')} ({said}); at least {low:.2f} GPU-hours unexplained"

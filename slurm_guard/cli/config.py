@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-Where = Annotated[Path | None, typer.Option("--config", help="configuration file")]
+Where = Annotated[Path | None, typer.Option("--config", help="configuration file", readable=False)]
 
-config_app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at the configuration.")
 
 
 def add(app: typer.Typer) -> None:
@@ -19,8 +19,9 @@ def add(app: typer.Typer) -> None:
 def check(config: Where = None) -> None:
     """Say whether the configuration file is right; a wrong key is named with the nearest valid one."""
     from slurm_guard.config import DEFAULT_PATH, all_keys, load_config
+    from slurm_guard.report.words import load_zone
 
-    load_config(config)
+    load_zone(load_config(config).report.timezone)
     path = config or DEFAULT_PATH
     if config is None and not DEFAULT_PATH.exists():
         typer.echo(f"{path} does not exist: all {len(all_keys())} keys have their defaults")

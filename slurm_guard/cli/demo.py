@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MARK = ".slurm-guard-demo"  # in a folder that the demo made, and may therefore empty
 
+SITE = "a simulated cluster"
+
 
 def add(app: typer.Typer) -> None:
     """Register the command."""
@@ -24,17 +26,25 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="folder for everything")] = Path("slurm-guard-demo"),
     seed: Annotated[int, typer.Option("--seed", help="another seed, another night")] = 1,
     config: Annotated[
-        Path | None, typer.Option("--config", help="thresholds of [audit] and [report] from here")
+        Path | None,
+        typer.Option("--config", help="thresholds of [audit] and [report] from here", readable=False),
     ] = None,
 ) -> None:
     """Simulate a night, then collect, audit and report it as a real one. Every figure is simulated."""
     from slurm_guard.config import load_config
+    from slurm_guard.errors import GuardError
     from slurm_guard.simulate.night import simulate
 
     load_config(config)  # a wrong one is refused before anything is made
     _make_room(out)
     typer.echo("simulating a night on ten GPU nodes …")
-    night = simulate(out, seed)
+    try:
+        night = simulate(out, seed)
+    except FileNotFoundError as error:
+        if error.filename is not None:
+            raise
+        # tempfile's word for temporary folders that are all full or closed
+        raise GuardError("demo-out", str(error.strerror), "make room, or set $TMPDIR") from None
     if night.home != out.resolve():
         (out / MARK).write_text(str(night.home), "utf-8")
         typer.echo(f"the jobs' files stand in {night.home}, as their users could not enter {out}")
@@ -93,7 +103,7 @@ def _write_config(night: "Night", config: Path | None) -> Path:
     tables: dict[str, dict[str, Any]] = {
         "lake": {"path": str(night.out / "lake"), "spools": [str(night.spool)]},
         "audit": asdict(given.audit),
-        "report": {**asdict(given.report), "path": str(night.out), "site": given.report.site or "simulated"},
+        "report": {**asdict(given.report), "path": str(night.out), "site": given.report.site or SITE},
     }
     # JSON's texts, numbers, booleans and lists are TOML's, too.
     lines = [
@@ -138,13 +148,16 @@ def _print_table(done: "Audit", night: "Night") -> None:
     """Verdicts beside the truth, which is opened here and nowhere before."""
     truth = {(one["job_id"], one["start_at"]): one for one in json.loads(night.truth.read_text("utf-8"))}
     rows = [_row(judged, truth[judged.run.job_id, int(judged.run.start_at)]) for judged in _worst_first(done)]
-    heads = ("verdict", "job", "GPU-h", "unexplained", "diverted", "", "what really happened (simulated)")
+    heads = (
+        *("verdict", "job", "GPU-h", "unexplained", "log", "diverted", ""),
+        "what really happened (simulated)",
+    )
     sizes = [max(len(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
     typer.echo("")
     for cells in (heads, *rows):
         line = "  ".join(cell.ljust(size) for cell, size in zip(cells, sizes, strict=True))
         typer.echo(line.rstrip())
-    n_right = sum(1 for row in rows if row[5] == "ok")
+    n_right = sum(1 for row in rows if row[6] == "ok")
     typer.echo(f"\n{n_right} of {len(rows)} verdicts are as they should be.")
 
 
@@ -163,7 +176,8 @@ def _row(judged: "Judgement", truth: dict[str, Any]) -> tuple[str, ...]:
         judged.verdict.value,
         f"{judged.run.job} {judged.run.name}",
         f"{judged.run.allocated_gpu_ms / 3.6e6:5.1f}",
-        f"{low:.1f}–{high:.1f}",
+        f"{low:.1f}–{high:.1f}" if judged.verdict.value != "NOT AUDITABLE" else "–",
+        judged.progress.trust,
         f"{truth['diverted_s'] / 3600:.1f}",
         "ok" if right else "!",
         f"{truth['scenario']}: {truth['words']}{outside}",

@@ -17,7 +17,9 @@ def add(app: typer.Typer) -> None:
 
 
 def mail(
-    audit: Annotated[Path | None, typer.Option("--audit", help="audit document; default: the latest")] = None,
+    audit: Annotated[
+        Path | None, typer.Option("--audit", help="audit document; default: the latest", readable=False)
+    ] = None,
     night: Annotated[str | None, typer.Option("--night", help="the night that began on this date")] = None,
     to: Annotated[
         list[str] | None, typer.Option("--to", help="a reader instead of mail.to; may be repeated")
@@ -26,12 +28,14 @@ def mail(
         bool, typer.Option("--send", help="send; without it everything but that is done")
     ] = False,
     outbox: Annotated[Path | None, typer.Option("--outbox", help="folder of letters and their state")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="configuration file")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="configuration file", readable=False)
+    ] = None,
 ) -> None:
     """Mail the night's digest to its readers, each exactly once however often this is run."""
     from slurm_guard.clock import SystemClock
     from slurm_guard.config import load_config
-    from slurm_guard.report.archive import find_document, read_document
+    from slurm_guard.report.archive import choose_document, read_document
     from slurm_guard.report.mail import Envelope, audit_digest, compose
     from slurm_guard.report.outbox import Outbox
     from slurm_guard.report.page import Options
@@ -39,7 +43,7 @@ def mail(
 
     settings, clock = load_config(config), SystemClock()
     base = Path(settings.report.path)
-    whole = read_document(audit or find_document(base, night))
+    whole = read_document(choose_document(audit, night, base))
     options = Options(settings.report.site, load_zone(settings.report.timezone))
     box = Outbox((outbox or base / "outbox") / audit_digest(whole)[:32], clock)
     letters = [

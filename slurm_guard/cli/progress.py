@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
     from slurm_guard.wire import LogFile, Point
 
-progress_app = typer.Typer(no_args_is_help=True, help="Look at the progress that jobs log.")
+progress_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Look at the progress that jobs log."
+)
 
 
 def add(app: typer.Typer) -> None:
@@ -27,7 +29,9 @@ def _root() -> None:
 def show(
     paths: Annotated[list[str], typer.Argument(help="log files: stdout, event files, JSON lines")],
     n_points: Annotated[int, typer.Option("--points", min=0, help="show this many points of each end")] = 0,
-    config: Annotated[Path | None, typer.Option("--config", help="configuration file")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="configuration file", readable=False)
+    ] = None,
 ) -> None:
     """Print the tracks and problems that a reader finds in these files."""
     from slurm_guard.config import load_config

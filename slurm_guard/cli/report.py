@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from slurm_guard.report.text import Style
 
 
+WIDTH = 112  # of text that no terminal bounds: every column of the verdict table, and some of the names
+
+
 class Format(str, Enum):
     """What comes out."""
 
@@ -32,26 +35,30 @@ def add(app: typer.Typer) -> None:
 
 
 def report(
-    audit: Annotated[Path | None, typer.Option("--audit", help="audit document; default: the latest")] = None,
+    audit: Annotated[
+        Path | None, typer.Option("--audit", help="audit document; default: the latest", readable=False)
+    ] = None,
     night: Annotated[str | None, typer.Option("--night", help="the night that began on this date")] = None,
     form: Annotated[Format, typer.Option("--format", help="what comes out")] = Format.TEXT,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="file; default: standard output")
+        Path | None, typer.Option("-o", "--output", help="file; default: standard output", readable=False)
     ] = None,
     job: Annotated[str | None, typer.Option("--job", help="the runs of one job alone, in full")] = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="exit 10 when there is an ALERT or REVIEW")
     ] = False,
-    config: Annotated[Path | None, typer.Option("--config", help="configuration file")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="configuration file", readable=False)
+    ] = None,
 ) -> None:
     """Show a night: which GPU-hours logged progress explains, which it does not, and why."""
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
     from slurm_guard.model import Verdict
-    from slurm_guard.report.archive import find_document, read_document, write_output
+    from slurm_guard.report.archive import choose_document, read_document, write_output
 
     settings = load_config(config)
-    whole = read_document(audit or find_document(Path(settings.report.path), night))
+    whole = read_document(choose_document(audit, night, Path(settings.report.path)))
     shown, options = narrow(whole, job, settings)
     content = render(shown, options, (form, output is None, job is not None), settings)
     if output is None:
@@ -100,12 +107,12 @@ def render(shown: "Audit", options: "Options", how: tuple[Format, bool, bool], s
 
 
 def _style(to_stdout: bool, one_job: bool) -> "Style":
-    """Colour and the terminal's width only where a terminal listens (https://no-color.org)."""
+    """Colour only where a terminal listens (https://no-color.org); $COLUMNS holds for a pipe as well."""
     from slurm_guard.report import text
 
     listens = to_stdout and sys.stdout.isatty()
     color = listens and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    width = shutil.get_terminal_size().columns if listens else 100
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if to_stdout else WIDTH
     return text.Style(width, color, text.ALL if one_job else ())
 
 

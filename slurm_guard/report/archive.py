@@ -3,6 +3,7 @@
 Layout: `<report.path>/<YYYY-MM-DD>/audit.json`, the date being that of the window's start in the site's zone.
 """
 
+import contextlib
 import os
 import re
 from datetime import date
@@ -18,7 +19,7 @@ DOCUMENT = "audit.json"
 def read_document(path: Path) -> Audit:
     """The audit in a file. Raises GuardError document-missing, document-unreadable and those of the codec."""
     try:
-        return document.from_json(path.read_text(encoding="utf-8"))
+        return document.from_json(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise GuardError(
             "document-missing",
@@ -30,6 +31,15 @@ def read_document(path: Path) -> Audit:
         raise GuardError(
             "document-unreadable", f"{path} cannot be read: {error}", "check its owner, mode and content"
         ) from None
+
+
+def choose_document(audit: Path | None, night: str | None, folder: Path) -> Path:
+    """The document named by --audit or by --night, else the latest. Raises GuardError audit-or-night."""
+    if audit is not None and night is not None:
+        raise GuardError(
+            "audit-or-night", "--audit and --night name two documents", "leave one of them away", EXIT_USAGE
+        )
+    return audit if audit is not None else find_document(folder, night)
 
 
 def find_document(folder: Path, night: str | None) -> Path:
@@ -56,14 +66,33 @@ def _day(text: str) -> str:
         ) from None
 
 
-def write_output(path: Path, content: bytes) -> None:
-    """Whole or not at all. Raises GuardError output-unwritable."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+def make_folder(folder: Path) -> None:
+    """With its parents. Raises GuardError output-unwritable."""
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(str(folder), error) from None
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Whole or not at all; into a device or a pipe as it is. Raises GuardError output-unwritable."""
+    part = None
+    try:
+        if path.exists() and not path.is_file():  # renaming a file over /dev/null would be the end of it
+            path.write_bytes(content)
+            return
+        path = Path(os.path.realpath(path))  # a link stays a link
+        part = path.with_name(f".{path.name}.{os.getpid()}")
         part.write_bytes(content)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise GuardError(
-            "output-unwritable", f"{path} cannot be written: {error.strerror}", "name another file with -o"
-        ) from None
+        if part is not None:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        raise _unwritable(str(path), error) from None
+
+
+def _unwritable(what: str, error: OSError) -> GuardError:
+    return GuardError(
+        "output-unwritable", f"{what} cannot be written: {error.strerror}", "name another file with -o"
+    )

@@ -3,8 +3,8 @@
 import re
 
 from slurm_guard.model import Account, Bounds, Finding, Judgement, TimelineEvent, Verdict
-from slurm_guard.report import bars, charts, series, words
-from slurm_guard.report.safe import LONG, SHORT, clean, clean_or_dash
+from slurm_guard.report import bars, charts, sentences, series, words
+from slurm_guard.report.safe import LONG, SHORT, clean, clean_or_dash, shorten
 from slurm_guard.report.view import (
     Card,
     EventView,
@@ -18,22 +18,8 @@ from slurm_guard.report.words import Times, Unit
 
 # Judgement: longer lists are not read; the document has everything.
 MOST_FINDINGS, MOST_EVIDENCE, MOST_WORDS = 12, 8, 8
+MOST_SOURCES = 3
 WIDE_PX, NARROW_PX = 980, 480  # the drawing on a desk and on a phone; text keeps its size on both
-
-_LOG = (
-    "Log a line per step or so to the job's output (key=value, JSON, or a known trainer's format), write "
-    "TensorBoard event files, or append to the file named in $SLURM_GUARD_PROGRESS."
-)
-_HOOK = "Name the prolog in slurm.conf on every GPU node, and look for slurm-guard in the node's syslog."
-# What would make the next run auditable, by the class that says why this one was not.
-_SAMPLER = "Make sure that the sampler runs on the job's nodes for the whole job; the nodes are listed below."
-REMEDIES = {
-    "switched-off": "Remove the file that switches slurm-guard off on these nodes.",
-    "run-without-ticket": _HOOK,
-    "silent": _SAMPLER,
-    "refused": "Find out why the node's own records contradict each other: its clock and its driver first.",
-    "no-progress-source": _LOG,
-}
 
 
 def verdict_slug(verdict: Verdict) -> str:
@@ -42,8 +28,10 @@ def verdict_slug(verdict: Verdict) -> str:
 
 
 def build_row(judgement: Judgement, unit: Unit) -> RunRow:
-    """The run as one line; every string of the document made harmless."""
+    """The run as one line; every string of the document made harmless, a dash where nothing is known."""
     run, ledger, bounds = judgement.run, judgement.ledger_gpu_ms, judgement.unexplained
+    unseen = sentences.is_unseen(judgement)
+    judged = judgement.verdict is not Verdict.NOT_AUDITABLE and not unseen
     return RunRow(
         anchor=_anchor(run.id),
         verdict=judgement.verdict.value,
@@ -52,12 +40,12 @@ def build_row(judgement: Judgement, unit: Unit) -> RunRow:
         name=clean_or_dash(run.name, 60),
         owner=f"{clean_or_dash(run.user, 40)} / {clean_or_dash(run.account, 40)}",
         allocated=unit.show(run.allocated_gpu_ms),
-        explained=unit.show(bars.explained_gpu_ms(ledger)),
-        idle=unit.show(bars.of(ledger, Account.IDLE.value)),
+        explained="–" if unseen else unit.show(bars.explained_gpu_ms(ledger)),
+        idle="–" if unseen else unit.show(bars.of(ledger, Account.IDLE.value)),
         unobserved=unit.show(bars.of(ledger, Account.UNOBSERVED.value)),
-        unexplained=unit.show(bounds.mid_gpu_ms),
-        bounds=f"{unit.show(bounds.lo_gpu_ms)}–{unit.show(bounds.hi_gpu_ms)}",
-        coverage=words.percent(judgement.coverage_pct, 100.0),
+        unexplained=unit.show(bounds.mid_gpu_ms) if judged else "–",
+        bounds=f"{unit.show(bounds.lo_gpu_ms)}–{unit.show(bounds.hi_gpu_ms)}" if judged else "",
+        trust=clean_or_dash(judgement.progress.trust, 20),
         sentence=clean(judgement.sentence, LONG),
     )
 
@@ -78,17 +66,18 @@ def build_card(judgement: Judgement, unit: Unit, times: Times) -> Card:
         title=f"Job {row.job}" + (f" · {row.name}" if row.name != "–" else ""),
         classes=tuple(clean(name, 40) for name in judgement.classes[:MOST_WORDS]),
         facts=_facts(judgement, unit, times),
-        unexplained=_unexplained(judgement, unit),
+        unexplained=sentences.unexplained(judgement, unit),
         bar=bars.build_bar(bars.shown_ledger(judgement), unit, _drawn_bounds(judgement)),
         ledger=_ledger(judgement, unit),
-        imbalance=_imbalance(judgement, unit),
+        imbalance=sentences.imbalance(judgement, unit),
         timeline=_timeline(judgement, unit, times),
-        against=tuple(_finding(f) for f in against),
-        favour=tuple(_finding(f) for f in favour),
+        against=tuple(_finding(f, unit) for f in against),
+        favour=tuple(_finding(f, unit) for f in favour),
         clears=_clears(against),
         unseen=tuple(clean(note) for note in judgement.notes[:MOST_WORDS]),
-        smallest=_smallest(judgement, unit),
-        remedy=_remedy(judgement),
+        smallest=sentences.smallest(judgement, unit),
+        remarks=sentences.remarks(judgement),
+        remedy=sentences.remedy(judgement),
     )
 
 
@@ -114,9 +103,10 @@ def _logged(judgement: Judgement) -> Fact:
     said = words.plural(progress.n_points, "point") if progress.n_points else "none found"
     if progress.units is not None and progress.n_points:
         said = f"{words.measure(progress.units, _many(progress.unit))} in {said}"
-    sources = ", ".join(clean(source, 160) for source in progress.sources[:3]) or "no source"
-    problems = "".join(f"; {clean(problem, 120)}" for problem in progress.problems[:3])
-    return Fact("Progress logged", said, f"{sources}; trust: {clean(progress.trust, 40)}{problems}")
+    more = len(progress.sources) - MOST_SOURCES
+    sources = ", ".join(shorten(source, 120) for source in progress.sources[:MOST_SOURCES]) or "no source"
+    others = f" and {words.plural(more, 'more source')}" if more > 0 else ""
+    return Fact("Progress logged", said, f"{sources}{others}; log: {_trust(progress.trust)}")
 
 
 def _many(unit: str | None) -> str:
@@ -124,30 +114,24 @@ def _many(unit: str | None) -> str:
     return shown if shown.endswith("s") else f"{shown}s"
 
 
+def _trust(trust: str) -> str:
+    """The word and what it says."""
+    return f"{clean_or_dash(trust, 20)}" + (f": {words.TRUST[trust]}" if trust in words.TRUST else "")
+
+
 def _price(judgement: Judgement) -> Fact:
     cost = judgement.cost
     if cost.value is None:
-        return Fact("Price of progress", "not known", f"from {clean(cost.source, 40)}")
+        why = (
+            "no progress was logged"
+            if judgement.progress.n_points == 0
+            else "too little progress to learn it"
+        )
+        return Fact("Price of progress", "not known", why)
     spread = f" ± {words.number(100 * cost.rel_sigma)} %" if cost.rel_sigma is not None else ""
     value = words.measure(cost.value, clean(cost.unit, 30)) + spread
-    return Fact(
-        "Price of progress", value, f"from {clean(cost.source, 40)}, {words.plural(cost.n, 'interval')}"
-    )
-
-
-def _unexplained(judgement: Judgement, unit: Unit) -> str:
-    bounds = judgement.unexplained
-    if judgement.verdict is Verdict.NOT_AUDITABLE:
-        amount = bars.of(bars.shown_ledger(judgement), words.UNMATCHED)
-        return f"There is nothing to set {unit.full(amount)} of GPU work against; that says nothing about it."
-    if bounds.hi_gpu_ms == 0:
-        return f"Nothing of {unit.full(judgement.run.allocated_gpu_ms)} is unexplained."
-    return (
-        f"At least {unit.show(bounds.lo_gpu_ms)}, at most {unit.show(bounds.hi_gpu_ms)} of "
-        f"{unit.full(judgement.run.allocated_gpu_ms)} are not explained by logged progress "
-        f"(central estimate {unit.show(bounds.mid_gpu_ms)}, "
-        f"{words.percent(bounds.mid_gpu_ms, judgement.run.allocated_gpu_ms)})."
-    )
+    source = words.COST_SOURCES.get(cost.source, clean(cost.source, 40))
+    return Fact("Price of progress", value, f"from {source}, {words.plural(cost.n, 'interval')}")
 
 
 def _drawn_bounds(judgement: Judgement) -> Bounds | None:
@@ -164,47 +148,18 @@ def _ledger(judgement: Judgement, unit: Unit) -> tuple[Fact, ...]:
     )
 
 
-def _imbalance(judgement: Judgement, unit: Unit) -> str:
-    """The law of conservation, said aloud where a document breaks it by more than a second a GPU."""
-    run, total = judgement.run, sum(judgement.ledger_gpu_ms.values())
-    if abs(total - run.allocated_gpu_ms) <= 1000 * max(1, run.n_gpus):
-        return ""
-    return f"The accounts sum to {unit.full(total)}, accounting charged {unit.full(run.allocated_gpu_ms)}."
-
-
-def _smallest(judgement: Judgement, unit: Unit) -> str:
-    if judgement.smallest_visible_gpu_ms is None:
-        return "With this run's data no diversion, however large, could have been told from its own work."
-    share = words.percent(judgement.smallest_visible_gpu_ms, judgement.run.allocated_gpu_ms)
-    least = unit.full(judgement.smallest_visible_gpu_ms)
-    return f"The smallest diversion that would have shown here: {least} ({share})."
-
-
-def _remedy(judgement: Judgement) -> str:
-    """The one thing that would make the run auditable; empty for runs that were."""
-    if judgement.verdict is not Verdict.NOT_AUDITABLE:
-        return ""
-    for name, remedy in REMEDIES.items():  # what hinders most comes first
-        if name in judgement.classes:
-            return remedy
-    if judgement.coverage_pct == 0:
-        return _SAMPLER
-    said = next((e.clears for f in judgement.findings for e in f.evidence if e.clears), "")
-    return clean(said) if said else _LOG
-
-
-def _finding(finding: Finding) -> FindingView:
-    said = "a fact that needs no second witness" if finding.hard else _strength(finding.weight)
+def _finding(finding: Finding, unit: Unit) -> FindingView:
+    said = "hard: needs no second kind of evidence" if finding.hard else _strength(finding.weight)
     return FindingView(
         check=clean(finding.check, 60),
         family=finding.family.value,
         sentence=clean(finding.sentence),
-        strength=f"{said}; {words.percent(finding.confidence, 1.0)} sure of the fact",
+        strength=f"{said}; confidence {_confidence(finding.confidence)}",
         hard=finding.hard,
         evidence=tuple(
             EvidenceView(
                 clean(e.what, 240),
-                words.measure(e.value, clean(e.unit, 30)),
+                words.amount(e.value, clean(e.unit, 30), unit),
                 clean(e.source, 200),
                 clean(e.see, 400),
                 clean(e.clears, 400),
@@ -212,6 +167,11 @@ def _finding(finding: Finding) -> FindingView:
             for e in finding.evidence[:MOST_EVIDENCE]
         ),
     )
+
+
+def _confidence(share: float) -> str:
+    """Whole percent; only a certainty is shown as one."""
+    return ">99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
 
 
 def _strength(weight: float) -> str:
@@ -230,7 +190,8 @@ def _timeline(judgement: Judgement, unit: Unit, times: Times) -> TimelineView | 
     timeline = series.shown_timeline(judgement)
     if timeline is None or timeline.slot_s <= 0 or not timeline.power_w:
         return None
-    frame = charts.Frame(times, unit, clean(judgement.progress.unit or "unit", 20))
+    logged = judgement.progress.unit
+    frame = charts.Frame(times, unit, _many(logged) if logged else "")
     events = series.ordered_events(timeline)
     more = len(timeline.events) - len(events)
     columns = series.resample(timeline, 300)
@@ -249,6 +210,7 @@ def _timeline(judgement: Judgement, unit: Unit, times: Times) -> TimelineView | 
             EventView(n, _when(e, timeline.start_at, times), clean(e.lane, SHORT), clean(e.text, 240))
             for n, e in enumerate(events, 1)
         ),
+        ties=tuple(t for t in words.TIES if any(f"({t})" in e.text for e in events)),
         more_events=f"{words.plural(more, 'more event')} in the document" if more > 0 else "",
     )
 

@@ -87,7 +87,7 @@ class Frame:
 
     times: words.Times
     unit: words.Unit
-    rate_unit: str
+    rate_unit: str  # empty: no progress was logged
 
 
 def build_chart(
@@ -103,7 +103,7 @@ def build_chart(
         _line_lane("power", "Power of all GPUs, W", columns.power_w, (columns, x), (tops[1], _LANES[1][1])),
         _line_lane(
             "rate",
-            f"Progress, {frame.rate_unit}/s",
+            f"Progress, {frame.rate_unit}/s" if frame.rate_unit else "Progress",
             columns.progress_per_s,
             (columns, x),
             (tops[2], _LANES[2][1]),
@@ -227,7 +227,7 @@ def _line_lane(
         value_ticks(y, step) if seen else (),
         (),
         "".join(parts),
-        "" if seen else "not observed",
+        "" if seen else "not observed" if slug != "rate" else "none logged",
     )
 
 

@@ -7,11 +7,12 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime, getaddresses
 
 from slurm_guard import document
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.model import Audit, Verdict
+from slurm_guard.report import words
 from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.render import render_mail_html
 from slurm_guard.report.safe import clean
@@ -45,7 +46,9 @@ class Letter:
 
 def check_address(text: str, where: str) -> Address:
     """One plain address, `Name <user@host>` or bare. Raises GuardError mail-address."""
-    name, bare = parseaddr(text) if text.isprintable() else ("", "")
+    # getaddresses, not parseaddr: Python 3.10's takes the first of several and forgets the rest.
+    found = getaddresses([text]) if text.isprintable() else []
+    name, bare = found[0] if len(found) == 1 else ("", "")
     try:
         if not bare.isascii() or not bare or "@" not in bare:
             raise ValueError("no plain ASCII address")
@@ -106,9 +109,8 @@ def _compose(page: Page, subject: str, heads: _Heads, reply_to: str) -> Letter:
 def _subject(audit: Audit, title: str) -> str:
     n_alerts = sum(j.verdict is Verdict.ALERT for j in audit.judgements)
     n_reviews = sum(j.verdict is Verdict.REVIEW for j in audit.judgements)
-    counts = (
-        f"{n_alerts} alert{'' if n_alerts == 1 else 's'}, {n_reviews} to review, {len(audit.judgements)} runs"
-    )
+    n_runs = words.plural(len(audit.judgements), "run")
+    counts = f"{words.plural(n_alerts, 'alert')}, {n_reviews} to review, {n_runs}"
     return f"{title}: {counts if audit.judgements else 'no runs'}"
 
 

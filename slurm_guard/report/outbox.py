@@ -53,7 +53,7 @@ class Outbox:
 
     def write_letter(self, letter: Letter) -> Path:
         """The .eml, replaced when it exists: same audit and reader give the same letter but for its date."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make(self.folder)
         path = self.folder / f"{reader_key(letter.envelope.to)}.eml"
         _write(path, letter.content)
         return path
@@ -82,7 +82,7 @@ class Outbox:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make(self.folder)
         with (self.folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,9 +119,33 @@ def _read_state(path: Path) -> State | None:
         return State(path.stem, "", Fate.UNCLEAR.value, 0.0, f"the state file cannot be read: {error}", 0)
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, private, and on disk before this returns."""
+    """Whole or not at all, private, and on disk before this returns. Raises GuardError outbox-unwritable."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        _write_whole(path, part, content)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> GuardError:
+    return GuardError(
+        "outbox-unwritable",
+        f"{path} cannot be written: {error.strerror}",
+        "name another folder with --outbox, or make room",
+    )
+
+
+def _write_whole(path: Path, part: Path, content: bytes) -> None:
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         out.write(content)
         out.flush()

@@ -2,18 +2,20 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timezone, tzinfo
 
 from slurm_guard.errors import GuardError
-from slurm_guard.model import Audit, Judgement, Verdict
+from slurm_guard.model import Account, Audit, Judgement, Verdict
 from slurm_guard.report import bars, words
 from slurm_guard.report.cards import build_card, build_row, verdict_slug
 from slurm_guard.report.safe import clean, clean_or_dash
 from slurm_guard.report.view import Fact, LedgerRow, Line, Page, Section, Table
 from slurm_guard.report.words import Times, Unit
 
+# Shares of the allocated GPU time below which the headline says first how little was seen. Judgement.
+LITTLE_SEEN, NEARLY_NOTHING = 0.5, 0.02
 ORDER = (Verdict.ALERT, Verdict.REVIEW, Verdict.NOTE, Verdict.NOT_AUDITABLE, Verdict.CLEAR)
 
 
@@ -41,7 +43,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         window=times.span(audit.from_at, audit.until_at),
         zone=times.zone_name(audit.from_at),
         scope=options.scope,
-        headline=_headline(audit),
+        headline=_headline(audit, ledger),
         coverage=_coverage(audit, ledger, times),
         empty="" if audit.judgements else _empty(audit),
         unit=unit.name,
@@ -55,9 +57,22 @@ def build_page(audit: Audit, options: Options) -> Page:
         nodes=_nodes(audit, unit, options),
         method=words.METHOD,
         glossary=tuple(Fact(a, words.GLOSSARY[a]) for a in words.BAR_ORDER),
-        settings=tuple(Fact(clean(k, 60), clean(str(v), 120)) for k, v in sorted(audit.settings.items())),
+        trusts=tuple(Fact(word, said) for word, said in words.TRUST.items()),
+        ties=tuple(Fact(word, said) for word, said in words.TIES.items()),
+        settings=tuple(Fact(clean(k, 80), clean(str(v), 120)) for k, v in _flat(audit.settings)),
         footer=f"slurm-guard {clean(audit.version, 40)}, cluster {clean(audit.cluster, 80)}",
     )
+
+
+def _flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    """Nested settings as (dotted key, value), sorted."""
+    found: list[tuple[str, object]] = []
+    for key, value in sorted(settings.items()):
+        if isinstance(value, dict):
+            found += _flat(value, f"{prefix}{key}.")
+        else:
+            found.append((prefix + key, value))
+    return found
 
 
 def only_job(audit: Audit, job: str) -> Audit:
@@ -77,25 +92,60 @@ def only_job(audit: Audit, job: str) -> Audit:
     return dataclasses.replace(audit, judgements=kept, outside=outside)
 
 
-def _headline(audit: Audit) -> str:
+def _headline(audit: Audit, ledger: dict[str, int]) -> str:
+    """What the night asks of the reader; first of all whether anybody looked."""
     counts = Counter(j.verdict for j in audit.judgements)
     n_all = len(audit.judgements)
     if n_all == 0:
         return "No run to judge."
     alerts, reviews = counts[Verdict.ALERT], counts[Verdict.REVIEW]
-    parts = []
+    parts = _unseen_words(audit, ledger)
     if alerts:
-        verb = "has" if alerts == 1 else "have"
-        parts.append(f"{words.plural(alerts, 'run')} {verb} GPU work that logged progress does not explain")
+        about = _about([j for j in audit.judgements if j.verdict is Verdict.ALERT])
+        parts.append(f"{words.plural(alerts, 'run needs', 'runs need')} a look today ({about})")
     if reviews:
         parts.append(f"{words.plural(reviews, 'run')} should be looked at")
     if not parts:
         parts.append("no run needs a look today")
-    parts.append(f"{counts[Verdict.CLEAR]:,} of {n_all:,} are clear")
+    parts.append(
+        f"{counts[Verdict.CLEAR]:,} of {n_all:,} {'is' if counts[Verdict.CLEAR] == 1 else 'are'} clear"
+    )
     if counts[Verdict.NOT_AUDITABLE]:
         parts.append(f"{counts[Verdict.NOT_AUDITABLE]:,} could not be audited")
     text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."
+
+
+def _unseen_words(audit: Audit, ledger: dict[str, int]) -> list[str]:
+    total = sum(ledger.values())
+    seen = total - bars.of(ledger, Account.UNOBSERVED.value)
+    if total <= 0 or seen >= LITTLE_SEEN * total:
+        return []
+    said = "nothing" if seen == 0 else "nearly nothing" if seen < NEARLY_NOTHING * total else "little"
+    share = "" if seen == 0 else f", {words.percent(seen, total)} of the GPU time"
+    return [f"{said} was observed ({_heard(audit)}{share})"]
+
+
+def _heard(audit: Audit) -> str:
+    """Of all nodes that ran a run or were heard, those whose GPUs were read."""
+    named = {node for j in audit.judgements for node in j.run.nodes} | {n.node for n in audit.nodes}
+    heard = {n.node for n in audit.nodes if n.last_heard_at is not None}
+    return f"readings from {len(heard):,} of {words.plural(len(named), 'node')}"
+
+
+def _about(alerts: Sequence[Judgement]) -> str:
+    """The alerts by kind of fact, most frequent first; a hard fact is not the same as unexplained work."""
+    kinds = Counter(_kind(j) for j in alerts)
+    ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    if len(ordered) == 1:
+        return ordered[0][0]
+    return ", ".join(f"{n:,}: {kind}" for kind, n in ordered)
+
+
+def _kind(judgement: Judgement) -> str:
+    hard = [f.check for f in judgement.findings if f.hard]
+    known = [words.FACTS[check] for check in hard if check in words.FACTS]
+    return known[0] if known else words.OTHER_FACT if hard else words.UNEXPLAINED_WORK
 
 
 def _empty(audit: Audit) -> str:
@@ -118,9 +168,7 @@ def _coverage(audit: Audit, ledger: dict[str, int], times: Times) -> tuple[Fact,
     total = sum(ledger.values())
     unobserved = ledger.get("unobserved", 0)
     noted = [n for n in audit.nodes if n.note]
-    nodes = words.plural(len(audit.nodes), "node") + " heard of"
-    if noted:
-        nodes += f", {len(noted)} with a remark"
+    nodes = _heard(audit) + (f", {len(noted)} with a remark" if noted else "")
     reasons = Counter(skip.reason for skip in audit.skips)
     why = ", ".join(
         f"{clean(r, 40)} ({n})" for r, n in sorted(reasons.items(), key=lambda i: (-i[1], i[0]))[:6]
@@ -164,9 +212,13 @@ def _section(verdict: Verdict, judgements: Sequence[Judgement], unit: Unit, opti
     )
 
 
+_MANY = {"stretch": "stretches"}
+
+
 def _more(count: int, word: str) -> str:
     return (
-        f"… and {words.plural(count, f'more {word}')}, in the JSON and CSV of this audit."
+        f"… and {count:,} more {word if count == 1 else _MANY.get(word, word + 's')}, in the JSON "
+        f"{'and CSV ' if word == 'run' else ''}of this audit."
         if count > 0
         else ""
     )
@@ -183,24 +235,25 @@ def _outside(audit: Audit, unit: Unit, options: Options) -> Table:
                 clean(o.sentence),
             )
         )
-        for o in sorted(audit.outside, key=lambda o: (-o.gpu_ms, o.node, o.start_at))
+        for o in sorted(audit.outside, key=lambda o: (-o.gpu_ms, o.node, o.start_at))[: options.most_rows]
     ]
     heads = ("GPU", "When", "GPU time", "What was seen")
-    return Table(heads, tuple(lines[: options.most_rows]), _more(len(lines) - options.most_rows, "stretch"))
+    return Table(heads, tuple(lines), _more(len(audit.outside) - options.most_rows, "stretch"))
 
 
 def _skips(audit: Audit, options: Options) -> Table:
-    lines = [Line((clean(s.subject, 200), clean(s.reason, 60), clean(s.detail, 400))) for s in audit.skips]
+    lines = [
+        Line((clean(s.subject, 200), clean(s.reason, 60), clean(s.detail, 400)))
+        for s in audit.skips[: options.most_rows]
+    ]
     return Table(
-        ("What", "Reason", "Detail"),
-        tuple(lines[: options.most_rows]),
-        _more(len(lines) - options.most_rows, "skip"),
+        ("What", "Reason", "Detail"), tuple(lines), _more(len(audit.skips) - options.most_rows, "skip")
     )
 
 
 def _nodes(audit: Audit, unit: Unit, options: Options) -> Table:
     times = Times(options.zone)
-    ordered = sorted(audit.nodes, key=lambda n: (not n.note, n.node))
+    ordered = sorted(audit.nodes, key=lambda n: (not n.note, n.node))[: options.most_rows]
     lines = [
         Line(
             (
@@ -214,4 +267,4 @@ def _nodes(audit: Audit, unit: Unit, options: Options) -> Table:
         for n in ordered
     ]
     heads = ("Node", "GPUs", "Observed", "Last heard", "Remark")
-    return Table(heads, tuple(lines[: options.most_rows]), _more(len(lines) - options.most_rows, "node"))
+    return Table(heads, tuple(lines), _more(len(audit.nodes) - options.most_rows, "node"))

@@ -27,6 +27,15 @@ def clean_or_dash(text: str | None, limit: int = SHORT) -> str:
     return clean(text, limit) if text is not None and text.strip() else "–"
 
 
+def shorten(text: str, limit: int) -> str:
+    """`clean`, cut between words where there is room for it; an ellipsis says that something was cut."""
+    shown = clean(text, limit)
+    if len(text) <= limit and len(shown) <= limit:
+        return shown
+    head = shown.partition("… (+")[0][:limit]
+    return (head.rpartition(" ")[0] if head.rfind(" ") > limit // 2 else head).rstrip(" ,;:") + "…"
+
+
 def _visible(text: str) -> list[str]:
     shown: list[str] = []
     marks = 0

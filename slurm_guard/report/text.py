@@ -25,7 +25,7 @@ class Style:
 def render_text(page: Page, style: Style) -> str:
     """The whole page; the last line ends in a newline. Nothing but our own colours can reach a terminal."""
     width = max(44, style.width)
-    out = [page.title, "=" * min(width, display_width(page.title))]
+    out = [*_wrap(page.title, width), "=" * min(width, display_width(page.title))]
     out += _wrap(page.scope, width) if page.scope else []
     for fact in page.coverage:
         note = f" ({fact.note})" if fact.note else ""
@@ -41,8 +41,19 @@ def render_text(page: Page, style: Style) -> str:
         "GPU work outside any allocation (beside the ledger, never in its sums)", page.outside, width
     )
     out += _table("Not judged, and why", page.skips, width)
-    out += ["", *_wrap(page.method, width), "", page.footer]
+    out += _legend(page, style, width)
+    out += ["", *_wrap(page.method, width), "", *_wrap(page.footer, width)]
     return "\n".join(line.rstrip() for line in out) + "\n"
+
+
+def _legend(page: Page, style: Style, width: int) -> list[str]:
+    """Words that the table and the cards use, as far as they stand in this text."""
+    shown = [row.trust for s in page.sections for row in (*(c.row for c in s.cards), *s.rows)]
+    cards = [c for s in page.sections if s.slug in style.cards for c in s.cards]
+    ties = {tie for c in cards if c.timeline is not None for tie in c.timeline.ties}
+    logs = [f"{f.label}: {f.value}" for f in page.trusts if f.label in shown]
+    processes = [f"{f.label}: {f.value}" for f in page.ties if f.label in ties]
+    return [*_list("What the log word says", logs, width), *_list("Processes", processes, width)]
 
 
 def _paint(text: str, slug: str, color: bool) -> str:
@@ -82,7 +93,8 @@ def _verdicts(page: Page, width: int, color: bool) -> list[str]:
 def _card(card: Card, section: Section, width: int, color: bool) -> list[str]:
     """A run in full: everything the HTML card says, drawings in words."""
     verdict = _paint(section.verdict, section.slug, color)
-    out = ["-" * min(width, 72), f"{verdict}  {card.title}", ""]
+    title = fit(card.title, width - len(section.verdict) - 2).rstrip()
+    out = ["-" * min(width, 72), f"{verdict}  {title}", ""]
     out += _wrap(card.row.sentence, width)
     out += _wrap(card.unexplained, width)
     if card.remedy:
@@ -99,7 +111,8 @@ def _card(card: Card, section: Section, width: int, color: bool) -> list[str]:
     out += _list("What would clear it", card.clears, width)
     out += _list("What could not be seen", (*card.unseen, card.smallest), width)
     facts = (f"{f.label}: {f.value}" + (f" ({f.note})" if f.note else "") for f in card.facts)
-    return out + _list("The run", facts, width)
+    out += _list("The run", facts, width)
+    return out + _list("Remarks on its files", card.remarks, width)
 
 
 def _list(title: str, items: Iterable[str], width: int) -> list[str]:
@@ -113,6 +126,7 @@ def _findings(title: str, findings: tuple[FindingView, ...], width: int) -> list
         out += _wrap(f"  - {finding.sentence} [{finding.check}; {finding.strength}]", width, "    ")
         for e in finding.evidence:
             out += _block(f"{e.what}: {e.value} (from {e.source})", width, "      ")
+            # Not wrapped: a command that is broken into lines cannot be pasted.
             out += [f"        see: {e.see}"] if e.see else []
     return ["", f"{title}:", *out] if out else []
 

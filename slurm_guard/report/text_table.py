@@ -16,18 +16,26 @@ def verdict_lines(
     """Lines per row, the head first (none in the narrow form); `paint` gives the verdict, coloured or not."""
     sizes = [max(len(head), *(len(n) for n in ns)) for head, ns in zip(_HEADS, _columns(rows), strict=True)]
     verdict = max(len("verdict"), *(len(row.verdict) for row in rows))
-    tail = max(len(f"(bounds), {unit}"), *(len(row.bounds) + 2 for row in rows))
-    left = width - verdict - 1 - sum(sizes) - len(sizes) - 1 - tail
+    tail = max(len("(bounds)"), *(len(_bounds(row)) for row in rows))
+    log = max(len("log"), *(len(row.trust) for row in rows))
+    left = width - verdict - 1 - sum(sizes) - len(sizes) - 1 - tail - 1 - log
     if left < _NAME_LEAST:
         return [[], *(_narrow(row, unit, width, paint) for row in rows)]
     name = min(left, _NAME_MOST, max(display_width(_title(row)) for row in rows))
     heads = " ".join(f"{head:>{size}}" for head, size in zip(_HEADS, sizes, strict=True))
-    lines = [[f"{'verdict':<{verdict}} {fit('job', name)} {heads} (bounds), {unit}"]]
+    head = f"{'verdict':<{verdict}} {fit('job', name)} {heads} {'(bounds)':<{tail}} log"
+    lines = [[f"Runs; GPU time in {unit}", head]]
     for row in rows:
         cells = " ".join(f"{n:>{size}}" for n, size in zip(_numbers(row), sizes, strict=True))
         padding = " " * (verdict - len(row.verdict))
-        lines.append([f"{paint(row)}{padding} {fit(_title(row), name)} {cells} ({row.bounds})"])
+        lines.append(
+            [f"{paint(row)}{padding} {fit(_title(row), name)} {cells} {_bounds(row):<{tail}} {row.trust}"]
+        )
     return lines
+
+
+def _bounds(row: RunRow) -> str:
+    return f"({row.bounds})" if row.bounds else ""
 
 
 def _numbers(row: RunRow) -> tuple[str, ...]:
@@ -45,7 +53,11 @@ def _title(row: RunRow) -> str:
 def _narrow(row: RunRow, unit: str, width: int, paint: Callable[[RunRow], str]) -> list[str]:
     said = (
         f"{row.allocated} {unit}: {row.explained} explained, {row.idle} idle, {row.unobserved} unobserved, "
-        f"{row.unexplained} ({row.bounds}) unexplained"
+        + (f"{row.unexplained} ({row.bounds}) unexplained" if row.bounds else "not judged")
+        + f"; log: {row.trust}"
     )
     title = fit(_title(row), max(10, width - len(row.verdict) - 1))
-    return [f"{paint(row)} {title}", *(f"    {line}" for line in textwrap.wrap(said, width - 4))]
+    return [
+        f"{paint(row)} {title}",
+        *(f"    {line}" for line in textwrap.wrap(said, width - 4, break_on_hyphens=False)),
+    ]

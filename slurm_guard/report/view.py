@@ -57,6 +57,7 @@ class TimelineView:
     accounts: tuple[str, ...]  # those that hold something, for the key
     stretches: tuple[str, ...]
     events: tuple[EventView, ...]
+    ties: tuple[str, ...]  # words of words.TIES that the events use
     more_events: str
 
 
@@ -75,8 +76,8 @@ class RunRow:
     idle: str
     unobserved: str
     unexplained: str
-    bounds: str
-    coverage: str
+    bounds: str  # empty: no bounds can be given
+    trust: str  # the log word: observed, consistent, claimed-only, contradicted, none
     sentence: str
 
 
@@ -98,6 +99,7 @@ class Card:
     clears: tuple[str, ...]
     unseen: tuple[str, ...]
     smallest: str
+    remarks: tuple[str, ...]  # of the reader, on the run's files
     remedy: str
 
 
@@ -164,5 +166,7 @@ class Page:
     nodes: Table
     method: str
     glossary: tuple[Fact, ...]
+    trusts: tuple[Fact, ...]
+    ties: tuple[Fact, ...]
     settings: tuple[Fact, ...]
     footer: str

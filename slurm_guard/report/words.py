@@ -23,33 +23,67 @@ BAR_ORDER = (
 )
 
 GLOSSARY = {
-    "progress": "GPU work covered by training progress that the job logged and that the GPU's own "
-    "counters agree with.",
+    "progress": "GPU work that the logged progress costs. A run's log word says whether anything outside "
+    "the job agrees with its log; where nothing does, the upper bound of the unexplained holds this as well.",
     "phase": "Start-up, evaluation and checkpoints: recognised, and bounded in length.",
     "wait": "The GPU was held busy at the level of waiting for other GPUs or for data.",
     "idle": "Allocated and watched, with no work on it.",
     "unobserved": "Nobody looked, or the GPU could not say. Never counted for or against a run.",
-    UNMATCHED: "Work of runs that could not be audited: nothing to set it against, and nothing against it.",
+    UNMATCHED: "Own work of runs that could not be audited: nothing to set it against, and nothing against "
+    "it. In the document it stands under residual and contradiction.",
     "residual": "Work of the run's own processes beyond what its logged progress costs.",
     "contradiction": "Progress was claimed, and the GPU's counters deny it.",
     "foreign": "Work of processes that do not belong to the run.",
 }
 
+# Whether anything that the job does not control agrees with its log: ProgressSummary.trust.
+CLAIMED, CONTRADICTED, NO_LOG = "claimed-only", "contradicted", "none"
+TRUST = {
+    "observed": "the GPU's work agrees with the log, and the sampler saw most of the log being written",
+    "consistent": "the GPU's work agrees with the log; when its lines were written was not seen",
+    CLAIMED: "nothing outside the job confirmed the log or denied it: its work is credited, and the upper "
+    "bound of the unexplained holds it all",
+    CONTRADICTED: "the GPU's counters deny the log",
+    NO_LOG: "no training progress was read",
+}
+
+COST_SOURCES = {"own-cheapest": "the run's own cheap stretches"}
+
+# How the audit ties a run's processes to its log (docs/method.md, section 3).
+TIES = {
+    "linked": "holds the progress log, wrote it, or is a rank beside the process that did",
+    "kin": "some tie to it, and perhaps part of the training: credited, and the upper bound knows of it",
+    "stray": "used the run's GPUs without any tie to the log that could be seen: counted as residual",
+}
+
 VERDICT_WORDS = {
-    Verdict.ALERT: "GPU work that the logs do not explain; a person should look today",
-    Verdict.REVIEW: "something to look at, not enough to call it an alert",
-    Verdict.NOTE: "worth knowing, no question about the work itself",
-    Verdict.CLEAR: "the logged progress explains the work",
+    Verdict.ALERT: "a hard fact, or unexplained GPU work by two kinds of evidence: look today",
+    Verdict.REVIEW: "one kind of evidence: something to look at, not enough to call it an alert",
+    Verdict.NOTE: "worth knowing: parked, a hang, much unobserved, processes in doubt, some residual, guests "
+    "or odd records",
+    Verdict.CLEAR: "nothing seen that needs a look; the log word says whether anything but the job "
+    "vouches for its log",
     Verdict.NOT_AUDITABLE: "no way to set GPU time against progress",
 }
+
+# What an alert is about, by the check whose hard fact made it one: (of one run, of several).
+FACTS = {
+    "foreign-process": "a process on GPUs that were not its run's",
+    "leftover-process": "a process that outlived its run",
+    "progress-without-gpu": "progress logged while the GPUs were idle",
+}
+OTHER_FACT = "a fact that stands by itself"
+UNEXPLAINED_WORK = "GPU work that logged progress does not explain"
 
 METHOD = (
     "Each GPU's work is measured on the node, from counters that the job cannot write, and its processes are "
     "attributed by the kernel's own records. "
-    "Logged training progress is priced at the cheapest cost per unit that the run, or runs like it, showed; "
-    "work beyond that price is unexplained, and the bounds hold the price's uncertainty. "
-    "What was not seen is called unobserved and counts neither way; a log alone never clears a run, and a "
-    "run without a progress source is not auditable."
+    "Logged training progress is priced at what a unit of it cost in the run's own cheap stretches (this "
+    "release compares no runs with each other); work beyond that price is unexplained, and the bounds hold "
+    "the price's uncertainty. "
+    "What was not seen is called unobserved and counts neither way. A log that nothing outside the job "
+    "confirms is credited all the same, its run is marked claimed-only, and the upper bound holds all of it; "
+    "a run without a progress source is not auditable."
 )
 
 
@@ -107,6 +141,17 @@ def measure(value: float | None, unit: str) -> str:
     if 0 < abs(value) < 0.01:
         text = f"{value:.2g}"
     return f"{text} {unit}".rstrip()
+
+
+def amount(value: float | None, unit: str, page: Unit) -> str:
+    """A measure in the page's words: GPU time in the page's unit, lengths of time in hours and minutes."""
+    if value is not None and unit in _GPU_TIME:
+        return f"{page.full(round(value * _GPU_TIME[unit]))}{' of SM time' if unit == 'SM-s' else ''}"
+    return duration(value) if value is not None and unit == "s" and value >= 0 else measure(value, unit)
+
+
+# Milliseconds of one GPU; SM-s is the driver's per-process time, in seconds of a whole GPU.
+_GPU_TIME = {"GPU-h": 3_600_000, "GPU-min": 60_000, "GPU-s": 1_000, "GPU-ms": 1, "SM-s": 1_000}
 
 
 def percent(part: float, whole: float) -> str:

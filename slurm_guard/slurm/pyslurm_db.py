@@ -14,6 +14,7 @@ from typing import Any
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
 from slurm_guard.model import Skip
 from slurm_guard.slurm.accounting import LoadedRuns
+from slurm_guard.slurm.group import run_group
 from slurm_guard.slurm.rows import FIELDS, format_rows
 from slurm_guard.slurm.sacct import runs_of_text
 
@@ -49,7 +50,7 @@ class PyslurmDb:
         ]
         env = {**os.environ, "PYSLURM_DISABLE_AUTO_INIT": "1", "TZ": "UTC"}
         try:
-            done = subprocess.run(command, env=env, capture_output=True, timeout=self.timeout_s, check=False)
+            done = run_group(command, env, self.timeout_s)
         except subprocess.TimeoutExpired:
             why = f"PySlurm did not answer within {self.timeout_s:g} s"
             raise GuardError("accounting-timeout", why, "use sacct") from None

@@ -38,10 +38,14 @@ def parse_rows(text: str) -> tuple[list[dict[str, str]], list[str]]:
         values = raw.split(delimiter)
         if ended and values[-1] == "":
             values.pop()
-        if len(values) == len(columns) and values[columns.index(KEY)].partition(".")[0].isdigit():
-            rows.append(dict(zip(columns, values, strict=True)))
-        else:
+        if len(values) != len(columns):
             problems.append(f"line {number}: {len(values)} fields where {len(columns)} are named")
+        elif not values[columns.index(KEY)].partition(".")[0].isdigit():
+            problems.append(
+                f"line {number}: {KEY} is {values[columns.index(KEY)][:40]!a}, which is no number"
+            )
+        else:
+            rows.append(dict(zip(columns, values, strict=True)))
     return rows, problems
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Run, Skip
 from slurm_guard.slurm.accounting import LoadedRuns
+from slurm_guard.slurm.group import run_group
 from slurm_guard.slurm.rows import FIELDS, NEEDED, US, not_sacct, parse_rows
 from slurm_guard.slurm.runs import build_run, parse_time
 
@@ -78,14 +79,7 @@ class Sacct:
         # TZ=UTC: the bounds are read and the times printed in one zone, with no hour that comes twice.
         env = {**os.environ, "TZ": "UTC", "LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
         try:
-            done = subprocess.run(
-                command,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=self.timeout_s,
-                check=False,
-            )
+            done = run_group(command, env, self.timeout_s)
         except FileNotFoundError:
             raise _no_accounting(f"there is no program {command[0]}") from None
         except subprocess.TimeoutExpired:

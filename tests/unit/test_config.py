@@ -1,11 +1,13 @@
 """The configuration: what is wrong is named, with the nearest thing that is right."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
 from slurm_guard.config import Config, all_keys, load_config, to_toml
+from slurm_guard.configfile import MAX_BYTES
 from slurm_guard.errors import EXIT_USAGE, GuardError
 
 
@@ -30,6 +32,16 @@ def _load(tmp_path: Path, text: str) -> Config:
         ("[node]\nwindow_s = 0", "config-value", "node.window_s", "60.0"),
         ("[node]\nwindow_s = nan", "config-value", "node.window_s", "60.0"),
         ("[audit]\nleast_share = 5", "config-value", "audit.least_share", "0.05"),
+        ("[node]\nwindow_s = inf", "config-value", "node.window_s must be a finite number", "60.0"),
+        ("[mail]\nport = 99999", "config-value", "mail.port must be at most 65535", "port = 25"),
+        ("[mail]\nto = ['bob']", "config-value", "mail.to holds 'bob'", "to = []"),
+        ("[mail]\nto = ['']", "config-value", "mail.to must not be empty", "to = []"),
+        ("[mail]\nsender = 'a b@c'", "config-value", "mail.sender holds 'a b@c'", "sender ="),
+        ("[lake]\npath = ''", "config-value", "lake.path must not be empty", "path ="),
+        ("[report]\npath = ' '", "config-value", "report.path must not be empty", "path ="),
+        ("[lake]\nspools = []", "config-value", "lake.spools must name at least one", "spools ="),
+        ("[lake]\nspools = ['']", "config-value", "lake.spools must not be empty", "spools ="),
+        ("[node]\nwindow_s = 0.5", "config-value", "node.window_s (0.5)", "at least one reading"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(
@@ -53,8 +65,56 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "guard.toml"
     path.write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(GuardError, match="config-syntax"):
+    with pytest.raises(GuardError, match=r"config-syntax.*not UTF-8") as caught:
         load_config(path)
+
+    assert "line" not in caught.value.hint
+
+
+def _refused(path: Path) -> GuardError:
+    with pytest.raises(GuardError, match="config-unreadable") as caught:
+        load_config(path)
+    assert caught.value.exit_code == EXIT_USAGE
+    return caught.value
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_regular_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+
+    assert "no regular file" in _refused(tmp_path / "fifo").sentence
+    assert "no regular file" in _refused(Path("/dev/zero")).sentence
+    assert "guard.toml" in _refused(tmp_path).hint
+
+
+def test_a_file_that_is_far_too_large_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "guard.toml"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+
+    assert "larger than 1 MiB" in _refused(path).sentence
+
+
+def test_the_hint_for_a_missing_file_is_a_command_that_exists(tmp_path: Path) -> None:
+    with pytest.raises(GuardError) as caught:
+        load_config(tmp_path / "absent.toml")
+
+    assert "slurm-guard config show" in caught.value.hint
+
+
+def test_addresses_with_a_name_and_empty_optional_texts_are_right(tmp_path: Path) -> None:
+    text = """
+        [mail]
+        to = ["HPC ops <ops@example.org>", "a@b"]
+        reply_to = ""
+        [slurm]
+        cluster = ""
+        [node]
+        services = []
+        textfile = ""
+    """
+
+    assert _load(tmp_path, text).mail.to == ["HPC ops <ops@example.org>", "a@b"]
 
 
 def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
@@ -63,7 +123,9 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
 
 def test_what_is_shown_can_be_read_back(tmp_path: Path) -> None:
     config = _load(
-        tmp_path, '[node]\nwindow_s = 5\n[mail]\nto = ["a@b", "c\\"d"]\n[audit]\nobserve_only = false'
+        tmp_path,
+        '[node]\nwindow_s = 5\n[mail]\nto = ["a@b", "c@d"]\n'
+        '[report]\nsite = "c\\"d"\n[audit]\nobserve_only = false',
     )
 
     assert _load(tmp_path, to_toml(config)) == config

@@ -1,6 +1,9 @@
 """The audit document's codec."""
 
+import ast
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +92,41 @@ def test_zero_and_null_stay_apart() -> None:
     assert timeline.accounts["idle"] == [1, None]
 
 
+def test_a_timeline_that_nobody_watched_is_left_out() -> None:
+    audit = _audit()
+    (judgement,) = audit.judgements
+    blind = model.Timeline(100.0, 60.0, {"idle": [None, None], "unobserved": [7, 7]}, [None] * 2, [None] * 2)
+    unseen = replace(audit, judgements=(replace(judgement, timeline=blind),))
+
+    text = document.to_json(unseen)
+
+    assert document.from_json(text).judgements[0].timeline is None
+    assert document.to_json(document.from_json(text)) == text
+
+
+def test_each_run_has_a_line_of_its_own_and_no_blank_in_it() -> None:
+    audit = _audit()
+    (judgement,) = audit.judgements
+    text = document.to_json(replace(audit, judgements=(judgement, judgement)))
+
+    lines = [line.rstrip(",") for line in text.splitlines() if line.startswith('{"run":')]
+
+    assert len(lines) == 2
+    assert [json.loads(line)["run"]["id"] for line in lines] == ["c/7/100"] * 2
+    assert len(lines[0]) < 0.7 * len(json.dumps(json.loads(lines[0]), indent=2))
+
+
+@pytest.mark.parametrize("bad", ["1", True, 1.5, {}])
+def test_one_wrong_number_in_a_timeline_is_named(bad: object) -> None:
+    data = json.loads(document.to_json(_audit()))
+    data["judgements"][0]["timeline"]["accounts"]["idle"] = [1, None, bad]
+
+    with pytest.raises(GuardError, match="document-shape") as caught:
+        document.from_json(json.dumps(data))
+
+    assert "audit.judgements[0].timeline.accounts.idle[2] must be" in caught.value.sentence
+
+
 def test_a_newer_format_is_refused_by_name() -> None:
     data = json.loads(document.to_json(_audit()))
     data["format"] = document.FORMAT + 1
@@ -121,3 +159,18 @@ def test_a_wrong_shape_names_the_place(change: dict[str, object], where: str) ->
 def test_what_is_no_document_is_said_plainly(text: str) -> None:
     with pytest.raises(GuardError, match="document-syntax"):
         document.from_json(text)
+
+
+def test_no_annotation_of_the_model_is_quoted() -> None:
+    """Python 3.10 leaves `list["X"]` unresolved, and the codec then cannot read what it wrote."""
+    tree = ast.parse(Path(model.__file__).read_text(encoding="utf-8"))
+    annotations = [node.annotation for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
+
+    quoted = [
+        ast.unparse(annotation)
+        for annotation in annotations
+        if any(isinstance(n, ast.Constant) and isinstance(n.value, str) for n in ast.walk(annotation))
+    ]
+
+    assert annotations
+    assert quoted == []

@@ -40,6 +40,10 @@ def _lake(tmp_path: Path, world: World) -> Path:
     return tmp_path / "lake"
 
 
+def _audit_into(out: Path, tmp_path: Path) -> None:
+    audit(SINCE, UNTIL, _sacct(tmp_path), _lake(tmp_path, SHAPES["honest"]), out, False, None)
+
+
 def _audit(tmp_path: Path, world: World, exit_code: bool = False) -> Path:
     out = tmp_path / "night" / "audit.json"
     lake = _lake(tmp_path, world)
@@ -79,6 +83,7 @@ def test_a_clear_night_exits_zero_even_when_asked(tmp_path: Path) -> None:
 
 def test_a_window_without_gpu_runs_is_nothing_to_audit(tmp_path: Path) -> None:
     sacct = _sacct(tmp_path, "billing=1,cpu=1,node=1")
+    (tmp_path / "lake" / "v1").mkdir(parents=True)
 
     with pytest.raises(GuardError, match="nothing-to-audit") as caught:
         audit(SINCE, UNTIL, sacct, tmp_path / "lake", tmp_path / "audit.json", False, None)
@@ -87,14 +92,35 @@ def test_a_window_without_gpu_runs_is_nothing_to_audit(tmp_path: Path) -> None:
     assert not (tmp_path / "audit.json").exists()
 
 
-def test_a_lake_that_does_not_exist_leaves_everything_unobserved(tmp_path: Path) -> None:
-    out = tmp_path / "audit.json"
+def test_a_lake_that_does_not_exist_is_an_error_and_no_quiet_night(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
 
-    audit(SINCE, UNTIL, _sacct(tmp_path), tmp_path / "no-lake", out, False, None)
+    for lake, said in ((tmp_path / "no-lake", "does not exist"), (tmp_path / "empty", "holds nothing")):
+        with pytest.raises(GuardError, match="lake-missing") as caught:
+            audit(SINCE, UNTIL, _sacct(tmp_path), lake, tmp_path / "audit.json", False, None)
+
+        assert caught.value.exit_code == EXIT_USAGE
+        assert str(lake) in caught.value.sentence
+        assert said in caught.value.sentence
+    assert not (tmp_path / "audit.json").exists()
+
+
+def test_a_lake_without_rows_leaves_everything_unobserved(tmp_path: Path) -> None:
+    out = tmp_path / "audit.json"
+    (tmp_path / "lake" / "v1").mkdir(parents=True)
+
+    audit(SINCE, UNTIL, _sacct(tmp_path), tmp_path / "lake", out, False, None)
 
     judgement = from_json(out.read_text(encoding="utf-8")).judgements[0]
     assert judgement.verdict is Verdict.NOT_AUDITABLE
     assert judgement.ledger_gpu_ms["unobserved"] == 10_800_000
+
+
+def test_a_document_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(GuardError, match="output-unwritable"):
+        _audit_into(tmp_path / "file" / "below" / "audit.json", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`slurm-guard report` and `slurm-guard mail` as they are typed."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,9 @@ def test_what_is_missing_or_no_text_is_said(app: typer.Typer, archive: Path, tmp
     for args, slug in (
         (("--audit", tmp_path / "none.json"), "document-missing"),
         (("--audit", broken), "document-unreadable"),
+        (("--audit", tmp_path / "none.json", "--night", "2026-09-22"), "audit-or-night"),
+        (("--audit", archive), "document-syntax"),
+        (("--config", tmp_path), "config-unreadable"),
         (("--config", archive, "--night", "2026-01-01"), "document-missing"),
         (("--config", archive, "--night", "../../etc"), "night-syntax"),
         (("--config", archive, "--job", "7"), "job-unknown"),
@@ -114,6 +118,40 @@ def test_what_is_missing_or_no_text_is_said(app: typer.Typer, archive: Path, tmp
     ):
         with pytest.raises(GuardError, match=slug):
             _run(app, "report", *args)
+
+
+def test_what_is_no_document_is_named(app: typer.Typer, archive: Path) -> None:
+    with pytest.raises(GuardError, match="document-syntax") as caught:
+        _run(app, "report", "--audit", archive)
+
+    assert str(archive) in caught.value.sentence
+
+
+def test_output_goes_into_a_fifo_or_through_a_link_and_replaces_neither(
+    app: typer.Typer, archive: Path, tmp_path: Path
+) -> None:
+    fifo, link, real = tmp_path / "fifo", tmp_path / "link", tmp_path / "real"
+    os.mkfifo(fifo)
+    link.symlink_to(real)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+
+    for out in (fifo, link):
+        _run(app, "report", "--config", archive, "--night", "2026-09-21", "-o", out)
+
+    assert fifo.is_fifo()
+    assert link.is_symlink()
+    assert os.read(reader, 1 << 16) == real.read_bytes()
+    os.close(reader)
+
+
+def test_columns_of_the_environment_bound_the_text(
+    app: typer.Typer, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+
+    _, shown = _run(app, "report", "--config", archive)
+
+    assert max(map(len, shown.splitlines())) <= 60
 
 
 def test_mail_is_a_dry_run_unless_told(app: typer.Typer, archive: Path) -> None:

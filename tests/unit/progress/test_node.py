@@ -89,7 +89,7 @@ def test_files_beyond_the_runs_cap_are_named_and_the_reading_says_it_was_cut(tmp
     files = []
     for n in range(6):
         path = tmp_path / f"{n}.log"
-        path.write_bytes(b"step=1 loss=2\n" * 80_000)
+        path.write_bytes(b"step=1 loss=2\n" + (b"." * 2000 + b"\n") * 560)
         files.append({"path": str(path), "how": "fd", "obs": [], "pids": []})
 
     found = rows(tmp_path, body(tmp_path, *files))

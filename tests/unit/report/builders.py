@@ -28,6 +28,7 @@ from slurm_guard.model import (
 FROM_AT = 1_790_035_200.0  # 2026-09-22 00:00 UTC
 HOUR = 3600
 GPU_H = 3_600_000
+CLAIMED = 5  # the clear run that nothing outside the job confirmed
 
 
 def run(job: int, hours: float = 8.0, gpus: int = 8, start_h: float = 2.0, **changes: object) -> Run:
@@ -321,14 +322,21 @@ def clear(i: int) -> Judgement:
     """An honest run."""
     of = run(48500 + i, hours=1.5 + 0.7 * i, gpus=(1, 2, 4, 8)[i % 4], start_h=0.5 * i, name=f"pretrain-{i}")
     small = 0.004 * (i % 3)
+    ledger = split(of, idle=0.02 + 0.01 * i, phase=0.05, wait=0.03, residual=small)
+    changes: dict[str, object] = {}
+    if i == CLAIMED:
+        plain = judgement(of, Verdict.CLEAR, ledger, "")
+        changes["progress"] = replace(plain.progress, trust="claimed-only")
+        changes["unexplained"] = replace(plain.unexplained, hi_gpu_ms=ledger["progress"])
     return judgement(
         of,
         Verdict.CLEAR,
-        split(of, idle=0.02 + 0.01 * i, phase=0.05, wait=0.03, residual=small),
+        ledger,
         "Logged progress explains the work."
         if small == 0
         else "What is left over is within the price's uncertainty.",
         score=-7.0,
+        **changes,
     )
 
 

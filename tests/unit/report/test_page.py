@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from slurm_guard.errors import GuardError
-from slurm_guard.model import Bounds, Verdict
+from slurm_guard.model import Bounds, Judgement, TimelineEvent, Verdict
 from slurm_guard.report import text, words
 from slurm_guard.report.bars import shown_ledger
 from slurm_guard.report.page import Options, build_page, only_job
 from slurm_guard.report.render import render_html, render_mail_html, templates_dir
-from slurm_guard.report.view import Page
+from slurm_guard.report.view import Card, Page
 from tests.unit.report import builders
 
 
@@ -81,6 +81,26 @@ def test_what_is_cut_is_counted() -> None:
     assert "5 more runs" in clear.more
 
 
+def test_settings_inside_settings_are_shown_one_by_one() -> None:
+    nested: dict[str, object] = {"audit": {"least_gpu_h": 1.0}, "checks": {"parked": {"least_s": 5}}}
+
+    page = build_page(replace(builders.night(), settings=nested), Options())
+
+    assert [(f.label, f.value) for f in page.settings] == [
+        ("audit.least_gpu_h", "1.0"),
+        ("checks.parked.least_s", "5"),
+    ]
+
+
+def test_on_a_narrow_page_every_cell_carries_its_head() -> None:
+    html = render_html(_page())
+
+    cells = re.findall(r"<td([^>]*)>", html[: html.index("How to read this")])
+    in_ledger = html.count("</td>", html.index('class="ledger"'), html.index('class="verdict"'))
+    assert len(cells) > in_ledger > 0
+    assert sum("data-head=" not in cell for cell in cells) == in_ledger
+
+
 def test_an_empty_night_is_one_honest_line() -> None:
     page = build_page(builders.empty_night(), Options())
 
@@ -120,7 +140,151 @@ def test_nothing_visible_and_nothing_unexplained_are_different_sentences() -> No
     page = build_page(replace(builders.night(), judgements=(blind, clean)), Options())
 
     said = {(c.smallest[:9], c.unexplained[:7]) for c in page.sections[0].cards}
-    assert said == {("With this", "Nothing"), ("The small", "Nothing")}
+    assert said == {("Too littl", "Nothing"), ("The small", "Nothing")}
+
+
+def _card(judgement: Judgement) -> Card:
+    page = build_page(replace(builders.night(), judgements=(judgement,)), Options(scope="one"))
+    return next(section.cards[0] for section in page.sections if section.cards)
+
+
+def _everything(page: Page) -> list[str]:
+    shown = [_words_of(render_html(page)), _words_of(render_mail_html(page))]
+    return [*shown, *(text.render_text(page, text.Style(width, cards=text.ALL)) for width in (60, 112))]
+
+
+def test_every_run_is_shown_with_its_log_word_and_every_word_is_explained() -> None:
+    page = _page()
+
+    rows = [row for s in page.sections for row in (*(c.row for c in s.cards), *s.rows)]
+    assert {row.trust for row in rows} == {"observed", "claimed-only", "none"}
+    for shown in _everything(page):
+        assert "claimed-only" in shown
+        assert "nothing outside the job confirmed the log or denied it" in re.sub(r"\s+", " ", shown)
+    assert {fact.label for fact in page.trusts} == set(words.TRUST)
+
+
+def test_what_could_hide_in_a_run_that_nothing_confirmed_is_its_upper_bound() -> None:
+    claimed = builders.clear(builders.CLAIMED)
+
+    smallest = _card(claimed).smallest
+
+    unit = words.unit_for([claimed.run.allocated_gpu_ms])
+    assert f"up to {unit.full(claimed.unexplained.hi_gpu_ms)}" in smallest
+    assert "Only if the log is true" in smallest
+    assert "Only if the log is true" not in _card(builders.clear(0)).smallest
+
+
+@pytest.mark.parametrize("false", ["or runs like it", "never clears a run", "counters agree with"])
+def test_nothing_is_promised_that_this_release_does_not_do(false: str) -> None:
+    for shown in _everything(_page()):
+        assert false not in re.sub(r"\s+", " ", shown)
+
+
+def test_an_idle_allocation_and_one_without_a_log_do_not_speak_of_hidden_diversions() -> None:
+    assert _card(builders.parked()).smallest == (
+        "No training was logged; all work that was seen on these GPUs is 0.15 GPU-h."
+    )
+    assert "look alike" in _card(builders.not_auditable()).smallest
+
+
+def test_the_headline_names_alerts_by_their_kind_of_fact() -> None:
+    left = builders.finding(builders.alert().run, "leftover-process", "It worked on.", hard=True)
+    fact = replace(builders.alert(), findings=(left,), unexplained=Bounds(0, 0, 0))
+    work = replace(builders.alert(), findings=(builders.finding(builders.alert().run, "work-residual", "."),))
+
+    one = build_page(replace(builders.night(), judgements=(fact,)), Options())
+    both = build_page(replace(builders.night(), judgements=(fact, work)), Options())
+
+    assert one.headline.startswith("1 run needs a look today (a process that outlived its run);")
+    assert "does not explain" not in one.headline
+    assert "not an amount" in one.sections[0].cards[0].unexplained
+    assert "1: GPU work that logged progress does not explain" in both.headline
+    assert "1: a process that outlived its run" in both.headline
+
+
+def _unseen(of: Judgement) -> Judgement:
+    return replace(
+        of, verdict=Verdict.NOT_AUDITABLE, ledger_gpu_ms={"unobserved": of.run.allocated_gpu_ms},
+        unexplained=Bounds(0, 0, 0), coverage_pct=0.0, sentence="Nothing was observed.",
+    )  # fmt: skip
+
+
+def test_a_night_that_nobody_watched_is_not_called_quiet() -> None:
+    night = builders.night()
+    blind = replace(
+        night,
+        judgements=tuple(_unseen(j) for j in night.judgements),
+        nodes=tuple(replace(n, last_heard_at=None, observed_gpu_ms=0) for n in night.nodes),
+    )
+
+    page = build_page(blind, Options())
+
+    assert page.headline == (
+        "Nothing was observed (readings from 0 of 3 nodes); 0 of 12 are clear; 12 could not be audited."
+    )
+    assert "no run needs a look" not in " ".join(_everything(page)).lower()
+
+
+def test_a_run_that_was_not_judged_has_a_dash_and_no_bounds() -> None:
+    row, unseen = _card(builders.not_auditable()).row, _card(_unseen(builders.clear(0))).row
+
+    assert (row.unexplained, row.bounds, row.explained) == ("–", "", "0")
+    assert (unseen.unexplained, unseen.bounds, unseen.explained, unseen.idle) == ("–", "", "–", "–")
+    shown = text.render_text(_page(), text.Style(112))
+    (line,) = [line for line in shown.splitlines() if "48411" in line]
+    assert "(0" not in line
+
+
+def test_like_remarks_on_many_files_are_one_line_that_counts_them() -> None:
+    problems = tuple(f"/scratch/a b: c/{i}.dat: no-progress: no line in it moves" for i in range(40))
+    of = replace(builders.alert(), progress=replace(builders.alert().progress, problems=(*problems, "odd")))
+
+    assert _card(of).remarks == (
+        "0.dat and 39 other files: no-progress (no line in it moves)",
+        "odd",
+    )
+    (logged,) = [fact for fact in _card(of).facts if fact.label == "Progress logged"]
+    assert "no-progress" not in logged.note
+
+
+def test_one_card_has_one_unit_for_gpu_time() -> None:
+    of = builders.alert()
+    seconds = replace(of.findings[0].evidence[0], value=7_200.0, unit="SM-s")
+    length = replace(seconds, value=3_102.0, unit="s")
+    finding = replace(of.findings[0], evidence=(seconds, length))
+
+    (shown,) = _card(replace(of, findings=(finding,))).against
+
+    assert [e.value for e in shown.evidence] == ["2.00 GPU-h of SM time", "51 min 42 s"]
+    assert shown.strength == "hard: needs no second kind of evidence; confidence >99 %"
+
+
+def test_without_progress_no_price_and_no_pace_are_made_up() -> None:
+    of = replace(builders.parked(), timeline=builders.timeline(builders.parked().run))
+
+    card = _card(of)
+
+    assert [f.note for f in card.facts if f.label == "Price of progress"] == ["no progress was logged"]
+    assert card.timeline is not None
+    assert card.timeline.wide.lanes[2].title == "Progress"
+
+
+def test_words_for_processes_are_explained_where_events_use_them() -> None:
+    line = builders.timeline(builders.alert().run)
+    event = TimelineEvent(line.start_at, None, "process", "pid 7 (kin) /usr/bin/python3")
+    page = build_page(
+        replace(
+            builders.night(), judgements=(replace(builders.alert(), timeline=replace(line, events=[event])),)
+        ),
+        Options(),
+    )
+
+    (card,) = page.sections[0].cards
+    assert card.timeline is not None
+    assert card.timeline.ties == ("kin",)
+    for shown in _everything(page):
+        assert "some tie to it, and perhaps part of the training" in re.sub(r"\s+", " ", shown)
 
 
 def test_the_same_document_gives_the_same_bytes() -> None:

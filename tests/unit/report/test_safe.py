@@ -27,6 +27,13 @@ def test_escapes_do_not_make_a_text_longer_than_its_bound() -> None:
     assert "characters)" in shown
 
 
+def test_a_shortened_text_ends_between_words_and_says_that_it_goes_on() -> None:
+    assert safe.shorten("one two three four", 12) == "one two…"
+    assert safe.shorten("x" * 30, 12) == "x" * 12 + "…"
+    assert safe.shorten("one two", 12) == "one two"
+    assert len(safe.shorten("\x1b" * 500, 40)) <= 41
+
+
 def test_stacked_marks_are_bounded() -> None:
     assert len(safe.clean("z" + "\u0335" * 500)) == 5
 

@@ -63,3 +63,10 @@ def test_text_without_a_header_is_refused_with_the_command_that_makes_one(text: 
     with pytest.raises(GuardError, match="sacct-text") as caught:
         parse_rows(text)
     assert "sacct -a -D -X -P" in caught.value.hint
+
+
+def test_a_job_id_that_is_no_number_is_named_as_that() -> None:
+    rows, problems = parse_rows(format_rows([ROW | {"JobIDRaw": "7x"}, ROW]))
+
+    assert [row["JobIDRaw"] for row in rows] == ["7"]
+    assert problems == ["line 2: JobIDRaw is '7x', which is no number"]

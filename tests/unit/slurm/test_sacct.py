@@ -2,6 +2,7 @@
 
 import re
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,26 @@ def test_any_other_failure_keeps_what_sacct_said(tmp_path: Path) -> None:
 
 def test_a_sacct_that_hangs_is_left(tmp_path: Path) -> None:
     assert refused(Sacct(program(tmp_path, "sacct", "exec sleep 60"), 0.2)).slug == "accounting-timeout"
+
+
+def test_what_a_wrapper_started_ends_with_it(tmp_path: Path) -> None:
+    body = f"sleep 600 & echo $! > {tmp_path}/pid.part; mv {tmp_path}/pid.part {tmp_path}/pid; wait"
+    source = Sacct(program(tmp_path, "sacct", body), 2.0)
+
+    assert refused(source).slug == "accounting-timeout"
+
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 60
+    while _is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _is_alive(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_gpus_that_are_not_accounted_are_said_and_never_zero_in_silence(tmp_path: Path) -> None:
