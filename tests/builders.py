@@ -82,6 +82,7 @@ class World:
     noise: float = 0.01
     watch_s: float = 0.0  # the node is watched this long after the run
     ticket: bool = True
+    comments: tuple[str | None, str | None] = (None, None)  # at the begin, at the end
     seal: bool = True
     heard: bool = True
     split: bool = True  # NVML gives per-process times
@@ -231,6 +232,18 @@ def _ticket(rows: dict[str, list[dict[str, Any]]], job_id: int, gpus: list[int])
 def _marks(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
     if world.ticket:
         _ticket(rows, 7, list(range(world.gpus)))
+        rows["tickets"][-1]["comment"] = world.comments[0]
+        at = AT + world.length_s
+        rows.setdefault("ends", []).append(
+            {
+                "run": key(7),
+                "at": at,
+                "job_id": 7,
+                "boot_id": "0123abcd",
+                "uid": UID,
+                "comment": world.comments[1],
+            }
+        )
     if world.seal and world.ticket:
         at = AT + world.length_s + 5
         rows.setdefault("seals", []).append(

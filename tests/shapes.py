@@ -159,6 +159,7 @@ SHAPES: dict[str, World] = {
     ),
     "backdated": replace(HONEST, log=Log(flags=("backdated",))),
     "no-ticket": replace(HONEST, ticket=False, log=None),
+    "edited": replace(HONEST, comments=("guard:kind=pretrain", "guard:kind=serving")),
     "unsealed": replace(HONEST, seal=False),
     "no-log": replace(HONEST, log=None),
 }

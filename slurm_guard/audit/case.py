@@ -24,6 +24,7 @@ class Hearing:
     unsealed: tuple[str, ...] = ()  # keys that ended long ago and have no seal
     refused_windows: int = 0
     n_windows: int = 0
+    edited: tuple[str, ...] = ()  # texts of the declaration that changed after the prolog had read them
 
 
 @dataclass(frozen=True, slots=True)

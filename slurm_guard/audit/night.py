@@ -26,6 +26,7 @@ from slurm_guard.audit import split as shares
 from slurm_guard.audit import track as tracks
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.coupling import takes_turns
+from slurm_guard.audit.declared import Declared, as_told, declared
 from slurm_guard.audit.facts import Facts, runs_frame
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.hear import Heard
@@ -67,6 +68,7 @@ class Night:
     tracks: Mapping[int, Track]
     studies: Mapping[int, Study]
     users: Users
+    declared: Mapping[int, Declared]
 
 
 def measure(runs: list[Run], facts: Facts) -> Night:
@@ -91,12 +93,15 @@ def measure(runs: list[Run], facts: Facts) -> Night:
     return Night(
         tables,
         hear.listen(frames, tables.keys, tables.refused, tables.good),
-        tuple(outside.stints(tables.uses, tables.good, tables.runs, set(told["i"].to_list()))),
+        tuple(
+            outside.stints(tables.uses, tables.good, tables.runs, set(told["i"].to_list()), frames["events"])
+        ),
         slots,
         ledger.tally(cells, {i: s.spans for i, s in studies.items()}),
         found,
         studies,
         users,
+        declared(runs, tables.keys, frames),
     )
 
 
@@ -105,7 +110,10 @@ def _tables(runs: list[Run], frames: dict[str, pl.DataFrame]) -> Tables:
     keys = bind.bind(table, frames)
     good, refused = work.judgeable(frames["windows"])
     people = owners.process_facts(frames["processes"])
-    right = good.group_by("node", "gpu", "start_at").agg(pl.col("shared").any().alias("window_shared"))
+    right = good.group_by("node", "gpu", "start_at").agg(
+        pl.col("shared").any().alias("window_shared"),
+        (pl.col("map") == "contradicted").any().alias("window_doubted"),
+    )
     uses = owners.uses(frames["shares"], people, keys).join(
         right, on=["node", "gpu", "start_at"], how="left", maintain_order="left"
     )
@@ -177,7 +185,9 @@ def _rounded(theta: cost.Theta | None) -> float:
 
 def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
     """Each run's case, in order."""
-    for i, run in enumerate(runs):
+    for i, counted in enumerate(runs):
+        told = night.declared.get(i)
+        run = as_told(counted, told)
         studied, sums = night.studies[i], night.sums.get(i, Sums())
         again = kin.recurring_us(night.slots[i], studied.kinds)
         yield Case(
@@ -190,7 +200,10 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
             tuple(night.users.get(i, ())),
             tuple(s for s in night.stints if s.own == i),
             tuple(s for s in night.stints if s.host == i and s.own != i),
-            hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
+            replace(
+                hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
+                edited=() if told is None else told.edited,
+            ),
             _spared(
                 bounds.left_over(studied.own, is_split=studied.is_split, pipes=studied.pipes),
                 again,

@@ -1,11 +1,13 @@
 """GPU work outside any allocation of the run it comes from (rulings 2 and 3): never in a ledger's sum."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from slurm_guard.model import Outside, Run
 
+HARD_WORD, SOFT_WORD = "foreign-process", "gpu-unmapped"  # events of the sampler
 SYSTEM_UID = 1000  # below: daemons of the system (login.defs UID_MIN). Documented.
 
 
@@ -31,12 +33,16 @@ class Stint:
     until_at: float
     gpu_us: int
     n_windows: int
+    sure: bool = True  # the node was certain which boards the GPU numbers of its jobs mean
 
 
-def stints(uses: pl.DataFrame, windows: pl.DataFrame, runs: pl.DataFrame, known: set[int]) -> list[Stint]:
+def stints(
+    uses: pl.DataFrame, windows: pl.DataFrame, runs: pl.DataFrame, known: set[int], events: pl.DataFrame
+) -> list[Stint]:
     """Every stint with GPU time. `known`: runs whose GPUs the prolog told, so that "not its GPU" has a
-    meaning.
+    meaning; `events`: the nodes' own words about such processes.
     """
+    doubted = _doubted(events)
     spans = runs.select(pl.col("i").alias("own"), "start_at", "end_at").rename(
         {"start_at": "run_start", "end_at": "run_end"}
     )
@@ -50,7 +56,7 @@ def stints(uses: pl.DataFrame, windows: pl.DataFrame, runs: pl.DataFrame, known:
     )
     share = pl.col("sm_ms") / pl.col("all_sm")
     time = pl.min_horizontal(pl.col("sm_ms").cast(pl.Float64), pl.col("busy") * share)
-    return [
+    found = [
         Stint(**row)
         for row in strange.group_by("relation", "own", "i", "node", "gpu", "pid", "start_ticks")
         .agg(
@@ -61,11 +67,23 @@ def stints(uses: pl.DataFrame, windows: pl.DataFrame, runs: pl.DataFrame, known:
             pl.col("end_at").max().alias("until_at"),
             (time * 1000 + 0.5).floor().cast(pl.Int64).sum().alias("gpu_us"),
             pl.len().cast(pl.Int64).alias("n_windows"),
+            (~pl.col("window_doubted").fill_null(value=False)).all().alias("sure"),
         )
         .rename({"i": "host"})
         .sort("node", "gpu", "from_at", "pid", "start_ticks", "relation")
         .iter_rows(named=True)
     ]
+    return [replace(s, sure=s.sure and (s.node, s.gpu, s.pid, s.start_ticks) not in doubted) for s in found]
+
+
+def _doubted(events: pl.DataFrame) -> set[tuple[object, ...]]:
+    """Processes on GPUs of which their node said softly that they might be at home there, and never hard."""
+    told: dict[str, set[tuple[object, ...]]] = {SOFT_WORD: set(), HARD_WORD: set()}
+    rows = events.filter(pl.col("name").is_in(list(told))).select("node", "name", "detail")
+    for node, name, detail in rows.iter_rows():
+        body = json.loads(detail) if detail else {}
+        told[name].add((node, body.get("gpu"), body.get("pid"), body.get("start_ticks")))
+    return told[SOFT_WORD] - told[HARD_WORD]
 
 
 def _busy(windows: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:

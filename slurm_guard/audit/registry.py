@@ -6,6 +6,7 @@ from slurm_guard.audit.checks import (
     extra_context,
     foreign_process,
     hearing,
+    intent_edited,
     leftover_process,
     log_began_anew,
     log_integrity,
@@ -34,4 +35,5 @@ CHECKS: tuple[Check, ...] = (
     hearing.RUN_WITHOUT_TICKET,
     hearing.HOOK_SILENT,
     hearing.UNSEALED,
+    intent_edited.CHECK,
 )

@@ -15,11 +15,13 @@ def add(app: typer.Typer) -> None:
 
 
 def collect(
-    config: Annotated[Path | None, typer.Option("--config", help="configuration file")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="configuration file", readable=False)
+    ] = None,
     spool: Annotated[
         list[Path] | None, typer.Option("--spool", help="a spool folder; may be given more than once")
     ] = None,
-    lake: Annotated[Path | None, typer.Option("--lake", help="the lake's folder")] = None,
+    lake: Annotated[Path | None, typer.Option("--lake", help="the lake's folder", readable=False)] = None,
     asked: Annotated[
         list[str] | None,
         typer.Option("--from", help="first ask a node, ssh://user@node[:port]; may be given more than once"),

@@ -28,7 +28,9 @@ def status(
         str | None, typer.Option("--node", help="node name; default: the only one in the run folder")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the state as one JSON object")] = False,
-    config: Annotated[Path | None, typer.Option("--config", help="configuration file")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="configuration file", readable=False)
+    ] = None,
 ) -> None:
     """Show what the sampler follows. Exit 1 with `node-silent` when none is alive."""
     import json

@@ -23,8 +23,10 @@ def ship(
         str | None,
         typer.Option("--node", help="the node's name in Slurm; default: the host's, without domain"),
     ] = None,
-    spool: Annotated[Path | None, typer.Option("--spool", help="the spool folder")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="configuration file")] = None,
+    spool: Annotated[Path | None, typer.Option("--spool", help="the spool folder", readable=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="configuration file", readable=False)
+    ] = None,
 ) -> None:
     """Send what is finished and not there yet; the spool is only read."""
     import os

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case, counted, spoken
-from slurm_guard.audit.check import Check, Example, Rating, finding
+from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.outside import Stint
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
 
@@ -36,6 +36,12 @@ def _against(case: Case, stint: Stint) -> Finding:
         "which is not one of its GPUs."
     )
     rating = Rating(Severity.HIGH, 0.95, 6.0, Audience.OPERATOR, hard=True)
+    if not stint.sure:
+        sentence = (
+            f"Process {stint.pid} of this run worked {spoken(stint.gpu_us)} on {stint.gpu} of {stint.node}, "
+            "which is none of its GPUs, unless the node's numbers of GPUs mean other boards than assumed."
+        )
+        rating = Rating(Severity.MEDIUM, 0.5, ASKS, Audience.OPERATOR)
     return finding(CHECK, case, rating, sentence, _evidence(stint))
 
 
@@ -74,7 +80,8 @@ CHECK = Check(
     "list.",
     false_alarms="A GPU that several runs hold by right (shards, MPS) is left out. A process that was on "
     "the GPU "
-    "before the run began is never held against the newcomer. Without the prolog's GPU list nothing is "
+    "before the run began is never held against the newcomer. Where the node could not be sure which board a "
+    "GPU number of Slurm means, the finding is soft. Without the prolog's GPU list nothing is "
     "called 'not its GPU'.",
     remedy="Constrain devices (ConstrainDevices=yes in cgroup.conf); look for jobs that set "
     "CUDA_VISIBLE_DEVICES.",

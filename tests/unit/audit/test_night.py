@@ -1,5 +1,6 @@
 """From facts to judgements: binding, idle power, bad rows, and what a failing check does."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -152,6 +153,47 @@ def test_records_that_came_in_bulk_while_nobody_looked_are_not_held_against_the_
 
     assert any(f.check == "log-integrity" for f in _judged(facts).findings)
     assert not any(f.check == "log-integrity" for f in _judged(blind).findings)
+
+
+def _said(name: str) -> dict[str, object]:
+    detail = {"gpu": "GPU-1", "pid": 101, "start_ticks": 1}
+    return {"run": None, "at": AT + 2000, "name": name, "detail": json.dumps(detail)}
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ((), Verdict.ALERT),
+        (("gpu-unmapped",), Verdict.REVIEW),
+        (("gpu-unmapped", "foreign-process"), Verdict.ALERT),
+    ],
+)
+def test_a_wrong_gpu_is_a_hard_fact_only_where_the_node_was_sure(
+    said: tuple[str, ...], verdict: Verdict
+) -> None:
+    events = frames_of({"events": [_said(name) for name in said]})["events"]
+
+    assert _judged(_with(facts_of("wrong-gpu"), "events", events)).verdict is verdict
+
+
+def test_windows_of_a_map_that_two_runs_contradict_make_no_hard_fact() -> None:
+    facts = facts_of("wrong-gpu")
+    doubted = facts.frames["windows"].with_columns(pl.lit("contradicted").alias("map"))
+
+    findings = _judged(_with(facts, "windows", doubted)).findings
+
+    assert [f.hard for f in findings if f.check == "foreign-process"] == [False]
+
+
+def test_the_prologs_copy_of_the_intent_wins_and_an_edit_is_told() -> None:
+    facts = facts_of("edited")
+    later = replace(facts, runs=(replace(facts.runs[0], comment="guard:kind=serving"),))
+
+    judgement = _judged(later)
+
+    assert judgement.run.comment == "guard:kind=pretrain"
+    assert [f.weight for f in judgement.findings if f.check == "intent-edited"] == [0.0]
+    assert judgement.verdict is Verdict.CLEAR
 
 
 def test_a_run_of_several_nodes_names_the_node_of_each_process() -> None:
