@@ -28,7 +28,7 @@ def submit(
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
 ) -> int:
-    """The raw job id. `workload`: a name of `list_workloads`, or the path of any sbatch script; `options`: sbatch's."""
+    """The raw job id. `workload`: of `list_workloads`, or an sbatch script's path; `options`: sbatch's."""
     script = JOBS / f"{workload}.sbatch"
     if not script.exists():
         script = Path(workload).resolve()

@@ -1,4 +1,4 @@
-"""One fault as it runs: its witness, the times in which nobody could see, and what proves that it took place."""
+"""One fault as it runs: its witness, when nobody could see, and what proves that it took place."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ END_S = 120.0
 class Fault(NamedTuple):
     """A row of the table. `traces`: any one of them must be there.
 
-    Traces are `event:NAME`, `syslog:WORDS`, `why:WORDS` (a window's), `seal:ENDED_BY`, `proof` (the injector looked
-    itself), `none` where nothing is lost and nothing is to be said.
+    Traces are `event:NAME`, `syslog:WORDS`, `why:WORDS` (a window's), `seal:ENDED_BY`, `collect` (its words),
+    `proof` (the injector looked itself), `any` event, `none` where nothing is lost and nothing is to be said.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Case:
 
     @contextmanager
     def unseen(self, afterwards_s: float = 0.0) -> Iterator[None]:
-        """The fault itself lets nobody see the GPU; `afterwards_s`: until the product looks again, as documented."""
+        """The fault itself lets nobody see the GPU; `afterwards_s`: until the product looks again."""
         begun_at = time.time()
         try:
             yield

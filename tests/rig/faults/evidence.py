@@ -1,4 +1,4 @@
-"""What a fault left behind: windows, events, seals, lines of syslog, rows of accounting. Reads, judges nothing."""
+"""What a fault left behind: windows, events, seals, syslog, rows of accounting. Reads, judges nothing."""
 
 import contextlib
 import json
@@ -73,7 +73,10 @@ def read_windows(rig: Rig, node: str, job: int) -> list[dict[str, Any]]:
 def seen_s(windows: list[dict[str, Any]]) -> float:
     """GPU-seconds of which at least one counter was read."""
     channels = ("energy_mj", "busy_ms", "power_mw", "sm_ms")
-    return sum(w["covered_ms"] for w in windows if any(w.get(name) is not None for name in channels)) / 1000
+    return (
+        float(sum(w["covered_ms"] for w in windows if any(w.get(name) is not None for name in channels)))
+        / 1000
+    )
 
 
 def read_told(rig: Rig, node: str, since_at: float) -> list[Told]:

@@ -6,8 +6,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-from tests.rig import procs
+from tests.rig import procs, stages
 from tests.rig.faults.case import Case, Fault
+from tests.rig.faults.evidence import Told, read_told
+from tests.rig.layout import RigError
 
 REFUSED_S = 6.0
 _DEEP = "[" * 100_000
@@ -27,7 +29,7 @@ def _refused(case: Case, number: int) -> None:
 
 def _full_at_end(case: Case) -> None:
     """The disk is full when the run ends, and has room again 8 s later: tail and seal must come then."""
-    page, bench = case.bench.site.sampler, case.bench
+    page = case.bench.site.sampler
     case.begin(wait_s=12.0)
     with case.unseen():
         page.set(write_errno=errno.ENOSPC)
@@ -35,7 +37,6 @@ def _full_at_end(case: Case) -> None:
         time.sleep(8.0)
         case.must(page.count("n_refused") > 0, "the sampler wrote nothing")
         page.ease()
-    del bench
 
 
 def _hooks_refused(case: Case, number: int) -> None:
@@ -93,9 +94,7 @@ def _strange_ticket(case: Case, kind: str) -> None:
     case.finish()
 
 
-def _told(case: Case) -> list:  # type: ignore[type-arg]
-    from tests.rig.faults.evidence import read_told
-
+def _told(case: Case) -> list[Told]:
     return read_told(case.bench.rig, case.bench.node, case.since_at)
 
 
@@ -141,9 +140,6 @@ def _flip(path: Path) -> None:
 
 def _store_away(case: Case) -> None:
     """The lake cannot be written when the collector comes; the next time it can."""
-    from tests.rig import stages
-    from tests.rig.layout import RigError
-
     case.begin(wait_s=0.0)
     case.finish()
     case.settle()
@@ -163,16 +159,88 @@ def _store_away(case: Case) -> None:
 
 
 FAULTS = (
-    Fault("ENOSPC", "spool", f"every write of the sampler, {REFUSED_S:.0f} s", partial(_refused, number=errno.ENOSPC), ("event:records-dropped", "why:spool")),
-    Fault("EIO", "spool", f"every write and sync of the sampler, {REFUSED_S:.0f} s", partial(_refused, number=errno.EIO), ("event:records-dropped", "why:spool")),
-    Fault("EROFS", "spool", f"read-only for the sampler, {REFUSED_S:.0f} s", partial(_refused, number=errno.EROFS), ("event:records-dropped", "why:spool")),
-    Fault("ENOSPC-at-end", "spool", "full from the last seconds until 8 s after the end", _full_at_end, ("event:records-dropped", "event:seal-failed")),
-    Fault("hooks-EIO", "spool", "every write of the hooks' ticket", partial(_hooks_refused, number=errno.EIO), ("syslog:not written",)),
-    Fault("hooks-ENOSPC", "spool", "a full tmpfs under tickets and end marks", _spool_full, ("syslog:not written",)),
-    Fault("run-dir-full", "run_dir", "a full tmpfs: nothing reaches the run folder", _run_dir_full, ("syslog:not written",)),
-    Fault("ticket-garbage", "run_dir", "bytes that are no JSON among the tickets", partial(_strange_ticket, kind="garbage"), ("event:file-refused",), False),
-    Fault("ticket-truncated", "run_dir", "half a ticket", partial(_strange_ticket, kind="truncated"), ("event:file-refused",), False),
-    Fault("ticket-hostile", "run_dir", "foreign paths, huge numbers, deep nesting, a name with a line in it", partial(_strange_ticket, kind="hostile"), ("event:file-refused",), False),
-    Fault("segment-corrupt", "spool", "a byte flipped in the run's sealed segment", _corrupt_segment, ("collect",), False),
-    Fault("store-away", "lake", "not writable when the collector comes first", _store_away, ("proof",), False),
-)  # fmt: skip
+    Fault(
+        "ENOSPC",
+        "spool",
+        f"every write of the sampler, {REFUSED_S:.0f} s",
+        partial(_refused, number=errno.ENOSPC),
+        ("event:records-dropped", "why:spool"),
+    ),
+    Fault(
+        "EIO",
+        "spool",
+        f"every write and sync of the sampler, {REFUSED_S:.0f} s",
+        partial(_refused, number=errno.EIO),
+        ("event:records-dropped", "why:spool"),
+    ),
+    Fault(
+        "EROFS",
+        "spool",
+        f"read-only for the sampler, {REFUSED_S:.0f} s",
+        partial(_refused, number=errno.EROFS),
+        ("event:records-dropped", "why:spool"),
+    ),
+    Fault(
+        "ENOSPC-at-end",
+        "spool",
+        "full from the last seconds until 8 s after the end",
+        _full_at_end,
+        ("event:records-dropped", "event:seal-failed"),
+    ),
+    Fault(
+        "hooks-EIO",
+        "spool",
+        "every write of the hooks' ticket",
+        partial(_hooks_refused, number=errno.EIO),
+        ("syslog:not written",),
+    ),
+    Fault(
+        "hooks-ENOSPC",
+        "spool",
+        "a full tmpfs under tickets and end marks",
+        _spool_full,
+        ("syslog:not written",),
+    ),
+    Fault(
+        "run-dir-full",
+        "run_dir",
+        "a full tmpfs: nothing reaches the run folder",
+        _run_dir_full,
+        ("syslog:not written",),
+    ),
+    Fault(
+        "ticket-garbage",
+        "run_dir",
+        "bytes that are no JSON among the tickets",
+        partial(_strange_ticket, kind="garbage"),
+        ("event:file-refused",),
+        False,
+    ),
+    Fault(
+        "ticket-truncated",
+        "run_dir",
+        "half a ticket",
+        partial(_strange_ticket, kind="truncated"),
+        ("event:file-refused",),
+        False,
+    ),
+    Fault(
+        "ticket-hostile",
+        "run_dir",
+        "foreign paths, huge numbers, deep nesting, a name with a line in it",
+        partial(_strange_ticket, kind="hostile"),
+        ("event:file-refused",),
+        False,
+    ),
+    Fault(
+        "segment-corrupt",
+        "spool",
+        "a byte flipped in the run's sealed segment",
+        _corrupt_segment,
+        ("collect",),
+        False,
+    ),
+    Fault(
+        "store-away", "lake", "not writable when the collector comes first", _store_away, ("proof",), False
+    ),
+)

@@ -70,10 +70,46 @@ def _reset(case: Case) -> None:
 
 
 FAULTS = (
-    Fault("nvml-slow", "NVML", f"100 ms a call on the witness's GPU, {AWAY_S:.0f} s", _slow, ("none", "event:nvml", "event:stalled", "why:")),
-    Fault("nvml-hung", "NVML", f"a call to the neighbour's GPU hangs for {AWAY_S + 2:.0f} s", _hang, ("event:nvml-hung",)),
-    Fault("nvml-lost", "NVML", f"the witness's GPU is lost for {AWAY_S:.0f} s", _lost, ("why:lost", "event:gpu-lost", "event:nvml")),
-    Fault("nvml-unloaded", "NVML", f"driver not loaded for {AWAY_S:.0f} s", _unloaded, ("why:river", "event:nvml")),
-    Fault("nvml-late", "NVML", "driver not loaded when the sampler starts, there in mid-job", _late, ("event:gpu-found", "event:nvml")),
-    Fault("driver-reload", "NVML", "counters begin at zero in mid-job", _reset, ("why:counter", "event:counter", "why:back", "event:gpu-map-changed")),
-)  # fmt: skip
+    Fault(
+        "nvml-slow",
+        "NVML",
+        f"100 ms a call on the witness's GPU, {AWAY_S:.0f} s",
+        _slow,
+        ("none", "event:nvml", "event:stalled", "why:"),
+    ),
+    Fault(
+        "nvml-hung",
+        "NVML",
+        f"a call to the neighbour's GPU hangs for {AWAY_S + 2:.0f} s",
+        _hang,
+        ("event:nvml-hung",),
+    ),
+    Fault(
+        "nvml-lost",
+        "NVML",
+        f"the witness's GPU is lost for {AWAY_S:.0f} s",
+        _lost,
+        ("why:lost", "event:gpu-lost", "event:nvml"),
+    ),
+    Fault(
+        "nvml-unloaded",
+        "NVML",
+        f"driver not loaded for {AWAY_S:.0f} s",
+        _unloaded,
+        ("why:river", "event:nvml"),
+    ),
+    Fault(
+        "nvml-late",
+        "NVML",
+        "driver not loaded when the sampler starts, there in mid-job",
+        _late,
+        ("event:gpu-found", "event:nvml"),
+    ),
+    Fault(
+        "driver-reload",
+        "NVML",
+        "counters begin at zero in mid-job",
+        _reset,
+        ("why:counter", "event:counter", "why:back", "event:gpu-map-changed"),
+    ),
+)

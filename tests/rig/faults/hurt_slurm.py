@@ -1,13 +1,12 @@
 """Faults of Slurm's own making: daemons that go, jobs that come twice, epilogs that come twice or never."""
 
-import os
 import subprocess
 import time
 from pathlib import Path
 
-from tests.rig import procs, services
+from tests.rig import procs, services, users
 from tests.rig.faults.case import Case, Fault
-from tests.rig.layout import RigError
+from tests.rig.layout import CHECKOUT, RigError
 
 
 def _slurmd_restart(case: Case) -> None:
@@ -82,9 +81,13 @@ def _kept_env(case: Case) -> dict[str, str]:
 def _run_epilog(case: Case, env: dict[str, str]) -> None:
     begun = time.monotonic()
     done = subprocess.run(
-        [str(case.bench.site.libexec / "slurm-guard-epilog")], env=env, cwd="/", check=False, timeout=30,
+        [str(case.bench.site.libexec / "slurm-guard-epilog")],
+        env=env,
+        cwd="/",
+        check=False,
+        timeout=30,
         capture_output=True,
-    )  # fmt: skip
+    )
     took_s = time.monotonic() - begun
     case.must(done.returncode == 0 and done.stdout == b"", f"epilog by hand ended with {done.returncode}")
     case.proofs.append(f"epilog by hand: exit 0 in {took_s:.2f} s")
@@ -111,8 +114,6 @@ def _suspend(case: Case) -> None:
 
 def _edit(case: Case) -> None:
     """The job's owner declares another intent while it runs."""
-    from tests.rig import users
-
     case.begin()
     assert case.who is not None
     argv = [
@@ -131,14 +132,14 @@ def _fork_bomb(case: Case) -> None:
     case.bench.end_sampler()
     case.bench.site.configure(max_procs=256)
     case.begin("i=0; while [ $i -lt 300 ]; do sleep 22 & i=$((i+1)); done", 4.0)
-    n_sleeping = sum(_comm(pid) == "sleep" for pid in os.listdir("/proc") if pid.isdigit())
+    n_sleeping = sum(_comm(path) == "sleep" for path in Path("/proc").iterdir() if path.name.isdigit())
     case.must(n_sleeping >= 300, f"only {n_sleeping} processes sleep")
     case.finish()
 
 
-def _comm(pid: str) -> str:
+def _comm(path: Path) -> str:
     try:
-        return Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
+        return (path / "comm").read_text("utf-8", "replace").strip()
     except OSError:
         return ""
 
@@ -156,8 +157,6 @@ def _two_samplers(case: Case) -> None:
     bench, site = case.bench, case.bench.site
     before = bench.watch.pid()
     entry = "slurm_guard/hooks/sampler_main.py"
-    from tests.rig.layout import CHECKOUT
-
     argv = [str(site.folder / "sampler-python"), "-I", str(CHECKOUT / entry)]
     argv += ["--config", str(site.folder / "guard.toml"), "--node", bench.node]
     env = {**procs.base_env(bench.rig), procs.MARK: bench.rig.root}

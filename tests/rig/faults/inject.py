@@ -1,4 +1,4 @@
-"""What can be done to one node: to its sampler, its hooks, its boards, its jobs. Used by the table's faults."""
+"""What can be done to one node: to its sampler, its hooks, its boards, its jobs."""
 
 import contextlib
 import os
@@ -14,9 +14,9 @@ from typing import NamedTuple
 from tests.rig import procs, users
 from tests.rig.faults.evidence import read_told, said_by
 from tests.rig.faults.site import Site
+from tests.rig.gpu.build import SOURCE as NVML
 from tests.rig.guardconf import make_config
 from tests.rig.layout import USERS, Rig, RigError
-from tests.rig.gpu.build import SOURCE as NVML
 from tests.rig.submit import job_env, submit
 
 STEPS = 40
@@ -133,7 +133,7 @@ class Bench:
         procs.wait_for(f"job {who.job} to end", is_over, limit_s, 0.5)
 
     def nudge(self) -> None:
-        """A job of a moment without a GPU: what starts a sampler on a node without systemd is the next prolog."""
+        """A job of a moment without a GPU: without systemd the next prolog is what starts a sampler."""
         argv = [
             *users.as_user(USERS[1]),
             "sbatch",

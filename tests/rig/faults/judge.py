@@ -1,4 +1,4 @@
-"""Whether a fault hurt anybody: the job's outcome, its node, the data, the ledger, the trace. All must hold."""
+"""Whether a fault hurt anybody: the job's outcome, its node, the data, the ledger, the trace."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -76,12 +76,12 @@ def _allowed_s(case: Case, rows: Sequence[Row], window_s: float) -> float:
     """The open window at each interruption, and the time in which nobody could see."""
     closed = [*case.blind, *_without_sampler(case)]
     total = EDGE_S * max(1, len(rows))
-    interrupted = 1
+    n_open = 0 if case.fault.where == "nowhere" else 1
     for row in rows:
         inside = _union([(max(a, row.start_at), min(b, row.end_at + 1)) for a, b in closed])
-        interrupted = max(interrupted, len(inside))
+        n_open = max(n_open, sum(a > row.start_at + 1 for a, _ in inside))
         total += sum(b - a for a, b in inside) * row.n_gpus
-    return total + interrupted * window_s
+    return total + n_open * window_s
 
 
 def _without_sampler(case: Case) -> list[tuple[float, float]]:
@@ -150,9 +150,7 @@ def _matches(told: Told, kind: str, words: str, case: Case) -> bool:
         return False
     if kind == "event":
         return bool(told.name) and told.name != "why" and told.name.startswith(words)
-    return (
-        kind == "syslog" and told.name == "" or kind == "why" and told.name == "why"
-    ) and words in told.text
+    return told.name == {"syslog": "", "why": "why"}.get(kind) and words in told.text
 
 
 def _any(case: Case) -> str:

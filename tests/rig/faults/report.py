@@ -13,17 +13,20 @@ _PAGE = """# Faults on the real cluster
 
 Written by `{command}` on {date} ({wall_s:.0f} s): {machine}.
 
-Each row is a fault on the rig's Slurm (docs/rig.md) while an ordinary user's training of 20 s runs on the same node. It
-passes when the job ended COMPLETED with exit 0:0, its own last line right and its start at most {delay:.0f} s after the
-allocation; when the node was not drained; when the run lost at most the open window (5 s here) and the time in which
-nobody could see its GPU; when what was lost stands in the audit's ledger as `unobserved` and no honest run is called ALERT
-or REVIEW; and when a trace is there: an event, a line of syslog, a seal, a word of `collect`.
+Each row is a fault on the rig's Slurm (docs/rig.md) while an ordinary user's training of 20 s runs on
+the same node. It passes when the job ended COMPLETED with exit 0:0, its own last line right and its
+start at most {delay:.0f} s after the allocation; when the node was not drained; when the run lost at
+most the open window (5 s here) and the time in which nobody could see its GPU; when what was lost stands
+in the audit's ledger as `unobserved` and no honest run is called ALERT or REVIEW; and when a trace is
+there: an event, a line of syslog, a seal, a word of `collect`.
 
-*Lost* are GPU-seconds of the allocation without a reading; *allowed* is the open window per interruption, the time
-without a sampler (seen from outside) or with the fault in the way, and {edge:.0f} s for the edges, because accounting
-counts whole seconds. A row without any fault (`nothing`) shows what the edges come to.
+*Lost* are GPU-seconds of the allocation without a reading; *allowed* is the open window per
+interruption, the time without a sampler (seen from outside) or with the fault in the way, and {edge:.0f}
+s for the edges, because accounting counts whole seconds. A row without any fault (`nothing`) shows what
+the edges come to.
 
-{n_passed} of {n_all} faults passed. Without a fault {control}. Over all rows: start after {delays}; lost {losts}.
+{n_passed} of {n_all} faults passed. Without a fault {control}. Over all rows: start after {delays}; lost
+{losts}.
 
 | fault | node | where | what is done | start s | lost / allowed GPU-s | unobserved | verdict | trace | |
 | --- | --- | --- | --- | ---: | ---: | ---: | --- | --- | --- |
@@ -51,7 +54,7 @@ def render_page(outcomes: Sequence[Outcome], command: str, wall_s: float, slurm:
         command=command,
         date=time.strftime("%Y-%m-%d", time.gmtime()),
         wall_s=wall_s,
-        machine=f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release().split('-')[0]}, {slurm}",
+        machine=_machine(slurm),
         delay=MOST_DELAY_S,
         edge=EDGE_S,
         n_passed=sum(not one.problems for one in faults),
@@ -61,6 +64,11 @@ def render_page(outcomes: Sequence[Outcome], command: str, wall_s: float, slurm:
         losts=_spread([one.lost_s for one in outcomes if one.lost_s is not None]),
         rows="\n".join(_row(one) for one in outcomes),
     )
+
+
+def _machine(slurm: str) -> str:
+    kernel = platform.release().partition("-")[0]
+    return f"{os.cpu_count()} cores, {platform.machine()}, Linux {kernel}, {slurm}"
 
 
 def slurm_version() -> str:
@@ -75,7 +83,8 @@ def _row(one: Outcome) -> str:
     )
     cells = [
         fault.name, one.case.bench.node, _cell(fault.where), _cell(fault.does), _s(one.delay_s),
-        f"{_s(one.lost_s)} / {one.allowed_s:.1f}", _s(one.unobserved_s), one.verdict, f"{_cell(one.trace)}", passed,
+        f"{_s(one.lost_s)} / {one.allowed_s:.1f}", _s(one.unobserved_s), one.verdict, _cell(one.trace),
+        passed,
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 

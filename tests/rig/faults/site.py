@@ -1,4 +1,4 @@
-"""One node's own copy of what a site installs, so that one node's hooks and sampler can be hurt and not the other's."""
+"""One node's own copy of what a site installs: one node's hooks and sampler can be hurt alone."""
 
 import shlex
 import shutil
@@ -21,7 +21,7 @@ here={root}/faults/$SLURMD_NODENAME
 cat /proc/$$/environ >"$here/{hook}.env.$SLURM_JOB_ID" 2>/dev/null
 exec "$here/libexec/slurm-guard-{hook}"
 """
-# The interpreter of the sampler and of the hooks: a mount namespace for what a node has once (its boot id, its
+# The interpreter of the sampler and of the hooks: a mount namespace for what a machine has once (boot id,
 # /dev/log), and the preloaded library. It stays the process that was started.
 _PYTHON = """#!/bin/sh
 here={here}
@@ -33,7 +33,8 @@ if [ -e "$here/boot_id" ] || [ -n "{log}" ]; then
     [ -e "$here/boot_id" ] && mount --bind "$here/boot_id" /proc/sys/kernel/random/boot_id
     [ -n "{log}" ] && [ -e /dev/log ] && mount --bind "$here/{log}" /dev/log
 fi
-export LD_PRELOAD={root}/faults/shim.so FAULTS_PAGE="$here/{page}" FAULTS_BELOW="{root}/spool/" FAULTS_ROLE={role}
+export LD_PRELOAD={root}/faults/shim.so FAULTS_PAGE="$here/{page}"
+export FAULTS_BELOW="{root}/spool/" FAULTS_ROLE={role}
 exec {python} "$@"
 """
 
@@ -74,7 +75,7 @@ class Site:
         self.put("libexec/slurm-guard-hooks.conf", text)
 
     def configure(self, misspell: str = "", **changed: Any) -> bool:
-        """guard.toml, with these keys of [node] changed, or one key's name spoilt; whether it is another now."""
+        """guard.toml with these keys of [node] changed, or a key's name spoilt; whether it is another now."""
         config = make_config(self.rig)
         node = replace(config.node, disabled=str(self.folder / "disabled"), **changed)
         text = to_toml(replace(config, node=node))

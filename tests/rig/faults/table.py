@@ -1,6 +1,6 @@
 """The faults: what is done to a node while a witness trains on it, and what must be told of it."""
 
-from tests.rig.faults import hurt_data, hurt_gpu, hurt_sampler, hurt_slurm
+from tests.rig.faults import hurt_data, hurt_gpu, hurt_kill, hurt_sampler, hurt_slurm
 from tests.rig.faults.case import Case, Fault
 
 
@@ -13,6 +13,7 @@ CONTROL = Fault(
 )
 FAULTS: tuple[Fault, ...] = (
     *hurt_slurm.FAULTS,
+    *hurt_kill.FAULTS,
     *hurt_sampler.FAULTS,
     *hurt_data.FAULTS,
     *hurt_gpu.FAULTS,

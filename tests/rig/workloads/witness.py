@@ -1,4 +1,4 @@
-"""A short honest training loop whose last line can be checked: same seed and steps, same loss, to the last digit."""
+"""A short honest training loop whose last line can be checked: same seed and steps, same loss."""
 
 import argparse
 import random
