@@ -34,7 +34,8 @@ def slurm_conf(rig: Rig) -> str:
         "SlurmdUser=root",
         f"SlurmctldPort={rig.ports['slurmctld']}",
         "AuthType=auth/munge",
-        f"AuthInfo=socket={munge_socket(rig)}",
+        # A requeued job waits until its old credential has expired: two minutes by default (AuthInfo).
+        f"AuthInfo=socket={munge_socket(rig)},cred_expire=30",
         "CryptoType=crypto/munge",
         f"StateSaveLocation={root}/state",
         f"SlurmdSpoolDir={root}/slurmd/%n",

@@ -40,6 +40,7 @@ class Case:
         self.begun_at: float | None = None
         self.blind: list[tuple[float, float]] = []
         self.proofs: list[str] = []
+        self.victims: list[Witness] = []  # honest jobs that the fault may end: nobody may accuse them either
         self.troubles: list[str] = []  # of the harness: the fault did not take place, a command failed
         self.ended = False
         self.told: list[Told] = []

@@ -106,6 +106,11 @@ def read_seals(rig: Rig, node: str, job: int) -> list[dict[str, Any]]:
     return seals
 
 
+def left_open(rig: Rig, node: str, job: int) -> list[str]:
+    """Segments of the job that lie open."""
+    return sorted(path.name for path in (rig.path / "spool" / node / "open").glob(f"{rig.cluster}_{job}_*"))
+
+
 def said_by(rig: Rig, user: str, job: int) -> list[str]:
     """The job's own output, line by line."""
     try:

@@ -9,6 +9,7 @@ from functools import partial
 
 from tests.rig import procs
 from tests.rig.faults.case import Case, Fault
+from tests.rig.faults.evidence import read_seals
 from tests.rig.layout import RigError
 
 CLOCK_STEP_S = 120.0
@@ -95,16 +96,23 @@ def _clock(case: Case, step_s: float) -> None:
 
 
 def _reboot(case: Case) -> None:
-    """The sampler dies, and comes back on a node with another boot id: what was there before has ended."""
+    """A run dies with its node, without an epilog; on the node's next boot the witness is the first job."""
     bench = case.bench
-    case.begin(wait_s=8.0)
-    with case.unseen():  # a real one takes the job along
-        bench.site.put("boot_id", f"{uuid.uuid4()}\n", 0o444)
-        bench.signal(signal.SIGKILL)
-        time.sleep(0.5)
-        bench.revive()
-        case.finish()
-        case.settle()
+    victim = bench.submit(case.seed + 5000)
+    case.victims.append(victim)
+    bench.wait_begun(victim)
+    time.sleep(6.0)
+    (bench.site.folder / "no-epilog").touch()
+    bench.signal(signal.SIGKILL)
+    bench.slurm("scancel", "--signal=KILL", "--full", str(victim.job))
+    bench.wait_ended(victim, 30.0)
+    bench.site.drop("no-epilog")
+    bench.site.put("boot_id", f"{uuid.uuid4()}\n", 0o444)
+    case.begin()
+    case.finish()
+    case.settle()
+    if any(seal.get("ended_by") == "reboot" for seal in read_seals(bench.rig, bench.node, victim.job)):
+        case.proofs.append(f"the run that the reboot cut, job {victim.job}, is sealed: reboot")
     bench.end_sampler()
     bench.site.drop("boot_id")
 
@@ -141,6 +149,7 @@ def _no_syslog(case: Case) -> None:
     bench.revive()
     case.finish()
     case.must(not (bench.site.folder / "log").exists(), "the socket is there")
+    case.settle()
     bench.end_sampler()  # the next one finds the new socket at /dev/log
 
 
@@ -188,7 +197,7 @@ FAULTS = (
         partial(_clock, step_s=-CLOCK_STEP_S),
         ("any",),
     ),
-    Fault("reboot", "node", "another boot id when the sampler comes back", _reboot, ("seal:reboot",)),
+    Fault("reboot", "node", "a run dies with it; the next boot has another boot id", _reboot, ("proof",)),
     Fault("kill-switch", "node", "switched off for 6 s in mid-job", _switch, ("event:switched-off",)),
     Fault(
         "misspelt-key",

@@ -181,7 +181,7 @@ class Bench:
             procs.end([pid], 5.0)
 
     def children(self, word: str) -> list[int]:
-        """Children of the sampler whose command line has the word."""
+        """Children of the sampler with the word in their command line."""
         pid, found = self.watch.pid(), []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError, IndexError):
@@ -218,8 +218,8 @@ class Bench:
 
     def gpu_of(self, who: Witness) -> int:
         """The job's GPU by NVML index."""
-        text = self.slurm("scontrol", "show", "job", "-d", str(who.job))
-        return int(text.partition("(IDX:")[2].partition(")")[0].split("-")[0].split(",")[0])
+        text = self.slurm("scontrol", "show", "job", "-d", str(who.job)).partition("(IDX:")[2]
+        return int(text.partition(")")[0].split("-")[0].split(",")[0])
 
     # -- the disks
 

@@ -11,7 +11,7 @@ from tests.rig.faults.evidence import Row, Told, seen_s
 MOST_DELAY_S = 6.0
 # A run is not seen from its first second to its last: accounting rounds to whole seconds at both ends, the
 # prolog takes its time, a counter needs two readings. Measured without a fault: the first rows of the table.
-EDGE_S = 4.0
+EDGE_S = 3.0
 _START_S = 3.0  # of a sampler that never said it had started: judgement
 _HARSH = ("ALERT", "REVIEW")
 
@@ -39,6 +39,8 @@ class Found(NamedTuple):
     judgements: list[Judgement]
     drained: list[str]
     collected: str  # collect's words
+    victims: list[Judgement]  # of jobs that the fault itself was to end
+    open_names: list[str]  # segments of the job that nobody closed
 
 
 def judge(case: Case, found: Found, expected_line: str, window_s: float) -> Outcome:
@@ -53,7 +55,9 @@ def judge(case: Case, found: Found, expected_line: str, window_s: float) -> Outc
     if lost_s is not None and lost_s > allowed_s:
         problems.append(f"{lost_s:.1f} GPU-s without data, {allowed_s:.1f} allowed")
     unobserved_s, verdict = _ledger(found.judgements)
-    problems += _gap(lost_s, unobserved_s, verdict)
+    problems += _gap(lost_s, unobserved_s)
+    problems += [_accused(one) for one in (*found.judgements, *found.victims) if one.verdict.value in _HARSH]
+    problems += [f"{name} was never closed" for name in found.open_names] + _seals(found)
     trace = _trace(case, found)
     if not trace:
         problems.append(f"no trace of {' or '.join(case.fault.traces)}")
@@ -114,16 +118,26 @@ def _ledger(judgements: list[Judgement]) -> tuple[float | None, str]:
     return unseen_ms / 1000, "+".join(judgement.verdict.value for judgement in judgements)
 
 
-def _gap(lost_s: float | None, unobserved_s: float | None, verdict: str) -> list[str]:
-    """What was lost stands in the ledger as unobserved, and is held against nobody."""
+def _gap(lost_s: float | None, unobserved_s: float | None) -> list[str]:
+    """What was lost stands in the ledger as unobserved."""
     if unobserved_s is None:
         return ["the audit has no such run"]
-    problems = []
     if lost_s is not None and unobserved_s < lost_s - 2.0:
-        problems.append(f"{lost_s:.1f} GPU-s lost, the ledger says {unobserved_s:.1f} unobserved")
-    if any(word in verdict for word in _HARSH):
-        problems.append(f"an honest run is called {verdict}")
-    return problems
+        return [f"{lost_s:.1f} GPU-s lost, the ledger says {unobserved_s:.1f} unobserved"]
+    return []
+
+
+def _accused(judgement: Judgement) -> str:
+    by = ", ".join(finding.check for finding in judgement.findings if finding.weight > 0 or finding.hard)
+    return f"an honest run, job {judgement.run.job_id}, is called {judgement.verdict.value} ({by})"
+
+
+def _seals(found: Found) -> list[str]:
+    """A seal that counts fewer windows than there are denies what was written."""
+    sealed = sum(int(seal.get("n_windows", 0)) for seal in found.seals)
+    if found.seals and not found.open_names and sealed != len(found.windows):
+        return [f"the seals speak of {sealed} windows, there are {len(found.windows)}"]
+    return []
 
 
 def _trace(case: Case, found: Found) -> str:

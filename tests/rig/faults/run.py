@@ -9,7 +9,7 @@ from slurm_guard.document import from_json
 from slurm_guard.model import Audit
 from tests.rig import cluster, procs, stages
 from tests.rig.faults.case import Case, Fault
-from tests.rig.faults.evidence import read_rows, read_seals, read_windows, said_by
+from tests.rig.faults.evidence import left_open, read_rows, read_seals, read_windows, said_by
 from tests.rig.faults.inject import STEPS, Bench
 from tests.rig.faults.judge import Found, Outcome, judge
 from tests.rig.faults.site import install
@@ -108,6 +108,8 @@ class Session:
                 [one for one in document.judgements if one.run.job_id == case.job],
                 self.drained.get(case.seed, []),
                 collected,
+                [one for one in document.judgements if one.run.job_id in {who.job for who in case.victims}],
+                left_open(self.rig, case.bench.node, case.job),
             )
             outcomes.append(judge(case, found, last_line(case.seed, STEPS), window_s))
         never = [case for case in self.cases if case.who is None]

@@ -39,7 +39,7 @@ def a_case(traces: tuple[str, ...] = ("none",), where: str = "sampler") -> Any:
 def found(covered_s: float = 20.0, **changed: Any) -> Found:
     rows = [Row(7, "COMPLETED", "0:0", 100, 120, 20, "n1", 1)]
     windows = [{"covered_ms": int(covered_s * 1000), "energy_mj": 5}]
-    return Found(rows, windows, [], [LINE], [], [], "")._replace(**changed)
+    return Found(rows, windows, [], [LINE], [], [], "", [], [])._replace(**changed)
 
 
 def problems(case: Any, what: Found) -> str:
@@ -59,6 +59,8 @@ def test_a_run_that_was_seen_and_ended_well_passes() -> None:
         (found(drained=["out of service: n1 drained"]), "out of service"),
         (found(covered_s=20.0 - EDGE_S - 5.5), "without data"),
         (found(rows=[]), "no end of the job"),
+        (found(open_names=["x.000000.jsonl"]), "never closed"),
+        (found(seals=[{"n_windows": 0}]), "speak of 0 windows"),
     ],
 )
 def test_each_harm_fails_the_row(what: Found, words: str) -> None:
