@@ -51,6 +51,8 @@ def slurm_conf(rig: Rig) -> str:
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_Core",
         "SchedulerType=sched/backfill",
+        # Het jobs are started by the backfill loop alone, which else comes round twice a minute.
+        "SchedulerParameters=bf_interval=3",
         "SlurmdParameters=config_overrides",
         "ReturnToService=2",
         "MpiDefault=none",

@@ -204,7 +204,8 @@ def _foreign(window: dict[str, Any], owners: dict[tuple[int, int], int]) -> list
     for share in window["procs"]:
         owner = owners.get((share["pid"], share["start_ticks"]))
         if share["run"] not in (None, window["run"]) or (owner is not None and owner != job):
-            faults.append(f"a window of {window['run']} names process {share['pid']} of job {owner}")
+            words = f"process {share['pid']} of job {owner}, called {share['run']}, with {share['sm_ms']} ms"
+            faults.append(f"a window of {window['run']} names {words}")
     return faults
 
 
