@@ -1,6 +1,9 @@
 """Whole starts of the prolog and epilog shims, fsync included, beside bare interpreters in the same run.
 
 A sampler counts as running (a pid file that names a living process), as on any node but for its first job.
+That one is a row of its own, with `true` in the sampler's place: measured is the hook until the sampler has
+its own session, not what it then does. Another row has tens of thousands of TCP sockets open.
+The budget is p50 and p99; `python -IS -c pass` and `sh -c :` say what the machine gives at this moment.
 """
 
 import argparse
@@ -10,11 +13,32 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parent.parent
 _NODE = "bench"
+_BUDGET_MS = (30.0, 60.0)  # p50, p99 of a hook
+_PYTHON = "python -IS -c pass"
+_FEW = 10  # of the rows that cost more to set up, one in so many starts
+_PER_CHILD = 5000  # connections of one holder: within usual limits on descriptors, and on ephemeral ports
+# Opens connections to itself, says how many, and keeps them until its stdin ends.
+_HOLD = """
+import resource, socket, sys
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+listener, ends, n = socket.create_server((sys.argv[1], 0), backlog=64), [], 0
+try:
+    for n in range(1, int(sys.argv[2]) + 1):
+        ends.append(socket.create_connection(listener.getsockname()))
+        ends.append(listener.accept()[0])
+except OSError:
+    n -= 1
+print(n, flush=True)
+sys.stdin.read()
+"""
 _ENV = {
     "SLURMD_NODENAME": _NODE,
     "SLURM_CLUSTER_NAME": "bench",
@@ -23,6 +47,7 @@ _ENV = {
     "SLURM_JOB_UID": str(os.getuid() or 65534),
     "SLURM_JOB_GID": str(os.getgid() or 65534),
     "SLURM_JOB_GPUS": "0,1,2,3",
+    "CUDA_VISIBLE_DEVICES": "0,1,2,3",
     "SLURM_JOB_COMMENT": "guard:task=pretrain;target=tokens:2e12",
     "SLURM_JOB_WORK_DIR": "/home/somebody/run",
     "SLURM_JOB_RESTART_COUNT": "0",
@@ -32,7 +57,10 @@ _ENV = {
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
-    parser.add_argument("--n", type=int, default=500, help="starts of each program")
+    parser.add_argument("--n", type=int, default=2000, help="starts of each program (default 2000)")
+    parser.add_argument(
+        "--sockets", type=int, default=50_000, help="open TCP sockets of the last row; 0: no row"
+    )
     parser.add_argument("--dir", type=Path, help="where run folder and spool go; default: a temporary folder")
     parser.add_argument("--python", default=os.path.realpath(sys.executable), help="interpreter of the hooks")
 
@@ -41,18 +69,35 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Start each program in turn, n times; milliseconds of wall time per start."""
     folder = Path(tempfile.mkdtemp(prefix="guard-bench-", dir=options.dir))
     try:
-        programs = _programs(folder, options.python)
-        times: dict[str, list[float]] = {name: [] for name in programs}
-        for _ in range(options.n):
-            for name, argv in programs.items():
-                times[name].append(_time_s(argv))
-        _check(folder, options.n)
-        return [_row(name, values) for name, values in times.items()]
+        shims = _install(folder, options.python)
+        times = _in_turn(_programs(shims, options.python), options.n, lambda: _tidy(folder))
+        few = max(1, options.n // _FEW)
+        first = {"prolog, first job": [str(shims["prolog-first"])]}
+        times |= _in_turn(first, few, lambda: _forget_sampler(folder))
+        if options.sockets:
+            with _connections(options.sockets // 2) as n_pairs:
+                name = f"prolog, {2 * n_pairs} sockets"
+                times |= _in_turn({name: [str(shims["prolog"])]}, few, lambda: _tidy(folder))
+        prologs = sum(len(values) for name, values in times.items() if name.startswith("prolog"))
+        _check(folder, tickets=prologs, ends=options.n)
+        base_ms = _quantile_ms(sorted(times[_PYTHON]), 0.5)
+        return [_row(name, values, base_ms) for name, values in times.items()]
     finally:
         shutil.rmtree(folder)
 
 
-def _programs(folder: Path, python: str) -> dict[str, list[str]]:
+def _in_turn(programs: dict[str, list[str]], n: int, before: Callable[[], None]) -> dict[str, list[float]]:
+    """n rounds of one start each; `before` each round, outside of the measured time."""
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(n):
+        before()
+        for name, argv in programs.items():
+            times[name].append(_time_s(argv))
+    return times
+
+
+def _install(folder: Path, python: str) -> dict[str, Path]:
+    """Shims with their settings beside them: of a node with a sampler, and of one without."""
     settings = {
         "PYTHON": python,
         "LIB": _ROOT,
@@ -61,19 +106,62 @@ def _programs(folder: Path, python: str) -> dict[str, list[str]]:
         "CLIENT_DIR": folder / "client",
         "SYSLOG": folder / "no-log",
         "DISABLED": folder / "disabled",
+        "SAMPLER_PYTHON": shutil.which("true"),
     }
-    for name in ("prolog/slurm-guard-prolog", "epilog/slurm-guard-epilog"):
-        shutil.copy(_ROOT / name, folder)
-    (folder / "slurm-guard-hooks.conf").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+    shims = {}
+    for name, shim, run in (
+        ("prolog", "prolog/slurm-guard-prolog", "run"),
+        ("epilog", "epilog/slurm-guard-epilog", "run"),
+        ("prolog-first", "prolog/slurm-guard-prolog", "run-first"),
+    ):
+        place = folder / name
+        place.mkdir()
+        shutil.copy(_ROOT / shim, place)
+        conf = {**settings, "RUN_DIR": folder / run}
+        (place / "slurm-guard-hooks.conf").write_text("".join(f"{k}={v}\n" for k, v in conf.items()))
+        shims[name] = place / Path(shim).name
     (folder / "run" / _NODE).mkdir(parents=True)
     start_ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     (folder / "run" / _NODE / "sampler.pid").write_text(f"{os.getpid()} {start_ticks}\n")
+    return shims
+
+
+def _programs(shims: dict[str, Path], python: str) -> dict[str, list[str]]:
     return {
         "sh -c :": ["/bin/sh", "-c", ":"],
-        "python -IS -c pass": [python, "-IS", "-c", "pass"],
-        "prolog": [str(folder / "slurm-guard-prolog")],
-        "epilog": [str(folder / "slurm-guard-epilog")],
+        _PYTHON: [python, "-IS", "-c", "pass"],
+        "prolog": [str(shims["prolog"])],
+        "epilog": [str(shims["epilog"])],
     }
+
+
+def _tidy(folder: Path) -> None:
+    """What the sampler does each hour: the run folder of a real node holds tens of files, not thousands."""
+    for kind in ("tickets", "ends"):
+        for path in (folder / "run" / _NODE / kind).glob("*.json"):
+            path.unlink()
+
+
+def _forget_sampler(folder: Path) -> None:
+    (folder / "run-first" / _NODE / "sampler.pid").unlink(missing_ok=True)
+
+
+@contextmanager
+def _connections(n_pairs: int) -> Iterator[int]:
+    """Connections over loopback, both ends ours, held by children; yields how many."""
+    holders = [
+        subprocess.Popen(
+            [sys.executable, "-IS", "-c", _HOLD, f"127.0.1.{n + 1}", str(min(_PER_CHILD, n_pairs - first))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for n, first in enumerate(range(0, n_pairs, _PER_CHILD))
+    ]
+    try:
+        yield sum(int(holder.stdout.readline() or 0) for holder in holders if holder.stdout is not None)
+    finally:
+        for holder in holders:
+            holder.communicate()  # its stdin ends, and so does it
 
 
 def _time_s(argv: list[str]) -> float:
@@ -83,16 +171,31 @@ def _time_s(argv: list[str]) -> float:
     return time.perf_counter() - begin_s
 
 
-def _check(folder: Path, n: int) -> None:
+def _check(folder: Path, **wanted: int) -> None:
     """A hook that gave up early would look fast."""
-    for kind in ("tickets", "ends"):
+    for kind, n in wanted.items():
         found = len(list((folder / "spool" / _NODE / kind).glob("*.json")))
         if found != n:
             raise RuntimeError(f"{found} {kind} after {n} starts")
 
 
-def _row(name: str, values_s: list[float]) -> dict[str, Any]:
+def _quantile_ms(ordered_s: list[float], share: float) -> float:
+    return ordered_s[min(len(ordered_s) - 1, int(share * len(ordered_s)))] * 1e3
+
+
+def _row(name: str, values_s: list[float], base_ms: float) -> dict[str, Any]:
+    """One program; `over_python`: its median in medians of a bare interpreter in the same run."""
     ordered = sorted(values_s)
-    quantile = [ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.99)]
-    p50, p99 = (value * 1e3 for value in quantile)
-    return {"what": name, "n": len(ordered), "p50_ms": p50, "p99_ms": p99, "worst_ms": ordered[-1] * 1e3}
+    p50_ms, p99_ms = _quantile_ms(ordered, 0.5), _quantile_ms(ordered, 0.99)
+    hook = name.startswith(("prolog", "epilog"))
+    kept = p50_ms <= _BUDGET_MS[0] and p99_ms <= _BUDGET_MS[1]
+    return {
+        "what": name,
+        "n": len(ordered),
+        "p50_ms": p50_ms,
+        "p99_ms": p99_ms,
+        "worst_ms": ordered[-1] * 1e3,
+        "over_python": p50_ms / base_ms,
+        "budget_p50_p99_ms": f"{_BUDGET_MS[0]:g}/{_BUDGET_MS[1]:g}" if hook else None,
+        "within": ("yes" if kept else "no") if hook else None,
+    }

@@ -1,8 +1,15 @@
-"""The sampler's own cost: CPU share of one core and peak memory, at production and at the rig's time scales.
+"""The sampler's own cost: CPU share of one core and peak memory, beside what others take for less.
 
-A real loop over real /proc, real sockets and NVML's library through pynvml (the rig's simulated boards: the
-latencies of a real driver are not in these numbers). Only its clock is turned by hand, so that an hour takes
-seconds. The helper and the progress reader are processes of their own, not counted.
+A real loop over real /proc, real sockets and NVML's library through pynvml. The library is the rig's,
+with a real driver's latencies: calls sleep 3 to 140 µs, a process list 4.5 ms. They sleep, as a call
+that waits for the driver does: they make rounds long, and cost the CPU time of the call and the sleep
+alone.
+
+Rows by the wall clock watch a program with all its processes, from outside. `pss_mib` is the sum of
+their proportional sizes on this machine; `alone_mib` counts private pages and the shared ones once:
+what it would take if nothing else ran Python. `below_both` says for each of the three whether ours is
+lower than every other. Rows by a turned clock live through `--turned` seconds in a moment, with NVML in
+the same process, to show what grows with time; `cpu_pct` there is of the turned time.
 """
 
 import argparse
@@ -10,6 +17,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -38,37 +46,87 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", type=int, default=8)
     parser.add_argument("--procs", type=int, default=200, help="processes of the jobs")
     parser.add_argument("--sockets", type=int, default=500, help="established connections of the jobs")
-    parser.add_argument("--seconds", type=float, default=1800.0, help="time that the loop lives through")
+    parser.add_argument("--seconds", type=float, default=60.0, help="wall clock that each is watched for")
+    parser.add_argument("--turned", type=float, default=1800.0, help="turned time to live through; 0: none")
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Each scale in a process of its own, so that peak memory is its own."""
+    """Each row in a process of its own, so that peak memory is its own."""
+    from bench import peers
+
     folder = Path(tempfile.mkdtemp(prefix="guard-bench-"))
     try:
-        with _boards(folder, options.gpus), _jobs(options.procs, options.sockets) as pids:
-            return [_child(folder, name, pids, options) for name in _SCALES]
+        with boards(folder, options.gpus), _jobs(options.procs, options.sockets) as pids:
+            _load(folder / "gpu" / "loads", pids, options.gpus)
+            rows = [_wall(folder, pids, options)]
+            rows += [peers.watch_peer(name, folder, 1.0, options.seconds) for name in peers.PEERS]
+            rows[0]["below_both"] = _below(rows)
+            if options.turned > 0:
+                rows += [_turned(folder, name, pids, options) for name in _SCALES]
     finally:
         shutil.rmtree(folder)
+    heads = list(dict.fromkeys(head for row in rows for head in row))
+    return [{head: row.get(head) for head in heads} for row in rows]
 
 
-def _child(folder: Path, scale: str, pids: list[int], options: argparse.Namespace) -> dict[str, Any]:
-    order = {"folder": str(folder / scale.split()[0]), "scale": scale, "pids": pids, **vars(options)}
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.sampler"],
-        input=json.dumps(order),
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=_ROOT,
-        env={**os.environ, "LD_LIBRARY_PATH": str(folder / "gpu")},
+def _below(rows: list[dict[str, Any]]) -> str:
+    """In what the first row is lower than every other."""
+    ours, *others = rows
+    heads = ("cpu_pct", "pss_mib", "alone_mib")
+    below = {head: all(ours[head] < row[head] for row in others) for head in heads}
+    return " ".join(f"{head.partition('_')[0]}:{'yes' if is_so else 'NO'}" for head, is_so in below.items())
+
+
+def _load(loads: Path, pids: list[int], n_gpus: int) -> None:
+    """Two of the jobs' processes at work on each GPU, as the rig's boards understand it."""
+    for place, pid in enumerate(pids[: 2 * n_gpus]):
+        wish = {"gpus": [place % n_gpus], "kind": "train", "demand": 0.4, "mem_mib": 20000}
+        (loads / f"new.{pid}x").write_text(json.dumps(wish))
+        (loads / f"new.{pid}x").rename(loads / str(pid))
+
+
+def _wall(folder: Path, pids: list[int], options: argparse.Namespace) -> dict[str, Any]:
+    """The sampler as in production, watched from outside."""
+    from bench import _usage, peers
+
+    scale = next(iter(_SCALES))
+    order = {"folder": str(folder / "wall"), "scale": scale, "pids": pids, "wall": True, **vars(options)}
+    sampler = _start(folder, order)
+    assert sampler.stdin is not None
+    assert sampler.stdout is not None
+    sampler.stdin.write(json.dumps(order))
+    sampler.stdin.close()
+    try:
+        seen = _usage.watch(sampler.pid, peers.WARM_S, options.seconds)
+        sampler.terminate()
+        row: dict[str, Any] = json.loads(sampler.stdout.read())
+    finally:
+        sampler.kill()
+        sampler.wait()
+        sampler.stdout.close()
+    nvml = seen.by_name_mib.get("nvml_child.py", 0.0)
+    taken = {"cpu_pct": seen.cpu_pct, "pss_mib": seen.pss_mib, "alone_mib": seen.alone_mib}
+    return {"what": "slurm-guard, 1 Hz, wall clock", **taken, "pss_of_nvml_mib": nvml, **row}
+
+
+def _start(folder: Path, order: dict[str, Any]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "bench.sampler"]
+    env = {**os.environ, "LD_LIBRARY_PATH": str(folder / "gpu")}
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=env
     )
-    row: dict[str, Any] = json.loads(done.stdout)
-    return row
+
+
+def _turned(folder: Path, scale: str, pids: list[int], options: argparse.Namespace) -> dict[str, Any]:
+    order = {"folder": str(folder / scale.split()[0]), "scale": scale, "pids": pids, **vars(options)}
+    said, _ = _start(folder, order).communicate(json.dumps(order))
+    row: dict[str, Any] = json.loads(said)
+    return {"what": f"turned clock, {scale}", **row}
 
 
 @contextmanager
-def _boards(folder: Path, n: int) -> Iterator[None]:
-    """The rig's board process with its NVML library."""
+def boards(folder: Path, n: int) -> Iterator[None]:
+    """The rig's board process with its NVML library, which takes its time as a driver does."""
     gpu = folder / "gpu"
     command = [sys.executable, "-m", "tests.rig.gpu", "--dir", str(gpu), "--count", str(n), "--seed", "1"]
     boards = subprocess.Popen(command, cwd=_ROOT)
@@ -78,6 +136,7 @@ def _boards(folder: Path, n: int) -> Iterator[None]:
             if time.monotonic() > until or boards.poll() is not None:
                 raise RuntimeError("the boards did not start")
             time.sleep(0.1)
+        (gpu / "knobs").write_text("latency 1\n")
         yield
     finally:
         boards.terminate()
@@ -116,11 +175,12 @@ def _share(place: int, n_sockets: int) -> int:
 
 
 def _live(order: dict[str, Any]) -> dict[str, Any]:
-    """One sampler over `seconds` of turned time."""
-    from slurm_guard.clock import FakeClock
+    """One sampler, by the wall clock until SIGTERM or over a turned time."""
+    from slurm_guard.clock import FakeClock, SystemClock
     from slurm_guard.config import Config, NodeConfig
+    from slurm_guard.sampler.__main__ import pace_of
     from slurm_guard.sampler.loop import Loop, Place
-    from slurm_guard.sampler.nvml import NvmlReader
+    from slurm_guard.sampler.nvml_client import NvmlClient
     from slurm_guard.sampler.procfs import Proc
     from slurm_guard.sampler.runs import Folders
 
@@ -136,18 +196,58 @@ def _live(order: dict[str, Any]) -> dict[str, Any]:
             text = super().read(pid, name, limit)
             return paths.get(pid, text) if name == "cgroup" and isinstance(pid, int) else text
 
-    proc, clock = JobProc(), FakeClock(time.time())
-    clock.sleep(time.clock_gettime(time.CLOCK_BOOTTIME) - clock.mono_s())  # start times stay right
-    clock.step_s(time.time() - clock.now_at())
+    wall = order.get("wall", False)
+    proc = JobProc()
+    clock: Any = SystemClock() if wall else FakeClock(time.time())
+    if not wall:
+        clock.sleep(time.clock_gettime(time.CLOCK_BOOTTIME) - clock.mono_s())  # start times stay right
+        clock.step_s(time.time() - clock.now_at())
     folders = Folders(f"{order['folder']}/run", f"{order['folder']}/spool")
     Path(folders.run, "tickets").mkdir(parents=True)
     for gpu in range(order["gpus"]):
         _put_ticket(Path(folders.run, "tickets"), gpu, clock.now_at() - 60, proc.boot_id())
-    config = Config(node=NodeConfig(disabled="/nonexistent", **_SCALES[order["scale"]]))
-    reader = NvmlReader(clock.mono_s, clock.now_at)
+    files = [f"/dev/nvidia{gpu}" for gpu in range(order["gpus"])]  # the simulated boards have no device files
+    config = Config(node=NodeConfig(disabled="/nonexistent", gres_devices=files, **_SCALES[order["scale"]]))
+    reader: Any
+    if wall:
+        reader = NvmlClient(clock.mono_s, clock.now_at, pace_of(config.node), folders.run)
+    else:
+        from slurm_guard.sampler.nvml import NvmlReader
+
+        reader = NvmlReader(clock.mono_s, clock.now_at)
     loop = Loop(config, Place("n", proc.boot_id(), folders), clock, reader, proc)
+    if wall:
+        return _serve(loop)
     loop.start()
-    return {"what": order["scale"], **_turn(loop, clock, order["seconds"]), **_written(folders.spool, order)}
+    row = _turn(loop, clock, order["turned"])
+    size = sum(path.stat().st_size for path in Path(folders.spool).rglob("*.jsonl"))
+    return {**row, "spool_kib_per_gpu_h": size / 1024 / order["gpus"] / (order["turned"] / 3600)}
+
+
+def _serve(loop: Any) -> dict[str, Any]:
+    """Run until SIGTERM, as the sampler's own entry does."""
+    longest_s = 0.0
+    tick = loop.tick
+
+    def timed() -> None:
+        nonlocal longest_s
+        begun_s = time.perf_counter()
+        tick()
+        longest_s = max(longest_s, time.perf_counter() - begun_s)
+        loop.seen = _seen(loop)
+
+    def leave(number: int, _: Any) -> None:
+        loop.stop_reason = "bench"
+
+    loop.tick = timed
+    signal.signal(signal.SIGTERM, leave)
+    loop.run()
+    return {"longest_round_ms": 1000 * longest_s, **loop.seen}
+
+
+def _seen(loop: Any) -> dict[str, Any]:
+    members = sum(1 for process in loop.tables.processes.by_pid.values() if process.run is not None)
+    return {"procs": members, "flows": len(loop.tables.sockets._flows)}
 
 
 def _put_ticket(folder: Path, gpu: int, at: float, boot_id: str) -> None:
@@ -172,21 +272,14 @@ def _turn(loop: Any, clock: Any, seconds: float) -> dict[str, Any]:
         longest_s = max(longest_s, time.perf_counter() - begun_s)
         clock.sleep(max(0.0, loop._wait_s()))
     spent_s = time.process_time() - cpu_s
-    members = sum(1 for process in loop.tables.processes.by_pid.values() if process.run is not None)
-    flows = len(loop.tables.sockets._flows)
+    seen = _seen(loop)
     loop.stop("bench")
     return {
         "cpu_pct": 100 * spent_s / seconds,
         "longest_round_ms": 1000 * longest_s,
         "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "procs": members,
-        "flows": flows,
+        **seen,
     }
-
-
-def _written(spool: str, order: dict[str, Any]) -> dict[str, Any]:
-    size = sum(path.stat().st_size for path in Path(spool).rglob("*.jsonl"))
-    return {"spool_kib_per_gpu_h": size / 1024 / order["gpus"] / (order["seconds"] / 3600)}
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class Tenant:
     period_s: float | None = None  # rhythm that its work shows
     pauses: tuple[tuple[float, float], ...] = ()
     written_b: int = 0
+    pipe: float | None = None  # share of its time in which the busiest pipe works; null: GPM is silent
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Log:
     flags: tuple[str, ...] = ()
     took_s: float | None = None  # printed step time, the same in every record
     phases: tuple[tuple[float, str], ...] = ()
+    lump: int = 1  # records that its writer keeps back until they reach the disk together
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class World:
     seal: bool = True
     heard: bool = True
     split: bool = True  # NVML gives per-process times
+    meters: tuple[str, ...] = ("energy", "busy")  # … and "cycles"; what the boards give
     seed: int = 1
     config: AuditConfig = field(default_factory=lambda: AuditConfig(least_gpu_h=0.2))
 
@@ -171,17 +174,16 @@ def _window(
     energy = IDLE_MW * span / 1000 * (1 + 0.002 * rng.gauss(0, 1))
     for (tenant, _), ms in zip(here, times, strict=True):
         energy += tenant.level * (LIMIT_MW - IDLE_MW) * ms / 1000 * (1 + 0.003 * rng.gauss(0, 1))
+    pipe = sum(t.pipe * ms for (t, _), ms in zip(here, times, strict=True) if t.pipe is not None)
+    piped = any(t.pipe is not None for t in world.tenants)
     periods = [t.period_s for (t, on) in here if t.period_s is not None and on > 0.9 * (b - a)]
-    power = int(energy * 1000 / span)
     run = key(holder)
     where = {"run": run, "gpu": f"GPU-{gpu}", "start_at": AT + a, "end_at": AT + b}
     rows.setdefault("windows", []).append({
         **where, "gpu_index": gpu, "model": "H100", "shared": False, "n": int(span / 1000 * world.fs_hz),
-        "covered_ms": int(span), "gap_ms": 0, "energy_mj": int(energy), "power_mw": power,
-        "power_limit_mw": LIMIT_MW, "busy_ms": int(sum(times)), "fs_hz": world.fs_hz,
-        "power_q_mw": [int(power * f) for f in (0.97, 0.99, 1.0, 1.01, 1.03)],
-        "busy_q_pct": [int(100 * sum(times) / span)] * 5, "period_s": periods,
-        "period_strength": [0.9] * len(periods), "procs_truncated": False, "why": "{}",
+        "covered_ms": int(span), "gap_ms": 0, "power_limit_mw": LIMIT_MW, "fs_hz": world.fs_hz,
+        "period_s": periods, "period_strength": [0.9] * len(periods), "procs_truncated": False, "why": "{}",
+        **_meters(world, energy, times, span), "int_ms": int(pipe) if piped else None,
     })  # fmt: skip
     if not world.split:
         return
@@ -192,6 +194,20 @@ def _window(
                 "end_at": AT + b, "pid": pid_of(world, tenant.name), "start_ticks": 1, "sm_ms": int(0.9 * ms),
                 "mem_mib": 8000, "cpu_ms": int(on * 900), "written_b": tenant.written_b,
             })  # fmt: skip
+
+
+def _meters(world: World, energy: float, times: list[float], span: float) -> dict[str, Any]:
+    """What the boards can say of a window's work; null: nothing."""
+    found: dict[str, Any] = {}
+    if "energy" in world.meters:
+        power = int(energy * 1000 / span)
+        shape = [int(power * f) for f in (0.97, 0.99, 1.0, 1.01, 1.03)]
+        found |= {"energy_mj": int(energy), "power_mw": power, "power_q_mw": shape}
+    if "busy" in world.meters:
+        found |= {"busy_ms": int(sum(times)), "busy_q_pct": [int(100 * sum(times) / span)] * 5}
+    if "cycles" in world.meters:
+        found["sm_cycles"] = int(1.4e6 * sum(times))
+    return found
 
 
 def _processes(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
@@ -249,14 +265,16 @@ def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dic
         "track": "", "size": 100 * len(records), "ino": 5, "n": len(records), "read_b": 100 * len(records),
         "bind_conf": 0.9, "pids": [writer], "problems": [],
     })  # fmt: skip
+    look = world.window_s
     for k, (t, step, segment) in enumerate(records):
-        look = world.window_s
+        flushed = records[min(len(records) - 1, k - k % log.lump + log.lump - 1)][0]
         at = None if log.clock is None else AT + int(t / log.clock) * log.clock
         loss = 2.0 / (1 + step / 100) + 0.5 + log.loss_noise * rng.gauss(0, 1)
         phase = next((p for s, p in log.phases if s <= t < s + 5 * log.every * log.step_s), "train")
         rows.setdefault("points", []).append({
             "run": run, "read": 1, "file": 0, "track": "", "segment": segment, "at": at,
-            "obs_lo_at": AT + (t // look) * look, "obs_hi_at": AT + (t // look + 1) * look, "step": step,
+            "obs_lo_at": AT + (flushed // look) * look, "obs_hi_at": AT + (flushed // look + 1) * look,
+            "step": step,
             "loss": loss, "phase": phase, "offset": 100 * (k + 1), "flags": list(log.flags),
             "took_s": log.took_s,
         })  # fmt: skip

@@ -58,6 +58,30 @@ SHAPES: dict[str, World] = {
         tenants=(replace(TRAIN, until_s=5400), Tenant("train", 5400, 1e9, 0.95, 0.52, period_s=9.0)),
         log=Log(paces=((0, 6.0), (5400, 9.0))),
     ),
+    "slow-network-seen": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, until_s=5400, pipe=0.6),
+            Tenant("train", 5400, 1e9, 0.95, 0.52, period_s=9.0, pipe=0.42),
+        ),
+        log=Log(paces=((0, 6.0), (5400, 9.0))),
+    ),
+    "light-diversion": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, until_s=5400, pipe=0.6),
+            Tenant("train", 5400, 1e9, 0.95, 0.62, period_s=9.0, pipe=0.65),
+        ),
+        log=Log(paces=((0, 6.0), (5400, 9.0))),
+    ),
+    "light-filler": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, until_s=5400, pipe=0.6),
+            Tenant("train", 5400, 1e9, 1.0, 0.4, pipe=0.7),
+        ),
+        log=Log(until_s=5400),
+    ),
     "late-diversion": replace(
         HONEST,
         tenants=(replace(TRAIN, period_s=None),),
@@ -97,6 +121,14 @@ SHAPES: dict[str, World] = {
         tenants=(replace(TRAIN, until_s=5400), Tenant("train", 5400, 1e9, 1.0, 0.25)),
         log=Log(until_s=5400),
     ),
+    "hang-seen": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, until_s=5400, pipe=0.6),
+            Tenant("train", 5400, 1e9, 1.0, 0.25, pipe=0.06),
+        ),
+        log=Log(until_s=5400),
+    ),
     "filler-tail": replace(HONEST, log=Log(until_s=5400)),
     "idle-claims": World(log=Log()),
     "decoupled": replace(HONEST, tenants=(replace(FLAT, pauses=((4000, 5200),)),)),
@@ -104,6 +136,27 @@ SHAPES: dict[str, World] = {
     "printed-steps": replace(HONEST, tenants=(FLAT,), log=Log(jitter=0.0, loss_noise=0.0)),
     "printed-times": replace(HONEST, tenants=(FLAT,), log=Log(clock=1.0, took_s=6.0001)),
     "whole-seconds": replace(HONEST, log=Log(clock=1.0)),
+    "buffered": replace(HONEST, log=Log(every=1, clock=None, lump=69)),
+    "buffered-clock": replace(HONEST, log=Log(every=1, lump=69)),
+    "cycles-only": replace(HONEST, meters=("cycles",)),
+    "cycles-only-diversion": replace(
+        HONEST,
+        tenants=(replace(TRAIN, period_s=None),),
+        log=Log(paces=((0, 6.0), (5400, 9.0))),
+        meters=("cycles",),
+    ),
+    "no-meter": replace(HONEST, meters=()),
+    # A hot board is slower and draws less: energy falls where time rises.
+    "hot": replace(
+        HONEST,
+        tenants=(replace(TRAIN, until_s=5400), replace(TRAIN, from_s=5400, level=0.5)),
+        log=Log(paces=((0, 6.0), (5400, 7.8))),
+    ),
+    "prepares-first": replace(
+        HONEST,
+        tenants=(replace(TRAIN, from_s=1230), Tenant("prepare", 30, 1220, share=0.8)),
+        log=Log(from_s=1260),
+    ),
     "backdated": replace(HONEST, log=Log(flags=("backdated",))),
     "no-ticket": replace(HONEST, ticket=False, log=None),
     "unsealed": replace(HONEST, seal=False),

@@ -93,12 +93,12 @@ def quiet_claims(slots: Slots, track: Track, n_gpus: int, slack_s: float) -> Qui
     quiet: list[Arc] = []
     begin: int | None = None
     for k in range(len(slots.cov) + 1):
-        idle = k < len(slots.cov) and slots.cov[k] >= 0.9 * full and slots.active[k] <= 0.01 * full
+        idle = k < len(slots.cov) and _rested(slots, k, full)
         if idle and begin is None:
             begin = k
         elif not idle and begin is not None:
             a, b = slots.at(begin) + slack_s, slots.at(k) - slack_s
-            inside = [arc for arc in track.arcs if a <= arc.from_at and arc.until_at <= b]
+            inside = [r for r in track.arcs if a <= r.from_at - r.blur_s and r.until_at + r.blur_s <= b]
             if k - begin >= 3 and len(inside) >= 3:
                 spans.append((slots.at(begin), slots.at(k)))
                 quiet += inside
@@ -106,6 +106,11 @@ def quiet_claims(slots: Slots, track: Track, n_gpus: int, slack_s: float) -> Qui
     busy = [arc for arc in track.arcs if _worked(arc, slots, 0.5 * full)]
     ratio = _pace_of(quiet) / _pace_of(busy) if len(quiet) and len(busy) >= LEAST_ARCS else None
     return Quiet(tuple(spans), len(quiet), ratio)
+
+
+def _rested(slots: Slots, k: int, full: float) -> bool:
+    """Every GPU was seen in slot `k`, could say whether it worked, and did not."""
+    return slots.cov[k] - slots.blind[k] >= 0.9 * full and slots.active[k] <= 0.01 * full
 
 
 def _worked(arc: Arc, slots: Slots, least: float) -> bool:

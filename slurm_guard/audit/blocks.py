@@ -7,20 +7,24 @@ from slurm_guard.audit import cost, spans
 from slurm_guard.audit.cost import Block, Theta
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.spans import Kind, Span
+from slurm_guard.audit.stats import median
 from slurm_guard.audit.track import Track, begun_anew
 
 MAX_BLOCKS = 400  # bounds the work per run; more blocks do not sharpen θ beyond its common error
+# A block is this many times as long as its records' times are uncertain: progress laid into the wrong block
+# then stays below a tenth of it (two ends, each uniform: sqrt(2/12)/3 at worst, far less on a taut string).
+BLURS = 3.0
 KNOWN = 0.9  # a channel counts when it is known for this part of the covered time. Judgement.
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Work against progress in one channel. `theta` null: too little to learn from. `stages`: work explained
-    in each part of the log whose counter began anew, at the part's own cost."""
+    """Work against progress in one channel. `theta` null: too little to learn from. `apart`: work explained
+    in each block at the cost of its own part of a log whose counter began anew."""
 
     blocks: list[Block]
     theta: Theta | None
-    stages: tuple[float, ...] = ()
+    apart: tuple[float, ...] = ()
 
     @property
     def work(self) -> float:
@@ -37,15 +41,21 @@ class Fit:
     @property
     def explained_apart(self) -> float | None:
         """The same with each stage of the log at its own cost: as if they were different trainings."""
-        if len(self.stages) < 2 or self.work <= 0:
+        if len({b.stage for b in self.blocks}) < 2 or self.work <= 0:
             return self.explained
-        return sum(self.stages) / self.work
+        return sum(self.apart) / self.work
+
+    def over(self, *, apart: bool) -> list[float]:
+        """Work beyond what its progress explains, as a share of each block's work; negative where less."""
+        cost = 0.0 if self.theta is None else self.theta.value
+        needs = self.apart if apart and self.apart else [b.units * cost for b in self.blocks]
+        return [1.0 - n / b.work if b.work > 0 else 0.0 for b, n in zip(self.blocks, needs, strict=True)]
 
 
 def fit(blocks: list[Block]) -> Fit:
     """Blocks with what can be learnt from them."""
     theta = cost.learn(blocks)
-    return Fit(blocks, theta, cost.explained_by_stage(blocks) if theta is not None else ())
+    return Fit(blocks, theta, tuple(cost.explained_by_stage(blocks)) if theta is not None else ())
 
 
 def units_per_slot(track: Track, slots: Slots) -> list[float]:
@@ -102,10 +112,15 @@ def channels_of(slots: Slots, believed: bool) -> list[str]:
 
 def block_slots(track: Track, slots: Slots, kinds: list[dict[Kind, float]]) -> int:
     """Slots per block: long enough to hold a log record, few enough to bound the work."""
-    gap = spans.usual_gap_s(track.arcs) or 0.0
+    gap = max(spans.usual_gap_s(track.arcs) or 0.0, BLURS * _blur_s(track))
     trained = sum(1 for shares in kinds if shares.get(Kind.TRAIN, 0.0) > 0.99)
     by_log = int(gap / slots.width_s) + 1 if gap > 0.5 * slots.width_s else 1
     return max(by_log, -(-trained // MAX_BLOCKS), 1)
+
+
+def _blur_s(track: Track) -> float:
+    """How far a typical record may be off in time."""
+    return median([arc.blur_s for arc in track.arcs]) if track.arcs else 0.0
 
 
 def blocks_of(

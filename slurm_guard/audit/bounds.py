@@ -11,7 +11,7 @@ from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.stats import mean_error, step_sigma
-from slurm_guard.audit.study import SPIN, Study
+from slurm_guard.audit.study import PIPES, SPIN, Study
 from slurm_guard.model import Bounds
 
 Z = 1.96  # 95 %
@@ -21,9 +21,10 @@ SHARE_ERROR = 0.10
 MOST_SHARE_ERROR = 0.05  # of the allocation; beyond it the two readings contradict each other. Judgement.
 BUSY_ERROR = 0.05  # utilisation counts a GPU with one small kernel as busy. Judgement.
 SPLIT_ERROR = 0.03  # own time per unit grows when another process evicts caches. Judgement.
-FLAT_OUT = (
-    0.7  # start-up at this part of the usual work is not what loading and compiling look like. Judgement.
-)
+
+
+# Work that the log's own shape excuses, and nothing else: the upper bound holds it (law 4, rulings 13).
+EXCUSED = (Kind.STARTUP, Kind.MARKED, Kind.RECURRING, Kind.PAUSE, Kind.TAIL, Kind.WAIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Left:
     as_one: float = 0.0
 
 
-def left_over(fits: dict[str, Fit], *, is_split: bool) -> Left:
+def left_over(fits: dict[str, Fit], *, is_split: bool, pipes: Fit | None = None) -> Left:
     """Residual share of training work, clipped once for the run (rulings 15).
 
     Each channel errs in its own honest way (cycles count spinning, energy follows temperature and clocks,
@@ -57,9 +58,30 @@ def left_over(fits: dict[str, Fit], *, is_split: bool) -> Left:
     # process hides beside another one has to show in all of them.
     hi = min(s[2] for s in every) if is_split else max(s[2] for s in every)
     as_one = min(s[3] for s in every)
-    if _waits(fits):  # a light load of another kind looks the same (rulings 17): the upper bound holds it
-        return Left(0.0, 0.0, max(hi, busy[2]), busy[1], as_one)
-    return Left(min(s[0] for s in every), min(s[1] for s in every), hi, 0.0, as_one)
+    both = at_once([fit for channel, fit in fits.items() if channel in shares])
+    if _waits(fits, None if is_split else pipes):
+        # A light load of another kind looks the same (rulings 17): the upper bound holds it. Beside another
+        # process the steps take longer anyway.
+        return Left(0.0, 0.0, hi if is_split else max(hi, busy[2]), busy[1], as_one)
+    mid = min(*(s[1] for s in every), both)
+    lo = max(0.0, min(min(s[0] for s in every), mid - max(s[1] - s[0] for s in every)))
+    return Left(lo, mid, hi, 0.0, as_one)
+
+
+def at_once(fits: list[Fit]) -> float:
+    """Residual share of training work that all channels show in the same blocks.
+
+    Each channel has its own honest reasons to be dearer at one time than at another (a hot board is slower
+    and draws less, a stall costs time and no energy); what was there is dearer in all of them at once.
+    """
+    return min(_at_once(fits, apart=False), _at_once(fits, apart=True))
+
+
+def _at_once(fits: list[Fit], *, apart: bool) -> float:
+    times = [b.active_ms for b in fits[0].blocks]
+    over = zip(*(fit.over(apart=apart) for fit in fits), strict=True)
+    total = sum(times)
+    return max(0.0, sum(t * min(o) for t, o in zip(times, over, strict=True)) / total) if total > 0 else 0.0
 
 
 def spare(left: Left, share: float) -> Left:
@@ -84,8 +106,9 @@ def _share(fit: Fit, *, is_split: bool) -> tuple[float, float, float, float] | N
     return low, middle, high, as_one
 
 
-def _waits(fits: dict[str, Fit]) -> bool:
-    """The time that steps take longer than at best is spent at the power of a GPU that waits (rulings 17)."""
+def _waits(fits: dict[str, Fit], pipes: Fit | None) -> bool:
+    """The time that steps take longer than at best is spent at the power of a GPU that waits (rulings 17),
+    and with empty pipes where the GPU can say (`pipes`)."""
     energy, busy = fits.get("energy"), fits.get("busy")
     if energy is None or busy is None or energy.theta is None or busy.theta is None:
         return False
@@ -93,7 +116,12 @@ def _waits(fits: dict[str, Fit]) -> bool:
     longer = busy.work - units * busy.theta.value
     more = energy.work - sum(b.units for b in energy.blocks) * energy.theta.value
     usual = energy.theta.value / busy.theta.value
-    return longer > 0.02 * busy.work and more / longer < SPIN * usual
+    if longer <= 0.02 * busy.work or more / longer >= SPIN * usual:
+        return False
+    if pipes is None or pipes.theta is None:
+        return True
+    worked = pipes.work - sum(b.units for b in pipes.blocks) * pipes.theta.value
+    return worked <= PIPES * longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +192,8 @@ def _own(judged: tuple[Study, Left], sums: Sums, slots: Slots, denial: float) ->
     lo = left.lo * train + silent
     mid = left.mid * train + silent + slow
     # Credited or excused without anything that agrees: only the upper bound knows it (law 4).
-    doubtful = sum(sums.get(kind, "own") for kind in (Kind.PAUSE, Kind.TAIL, Kind.WAIT))
+    doubtful = sum(sums.get(kind, "own") for kind in EXCUSED)
     hi = left.hi * train + silent + slow + doubtful + 1000 * sum(slots.doubt)
-    startup = sums.get(Kind.STARTUP, "own")
-    if denial > 0.0 or startup >= FLAT_OUT * _usual(sums) * sums.get(Kind.STARTUP, "cov"):
-        hi += startup
     credited = 1.0 - left.mid - left.wait
     if denial >= 1.0:
         lo += credited * train * _sure(study)
@@ -185,11 +210,6 @@ def _sure(study: Study) -> float:
     if study.quiet.decoupled:
         return 1.0
     return (rhythm.n_flat + rhythm.n_other) / rhythm.n_resolvable if rhythm.n_resolvable else 0.0
-
-
-def _usual(sums: Sums) -> float:
-    cov = sums.get(Kind.TRAIN, "cov")
-    return sums.get(Kind.TRAIN, "own") / cov if cov > 0 else 1.0
 
 
 def _bounds(part: Part, cap_ms: float) -> Bounds:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.bounds import Left
 from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.outside import Stint
-from slurm_guard.audit.owners import GpuUser
 from slurm_guard.audit.study import Study
 from slurm_guard.audit.track import Track
 from slurm_guard.config import AuditConfig
@@ -64,6 +64,14 @@ class Case:
     def active_us(self) -> int:
         """GPU work seen on the run's GPUs, whosever it was."""
         return sum(self.sums.total(p) for p in ("own", "stray", "foreign"))
+
+
+_WORK = {"energy": "mJ", "cycles": "SM cycles", "busy": "busy ms"}
+
+
+def cost_unit(channel: str, unit: str | None) -> str:
+    """What the cost of progress is counted in: mJ/token, SM cycles/sample; without a channel `/unit`."""
+    return f"{_WORK.get(channel, '')}/{(unit or 'unit').removesuffix('s')}"
 
 
 def hours(us: float) -> float:

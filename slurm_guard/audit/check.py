@@ -10,6 +10,8 @@ from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
 # Caps of the weights of evidence, natural log (ledger notes 7.4). Documented.
 HARD = 6.0
 SOFT = 3.0
+SPEAKS = 1.0  # a finding of less weight is context. Judgement.
+ASKS = 2.0  # one of at least this weight is worth a person's look by itself. Judgement.
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ LEAST_NOISE = 0.004  # a sampler cannot place a window's edge better than this. 
 LEAST_BLOCKS = 6  # fewer tell nothing about a mode. Judgement.
 STAGE_BLOCKS = 8  # stretches that a counter begun anew needs to be its own yardstick. Judgement.
 REACH = 2.6  # sigmas around the mode's centre that belong to it: 99 % of normal noise.
+LEAST_MODE = 3  # blocks; judgement
+WIDER = 1.3  # judgement: a finer search changes nothing
 LOW = 0.12  # the mode is looked for at this quantile: a clean eighth of the run is enough. Judgement.
 
 
@@ -55,8 +57,7 @@ def learn(blocks: list[Block]) -> Theta | None:
     costs = [b.work / b.units for b in usable]
     middle = median(costs)
     noise = max(_noise(costs), LEAST_NOISE * middle)
-    centre = _cheap_mode(costs, noise)
-    inside = [c for c in costs if abs(c - centre) <= REACH * noise]
+    centre, noise, inside = _peopled_mode(costs, noise)
     error = mean_error(inside, noise) / centre
     return Theta(
         centre,
@@ -69,23 +70,18 @@ def learn(blocks: list[Block]) -> Theta | None:
     )
 
 
-def explained_by_stage(blocks: list[Block]) -> tuple[float, ...]:
-    """Work that each stage's progress needs at the stage's own cost, in order.
+def explained_by_stage(blocks: list[Block]) -> list[float]:
+    """Work that each block's progress needs at its stage's own cost, in the blocks' order.
 
-    One entry where the counter never began anew. A stage too short to be its own yardstick explains all of
-    its work: it may be another training, and nothing was learnt of its cost.
+    A stage too short to be its own yardstick explains all of its work: it may be another training, and
+    nothing was learnt of its cost.
     """
     parts: dict[int, list[Block]] = {}
-    for block in sorted(blocks, key=lambda b: b.from_at):
+    for block in blocks:
         parts.setdefault(block.stage, []).append(block)
-    return tuple(_explained(part) for part in parts.values())
-
-
-def _explained(part: list[Block]) -> float:
-    theta = learn(part) if len(part) >= STAGE_BLOCKS else None
-    if theta is None:
-        return sum(b.work for b in part)
-    return sum(b.units for b in part) * theta.value
+    costs = {stage: learn(part) if len(part) >= STAGE_BLOCKS else None for stage, part in parts.items()}
+    thetas = [costs[b.stage] for b in blocks]
+    return [b.work if t is None else b.units * t.value for b, t in zip(blocks, thetas, strict=True)]
 
 
 def _noise(costs: list[float]) -> float:
@@ -95,6 +91,18 @@ def _noise(costs: list[float]) -> float:
     below = [c for c in costs if c <= median(costs)]
     lower = 1.4826 * median([median(costs) - c for c in below])
     return min(step_sigma(costs), lower) if lower > 0 else step_sigma(costs)
+
+
+def _peopled_mode(costs: list[float], noise: float) -> tuple[float, float, list[float]]:
+    """Centre, noise and blocks of the cheap mode, the noise widened until it holds enough of them: a cluster
+    of one or two is where progress was laid into the wrong block."""
+    least = max(LEAST_MODE, LOW * len(costs))
+    while True:
+        centre = _cheap_mode(costs, noise)
+        inside = [c for c in costs if abs(c - centre) <= REACH * noise]
+        if len(inside) >= least:
+            return centre, noise, inside
+        noise *= WIDER
 
 
 def _cheap_mode(costs: list[float], noise: float) -> float:

@@ -1,13 +1,10 @@
 """From frames to the plain values of one run: its marks, its GPU processes, its logs' holders, its beats."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
 
-from slurm_guard.audit.noise import shape_of
-from slurm_guard.audit.owners import GpuUser, LogHold
-from slurm_guard.audit.rhythm import Beat
+from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.track import Mark, read_mark
 
 Series = list[tuple[str, list[Mark]]]
@@ -58,8 +55,10 @@ def series_of(
         .sort("i", "run", "file", "track", "segment", "offset", "at", "step", nulls_last=True)
     )
     found: dict[int, dict[tuple[str, int, str], tuple[str, list[Mark]]]] = {}
+    growth: dict[tuple[str, int], _Growth] = {}
     for row in rows.iter_rows(named=True):
-        mark = read_mark(row, slack_s)
+        grown = growth.setdefault((row["run"], row["file"]), _Growth())
+        mark = read_mark(row, slack_s, grown.since(row["obs_lo_at"], row["obs_hi_at"]))
         if mark is None:
             continue
         name = f"{row['source'] or 'log'}:{row['log'] or row['file']}"
@@ -71,6 +70,25 @@ def series_of(
     }
 
 
+class _Growth:
+    """A file's growth as the sampler saw it, record by record in the file's order."""
+
+    def __init__(self) -> None:
+        self._low: float | None = None
+        self._high: float | None = None
+        self._since: float | None = None
+
+    def since(self, low: float | None, high: float | None) -> float | None:
+        """From when on a record of this bracket may have waited in its writer's buffer: the front of the
+        growth before; null for the first growth, or unseen."""
+        if low is None or high is None:
+            return None
+        if self._high is None or high > self._high:
+            self._since = self._low
+            self._low, self._high = low, high
+        return self._since
+
+
 def problems_of(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, tuple[str, ...]]:
     """What the readers could not read, per run."""
     rows = logs.join(keys.select("run", "i"), on="run").select("i", "path", "problems")
@@ -80,7 +98,9 @@ def problems_of(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, tuple[str, 
     return {i: tuple(sorted(p)[:20]) for i, p in found.items()}
 
 
-def holds_of(logs: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFrame) -> dict[int, list[LogHold]]:
+def holds_of(
+    logs: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFrame, points: pl.DataFrame
+) -> dict[int, list[LogHold]]:
     """Logs with progress and every process that was seen to have them open for writing."""
     seen = (
         files.join(keys.select("run", "i"), on="run")
@@ -92,11 +112,23 @@ def holds_of(logs: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFrame) -> dic
     held: dict[tuple[int, str], set[int]] = {}
     for i, path, pid in seen.iter_rows():
         held.setdefault((i, path), set()).add(pid)
-    rows = bound(logs, keys).sort("i", "run", "file")
+    rows = (
+        bound(logs, keys)
+        .join(
+            points.group_by("run", "file").agg(
+                pl.coalesce(pl.col("step").max(), pl.col("samples").max(), pl.col("tokens").max()).alias(
+                    "top"
+                )
+            ),
+            on=["run", "file"],
+            how="left",
+        )
+        .sort("i", "run", "file")
+    )
     found: dict[int, list[LogHold]] = {}
     for row in rows.iter_rows(named=True):
         pids = set(row["pids"] or []) | held.get((row["i"], row["path"]), set())
-        hold = LogHold(row["node"], row["path"], row["how"] or "", row["size"], frozenset(pids))
+        hold = LogHold(row["node"], row["path"], row["how"] or "", row["size"], frozenset(pids), row["top"])
         found.setdefault(row["i"], []).append(hold)
     return found
 
@@ -126,16 +158,29 @@ def users_of(uses: pl.DataFrame, facts: pl.DataFrame) -> dict[int, list[GpuUser]
                 pl.col("exe").alias("program"),
                 pl.col("uid").alias("owner"),
                 pl.col("start_at").alias("born_at"),
+                pl.col("last_seen_at").alias("left_at"),
             ),
             on=["node", "pid", "start_ticks"],
             how="left",
         )
+        .with_columns(*_lived())
         .sort("i", "sm_ms", "node", "pid", "start_ticks", descending=[False, True, False, False, False])
     )
     found: dict[int, list[GpuUser]] = {}
     for row in sums.iter_rows(named=True):
         found.setdefault(row["i"], []).append(_user(row))
     return found
+
+
+def _lived() -> list[pl.Expr]:
+    """First and last work, within the process's own life where that is known: a window's edges are coarse."""
+    first = pl.max_horizontal("first_at", "born_at")
+    last = pl.when(pl.col("left_at") > first).then(pl.min_horizontal("last_at", "left_at"))
+    sound = first < pl.col("last_at")
+    return [
+        pl.when(sound).then(first).otherwise("first_at").alias("first_at"),
+        pl.coalesce(pl.when(sound).then(last), "last_at").alias("last_at"),
+    ]
 
 
 def _written(mine: pl.DataFrame) -> pl.DataFrame:
@@ -174,46 +219,3 @@ def partners(flows: pl.DataFrame) -> set[tuple[str, int, int]]:
         ends.rename({"pid": "other"}), left_on=["node", "local", "peer"], right_on=["node", "peer", "local"]
     ).filter(pl.col("pid") != pl.col("other"))
     return {(node, a, b) for node, a, b in both.select("node", "pid", "other").iter_rows()}
-
-
-def beats_of(cells: pl.DataFrame) -> dict[int, list[Beat]]:
-    """Windows of each run that carry a rhythm, in order of time, then GPU."""
-    rows = (
-        cells.filter(pl.col("fs_hz").is_not_null() & pl.col("period_s").is_not_null())
-        .sort("i", "start_at", "gpu")
-        .select(
-            "i",
-            "raw_start_at",
-            "raw_end_at",
-            "fs_hz",
-            "period_s",
-            "share",
-            "power_q_mw",
-            "idle",
-            "busy_q_pct",
-            "crossings",
-            "n",
-        )
-    )
-    found: dict[int, list[Beat]] = {}
-    for i, a, b, fs, periods, share, powers, idle, busy, crossings, n in rows.iter_rows():
-        known = tuple(p for p in periods if p is not None)
-        shape = shape_of(powers or [], crossings, n)
-        beat = Beat(a, b, fs, known, share, _spread(powers, idle), _range(busy), shape)
-        found.setdefault(i, []).append(beat)
-    return found
-
-
-def _range(quantiles: Iterable[int] | None) -> float | None:
-    """From the lowest to the highest quantile."""
-    values = list(quantiles or [])
-    return float(values[-1] - values[0]) if values else None
-
-
-def _spread(quantiles: Iterable[int] | None, idle: float | None) -> float | None:
-    """5..95 % range of power over its middle above idle."""
-    values = list(quantiles or [])
-    if len(values) < 3:
-        return None
-    middle = values[len(values) // 2] - (idle if idle is not None else 0.0)
-    return (values[-1] - values[0]) / middle if middle > 0 else None

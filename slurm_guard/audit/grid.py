@@ -23,6 +23,8 @@ SUMS = (
     "cyc",
     "own_cyc",
     "cyc_cov",
+    "pipe",
+    "pipe_cov",
     "level",
     "energy",
 )
@@ -35,8 +37,8 @@ class Slots:
     `blind`: covered, but the GPU could not say whether it worked. `doubt`: the part of `own` by processes
     that only might be linked to progress. `raw_…`: as NVML read it, not made to add up. `dyn` mJ above idle,
     `cyc` SM cycles, each with the run's own part (`own_…`, in proportion to time) and the covered
-    time it was known for. `level`: covered time weighted by where
-    power stood between idle and limit. `energy` mJ, null where no board gave it.
+    time it was known for. `pipe`: time of the busiest pipe, where GPM tells. `level`: covered time weighted
+    by where power stood between idle and limit. `energy` mJ, null where no board gave it.
     """
 
     from_at: float
@@ -56,6 +58,8 @@ class Slots:
     cyc: list[float]
     own_cyc: list[float]
     cyc_cov: list[float]
+    pipe: list[float]
+    pipe_cov: list[float]
     level: list[float]
     energy: list[float | None]
 
@@ -107,6 +111,8 @@ def _binned(cells: pl.DataFrame) -> pl.DataFrame:
         *[(pl.col(c) * mine).fill_null(0.0).alias(f"own_{c}") for c in ("dyn", "cyc")],
         pl.when(pl.col("dyn").is_not_null()).then(pl.col("cov")).otherwise(0.0).alias("dyn_cov"),
         pl.when(pl.col("cyc").is_not_null()).then(pl.col("cov")).otherwise(0.0).alias("cyc_cov"),
+        pl.col("pipe").fill_null(0.0),
+        pl.when(pl.col("pipe").is_not_null()).then(pl.col("cov")).otherwise(0.0).alias("pipe_cov"),
         (pl.col("level").fill_null(0.0) * pl.col("cov")).alias("level"),
         pl.col("energy").cast(pl.Float64),
     ).with_columns(

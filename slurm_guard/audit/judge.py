@@ -1,7 +1,8 @@
 """One case to one judgement: checks, denial, bounds, ledger, verdict."""
 
 from slurm_guard.audit import bounds, ledger, timeline, verdict
-from slurm_guard.audit.case import Case, spoken
+from slurm_guard.audit.case import Case, cost_unit, spoken
+from slurm_guard.audit.check import SPEAKS
 from slurm_guard.audit.checks import no_step_rhythm, progress_without_gpu
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.spans import Kind
@@ -17,8 +18,6 @@ from slurm_guard.model import (
     Skip,
     Verdict,
 )
-
-_UNIT = {"energy": "mJ", "cycles": "SM cycles", "busy": "busy ms"}
 
 
 def judge(case: Case) -> tuple[Judgement, list[Skip]]:
@@ -70,9 +69,9 @@ def _denial(case: Case, findings: tuple[Finding, ...]) -> float:
     """0: nothing denies the claimed steps; 0.5: one kind of evidence does; 1: two do, or one that is hard."""
     if progress_without_gpu.decoupled(case):
         return 1.0
-    if not any(f.check == no_step_rhythm.CHECK.id and f.weight >= verdict.SPEAKS for f in findings):
+    if not any(f.check == no_step_rhythm.CHECK.id and f.weight >= SPEAKS for f in findings):
         return 0.0  # agreement is missing then, which the upper bound knows
-    second = any(f.family is Family.D and f.weight >= verdict.SPEAKS for f in findings)
+    second = any(f.family is Family.D and f.weight >= SPEAKS for f in findings)
     return 1.0 if second else 0.5
 
 
@@ -85,8 +84,7 @@ def _around(whole: Bounds, accounts: dict[str, int]) -> Bounds:
 def _cost(case: Case) -> Cost:
     theta = case.study.theta
     channel = case.study.channel
-    each = (case.track.unit or "unit").removesuffix("s")  # samples: per sample
-    unit = f"{_UNIT.get(channel, '')}/{each}"
+    unit = cost_unit(channel, case.track.unit)
     if theta is None:
         return Cost(None, unit, channel, "none", None, 0)
     return Cost(round(theta.value, 6), unit, channel, "own-cheapest", round(theta.rel_error, 6), theta.n)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from slurm_guard.audit import (
+    beats,
     bind,
     bounds,
     cost,
@@ -28,9 +29,9 @@ from slurm_guard.audit.coupling import takes_turns
 from slurm_guard.audit.facts import Facts, runs_frame
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.hear import Heard
+from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.outside import Stint
-from slurm_guard.audit.owners import GpuUser
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.study import Study, study
 from slurm_guard.audit.track import Track
@@ -78,11 +79,11 @@ def measure(runs: list[Run], facts: Facts) -> Night:
     problems = gather.problems_of(tables.logs, tables.keys)
     found = {i: tracks.build(series.get(i, []), None, problems.get(i, ())) for i in range(len(runs))}
     cells, slots, users = _divided(runs, tables, frames, found)
-    beats = gather.beats_of(tables.raw)
+    rhythms = beats.beats_of(tables.raw, tables.uses)
     studies: dict[int, Study] = {}
     for i, run in enumerate(runs):
         found[i] = _steadiest(run, slots[i], found[i], (series.get(i, []), facts))
-        tempo = rhythm.compare(beats.get(i, []), found[i].arcs)
+        tempo = rhythm.compare(rhythms.get(i, []), found[i].arcs)
         studies[i] = study(run, slots[i], found[i], tempo, facts.config)
     told = (
         frames["tickets"].filter(pl.col("gpus").is_not_null()).join(tables.keys.select("run", "i"), on="run")
@@ -119,7 +120,7 @@ def _divided(
     runs: list[Run], tables: Tables, frames: dict[str, pl.DataFrame], found: dict[int, Track]
 ) -> tuple[pl.DataFrame, dict[int, Slots], Users]:
     """Cells and slots divided among processes; twice where a second process turns out to take turns."""
-    held = gather.holds_of(tables.logs, frames["files"], tables.keys)
+    held = gather.holds_of(tables.logs, frames["files"], tables.keys, gather.latest(frames["points"]))
     ties = gather.partners(frames["flows"])
     users: Users = {
         i: owners.link(people, held.get(i, []), ties)
@@ -144,7 +145,11 @@ def _as_kin(user: GpuUser) -> GpuUser:
 
 
 def _split(runs: list[Run], tables: Tables, users: Users) -> tuple[pl.DataFrame, dict[int, Slots]]:
-    rows = [(i, u.node, u.pid, u.start_ticks, u.cls) for i, people in users.items() for u in people]
+    rows = [
+        (i, u.node, u.pid, u.start_ticks, "beside" if owners.in_doubt(u, people) else u.cls)
+        for i, people in users.items()
+        for u in people
+    ]
     schema = {"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64, "cls": pl.String}
     classes = pl.DataFrame(rows, schema=schema, orient="row")
     cells = shares.split(tables.raw, shares.classed(tables.uses, classes, tables.runs))
@@ -186,9 +191,15 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
             tuple(s for s in night.stints if s.own == i),
             tuple(s for s in night.stints if s.host == i and s.own != i),
             hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
-            _spared(bounds.left_over(studied.own, is_split=studied.is_split), again, (sums, ("own",))),
             _spared(
-                bounds.left_over(studied.device, is_split=False), again, (sums, ("own", "stray", "foreign"))
+                bounds.left_over(studied.own, is_split=studied.is_split, pipes=studied.pipes),
+                again,
+                (sums, ("own",)),
+            ),
+            _spared(
+                bounds.left_over(studied.device, is_split=False, pipes=studied.pipes),
+                again,
+                (sums, ("own", "stray", "foreign")),
             ),
         )
 

@@ -1,50 +1,17 @@
 """Which process on a GPU belongs to which run, and which of a run's own are linked to its progress."""
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import replace
 
 import polars as pl
 
+from slurm_guard.audit.holds import GpuUser, LogHold, by_log, by_writing, second_logs
+
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "tcsh", "csh", "fish", "slurm_script", "slurmstepd"})
-# A process is the log's writer only if it wrote at least this part of the log's bytes. Judgement: the reader
-# may have seen a log that an earlier process began.
-WROTE = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class GpuUser:
-    """One process of a run that worked on a GPU. `cls`: linked, kin (perhaps linked), stray (no link
-    seen).
-    """
-
-    node: str
-    pid: int
-    start_ticks: int
-    uid: int | None
-    ppid: int | None
-    exe: str | None
-    cmdline: str | None
-    parents: tuple[str, ...]
-    flags: tuple[str, ...]
-    how: str | None
-    start_at: float | None
-    first_at: float
-    last_at: float
-    gpus: tuple[str, ...]
-    sm_ms: int
-    written_b: int | None
-    cls: str = "kin"
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LogHold:
-    """A log with progress and the processes that had it open for writing."""
-
-    node: str
-    path: str
-    how: str
-    size: int | None
-    pids: frozenset[int]
+_NUMBER = re.compile(r"\d+")
+# Two processes that were together for less than this part of the shorter one's time came one after the
+# other. Judgement.
+MEET = 0.1
 
 
 def process_facts(processes: pl.DataFrame) -> pl.DataFrame:
@@ -93,17 +60,42 @@ def link(users: list[GpuUser], logs: list[LogHold], flows: set[tuple[str, int, i
 
     What cannot be told stays `kin`: it is credited and widens the upper bound, it is held against nobody.
     """
-    linked = _by_log(users, logs) or _by_writing(users, logs)
+    linked = by_log(users, logs) or by_writing(users, logs)
+    if not linked and not logs:
+        return [_with(u, "linked" if len(users) == 1 else "kin", "") for u in users]
     if not linked:
-        return [
-            _with(u, "linked" if len(users) == 1 else "kin", "the only one" if len(users) == 1 else "")
-            for u in users
-        ]
+        return _unlinked(users, flows)
     why = {id_of(users[k]): reason for k, reason in linked.items()}
     _spread(users, why)
-    return [
+    judged = [
         _with(u, "linked", why[id_of(u)]) if id_of(u) in why else _judge(u, users, why, flows) for u in users
     ]
+    return second_logs(judged, logs)
+
+
+def _unlinked(users: list[GpuUser], flows: set[tuple[str, int, int]]) -> list[GpuUser]:
+    """Nothing tells who logs. One program may be the one that does; what has no tie to the busiest does not
+    belong to it, whichever of both it is: at least the smaller one is stray. Never across nodes."""
+    if len(users) == 1:
+        return [_with(users[0], "linked", "the only one")]
+    judged: list[GpuUser] = []
+    for user in users:
+        rivals = [u for u in users if u.node == user.node and set(u.gpus) & set(user.gpus)]
+        first = max(rivals, key=lambda u: (u.sm_ms, -u.pid))
+        tied = first is user or first.exe is None or user.exe is None or first.exe == user.exe
+        if tied or _tie(user, first, flows) is not None or user.ppid == first.pid or first.ppid == user.pid:
+            judged.append(_with(user, "kin", ""))
+        else:
+            judged.append(_with(user, "stray", "another program beside a busier one, without a tie"))
+    return judged
+
+
+def in_doubt(user: GpuUser, users: list[GpuUser]) -> bool:
+    """A kin that worked while linked ones did, on GPUs of its own: tied to them, but not as a rank."""
+    base = [u for u in users if u.cls == "linked" and u.node == user.node and not _apart(user, u)]
+    long_s = user.last_at - user.first_at
+    shared = [u for u in base if set(u.gpus) & set(user.gpus) and _together_s(user, u) > MEET * long_s]
+    return user.cls == "kin" and bool(base) and not shared
 
 
 def id_of(user: GpuUser) -> tuple[str, int, int]:
@@ -115,50 +107,37 @@ def _with(user: GpuUser, cls: str, why: str) -> GpuUser:
     return replace(user, cls=cls, why=why)
 
 
-def _by_log(users: list[GpuUser], logs: list[LogHold]) -> dict[int, str]:
-    """Users that hold a log which not every user of that node holds: an inherited stdout tells nothing."""
-    found: dict[int, str] = {}
-    for log in logs:
-        here = [k for k, u in enumerate(users) if u.node == log.node]
-        holding = [k for k in here if users[k].pid in log.pids]
-        own_file = log.how not in ("stdout", "stderr")
-        if holding and (len(holding) < len(here) or (own_file and len(holding) == 1)):
-            found.update(dict.fromkeys(holding, f"holds {log.how} log open"))
-    return found
-
-
-def _by_writing(users: list[GpuUser], logs: list[LogHold]) -> dict[int, str]:
-    """Users that wrote enough bytes to have written the log, where not all of them did."""
-    sizes = [log.size for log in logs if log.size is not None]
-    if not sizes or len(users) < 2:
-        return {}
-    need = WROTE * min(sizes)
-    if need < 1 or any(u.written_b is None for u in users):
-        return {}
-    wrote = [k for k, u in enumerate(users) if u.written_b is not None and u.written_b >= need]
-    return dict.fromkeys(wrote, "wrote as much as the log grew") if len(wrote) < len(users) else {}
-
-
 def _spread(users: list[GpuUser], why: dict[tuple[str, int, int], str]) -> None:
-    """Ranks beside a linked process: same program, same parent (or another node), no GPU in common."""
+    """Ranks beside a linked process: same program, same parent (or another node), no GPU in common at the
+    same time; ranks of a training that was started again come one after the other."""
     while True:
         base = [u for u in users if id_of(u) in why]
-        taken = {(u.node, g) for u in base for g in u.gpus}
-        fresh = [u for u in users if id_of(u) not in why and not any((u.node, g) in taken for g in u.gpus)]
+        fresh = [u for u in users if id_of(u) not in why and not any(_meet(u, b) for b in base)]
         ranks = [u for u in fresh if any(_siblings(u, b) for b in base)]
-        places = [(u.node, g) for u in ranks for g in u.gpus]
-        lone = [u for u in ranks if all(places.count((u.node, g)) == 1 for g in u.gpus)]
+        lone = [u for u in ranks if not any(v is not u and _meet(u, v) for v in ranks)]
         if not lone:
             return
         why.update({id_of(u): "rank beside a linked process" for u in lone})
+
+
+def _meet(a: GpuUser, b: GpuUser) -> bool:
+    """Both worked on one GPU at the same time."""
+    return a.node == b.node and bool(set(a.gpus) & set(b.gpus)) and not _apart(a, b)
 
 
 def _siblings(a: GpuUser, b: GpuUser) -> bool:
     if a.exe is None or a.exe != b.exe:
         return False
     if a.node == b.node:
-        return (a.ppid == b.ppid and a.cmdline == b.cmdline) or (a.ppid == b.ppid and not _from_shell(a))
-    return a.parents[:1] == b.parents[:1]
+        return a.ppid == b.ppid and (a.cmdline == b.cmdline or (not _from_shell(a) and _same_script(a, b)))
+    return a.parents[:1] == b.parents[:1] and _same_script(a, b)
+
+
+def _same_script(a: GpuUser, b: GpuUser) -> bool:
+    """Alike but for the numbers in their command lines (ranks, ports); unknown lines are no difference."""
+    if a.cmdline is None or b.cmdline is None:
+        return True
+    return _NUMBER.sub("", a.cmdline) == _NUMBER.sub("", b.cmdline)
 
 
 def _from_shell(user: GpuUser) -> bool:
@@ -181,6 +160,15 @@ def _judge(
     return _with(user, "stray", "no tie to the process that logs progress")
 
 
+def _apart(a: GpuUser, b: GpuUser) -> bool:
+    """One worked before the other: they meet for no more than a window's edge makes of it."""
+    return _together_s(a, b) <= MEET * min(a.last_at - a.first_at, b.last_at - b.first_at)
+
+
+def _together_s(a: GpuUser, b: GpuUser) -> float:
+    return min(a.last_at, b.last_at) - max(a.first_at, b.first_at)
+
+
 def _tie(user: GpuUser, base: GpuUser, flows: set[tuple[str, int, int]]) -> str | None:
     if user.node != base.node:
         return None
@@ -191,7 +179,6 @@ def _tie(user: GpuUser, base: GpuUser, flows: set[tuple[str, int, int]]) -> str 
         return "parent or child of the process that logs progress, same program"
     if same and user.ppid == base.ppid and (not _from_shell(user) or user.cmdline == base.cmdline):
         return "started like the process that logs progress"
-    apart = user.last_at <= base.first_at or user.first_at >= base.last_at
-    if apart and set(user.gpus) & set(base.gpus):
+    if _apart(user, base) and set(user.gpus) & set(base.gpus):
         return "worked before or after the process that logs progress, not beside it"
     return None

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from math import sqrt
 from statistics import median
 
 from slurm_guard.audit.stats import mad_sigma, quantile
@@ -18,6 +19,19 @@ class Pace:
     resolution: float
     drift: float
     n: int
+
+    def walks(self, limit: float) -> bool | None:
+        """Whether the times stray from a line as a loop's do whose records spread by `limit` each; null where
+        the clock is too coarse to tell.
+
+        Step times add up, so a loop walks at random: n records that each err by s of their length lie
+        s sqrt(n/15) records' lengths from their line (detrended Brownian motion). Rounding alone makes 0.29
+        of the clock's step.
+        """
+        far = limit * sqrt(self.n / 15)
+        if self.resolution / sqrt(12) > 0.5 * far:
+            return None
+        return self.drift * self.resolution > 0.5 * self.resolution / sqrt(12) + far
 
     @property
     def in_phase(self) -> bool:

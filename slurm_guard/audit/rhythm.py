@@ -47,6 +47,7 @@ class Beat:
     busy_share: float | None
     spread: float | None
     dips_pct: float | None = None
+    mixed: bool = False  # several processes worked: what beats there is nobody's own rhythm
     shape: Shape | None = None
 
     @property
@@ -109,7 +110,7 @@ def compare(beats: list[Beat], arcs: tuple[Arc, ...]) -> Rhythm:
     seen: list[tuple[float, Beat]] = []
     for beat in _thin(beats):
         step = _step_s(beat, stepped, starts, ends)
-        if step is not None and _resolvable(beat, step):
+        if step is not None and _resolvable(beat, step) and not (beat.mixed and not _matches(beat, step)):
             seen.append((step, beat))
     matching = [b for s, b in seen if _matches(b, s)]
     other = [b for s, b in seen if b.periods and not _matches(b, s)]

@@ -6,11 +6,11 @@ central value; the sums as read stay beside it (`raw_…`) for the bounds.
 
 import polars as pl
 
-CLASSES = ("linked", "kin", "stray", "foreign")
+CLASSES = ("linked", "kin", "beside", "stray", "foreign")
 
 
 def classed(uses: pl.DataFrame, classes: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
-    """Uses of held GPUs with `cls`: linked, kin, stray or foreign.
+    """Uses of held GPUs with `cls`: linked, kin, beside (kin in doubt wherever it works), stray or foreign.
 
     A process of no known run: the run's own uid makes it stray (the owner's GPU, outside the job), any other
     uid foreign, no uid nothing that could be held against anybody (kin).
@@ -63,9 +63,9 @@ def _divide(joined: pl.DataFrame) -> pl.DataFrame:
     length = (pl.col("end_at") - pl.col("start_at")) / (pl.col("raw_end_at") - pl.col("raw_start_at"))
     # On a GPU that several runs hold, the others' processes are guests by right: neither ours nor foreign.
     foreign = pl.when(shared).then(0.0).otherwise(pl.col("sm_foreign"))
-    own = pl.col("sm_linked") + pl.col("sm_kin")
+    own = pl.col("sm_linked") + pl.col("sm_kin") + pl.col("sm_beside")
     # Beside a linked process every kin is in doubt; among kin alone, all but the busiest.
-    doubt = (
+    doubt = pl.col("sm_beside") + (
         pl.when(pl.col("sm_linked") > 0)
         .then(pl.col("sm_kin"))
         .otherwise(pl.col("sm_kin") - pl.col("top_kin"))

@@ -32,6 +32,9 @@ NO_POWER = 0.05  # level of a GPU that claims to work at idle power: hang or bro
 # Spinning in a collective draws 30..50 % of the limit where training draws 60..100 % (rulings 17). Judgement:
 # below this part of the run's own working level a silent busy GPU waits.
 SPIN = 0.6
+# Polling keeps a few warps on the integer pipe; real work fills tensor, integer or memory pipes for a quarter
+# of its time and more. Judgement.
+PIPES = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Study:
     agreement: Agreement
     power_believed: bool
     quiet: Quiet
+    pipes: Fit | None  # time of the GPUs' busiest pipe; null: they cannot say
 
     @property
     def channel(self) -> str:
@@ -66,6 +70,7 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
     units = units_per_slot(track, slots)
     kinds = kinds_per_slot(tiles, slots)
     believed = _power_believed(slots, kinds)
+    piped = sum(slots.pipe_cov) >= KNOWN * sum(slots.cov) > 0
     width = block_slots(track, slots, kinds)
 
     def fits(columns: dict[str, list[float]]) -> dict[str, Fit]:
@@ -74,6 +79,7 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
 
     channels = channels_of(slots, believed)
     own = fits({"cycles": slots.own_cyc, "energy": slots.own_dyn, "busy": slots.own})
+    pipes = blocks_of(slots, units, kinds, slots.pipe, (run.n_gpus, width)) if piped else []
     agreement = Agreement(
         True if rhythm.agrees else False if rhythm.denies else None,
         follows_pace(own),
@@ -90,20 +96,22 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
         agreement,
         believed,
         quiet_claims(slots, track, run.n_gpus, config.slack_s),
+        fit(staged(pipes, track)) if piped else None,
     )
 
 
 def _waits(tiles: tuple[Span, ...], slots: Slots) -> tuple[Span, ...]:
     """Silent spans at the level of a spinning GPU become waits: busy, far below the run's own working
-    power.
+    power, and with empty pipes where the GPU can say.
     """
     kinds = kinds_per_slot(tiles, slots)
     usual = _level(slots, [s.get(Kind.TRAIN, 0.0) for s in kinds])
     done: list[Span] = []
     for tile in tiles:
         if tile.kind is Kind.SILENT and usual is not None:
-            own = _level(slots, [s.get(tile.kind, 0.0) for s in kinds_per_slot((tile,), slots)])
-            if own is not None and own < SPIN * usual:
+            shares = [s.get(tile.kind, 0.0) for s in kinds_per_slot((tile,), slots)]
+            own = _level(slots, shares)
+            if own is not None and own < SPIN * usual and not _pipes_work(slots, shares):
                 tile = Span(tile.from_at, tile.until_at, Kind.WAIT)
         done.append(tile)
     return tuple(done)
@@ -117,6 +125,16 @@ def _level(slots: Slots, shares: list[float]) -> float | None:
         return None
     active = sum(a * s for a, s in zip(slots.active, shares, strict=True))
     return sum(v * s for v, s in zip(slots.level, shares, strict=True)) / active if active > 0 else None
+
+
+def _pipes_work(slots: Slots, shares: list[float]) -> bool:
+    """Whether the pipes are busy for more of the working time than polling makes them; no where GPM is
+    silent."""
+    seen = sum(c * s for c, s in zip(slots.pipe_cov, shares, strict=True))
+    active = sum(a * s for a, s in zip(slots.active, shares, strict=True))
+    if active <= 0 or seen < KNOWN * sum(c * s for c, s in zip(slots.cov, shares, strict=True)):
+        return False
+    return sum(p * s for p, s in zip(slots.pipe, shares, strict=True)) > PIPES * active
 
 
 def _is_split(slots: Slots) -> bool:

@@ -8,6 +8,7 @@ only where they force it to, so a real change of pace stays and an artefact of l
 from dataclasses import replace
 from itertools import groupby
 
+from slurm_guard.audit.stats import quantile
 from slurm_guard.audit.track import Mark
 
 WHOLE = (60.0, 1.0)  # clock steps that matter beside windows of seconds to a minute
@@ -36,7 +37,11 @@ def _settle(marks: list[Mark]) -> list[Mark]:
             keep.append(k)
     times = taut([places[k] for k in keep], [brackets[k] for k in keep])
     moved = {id(counted[k]): t for k, t in zip(keep, times, strict=True)}
-    return sorted((replace(m, at=moved.get(id(m), m.at)) for m in marks), key=lambda m: m.at)
+    blur = {id(m): high - low for m, (low, high) in zip(counted, brackets, strict=True)}
+    return sorted(
+        (replace(m, at=moved.get(id(m), m.at), blur_s=blur.get(id(m), 0.0)) for m in marks),
+        key=lambda m: m.at,
+    )
 
 
 def _value(mark: Mark) -> int | None:
@@ -51,17 +56,25 @@ def _brackets(marks: list[Mark]) -> list[Bracket]:
     clock = _resolution([m.claimed_at for m in marks if m.claimed_at is not None])
     usual = (marks[-1].at - marks[0].at) / max(1, len(marks) - 1) if marks else 0.0
     found: list[Bracket] = []
-    before: float | None = None
-    for at, group in groupby(marks, key=lambda m: m.at):
+    before: Mark | None = None  # of the lump before
+    for _, group in groupby(marks, key=lambda m: m.at):
         lump = list(group)
-        found += [_bracket(m, clock, (len(lump) - 1 - k, usual, before)) for k, m in enumerate(lump)]
-        before = at
+        since = None if before is None else _since(before, lump[0])
+        found += [_bracket(m, clock, (len(lump) - 1 - k, usual, since)) for k, m in enumerate(lump)]
+        before = lump[-1]
     return found
+
+
+def _since(before: Mark, mark: Mark) -> float:
+    """From when on a record of the next lump may be: its lump before was flushed somewhere between two looks.
+    A file that grew at every look has no buffer worth speaking of."""
+    waited = mark.low_at is not None and before.low_at is not None and mark.low_at > before.at + 1e-6
+    return before.low_at if waited and before.low_at is not None else before.at
 
 
 def _bracket(mark: Mark, clock: float, lump: tuple[int, float, float | None]) -> Bracket:
     """One record's bracket. `lump`: records after it that reached the disk at once, the usual spacing, and
-    when the lump before came: a buffered record was made since then."""
+    since when it may have waited in a buffer."""
     if mark.claimed_at is not None and abs(mark.at - mark.claimed_at) < 1e-6:
         return mark.at, mark.at + clock
     after, usual, before = lump
@@ -85,7 +98,10 @@ def _resolution(times: list[float]) -> float:
 def taut(places: list[float], brackets: list[Bracket]) -> list[float]:
     """Times at increasing `places` on the string pulled taut through `brackets`, free at its ends."""
     low, high = _slopes(places, brackets)
-    times = [0.5 * (brackets[0][0] + brackets[0][1])]
+    first = _first_look(brackets)
+    times = [0.5 * (brackets[first][0] + brackets[first][1])]
+    places, ahead = places[first:], places[:first]
+    early, brackets = brackets[:first], brackets[first:]
     anchor = 0
     while anchor < len(places) - 1:
         stop, time = _reach(places, brackets, (anchor, times[anchor]), 0.5 * (low + high))
@@ -93,7 +109,28 @@ def taut(places: list[float], brackets: list[Bracket]) -> list[float]:
         for k in range(anchor + 1, stop + 1):
             times.append(times[anchor] + slope * (places[k] - places[anchor]))
         anchor = stop
-    return times
+    return _led(ahead, early, (places, times)) + times
+
+
+def _first_look(brackets: list[Bracket]) -> int:
+    """The first lump's last record: of those before it, less is known."""
+    ends = [k for k, b in enumerate(brackets) if b[1] <= brackets[0][1]]
+    return min(ends, key=lambda k: (brackets[k][1] - brackets[k][0], k))
+
+
+def _led(ahead: list[float], early: list[Bracket], string: tuple[list[float], list[float]]) -> list[float]:
+    """Times of the records before the string: at its usual pace backwards, inside their brackets."""
+    places, times = string
+    paces = [(b - a) / (q - p) for a, b, p, q in zip(times, times[1:], places, places[1:], strict=False)]
+    pace = quantile(paces, 0.5) if paces else 0.0
+    led: list[float] = []
+    at, place = times[0], places[0]
+    for k in range(len(ahead) - 1, -1, -1):
+        low, high = early[k]
+        at = min(at, max(low, min(high, at - pace * (place - ahead[k]))))
+        place = ahead[k]
+        led.append(at)
+    return led[::-1]
 
 
 def _slopes(places: list[float], brackets: list[Bracket]) -> tuple[float, float]:

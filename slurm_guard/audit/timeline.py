@@ -83,12 +83,24 @@ def _placed(case: Case, residual_share: float) -> list[float]:
 
 def _events(case: Case) -> list[TimelineEvent]:
     """Starts and ends of GPU processes, guests, and the run's own ends, earliest first."""
+    several = len(case.run.nodes) > 1
+
+    def at(node: str) -> str:
+        return f"{node}: " if several else ""
+
     found = [
-        TimelineEvent(u.first_at, u.last_at, "process", f"pid {u.pid} ({u.cls}) {u.exe or 'unknown program'}")
+        TimelineEvent(
+            u.first_at,
+            u.last_at,
+            "process",
+            f"{at(u.node)}pid {u.pid} ({u.cls}) {u.exe or 'unknown program'}",
+        )
         for u in case.users
     ]
     found += [
-        TimelineEvent(s.from_at, s.until_at, "process", f"pid {s.pid} of another run, uid {s.uid}")
+        TimelineEvent(
+            s.from_at, s.until_at, "process", f"{at(s.node)}pid {s.pid} of another run, uid {s.uid}"
+        )
         for s in case.guests
     ]
     found += [

@@ -30,6 +30,7 @@ class Mark:
     flags: tuple[str, ...]
     took_s: float | None = None  # one step's time as the log has it
     low_at: float | None = None  # not on disk yet at this trusted instant; null: never seen
+    blur_s: float = 0.0  # width of what is known of `at`
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Arc:
     units: float
     steps: float | None  # optimiser steps, where the log counts them
     begin: float = 0.0  # what the counter said at its front
+    blur_s: float = 0.0  # how far its ends may be off
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,12 @@ class Track:
         return sum(arc.units for arc in self.arcs)
 
 
-def read_mark(row: dict[str, object], slack_s: float) -> Mark | None:
+def read_mark(row: dict[str, object], slack_s: float, since_at: float | None = None) -> Mark | None:
     """A mark from a row of `points`; null when it has neither a claimed nor a trusted time.
 
-    The claimed time holds inside the trusted bracket (with `slack_s` for buffers before it); outside, the
-    bracket's nearer end does.
+    The claimed time holds inside the trusted bracket; outside, the bracket's nearer end does. A writer may
+    keep a record back until its buffer is full: `since_at`, the front of the file's growth before this one's,
+    then begins the bracket, with `slack_s` of play.
     """
     at, low, high = (_number(row[k]) for k in ("at", "obs_lo_at", "obs_hi_at"))
     used = at
@@ -78,7 +81,7 @@ def read_mark(row: dict[str, object], slack_s: float) -> Mark | None:
     if high is not None:
         used = min(used, high)
     if low is not None:
-        used = max(used, low - slack_s)
+        used = max(used, (low if since_at is None else min(low, since_at)) - slack_s)
     flags = row["flags"]
     return Mark(
         used,
@@ -116,7 +119,8 @@ def arcs_of(marks: list[Mark], unit: str) -> list[Arc]:
             gain = value - getattr(last, unit)
             steps = None if mark.step is None or last.step is None else float(mark.step - last.step)
             if gain > 0:
-                arcs.append(Arc(last.at, mark.at, float(gain), steps, float(getattr(last, unit))))
+                blur = max(last.blur_s, mark.blur_s)
+                arcs.append(Arc(last.at, mark.at, float(gain), steps, float(getattr(last, unit)), blur))
         if last is None or last.segment != mark.segment or mark.at > last.at or value > getattr(last, unit):
             last = mark
     return arcs

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case, spoken
+from slurm_guard.audit.check import ASKS, SPEAKS
 from slurm_guard.audit.checks import hearing
-from slurm_guard.audit.spans import Kind
+from slurm_guard.audit.spans import PAUSE, Kind, usual_gap_s
 from slurm_guard.model import Account, Bounds, Family, Finding, Verdict
 
 PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
-SPEAKS = 1.0  # a finding of less weight is context. Judgement.
-ASKS = 2.0  # one of at least this weight is worth a person's look by itself. Judgement.
 # Hard facts come from these; D, E, G and H raise the cost of forging and give context, never a list
 # entry alone.
 HARD = frozenset({Family.A, Family.C, Family.F})
@@ -82,10 +81,24 @@ def _noteworthy(
     unobserved = ledger[Account.UNOBSERVED.value] > case.config.unobserved_share * max(
         1, case.run.allocated_gpu_ms
     )
-    ambiguous = 1000 * sum(case.slots.doubt) > case.worth_us
+    # What the middle or the upper bound holds for want of an explanation: a run is not CLEAR over that.
+    open_us = (1000 * sum(case.slots.doubt), left_open(case, ledger), slow_us(case))
+    ambiguous = any(us > case.worth_us for us in open_us)
     heard = {hearing.RUN_WITHOUT_TICKET.id, hearing.HOOK_SILENT.id}
     context = [f for f in findings if f.weight != 0.0 or f.check in heard]
     return unobserved or ambiguous or bool(context) or bool({"parked", "hang"}.intersection(classes))
+
+
+def left_open(case: Case, ledger: dict[str, int]) -> float:
+    """GPU-µs that the ledger books as residual, or that worked on long after the last record."""
+    gap = usual_gap_s(case.track.arcs) or 0.0
+    late = any(s.kind is Kind.TAIL and s.length_s > PAUSE * gap for s in case.study.spans)
+    return 1000.0 * ledger[Account.RESIDUAL.value] + (case.sums.get(Kind.TAIL, "own") if late else 0)
+
+
+def slow_us(case: Case) -> float:
+    """GPU-µs by which steps took longer than in the run's best stretch, at the power of waiting."""
+    return case.left.wait * case.sums.get(Kind.TRAIN, "own")
 
 
 _CLASS_OF = {
@@ -105,6 +118,8 @@ def _classes(case: Case, findings: tuple[Finding, ...], ledger: dict[str, int]) 
         found.discard("silent")
     if ledger[Account.WAIT.value] > 0 and any(s.kind is Kind.WAIT for s in case.study.spans):
         found.add("hang")
+    if slow_us(case) > case.worth_us:
+        found.add("fail-slow")
     if ledger[Account.FOREIGN.value] > 0:
         found.add("guest-on-gpu")
     if _refused(case):
@@ -131,6 +146,13 @@ def _sentence(verdict: Verdict, case: Case, said: tuple[tuple[Finding, ...], Bou
     doubt = 1000 * sum(case.slots.doubt)
     if verdict is Verdict.NOTE and doubt > case.worth_us:
         return f"{spoken(doubt)} were by processes that may or may not be part of the training."
+    if verdict is Verdict.NOTE and left_open(case, ledger) > case.worth_us:
+        return f"{spoken(left_open(case, ledger))} of GPU work have no logged progress beside them."
+    if verdict is Verdict.NOTE and slow_us(case) > case.worth_us:
+        return (
+            f"Steps took longer than in the run's best stretch, {spoken(slow_us(case))} in all at the power "
+            "of waiting: a slow link, peer or loader looks like this, and a light load of another kind too."
+        )
     if verdict is Verdict.NOTE:
         unseen = spoken(1000.0 * ledger[Account.UNOBSERVED.value])
         return f"{unseen} of {allocated} were not observed; what was seen shows nothing that needs a look."

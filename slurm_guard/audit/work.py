@@ -23,7 +23,7 @@ SURE_WORK = 0.15
 # Below this part of the range it is noise of the meter. Measured spread of idle boards is 1..3 %. Judgement.
 METER_NOISE = 0.03
 _MEASURES = ("energy_mj", "power_mw", "busy_ms", "sm_cycles")
-_EXTENSIVE = ("cov", "energy", "busy", "cyc")
+_EXTENSIVE = ("cov", "energy", "busy", "cyc", "pipe")
 
 
 def judgeable(windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -115,6 +115,7 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
         pl.coalesce("energy_mj", pl.col("power_mw") * pl.col("covered_ms") / 1000).alias("energy"),
         pl.col("busy_ms").cast(pl.Float64).alias("busy"),
         pl.col("sm_cycles").cast(pl.Float64).alias("cyc"),
+        _pipe_ms().alias("pipe"),
         pl.col("power_limit_mw").cast(pl.Float64).alias("limit"),
     ).sort("i", "gpu", "raw_start_at", "raw_end_at", "run")
     before = pl.col("raw_end_at").cum_max().shift(1).over("i", "gpu").fill_null(-float("inf"))
@@ -127,6 +128,20 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
     cut = cut.with_columns(*[(pl.col(name) * part).alias(name) for name in _EXTENSIVE])
     room = (pl.col("end_at") - pl.col("start_at")) * 1000
     return cut.with_columns(pl.min_horizontal("cov", room).alias("cov"))
+
+
+def _pipe_ms() -> pl.Expr:
+    """Time of the busiest of the pipes that GPM tells of (Hopper and later); null where it tells of none."""
+    pipes = ("tensor_ms", "int_ms", "dram_ms")
+    return pl.max_horizontal(*[pl.col(name).cast(pl.Float64) for name in pipes])
+
+
+def _by_cycles() -> pl.Expr:
+    """Working share of a board that gives neither busy time nor power: its cycles against its usual rate."""
+    rate = pl.col("cyc") / pl.col("cov")
+    working = rate.quantile(0.9, "linear").over("i", "gpu")
+    share = pl.when(working > 0).then((rate / working).clip(0.0, 1.0)).otherwise(rate * 0.0)
+    return pl.when(share <= METER_NOISE).then(0.0).otherwise(share)  # no cycles: null stays
 
 
 def _measure(cut: pl.DataFrame) -> pl.DataFrame:
@@ -155,7 +170,7 @@ def _measure(cut: pl.DataFrame) -> pl.DataFrame:
     share = (
         pl.when(believed)
         .then(pl.when(pl.col("share") <= QUIET_SHARE).then(0.0).otherwise(pl.col("share")))
-        .otherwise(by_power)
+        .otherwise(pl.coalesce(by_power, _by_cycles()))
     )
     active = share.clip(0.0, 1.0) * pl.col("cov")
     return cut.with_columns(active.alias("active")).drop("own_idle", "from_at", "until_at")

@@ -49,6 +49,7 @@ def _register() -> None:
 COMMANDS: tuple[str, ...] = (
     # in the order in which `--help` lists them; one module of this package each
     "collect",
+    "node",
     "audit",
     "config",
     "progress",

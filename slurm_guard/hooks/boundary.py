@@ -71,8 +71,9 @@ def _run_hook(hook: str, settings: Settings, tracer: Tracer) -> None:
     """The hook's work, unless the site switched it off."""
     if hook not in ("prolog", "epilog"):
         raise ValueError(f"unknown hook {hook[:80]!r}")
-    if os.path.lexists(settings.disabled):
-        tracer(f"switched off by {settings.disabled}")
+    switch = find_switch(settings.disabled)
+    if switch is not None:
+        tracer(f"switched off by {switch}")
         return
     environ = Environ(dict(os.environb))
     if hook == "epilog":
@@ -80,11 +81,16 @@ def _run_hook(hook: str, settings: Settings, tracer: Tracer) -> None:
 
         write_end(settings, environ, tracer)
         return
-    from slurm_guard.hooks.launch import ensure_sampler
+    from slurm_guard.hooks.launch import ensure_sampler, find_silence
     from slurm_guard.hooks.ticket import write_ticket
 
     who = write_ticket(settings, environ, tracer)
-    if settings.start_sampler == "yes":
-        problem = ensure_sampler(settings, who.node)
-        if problem is not None:
-            tracer(problem)
+    problem = ensure_sampler(settings, who.node) if settings.start_sampler == "yes" else None
+    for word in (problem, find_silence(f"{settings.run_dir}/{who.node}")):
+        if word is not None:
+            tracer(word)
+
+
+def find_switch(disabled: str) -> str | None:
+    """The first of the files, separated by `:`, that exists; null: none does."""
+    return next((path for path in disabled.split(":") if path and os.path.lexists(path)), None)

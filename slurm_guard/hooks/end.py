@@ -7,7 +7,7 @@ from slurm_guard import wire
 from slurm_guard.hooks.environ import MAX_SHORT, Environ, Identity, read_small
 from slurm_guard.hooks.netstate import read_netstate
 from slurm_guard.hooks.settings import Settings
-from slurm_guard.hooks.ticket import Trace, encode_bounded, store
+from slurm_guard.hooks.ticket import Trace, encode_bounded, hash_intent, read_boot_s, store
 
 MAX_LOOK_S = 0.015  # CPU time for the walk over /proc: half of the hook's p50 budget (judgement)
 _MAX_ALIVE = 256  # processes named; a GPU process of one job per GPU and loader is tens (judgement)
@@ -18,10 +18,11 @@ _MAX_OPENED = 8  # tickets opened for their start; more requeues on one node kee
 
 def write_end(settings: Settings, environ: Environ, trace: Trace) -> None:
     """Write the end mark to the run folder and the spool. Raises ValueError without a usable job id."""
-    at = time.time()
+    at, boot_s = time.time(), read_boot_s()
     who = environ.identity()
+    start_at = environ.start_at()
     mark = wire.EndMark(
-        run=find_run(settings, who, environ.start_at()),
+        run=find_run(settings, who, start_at),
         at=at,
         node=who.node,
         cluster=who.cluster,
@@ -36,6 +37,10 @@ def write_end(settings: Settings, environ: Environ, trace: Trace) -> None:
         alive=find_alive(who.uid, settings.gpu_devices, environ.why),
         net=read_netstate(at),
         why=environ.why,
+        boot_s=boot_s,
+        slurm_start_at=None if start_at is None else float(start_at),
+        sluid=environ.text("SLURM_JOB_SLUID", MAX_SHORT),
+        intent_sha256=hash_intent(environ.raw("SLURM_JOB_COMMENT"), environ.raw("SLURM_JOB_EXTRA")),
     )
     if mark.run is None:
         mark.why["run"] = "no ticket of this job and boot on the node"

@@ -84,6 +84,26 @@ class Environ:
         """When Slurm says that this run of the job began (23.02+), whole epoch seconds."""
         return self.integer("slurm_start_at", "SLURM_JOB_START_TIME", most=2**53)
 
+    def sharing(self) -> list[str] | None:
+        """What the environment tells of others on the job's GPUs: mps, shard, oversubscribe.
+
+        Null: Slurm up to 22.05 tells nothing of it. An empty list is no promise: a shard looks like a whole
+        GPU there (no Slurm up to 26.05 names it in a prolog).
+        """
+        found = []
+        if self.raw("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE") is not None:
+            found.append("mps")
+        if self.raw("SLURM_SHARDS_ON_NODE") is not None:
+            found.append("shard")
+        # NO: exclusive; OK: shares the node, not what it holds; YES: what it holds, too
+        told = self.raw("SLURM_JOB_OVERSUBSCRIBE")
+        if told is not None and told.startswith(b"YES"):
+            found.append("oversubscribe")
+        if told is None and not found:
+            self.why["sharing"] = "SLURM_JOB_OVERSUBSCRIBE is not set"
+            return None
+        return found
+
     def identity(self) -> Identity:
         """Who we are. Raises ValueError without a usable job id: there is nothing to write about then."""
         job_id = self.integer("job_id", "SLURM_JOB_ID", "SLURM_JOBID", most=JOB_ID_MAX)

@@ -3,6 +3,7 @@
 import _signal  # type: ignore[import-not-found]  # `signal` itself costs 3 ms for its enums
 import fcntl
 import os
+import time
 
 from slurm_guard.hooks.end import read_start_ticks
 from slurm_guard.hooks.environ import read_small
@@ -10,6 +11,8 @@ from slurm_guard.hooks.settings import Settings
 from slurm_guard.hooks.spool import open_folder, run_store, write_file
 
 PID_FILE = "sampler.pid"
+BEAT_FILE = "beat"  # seconds since boot, written anew by a sampler that goes round
+MAX_SILENCE_S = 300.0  # thirty beats: judgement
 _LOCK_FILE = "sampler.lock"
 _STARTED = b"s"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -29,12 +32,20 @@ def ensure_sampler(settings: Settings, node: str) -> str | None:
     finally:
         os.close(folder_fd)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return None if is_alive(folder) else _start(settings, node)
-    except BlockingIOError:  # another prolog is starting it at this moment
-        return None
+        if not _take(lock) or is_alive(folder):
+            return None
+        return _start(settings, node)
     finally:
         os.close(lock)
+
+
+def _take(lock: int) -> bool:
+    """Whether the lock is ours; else another prolog is starting the sampler at this moment, or one runs."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:  # a fork that fails raises the same: it must not come here
+        return False
+    return True
 
 
 def is_alive(folder: str, proc: str = "/proc") -> bool:
@@ -44,6 +55,24 @@ def is_alive(folder: str, proc: str = "/proc") -> bool:
         return read_start_ticks(int(pid), proc) == int(start_ticks) and not _is_zombie(int(pid), proc)
     except (OSError, ValueError):
         return False
+
+
+def find_silence(folder: str, proc: str = "/proc") -> str | None:
+    """A word about a sampler that lives and does not go round: stopped, or hung in the kernel; null: none.
+
+    It is left alone: it may come back, and a second one beside it would write into the same streams. One of a
+    release without a beat is not judged, and a new one has as long to make its first.
+    """
+    try:
+        beat_s = float(read_small(f"{folder}/{BEAT_FILE}", 64))
+        start_s = int(read_small(f"{folder}/{PID_FILE}", 64).split()[1]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+    silent_s = time.clock_gettime(time.CLOCK_BOOTTIME) - max(beat_s, start_s)
+    # false also for NaN, a nonsense file's
+    if not (beat_s >= 0 and silent_s > MAX_SILENCE_S and is_alive(folder, proc)):
+        return None
+    return f"the sampler lives but has not gone round for {silent_s:.0f} s: stopped or hung, left alone"
 
 
 def _is_zombie(pid: int, proc: str) -> bool:
@@ -73,8 +102,11 @@ def _start(settings: Settings, node: str) -> str | None:
     slurmd kills the prolog's process group as soon as the prolog is done; without the wait the child may
     not have left the group by then. The pipe closes by itself at exec: more than the first byte is an error.
     """
-    answer, report = os.pipe()  # close-on-exec, both ends
-    child = os.fork()
+    try:
+        answer, report = os.pipe()  # close-on-exec, both ends
+        child = os.fork()
+    except OSError as error:
+        return f"sampler not started: no child to be had: {error.strerror}"
     if child == 0:
         _child(settings, node, report)
     os.close(report)

@@ -18,16 +18,21 @@ def write_ticket(settings: Settings, environ: Environ, trace: Trace) -> Identity
 
     Raises ValueError when there is no usable job id.
     """
-    at = time.time()
+    at, boot_s = time.time(), read_boot_s()
     who = environ.identity()
     run = wire.run_key(who.cluster, who.job_id, who.node, who.boot_id, at)
-    ticket = build_ticket(environ, who, run, at)
+    ticket = build_ticket(environ, who, run, at, boot_s)
     ticket = ticket._replace(progress_path=_make_client_file(settings, ticket, trace))
     store(settings, who.node, "tickets", f"{wire.stem(run)}.json", encode_bounded(ticket), trace)
     return who
 
 
-def build_ticket(environ: Environ, who: Identity, run: str, at: float) -> wire.Ticket:
+def read_boot_s() -> float:
+    """Seconds since boot, suspended ones too: the clock of processes' starts, which nobody can set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def build_ticket(environ: Environ, who: Identity, run: str, at: float, boot_s: float) -> wire.Ticket:
     """What the environment and /proc say; null with a reason in `why` where they are silent."""
     start = environ.start_at()
     return wire.Ticket(
@@ -57,6 +62,9 @@ def build_ticket(environ: Environ, who: Identity, run: str, at: float) -> wire.T
         progress_path=None,
         net=read_netstate(at),
         why=environ.why,
+        boot_s=boot_s,
+        visible=environ.text("CUDA_VISIBLE_DEVICES"),
+        sharing=environ.sharing(),
     )
 
 

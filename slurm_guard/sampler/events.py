@@ -1,31 +1,127 @@
-"""Hard facts to the journal in the same minute: one line each, structured, never waiting."""
+"""What was recorded, told on: every event to the journal in the same minute, and counts for other tools."""
 
-import json
 import os
 import socket
+from collections import Counter
+from typing import Any, Protocol
 
 from slurm_guard import wire
+from slurm_guard.sampler.journald import datagram, syslog_line
+from slurm_guard.sampler.writer import Instant
 
 HARD = frozenset({"leftover", "foreign-process"})
-_NOTICE = 5 * 8 + 5  # facility syslog, severity notice
-_WARNING = 3 * 8 + 4  # facility daemon, severity warning
-MOST_LINE = 1800  # below syslog's traditional 2 KiB
+NATIVE = "/run/systemd/journal/socket"
+SYSLOG = "/dev/log"
+MOST_A_MINUTE = 30  # lines of one kind: judgement; a node has tens of GPUs and runs, a flood has thousands
+_MINUTE_S = 60.0
+
+
+class Tally:
+    """Counts since the sampler began, and the last word about each run and GPU."""
+
+    def __init__(self) -> None:
+        self.n_windows = self.n_dropped = self.gap_ms = 0
+        self.events: Counter[str] = Counter()
+        self.window_end_at: dict[str, float] = {}  # run -> end of its last window
+        self.maps: dict[str, str] = {}  # GPU -> how sure its last window was of its run
+        self.last_error: dict[str, Any] | None = None
+
+    def count(self, record: Any, kept: bool) -> None:
+        """One record, kept in the spool or not."""
+        self.n_dropped += not kept
+        if isinstance(record, wire.Window):
+            self.n_windows += kept
+            self.gap_ms += record.gap_ms
+            if record.run is not None:
+                self.window_end_at[record.run] = record.end_at
+            if record.map is not None:
+                self.maps[record.gpu] = record.map
+        elif isinstance(record, wire.Event):
+            self.events[record.name] += 1
+            if record.name == "sampler-error":
+                self.last_error = {"at": record.at, **record.detail}
+
+    def forget(self, living: set[str]) -> None:
+        """Runs that are no longer followed."""
+        self.window_end_at = {run: at for run, at in self.window_end_at.items() if run in living}
 
 
 class Journal:
-    """/dev/log as a datagram socket; absent or full: the line is lost there, the segment has it."""
+    """journald's own socket where it exists, else /dev/log. Never waits: absent or full, the line is lost
+    there and stands in the segment. `path`: another datagram socket that takes syslog lines.
+    """
 
-    def __init__(self, path: str = "/dev/log") -> None:
-        self.path = path
+    def __init__(self, node: str = "", path: str | None = None) -> None:
+        self.node = node
+        self.native = path is None and os.path.exists(NATIVE)
+        self.path = (NATIVE if self.native else SYSLOG) if path is None else path
+        self.tally = Tally()
+        self.n_lost = 0  # lines that no socket took
+        self._since_s: float | None = None
+        self._told: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()
 
-    def tell(self, event: wire.Event) -> None:
-        """One line for one event; the JSON is ASCII, so a hostile name cannot forge a line."""
-        body = json.dumps({"event": event.name, "run": event.run, **event.detail}, separators=(",", ":"))
-        priority = _WARNING if event.name in HARD else _NOTICE
-        line = f"<{priority}>slurm-guard-sampler[{os.getpid()}]: {body}"[:MOST_LINE]
+    def note(self, record: Any, kept: bool, now: Instant) -> None:
+        """A record on its way to the spool: counted, and told when it is an event."""
+        self.tally.count(record, kept)
+        if isinstance(record, wire.Event):
+            self.tell(record, now)
+
+    def tell(self, event: wire.Event, now: Instant) -> None:
+        """One line; when this minute has had enough of its kind, a count for `events-suppressed`."""
+        self.tick(now)
+        if self._told[event.name] >= MOST_A_MINUTE:
+            self._held[event.name] += 1
+            return
+        self._told[event.name] += 1
+        self._send(event)
+
+    def _send(self, event: wire.Event) -> None:
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+            body = datagram(os.getpid(), self.node, event) if self.native else syslog_line(os.getpid(), event)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
                 out.setblocking(False)
-                out.sendto(line.encode("ascii", "replace"), self.path)
-        except OSError:
-            pass
+                out.sendto(body, self.path)
+        except (OSError, ValueError, TypeError, RecursionError):  # a value that is no JSON costs its line
+            self.n_lost += 1
+
+    def tick(self, now: Instant) -> None:
+        """A minute has passed: say what was held back."""
+        if self._since_s is None or not 0 <= now.mono_s - self._since_s < _MINUTE_S:
+            self._flush(now)
+            self._since_s = now.mono_s
+
+    def _flush(self, now: Instant) -> None:
+        for name, n in sorted(self._held.items()):
+            self._send(wire.Event(now.at, None, "events-suppressed", {"of": name, "n": n}, now.mono_s))
+        self._told, self._held = Counter(), Counter()
+
+    def close(self, now: Instant) -> None:
+        """What was held back is told before the last word."""
+        self._flush(now)
+
+
+class HasJournal(Protocol):
+    """The streams."""
+
+    journal: Journal
+
+
+class JournalPart:
+    """The journal at the loop's pace."""
+
+    def __init__(self, streams: HasJournal) -> None:
+        self.streams = streams
+
+    def tick(self, now: Instant) -> None:
+        """Say once a minute what was held back."""
+        self.streams.journal.tick(now)
+
+    def tell(self) -> dict[str, Any]:
+        """Where lines go, and how many nobody took."""
+        journal = self.streams.journal
+        return {"socket": journal.path, "native": journal.native, "n_lost": journal.n_lost}
+
+    def close(self, now: Instant) -> None:
+        """Before the last word."""
+        self.streams.journal.close(now)

@@ -6,8 +6,9 @@ from typing import Any
 from slurm_guard import wire
 from slurm_guard.sampler.helper import Answer, Ask, Helper
 from slurm_guard.sampler.paths import OTHER, JobNames, expand, is_file_link, matcher, parse_fdinfo, rank
-from slurm_guard.sampler.processes import Process
+from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.writer import Instant
 
 MOST_PIDS = 256  # of a run looked through per scan: judgement
 MOST_FDS = 20_000  # looked at per run and scan: 7,664 cost 38 ms of CPU (measured, design notes)
@@ -47,8 +48,9 @@ class RunFiles:
         self.run, self.proc, self.helper, self.most = ticket.run, proc, helper, most
         self.uid, self.gid = ticket.uid, ticket.gid
         self.groups: list[int] = []
-        self.told: list[wire.FileSeen] = []
+        self.told: list[wire.FileSeen | wire.Event] = []
         self.truncated = False
+        self._told_truncated = False
         self.watched: dict[str, Watched] = {}
         self._ignored: set[str] = set()  # looked at and found to be none of the run's logs
         self._pos: dict[str, int] = {}  # of files of unknown name at the scan before
@@ -69,7 +71,7 @@ class RunFiles:
             if path is not None and path not in self.watched:
                 self.watched[path] = Watched(path, how, -1)
 
-    def scan(self, members: Iterable[Process], stepds: Iterable[Process]) -> None:
+    def scan(self, members: Iterable[Process], stepds: Iterable[Process], now: Instant) -> None:
         """Look through open descriptors, then ask the helper about every file that is followed."""
         held: dict[str, Watched] = {}
         left = MOST_FDS
@@ -81,6 +83,10 @@ class RunFiles:
             left -= self._scan_process(process, left, held)
         self.truncated = self.truncated or left <= 0
         self._follow(held)
+        if self.truncated and not self._told_truncated:
+            self._told_truncated = True
+            detail = {"n_procs": len(everyone), "n_files": len(self.watched), "most_files": self.most}
+            self.told.append(wire.Event(now.at, self.run, "files-truncated", detail, now.mono_s))
         self.ask()
 
     def _scan_process(self, process: Process, left: int, held: dict[str, Watched]) -> int:
@@ -189,7 +195,7 @@ class RunFiles:
             why=why,
         )
 
-    def take_told(self) -> list[wire.FileSeen]:
+    def take_told(self) -> list[wire.FileSeen | wire.Event]:
         """The records since the last call."""
         told, self.told = self.told, []
         return told

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 from slurm_guard import __version__, wire
 from slurm_guard.clock import Clock
 from slurm_guard.config import Config
-from slurm_guard.sampler.boards import Board, resolve
+from slurm_guard.sampler.boards import Board
+from slurm_guard.sampler.endings import Endings
 from slurm_guard.sampler.events import Journal
 from slurm_guard.sampler.files import RunFiles
+from slurm_guard.sampler.gpumap import Map
 from slurm_guard.sampler.helper import Helper
+from slurm_guard.sampler.holding import Holding
 from slurm_guard.sampler.parts import Part, parts_of
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.reader_child import Readers
@@ -18,6 +21,7 @@ from slurm_guard.sampler.reading import GpuReader
 from slurm_guard.sampler.recover import recover
 from slurm_guard.sampler.runs import Folders, Run, RunBook
 from slurm_guard.sampler.streams import Streams, origin_of
+from slurm_guard.sampler.switch import Switch
 from slurm_guard.sampler.tables import Tables
 from slurm_guard.sampler.windows import WindowRules
 from slurm_guard.sampler.writer import Instant, prepare
@@ -32,6 +36,7 @@ class Place(NamedTuple):
     node: str
     boot_id: str
     folders: Folders
+    devices: str = "/dev"  # where the GPUs' device files are
 
 
 class Every:
@@ -57,19 +62,21 @@ class Loop:
 
     def __init__(self, config: Config, place: Place, clock: Clock, reader: GpuReader, proc: Proc) -> None:
         self.config, self.place, self.clock, self.reader = config, place, clock, reader
+        self.proc = proc
         node = config.node
         prepare(place.folders.spool)
         origin = origin_of(place.folders.spool, place.node, place.boot_id, node, config.slurm.cluster)
-        self.streams = Streams(origin, Journal())
+        self.streams = Streams(origin, Journal(place.node))
         self.helper = Helper()
         self.readers = Readers(os.path.join(place.folders.spool, "progress"), config.progress)
         self.book = RunBook(place.folders, place.node, place.boot_id)
-        self.tables = Tables(proc, reader, place.node, node, self.out)
         self.boards: dict[str, Board] = {}
+        self.holding = Holding(Map(node.gres_devices, place.devices), self.boards, self.event)
+        self.tables = Tables(self, self.holding)
+        self.endings = Endings(self.book, self.tables.processes, node.end_grace_s)
         self.files: dict[str, RunFiles] = {}
-        self.proc = proc
         self.stop_reason: str | None = None
-        self.off = False
+        self.switch, self.off = Switch(node), False
         self._settling: dict[str, float] = {}  # ended run -> monotonic second at which it is sealed
         self._quiet_since_s: float | None = None
         self._reads: dict[str, Every] = {}
@@ -99,7 +106,6 @@ class Loop:
     def start(self) -> None:
         """Close what a dead sampler left, take up the runs that are not sealed."""
         recovered = recover(self.place.folders.spool, self.clock.now_at())
-        self.book.adopt()
         self._take_begun(self.book.poll())
         self.event("sampler-started", version=__version__, pid=os.getpid())
         for found in recovered:
@@ -149,8 +155,11 @@ class Loop:
         """One round: everything that is due."""
         now = self.now()
         if self._switched_off(now):
+            self._tick_parts(now)
             return
         self._take_begun(self.book.poll())
+        self.endings.settle(now, self.event)
+        self._release_ended(now)
         if self._sample.due(now.mono_s):
             self._read_boards(now)
         if self._table.due(now.mono_s):
@@ -165,67 +174,65 @@ class Loop:
             self.streams.sync()
         self._seal_settled(now)
         self._rotate(now)
+        self._tick_parts(now)
+        self._leave_if_idle(now)
+
+    def _tick_parts(self, now: Instant) -> None:
         for part in self.parts:
             part.tick(now)
-        self._leave_if_idle(now)
+
+    def slow_tables(self, factor: float) -> None:
+        """Look at the tables this many times less often than configured."""
+        self._table.every_s = self.config.node.table_interval_s * factor
 
     # -- the switch
 
     def _switched_off(self, now: Instant) -> bool:
-        """Whether the kill switch is set; looked at with the tables' pace, told when it changes."""
-        if not self._table_is_due(now) and not self.off:
-            return False
-        off = os.path.lexists(self.config.node.disabled)
-        if off and not self.off:
+        """Whether the kill switch is set; told when it changes."""
+        file = self.switch.look(now)
+        if file is not None and not self.off:
             for board in self.boards.values():
                 board.close_all(now)
-            self.event("switched-off", file=self.config.node.disabled)
+            self.event("switched-off", file=file)
+            self.reader.close()  # it comes back by itself with the next question
             self.streams.close("rotate", now)
-        elif self.off and not off:
+        elif self.off and file is None:
             for board in self.boards.values():
                 board.resume(now)
             self.event("switched-on")
-        self.off = off
-        if off:
+        self.off = file is not None
+        if self.off:
             self._table.due(now.mono_s)
-        return off
-
-    def _table_is_due(self, now: Instant) -> bool:
-        return self._table.next_s is None or now.mono_s >= self._table.next_s - 1e-6
+        return self.off
 
     # -- GPUs
 
     def _find_boards(self) -> None:
-        """GPUs that NVML names now: it may come late."""
-        for info in self.reader.gpus():
+        """GPUs that NVML names now: it may come late, and MIG instances may go."""
+        infos = self.reader.gpus()
+        for uuid in set(self.boards) - {info.uuid for info in infos} if infos else ():
+            if not self.boards[uuid].holders:
+                self.boards.pop(uuid).close_all(self.now())
+        for info in infos:
             if info.uuid not in self.boards:
-                self.boards[info.uuid] = Board(info, self._rules, self.config.node.window_s, self._emit)
+                sure = self.holding.map.state
+                self.boards[info.uuid] = Board(info, self._rules, self.config.node.window_s, self._emit, sure)
                 self.event("gpu-found", gpu=info.uuid, index=info.gpu_index, model=info.model, mig=info.mig)
+        self.holding.note(infos)
         for run in self.book.alive():
-            self._hold(run)
+            self.holding.hold(run, self.now())
 
     def _emit(self, window: wire.Window) -> None:
         self.out(window.run, window)
-
-    def _hold(self, run: Run) -> None:
-        """Give a run its boards once its GRES indices have UUIDs."""
-        if run.gpus is not None or not self.boards:
-            return
-        found = resolve(run.ticket.gpus, [board.info for board in self.boards.values()])
-        if found is None:
-            run.gpus = []
-            self.event("gpu-unresolved", run.key, gpus=run.ticket.gpus, n_gpus=len(self.boards))
-            return
-        run.gpus = found
-        for uuid in found:
-            self.boards[uuid].hold(run.key, run.ticket.at, self.now())
 
     def _read_boards(self, now: Instant) -> None:
         if not self.boards:
             self._find_boards()
         stall_s = 0.0
         for board in self.boards.values():
-            stall_s = max(stall_s, board.add(self.reader.read(board.info)) or 0.0)
+            reading = self.reader.read(board.info)
+            if reading is not None:
+                stall_s = max(stall_s, board.add(reading) or 0.0)
         if stall_s > 0:
             self.event("stalled", stall_s=round(stall_s, 3))
 
@@ -239,8 +246,8 @@ class Loop:
             self.files[run.key] = RunFiles(run.ticket, self.proc, self.helper, self.config.node.max_files)
             self._reads[run.key] = Every(self.config.node.segment_s)
             self._reads[run.key].due(self.clock.mono_s())
-            if run.alive:
-                self._hold(run)
+            if run.ended_by in (None, "epilog", "superseded"):  # it may be over since the last round
+                self.holding.hold(run, self.now())
         for name, reason in self.book.strange:
             self.event("file-refused", file=wire.clip(name, 256), reason=reason)
         self.book.strange.clear()
@@ -250,8 +257,7 @@ class Loop:
         for run in list(self.book.runs.values()):
             if run.alive or run.key in self._settling:
                 continue
-            for uuid in run.gpus or []:
-                self.boards[uuid].release(run.key, now)
+            self.holding.release(run, now)
             self.tables.end(run, now)
             self.files[run.key].ask()
             self._settling[run.key] = now.mono_s + min(SETTLE_S, self.config.node.file_interval_s)
@@ -263,6 +269,7 @@ class Loop:
             del self._settling[key]
             run = self.book.runs[key]
             files = self.files.pop(key)
+            self.holding.close(run)
             if not self.streams.finish(key, run.ended_by or "processes-gone", now):
                 self.out(None, wire.Event(now.at, key, "seal-failed", {}))
             self._request_reading(run, files, now)
@@ -284,7 +291,7 @@ class Loop:
     def _scan_files(self) -> None:
         for run in self.book.alive():
             self.files[run.key].scan(
-                self.tables.processes.of_run(run.key), self.tables.processes.stepds(run.facts)
+                self.tables.processes.of_run(run.key), self.tables.processes.stepds(run.facts), self.now()
             )
 
     def _poll_children(self, now: Instant) -> None:

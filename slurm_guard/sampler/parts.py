@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Protocol
 
+from slurm_guard.sampler.beat import Beat, Notify
+from slurm_guard.sampler.events import JournalPart
+from slurm_guard.sampler.limits import Limits
+from slurm_guard.sampler.status import Status
+from slurm_guard.sampler.textfile import Textfile
 from slurm_guard.sampler.writer import Instant
 
 if TYPE_CHECKING:
@@ -28,4 +34,19 @@ class Part(Protocol):
 
 def parts_of(loop: Loop) -> list[Part]:
     """The parts of a sampler, in the order in which they run."""
-    return []
+    from slurm_guard.sampler.gpuwatch import GpuWatch
+    from slurm_guard.sampler.nvml_client import NvmlClient
+
+    node, run = loop.config.node, loop.place.folders.run
+    status = Status(loop)
+    notify = Notify(os.environ.pop("NOTIFY_SOCKET", None))  # our children are not the service
+    service: list[Part] = [
+        Beat(run, notify, status.line),
+        JournalPart(loop.streams),
+        loop.switch,
+        Limits(node, loop),
+        status,
+        Textfile(node.textfile, loop, status),
+    ]
+    watch: list[Part] = [GpuWatch(loop, loop.reader)] if isinstance(loop.reader, NvmlClient) else []
+    return [*watch, *service]

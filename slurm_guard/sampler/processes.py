@@ -3,79 +3,26 @@
 from collections.abc import Iterable
 
 from slurm_guard import wire
-from slurm_guard.sampler.attribution import Ancestor, Found, Origin, RunFacts, find_run, walk_up
-from slurm_guard.sampler.cgroups import JobRef, parse_cgroup, parse_stepd_socket, parse_title
+from slurm_guard.sampler.attribution import (
+    Ancestor,
+    Found,
+    Origin,
+    RunFacts,
+    find_run,
+    walk_up,
+)
+from slurm_guard.sampler.cgroups import JobRef, parse_cgroup
+from slurm_guard.sampler.freezers import Freezers
+from slurm_guard.sampler.process import MOST_CHANGES, Process, flags_of
 from slurm_guard.sampler.procfs import Proc, Stat
 from slurm_guard.sampler.redact import redact
+from slurm_guard.sampler.stepds import find_job
 from slurm_guard.sampler.writer import Instant
 
 MOST_PARENTS = 6
-_TMP = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/")  # noqa: S108  we look at paths, we write none
-Key = tuple[int, int]
-
-
-class Process:
-    """One process as it is known now. `start_at` derives from the boot clock."""
-
-    __slots__ = (
-        "cgroup", "changed", "cmdline", "comm", "cpu_ms", "exe", "exe_flags", "first_at", "gid", "gpus",
-        "groups", "how", "kernel", "last_at", "parents", "pid", "ppid", "ref", "run", "start_at",
-        "start_ticks", "stepd", "uid", "written_b",
-    )  # fmt: skip
-
-    def __init__(self, stat: Stat, start_at: float, now: Instant) -> None:
-        self.pid, self.start_ticks, self.ppid, self.comm = stat.pid, stat.start_ticks, stat.ppid, stat.comm
-        self.kernel = stat.kernel
-        self.start_at = start_at
-        self.first_at = self.last_at = now.at
-        self.uid: int | None = None
-        self.gid: int | None = None
-        self.groups: list[int] = []
-        self.ref: JobRef | None = None
-        self.stepd: JobRef | None = None  # root's slurmstepd of that job
-        self.run: str | None = None
-        self.how: str | None = None
-        self.cgroup: str | None = None
-        self.exe: str | None = None
-        self.exe_flags: list[str] = []
-        self.cmdline: str | None = None
-        self.parents: list[str] = []
-        self.gpus: set[str] = set()
-        self.cpu_ms = 0
-        self.written_b: int | None = None
-        self.changed = False
-
-    @property
-    def key(self) -> Key:
-        """(pid, start_ticks): unique within a boot."""
-        return self.pid, self.start_ticks
-
-    @property
-    def told(self) -> bool:
-        """Whether records speak of it: a run's process, or one on a GPU."""
-        return self.run is not None or bool(self.gpus)
-
-    def record(self, gone: bool) -> wire.ProcessSeen:
-        """What is known now, as a record."""
-        return wire.ProcessSeen(
-            run=self.run,
-            how=self.how,
-            pid=self.pid,
-            start_ticks=self.start_ticks,
-            start_at=round(self.start_at, 2),
-            uid=self.uid,
-            ppid=self.ppid,
-            parents=self.parents,
-            exe=wire.clip(self.exe),
-            exe_flags=self.exe_flags,
-            comm=wire.clip(self.comm),
-            cmdline=wire.clip(self.cmdline),
-            cgroup=wire.clip(self.cgroup),
-            gpus=sorted(self.gpus),
-            first_seen_at=self.first_at,
-            last_seen_at=self.last_at,
-            gone=gone,
-        )
+CMDLINE_LOOKS = 6  # looks after which a command line is read again though nothing says it changed: judgement
+MOST_ABOVE = 64  # ancestors looked up for a process outside the table: judgement
+MOST_ASKED = 1024  # processes of one uid looked at for a Slurm job: judgement
 
 
 class ProcessTable:
@@ -86,10 +33,20 @@ class ProcessTable:
         self.node = node
         self.most = most
         self.truncated = False
+        self.n_left_out = 0
         self.by_pid: dict[int, Process] = {}
+        self.freezers = Freezers()
+        self._now = Instant(0.0, 0.0)
+        self._runs: list[RunFacts] = []
+        self._uid_of: dict[str, int | None] = {}
+        self._n_looks = 0
 
     def look(self, now: Instant, runs: Iterable[RunFacts]) -> list[Process]:
         """One pass; returns the processes that are gone since the last one."""
+        self.freezers.begin()
+        self._now, self._runs = now, list(runs)
+        self._uid_of = {run.run: run.uid for run in self._runs}
+        self._n_looks += 1
         seen: dict[int, Process] = {}
         for pid in self._bounded(self.proc.pids()):
             stat = self.proc.stat(pid)
@@ -97,23 +54,28 @@ class ProcessTable:
                 seen[pid] = self._refresh(stat, now)
         gone = [old for pid, old in self.by_pid.items() if seen.get(pid) is not old]
         self.by_pid = seen
-        self._attribute(list(runs))
+        self._attribute(list(seen.values()))
         for process in seen.values():
             if process.told:
                 self._describe(process)
         return gone
 
     def _bounded(self, pids: list[int]) -> list[int]:
-        """Within the cap: those that records speak of first, then the youngest."""
-        self.truncated = len(pids) > self.most
+        """Within the cap: those that records speak of first, then the youngest.
+
+        What is on a GPU is outside the cap: nobody hides there behind a crowd.
+        """
+        self.truncated, self.n_left_out = len(pids) > self.most, max(0, len(pids) - self.most)
         if not self.truncated:
             return pids
-        known = [
-            pid for pid in pids if pid in self.by_pid and (self.by_pid[pid].told or self.by_pid[pid].stepd)
-        ]
-        rest = [pid for pid in pids if pid not in set(known)]
-        keep = max(0, self.most - len(known))
-        return (known + rest[len(rest) - keep :])[: self.most]
+        ranks: tuple[list[int], list[int], list[int]] = ([], [], [])
+        for pid in pids:
+            known = self.by_pid.get(pid)
+            followed = known is not None and (known.told or known.stepd is not None)
+            ranks[0 if known is not None and known.gpus else 1 if followed else 2].append(pid)
+        on_gpu, told, rest = ranks
+        kept = (told + rest[max(0, len(rest) - max(0, self.most - len(told))) :])[: self.most]
+        return on_gpu + kept
 
     def _refresh(self, stat: Stat, now: Instant) -> Process:
         """The entry of a pid, a new one where the pid was reused."""
@@ -121,22 +83,25 @@ class ProcessTable:
         if process is None or process.start_ticks != stat.start_ticks:
             start_at = now.at - now.mono_s + stat.start_ticks / self.proc.ticks_per_s
             process = Process(stat, start_at, now)
-        process.ppid, process.last_at = stat.ppid, now.at
-        process.comm = stat.comm
+        process.ppid, process.last_at, process.last_s = stat.ppid, now.at, now.mono_s
+        process.renamed = process.renamed or process.comm != stat.comm
+        process.comm, process.state = stat.comm, stat.state
         process.cpu_ms = stat.cpu_ticks * 1000 // self.proc.ticks_per_s
         return process
 
-    def _attribute(self, runs: list[RunFacts]) -> None:
+    def _attribute(self, processes: list[Process]) -> None:
         """Slurmstepds first, then from the oldest down, so that parents are known before children."""
-        homeless = [p for p in self.by_pid.values() if p.run is None and not p.kernel]
-        uids = {run.uid for run in runs}
+        homeless = [p for p in processes if p.run is None and not p.kernel]
+        uids = set(self._uid_of.values())
         for process in homeless:
             self._read_origin(process, uids)
         for process in sorted(homeless, key=lambda p: (p.start_ticks, p.pid)):
             if process.stepd is not None:
                 continue
             found = find_run(
-                Origin(process.uid, process.start_at, process.ref, self._ancestors(process)), runs, self.node
+                Origin(process.uid, process.started, process.ref, self._ancestors(process)),
+                self._runs,
+                self.node,
             )
             if found is not None:
                 self.assign(process, found)
@@ -147,38 +112,22 @@ class ProcessTable:
 
     def _read_origin(self, process: Process, uids: set[int | None]) -> None:
         """Read anew at each look: a process changes its uid and cgroup while a step starts it."""
-        process.uid, process.gid, process.groups = self.proc.ids(process.pid)
+        self._read_ids(process)
         stepd = process.uid == 0 and process.comm.startswith("slurmstepd")
-        if stepd or process.told or process.uid in uids:
+        # Another uid may stand in a job's cgroup: each process is asked once, those of runs' users each time.
+        unasked = process.cgroup is None and process.uid not in (None, 0)
+        if stepd or process.told or process.uid in uids or unasked:
             self._read_cgroup(process)
         if stepd and (process.stepd is None or process.stepd.node is None):
-            process.stepd = self._stepd(process)
+            process.stepd = find_job(self.proc, process.pid, process.ref)
+
+    def _read_ids(self, process: Process) -> None:
+        process.uid, process.euid, process.gid, process.groups = self.proc.ids(process.pid)
 
     def _read_cgroup(self, process: Process) -> None:
         text = self.proc.read(process.pid, "cgroup", 16_384)
         process.ref = parse_cgroup(text) if text is not None else None
         process.cgroup = _cgroup_path(text, process.ref) if text is not None else None
-
-    def _stepd(self, process: Process) -> JobRef | None:
-        """The job of root's slurmstepd, with its node from the cgroup or from the name of its socket."""
-        job = parse_title(self.proc.cmdline(process.pid) or "")
-        if job is None:
-            return None
-        if process.ref is not None and process.ref.node is not None:
-            return job._replace(node=process.ref.node)
-        held = set(self.links(process.pid, 256))
-        for line in (self.proc.read_all("net/unix", 1 << 20) or "").splitlines():
-            cells = line.split()
-            if len(cells) >= 8 and f"socket:[{cells[6]}]" in held:
-                node = parse_stepd_socket(cells[7], job)
-                if node is not None:
-                    return job._replace(node=node)
-        return job
-
-    def links(self, pid: int, most: int) -> list[str]:
-        """What a process's descriptors point to, at most so many."""
-        names = self.proc.names(pid, "fd")[:most]
-        return [link for link in (self.proc.link(pid, f"fd/{name}") for name in names) if link is not None]
 
     def _ancestors(self, process: Process) -> list[Ancestor]:
         above = walk_up(process.pid, lambda pid: self.by_pid[pid].ppid if pid in self.by_pid else None)
@@ -186,20 +135,67 @@ class ProcessTable:
         return [Ancestor(p.stepd, p.run, p.uid) for p in known]
 
     def _describe(self, process: Process) -> None:
-        """Exe and command line when they are new; CPU and bytes written always."""
+        """Exe and command line when they are new or may be; CPU and bytes written always."""
         process.written_b = self.proc.written_b(process.pid)
+        process.stopped = self._is_stopped(process)
         exe = self.proc.link(process.pid, "exe")
-        if exe != process.exe or process.cmdline is None:
-            process.changed = process.changed or exe != process.exe
-            process.exe, process.exe_flags = exe, flags_of(exe)
-            cmdline = self.proc.cmdline(process.pid)
-            process.cmdline = redact(cmdline) if cmdline is not None else None
-        if process.uid is None:
-            process.uid, process.gid, process.groups = self.proc.ids(process.pid)
+        again = process.renamed or (process.pid + self._n_looks) % CMDLINE_LOOKS == 0
+        if exe != process.exe or process.cmdline is None or again:
+            self._read_program(process, exe)
+        if process.uid is None or again:
+            self._read_ids(process)
         if process.cgroup is None:
             self._read_cgroup(process)
         if not process.parents:
             process.parents = self._parents(process)
+        process.set_flags(self._flags(process))
+
+    def _read_program(self, process: Process, exe: str | None) -> None:
+        """An execve may keep the exe (the next script of one interpreter); a title is set without any."""
+        text = self.proc.cmdline(process.pid)
+        cmdline = redact(text) if text is not None else process.cmdline
+        if (exe, cmdline) != (process.exe, process.cmdline):
+            process.changed = True
+        process.exe, process.exe_flags, process.cmdline, process.renamed = exe, flags_of(exe), cmdline, False
+
+    def _flags(self, process: Process) -> list[str]:
+        flags = []
+        uid = self._uid_of.get(process.run) if process.run is not None else None
+        if uid is not None and process.uid is not None and uid != process.uid:
+            flags.append("other-uid")
+        if process.euid is not None and process.euid != process.uid:
+            flags.append(f"euid-{process.euid}")
+        if process.stopped:
+            flags.append("suspended")
+        job = self.job_of(process) if process.run is None else None
+        if job is not None and job.node not in (None, self.node):
+            flags.append("other-node")
+        return flags
+
+    def job_of(self, process: Process) -> JobRef | None:
+        """The Slurm job that a process is in by its cgroup, or by the slurmstepd above it; null: none."""
+        if process.ref is not None:
+            return process.ref
+        return next((above.stepd for above in self._ancestors(process) if above.stepd is not None), None)
+
+    def is_in_slurm(self, uid: int | None) -> bool:
+        """Whether a process of this uid is in a Slurm job without a run here: there may be more of it."""
+        asked = 0
+        for process in self.by_pid.values():
+            if uid is None or process.uid != uid or process.run is not None or asked >= MOST_ASKED:
+                continue
+            asked += 1
+            if process.cgroup is None:
+                self._read_cgroup(process)
+            if self.job_of(process) is not None:
+                return True
+        return False
+
+    def _is_stopped(self, process: Process) -> bool:
+        """Whether a suspended job's process is at rest: stopped, or frozen with its cgroup."""
+        if process.state not in "DS":
+            return process.state == "T"
+        return process.run is not None and self.freezers.is_frozen(process.cgroup)
 
     def _parents(self, process: Process) -> list[str]:
         above = walk_up(process.pid, lambda pid: self.by_pid[pid].ppid if pid in self.by_pid else None)
@@ -213,11 +209,45 @@ class ProcessTable:
     def mark_gpu(self, pid: int, gpu: str) -> Process | None:
         """NVML lists the pid on a GPU; null: it is not in /proc (any more)."""
         process = self.by_pid.get(pid)
+        if process is None:
+            process = self._take_in(pid)
         if process is not None and gpu not in process.gpus:
             process.gpus.add(gpu)
             process.changed = True
+            process.n_changes = min(process.n_changes, MOST_CHANGES - 1)  # no title hides this
+            if process.ref is None:
+                self._read_cgroup(process)
             self._describe(process)
         return process
+
+    def look_for_stepds(self, now: Instant) -> None:
+        """Between two looks: take up the slurmstepds that began since; no other newcomer is read."""
+        for pid in self.proc.pids():
+            stat = self.proc.stat(pid) if pid not in self.by_pid else None
+            if stat is not None and stat.comm.startswith("slurmstepd"):
+                process = self._refresh(stat, now)
+                self._read_origin(process, set())
+                self.by_pid[pid] = process
+
+    def lives(self, process: Process) -> bool:
+        """Whether it lives at this moment; the table may be a look old."""
+        stat = self.proc.stat(process.pid)
+        return stat is not None and stat.start_ticks == process.start_ticks
+
+    def _take_in(self, pid: int) -> Process | None:
+        """A pid that the look did not meet (too new, or left out of a crowd), with what stands above it."""
+        stat = self.proc.stat(pid)
+        if stat is None:
+            return None
+        fresh = {pid: self._refresh(stat, self._now)}
+        while stat.ppid > 1 and stat.ppid not in self.by_pid and stat.ppid not in fresh:
+            above = self.proc.stat(stat.ppid)
+            if above is None or len(fresh) >= MOST_ABOVE:
+                break
+            stat, fresh[above.pid] = above, self._refresh(above, self._now)
+        self.by_pid.update(fresh)
+        self._attribute(list(fresh.values()))
+        return fresh[pid]
 
     def of_run(self, run: str) -> list[Process]:
         """The run's processes."""
@@ -232,20 +262,6 @@ class ProcessTable:
             and (process.stepd.job_id == job.job_id or process.stepd.sluid == job.sluid is not None)
             and process.stepd.node in (None, self.node)
         ]
-
-
-def flags_of(exe: str | None) -> list[str]:
-    """deleted, memfd, tmp: what an exe link says about its file. No exe: no flags, it was not seen."""
-    if exe is None:
-        return []
-    flags = []
-    if exe.startswith("/memfd:"):
-        flags.append("memfd")
-    elif exe.endswith(" (deleted)"):
-        flags.append("deleted")
-    if exe.startswith(_TMP):
-        flags.append("tmp")
-    return flags
 
 
 def _cgroup_path(text: str, ref: JobRef | None) -> str | None:

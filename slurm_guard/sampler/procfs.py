@@ -20,6 +20,15 @@ class Stat(NamedTuple):
     kernel: bool  # a kernel thread
 
 
+class Ids(NamedTuple):
+    """From /proc/PID/status. Null: it could not be read."""
+
+    uid: int | None  # real; the folder's owner is root for processes that are not dumpable
+    euid: int | None
+    gid: int | None
+    groups: list[int]
+
+
 class Proc:
     """One /proc; tests hand in a folder that looks like one."""
 
@@ -95,23 +104,20 @@ class Proc:
         comm = text[open_at + 1 : close_at]
         return Stat(pid, comm, cells[0], int(cells[1]), int(cells[19]), cpu_ticks, kernel)
 
-    def uid(self, pid: int) -> int | None:
-        """The real uid (the folder's owner is root for processes that are not dumpable)."""
-        return self.ids(pid)[0]
-
-    def ids(self, pid: int) -> tuple[int | None, int | None, list[int]]:
-        """Real uid, real gid and supplementary groups from /proc/PID/status."""
-        uid = gid = None
+    def ids(self, pid: int) -> Ids:
+        """Who a process is, from /proc/PID/status."""
+        uid = euid = gid = None
         groups: list[int] = []
         for line in (self.read(pid, "status", 4096) or "").splitlines():
             if line.startswith("Uid:"):
-                uid = int(line.split()[1])
+                cells = line.split()
+                uid, euid = int(cells[1]), int(cells[2])
             elif line.startswith("Gid:"):
                 gid = int(line.split()[1])
             elif line.startswith("Groups:"):
                 groups = [int(part) for part in line.split()[1:]]
                 break
-        return uid, gid, groups
+        return Ids(uid, euid, gid, groups)
 
     def written_b(self, pid: int) -> int | None:
         """Bytes handed to write(2) so far."""

@@ -1,19 +1,18 @@
 """The runs that this node knows: tickets in, end marks in. The sampler alone decides that a run is over."""
 
-import json
 import os
 from typing import Any, NamedTuple
 
 from slurm_guard import wire
-from slurm_guard.sampler.attribution import RunFacts
+from slurm_guard.sampler.attribution import RunFacts, Started
+from slurm_guard.sampler.heard import last_heard_at
+from slurm_guard.sampler.inbox import KEEP_S, Inbox, read_record, stamp_at
 from slurm_guard.sampler.recover import SEALS
 
 MOST_PAST = 256  # ended runs remembered for leftovers: judgement
 # Without a batch or extern step a job's steps come and go (salloc): silence ends it after so many graces.
 PATIENCE = 120
-KEEP_S = 3600.0  # an epilog may come late and looks for its ticket: judgement
 _LEAD_STEPS = ("batch", "extern")
-_MAX_FILE = 1 << 20
 
 
 class Run:
@@ -23,7 +22,11 @@ class Run:
         self.ticket = ticket
         self.gpus: list[str] | None = None  # UUIDs; null: not resolved yet
         self.ended_at: float | None = None
+        self.ended_boot_s: float | None = None
         self.ended_by: str | None = None
+        self.mark: wire.EndMark | None = None  # an epilog's word that nobody has judged yet
+        self.doubted = False  # an epilog's word was not believed; told once
+        self.suspended = False
         self.lead_seen = False  # a batch or extern step was seen: when it is gone the job is over
         self.absent_since_s: float | None = None
 
@@ -42,12 +45,27 @@ class Run:
         """What attribution needs."""
         t = self.ticket
         gpus = None if t.gpus is None or self.gpus is None else frozenset(self.gpus)
-        return RunFacts(t.run, t.job_id, t.sluid, t.uid, t.at, self.ended_at, gpus)
+        return RunFacts(
+            run=t.run,
+            job_id=t.job_id,
+            sluid=t.sluid,
+            uid=t.uid,
+            at=t.at,
+            ended_at=self.ended_at,
+            gpus=gpus,
+            cluster=t.cluster,
+            boot_s=t.boot_s,
+            ended_boot_s=self.ended_boot_s,
+        )
 
-    def end(self, by: str, at: float) -> None:
+    def end(self, by: str, at: float, boot_s: float | None = None) -> None:
         """It is over; the first word holds."""
         if self.ended_by is None:
-            self.ended_by, self.ended_at = by, at
+            self.ended_by, self.ended_at, self.ended_boot_s = by, at, boot_s
+
+    def take_end(self, mark: wire.EndMark) -> None:
+        """The epilog's word, which is believed; it also makes a superseded run's end exact."""
+        self.ended_by, self.ended_at, self.ended_boot_s = "epilog", mark.at, mark.boot_s
 
     def note_presence(self, steps: list[str | None], present: bool, mono_s: float) -> None:
         """What a look at the processes found of it."""
@@ -57,12 +75,28 @@ class Run:
         elif self.absent_since_s is None:
             self.absent_since_s = mono_s
 
+    def note_stopped(self, stopped: list[bool]) -> str | None:
+        """Which of its processes a look found stopped; returns the event when that changes what is known.
+
+        Suspended: there are processes and all are stopped. A run without processes stays what it was.
+        """
+        if not stopped or self.suspended == all(stopped):
+            return None
+        self.suspended = not self.suspended
+        return "run-suspended" if self.suspended else "run-resumed"
+
     def is_over(self, mono_s: float, grace_s: float, overtaken: bool) -> bool:
         """Whether its processes are gone for good; `overtaken`: a younger run holds one of its GPUs."""
         if self.absent_since_s is None:
             return False
         sure = self.lead_seen or overtaken
         return mono_s - self.absent_since_s >= grace_s * (1 if sure else PATIENCE)
+
+
+def is_younger(one: Run, other: Run) -> bool:
+    """Whether `one` began after `other`; within a boot a set clock does not matter."""
+    a, b = one.ticket, other.ticket
+    return Started(a.at, a.boot_s if a.boot_id == b.boot_id else None).after_s(b.at, b.boot_s) > 0
 
 
 class Folders(NamedTuple):
@@ -73,28 +107,25 @@ class Folders(NamedTuple):
 
 
 class RunBook:
-    """Follows the ticket and end-mark folders; each file is read once."""
+    """Follows the hooks' folders."""
 
     def __init__(self, folders: Folders, node: str, boot_id: str) -> None:
         self.folders, self.node, self.boot_id = folders, node, boot_id
         self.runs: dict[str, Run] = {}
         self.past: dict[str, RunFacts] = {}
-        self.strange: list[
-            tuple[str, str]
-        ] = []  # (file, reason) not usable, each told once; the loop takes them
-        self._seen: set[str] = set()
-
-    def adopt(self) -> None:
-        """At start: also the spool's tickets without a seal, of this boot or an earlier one."""
-        self._read_tickets(os.path.join(self.folders.spool, "tickets"))
-        jobs = {str(run.ticket.job_id) for run in self.runs.values()}
-        self._read_ends(os.path.join(self.folders.spool, "ends"), jobs)
+        # (file, reason) not usable, each told once; the loop takes them
+        self.strange: list[tuple[str, str]] = []
+        self._tickets = Inbox(folders.run, folders.spool, "tickets")
+        self._ends = Inbox(folders.run, folders.spool, "ends")
 
     def poll(self) -> list[Run]:
-        """Take in what is new; returns the runs that began."""
+        """Take in what is new, at the first time all that has no seal; returns the runs that began.
+
+        An end mark only waits in its run: whether it is believed is judged elsewhere (endings).
+        """
         known = set(self.runs)
-        self._read_tickets(os.path.join(self.folders.run, "tickets"))
-        self._read_ends(os.path.join(self.folders.run, "ends"))
+        self._read_tickets()
+        self._read_ends()
         return [run for key, run in self.runs.items() if key not in known]
 
     def alive(self) -> list[Run]:
@@ -114,110 +145,94 @@ class RunBook:
         while len(self.past) > MOST_PAST:
             self.past.pop(next(iter(self.past)))
 
-    def tidy(self, at: float) -> None:
-        """Remove run-folder tickets and marks of runs that ended an hour ago; the spool has its own."""
-        old = [
-            facts
-            for facts in self.past.values()
-            if facts.ended_at is not None and at - facts.ended_at > KEEP_S
-        ]
-        for facts in old:
-            self._drop(os.path.join(self.folders.run, "tickets", f"{wire.stem(facts.run)}.json"))
-            for name in self._listed(os.path.join(self.folders.run, "ends")):
-                job, _, ms = name.removesuffix(".json").partition("_")
-                if job == str(facts.job_id) and ms.isdigit() and at - int(ms) / 1000 > KEEP_S:
-                    self._drop(os.path.join(self.folders.run, "ends", name))
-
-    def _drop(self, path: str) -> None:
-        try:
-            os.unlink(path)
-        except OSError:
-            return
-        self._seen.discard(path)
-
     def overtaken(self, run: Run) -> bool:
         """Whether a younger living run holds one of its GPUs."""
         mine = set(run.gpus or [])
         return any(
-            other.ticket.at > run.ticket.at and mine & set(other.gpus or [])
+            is_younger(other, run) and mine & set(other.gpus or [])
             for other in self.alive()
             if other is not run
         )
 
-    def _names(self, folder: str) -> list[str]:
-        """Names in a folder that were not there before."""
-        try:
-            names = [
-                name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")
-            ]
-        except OSError:
-            return []
-        fresh = [name for name in names if os.path.join(folder, name) not in self._seen]
-        self._seen.update(os.path.join(folder, name) for name in fresh)
-        return sorted(fresh)
+    # -- the folders
 
-    def _listed(self, folder: str) -> list[str]:
-        try:
-            return [
-                name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")
-            ]
-        except OSError:
-            return []
+    def tidy(self, at: float) -> None:
+        """Remove run-folder tickets and marks of runs that ended an hour ago; the spool has its own.
 
-    def _read_tickets(self, folder: str) -> None:
-        for name in self._names(folder):
-            stem = name[: -len(".json")]
-            if os.path.exists(os.path.join(self.folders.spool, SEALS, f"{stem}.json")):
-                continue
-            body = self._load(os.path.join(folder, name), "ticket")
+        By what lies there, not by what this sampler remembers: neither a restart nor short jobs leave a rest.
+        """
+        jobs = {str(run.ticket.job_id) for run in self.runs.values()}
+        alive = {wire.stem(key) for key in self.runs}
+        past = {wire.stem(key): facts.ended_at for key, facts in self.past.items()}
+
+        def is_old_ticket(name: str) -> bool:
+            stem = name.removesuffix(".json")
+            if stem in alive:
+                return False
+            ended_at = past[stem] if stem in past else self._sealed_at(stem)
+            ended_at = stamp_at(name) if ended_at is None else ended_at
+            return ended_at is not None and at - ended_at > KEEP_S
+
+        def is_old_mark(name: str) -> bool:
+            marked_at = stamp_at(name)
+            return name.partition("_")[0] not in jobs and marked_at is not None and at - marked_at > KEEP_S
+
+        self._tickets.tidy(is_old_ticket)
+        self._ends.tidy(is_old_mark)
+
+    def _seal_path(self, stem: str) -> str:
+        return os.path.join(self.folders.spool, SEALS, f"{stem}.json")
+
+    def _sealed_at(self, stem: str) -> float | None:
+        at = read_record(self._seal_path(stem), "seal").get("at")
+        return float(at) if isinstance(at, (int, float)) else None
+
+    def _read_tickets(self) -> None:
+        for name, body in self._tickets.fresh(self._is_unsealed):
             ticket = _record(wire.Ticket, body)
-            if ticket is None or wire.stem(ticket.run) != stem or ticket.node != self.node:
+            if ticket is None or f"{wire.stem(ticket.run)}.json" != name or ticket.node != self.node:
                 self.strange.append((name, "not a ticket of this node"))
             elif ticket.run not in self.runs and ticket.run not in self.past:
                 self._begin(Run(ticket))
 
+    def _is_unsealed(self, name: str) -> bool:
+        return not os.path.exists(self._seal_path(name.removesuffix(".json")))
+
     def _begin(self, run: Run) -> None:
         if run.ticket.boot_id != self.boot_id:
-            run.end("reboot", run.ticket.at)
+            heard_at = last_heard_at(self.folders.spool, run.key)
+            run.end("reboot", max(run.ticket.at, heard_at) if heard_at is not None else run.ticket.at)
         for other in self.runs.values():
             if other.ticket.job_id != run.ticket.job_id or other.ticket.cluster != run.ticket.cluster:
                 continue
-            older, younger = sorted((other, run), key=lambda one: one.ticket.at)
-            older.end("superseded", younger.ticket.at)
+            older, younger = (other, run) if is_younger(run, other) else (run, other)
+            older.end("superseded", younger.ticket.at, younger.ticket.boot_s)
         self.runs[run.key] = run
 
-    def _read_ends(self, folder: str, jobs: set[str] | None = None) -> None:
-        """End marks are named `<job>_<time in ms>.json`; with `jobs` only those jobs' are opened."""
-        for name in self._names(folder):
-            if jobs is not None and name.partition("_")[0] not in jobs:
-                continue
-            mark = _record(wire.EndMark, self._load(os.path.join(folder, name), "end"))
+    def _read_ends(self) -> None:
+        """End marks are named `<job>_<time in ms>.json`; only those of jobs that are followed are opened."""
+        jobs = {str(run.ticket.job_id) for run in self.runs.values()}
+        for name, body in self._ends.fresh(lambda name: name.partition("_")[0] in jobs):
+            mark = _record(wire.EndMark, body)
             if mark is None:
                 self.strange.append((name, "not an end mark"))
                 continue
             run = self._run_of(mark)
-            if run is not None and run.ended_by in (None, "superseded"):
-                run.ended_by, run.ended_at = "epilog", mark.at
+            if run is not None and run.ended_by in (None, "superseded", "reboot"):
+                run.mark = mark
 
     def _run_of(self, mark: wire.EndMark) -> Run | None:
         """By run key; a mark that found no ticket speaks of the job's newest run before it."""
         if mark.run is not None:
             return self.runs.get(mark.run)
+        key = (mark.cluster, mark.job_id, mark.boot_id)
         same = [
             run
             for run in self.runs.values()
-            if (run.ticket.job_id, run.ticket.boot_id) == (mark.job_id, mark.boot_id)
-            and run.ticket.at <= mark.at
+            if (run.ticket.cluster, run.ticket.job_id, run.ticket.boot_id) == key
+            and Started(mark.at, mark.boot_s).after_s(run.ticket.at, run.ticket.boot_s) >= 0
         ]
         return max(same, key=lambda run: run.ticket.at, default=None)
-
-    def _load(self, path: str, kind: str) -> dict[str, Any]:
-        try:
-            with open(path, "rb") as body:
-                found = json.loads(body.read(_MAX_FILE))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) and found.get("k") == kind else {}
 
 
 def _record(shape: Any, body: dict[str, Any]) -> Any:
@@ -233,4 +248,7 @@ def _record(shape: Any, body: dict[str, Any]) -> Any:
     gpus = body.get("gpus")
     if gpus is not None and not (isinstance(gpus, list) and all(isinstance(g, int) for g in gpus)):
         return None
-    return shape(**{name: body.get(name) for name in shape._fields if name != "format"})
+    fields = {name: body.get(name) for name in shape._fields if name != "format"}
+    if not isinstance(fields["boot_s"], (int, float)):
+        fields["boot_s"] = None
+    return shape(**fields)

@@ -1,6 +1,6 @@
 """What each process had of one GPU in one window."""
 
-from slurm_guard.sampler.processes import Key, Process
+from slurm_guard.sampler.process import Key, Process
 from slurm_guard.sampler.reading import GpuProc
 from slurm_guard.wire import ProcShare
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from slurm_guard import wire
-from slurm_guard.sampler.processes import Process, ProcessTable
+from slurm_guard.sampler.process import Process
+from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.writer import Instant
 
@@ -68,7 +69,8 @@ class SocketTable:
 
     def __init__(self, proc: Proc) -> None:
         self.proc = proc
-        self.truncated: set[str] = set()  # runs of which sockets were left out at the last look
+        # runs of which sockets were left out at the last look, and how many; null: the kernel's table was cut
+        self.truncated: dict[str, int | None] = {}
         self._flows: dict[int, _Flow] = {}
         self._orphans: set[int] = set()  # inodes of the runs' users that no followed process held
 
@@ -93,13 +95,15 @@ class SocketTable:
                 continue
             counts[process.run] = counts.get(process.run, 0) + 1
             if counts[process.run] > MOST_FLOWS:
-                self.truncated.add(process.run)
+                self.truncated.setdefault(process.run, 0)
+                left = self.truncated[process.run]
+                self.truncated[process.run] = None if left is None else left + 1
                 continue
             self._flows[inode] = _Flow(new[inode], process, process.run, now.at)
             told.append(self._record(self._flows[inode], now, gone=False))
         return told
 
-    def _rows(self, runs: set[str]) -> tuple[dict[int, Row], set[str]]:
+    def _rows(self, runs: set[str]) -> tuple[dict[int, Row], dict[str, int | None]]:
         rows: dict[int, Row] = {}
         short = False
         for proto in ("tcp", "tcp6"):
@@ -107,7 +111,7 @@ class SocketTable:
             part, cut = parse_table(text, proto)
             short = short or cut
             rows.update({row.inode: row for row in part})
-        return rows, set(runs) if short else set()
+        return rows, dict.fromkeys(runs) if short else {}
 
     def _vanished(self, rows: dict[int, Row], runs: set[str]) -> list[_Flow]:
         """Flows that ended, or whose inode is another socket's by now."""
@@ -147,6 +151,7 @@ class SocketTable:
             first_seen_at=flow.first_at,
             last_seen_at=now.at,
             gone=gone,
+            mono_s=now.mono_s,
         )
 
 

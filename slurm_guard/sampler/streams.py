@@ -3,9 +3,8 @@
 import os
 from typing import Any
 
-from slurm_guard import wire
 from slurm_guard.config import NodeConfig
-from slurm_guard.sampler.events import HARD, Journal
+from slurm_guard.sampler.events import Journal
 from slurm_guard.sampler.writer import Instant, Origin, Stream
 
 
@@ -17,10 +16,9 @@ class Streams:
         self._streams: dict[str | None, Stream] = {}
 
     def write(self, run: str | None, record: Any, now: Instant) -> None:
-        """One record. Hard facts also go to the journal."""
-        self.of(run).write(record, now)
-        if isinstance(record, wire.Event) and record.name in HARD:
-            self.journal.tell(record)
+        """One record. The journal tells events on and counts the rest."""
+        kept = self.of(run).write(record, now)
+        self.journal.note(record, kept, now)
 
     def of(self, run: str | None) -> Stream:
         """The stream of a run, made at its first record; a run's key begins with its cluster."""
@@ -48,6 +46,11 @@ class Streams:
         stream.close("run-ended", now)
         self._streams.pop(run)
         return stream.seal(ended_by, now)
+
+    def open_ages_s(self, now: Instant) -> list[float]:
+        """Ages of the segments that are being written, the oldest first."""
+        opened = [stream.opened_mono_s for stream in self._streams.values()]
+        return sorted((round(now.mono_s - s, 1) for s in opened if s is not None), reverse=True)
 
     def sync(self) -> None:
         """Push what was written to the disk."""

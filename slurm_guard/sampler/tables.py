@@ -1,32 +1,43 @@
 """One look at the node's tables: processes, who is on which GPU, sockets; records and events go to `out`."""
 
+from __future__ import annotations
+
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slurm_guard import wire
-from slurm_guard.config import NodeConfig
 from slurm_guard.sampler.attribution import RunFacts, find_by_uid
 from slurm_guard.sampler.boards import Board
-from slurm_guard.sampler.guests import Guests, Look
-from slurm_guard.sampler.processes import Process, ProcessTable
-from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.guests import Guests, Look, Memory, Services
+from slurm_guard.sampler.holding import Holding
+from slurm_guard.sampler.process import Process
+from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.reading import GpuProc, GpuReader
 from slurm_guard.sampler.runs import Run, RunBook
 from slurm_guard.sampler.sockets import SocketTable
 from slurm_guard.sampler.writer import Instant
 
+if TYPE_CHECKING:
+    from slurm_guard.sampler.loop import Loop
+
 # (run whose stream takes the record, or null for the node's own; the record)
 Out = Callable[[str | None, Any], None]
+_SURE = ("cgroup", "stepd", "remembered")  # by uid and time we conclude from the map: that teaches it nothing
 
 
 class Tables:
     """Processes, GPUs' process lists and sockets, looked at together."""
 
-    def __init__(self, proc: Proc, reader: GpuReader, node: str, config: NodeConfig, out: Out) -> None:
-        self.processes = ProcessTable(proc, node, config.max_procs)
-        self.sockets = SocketTable(proc)
-        self.reader, self.config, self.out = reader, config, out
-        self._guests = Guests()
+    def __init__(self, loop: Loop, holding: Holding) -> None:
+        node, place = loop.config.node, loop.place
+        self.processes = ProcessTable(loop.proc, place.node, node.max_procs)
+        self.sockets = SocketTable(loop.proc)
+        self.config, self.holding = node, holding
+        self.reader: GpuReader = loop.reader
+        self.out: Out = loop.out
+        memory = Memory(os.path.join(place.folders.run, "told.json"), place.boot_id)
+        self._guests = Guests(holding.map, Services(node.services), memory)
         self._truncated = False
         self._told_truncated: set[str] = set()
 
@@ -35,28 +46,52 @@ class Tables:
         gone = self.processes.look(now, book.facts())
         self._note_truncation(now)
         facts = {fact.run: fact for fact in book.facts()}
+        looks: list[Look] = []
         for board in boards.values():
-            self._look_board(now, board, facts)
+            looks += self._look_board(now, board, facts)
+        self.holding.learn({(run, look.gpu) for look in looks for run in self._teachers(look.process, facts)})
+        for look in looks:
+            event = self._guests.judge(self._with_job(look), facts)
+            if event is not None:
+                self.out(None, event)
         self._tell_processes(gone, book)
         self._guests.forget(gone)
         for flow in self.sockets.look(now, self.processes, {run.key for run in book.alive()}):
             self.out(flow.run, flow)
-        for run in sorted(self.sockets.truncated - self._told_truncated):
+        for run in sorted(self.sockets.truncated.keys() - self._told_truncated):
             self._told_truncated.add(run)
-            self.out(run, wire.Event(now.at, run, "flows-truncated", {}))
+            self._tell_event(now, run, "flows-truncated", {"n": self.sockets.truncated[run]})
         self._look_for_ends(now, book)
+
+    def _teachers(self, process: Process, facts: dict[str, RunFacts]) -> list[str]:
+        """The living run of a process that the kernel itself ties to it."""
+        run = facts.get(process.run) if process.run is not None else None
+        known = run is not None and run.ended_at is None and process.how in _SURE
+        return [run.run] if run is not None and known else []
+
+    def _with_job(self, look: Look) -> Look:
+        """What tells a process without a run apart: the job that it is in all the same."""
+        if look.process.run is not None:
+            return look
+        job = self.processes.job_of(look.process)
+        strange = job is None and self.processes.is_in_slurm(look.process.uid)
+        return look._replace(job=job, uid_in_slurm=strange)
+
+    def _tell_event(self, now: Instant, run: str | None, name: str, detail: dict[str, Any]) -> None:
+        self.out(run, wire.Event(now.at, run, name, detail, now.mono_s))
 
     def _note_truncation(self, now: Instant) -> None:
         if self.processes.truncated and not self._truncated:
-            self.out(None, wire.Event(now.at, None, "processes-truncated", {"most": self.config.max_procs}))
+            detail = {"most": self.config.max_procs, "n": self.processes.n_left_out}
+            self._tell_event(now, None, "processes-truncated", detail)
         self._truncated = self.processes.truncated
 
-    def _look_board(self, now: Instant, board: Board, facts: dict[str, RunFacts]) -> None:
+    def _look_board(self, now: Instant, board: Board, facts: dict[str, RunFacts]) -> list[Look]:
         """NVML's list of one GPU set against /proc and the runs."""
         listed = self.reader.processes(board.info)
         if listed is None:
             board.share(None, 0, now.mono_s)
-            return
+            return []
         seen: list[tuple[Process, GpuProc]] = []
         for told in listed:
             process = self.processes.mark_gpu(told.pid, board.info.uuid)
@@ -64,18 +99,16 @@ class Tables:
                 self._claim_by_uid(process, board, facts)
                 seen.append((process, told))
         board.share(seen, len(listed) - len(seen), now.mono_s)
-        for process, _ in seen:
-            event = self._guests.judge(Look(now.at, board.info.uuid, process, board.holders), facts)
-            if event is not None:
-                self.out(None, event)
+        holders = board.holders
+        return [Look(now.at, board.info.uuid, process, holders, mono_s=now.mono_s) for process, _ in seen]
 
     def _claim_by_uid(self, process: Process, board: Board, facts: dict[str, RunFacts]) -> None:
         """A process outside every job, of the uid of the one run that holds the GPU or held it last."""
-        if process.run is not None or process.ref is not None or process.uid == 0:
+        if process.run is not None or process.uid == 0 or self.processes.job_of(process) is not None:
             return
         holders = [facts[run] for run in board.holders if run in facts]
         last = facts.get(board.last_holder) if board.last_holder is not None else None
-        found = find_by_uid(process.uid, process.start_at, holders, last)
+        found = find_by_uid(process.uid, process.started, holders, last)
         if found is not None:
             self.processes.assign(process, found)
 
@@ -84,8 +117,7 @@ class Tables:
             if process.told:
                 self._tell(process, book, gone=True)
         for process in self.processes.by_pid.values():
-            if process.changed and process.told:
-                process.changed = False
+            if process.take_change():
                 self._tell(process, book, gone=False)
 
     def _tell(self, process: Process, book: RunBook, gone: bool) -> None:
@@ -103,8 +135,11 @@ class Tables:
             steps = [p.stepd.step for p in stepds if p.stepd is not None]
             steps += [p.ref.step for p in members if p.ref is not None]
             run.note_presence(steps, bool(members or stepds), now.mono_s)
+            event = run.note_stopped([p.stopped for p in members])
+            if event is not None:
+                self.out(run.key, wire.Event(now.at, run.key, event, {"n": len(members)}, now.mono_s))
             if run.is_over(now.mono_s, self.config.end_grace_s, book.overtaken(run)):
-                run.end("processes-gone", now.at)
+                run.end("processes-gone", now.at, now.mono_s)
 
     def end(self, run: Run, now: Instant) -> None:
         """The last words about a run's processes and flows."""
@@ -112,3 +147,4 @@ class Tables:
             self.out(run.key, process.record(gone=False))
         for flow in self.sockets.end(run.key, now):
             self.out(run.key, flow)
+        self._told_truncated.discard(run.key)

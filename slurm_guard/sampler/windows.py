@@ -13,7 +13,7 @@ gap_factor × interval and no core channel broke inside it; everything else of t
 
 from typing import NamedTuple
 
-from slurm_guard.sampler.plausible import Plausibility
+from slurm_guard.sampler.plausible import Plausibility, believe, is_jump
 from slurm_guard.sampler.reading import GpuInfo, GpuReading
 from slurm_guard.sampler.rhythm import describe
 from slurm_guard.wire import ProcShare, Window
@@ -24,6 +24,7 @@ _RATES = {  # window's field -> reading's field; percent over the step that the 
     "tensor_ms": "tensor_pct",
     "int_ms": "int_pct",
     "dram_ms": "dram_pct",
+    "mem_busy_ms": "mem_pct",
 }
 _COUNTERS = {  # cumulative since driver load or boot
     "energy_mj": "energy_mj",
@@ -36,6 +37,8 @@ _COUNTERS = {  # cumulative since driver load or boot
 # Where one of these fails in a few steps, those steps are gaps for every channel: all integrals of a window
 # speak of the same covered time. The others are context: one missing step makes them null.
 _CORE = ("energy_mj", "busy_ms", "sm_ms", "tensor_ms", "int_ms", "dram_ms", "sm_cycles")
+_CHANNELS = (*_RATES, *_COUNTERS)
+_LATER = ("mem_busy_ms",)  # channels that older readers do not know: said to be missing only with a reason
 _CORE_SHARE = 0.5  # a core channel present in fewer steps than this is null instead: judgement
 _CLOCK_STEP_S = 0.5  # wall and monotonic clock apart by more than this inside a window: a step, judgement
 
@@ -59,6 +62,34 @@ class _Step(NamedTuple):
     amounts: dict[str, float | None]
     seen: bool  # anything of the load was observed
     why: dict[str, str]
+    more: dict[str, float]
+
+
+class _Sums:
+    """Steps that lack the same channels, added up: a window needs a handful of these, however many steps."""
+
+    __slots__ = ("amounts", "long_s", "more", "n", "n_more")
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.long_s = 0.0
+        self.amounts: dict[str, float] = {}
+        self.more: dict[str, float] = {}
+        self.n_more: dict[str, int] = {}
+
+    def add(self, step: _Step) -> None:
+        """One more step of this kind."""
+        self.n += 1
+        self.long_s += step.long_s
+        for name, amount in step.amounts.items():
+            if amount is not None:
+                self.amounts[name] = self.amounts.get(name, 0.0) + amount
+        for name, amount in step.more.items():
+            self.more[name] = self.more.get(name, 0.0) + amount
+            self.n_more[name] = self.n_more.get(name, 0) + 1
+
+
+_Kind = tuple[bool, frozenset[str]]  # anything seen; channels that were null
 
 
 class WindowBuilder:
@@ -79,7 +110,8 @@ class WindowBuilder:
         self._last: GpuReading | None = None
         self._start_at = self._start_mono_s = 0.0
         self._readings: list[GpuReading] = []
-        self._steps: list[_Step] = []
+        self._kinds: dict[_Kind, _Sums] = {}
+        self._step_why: dict[str, str] = {}
 
     @property
     def start_mono_s(self) -> float:
@@ -95,46 +127,58 @@ class WindowBuilder:
         """Begin at an instant; `last`: a reading at or before it that the first step builds on."""
         self._start_at, self._start_mono_s = at, mono_s
         self._last = last
-        self._readings, self._steps = [], []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._readings, self._kinds, self._step_why = [], {}, {}
 
     def add(self, reading: GpuReading) -> None:
         """One more reading, later than those before."""
+        reading = believe(reading, self.info.mem_total_mib)
         self.plausibility.add(reading, self.info.power_limit_mw)
+        self.step_to(reading)
+        self._readings.append(reading if reading.more is None else reading._replace(more=None))
+
+    def step_to(self, reading: GpuReading) -> None:
+        """Integrate up to a moment between two readings; it counts as none."""
         if self._last is not None:
             begin_s = max(self._last.mono_s, self._start_mono_s)
             long_s = reading.mono_s - self._last.mono_s
             if 0 < long_s <= self.rules.gap_limit_s:
                 share = min(1.0, (reading.mono_s - begin_s) / long_s)
-                self._steps.append(_step(self._last, reading, share))
+                self._count(_step(self._last, reading, share, self.info.power_limit_mw))
         self._last = reading
-        self._readings.append(reading)
+
+    def _count(self, step: _Step) -> None:
+        kind = (step.seen, frozenset(name for name, amount in step.amounts.items() if amount is None))
+        self._kinds.setdefault(kind, _Sums()).add(step)
+        self._step_why.update(step.why)
 
     def close(
         self, at: float, mono_s: float, procs: list[ProcShare] | None = None, procs_truncated: bool = False
     ) -> Window:
         """The window up to an instant not before the last reading; the next one begins there."""
         why = _reasons(self._readings)
-        dropped = _broken_channels(self._steps, why)
-        needed = [name for name in _CORE if name not in dropped]
-        kept = [
-            step for step in self._steps if step.seen and all(step.amounts[n] is not None for n in needed)
-        ]
-        amounts = _sums(kept, dropped, why)
+        dropped = _broken_channels(self._kinds, why)
+        needed = {name for name in _CORE if name not in dropped}
+        kept = [sums for (seen, nulls), sums in self._kinds.items() if seen and not nulls & needed]
+        amounts = _totals(kept, dropped, why)
         total_ms = max(0, round((mono_s - self._start_mono_s) * 1000))
-        covered_ms = min(total_ms, round(sum(step.long_s for step in kept) * 1000))
-        for step in self._steps:
-            why.update(step.why)
+        covered_ms = min(total_ms, round(sum(sums.long_s for sums in kept) * 1000))
+        why.update(self._step_why)
         why.update(self.plausibility.verdict())
         if "energy_mj" in self.plausibility.verdict():
             amounts["energy_mj"] = None
         window = self._window(at, mono_s, amounts, why)._replace(
             covered_ms=covered_ms,
             gap_ms=total_ms - covered_ms,
-            procs=procs or [],
+            procs=_cap(procs or [], amounts["busy_ms"], total_ms - covered_ms),
             procs_truncated=procs_truncated,
+            procs_upper=True if any(share.sm_ms is not None for share in procs or []) else None,
+            more=_more(kept),
         )
         self._start_at, self._start_mono_s = at, mono_s
-        self._readings, self._steps = [], []
+        self._clear()
         return window
 
     def _window(
@@ -182,10 +226,12 @@ class WindowBuilder:
             pcie_rx_b=amounts["pcie_rx_b"],
             nvlink_tx_b=amounts["nvlink_tx_b"],
             nvlink_rx_b=amounts["nvlink_rx_b"],
+            power_inst_mw=_mean([r.power_inst_mw for r in self._readings]),
+            mem_busy_ms=amounts["mem_busy_ms"],
         )
 
 
-def _step(before: GpuReading, after: GpuReading, share: float) -> _Step:
+def _step(before: GpuReading, after: GpuReading, share: float, power_limit_mw: int | None) -> _Step:
     """Amounts of one step; `share` < 1 where the window began inside it (pro rata, within a gap limit)."""
     long_s = (after.mono_s - before.mono_s) * share
     amounts: dict[str, float | None] = {}
@@ -201,8 +247,18 @@ def _step(before: GpuReading, after: GpuReading, share: float) -> _Step:
                 amounts[name] = (high - low) * share
             else:
                 why[name] = "the counter went back: driver reloaded or board reset"
+    energy_mj = amounts["energy_mj"]
+    if energy_mj is not None and is_jump(energy_mj, long_s, power_limit_mw):
+        amounts["energy_mj"] = None
+        why["energy_mj"] = f"implausible: {energy_mj / 1e6:.1f} kJ within {long_s:.1f} s"
     seen = after.power_mw is not None or any(amounts[name] is not None for name in _CORE)
-    return _Step(long_s, amounts, seen, why)
+    low_more, high_more = before.more or {}, after.more or {}
+    more = {
+        name: (high - low_more[name]) * share
+        for name, high in high_more.items()
+        if name in low_more and high >= low_more[name]
+    }
+    return _Step(long_s, amounts, seen, why, more)
 
 
 def _reasons(readings: list[GpuReading]) -> dict[str, str]:
@@ -211,36 +267,58 @@ def _reasons(readings: list[GpuReading]) -> dict[str, str]:
     return {names.get(key, key): text for reading in readings for key, text in reading.why.items()}
 
 
-def _broken_channels(steps: list[_Step], why: dict[str, str]) -> set[str]:
+def _broken_channels(kinds: dict[_Kind, _Sums], why: dict[str, str]) -> set[str]:
     """Channels that become null for this window, with the reason added to `why`."""
     dropped = set()
-    for name in (*_RATES, *_COUNTERS):
-        seen = sum(1 for step in steps if step.amounts[name] is not None)
-        if steps and seen == len(steps):
+    n = sum(sums.n for sums in kinds.values())
+    for name in _CHANNELS:
+        seen = sum(sums.n for (_, nulls), sums in kinds.items() if name not in nulls)
+        if n and seen == n:
             why.pop(name, None)  # a reading that ends no step may have lacked it
             continue
-        enough = _CORE_SHARE * len(steps) if name in _CORE else len(steps)
+        enough = _CORE_SHARE * n if name in _CORE else n
         if seen == 0 or seen < enough:
             dropped.add(name)
-            if not steps:
+            if name in _LATER and name not in why:
+                continue
+            if not n:
                 why.setdefault(name, "no two readings near enough to each other")
             else:
-                why.setdefault(name, f"read in {seen} of {len(steps)} steps")
+                why.setdefault(name, f"read in {seen} of {n} steps")
     return dropped
 
 
-def _sums(kept: list[_Step], dropped: set[str], why: dict[str, str]) -> dict[str, int | None]:
+def _totals(kept: list[_Sums], dropped: set[str], why: dict[str, str]) -> dict[str, int | None]:
     """Integrals over the covered steps; null where the channel was not observed."""
-    sums: dict[str, int | None] = {}
-    for name in (*_RATES, *_COUNTERS):
-        amounts = [step.amounts[name] for step in kept]
-        known = [amount for amount in amounts if amount is not None]
+    totals: dict[str, int | None] = {}
+    for name in _CHANNELS:
+        known = [sums.amounts[name] for sums in kept if name in sums.amounts]
         if name in dropped or not known:
-            sums[name] = None
-            why.setdefault(name, "no covered step")
+            totals[name] = None
+            if name not in _LATER:
+                why.setdefault(name, "no covered step")
         else:
-            sums[name] = round(sum(known))
-    return sums
+            totals[name] = round(sum(known))
+    return totals
+
+
+def _more(kept: list[_Sums]) -> dict[str, int] | None:
+    """Further channels over the covered steps; one that was missing in a step is left out."""
+    n = sum(sums.n for sums in kept)
+    names = {name for sums in kept for name in sums.more}
+    whole = [name for name in sorted(names) if sum(sums.n_more.get(name, 0) for sums in kept) == n]
+    return {name: round(sum(sums.more.get(name, 0.0) for sums in kept)) for name in whole} or None
+
+
+def _cap(procs: list[ProcShare], busy_ms: int | None, gap_ms: int) -> list[ProcShare]:
+    """Shares cut alike where they add up to more than the board was busy: NVML tells upper bounds alone."""
+    told = sum(share.sm_ms for share in procs if share.sm_ms is not None)
+    most = None if busy_ms is None else busy_ms + gap_ms
+    if most is None or told <= most:
+        return procs
+    return [
+        share if share.sm_ms is None else share._replace(sm_ms=share.sm_ms * most // told) for share in procs
+    ]
 
 
 def _mean(values: list[int | None]) -> int | None:

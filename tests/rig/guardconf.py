@@ -18,7 +18,7 @@ from slurm_guard.config import (
     SlurmConfig,
     to_toml,
 )
-from tests.rig.layout import AUDITOR, CHECKOUT, Rig
+from tests.rig.layout import AUDITOR, CHECKOUT, NODES, Rig
 
 
 def write_guard(rig: Rig) -> None:
@@ -40,7 +40,12 @@ def write_guard(rig: Rig) -> None:
 def make_config(rig: Rig) -> Config:
     """The rig's configuration: `scale` production keeps every default time scale, rig shortens them."""
     config = Config(
-        node=NodeConfig(run_dir=f"{rig.root}/run", spool_dir=f"{rig.root}/spool"),
+        node=NodeConfig(
+            run_dir=f"{rig.root}/run",
+            spool_dir=f"{rig.root}/spool",
+            # The rig's device nodes lie outside /dev; every node's gres.conf names the same ones, from 0 up.
+            gres_devices=[f"{rig.root}/dev/nvidia{i}" for i in range(max(node.n_gpus for node in NODES))],
+        ),
         lake=LakeConfig(path=f"{rig.root}/lake", spools=[f"{rig.root}/spool"]),
         slurm=SlurmConfig(cluster=rig.cluster, timeout_s=60.0),
         progress=ProgressConfig(client_dir=f"{rig.root}/progress"),

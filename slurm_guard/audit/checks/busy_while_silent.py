@@ -19,9 +19,9 @@ def find(case: Case, params: Params) -> list[Finding]:
     """One soft finding for all silent stretches together; waits at spin level are not among them."""
     gap = usual_gap_s(case.track.arcs)
     worked = case.sums.get(Kind.SILENT, "own")
-    if gap is None or worked < params.least_share * case.allocated_us:
-        return []
     silent = [s for s in case.study.spans if s.kind is Kind.SILENT]
+    if gap is None or not silent or worked <= 0 or worked < params.least_share * case.allocated_us:
+        return []
     longest = max(silent, key=lambda s: (s.length_s, s.from_at))
     limit = silence_after_s(case.config, gap)
     at_end = longest.until_at >= case.run.until_at - case.config.slack_s

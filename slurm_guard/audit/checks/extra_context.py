@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.bounds import of_others
 from slurm_guard.audit.case import Case, counted, spoken
-from slurm_guard.audit.check import Check, Example, Rating, finding
-from slurm_guard.audit.owners import GpuUser
+from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
+from slurm_guard.audit.holds import GpuUser
 from slurm_guard.model import Evidence, Family, Finding, Severity
 
 
@@ -24,7 +24,8 @@ def find(case: Case, params: Params) -> list[Finding]:
     if part.mid <= 0 or part.lo < params.least_share * case.allocated_us:
         return []
     n = sum(1 for v in case.slots.stray if v > 0)
-    weight = 3.0 if part.lo >= case.worth_us else 1.5
+    # Surely as much as is worth a look; most likely as much: a look, but no alert; less: a line.
+    weight = 3.0 if part.lo >= case.worth_us else ASKS if part.mid >= case.worth_us else 1.5
     odd = sorted({flag for u in strays for flag in u.flags})
     sentence = (
         f"{counted(max(1, len(strays)), 'process', 'processes')} of this run used its GPUs for about "

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
-from slurm_guard.audit.track import DOUBTFUL
+from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.track import DOUBTFUL, Mark
 from slurm_guard.model import Evidence, Family, Finding, Severity
 
 
@@ -19,7 +20,7 @@ class Params:
 def find(case: Case, params: Params) -> list[Finding]:
     """A soft finding when a good part of the records is back-dated, dated ahead, or came in bulk."""
     marks = case.track.marks
-    doubtful = [m for m in marks if DOUBTFUL.intersection(m.flags)]
+    doubtful = [m for m in marks if DOUBTFUL.intersection(m.flags) and _watched(m, case.slots)]
     if len(marks) < params.least_points or len(doubtful) < params.least_share * len(marks):
         return []
     kinds = sorted({f for m in doubtful for f in m.flags if f in DOUBTFUL})
@@ -37,6 +38,15 @@ def find(case: Case, params: Params) -> list[Finding]:
         "a log that is copied into place, or buffered for longer than the flags allow",
     )
     return [finding(CHECK, case, Rating(Severity.MEDIUM, 0.7, 2.0), sentence, evidence)]
+
+
+def _watched(mark: Mark, slots: Slots) -> bool:
+    """Whether the sampler ran while the record reached the disk: after a gap of its own, all that was written
+    meanwhile seems to come at once."""
+    low = mark.at if mark.low_at is None else mark.low_at
+    first, last = (int((t - slots.from_at) / slots.width_s) for t in (low, mark.at))
+    seen = slots.cov[max(0, first) : last + 1]
+    return not seen or min(seen) >= 0.5 * max(slots.cov)
 
 
 CHECK = Check(

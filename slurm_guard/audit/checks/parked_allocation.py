@@ -20,8 +20,8 @@ def longest_idle_s(case: Case, params: Params) -> float:
     """Longest stretch in which all GPUs of the run were idle and seen, seconds."""
     full = case.run.n_gpus * case.slots.width_s * 1000
     longest = now = 0
-    for cov, active in zip(case.slots.cov, case.slots.active, strict=True):
-        now = now + 1 if cov >= params.seen * full and active <= params.pulse * full else 0
+    for cov, blind, active in zip(case.slots.cov, case.slots.blind, case.slots.active, strict=True):
+        now = now + 1 if cov - blind >= params.seen * full and active <= params.pulse * full else 0
         longest = max(longest, now)
     return longest * case.slots.width_s
 
@@ -45,7 +45,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         "s",
         "lake table windows",
         "the ledger's idle account and the power lane of the timeline",
-        "nothing needs clearing: this is advice",
+        "a reason to hold GPUs that wait, such as a session in use or a deadline",
     )
     return [finding(CHECK, case, Rating(Severity.LOW, 0.95, 0.0, Audience.OWNER), sentence, evidence)]
 

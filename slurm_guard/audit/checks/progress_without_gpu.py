@@ -24,6 +24,8 @@ def find(case: Case, params: Params) -> list[Finding]:
     """Soft where the GPUs only idle; a hard contradiction where they work at other times and the log does
     not notice the difference."""
     quiet = case.study.quiet
+    if not quiet.spans:
+        return []
     length = sum(b - a for a, b in quiet.spans)
     if length < params.least_share * (case.run.until_at - case.run.from_at) and not decoupled(case):
         return []

@@ -20,7 +20,9 @@ class Params:
 
 
 def _even(pace: Pace, limit: float) -> bool:
-    """Told by a fine clock's spread, or by a coarse clock's phase."""
+    """Told by how little the times stray from a line, by a fine clock's spread, or a coarse one's phase."""
+    if pace.walks(limit) is False:
+        return True
     return pace.in_phase if pace.resolution >= limit else pace.spread < limit
 
 

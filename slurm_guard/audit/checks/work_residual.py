@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from slurm_guard.audit.case import Case, spoken
+from slurm_guard.audit.case import Case, cost_unit, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.spans import Kind
 from slurm_guard.model import Evidence, Family, Finding, Severity
@@ -35,7 +35,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         evidence = Evidence(
             f"cost of one unit of progress, cheapest stretch of {theta.n} of {theta.n_blocks} blocks",
             theta.value,
-            f"{case.study.channel}/{case.track.unit}",
+            cost_unit(case.study.channel, case.track.unit),
             "lake tables windows and points",
             "the document's cost, timeline and ledger of this run",
             "a change in what one unit of progress means: sequence length, batch size, recomputation"

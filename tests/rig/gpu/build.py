@@ -11,8 +11,7 @@ LIBRARY = "libnvidia-ml.so.1"
 def build_nvml(dest_dir: Path) -> Path:
     """The library in `dest_dir`, built if older than its source. CalledProcessError has gcc's words."""
     target = dest_dir / LIBRARY
-    newest = max(path.stat().st_mtime for path in SOURCE.glob("nvml.[c]"))
-    newest = max(newest, (SOURCE / "state.h").stat().st_mtime)
+    newest = max(path.stat().st_mtime for path in SOURCE.glob("*.[ch]"))
     if target.exists() and target.stat().st_mtime > newest:
         return target
     dest_dir.mkdir(parents=True, exist_ok=True)
@@ -24,7 +23,7 @@ def build_nvml(dest_dir: Path) -> Path:
         f"-Wl,-soname,{LIBRARY}",
         "-o",
         str(fresh),
-        str(SOURCE / "nvml.c"),
+        *(str(path) for path in sorted(SOURCE.glob("*.c"))),
         "-ldl",
         "-lpthread",
     ]

@@ -18,7 +18,7 @@ _HEADER = struct.Struct("<IIQQIIII32s")
 _BOARD = struct.Struct("<96s96s21Q22I")
 _PROC = struct.Struct("<IIQ")
 _USE = struct.Struct("<IIIIQ")
-BOARD_BYTES = _BOARD.size + MAX_PROCS * (_PROC.size + _USE.size)
+BOARD_BYTES = _BOARD.size + MAX_PROCS * (_PROC.size + _USE.size) + 8  # the reader's own field
 STATE_BYTES = _HEADER.size + MAX_BOARDS * BOARD_BYTES
 
 _GPM, _MIG_CAPABLE, _AVERAGED, _NVLINK = 1, 2, 8, 16
@@ -96,7 +96,7 @@ class StateFile:
         tables = [_PROC.pack(pid, 0, mib << 20) for pid, mib in procs]
         tables.append(bytes(_PROC.size * (MAX_PROCS - len(procs))))
         tables += [_USE.pack(p, u.sm_pct, u.mem_pct, 0, int((started_at + u.at_s) * 1e6)) for p, u in uses]
-        tables.append(bytes(_USE.size * (MAX_PROCS - len(uses))))
+        tables.append(bytes(_USE.size * (MAX_PROCS - len(uses)) + 8))
         return packed + b"".join(tables)
 
     def _bus_rates(self, board: Board, tx_b: float, rx_b: float) -> tuple[int, int]:

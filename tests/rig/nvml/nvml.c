@@ -12,34 +12,40 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "knobs.h"
 #include "state.h"
 
 enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, UNSUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, NO_DRIVER = 9,
-       LOST = 15, VERSION_MISMATCH = 25, UNKNOWN = 999 };
+       LOST = 15, RM_MISMATCH = 18, VERSION_MISMATCH = 25, UNKNOWN = 999 };
 #define API __attribute__((visibility("default")))
 typedef struct handle { uint32_t index; } *dev_t_;
 
 static struct handle handles[MAX_BOARDS];
+static struct handle parts[MAX_BOARDS][8]; /* MIG instances; [0] is not used, instance ids begin at 1 */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const struct state *map;
 static ino_t map_ino;
 static int users;
 
-static void path_of_state(char *out, size_t n) {
+/* The folder of this library, with its slash. */
+static const char *folder(void) {
+    static char path[4096];
     Dl_info info;
-    out[0] = 0;
-    if (!dladdr((void *)path_of_state, &info) || !info.dli_fname) return;
-    snprintf(out, n, "%s", info.dli_fname);
-    char *slash = strrchr(out, '/');
-    size_t keep = slash ? (size_t)(slash - out) + 1 : 0;
-    snprintf(out + keep, n - keep, "boards.state");
+    if (path[0] || !dladdr((void *)folder, &info) || !info.dli_fname) return path;
+    snprintf(path, sizeof path, "%s", info.dli_fname);
+    char *slash = strrchr(path, '/');
+    if (slash) slash[1] = 0; else path[0] = 0;
+    return path;
 }
+
+static const struct knobs *knobs(void) { return knobs_now(folder()); }
 
 /* Map the file, or map it anew when the board process replaced it. The old map is left: readers may hold it. */
 static int open_state(void) {
-    char path[4096];
+    char path[4200];
     struct stat st;
-    path_of_state(path, sizeof path);
+    snprintf(path, sizeof path, "%sboards.state", folder());
+    if (knobs()->absent) return NO_DRIVER;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return NO_DRIVER;
     int bad = fstat(fd, &st) || !S_ISREG(st.st_mode) || (size_t)st.st_size < sizeof(struct state);
@@ -66,7 +72,7 @@ static int copy_once(struct header *head, uint32_t index, struct board *out) {
         uint64_t before = __atomic_load_n(&map->head.seq, __ATOMIC_ACQUIRE);
         if (!(before & 1u)) {
             *head = map->head;
-            if (out) *out = map->boards[index];
+            if (out) { *out = map->boards[index]; out->wall_us = head->at_us; }
             __atomic_thread_fence(__ATOMIC_ACQUIRE);
             if (__atomic_load_n(&map->head.seq, __ATOMIC_RELAXED) == before) {
                 uint64_t now = now_us();
@@ -80,24 +86,59 @@ static int copy_once(struct header *head, uint32_t index, struct board *out) {
 
 static int look(uint32_t index, struct header *head, struct board *out) {
     pthread_mutex_lock(&lock);
-    int rc = !users ? UNINITIALIZED : !map ? NO_DRIVER : copy_once(head, index, out);
+    const struct knobs *k = knobs();
+    int rc = !users ? UNINITIALIZED : !map || k->absent ? NO_DRIVER : k->mismatch ? RM_MISMATCH : copy_once(head, index, out);
     if (rc == LOST && open_state() == OK) rc = copy_once(head, index, out);
     pthread_mutex_unlock(&lock);
     return rc;
 }
 
-static int see(dev_t_ device, struct board *out) {
-    struct header head;
-    if (!users) return UNINITIALIZED;
-    if (!device || device < handles || device >= handles + MAX_BOARDS) return INVALID;
-    uint32_t index = (uint32_t)(device - handles);
-    int rc = look(index, &head, out);
-    if (rc != OK) return rc;
-    if (index >= head.n_boards) return INVALID;
-    return out->flags & FLAG_LOST ? LOST : OK;
+/* Which board a handle is of, and which instance of it (0: the whole board); -1: no handle of ours. */
+static int place_of(dev_t_ device, unsigned *instance) {
+    *instance = 0;
+    if (device >= handles && device < handles + MAX_BOARDS) return (int)(device - handles);
+    struct handle *first = &parts[0][0];
+    if (device < first || device >= first + MAX_BOARDS * 8) return -1;
+    *instance = (unsigned)((device - first) % 8);
+    return (int)((device - first) / 8);
 }
 
-#define LOOK(device) struct board b; { int rc_ = see(device, &b); if (rc_ != OK) return rc_; }
+/* Counters as if they had begun when the knob was seen first. */
+static void begin_anew(uint32_t index, struct board *out) {
+    static struct board zero[MAX_BOARDS];
+    static uint8_t set[MAX_BOARDS];
+    if (!knobs()->counters[index]) { set[index] = 0; return; }
+    if (!set[index]) { zero[index] = *out; set[index] = 1; }
+    out->energy_mj -= zero[index].energy_mj;
+    out->sm_cycles -= zero[index].sm_cycles;
+    out->pcie_tx_b -= zero[index].pcie_tx_b;
+    out->pcie_rx_b -= zero[index].pcie_rx_b;
+}
+
+static int see_as(dev_t_ device, struct board *out, const char *function) {
+    struct header head;
+    unsigned instance;
+    if (!users) return UNINITIALIZED;
+    int index = place_of(device, &instance);
+    if (index < 0) return INVALID;
+    while (knobs()->hang[index]) usleep(20000);
+    const struct knobs *k = knobs();
+    if (k->slow_ms[index]) usleep(k->slow_ms[index] * 1000);
+    nap_like(function, k);
+    int rc = look((uint32_t)index, &head, out);
+    if (rc != OK) return rc;
+    if ((uint32_t)index >= head.n_boards) return INVALID;
+    if (k->lost[index]) return LOST;
+    if (instance > k->mig[index]) return NOT_FOUND; /* an instance that was destroyed */
+    begin_anew((uint32_t)index, out);
+    return out->flags & FLAG_LOST ? LOST : OK;
+}
+static int see(dev_t_ device, struct board *out) { return see_as(device, out, "other"); }
+static int is_part(dev_t_ device) { unsigned instance; return place_of(device, &instance) >= 0 && instance; }
+static int is_split(dev_t_ device) { unsigned i; int at = place_of(device, &i); return at >= 0 && knobs()->mig[at]; }
+
+#define LOOK(device) struct board b; { int rc_ = see_as(device, &b, __func__); if (rc_ != OK) return rc_; }
+#define WHOLE(device) if (is_split(device)) return UNSUPPORTED; /* not with MIG, on either handle */
 #define NEED(pointer) if (!(pointer)) return INVALID
 
 static int text(char *out, unsigned n, const char *from) {
@@ -134,6 +175,7 @@ API const char *nvmlErrorString(int rc) {
     case TOO_SMALL: return "Insufficient Size";
     case NO_DRIVER: return "Driver Not Loaded";
     case LOST: return "GPU is lost";
+    case RM_MISMATCH: return "RM has detected an NVML/RM version mismatch.";
     case VERSION_MISMATCH: return "Argument version mismatch";
     default: return "Unknown Error";
     }
@@ -141,7 +183,7 @@ API const char *nvmlErrorString(int rc) {
 API int nvmlSystemGetDriverVersion(char *out, unsigned n) {
     struct header head;
     int rc = look(0, &head, NULL);
-    return rc != OK ? rc : text(out, n, head.driver);
+    return rc != OK ? rc : text(out, n, knobs()->driver[0] ? knobs()->driver : head.driver);
 }
 API int nvmlSystemGetNVMLVersion(char *out, unsigned n) { return text(out, n, "13.590.48"); }
 API int nvmlSystemGetCudaDriverVersion_v2(int *out) { NEED(out); *out = 13010; return users ? OK : UNINITIALIZED; }
@@ -192,9 +234,28 @@ static int find(const char *what, int by_bus, dev_t_ *out) {
 }
 API int nvmlDeviceGetHandleByUUID(const char *uuid, dev_t_ *out) { return find(uuid, 0, out); }
 API int nvmlDeviceGetHandleByPciBusId_v2(const char *bus, dev_t_ *out) { return find(bus, 1, out); }
-API int nvmlDeviceGetIndex(dev_t_ d, unsigned *out) { NEED(out); LOOK(d); *out = (unsigned)(d - handles); return OK; }
-API int nvmlDeviceGetName(dev_t_ d, char *out, unsigned n) { LOOK(d); return text(out, n, b.name); }
-API int nvmlDeviceGetUUID(dev_t_ d, char *out, unsigned n) { LOOK(d); return text(out, n, b.uuid); }
+API int nvmlDeviceGetIndex(dev_t_ d, unsigned *out) {
+    unsigned instance;
+    NEED(out);
+    LOOK(d);
+    *out = (unsigned)place_of(d, &instance);
+    return instance ? UNSUPPORTED : OK;
+}
+API int nvmlDeviceGetName(dev_t_ d, char *out, unsigned n) {
+    char name[128];
+    LOOK(d);
+    snprintf(name, sizeof name, "%s%s", b.name, is_part(d) ? " MIG 1g.10gb" : "");
+    return text(out, n, name);
+}
+API int nvmlDeviceGetUUID(dev_t_ d, char *out, unsigned n) {
+    unsigned instance;
+    char uuid[128];
+    LOOK(d);
+    int at = place_of(d, &instance);
+    if (!instance) return text(out, n, b.uuid);
+    snprintf(uuid, sizeof uuid, "MIG-%.24s%08x%04x", b.uuid + 4, knobs()->mig_seed[at], instance);
+    return text(out, n, uuid);
+}
 API int nvmlDeviceGetMinorNumber(dev_t_ d, unsigned *out) { NEED(out); LOOK(d); *out = b.minor; return OK; }
 API int nvmlDeviceGetArchitecture(dev_t_ d, unsigned *out) { NEED(out); LOOK(d); *out = b.arch; return OK; }
 API int nvmlDeviceGetCudaComputeCapability(dev_t_ d, int *major, int *minor) {
@@ -220,7 +281,9 @@ struct memory_v2 { unsigned version; unsigned long long total, reserved, free, u
 API int nvmlDeviceGetMemoryInfo(dev_t_ d, struct memory *out) {
     NEED(out);
     LOOK(d);
-    out->total = b.mem_total_b; out->used = b.mem_used_b + b.mem_reserved_b; out->free = out->total - out->used;
+    out->total = b.mem_total_b; out->used = b.mem_used_b + b.mem_reserved_b;
+    if (is_part(d)) { out->total /= 8; out->used = 0; }
+    out->free = out->total - out->used;
     return OK;
 }
 API int nvmlDeviceGetMemoryInfo_v2(dev_t_ d, struct memory_v2 *out) {
@@ -233,11 +296,13 @@ API int nvmlDeviceGetMemoryInfo_v2(dev_t_ d, struct memory_v2 *out) {
 }
 #define READ(function, type, expression) \
     API int function(dev_t_ d, type *out) { NEED(out); LOOK(d); *out = (type)(expression); return OK; }
-READ(nvmlDeviceGetPowerUsage, unsigned, b.flags & FLAG_AVERAGED ? b.power_average_mw : b.power_mw)
+#define READ_WHOLE(function, type, expression) \
+    API int function(dev_t_ d, type *out) { NEED(out); LOOK(d); if (is_part(d)) return UNSUPPORTED; *out = (type)(expression); return OK; }
+READ_WHOLE(nvmlDeviceGetPowerUsage, unsigned, b.flags & FLAG_AVERAGED ? b.power_average_mw : b.power_mw)
 READ(nvmlDeviceGetPowerManagementLimit, unsigned, b.limit_mw)
 READ(nvmlDeviceGetEnforcedPowerLimit, unsigned, b.limit_mw)
 READ(nvmlDeviceGetPowerManagementDefaultLimit, unsigned, b.limit_default_mw)
-READ(nvmlDeviceGetTotalEnergyConsumption, unsigned long long, b.energy_mj)
+READ_WHOLE(nvmlDeviceGetTotalEnergyConsumption, unsigned long long, b.energy_mj)
 READ(nvmlDeviceGetCurrentClocksEventReasons, unsigned long long, b.reasons)
 READ(nvmlDeviceGetCurrentClocksThrottleReasons, unsigned long long, b.reasons)
 READ(nvmlDeviceGetSupportedClocksEventReasons, unsigned long long, 0x1ffu + 0 * b.reasons)
@@ -254,6 +319,7 @@ struct utilisation { unsigned gpu, memory; };
 API int nvmlDeviceGetUtilizationRates(dev_t_ d, struct utilisation *out) {
     NEED(out);
     LOOK(d);
+    WHOLE(d)
     out->gpu = b.util_pct; out->memory = b.mem_util_pct;
     return OK;
 }
@@ -291,18 +357,78 @@ API int nvmlDeviceGetPcieThroughput(dev_t_ d, unsigned counter, unsigned *out) {
 API int nvmlDeviceGetMigMode(dev_t_ d, unsigned *current, unsigned *pending) {
     NEED(current && pending);
     LOOK(d);
-    *current = *pending = 0;
+    *current = *pending = is_split(d) ? 1 : 0;
     return b.flags & FLAG_MIG_CAPABLE ? OK : UNSUPPORTED;
 }
+API int nvmlDeviceGetMaxMigDeviceCount(dev_t_ d, unsigned *out) { NEED(out); LOOK(d); *out = b.flags & FLAG_MIG_CAPABLE ? 7 : 0; return OK; }
+API int nvmlDeviceGetMigDeviceHandleByIndex(dev_t_ d, unsigned place, dev_t_ *out) {
+    unsigned instance;
+    NEED(out);
+    LOOK(d);
+    int at = place_of(d, &instance);
+    if (instance || !knobs()->mig[at]) return INVALID;
+    if (place >= knobs()->mig[at]) return NOT_FOUND;
+    *out = &parts[at][place + 1];
+    return OK;
+}
+API int nvmlDeviceGetGpuInstanceId(dev_t_ d, unsigned *out) {
+    NEED(out);
+    LOOK(d);
+    place_of(d, out);
+    return *out ? OK : UNSUPPORTED;
+}
 #define REFUSE(function, ...) API int function(dev_t_ d, ##__VA_ARGS__) { LOOK(d); return UNSUPPORTED; }
-REFUSE(nvmlDeviceGetMaxMigDeviceCount, unsigned *out)
-REFUSE(nvmlDeviceGetMigDeviceHandleByIndex, unsigned index, dev_t_ *out)
-REFUSE(nvmlDeviceGetAccountingMode, unsigned *out)
-REFUSE(nvmlDeviceSetAccountingMode, unsigned mode)
-REFUSE(nvmlDeviceGetAccountingPids, unsigned *n, unsigned *pids)
-REFUSE(nvmlDeviceGetAccountingStats, unsigned pid, void *stats)
 REFUSE(nvmlDeviceGetSamples, unsigned type, unsigned long long since, unsigned *value_type, unsigned *n, void *out)
 REFUSE(nvmlDeviceGetSerial, char *out, unsigned n)
+
+/* ---- accounting: the mode is a file beside the library, as a driver keeps it beyond one process ---- */
+static void path_of_mode(unsigned index, char *out, size_t n) { snprintf(out, n, "%saccounting.%u", folder(), index); }
+static int mode_of(dev_t_ d) {
+    char path[4200];
+    unsigned instance;
+    path_of_mode((unsigned)place_of(d, &instance), path, sizeof path);
+    return access(path, F_OK) == 0;
+}
+API int nvmlDeviceGetAccountingMode(dev_t_ d, unsigned *out) { NEED(out); LOOK(d); WHOLE(d) *out = (unsigned)mode_of(d); return OK; }
+API int nvmlDeviceSetAccountingMode(dev_t_ d, unsigned mode) {
+    char path[4200];
+    unsigned instance;
+    LOOK(d);
+    WHOLE(d)
+    path_of_mode((unsigned)place_of(d, &instance), path, sizeof path);
+    if (!mode) return unlink(path) ? UNKNOWN : OK;
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    return fd < 0 ? UNKNOWN : (close(fd), OK);
+}
+API int nvmlDeviceGetAccountingBufferSize(dev_t_ d, unsigned *out) { NEED(out); LOOK(d); *out = MAX_ROWS; return OK; }
+API int nvmlDeviceGetAccountingPids(dev_t_ d, unsigned *n, unsigned *pids) {
+    unsigned instance, found = 0;
+    NEED(n);
+    LOOK(d);
+    WHOLE(d)
+    if (!mode_of(d)) return UNSUPPORTED;
+    unsigned at = (unsigned)place_of(d, &instance);
+    const struct knobs *k = knobs();
+    for (int i = 0; i < k->n_acct; i++)
+        if (k->acct[i].gpu == at && found < *n && pids) pids[found++] = k->acct[i].pid;
+    *n = found;
+    return OK;
+}
+struct stats { unsigned gpu, mem; unsigned long long max_mem, time_ms, start_us; unsigned running, reserved[5]; };
+API int nvmlDeviceGetAccountingStats(dev_t_ d, unsigned pid, struct stats *out) {
+    unsigned instance;
+    NEED(out);
+    LOOK(d);
+    unsigned at = (unsigned)place_of(d, &instance);
+    const struct knobs *k = knobs();
+    for (int i = 0; mode_of(d) && i < k->n_acct; i++)
+        if (k->acct[i].gpu == at && k->acct[i].pid == pid) {
+            const struct acct *a = &k->acct[i];
+            *out = (struct stats){a->sm, a->mem, a->max_mib << 20, a->time_ms, a->start_us, a->running, {0}};
+            return OK;
+        }
+    return NOT_FOUND;
+}
 
 /* ---- processes ---- */
 struct process { unsigned pid; unsigned long long mem; unsigned gi, ci; };
@@ -310,6 +436,7 @@ API int nvmlDeviceGetComputeRunningProcesses_v3(dev_t_ d, unsigned *n, struct pr
     NEED(n);
     LOOK(d);
     unsigned room = *n;
+    if (is_split(d) && !is_part(d)) b.n_procs = 0;
     *n = b.n_procs;
     if (room < b.n_procs || (!out && b.n_procs)) return b.n_procs ? TOO_SMALL : OK;
     for (unsigned i = 0; i < b.n_procs; i++)
@@ -320,23 +447,39 @@ API int nvmlDeviceGetComputeRunningProcesses_v2(dev_t_ d, unsigned *n, struct pr
     return nvmlDeviceGetComputeRunningProcesses_v3(d, n, out);
 }
 API int nvmlDeviceGetGraphicsRunningProcesses_v3(dev_t_ d, unsigned *n, struct process *out) {
+    unsigned instance, found = 0, room;
+    NEED(n);
+    LOOK(d);
+    room = *n;
+    unsigned at = (unsigned)place_of(d, &instance);
+    const struct knobs *k = knobs();
+    for (int i = 0; i < k->n_graphics; i++) {
+        if (k->graphics[i].gpu != at) continue;
+        if (out && found < room)
+            out[found] = (struct process){k->graphics[i].pid, k->graphics[i].mib << 20, 0xFFFFFFFFu, 0xFFFFFFFFu};
+        found++;
+    }
+    *n = found;
+    return found && (!out || found > room) ? TOO_SMALL : OK;
+}
+API int nvmlDeviceGetMPSComputeRunningProcesses_v3(dev_t_ d, unsigned *n, struct process *out) {
     (void)out;
     NEED(n);
     LOOK(d);
     *n = 0;
     return OK;
 }
-API int nvmlDeviceGetMPSComputeRunningProcesses_v3(dev_t_ d, unsigned *n, struct process *out) {
-    return nvmlDeviceGetGraphicsRunningProcesses_v3(d, n, out);
-}
 struct sample { unsigned pid; unsigned long long at_us; unsigned sm, mem, enc, dec; };
-/* As the driver: one sample a process with non-zero use; NOT_FOUND when nothing is newer than `since`. */
+/* As nvml.h says: one sample for each process "that had some non-zero utilization during the last sample
+ * period", newer than `since`; NOT_FOUND when there is none. */
+#define SAMPLE_PERIOD_US 1000000u /* its longest, documented for the utilisation rates */
 API int nvmlDeviceGetProcessUtilization(dev_t_ d, struct sample *out, unsigned *n, unsigned long long since) {
     NEED(n);
     LOOK(d);
+    WHOLE(d)
     unsigned room = *n, found = 0;
     for (unsigned i = 0; i < b.n_uses; i++) {
-        if (b.uses[i].at_us <= since) continue;
+        if (b.uses[i].at_us <= since || b.uses[i].at_us + SAMPLE_PERIOD_US < b.wall_us) continue;
         if (out && found < room)
             out[found] = (struct sample){b.uses[i].pid, b.uses[i].at_us, b.uses[i].sm, b.uses[i].mem, 0, 0};
         found++;
@@ -387,7 +530,7 @@ API int nvmlDeviceGetFieldValues(dev_t_ d, int n, struct field *fields) {
         fields[i].at_us = (int64_t)now_us();
         fields[i].latency_us = 20;
         fields[i].value.ull = 0;
-        fields[i].rc = field_of(&b, &fields[i]);
+        fields[i].rc = is_part(d) ? UNSUPPORTED : field_of(&b, &fields[i]);
     }
     return OK;
 }
@@ -434,13 +577,30 @@ static int metric_of(const struct board *a, const struct board *b, unsigned id, 
     case 255: *out = (double)b->pcie_tx_b; return OK;
     case 256: *out = (double)b->pcie_rx_b; return OK;
     case 257: *out = (double)b->integer_cycles; return OK;
+    case 170: *out = (double)b->cycles_elapsed; return OK;
+    case 171: *out = b->n_procs > 1 ? 0.01 * (double)b->cycles_elapsed : 0.0; return OK;
+    case 172: *out = b->n_procs > 1 ? (double)b->at_ns / 2e6 : 0.0; return OK; /* slices of 2 ms */
     default: return UNSUPPORTED;
     }
+}
+API int nvmlGpmMigSampleGet(dev_t_ d, unsigned instance, struct board *out) {
+    unsigned i;
+    NEED(out);
+    LOOK(d);
+    int at = place_of(d, &i);
+    if (!(b.flags & FLAG_GPM)) return UNSUPPORTED;
+    if (!instance || instance > knobs()->mig[at]) return INVALID;
+    *out = b;
+    return OK;
 }
 API int nvmlGpmMetricsGet(struct gpm_get *ask) {
     NEED(ask && ask->one && ask->two);
     if (ask->version != 1) return VERSION_MISMATCH;
     if (ask->n > 1024) return INVALID;
+    const struct knobs *k = knobs();
+    for (unsigned i = 0; i < ask->n; i++)
+        for (int j = 0; j < k->n_refused; j++)
+            if (ask->metrics[i].id == k->refused[j]) return INVALID;
     for (unsigned i = 0; i < ask->n; i++) {
         struct gpm_metric *m = &ask->metrics[i];
         m->value = 0.0;

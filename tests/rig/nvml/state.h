@@ -28,6 +28,7 @@ struct board {
     uint32_t pcie_tx_kbs, pcie_rx_kbs, flags, n_procs, n_uses, arch, cc;
     struct proc procs[MAX_PROCS];
     struct use uses[MAX_PROCS];
+    uint64_t wall_us; /* the header's at_us, filled in by the reader */
 };
 
 struct header {

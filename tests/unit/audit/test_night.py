@@ -10,7 +10,7 @@ from slurm_guard.audit import bind, judge, registry, run, work
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.facts import Facts, runs_frame
 from slurm_guard.model import Account, Finding, Judgement, Verdict
-from tests.builders import AT, NODE, build, frames_of, key, run_of
+from tests.builders import AT, NODE, Log, build, frames_of, key, run_of
 from tests.shapes import HONEST, SHAPES, facts_of
 
 
@@ -27,12 +27,20 @@ def _with(facts: Facts, table: str, frame: pl.DataFrame) -> Facts:
     [
         ("honest", Verdict.CLEAR),
         ("short-steps", Verdict.CLEAR),
-        ("slow-network", Verdict.CLEAR),
+        ("slow-network", Verdict.NOTE),
+        ("slow-network-seen", Verdict.NOTE),
+        ("hang-seen", Verdict.NOTE),
+        ("light-filler", Verdict.REVIEW),
         ("rare-log", Verdict.CLEAR),
         ("rollout", Verdict.CLEAR),
         ("whole-seconds", Verdict.CLEAR),
         ("brief-leftover", Verdict.CLEAR),
         ("retrained", Verdict.CLEAR),
+        ("buffered", Verdict.CLEAR),
+        ("buffered-clock", Verdict.CLEAR),
+        ("cycles-only", Verdict.CLEAR),
+        ("hot", Verdict.CLEAR),
+        ("prepares-first", Verdict.CLEAR),
         ("sweep", Verdict.NOTE),
         ("brief-sweep", Verdict.NOTE),
         ("evaluator", Verdict.NOTE),
@@ -42,6 +50,7 @@ def _with(facts: Facts, table: str, frame: pl.DataFrame) -> Facts:
         ("idle-claims", Verdict.REVIEW),
         ("filler-tail", Verdict.REVIEW),
         ("late-diversion", Verdict.REVIEW),
+        ("cycles-only-diversion", Verdict.REVIEW),
         ("helper-stays", Verdict.REVIEW),
         ("co-tenant", Verdict.ALERT),
         ("printed-steps", Verdict.ALERT),
@@ -50,6 +59,7 @@ def _with(facts: Facts, table: str, frame: pl.DataFrame) -> Facts:
         ("wrong-gpu", Verdict.ALERT),
         ("no-log", Verdict.NOT_AUDITABLE),
         ("no-data", Verdict.NOT_AUDITABLE),
+        ("no-meter", Verdict.NOT_AUDITABLE),
         ("no-ticket", Verdict.NOT_AUDITABLE),
     ],
 )
@@ -92,6 +102,14 @@ def test_a_counter_begun_anew_hides_no_process_beside_the_training() -> None:
     assert _judged(facts).verdict is Verdict.ALERT
 
 
+@pytest.mark.parametrize(("shape", "waits"), [("slow-network-seen", True), ("light-diversion", False)])
+def test_a_gpu_that_says_its_pipes_are_busy_does_not_wait(shape: str, waits: bool) -> None:
+    ledger = _judged(facts_of(shape)).ledger_gpu_ms
+
+    assert (ledger[Account.WAIT.value] > 0) is waits
+    assert (ledger[Account.RESIDUAL.value] > 0) is not waits
+
+
 def test_at_the_power_of_waiting_the_upper_bound_holds_what_could_hide_there() -> None:
     judgement = _judged(facts_of("slow-network"))
 
@@ -110,6 +128,40 @@ def test_a_stranger_is_in_the_victims_favour_and_outside_every_ledger() -> None:
     assert judgement.ledger_gpu_ms[Account.FOREIGN.value] > 0
     assert audit.outside[0].uid == 2000
     assert audit.outside[0].run is None
+
+
+@pytest.mark.parametrize("length_s", [0.0, 0.4, 1.0, 20.0])
+@pytest.mark.parametrize("shape", ["honest", "idle-claims", "co-tenant", "printed-steps"])
+def test_a_run_of_seconds_is_on_nobodys_list_and_no_check_fails_on_it(shape: str, length_s: float) -> None:
+    whole = facts_of(shape)
+    short = replace(whole.runs[0], end_at=AT + length_s, until_at=AT + length_s)
+
+    audit = run.audit_facts(replace(whole, runs=(short,)))
+
+    assert audit.judgements[0].verdict in (Verdict.NOT_AUDITABLE, Verdict.CLEAR, Verdict.NOTE)
+    assert [s for s in audit.skips if s.reason == "check-failed"] == []
+
+
+def test_records_that_came_in_bulk_while_nobody_looked_are_not_held_against_the_log() -> None:
+    facts = build(replace(HONEST, log=Log(flags=("bulk",))))
+    gap = ~pl.col("start_at").is_between(AT + 600, AT + 10_000)
+    marked = facts.frames["points"].with_columns(
+        pl.when(pl.col("at") > AT + 700).then(pl.lit(AT + 600)).otherwise("obs_lo_at").alias("obs_lo_at")
+    )
+    blind = _with(_with(facts, "windows", facts.frames["windows"].filter(gap)), "points", marked)
+
+    assert any(f.check == "log-integrity" for f in _judged(facts).findings)
+    assert not any(f.check == "log-integrity" for f in _judged(blind).findings)
+
+
+def test_a_run_of_several_nodes_names_the_node_of_each_process() -> None:
+    facts = facts_of("co-tenant")
+    wide = replace(facts, runs=(replace(facts.runs[0], nodes=(NODE, "n2")),))
+
+    for given, starts in ((facts, "pid "), (wide, f"{NODE}: pid ")):
+        timeline = _judged(given).timeline
+        assert timeline is not None
+        assert all(e.text.startswith(starts) for e in timeline.events if e.lane == "process")
 
 
 def test_a_run_that_accounting_contradicts_is_refused_and_still_sums() -> None:

@@ -82,7 +82,7 @@ def test_noisy_windows_without_dips_deny_a_claimed_step_and_uneven_ones_do_not(
     for k in range(20):
         quantiles, crossings = _window(power, rng, 60)
         shape = shape_of(quantiles, crossings, 60)
-        beats.append(Beat(60.0 * k, 60.0 * (k + 1), 1.0, (), 0.97, 0.18, 0.0, shape))
+        beats.append(Beat(60.0 * k, 60.0 * (k + 1), 1.0, (), 0.97, 0.18, 0.0, False, shape))
 
     rhythm = compare(beats, tuple(Arc(30.0 * k, 30.0 * (k + 1), 6.0, 6.0) for k in range(40)))
 

@@ -1,6 +1,9 @@
 """Which of a run's processes are linked to its progress."""
 
-from slurm_guard.audit.owners import GpuUser, LogHold, link
+from dataclasses import replace
+
+from slurm_guard.audit.holds import GpuUser, LogHold
+from slurm_guard.audit.owners import in_doubt, link
 
 
 def _user(pid: int, gpu: str = "g0", **more: object) -> GpuUser:
@@ -66,3 +69,60 @@ def test_a_program_on_another_gpu_of_the_run_that_is_no_rank_is_stray() -> None:
 
 def test_a_lone_process_is_the_trainer() -> None:
     assert _classes([_user(1)], []) == ["linked"]
+
+
+def test_of_two_programs_on_a_gpu_one_is_stray_even_where_nothing_tells_which_logs() -> None:
+    users = [_user(1), _user(2, exe="/tmp/x", ppid=900, sm_ms=400)]
+
+    assert _classes(users, [_hold(1, 2, how="stdout")]) == ["kin", "stray"]
+
+
+def test_without_any_log_nobody_stands_beside_it() -> None:
+    assert _classes([_user(1), _user(2, exe="/tmp/x", ppid=900)], []) == ["kin", "kin"]
+
+
+def test_another_script_under_the_same_launcher_is_no_rank() -> None:
+    users = [
+        _user(0, "g0", parents=("torchrun",)),
+        _user(1, "g1", parents=("torchrun",), cmdline="python o.py"),
+    ]
+
+    judged = link(users, [_hold(0)], set())
+
+    assert [u.cls for u in judged] == ["linked", "kin"]
+    assert in_doubt(judged[1], judged)
+
+
+def test_ranks_differ_in_numbers_alone() -> None:
+    users = [_user(k, f"g{k}", parents=("deepspeed",), cmdline=f"python t.py --rank={k}") for k in range(3)]
+
+    assert _classes(users, [_hold(0)]) == ["linked"] * 3
+
+
+def test_a_second_training_may_log_on_the_stdout_that_all_inherit() -> None:
+    own, inherited = _hold(2), _hold(1, 2, how="stdout")
+    users = [_user(1), _user(2)]
+
+    assert _classes(users, [replace(own, counter=900), replace(inherited, counter=300)]) == ["kin", "linked"]
+
+
+def test_the_same_steps_on_stdout_are_no_second_training() -> None:
+    own, inherited = _hold(1), _hold(1, 2, how="stdout")
+    users = [_user(1), _user(2, exe="/tmp/x")]
+
+    logs = [replace(own, counter=900), replace(inherited, counter=890)]
+    assert _classes(users, logs) == ["linked", "stray"]
+
+
+def test_ranks_of_a_training_that_was_started_again_are_linked() -> None:
+    first = [_user(k, f"g{k}", parents=("torchrun",), cmdline="t.py", last_at=400.0) for k in range(2)]
+    again = [_user(9 + k, f"g{k}", parents=("torchrun",), cmdline="t.py", first_at=420.0) for k in range(2)]
+
+    assert _classes([*first, *again], [_hold(0, 9)]) == ["linked"] * 4
+
+
+def test_an_open_log_alone_does_not_make_a_writer() -> None:
+    trainer, other = _user(1, written_b=900), _user(2, exe="/tmp/x", ppid=900, written_b=3)
+    rank = _user(3, "g1", written_b=0)
+
+    assert _classes([trainer, other, rank], [_hold(1, 2)]) == ["linked", "stray", "stray"]

@@ -61,6 +61,24 @@ def test_a_buffered_log_is_spread_over_the_time_since_the_lump_before() -> None:
     assert times[25] - times[15] == pytest.approx(600, rel=0.1)
 
 
+@pytest.mark.parametrize("step_s", [2.7, 3.1, 5.3])
+def test_a_steady_pace_comes_out_steady_through_a_buffer_too(step_s: float) -> None:
+    flushed = [(k, 69 * (1 + (k - 1) // 69) * step_s) for k in range(1, 690)]
+    marks = [_mark(k, t // 60 * 60, t // 60 * 60 + 60) for k, t in flushed]
+
+    times = [m.at for m in settle(marks)]
+
+    steps = [b - a for a, b in itertools.pairwise(times[:600])]
+    assert min(steps) > 0.85 * step_s
+    assert max(steps) < 1.15 * step_s
+
+
+def test_how_little_is_known_of_a_buffered_records_time_is_told() -> None:
+    marks = [_mark(k, at - 60, at) for k, at in enumerate([600.0] * 10 + [1200.0] * 10, 1)]
+
+    assert all(m.blur_s >= 60 for m in settle(marks))
+
+
 def test_times_that_are_known_are_not_moved() -> None:
     marks = [_mark(k, 0, 1e9, claimed=10.123 * k) for k in range(1, 20)]
 

@@ -61,7 +61,9 @@ def test_sockets_are_seen_with_both_ends(
     local, peer = _end(client.getsockname()), _end(client.getpeername())
     assert [(s.proto, s.peer, s.state) for s in _find(state, local)] == [("tcp", peer, "ESTABLISHED")]
     assert {s.state for s in _find(state, _end(listener.getsockname()))} == {"LISTEN", "ESTABLISHED"}
-    assert [(s.proto, s.state) for s in _find(state, _end(udp.getsockname()))] == [("udp", "UNCONN")]
+    # somebody's TCP connection may have the same number
+    found = [s for s in _find(state, _end(udp.getsockname())) if s.proto == "udp"]
+    assert [s.state for s in found] == ["UNCONN"]
     assert state.at == 5.0
 
 

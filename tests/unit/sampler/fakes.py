@@ -163,7 +163,13 @@ class Node:
         self.clock = FakeClock() if clock is None else clock
         self.gpus = FakeGpus(self.clock, n_gpus)
         self.proc = FakeProc(self.clock)
-        self.config = Config(node=NodeConfig(disabled=str(root / "disabled"), **node))
+        # The tests' own process is no sampler: what it takes of memory and CPU bounds nothing.
+        own: dict[str, Any] = {"memory_mib": 0, "cpu_pct": 1e6, "disabled": str(root / "disabled")}
+        self.config = Config(node=NodeConfig(**{**own, **node}))
+        self.devices = root / "dev"
+        self.devices.mkdir(exist_ok=True)
+        for info in self.gpus.infos:
+            (self.devices / f"nvidia{info.minor}").touch()
         self.folders = Folders(str(root / "run" / NODE), str(root / "spool" / NODE))
         for name in ("tickets", "ends"):
             (root / "run" / NODE / name).mkdir(parents=True, exist_ok=True)
@@ -172,7 +178,8 @@ class Node:
 
     def sampler(self) -> Loop:
         """A new sampler over the same folders, as after a restart."""
-        loop = Loop(self.config, Place(NODE, BOOT, self.folders), self.clock, self.gpus, self.proc)
+        place = Place(NODE, BOOT, self.folders, str(self.devices))
+        loop = Loop(self.config, place, self.clock, self.gpus, self.proc)
         loop.helper, loop.readers = FakeHelper(), FakeReaders()
         loop.streams.journal.path = "/nonexistent/log"
         self.loop = loop

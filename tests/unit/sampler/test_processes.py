@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from slurm_guard.clock import FakeClock
-from slurm_guard.sampler.attribution import RunFacts, find_by_uid
-from slurm_guard.sampler.processes import ProcessTable, flags_of
+from slurm_guard.sampler.attribution import RunFacts, Started, find_by_uid
+from slurm_guard.sampler.process import flags_of
+from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.writer import Instant
+from slurm_guard.wire import encode
 from tests.unit.sampler.fakes import NODE, FakeProc
 
 STEPD = "slurmstepd: [7.batch]"
@@ -43,8 +45,19 @@ def test_a_process_in_the_jobs_cgroup_is_the_runs(host: _Host) -> None:
     assert host.look()[50] == (host.runs[0].run, "cgroup")
 
 
-def test_another_uid_in_the_jobs_cgroup_is_not_the_runs(host: _Host) -> None:
+def test_another_uid_in_the_jobs_cgroup_is_the_runs_but_root_is_not(host: _Host) -> None:
     host.proc.start(50, 2000, "0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0")
+    host.proc.start(51, 0, "0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0")
+
+    found = host.look()
+
+    assert (found[50], found[51]) == ((host.runs[0].run, "cgroup"), (None, None))
+    assert host.table.by_pid[50].flags == ["other-uid"]
+
+
+def test_another_uid_below_the_jobs_slurmstepd_alone_is_not_the_runs(host: _Host) -> None:
+    host.proc.start(40, 0, ppid=1, cmdline=STEPD, comm="slurmstepd")
+    host.proc.start(50, 2000, ppid=40)
 
     assert host.look()[50] == (None, None)
 
@@ -152,6 +165,159 @@ def test_more_processes_than_the_cap_keep_those_of_runs(host: _Host) -> None:
     assert (len(found), 20 in found, host.table.truncated) == (10, True, True)
 
 
+def test_what_is_on_a_gpu_stays_in_the_table_however_large_the_crowd_of_its_own_run() -> None:
+    host = _Host(most=10)
+    cgroup = "0::/system.slice/slurmstepd.scope/job_7/step_0"
+    host.proc.start(900, 1000, cgroup)
+    host.look()
+    host.table.mark_gpu(900, "GPU-0")
+    for pid in range(100, 200):
+        host.proc.start(pid, 1000, cgroup)
+    host.look()
+    first = host.table.by_pid[900]
+
+    host.look()
+
+    assert host.table.by_pid[900] is first
+    assert len(host.table.by_pid) <= 11
+    assert host.table.n_left_out == 91
+
+
+def test_a_pid_that_nvml_lists_and_the_look_left_out_is_looked_up_with_what_is_above_it() -> None:
+    host = _Host(most=10)
+    host.proc.start(40, 0, ppid=1, cmdline=STEPD, comm="slurmstepd")
+    host.proc.start(50, 1000, ppid=40)
+    for pid in range(100, 200):
+        host.proc.start(pid, 2000)
+    host.look()
+    assert 50 not in host.table.by_pid
+
+    found = host.table.mark_gpu(50, "GPU-0")
+
+    assert found is not None
+    assert (found.run, found.how, found.gpus) == (host.runs[0].run, "stepd", {"GPU-0"})
+    assert host.table.mark_gpu(51, "GPU-0") is None
+
+
+def test_a_ring_of_parents_is_walked_once() -> None:
+    host = _Host(most=1)
+    host.proc.start(99, 2000)
+    host.look()
+    host.proc.start(50, 1000, ppid=51)
+    host.proc.start(51, 1000, ppid=50)
+
+    found = host.table.mark_gpu(50, "GPU-0")
+
+    assert found is not None
+    assert len(found.parents) == 2
+
+
+class _CountingProc(FakeProc):
+    """Counts what a look asks of /proc."""
+
+    n = 0
+
+    def read(self, pid: int | str, name: str, limit: int = 1 << 16) -> str | None:
+        self.n += 1
+        return super().read(pid, name, limit)
+
+    def link(self, pid: int, name: str) -> str | None:
+        self.n += 1
+        return super().link(pid, name)
+
+
+def test_ten_thousand_short_lived_processes_between_looks_cost_a_look_no_more_than_the_cap() -> None:
+    host = _Host(most=200)
+    host.proc = host.table.proc = counting = _CountingProc(host.clock)
+    for pid in range(20_000, 30_000):
+        counting.start(pid, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    host.look()
+    first, counting.n = counting.n, 0
+    for pid in range(20_000, 30_000):
+        counting.end(pid)
+    for pid in range(30_000, 40_000):
+        counting.start(pid, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    host.clock.sleep(10)
+
+    host.look()
+
+    assert max(first, counting.n) <= 200 * 10
+    assert len(host.table.by_pid) == 200
+
+
+def _changes(host: _Host, pid: int, looks: int) -> list[str | None]:
+    """The command lines of the records that the looks would write."""
+    told = []
+    for _ in range(looks):
+        host.clock.sleep(10)
+        host.look()
+        if host.table.by_pid[pid].take_change():
+            told.append(host.table.by_pid[pid].record(gone=False).cmdline)
+    return told
+
+
+def test_an_execve_of_the_same_interpreter_is_noticed(host: _Host) -> None:
+    host.proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    assert _changes(host, 50, 3) == ["python train.py"]
+    host.proc.files["50/cmdline"] = "python\0mine.py\0"
+
+    assert _changes(host, 50, 6) == ["python mine.py"]
+
+
+def test_a_new_name_has_the_command_line_read_at_once(host: _Host) -> None:
+    host.proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    assert len(_changes(host, 50, 1)) == 1
+    host.proc.files["50/cmdline"] = "python\0mine.py\0"
+    host.proc.set_stat(50, 1, "pt_main")
+
+    assert _changes(host, 50, 1) == ["python mine.py"]
+
+
+def test_titles_that_change_all_the_time_fill_no_disk_and_hide_no_gpu(host: _Host) -> None:
+    host.proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    told = []
+    for n in range(100):
+        host.proc.files["50/cmdline"] = f"ray::task{n}\0"
+        host.proc.set_stat(50, 1, f"ray::{n}")
+        told += _changes(host, 50, 1)
+    assert len(told) == 16
+    assert host.table.by_pid[50].record(gone=True).cmdline == "ray::task99"
+
+    host.table.mark_gpu(50, "GPU-0")
+
+    assert host.table.by_pid[50].take_change()
+
+
+def test_another_effective_uid_and_a_stopped_process_are_flagged(host: _Host) -> None:
+    host.proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    host.proc.files["50/status"] = host.proc.files["50/status"].replace("Uid:\t1000\t1000", "Uid:\t1000\t0")
+    host.look()
+    record = host.table.by_pid[50].record(gone=False)
+    assert (record.uid, record.flags, record.mono_s) == (1000, ["euid-0"], host.clock.mono_s())
+    host.table.by_pid[50].take_change()
+    host.proc.files["50/stat"] = host.proc.files["50/stat"].replace(") S ", ") T ")
+
+    host.look()
+
+    assert host.table.by_pid[50].take_change()
+    assert host.table.by_pid[50].record(gone=False).flags == ["euid-0", "suspended"]
+
+
+@pytest.mark.parametrize(
+    "comm", [") S 1 (", "a b) R 9 9", "\udcff\udcfe", "x\ny", "((((", "slurmstepd: [7.0]"]
+)
+def test_a_hostile_name_forges_no_facts(host: _Host, comm: str) -> None:
+    host.proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0", ppid=1, comm=comm)
+    host.proc.files["50/cmdline"] = f"{comm}\0--token\0geheim\0"
+
+    assert host.look()[50] == (host.runs[0].run, "cgroup")
+    process = host.table.by_pid[50]
+    assert (process.ppid, process.state, process.stepd) == (1, "S", None)
+    line = encode(process.record(gone=False))
+    assert line.count("\n") == 1
+    assert "geheim" not in line
+
+
 def test_secrets_on_a_command_line_stay_on_the_node(host: _Host) -> None:
     host.proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0", cmdline="x\0--token=abc\0")
     host.look()
@@ -178,9 +344,9 @@ def test_uid_and_time_name_a_run_only_when_one_fits(host: _Host) -> None:
     ended = host.facts(3, 1000, ended_at=host.clock.now_at() + 5)
     at = host.clock.now_at()
 
-    assert find_by_uid(1000, at + 1, [one], None) is not None
-    assert find_by_uid(1000, at + 1, [one, two], None) is None
-    assert find_by_uid(2000, at + 1, [one], None) is None
-    assert find_by_uid(1000, at - 60, [one], None) is None
-    assert find_by_uid(1000, at + 1, [], ended) is not None
-    assert find_by_uid(1000, at + 60, [], ended) is None
+    assert find_by_uid(1000, Started(at + 1, None), [one], None) is not None
+    assert find_by_uid(1000, Started(at + 1, None), [one, two], None) is None
+    assert find_by_uid(2000, Started(at + 1, None), [one], None) is None
+    assert find_by_uid(1000, Started(at - 60, None), [one], None) is None
+    assert find_by_uid(1000, Started(at + 1, None), [], ended) is not None
+    assert find_by_uid(1000, Started(at + 60, None), [], ended) is None

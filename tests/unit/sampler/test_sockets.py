@@ -61,3 +61,24 @@ def test_a_runs_connection_is_told_once_and_again_when_it_is_gone() -> None:
     assert look() == [(50, "10.0.0.10:22", True), (50, "10.0.0.11:22", False)]
     proc.files["net/tcp"] = _HEAD
     assert look() == [(50, "10.0.0.11:22", True)]
+
+
+def test_flows_beyond_the_most_are_counted() -> None:
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    table = ProcessTable(proc, NODE, 100)
+    run = RunFacts("run", 7, None, 1000, clock.now_at(), None, frozenset())
+    proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    lines = [_line("0100007F:0016", f"0100007F:{port:04X}", "01", 1000, port) for port in range(1, 601)]
+    proc.files["net/tcp"] = _HEAD + "".join(lines)
+    for port in range(1, 601):
+        proc.link_texts[f"50/fd/{port}"] = f"socket:[{port}]"
+    now = Instant(clock.now_at(), clock.mono_s())
+    table.look(now, [run])
+    sockets = SocketTable(proc)
+
+    told = sockets.look(now, table, {"run"})
+
+    assert len(told) == 512
+    assert sockets.truncated == {"run": 88}
+    assert {flow.mono_s for flow in told} == {now.mono_s}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from slurm_guard.sampler.windows import WindowBuilder, WindowRules
-from slurm_guard.wire import Window
+from slurm_guard.wire import ProcShare, Window
 from tests.unit.sampler.readings import INFO, reading
 
 RULES = WindowRules(interval_s=1.0, gap_factor=3.0)
@@ -190,3 +190,86 @@ def test_a_lost_gpu_is_unobserved_and_not_covered() -> None:
 
     assert (window.covered_ms, window.gap_ms, window.energy_mj) == (0, 10_000, None)
     assert window.why["energy_mj"] == "GPU is lost"
+
+
+def test_an_energy_counter_that_jumps_ahead_is_not_believed() -> None:
+    builder = _builder()
+    for second in range(11):
+        reloaded = 10**9 if second >= 5 else 0  # the driver came back with a larger value: 1 MJ in a second
+        builder.add(reading(float(second), energy_mj=second * 300_000 + reloaded))
+
+    window = _close(builder, 10.0)
+
+    assert (window.covered_ms, window.energy_mj) == (9_000, 9 * 300_000)
+    assert window.why["energy_mj"] == "implausible: 1000.3 kJ within 1.0 s"
+
+
+def test_instant_power_and_memory_utilisation_are_kept_where_they_are_read() -> None:
+    builder = _builder()
+    for second in range(11):
+        builder.add(reading(float(second), power_inst_mw=310_000 + 1000 * second, mem_pct=25.0))
+    with_them = _close(builder, 10.0)
+    without = _builder()
+    for second in range(11):
+        without.add(reading(float(second)))
+
+    assert (with_them.power_inst_mw, with_them.mem_busy_ms) == (315_000, 2_500)
+    window = _close(without, 10.0)
+    assert (window.power_inst_mw, window.mem_busy_ms) == (None, None)
+    assert "mem_busy_ms" not in window.why  # a source that does not know the channel says nothing of it
+
+
+def test_further_channels_are_summed_over_covered_time_or_left_out() -> None:
+    builder = _builder()
+    for second in range(11):
+        more = {"SM_CYCLES_ELAPSED": 1000 * second, "GR0_CTXSW_REQUESTS": 7 * second}
+        if second == 4:
+            del more["GR0_CTXSW_REQUESTS"]
+        builder.add(reading(float(second), more=more))
+    builder.add(reading(30.0, more={"SM_CYCLES_ELAPSED": 30_000}))
+
+    window = _close(builder, 30.0)
+
+    assert window.covered_ms == 10_000
+    assert window.more == {"SM_CYCLES_ELAPSED": 10_000}
+
+
+def test_values_that_no_board_can_have_are_null_with_a_reason() -> None:
+    builder = _builder()
+    blank = 2147483632
+    for second in range(11):
+        builder.add(reading(float(second), util_pct=float(blank), power_mw=blank, temp_c=-1, sm_pct=100.4))
+
+    window = _close(builder, 10.0)
+
+    assert (window.busy_ms, window.power_mw, window.temp_c) == (None, None, None)
+    assert window.why["busy_ms"] == window.why["power_mw"] == "implausible: 2147483632"
+    assert window.sm_ms == 10_040
+    assert window.covered_ms == 10_000
+
+
+def _share(pid: int, sm_ms: int | None) -> ProcShare:
+    return ProcShare(pid, 1, None, sm_ms, None, None, None)
+
+
+def test_processes_have_no_more_than_the_board_was_busy() -> None:
+    builder = _builder()
+    for second in range(11):
+        builder.add(reading(float(second), util_pct=40.0))
+
+    window = builder.close(AT0 + 10, 10.0, [_share(1, 6_000), _share(2, 2_000), _share(3, None)])
+
+    assert [share.sm_ms for share in window.procs] == [3_000, 1_000, None]
+    assert window.procs_upper is True
+
+
+def test_processes_within_the_boards_busy_time_are_left_as_they_are() -> None:
+    builder = _builder()
+    for second in range(11):
+        builder.add(reading(float(second), util_pct=40.0))
+
+    window = builder.close(
+        AT0 + 14, 14.0, [_share(1, 6_000)]
+    )  # 4 s were not observed: it may have worked then
+
+    assert [share.sm_ms for share in window.procs] == [6_000]

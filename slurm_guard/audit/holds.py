@@ -1,0 +1,107 @@
+"""What logs tell of a run's GPU processes: who holds one, who wrote as much, who may write another."""
+
+from dataclasses import dataclass, replace
+
+# A process is the log's writer only if it wrote at least this part of the log's bytes. Judgement: the reader
+# may have seen a log that an earlier process began.
+WROTE = 0.5
+SAME_COUNTER = 0.1  # two logs of one training end within this of one another. Judgement: each at its interval
+
+
+@dataclass(frozen=True, slots=True)
+class GpuUser:
+    """One process of a run that worked on a GPU. `cls`: linked, kin (perhaps linked), stray (no link
+    seen).
+    """
+
+    node: str
+    pid: int
+    start_ticks: int
+    uid: int | None
+    ppid: int | None
+    exe: str | None
+    cmdline: str | None
+    parents: tuple[str, ...]
+    flags: tuple[str, ...]
+    how: str | None
+    start_at: float | None
+    first_at: float
+    last_at: float
+    gpus: tuple[str, ...]
+    sm_ms: int
+    written_b: int | None
+    cls: str = "kin"
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogHold:
+    """A log with progress and the processes that had it open for writing."""
+
+    node: str
+    path: str
+    how: str
+    size: int | None
+    pids: frozenset[int]
+    counter: int | None = None  # the highest step, or else sample or token, that it tells of; null: none
+
+
+def by_log(users: list[GpuUser], logs: list[LogHold]) -> dict[int, str]:
+    """Users that hold a log which not every user of that node holds: an inherited stdout tells nothing."""
+    found: dict[int, str] = {}
+    for log in logs:
+        here = [k for k, u in enumerate(users) if u.node == log.node]
+        holding = [k for k in here if users[k].pid in log.pids]
+        own_file = log.how not in ("stdout", "stderr")
+        if holding and (len(holding) < len(here) or (own_file and len(holding) == 1)):
+            found.update(dict.fromkeys(_writers(users, holding, log), f"holds {log.how} log open"))
+    return found
+
+
+def _writers(users: list[GpuUser], holding: list[int], log: LogHold) -> list[int]:
+    """The holders of a log, without those that share a GPU with one that wrote it and wrote too little
+    themselves: an open file alone is quickly had."""
+    written = {k: b for k in holding if (b := users[k].written_b) is not None}
+    if log.size is None or len(written) < len(holding):
+        return holding
+    wrote = [k for k, b in written.items() if b >= max(1.0, WROTE * log.size)]
+    taken = {g for k in wrote for g in users[k].gpus}
+    return [k for k in holding if k in wrote or not taken.intersection(users[k].gpus)]
+
+
+def by_writing(users: list[GpuUser], logs: list[LogHold]) -> dict[int, str]:
+    """Users that wrote enough bytes to have written the log, where not all of them did."""
+    sizes = [log.size for log in logs if log.size is not None]
+    if not sizes or len(users) < 2:
+        return {}
+    need = WROTE * min(sizes)
+    if need < 1 or any(u.written_b is None for u in users):
+        return {}
+    wrote = [k for k, u in enumerate(users) if u.written_b is not None and u.written_b >= need]
+    return dict.fromkeys(wrote, "wrote as much as the log grew") if len(wrote) < len(users) else {}
+
+
+def second_logs(users: list[GpuUser], logs: list[LogHold]) -> list[GpuUser]:
+    """The users, those no longer stray that may write a log of another training than the linked ones do: two
+    trainings in one job, one of them on the stdout that all inherit."""
+    linked = {(u.node, u.pid) for u in users if u.cls == "linked"}
+    told = [g for g in logs if _tells(g, users) and any((g.node, p) in linked for p in g.pids)]
+    other = [g for g in logs if g not in told and not any(_same_counter(g, t) for t in told)]
+    mine = {(g.node, pid) for g in other for pid in g.pids}
+    free = [u for u in users if u.cls == "stray" and (u.node, u.pid) in mine]
+    if not told or len(free) != 1:  # of several none can be said to be the one
+        return users
+    return [replace(u, cls="kin", why="may write a log of its own") if u in free else u for u in users]
+
+
+def _tells(log: LogHold, users: list[GpuUser]) -> bool:
+    """Whether not every user of the log's node holds it."""
+    here = [u for u in users if u.node == log.node]
+    return 0 < sum(u.pid in log.pids for u in here) < len(here)
+
+
+def _same_counter(a: LogHold, b: LogHold) -> bool:
+    """Two logs of one training tell of the same step; unknown counters may be the same."""
+    if a.counter is None or b.counter is None:
+        return True
+    return abs(a.counter - b.counter) <= SAME_COUNTER * max(a.counter, b.counter)

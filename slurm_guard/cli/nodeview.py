@@ -1,0 +1,200 @@
+"""The status of a node's sampler as lines for a terminal, and its pulse: alive, or silent since when."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slurm_guard.report.safe import clean, display_width, fit
+from slurm_guard.sampler.beat import EVERY_S, read_age_s, read_boot_s
+from slurm_guard.sampler.procfs import Proc
+
+STALE_S = 6 * EVERY_S  # judgement: a node under heavy load may delay a beat or two, not six
+MOST_ROWS = 200
+
+
+class Pulse(NamedTuple):
+    """`silence` null: alive and fresh."""
+
+    age_s: float | None  # of the last beat; null: none
+    silence: str | None
+    hint: str = ""
+
+
+def find_pulse(folder: str, status: dict[str, Any] | None) -> Pulse:
+    """From the beat, the process and the status' last word; that of an earlier boot counts too."""
+    age_s = read_age_s(folder, read_boot_s())
+    pid = _living_pid(folder)
+    stopped = (status or {}).get("stopped")
+    if pid is not None and age_s is not None and age_s <= STALE_S:
+        return Pulse(age_s, None)
+    if pid is not None and age_s is not None:
+        hint = "stopped (SIGSTOP), or a call that hangs: look at its state in /proc; it goes on by itself"
+        return Pulse(age_s, f"process {pid} is there, but has not moved since {_ago(age_s)}", hint)
+    if pid is not None and not isinstance(stopped, dict):
+        return Pulse(None, f"process {pid} is there, but does not beat yet", "ask again in a few seconds")
+    if isinstance(stopped, dict):
+        return Pulse(age_s, f"stopped {_time(stopped.get('at'))}: {clean(str(stopped.get('reason')), 200)}")
+    if status is None:
+        return Pulse(age_s, "no sampler has written a status here")
+    since = f"at about {_ago(age_s)}" if age_s is not None else f"after {_time(status.get('at'))}"
+    return Pulse(age_s, f"ended {since} without a last word: killed, or the node went down")
+
+
+def _living_pid(folder: str) -> int | None:
+    """The process that `sampler.pid` names, by pid and start."""
+    try:
+        with Path(folder, "sampler.pid").open(encoding="ascii") as text:
+            pid, start_ticks = (int(word) for word in text.read(64).split())
+    except (OSError, ValueError):
+        return None
+    stat = Proc().stat(pid)
+    return pid if stat is not None and stat.start_ticks == start_ticks and stat.state != "Z" else None
+
+
+def _ago(age_s: float) -> str:
+    return f"{_time(time.time() - age_s)} ({_long(age_s)} ago)"
+
+
+def render(status: dict[str, Any], pulse: Pulse) -> list[str]:
+    """The whole page. Every text passes `clean`: a status may be from any release, or from anybody."""
+    lines = [*_head(status, pulse), ""]
+    lines += _table("GPUs", ("#", "GPU", "model", "map", "W", "util", "MiB", "held by"), _gpus(status))
+    lines += _table("runs", ("job", "since", "GPUs", "last window", "state"), _runs(status))
+    return [*lines, *_foot(status)]
+
+
+def _head(status: dict[str, Any], pulse: Pulse) -> list[str]:
+    word = "watching" if pulse.silence is None else "SILENT"
+    off = _of(status, "parts", "switch", "off")
+    since = _time(status.get("since_at"))
+    pid, version = _text(status.get("pid")), _text(status.get("version"))
+    lines = [f"{_text(status.get('node'))}: {word}, since {since}, pid {pid}, slurm-guard {version}"]
+    if off is not None:
+        lines.append(f"  SWITCHED OFF by {_text(off)}")
+    beat = "no beat" if pulse.age_s is None else f"last beat {_long(pulse.age_s)} ago"
+    return [*lines, f"  {beat}, status of {_time(status.get('at'))}"]
+
+
+def _gpus(status: dict[str, Any]) -> list[list[str]]:
+    rows = []
+    for gpu in _rows(status.get("gpus")):
+        power = gpu.get("power_mw")
+        rows.append(
+            [
+                _text(gpu.get("index")),
+                _text(gpu.get("mig") or gpu.get("gpu"), 44),
+                _text(gpu.get("model"), 24),
+                _text(gpu.get("map")),
+                f"{power / 1000:.0f}" if isinstance(power, (int, float)) else "–",
+                f"{_text(gpu.get('util_pct'))}%" if gpu.get("util_pct") is not None else "–",
+                _text(gpu.get("mem_used_mib")),
+                ", ".join(_job_of(run) for run in _list(gpu.get("holders"))) or "–",
+            ]
+        )
+    return rows
+
+
+def _runs(status: dict[str, Any]) -> list[list[str]]:
+    rows = []
+    for run in _rows(status.get("runs")):
+        state = "ended" if run.get("ended_by") else "runs"
+        if not run.get("resolved"):
+            state += ", GPUs unresolved"
+        asked = _list(run.get("asked"))
+        rows.append(
+            [
+                _text(run.get("job_id")),
+                _time(run.get("since_at")),
+                ",".join(_text(index) for index in asked) or "–",
+                _time(run.get("window_end_at")),
+                state,
+            ]
+        )
+    return rows
+
+
+def _foot(status: dict[str, Any]) -> list[str]:
+    tables, counts = _of(status, "tables"), _of(status, "counts")
+    cut = [name for name in ("processes", "flows", "files") if _of(tables, f"{name}_truncated")]
+    ages = [age for age in _list(status.get("segments")) if isinstance(age, (int, float))]
+    spool_b, limits = _of(status, "parts", "status", "spool_b"), _of(status, "parts", "limits")
+    hung = [status.get("n_helpers_hung"), _of(counts, "events", "nvml-hung") or 0]
+    procs, most = _text(_of(tables, "processes")), _text(_of(tables, "most_processes"))
+    files, gaps = _text(_of(tables, "files")), _seconds(_of(counts, "gap_ms"))
+    windows, dropped = _text(_of(counts, "windows")), _text(_of(counts, "dropped"))
+    lines = [
+        f"tables    {procs} of {most} processes, {files} files; truncated: {', '.join(cut) or 'none'}",
+        f"written   {windows} windows, {dropped} records dropped, {gaps} of gaps",
+        f"spool     {_mib(spool_b)}, {len(ages)} open segments"
+        + (f", the oldest {_long(max(ages))} old" if ages else ""),
+        f"itself    {_mib(_of(limits, 'rss_b'))} of memory, {_text(_of(limits, 'cpu_pct'))} % of a core"
+        + (", tables at half their pace" if _of(limits, "slowed") else ""),
+        f"hung      {_text(hung[0])} looks at files, {_text(hung[1])} NVML calls",
+    ]
+    error = status.get("last_error")
+    if isinstance(error, dict):
+        said = f"{error.get('kind')} at {error.get('place')}: {error.get('text')}"
+        lines.append(f"error     {_time(error.get('at'))} {clean(said, 200)}")
+    return lines
+
+
+def _table(title: str, heads: Sequence[str], rows: list[list[str]]) -> list[str]:
+    """Columns as wide as their widest cell; an empty table says so."""
+    if not rows:
+        return [f"{title}: none", ""]
+    shown = [list(heads), *rows[:MOST_ROWS]]
+    widths = [max(display_width(row[place]) for row in shown) for place in range(len(heads))]
+    lines = [
+        "  ".join(fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown
+    ]
+    more = [f"… {len(rows) - MOST_ROWS} more: --json has all"] if len(rows) > MOST_ROWS else []
+    return [f"{title}: {len(rows)}", *(f"  {line}" for line in [*lines, *more]), ""]
+
+
+# -- cells
+
+
+def _of(body: Any, *path: str) -> Any:
+    """A value inside; null where the path ends early."""
+    for name in path:
+        body = body.get(name) if isinstance(body, dict) else None
+    return body
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _rows(value: Any) -> list[dict[str, Any]]:
+    return [row for row in _list(value) if isinstance(row, dict)]
+
+
+def _text(value: Any, limit: int = 80) -> str:
+    return "–" if value is None else clean(str(value), limit)
+
+
+def _job_of(run: Any) -> str:
+    parts = str(run).split("/")
+    return clean(parts[1] if len(parts) > 1 else str(run), 20)
+
+
+def _time(at: Any) -> str:
+    if not isinstance(at, (int, float)) or not 0 <= at < 1e11:
+        return "–"
+    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _long(duration_s: float) -> str:
+    if duration_s < 120:
+        return f"{duration_s:.0f} s"
+    return f"{duration_s / 60:.0f} min" if duration_s < 7200 else f"{duration_s / 3600:.1f} h"
+
+
+def _seconds(value_ms: Any) -> str:
+    return f"{value_ms / 1000:.0f} s" if isinstance(value_ms, (int, float)) else "–"
+
+
+def _mib(value_b: Any) -> str:
+    return f"{value_b / (1 << 20):.1f} MiB" if isinstance(value_b, (int, float)) else "–"

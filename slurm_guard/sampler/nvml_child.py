@@ -1,0 +1,102 @@
+"""The process that holds NVML: one question a round, answers as they come. It may hang; the sampler may not.
+
+A program of its own, started and killed by `nvml_client`. One JSON array a line.
+In:   ["round", id, lists wanted, [GpuInfo to leave out…], accounting since]
+Out:  ["hello", fields of a reading] · ["gpus", why, [GpuInfo…]] when they change · ["facts", GpuFacts] too
+      ["at", UUID, what]             what it does next, so that a hang has a name
+      ["r", UUID, monotonic second, reading without its times; `why` null: as before]
+      ["p", UUID, [GpuProc…] or null, [PastProc…]]
+      ["done", id]
+It leaves when its input ends, and puts back then what it changed.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+if __package__ in (None, ""):  # started by its path: put our package where imports find it
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from slurm_guard.sampler.accounting import Accounting
+from slurm_guard.sampler.nvml import NvmlReader
+from slurm_guard.sampler.reading import GpuFacts, GpuInfo, GpuReading
+
+
+class Server:
+    """Answers the sampler's questions, one after the other."""
+
+    def __init__(self, reader: NvmlReader, accounting: Accounting, out: int) -> None:
+        self._reader, self._accounting, self._out = reader, accounting, out
+        self._gpus: tuple[str | None, list[GpuInfo]] | None = None
+        self._facts: dict[str, GpuFacts] = {}
+        self._whys: dict[str, dict[str, str]] = {}
+
+    def say(self, *words: Any) -> None:
+        """One line. OSError: the sampler is gone."""
+        line = json.dumps(words, separators=(",", ":")).encode("ascii") + b"\n"
+        while line:
+            line = line[os.write(self._out, line) :]
+
+    def round(self, number: int, lists: bool, left_out: list[list[Any]], since_at: float) -> None:
+        """Everything once."""
+        self.say("at", None, "start")
+        self._reader.leave_out([GpuInfo(*words) for words in left_out])
+        gpus = self._reader.gpus()
+        if self._gpus != (self._reader.why, gpus):
+            self._gpus = (self._reader.why, gpus)
+            self.say("gpus", self._reader.why, gpus)
+            self._accounting.settle(self._reader.open_boards())
+        away = {words[0] for words in left_out}
+        for gpu in gpus:
+            if gpu.uuid not in away:
+                self.say("at", gpu.uuid, "counters")
+                self._tell_reading(gpu)
+        for gpu in gpus if lists else []:
+            if gpu.uuid not in away:
+                self.say("at", gpu.uuid, "lists")
+                procs = self._reader.processes(gpu)
+                self.say("p", gpu.uuid, procs, self._reader.past(gpu, since_at))
+                self._tell_facts(gpu)
+        self.say("done", number)
+
+    def _tell_reading(self, gpu: GpuInfo) -> None:
+        reading = self._reader.read(gpu)
+        same = self._whys.get(gpu.uuid) == reading.why
+        self._whys[gpu.uuid] = reading.why
+        told = reading if not same else reading._replace(why=None)  # type: ignore[arg-type]
+        self.say("r", gpu.uuid, reading.mono_s, told[2:])
+
+    def _tell_facts(self, gpu: GpuInfo) -> None:
+        facts = self._reader.facts(gpu)
+        if facts is not None and facts != self._facts.get(gpu.uuid):
+            self._facts[gpu.uuid] = facts
+            self.say("facts", facts)
+
+    def close(self) -> None:
+        """Leave NVML as it was found."""
+        self._accounting.put_back(self._reader.open_boards())
+        self._reader.close()
+
+
+def main(args: list[str]) -> None:
+    """Serve until the input ends. Arguments: folder for what must be put back, and `accounting` or `-`."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the end of the input is the word to leave
+    out = os.dup(1)
+    os.dup2(2, 1)  # a library that prints must not be taken for an answer
+    server = Server(NvmlReader(time.monotonic), Accounting(args[0], args[1] == "accounting"), out)
+    try:
+        server.say("hello", GpuReading._fields)
+        for line in sys.stdin.buffer:
+            _, number, lists, left_out, since_at = json.loads(line)
+            server.round(number, lists, left_out, since_at)
+    except BrokenPipeError:
+        pass
+    server.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

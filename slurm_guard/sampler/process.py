@@ -1,0 +1,120 @@
+"""One process as the node's table knows it, and the record that speaks of it."""
+
+from slurm_guard import wire
+from slurm_guard.sampler.attribution import Started
+from slurm_guard.sampler.cgroups import JobRef
+from slurm_guard.sampler.procfs import Stat
+from slurm_guard.sampler.writer import Instant
+
+# Records of changed facts per process; then only its end is told. A worker that sets its title for each task
+# would write one at every look: judgement.
+MOST_CHANGES = 16
+_TMP = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/")  # noqa: S108  we look at paths, we write none
+Key = tuple[int, int]
+
+
+class Process:
+    """One process as it is known now. `start_at` derives from the boot clock."""
+
+    __slots__ = (
+        "cgroup", "changed", "cmdline", "comm", "cpu_ms", "euid", "exe", "exe_flags", "first_at", "flags",
+        "gid", "gpus", "groups", "how", "kernel", "last_at", "last_s", "n_changes", "parents", "pid", "ppid",
+        "ref", "renamed", "run", "start_at", "start_s", "start_ticks", "state", "stepd", "stopped", "uid",
+        "written_b",
+    )  # fmt: skip
+
+    def __init__(self, stat: Stat, start_at: float, now: Instant) -> None:
+        self.pid, self.start_ticks, self.ppid, self.comm = stat.pid, stat.start_ticks, stat.ppid, stat.comm
+        self.kernel = stat.kernel
+        self.start_at = start_at
+        self.start_s = start_at - (now.at - now.mono_s)  # since boot, as start_ticks
+        self.state = stat.state
+        self.stopped = False  # by a signal, or frozen with its cgroup
+        self.first_at = self.last_at = now.at
+        self.last_s = now.mono_s
+        self.uid: int | None = None
+        self.euid: int | None = None  # effective
+        self.gid: int | None = None
+        self.groups: list[int] = []
+        self.ref: JobRef | None = None
+        self.stepd: JobRef | None = None  # root's slurmstepd of that job
+        self.run: str | None = None
+        self.how: str | None = None
+        self.cgroup: str | None = None
+        self.exe: str | None = None
+        self.exe_flags: list[str] = []
+        self.cmdline: str | None = None
+        self.parents: list[str] = []
+        self.gpus: set[str] = set()
+        self.cpu_ms = 0
+        self.written_b: int | None = None
+        self.flags: list[str] = []  # ProcessSeen.flags, and euid-<n> where it differs from the uid
+        self.renamed = False  # its comm changed since the command line was read: perhaps another program
+        self.changed = False
+        self.n_changes = 0
+
+    @property
+    def key(self) -> Key:
+        """(pid, start_ticks): unique within a boot."""
+        return self.pid, self.start_ticks
+
+    @property
+    def started(self) -> Started:
+        """When it started, on both clocks."""
+        return Started(self.start_at, self.start_s)
+
+    @property
+    def told(self) -> bool:
+        """Whether records speak of it: a run's process, or one on a GPU."""
+        return self.run is not None or bool(self.gpus)
+
+    def take_change(self) -> bool:
+        """Whether a record is due because facts changed."""
+        if not self.changed or not self.told or self.n_changes >= MOST_CHANGES:
+            return False
+        self.changed = False
+        self.n_changes += 1
+        return True
+
+    def set_flags(self, flags: list[str]) -> None:
+        """What is odd about it now."""
+        self.changed = self.changed or flags != self.flags
+        self.flags = flags
+
+    def record(self, gone: bool) -> wire.ProcessSeen:
+        """What is known now, as a record."""
+        return wire.ProcessSeen(
+            run=self.run,
+            how=self.how,
+            pid=self.pid,
+            start_ticks=self.start_ticks,
+            start_at=round(self.start_at, 2),
+            uid=self.uid,
+            ppid=self.ppid,
+            parents=self.parents,
+            exe=wire.clip(self.exe),
+            exe_flags=self.exe_flags,
+            comm=wire.clip(self.comm),
+            cmdline=wire.clip(self.cmdline),
+            cgroup=wire.clip(self.cgroup),
+            gpus=sorted(self.gpus),
+            first_seen_at=self.first_at,
+            last_seen_at=self.last_at,
+            gone=gone,
+            mono_s=self.last_s,
+            flags=self.flags,
+        )
+
+
+def flags_of(exe: str | None) -> list[str]:
+    """deleted, memfd, tmp: what an exe link says about its file. No exe: no flags, it was not seen."""
+    if exe is None:
+        return []
+    flags = []
+    if exe.startswith("/memfd:"):
+        flags.append("memfd")
+    elif exe.endswith(" (deleted)"):
+        flags.append("deleted")
+    if exe.startswith(_TMP):
+        flags.append("tmp")
+    return flags

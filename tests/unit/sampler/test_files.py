@@ -1,0 +1,50 @@
+"""A run's files: what is left out is said."""
+
+from typing import Any
+
+from slurm_guard import wire
+from slurm_guard.clock import FakeClock
+from slurm_guard.sampler.files import RunFiles
+from slurm_guard.sampler.process import Process
+from slurm_guard.sampler.writer import Instant
+from tests.unit.sampler.fakes import FakeHelper, FakeProc
+
+
+def _ticket() -> wire.Ticket:
+    nulls: dict[str, Any] = dict.fromkeys(wire.Ticket._fields)
+    known = {"run": "r", "job_id": 1, "node": "n1", "uid": 1000, "gid": 1000, "why": {}}
+    return wire.Ticket(**{**nulls, **known})
+
+
+def test_files_left_out_are_told_once_with_their_bounds() -> None:
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    proc.start(50, 1000)
+    for n in range(9):
+        proc.link_texts[f"50/fd/{n}"] = f"/home/a/run{n}.log"
+        proc.files[f"50/fdinfo/{n}"] = "pos:\t10\nflags:\t0100001\nmnt_id:\t5\n"
+    stat = proc.stat(50)
+    assert stat is not None
+    now = Instant(clock.now_at(), clock.mono_s())
+    process = Process(stat, now.at, now)
+    files = RunFiles(_ticket(), proc, FakeHelper(), most=4)
+    for _ in range(2):
+        files.scan([process], [], now)
+
+    events = [record for record in files.take_told() if isinstance(record, wire.Event)]
+
+    assert [(event.name, event.run, event.detail["most_files"]) for event in events] == [
+        ("files-truncated", "r", 4)
+    ]
+    assert len(files.watched) == 4
+
+
+def test_files_within_the_bounds_are_not_told_as_left_out() -> None:
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    files = RunFiles(_ticket(), proc, FakeHelper(), most=4)
+
+    files.scan([], [], Instant(clock.now_at(), clock.mono_s()))
+
+    assert not files.truncated
+    assert files.take_told() == []
