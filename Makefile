@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights clean
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults storm clean
 
 PY := .venv/bin/python
 
@@ -46,5 +46,13 @@ nights: ## ten nights on the rig with other seeds and shares (about 45 minutes);
 	@tools/bootstrap rig
 	@$(PY) -m tests.rig nights --n 10
 
+faults: ## a node hurt in more than 40 ways on the rig (about 12 minutes); writes docs/faults.md
+	@tools/bootstrap rig
+	@$(PY) -m tests.rig.faults --out docs/faults.md
+
+storm: ## 500 jobs of a moment on the rig: no ticket, seal or window may go astray
+	@tools/bootstrap rig
+	@$(PY) -m tests.rig --dir .rig-storm storm --jobs 500
+
 clean: ## what a build left behind
-	rm -rf .demo .rig dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .demo .rig .rig-faults .rig-storm dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""A real Slurm cluster with simulated GPUs on one machine: up, submit, down, night (docs/rig.md)."""
+"""A real Slurm cluster with simulated GPUs on one machine: up, submit, down, night, storm (docs/rig.md)."""
 
 import argparse
 import os
@@ -10,6 +10,7 @@ from tests.rig import cluster
 from tests.rig.layout import USERS, RigError, load_rig
 from tests.rig.night import Plan, run_night
 from tests.rig.nights import run_nights
+from tests.rig.storm import run_storm
 from tests.rig.submit import list_workloads, submit
 
 
@@ -45,6 +46,11 @@ def main() -> int:
     many.add_argument("--table", type=Path, default=Path("docs/rig-nights.md"))
     many.add_argument("--proctrack", choices=("auto", "cgroup", "linuxproc"), default="auto")
     many.add_argument("--time-scale", choices=("rig", "production"), default="rig")
+    storm = commands.add_parser("storm", help="hundreds of jobs of a moment; 0 only if none lost its papers")
+    storm.add_argument("--jobs", type=int, default=500, help="runs in all")
+    storm.add_argument("--seed", type=int, default=1)
+    storm.add_argument("--proctrack", choices=("auto", "cgroup", "linuxproc"), default="auto")
+    storm.add_argument("--keep", action="store_true", help="leave the rig running")
     args = parser.parse_args()
     try:
         return _run(args)
@@ -69,6 +75,8 @@ def _run(args: argparse.Namespace) -> int:
     elif args.command == "nights":
         plan = Plan(args.seed, None, args.time_scale, args.proctrack)
         return 0 if run_nights(args.dir, args.out, args.table, plan, args.n) else 1
+    elif args.command == "storm":
+        return 1 if run_storm(args.dir, args.jobs, args.seed, args.proctrack, args.keep) else 0
     return 0
 
 

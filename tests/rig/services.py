@@ -157,6 +157,11 @@ def _keygen(rig: Rig, path: Path) -> None:
     procs.call(rig, ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "rig", "-f", str(path)])
 
 
+def is_answering(rig: Rig) -> bool:
+    """Whether slurmctld answers and knows the nodes."""
+    return _nodes_ready(rig)
+
+
 def _nodes_ready(rig: Rig) -> bool:
     try:
         states = procs.call(rig, ["sinfo", "-hN", "-o", "%N %T"], 20.0).split("\n")

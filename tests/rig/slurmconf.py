@@ -34,7 +34,8 @@ def slurm_conf(rig: Rig) -> str:
         "SlurmdUser=root",
         f"SlurmctldPort={rig.ports['slurmctld']}",
         "AuthType=auth/munge",
-        f"AuthInfo=socket={munge_socket(rig)}",
+        # A requeued job waits until its old credential has expired: two minutes by default (AuthInfo).
+        f"AuthInfo=socket={munge_socket(rig)},cred_expire=30",
         "CryptoType=crypto/munge",
         f"StateSaveLocation={root}/state",
         f"SlurmdSpoolDir={root}/slurmd/%n",
@@ -50,6 +51,8 @@ def slurm_conf(rig: Rig) -> str:
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_Core",
         "SchedulerType=sched/backfill",
+        # Het jobs are started by the backfill loop alone, which else comes round twice a minute.
+        "SchedulerParameters=bf_interval=3",
         "SlurmdParameters=config_overrides",
         "ReturnToService=2",
         "MpiDefault=none",

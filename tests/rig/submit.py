@@ -21,9 +21,14 @@ def list_workloads() -> dict[str, str]:
 
 
 def submit(
-    rig: Rig, workload: str, user: str, args: Sequence[str] = (), env: Mapping[str, str] | None = None
+    rig: Rig,
+    workload: str,
+    user: str,
+    args: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> int:
-    """The raw job id. `workload`: a name of `list_workloads`, or the path of any sbatch script."""
+    """The raw job id. `workload`: of `list_workloads`, or an sbatch script's path; `options`: sbatch's."""
     script = JOBS / f"{workload}.sbatch"
     if not script.exists():
         script = Path(workload).resolve()
@@ -31,7 +36,8 @@ def submit(
         raise RigError(f"no workload {workload!r}; there are: {', '.join(list_workloads())}")
     if user not in USERS:
         raise RigError(f"no user {user!r}; the rig's are {', '.join(USERS)}")
-    argv = [*users.as_user(user), "sbatch", "--parsable", f"--chdir={rig.home(user)}", str(script), *args]
+    argv = [*users.as_user(user), "sbatch", "--parsable", f"--chdir={rig.home(user)}"]
+    argv += [*options, str(script), *args]
     done = subprocess.run(
         argv,
         env={**job_env(rig, user), **(env or {})},
