@@ -19,7 +19,7 @@ if __package__ in (None, ""):  # started by its path: put our package where impo
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from slurm_guard import wire
-from slurm_guard.clock import SystemClock
+from slurm_guard.clock import SteadyClock, SystemClock
 from slurm_guard.config import Config, NodeConfig, load_config
 from slurm_guard.errors import EXIT_DONE, EXIT_FAILURE, EXIT_USAGE, GuardError
 from slurm_guard.sampler.beat import Notify
@@ -138,7 +138,7 @@ def main(args: list[str] | None = None) -> int:
 def _prepare(config: Config, words: Words, folders: Folders, journal: Journal) -> Loop:
     """A loop of which signals and the journal know. Raises OSError."""
     os.umask(0o027)
-    proc, clock = Proc(), SystemClock()
+    proc, clock = Proc(), SteadyClock(SystemClock())
     write_pid(folders.run, proc)
     be_nice(config.node.nice)
     moved = leave_slurmd(os.environ)

@@ -18,9 +18,14 @@ class GpuWatch:
 
     def __init__(self, loop: Loop, client: NvmlClient) -> None:
         self._loop, self._client = loop, client
+        self._missing: str | None = None  # why there were no GPUs, as last told
 
     def tick(self, now: Instant) -> None:
         """Write what is new."""
+        why = self._client.missing()
+        if why is not None and why != self._missing:
+            self._loop.event("nvml-missing", reason=why)
+        self._missing = why
         for name, detail in self._client.take_notes():
             self._loop.event(name, **detail)
         for found in self._client.take_records():

@@ -13,6 +13,7 @@ from slurm_guard.sampler.fieldset import Why
 from slurm_guard.sampler.nvml_board import NvmlBoard
 from slurm_guard.sampler.reading import GpuFacts, GpuInfo, GpuProc, GpuReading, PastProc, silence
 
+FIRST_RETRY_S = 2.0  # at a boot the driver comes some seconds late; doubled with each try: judgement
 RETRY_S = 30.0  # between tries to start NVML again, or to open a lost GPU again: judgement
 CHECK_S = 60.0  # between looks whether the boards are still the same: judgement, a dozen cheap calls
 FORGET_S = 3600.0  # lasting refusals are tried again that often: judgement
@@ -44,6 +45,7 @@ class NvmlReader:
         self._started = self._sick = False
         self._driver: str | None = None
         self._tried_s: float | None = None
+        self._retry_s = FIRST_RETRY_S
         self._checked_s = self._forgot_s = 0.0
         self.why: str | None = None  # why there are no GPUs; null: there are
 
@@ -68,8 +70,9 @@ class NvmlReader:
 
     def _may_try(self) -> bool:
         now_s = self._mono()
-        if self._tried_s is not None and now_s - self._tried_s < RETRY_S:
+        if self._tried_s is not None and now_s - self._tried_s < self._retry_s:
             return False
+        self._retry_s = min(RETRY_S, 2 * self._retry_s)
         self._tried_s = now_s
         return True
 
@@ -80,7 +83,7 @@ class NvmlReader:
         self.why = why.text if why is not None else None
         if why is not None:
             return
-        self._started, self._sick = True, False
+        self._started, self._sick, self._retry_s = True, False, FIRST_RETRY_S
         self._driver, _ = self._ask(pynvml.nvmlSystemGetDriverVersion)
         self._lost.clear()
         self._checked_s = self._forgot_s = self._mono()

@@ -39,6 +39,9 @@ class Hang(NamedTuple):
     child: "subprocess.Popen[bytes] | None"  # that hangs at it still; null: it is gone
 
 
+NOT_ASKED = "NVML was not asked yet"
+
+
 class NvmlClient:
     """The GpuReader of the sampler. `n_hung`: children that had to be killed."""
 
@@ -55,7 +58,7 @@ class NvmlClient:
         mode = "accounting" if accounting else "-"
         self.process = NvmlProcess([sys.executable, "-I", program, folder, mode])
         self.n_hung = 0
-        self.why: str | None = "NVML was not asked yet"  # why there are no GPUs; null: there are
+        self.why: str | None = NOT_ASKED  # why there are no GPUs; null: there are
         self._since_at = wall()
         self._said_hello = False
         self._number = 0
@@ -130,6 +133,10 @@ class NvmlClient:
             return None
         self._lists[gpu.uuid] = asked_s, [told._replace(sm_pct=None) for told in listed]
         return listed
+
+    def missing(self) -> str | None:
+        """Why NVML names no GPU; null: it does, or was not asked yet."""
+        return None if self._infos or self.why == NOT_ASKED else self.why
 
     def take_notes(self) -> list[tuple[str, dict[str, Any]]]:
         """Events since the last call: (name, detail)."""
