@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from tests.rig.faults.evidence import Told, read_seals, read_told
-from tests.rig.faults.inject import Bench, Witness
+from tests.rig.faults.inject import STEPS, Bench, Witness
 from tests.rig.layout import RigError
 
 SEAL_S = 20.0  # judgement: settling takes 2 s at the rig's scale, on a busy machine some more
@@ -26,7 +26,7 @@ class Fault(NamedTuple):
     run: Callable[["Case"], None]
     traces: tuple[str, ...]
     alone: bool = True  # no other fault on the node at the same time
-    n_gpus: int = 1
+    steps: int = STEPS  # of the witness
 
 
 class Case:
@@ -54,7 +54,7 @@ class Case:
 
     def submit(self, beside: str = "") -> None:
         """The witness, without waiting."""
-        self.who = self.bench.submit(self.seed, beside, self.fault.n_gpus)
+        self.who = self.bench.submit(self.seed, beside, self.fault.steps)
 
     def begin(self, beside: str = "", wait_s: float = 5.0) -> None:
         """The witness, until it has been at work for `wait_s`."""

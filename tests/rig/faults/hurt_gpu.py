@@ -104,6 +104,7 @@ FAULTS = (
         "driver not loaded when the sampler starts, there in mid-job",
         _late,
         ("event:gpu-found", "event:nvml"),
+        steps=100,  # the sampler looks again after 30 s
     ),
     Fault(
         "driver-reload",

@@ -46,7 +46,7 @@ def _no_fork_in_sampler(case: Case) -> None:
     for pid in bench.children("sampler/helper.py"):
         os.kill(pid, signal.SIGKILL)
     case.finish()
-    bench.wait_told("reader-failed", case.since_at, 15.0)
+    bench.wait_told("reader-failed", case.since_at, 15.0, case.job)
     case.must(bench.site.sampler.count("n_forks_refused") > 0, "the sampler forked nothing")
     bench.site.sampler.ease()
 
@@ -80,7 +80,7 @@ def _reader_killed(case: Case) -> None:
     except RigError:
         case.must(False, "no reader was seen")
     case.finish()
-    bench.wait_told("reader-failed", case.since_at, 10.0)
+    bench.wait_told("reader-failed", case.since_at, 10.0, case.job)
 
 
 def _clock(case: Case, step_s: float) -> None:

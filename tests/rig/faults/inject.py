@@ -68,36 +68,34 @@ class Watch(threading.Thread):
         """Alive and not stopped."""
         pid = self.pid()
         with contextlib.suppress(OSError):
-            return (
-                pid is not None
-                and Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"T"
-            )
+            stat = b"" if pid is None else Path(f"/proc/{pid}/stat").read_bytes()
+            return bool(stat) and stat.rpartition(b")")[2].split()[0] != b"T"
         return False
 
 
 class Bench:
-    """One node under test. `blind` collects the times in which the fault itself lets nobody see the GPU."""
+    """One node under test, with everything that can be done to it."""
 
     store_lock = threading.Lock()  # one lake for all nodes
 
     def __init__(self, rig: Rig, site: Site) -> None:
         self.rig, self.site, self.node = rig, site, site.node
+        self.knobs_file = rig.gpu_dir(self.node) / "knobs"
         self.table_interval_s = make_config(rig).node.table_interval_s
         self.reopen_s = 5.0  # a spool that refused is tried again after this (sampler/writer.py)
         self.look_again_s = 30.0  # … and a driver that was gone (sampler/nvml.py)
         self.spool, self.run_dir = rig.path / "spool" / self.node, rig.path / "run" / self.node
-        self.knobs_file = rig.gpu_dir(self.node) / "knobs"
         self.watch = Watch(rig, self.node)
         self.watch.start()
 
     # -- jobs
 
-    def submit(self, seed: int, beside: str = "", gpus: int = 1) -> Witness:
+    def submit(self, seed: int, beside: str = "", steps: int = STEPS) -> Witness:
         """A witness on this node, as an ordinary user."""
         user = USERS[seed % 2]
         env = {"RIG_BESIDE": beside} if beside else {}
-        options = [f"--nodelist={self.node}", f"--gres=gpu:{gpus}"]
-        args = ["--seed", str(seed), "--steps", str(STEPS), "--work", str(WORK_S)]
+        options = [f"--nodelist={self.node}", "--gres=gpu:1"]
+        args = ["--seed", str(seed), "--steps", str(steps), "--work", str(WORK_S)]
         at = time.time()
         return Witness(submit(self.rig, str(_SCRIPT), user, args, env, options), seed, user, at)
 
@@ -190,15 +188,15 @@ class Bench:
                     found.append(int(entry.name))
         return found
 
-    def wait_told(self, name: str, since_at: float, limit_s: float) -> bool:
-        """Whether the event came."""
+    def wait_told(self, name: str, since_at: float, limit_s: float, job: int | None = None) -> bool:
+        """Whether the event came; `job`: one that names a run of this job."""
+
+        def is_told() -> bool:
+            told = [one for one in read_told(self.rig, self.node, since_at) if one.name == name]
+            return any(job is None or f"/{job}/" in (one.run or "") for one in told)
+
         with contextlib.suppress(RigError):
-            procs.wait_for(
-                name,
-                lambda: any(t.name == name for t in read_told(self.rig, self.node, since_at)),
-                limit_s,
-                0.5,
-            )
+            procs.wait_for(name, is_told, limit_s, 0.5)
             return True
         return False
 

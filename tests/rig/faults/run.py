@@ -10,7 +10,7 @@ from slurm_guard.model import Audit
 from tests.rig import cluster, procs, stages
 from tests.rig.faults.case import Case, Fault
 from tests.rig.faults.evidence import left_open, read_rows, read_seals, read_windows, said_by
-from tests.rig.faults.inject import STEPS, Bench
+from tests.rig.faults.inject import Bench
 from tests.rig.faults.judge import Found, Outcome, judge
 from tests.rig.faults.site import install
 from tests.rig.faults.table import CONTROL
@@ -111,7 +111,7 @@ class Session:
                 [one for one in document.judgements if one.run.job_id in {who.job for who in case.victims}],
                 left_open(self.rig, case.bench.node, case.job),
             )
-            outcomes.append(judge(case, found, last_line(case.seed, STEPS), window_s))
+            outcomes.append(judge(case, found, last_line(case.seed, case.fault.steps), window_s))
         never = [case for case in self.cases if case.who is None]
         outcomes += [
             Outcome(case, None, None, 0.0, None, "–", "", case.troubles or ["no witness"]) for case in never
