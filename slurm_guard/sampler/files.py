@@ -16,6 +16,7 @@ MOST_OBS = 2000  # observations kept per file, thinned beyond (the reader's cont
 MOST_FAILS = 3  # looks that find nothing before a file is let go: judgement
 MOST_BYTES = 1 << 30  # a file of unknown name beyond this is data, not a log: judgement
 MOST_PIDS_TOLD = 16
+_HOWS = frozenset({"fd", "stdout", "stderr", "guard"})
 SBATCH_DEFAULTS = ("slurm-%j.out", "slurm-%A_%a.out")  # documented; 22.05 leaves the variable away then
 
 
@@ -70,6 +71,23 @@ class RunFiles:
         ):
             if path is not None and path not in self.watched:
                 self.watched[path] = Watched(path, how, -1)
+
+    def resume(self, records: list[dict[str, Any]]) -> None:
+        """Take up what an earlier sampler saw of these files, by its own records."""
+        for body in records:
+            path, how, at, size = (body.get(name) for name in ("path", "how", "at", "size"))
+            if not isinstance(path, str) or not isinstance(at, float) or not isinstance(size, int):
+                continue
+            if how not in _HOWS:
+                continue
+            if path not in self.watched and len(self.watched) >= self.most:
+                self.truncated = True
+                continue
+            watched = self.watched.setdefault(path, Watched(path, how, rank(path)))
+            watched.pids = [pid for pid in body.get("pids") or [] if isinstance(pid, int)]
+            answer = Answer(at, body.get("dev"), body.get("ino"), size, body.get("ctime_ns"), None)
+            watched.last = answer
+            watched.note(answer)
 
     def scan(self, members: Iterable[Process], stepds: Iterable[Process], now: Instant) -> None:
         """Look through open descriptors, then ask the helper about every file that is followed."""

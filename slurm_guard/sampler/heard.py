@@ -2,12 +2,14 @@
 
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from slurm_guard import wire
 from slurm_guard.sampler.chain import SEALED
 from slurm_guard.sampler.recover import OPEN
 
+MOST_RECORDS = 20_000  # of a run's files: judgement
 _WHEN = ("end_at", "last_seen_at", "at", "opened_at")  # of a record, the latest instant that it speaks of
 
 
@@ -25,6 +27,40 @@ def last_heard_at(spool: str, run: str) -> float | None:
     return max(found, default=None)
 
 
+def files_of(spool: str, run: str) -> list[dict[str, Any]]:
+    """What the run's segments say of its files, oldest first: a dead sampler's successor knows no more."""
+    prefix = f"{wire.stem(run)}."
+    found: list[dict[str, Any]] = []
+    for folder in (os.path.join(spool, SEALED), os.path.join(spool, OPEN)):
+        try:
+            names = sorted(name for name in os.listdir(folder) if name.startswith(prefix))
+        except OSError:
+            continue
+        for name in names:
+            found += [body for body in _bodies(os.path.join(folder, name)) if body.get("k") == "file"]
+    return found[-MOST_RECORDS:]
+
+
+def _bodies(path: str) -> Iterator[dict[str, Any]]:
+    """A segment's records, one at a time; nothing of what cannot be read."""
+    try:
+        with open(path, "rb") as lines:
+            for line in lines:
+                body = _body(line) if b'"k":"file"' in line[:64] else None
+                if body is not None:
+                    yield body
+    except OSError:
+        return
+
+
+def _body(line: bytes) -> dict[str, Any] | None:
+    try:
+        body: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
 def _instants(path: str) -> list[float]:
     """The instants of a segment's records; its tail does not count: recovery writes it."""
     try:
@@ -35,11 +71,8 @@ def _instants(path: str) -> list[float]:
 
 
 def _instant(line: bytes) -> float | None:
-    try:
-        body: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(body, dict):
+    body = _body(line)
+    if body is None:
         return None
     first = next((body[name] for name in _WHEN if name in body), None)
     return float(first) if isinstance(first, (int, float)) else None

@@ -12,6 +12,7 @@ from slurm_guard.sampler.endings import Endings
 from slurm_guard.sampler.events import Journal
 from slurm_guard.sampler.files import RunFiles
 from slurm_guard.sampler.gpumap import Map
+from slurm_guard.sampler.heard import files_of
 from slurm_guard.sampler.helper import Helper
 from slurm_guard.sampler.holding import Holding
 from slurm_guard.sampler.parts import Part, parts_of
@@ -229,7 +230,9 @@ class Loop:
             if run.key in self.files:
                 continue
             self.streams.name_cluster(run.ticket.cluster, self.now())
-            self.files[run.key] = RunFiles(run.ticket, self.proc, self.helper, self.config.node.max_files)
+            files = RunFiles(run.ticket, self.proc, self.helper, self.config.node.max_files)
+            files.resume(files_of(self.place.folders.spool, run.key))
+            self.files[run.key] = files
             self._reads[run.key] = Every(self.config.node.segment_s)
             self._reads[run.key].due(self.clock.mono_s())
             if run.ended_by in (None, "epilog", "superseded"):  # it may be over since the last round

@@ -13,6 +13,8 @@ from slurm_guard.config import ProgressConfig
 
 MOST_AT_ONCE = 2
 MOST_QUEUED = 64  # judgement: a node has tens of runs, not hundreds
+MOST_TRIES = 3  # of one reading that was killed or could not be started; one that hung is not tried again
+RETRY_S = 5.0  # judgement
 MARGIN_S = 30.0  # beyond the reader's own time limit, for its start and its writing: judgement
 _PROGRAM = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('{}', run_name='__main__')"
@@ -28,9 +30,18 @@ class Failure(NamedTuple):
     reason: str
 
 
-class _Under(NamedTuple):
+class _Wanted(NamedTuple):
+    """A reading that is asked for. `due_s`: not before this monotonic second."""
+
     run: str
     read: int
+    body: bytes
+    tries: int = 1
+    due_s: float = float("-inf")
+
+
+class _Under(NamedTuple):
+    wanted: _Wanted
     child: subprocess.Popen[bytes]
     until_s: float
 
@@ -40,7 +51,7 @@ class Readers:
 
     def __init__(self, out: str, config: ProgressConfig, module: str = MODULE) -> None:
         self.out, self.config, self.module = out, config, module
-        self._queue: deque[tuple[str, int, bytes]] = deque()
+        self._queue: deque[_Wanted] = deque()
         self._under: list[_Under] = []
         self._killed: list[subprocess.Popen[bytes]] = []  # until the kernel lets them go
         self._reads: dict[str, int] = {}
@@ -65,10 +76,10 @@ class Readers:
             "parser_user": self.config.parser_user,
             "limits": limits,
         }
-        self._queue = deque(item for item in self._queue if item[0] != run)
+        self._queue = deque(wanted for wanted in self._queue if wanted.run != run)
         if len(self._queue) >= MOST_QUEUED:
             return False
-        self._queue.append((run, read, json.dumps(body).encode("ascii")))
+        self._queue.append(_Wanted(run, read, json.dumps(body).encode("ascii")))
         return True
 
     def _next_read(self, run: str) -> int:
@@ -96,30 +107,39 @@ class Readers:
             rc = under.child.poll()
             if rc is not None:
                 if rc != 0:
-                    failures.append(Failure(under.run, under.read, f"exit status {rc}"))
+                    failures.append(self._fail(under.wanted, f"exit status {rc}", mono_s))
             elif mono_s > under.until_s:
                 under.child.kill()
                 self._killed.append(under.child)
-                failures.append(Failure(under.run, under.read, "stopped at its deadline"))
+                failures.append(Failure(under.wanted.run, under.wanted.read, "stopped at its deadline"))
             else:
                 still.append(under)
         self._under = still
         self._killed = [child for child in self._killed if child.poll() is None]
-        while self._queue and len(self._under) < MOST_AT_ONCE:
-            run, read, body = self._queue.popleft()
-            failure = self._start(run, read, body, mono_s)
-            if failure is not None:
-                failures.append(failure)
+        for wanted in [wanted for wanted in self._queue if wanted.due_s <= mono_s]:
+            if len(self._under) >= MOST_AT_ONCE:
+                break
+            self._queue.remove(wanted)
+            reason = self._start(wanted, mono_s)
+            if reason is not None:
+                failures.append(self._fail(wanted, reason, mono_s))
         return failures
 
-    def _start(self, run: str, read: int, body: bytes, mono_s: float) -> Failure | None:
+    def _fail(self, wanted: _Wanted, reason: str, mono_s: float) -> Failure:
+        """Told, and tried again unless it was tried enough or a later reading of the run waits."""
+        waits = any(other.run == wanted.run for other in self._queue)
+        if wanted.tries < MOST_TRIES and not waits:
+            self._queue.append(wanted._replace(tries=wanted.tries + 1, due_s=mono_s + RETRY_S))
+        return Failure(wanted.run, wanted.read, reason)
+
+    def _start(self, wanted: _Wanted, mono_s: float) -> str | None:
         """The request goes through a memory file: a pipe would make us wait for a slow reader."""
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         command = [sys.executable, "-I", "-c", _PROGRAM.format(self.module), root]
         try:
             os.makedirs(self.out, mode=0o750, exist_ok=True)
             with os.fdopen(os.memfd_create("request"), "r+b") as stdin:
-                stdin.write(body)
+                stdin.write(wanted.body)
                 stdin.flush()
                 stdin.seek(0)
                 child = subprocess.Popen(
@@ -131,8 +151,8 @@ class Readers:
                     preexec_fn=_be_nice,  # safe: the sampler has one thread
                 )
         except OSError as error:
-            return Failure(run, read, f"not started: {error.strerror}")
-        self._under.append(_Under(run, read, child, mono_s + self.config.timeout_s + MARGIN_S))
+            return f"not started: {error.strerror}"
+        self._under.append(_Under(wanted, child, mono_s + self.config.timeout_s + MARGIN_S))
         return None
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from slurm_guard.config import ProgressConfig
 from slurm_guard.sampler import reader_child
-from slurm_guard.sampler.reader_child import MOST_AT_ONCE, Failure, Readers
+from slurm_guard.sampler.reader_child import MOST_AT_ONCE, MOST_TRIES, RETRY_S, Failure, Readers
 
 
 def _poll(readers: Readers, mono_s: float = 0.0) -> list[Failure]:
@@ -58,16 +58,17 @@ def test_a_reader_that_fails_or_hangs_is_told_and_ended(tmp_path: Path) -> None:
     readers = Readers(str(tmp_path), ProgressConfig(timeout_s=1.0))
     for run in ("bad", "slow"):
         readers.submit(run, {"run": run})
-    failures = readers.poll(0.0)
-    until = time.monotonic() + 15
-    while not failures and time.monotonic() < until:
-        failures += readers.poll(0.0)
-        time.sleep(0.02)
+    failures: list[Failure] = []
+    for tries in range(1, MOST_TRIES + 1):
+        until = time.monotonic() + 30
+        while len(failures) < tries and time.monotonic() < until:
+            failures += readers.poll(tries * RETRY_S)
+            time.sleep(0.02)
 
     failures += readers.poll(1000.0)
 
     assert [(f.run, f.reason) for f in failures] == [
-        ("bad", "exit status 3"),
+        *[("bad", "exit status 3")] * MOST_TRIES,
         ("slow", "stopped at its deadline"),
     ]
     assert not readers.busy
@@ -91,6 +92,39 @@ def test_no_more_than_two_readers_live_at_once_and_a_newer_request_replaces_a_wa
         under.child.kill()
         under.child.wait()
     readers._queue.clear()
+
+
+@pytest.mark.usefixtures("program")
+def test_a_reading_whose_reader_was_killed_is_made_again_under_its_number(tmp_path: Path) -> None:
+    readers = Readers(str(tmp_path), ProgressConfig())
+    readers.submit("slow", {"run": "slow"})
+    readers.poll(0.0)
+    (under,) = readers._under
+    under.child.kill()
+    under.child.wait()
+    (failure,) = readers.poll(0.0)
+    assert failure.reason == "exit status -9"
+    readers._queue[0] = readers._queue[0]._replace(body=readers._queue[0].body.replace(b'"slow"', b'"quick"'))
+
+    readers.poll(RETRY_S - 1)
+    assert readers._under == []
+    assert _poll(readers, RETRY_S) == []
+
+    assert [p.name for p in tmp_path.iterdir()] == ["quick.000000.jsonl"]
+
+
+@pytest.mark.usefixtures("program")
+def test_a_later_reading_of_the_run_takes_the_place_of_one_that_failed(tmp_path: Path) -> None:
+    readers = Readers(str(tmp_path), ProgressConfig())
+    readers.submit("slow", {"run": "slow"})
+    readers.poll(0.0)
+    (under,) = readers._under
+    readers.submit("slow", {"run": "quick"})
+    under.child.kill()
+    under.child.wait()
+
+    assert [f.read for f in _poll(readers)] == [0]
+    assert [p.name for p in tmp_path.iterdir()] == ["quick.000001.jsonl"]
 
 
 def test_a_reader_that_cannot_be_started_is_a_failure(

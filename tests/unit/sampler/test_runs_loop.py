@@ -552,3 +552,40 @@ def test_a_suspended_run_whose_processes_die_is_over_and_not_resumed(tmp_path: P
 
     assert node.seal(run)["ended_by"] == "processes-gone"
     assert node.events("run-resumed") == []
+
+
+def test_a_run_that_ends_while_no_sampler_lives_has_its_logs_read_all_the_same(tmp_path: Path) -> None:
+    node = Node(tmp_path, file_interval_s=10)
+    run = node.ticket(1, 1000, [0], stdout="/home/u/out.log")
+    node.helper.sizes["/home/u/out.log"] = 40
+    node.turn(25)
+    before = node.loop
+    node.mark_end(run, 1)
+    node.clock.sleep(5.0)
+
+    loop = node.sampler()  # the one before was killed: it closed nothing
+    assert loop is not before
+    node.turn(20)
+
+    (asked,) = [request for request in node.requests if request["run"] == run][-1:]
+    (file,) = [file for file in asked["files"] if file["path"] == "/home/u/out.log"]
+    assert file["how"] == "stdout"
+    assert file["obs"][0][1] == 40
+    assert node.seal(run)["ended_by"] == "epilog"
+
+
+def test_a_restarted_sampler_goes_on_with_files_that_no_ticket_names(tmp_path: Path) -> None:
+    node = Node(tmp_path, file_interval_s=10)
+    run = node.ticket(1, 1000, [0])
+    seen = wire.FileSeen(
+        run, node.clock.now_at(), "/home/u/runs/events.1", "fd", 1, 5, 70, 9, 4242, [4242], {}
+    )
+    node.loop.out(run, seen)
+    node.turn(5)
+    node.mark_end(run, 1)
+
+    node.sampler()
+    node.turn(20)
+
+    (file,) = [f for f in node.requests[-1]["files"] if f["path"] == "/home/u/runs/events.1"]
+    assert (file["ino"], file["pids"], [row[1] for row in file["obs"]]) == (5, [4242], [70])
