@@ -42,7 +42,7 @@ screenshots: ## the demo's report in headless Chromium at 1280 and 600 px
 	@tools/bootstrap rig
 	@tools/screenshots
 
-nights: ## ten nights on the rig with other seeds and shares (about 45 minutes); writes docs/rig-nights.md
+nights: ## ten nights on the rig with other seeds and shares (about 25 minutes); writes docs/rig-nights.md
 	@tools/bootstrap rig
 	@$(PY) -m tests.rig nights --n 10
 
