@@ -21,6 +21,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each run of the training loop")
+    parser.add_argument("--poll", type=float, default=10.0, help="seconds that each counter is polled for")
     parser.add_argument("--rounds", type=int, default=3, help="of the slowdown's runs")
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -31,8 +32,8 @@ def main(argv: list[str]) -> int:
         return 1
     for gpu in found["facts"]:
         print(f"{gpu['model']}: {len(gpu['answers'])} fields answer, {len(gpu['why'])} do not")
-    for name, measure in (("calls", calls.costs), ("counters", calls.counters)):
-        found[name] = measure()
+    for name, rows in (("calls", calls.costs()), ("counters", calls.counters(options.poll))):
+        found[name] = rows
         print(f"\n{name}\n{format_table(found[name])}")
     why = beside.has_torch()
     if why is not None:

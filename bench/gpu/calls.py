@@ -11,7 +11,6 @@ from slurm_guard.sampler.nvml import NvmlReader
 
 Row = dict[str, Any]
 N_CALLS = 200
-POLL_S = 10.0
 
 
 def facts() -> list[Row]:
@@ -68,24 +67,24 @@ def _calls(gpu: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "GPM sample", lambda: pynvml.nvmlGpmSampleGet(gpu, sample)
 
 
-def counters() -> list[Row]:
+def counters(poll_s: float) -> list[Row]:
     """How often energy and power change while polled as fast as may be, and by how much. Best under load."""
     pynvml.nvmlInit()
     gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
     rows = [
-        _moves("energy, mJ", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)),
-        _moves("power, mW", lambda: pynvml.nvmlDeviceGetPowerUsage(gpu)),
+        _moves("energy, mJ", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu), poll_s),
+        _moves("power, mW", lambda: pynvml.nvmlDeviceGetPowerUsage(gpu), poll_s),
     ]
     pynvml.nvmlShutdown()
     return rows
 
 
-def _moves(name: str, read: Callable[[], int]) -> Row:
+def _moves(name: str, read: Callable[[], int], poll_s: float) -> Row:
     begun_s = moved_s = time.perf_counter()
     gaps, steps, polls = [], [], 0
     try:
         last = read()
-        while (now_s := time.perf_counter()) - begun_s < POLL_S:
+        while (now_s := time.perf_counter()) - begun_s < poll_s:
             value, polls = read(), polls + 1
             if value != last:
                 gaps.append(1000 * (now_s - moved_s))
@@ -93,5 +92,5 @@ def _moves(name: str, read: Callable[[], int]) -> Row:
                 last, moved_s = value, now_s
     except pynvml.NVMLError as error:
         return {"counter": name, "error": str(error)}
-    found = {"counter": name, "polls_per_s": round(polls / POLL_S), "changes": len(gaps), "error": None}
+    found = {"counter": name, "polls_per_s": round(polls / poll_s), "changes": len(gaps), "error": None}
     return {**found, **spread(gaps, "ms"), **spread(steps, "step")}

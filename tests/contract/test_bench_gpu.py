@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _run(out: Path, library: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench.gpu", "--out", str(out), "--seconds", "1"]
+    command = [sys.executable, "-m", "bench.gpu", "--out", str(out), "--poll", "1"]
     env = {**os.environ, "LD_LIBRARY_PATH": str(library)}
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
@@ -34,7 +34,7 @@ def test_what_needs_no_training_is_measured_and_the_rest_says_why_it_is_missing(
     # The library takes its time as a driver does (tests/rig/nvml/knobs.h): a process list 4.5 ms.
     assert cost["compute processes"]["p50_us"] > 4000 > cost["energy"]["p50_us"] > 0
     assert [row["counter"] for row in found["counters"]] == ["energy, mJ", "power, mW"]
-    assert found["counters"][0]["changes"] > 10
+    assert found["counters"][0]["changes"] >= 2
     assert found["without_training"] in run.stdout
 
 

@@ -4,11 +4,12 @@ To renew: `UPDATE_GOLDEN=1 pytest tests/golden/test_audit.py`, then read the dif
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.document import from_json, to_json
-from slurm_guard.model import Judgement
+from slurm_guard.model import Audit, Judgement
 from tests.shapes import SHAPES, facts_of
 
 GOLDEN = Path(__file__).parent / "audit_shapes.txt"
@@ -32,8 +33,13 @@ def _line(shape: str, judgement: Judgement) -> str:
     )
 
 
+@cache
+def _audit(name: str) -> Audit:
+    return audit_facts(facts_of(name))
+
+
 def test_every_shape_is_judged_as_before() -> None:
-    audits = {name: audit_facts(facts_of(name)) for name in sorted(SHAPES)}
+    audits = {name: _audit(name) for name in sorted(SHAPES)}
     text = "".join(
         _line(name, next(j for j in audit.judgements if j.run.job_id == 7)) for name, audit in audits.items()
     )
@@ -46,5 +52,4 @@ def test_every_shape_is_judged_as_before() -> None:
 
 def test_every_shapes_document_survives_the_codec() -> None:
     for name in sorted(SHAPES):
-        audit = audit_facts(facts_of(name))
-        assert from_json(to_json(audit)) == audit
+        assert from_json(to_json(_audit(name))) == _audit(name)
