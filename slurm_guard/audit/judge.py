@@ -1,11 +1,12 @@
 """One case to one judgement: checks, denial, bounds, ledger, verdict."""
 
 from slurm_guard.audit import bounds, ledger, timeline, verdict
-from slurm_guard.audit.case import Case, cost_unit, spoken
+from slurm_guard.audit.case import Case, cost_unit, counted, spoken
 from slurm_guard.audit.check import SPEAKS
 from slurm_guard.audit.checks import no_step_rhythm, progress_without_gpu
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.spans import Kind
+from slurm_guard.audit.track import DOUBTFUL
 from slurm_guard.model import (
     Account,
     Bounds,
@@ -98,8 +99,10 @@ def _progress(case: Case, *, denied: bool) -> ProgressSummary:
     elif denied:
         trust = "contradicted"
     elif agreement.agreed:
-        seen = sum(m.observed for m in track.marks) >= 0.5 * len(track.marks)
-        trust = "observed" if seen else "consistent"
+        # One that came in a lump, or at odds with its own time, was found on disk and not seen to come.
+        seen = sum(m.observed and not DOUBTFUL.intersection(m.flags) for m in track.marks)
+        seen_most = seen >= 0.5 * len(track.marks)
+        trust = "observed" if seen_most else "consistent"
     else:
         trust = "claimed-only"
     return ProgressSummary(
@@ -136,7 +139,7 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
             "The cost of progress comes from this run alone: extra work from the first step to the last "
             "inside the training process cannot be seen without comparable runs."
         )
-    elif case.track.arcs:
+    elif case.track.arcs and case.sums.get(Kind.TRAIN, "own") > 0:
         notes.append("Too little progress to learn its cost; work during training is credited whole.")
     if not study.power_believed:
         notes.append("The boards report the power of an idle GPU while busy: power was not used.")
@@ -144,10 +147,14 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
     if doubt > 0.01 * case.allocated_us:
         notes.append(f"{spoken(doubt)} were by processes that may or may not be part of the training.")
     if case.hearing.refused_windows:
-        notes.append(f"{case.hearing.refused_windows} window(s) contradict themselves and were not used.")
+        n = counted(
+            case.hearing.refused_windows, "window contradicts itself", "windows contradict themselves"
+        )
+        notes.append(f"{n}: not used.")
     if case.sums.get(Kind.STARTUP, "own") > 0.05 * case.allocated_us:
         notes.append(
-            f"{spoken(case.sums.get(Kind.STARTUP, 'own'))} of work before the first record count as start-up."
+            f"{spoken(case.sums.get(Kind.STARTUP, 'own'))} of work before the first record that was seen on "
+            "disk count as start-up."
         )
     return tuple(notes)
 

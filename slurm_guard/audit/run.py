@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from slurm_guard.audit import hear, judge, outside
+from slurm_guard.audit.case import counted
 from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.night import Night, cases, measure
 from slurm_guard.audit.registry import CHECKS
@@ -37,7 +38,11 @@ def _refused_windows(night: Night) -> list[Skip]:
     """One skip per node with windows that contradict themselves."""
     counts = night.tables.refused.group_by("node").len().sort("node")
     return [
-        Skip(str(node), "window-refused", f"{n} window(s) contradict themselves")
+        Skip(
+            str(node),
+            "window-refused",
+            counted(n, "window contradicts itself", "windows contradict themselves"),
+        )
         for node, n in counts.iter_rows()
     ]
 

@@ -201,7 +201,8 @@ def build(
     arcs = [] if unit is None else [a for _, part in chosen for a in _opened(arcs_of(part, unit), part, unit)]
     names = tuple(sorted({n for n, _ in chosen}))
     dropped = len({n for n, _ in series} - set(names))
-    notes = (f"{dropped} more log(s) of the same time were not added",) if dropped else ()
+    more = "1 more log of the same time was" if dropped == 1 else f"{dropped} more logs of the same time were"
+    notes = (f"{more} not added.",) if dropped else ()
     arcs.sort(key=lambda a: (a.from_at, a.until_at))
     return Track(
         names,

@@ -72,7 +72,8 @@ def _summary(points: "Sequence[Point]") -> str:
     flags = sorted({flag for p in points for flag in p.flags})
     said = f", flags {', '.join(flags)}" if flags else ""
     first, last = _counter(moving[0]), _counter(moving[-1])
-    return f"{len(points)} points in {segments} segment(s), {first} to {last}, {_span(points)}{said}"
+    parts = "1 segment" if segments == 1 else f"{segments} segments"
+    return f"{len(points)} points in {parts}, {first} to {last}, {_span(points)}{said}"
 
 
 def _counter(point: "Point") -> str:

@@ -15,6 +15,7 @@ BEAT_FILE = "beat"  # seconds since boot, written anew by a sampler that goes ro
 MAX_SILENCE_S = 300.0  # thirty beats: judgement
 _LOCK_FILE = "sampler.lock"
 _STARTED = b"s"
+_SYSLOG = "/dev/log"  # where the sampler speaks by itself, or to the journal
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -83,7 +84,8 @@ def command(settings: Settings, node: str) -> list[str]:
     """The sampler's command line; `%n` in the configuration's path becomes the node."""
     entry = f"{settings.lib}/slurm_guard/hooks/sampler_main.py"
     config = settings.config.replace("%n", node)
-    return [settings.sampler_python, "-I", entry, "--config", config, "--node", node]
+    argv = [settings.sampler_python, "-I", entry, "--config", config, "--node", node]
+    return argv if settings.syslog == _SYSLOG else [*argv, "--log", settings.syslog]
 
 
 def sampler_env(settings: Settings, node: str) -> dict[str, str]:

@@ -8,6 +8,11 @@ from slurm_guard.report.words import Times, number
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
+# Slots are rounded to whole milliseconds: a full one may be a thousandth over. An axis twice as high for that
+# would leave half of it empty.
+ROUNDING = 2e-3
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """A labelled place on an axis."""
@@ -40,12 +45,13 @@ def round_top(value: float, n_steps: int = 2) -> tuple[float, float]:
     """(top of the axis, step): the smallest round axis of about `n_steps` steps that holds `value`."""
     if value <= 0:
         return 1.0, 1.0
+    value *= 1 - ROUNDING
     step = 1.0
     while step * n_steps < value:
         step *= 10
     while step / 10 * n_steps >= value:
         step /= 10
-    step = next(step * s / 10 for s in (2, 3, 4, 5, 10) if step * s / 10 * n_steps >= value * (1 - 1e-9))
+    step = next(step * s / 10 for s in (2, 3, 4, 5, 10) if step * s / 10 * n_steps >= value)
     return step * n_steps, step
 
 
@@ -55,7 +61,14 @@ def value_ticks(scale: Scale, step: float) -> tuple[Tick, ...]:
     return tuple(Tick(px(scale(i * step)), _label(i * step)) for i in range(n_steps + 1))
 
 
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
+
+
 def _label(value: float) -> str:
+    """At most seven characters, so that it fits beside its axis."""
+    for least, prefix in _PREFIXES:
+        if value >= least:
+            return f"{value / (1000.0 if prefix == 'k' else least):g}{prefix}"
     return f"{value:,.0f}" if value == int(value) else f"{value:g}" if value >= 0.001 else number(value)
 
 

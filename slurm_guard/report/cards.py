@@ -125,7 +125,7 @@ def _price(judgement: Judgement) -> Fact:
         why = (
             "no progress was logged"
             if judgement.progress.n_points == 0
-            else "too little progress to learn it"
+            else "too little work or progress to learn it"
         )
         return Fact("Price of progress", "not known", why)
     spread = f" ± {words.number(100 * cost.rel_sigma)} %" if cost.rel_sigma is not None else ""

@@ -67,9 +67,7 @@ def smallest(judgement: Judgement, unit: Unit) -> str:
     if trust == words.CONTRADICTED:
         return "The log is denied, so it cannot say how small a diversion would have shown."
     if least is None:
-        return (
-            "Too little progress to learn its price: no diversion beside the training could have been told."
-        )
+        return "Too little work or progress to learn its price: no diversion beside it could have been told."
     share = words.percent(least, judgement.run.allocated_gpu_ms)
     if trust != words.CLAIMED:
         return f"The smallest diversion that would have shown here: {unit.full(least)} ({share})."

@@ -21,6 +21,11 @@ MOST_BYTES = 1 << 20  # of a status that is read
 _SPOOL_FOLDERS = ("tickets", "ends", "open", "sealed", "seals", "progress")
 
 
+def _place(item: "tuple[str, Board]") -> tuple[int, str]:
+    """NVML's order; MIG instances of one GPU by UUID."""
+    return item[1].info.gpu_index, item[0]
+
+
 class Spool:
     """Bytes in the node's spool, looked at every five minutes."""
 
@@ -101,7 +106,9 @@ def describe(loop: "Loop", now: Instant) -> dict[str, Any]:
     tally, tables = loop.streams.journal.tally, loop.tables
     return {
         "off": loop.off,
-        "gpus": [_board(board, tally.maps.get(uuid)) for uuid, board in sorted(loop.boards.items())],
+        "gpus": [
+            _board(board, tally.maps.get(uuid)) for uuid, board in sorted(loop.boards.items(), key=_place)
+        ],
         "runs": [_run(run, tally.window_end_at.get(run.key)) for run in loop.book.runs.values()],
         "tables": {
             "processes": len(tables.processes.by_pid),

@@ -66,7 +66,8 @@ def test_sampler_is_told_where_and_for_whom(shim: Shim) -> None:
 
     words = _written(shim.folder / "started").split()
     entry = str(ROOT / "slurm_guard/hooks/sampler_main.py")
-    assert words == ["-I", entry, "--config", f"/etc/{NODE}/guard.toml", "--node", NODE]
+    log = str(shim.log_path)  # its words go where the hooks' do, where that is not /dev/log
+    assert words == ["-I", entry, "--config", f"/etc/{NODE}/guard.toml", "--node", NODE, "--log", log]
 
 
 @pytest.mark.parametrize("attempt", range(5))

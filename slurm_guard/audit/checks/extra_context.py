@@ -17,6 +17,9 @@ class Params:
     sure_windows: int = 15  # windows of per-process times from which a share is settled. Judgement
 
 
+_ODD = {"tmp": "in a temporary folder", "deleted": "deleted since it started", "memfd": "in memory alone"}
+
+
 def find(case: Case, params: Params) -> list[Finding]:
     """One soft finding for all stray processes together; ties, ambiguity and trifles give none."""
     strays = sorted((u for u in case.users if u.cls == "stray"), key=lambda u: (-u.sm_ms, u.node, u.pid))
@@ -32,7 +35,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         f"{spoken(part.mid)} beside the process that logs progress; nothing seen ties the two together."
     )
     if odd:
-        sentence += f" Marks on the program files: {', '.join(odd)}."
+        sentence += f" Its program file: {', '.join(_ODD.get(flag, flag) for flag in odd)}."
     evidence = [_evidence(u) for u in strays[:5]] or [
         Evidence(
             "processes of the owner outside the job",

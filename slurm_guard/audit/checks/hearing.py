@@ -38,7 +38,7 @@ def _nodes(check: Check, case: Case, nodes: list[str], what: str) -> list[Findin
     if not nodes:
         return []
     shown = ", ".join(nodes[:5]) + (f" and {len(nodes) - 5} more" if len(nodes) > 5 else "")
-    sentence = f"{len(nodes)} of {len(case.run.nodes)} node(s) {what}: {shown}."
+    sentence = f"{len(nodes)} of {counted(len(case.run.nodes), 'node', 'nodes')} {what}: {shown}."
     evidence = Evidence(
         "nodes not heard",
         float(len(nodes)),

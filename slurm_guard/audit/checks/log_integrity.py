@@ -25,11 +25,26 @@ def find(case: Case, params: Params) -> list[Finding]:
         return []
     kinds = sorted({f for m in doubtful for f in m.flags if f in DOUBTFUL})
     share = 100.0 * len(doubtful) / len(marks)
-    sentence = (
+    if kinds == ["bulk"]:
+        sentence = (
+            f"{share:.0f} % of the log's records reached the disk in one piece, long after the times that "
+            "they claim: a buffered or copied log looks so, and so does one that was written afterwards."
+        )
+    else:
+        sentence = _odd(share, kinds)
+    evidence = _evidence(share)
+    return [finding(CHECK, case, Rating(Severity.MEDIUM, 0.7, 2.0), sentence, evidence)]
+
+
+def _odd(share: float, kinds: list[str]) -> str:
+    return (
         f"{share:.0f} % of the log's records reached the disk at times that do not fit what they claim "
         f"({', '.join(kinds)})."
     )
-    evidence = Evidence(
+
+
+def _evidence(share: float) -> Evidence:
+    return Evidence(
         "records flagged",
         share,
         "%",
@@ -37,7 +52,6 @@ def find(case: Case, params: Params) -> list[Finding]:
         "the file's growth as the sampler saw it beside the records' own times",
         "a log that is copied into place, or buffered for longer than the flags allow",
     )
-    return [finding(CHECK, case, Rating(Severity.MEDIUM, 0.7, 2.0), sentence, evidence)]
 
 
 def _watched(mark: Mark, slots: Slots) -> bool:

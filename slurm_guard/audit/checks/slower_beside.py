@@ -66,7 +66,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         return []
     sentence = (
         f"Training is {100 * drop.share:.0f} % slower (at least {100 * (drop.share - drop.noise):.0f} %) "
-        "while the other process works than while it does not."
+        "while something works beside it than while nothing does."
     )
     evidence = Evidence(
         f"loss of pace, {drop.n_beside} stretches beside the process against {drop.n_apart} without it",

@@ -68,8 +68,8 @@ def find(case: Case, params: Params) -> list[Finding]:
         )
     if not found:
         return []
-    what = " and ".join(e.what for e in found)
-    sentence = f"The log is more regular than training makes it: {what}."
+    what = " and ".join(f"{e.what} {e.value:.1g}" for e in found)
+    sentence = f"The log is more regular than training makes it: {what} (loops: 6e-4 and more)."
     return [
         finding(CHECK, case, Rating(Severity.MEDIUM, 0.7, 2.0 + 0.5 * (len(found) - 1)), sentence, *found)
     ]

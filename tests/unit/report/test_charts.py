@@ -48,6 +48,25 @@ def test_an_axis_holds_its_values_and_ends_on_a_round_number(value: float, top: 
     assert axes.round_top(value)[0] == pytest.approx(top)
 
 
+def test_a_full_slot_that_rounding_made_fuller_does_not_double_the_axis() -> None:
+    assert axes.round_top(2 * 120_001 / 120_000)[0] == 2
+
+
+@pytest.mark.parametrize("value", [0, 0.25, 1.5, 200, 4_000, 9_999, 25_000, 4e6, 2.5e9, 1e13])
+def test_every_label_fits_beside_its_axis(value: float) -> None:
+    (*_, tick) = axes.value_ticks(axes.Scale(0, 2 * value or 1, 100, 0), value or 1)
+
+    # Digits of 11 px are below 7 px wide; the axis stands 60 px from the edge, labels end 6 px before it.
+    assert len(tick.label) * 7 <= 54
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [(4e6, "4M"), (25_000, "25k"), (2.5e9, "2.5G"), (4_000, "4,000"), (0.5, "0.5")]
+)
+def test_large_numbers_have_prefixes(value: float, label: str) -> None:
+    assert axes.value_ticks(axes.Scale(0, value, 100, 0), value)[-1].label == label
+
+
 def test_time_ticks_are_round_and_not_too_many() -> None:
     scale = axes.Scale(builders.FROM_AT + 100, builders.FROM_AT + 30_000, 0, 900)
 
