@@ -35,7 +35,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         f"{spoken(part.mid)} beside the process that logs progress; nothing seen ties the two together."
     )
     if odd:
-        sentence += f" Its program file: {', '.join(_ODD.get(flag, flag) for flag in odd)}."
+        sentence += f" Program file: {', '.join(_ODD.get(flag, flag) for flag in odd)}."
     evidence = [_evidence(u) for u in strays[:5]] or [
         Evidence(
             "processes of the owner outside the job",
