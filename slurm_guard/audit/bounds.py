@@ -3,10 +3,10 @@ seen.
 """
 
 from dataclasses import dataclass, replace
-from math import hypot, sqrt
+from math import hypot
 
 from slurm_guard.audit.blocks import Fit
-from slurm_guard.audit.cost import visible_share
+from slurm_guard.audit.cost import LEAST_MODE, LOW, visible_share
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.spans import Kind
@@ -20,6 +20,7 @@ Z = 1.96  # 95 %
 SHARE_ERROR = 0.10
 MOST_SHARE_ERROR = 0.05  # of the allocation; beyond it the two readings contradict each other. Judgement.
 BUSY_ERROR = 0.05  # utilisation counts a GPU with one small kernel as busy. Judgement.
+ALONE = 0.02  # share of a stretch's work by others up to which its price is the run's own. Judgement.
 SPLIT_ERROR = 0.03  # own time per unit grows when another process evicts caches. Judgement.
 
 
@@ -99,11 +100,20 @@ def _share(fit: Fit, *, is_split: bool) -> tuple[float, float, float, float] | N
     one, apart, theta = fit.explained, fit.explained_apart, fit.theta
     if one is None or apart is None or theta is None:
         return None
-    error = Z * sqrt(theta.rel_error**2 + (SPLIT_ERROR if is_split else 0.0) ** 2)
+    shared = Z * hypot(theta.rel_error, SPLIT_ERROR if is_split else 0.0)
+    # A neighbour can only make own steps dearer: where the price was learnt without one, that speaks for the
+    # run and never against it.
+    error = Z * theta.rel_error if _learnt_alone(fit) else shared
     most = max(one, apart)
-    values = (most * (1.0 + error), most, min(one, apart) * (1.0 - error), one)
+    values = (most * (1.0 + shared), most, min(one, apart) * (1.0 - error), one)
     low, middle, high, as_one = (min(1.0, max(0.0, 1.0 - v)) for v in values)
     return low, middle, high, as_one
+
+
+def _learnt_alone(fit: Fit) -> bool:
+    """Whether enough stretches without another process are there to have given the cheap mode."""
+    alone = sum(1 for b in fit.blocks if b.stray_ms <= ALONE * b.active_ms)
+    return alone >= max(LEAST_MODE, LOW * len(fit.blocks))
 
 
 def _waits(fits: dict[str, Fit], pipes: Fit | None) -> bool:
@@ -147,7 +157,8 @@ def of_others(slots: Slots, sums: Sums, which: str, allocated_us: float) -> Part
         * sum(1000 * a for a, v in zip(slots.active, values, strict=True) if v > 0)
     )
     active = sum(sums.total(p) for p in ("own", "stray", "foreign"))
-    systematic = SHARE_ERROR * min(mid, max(active - mid, 0.2 * mid)) + abs(mid - raw) / 2
+    # Two errors of different origin: the proportions, and what the readings do not add up to.
+    systematic = hypot(SHARE_ERROR * min(mid, max(active - mid, 0.2 * mid)), abs(mid - raw) / 2)
     half = noise + min(systematic, MOST_SHARE_ERROR * allocated_us)
     return Part(max(0.0, mid - half), mid, min(float(sums.total("cov")), mid + half))
 
