@@ -73,10 +73,8 @@ def read_windows(rig: Rig, node: str, job: int) -> list[dict[str, Any]]:
 def seen_s(windows: list[dict[str, Any]]) -> float:
     """GPU-seconds of which at least one counter was read."""
     channels = ("energy_mj", "busy_ms", "power_mw", "sm_ms")
-    return (
-        float(sum(w["covered_ms"] for w in windows if any(w.get(name) is not None for name in channels)))
-        / 1000
-    )
+    known = [w for w in windows if any(w.get(name) is not None for name in channels)]
+    return sum(w.get("covered_ms", 0) for w in known) / 1000  # a flipped byte may stand in any name
 
 
 def read_told(rig: Rig, node: str, since_at: float) -> list[Told]:
@@ -85,7 +83,7 @@ def read_told(rig: Rig, node: str, since_at: float) -> list[Told]:
     for record in read_segments(rig.path / "spool" / node, "*.jsonl"):
         if record.get("k") == "event" and record["at"] >= since_at - 1:
             told.append(Told(record["at"], record["name"], record.get("run"), json.dumps(record["detail"])))
-        elif record.get("k") == "window" and record["end_at"] >= since_at - 1 and record["why"]:
+        elif record.get("k") == "window" and record.get("end_at", 0) >= since_at - 1 and record.get("why"):
             told.append(Told(record["end_at"], "why", record.get("run"), json.dumps(record["why"])))
     path = rig.path / "faults" / node / "syslog"
     if path.exists():
