@@ -74,7 +74,7 @@ def seen_s(windows: list[dict[str, Any]]) -> float:
     """GPU-seconds of which at least one counter was read."""
     channels = ("energy_mj", "busy_ms", "power_mw", "sm_ms")
     known = [w for w in windows if any(w.get(name) is not None for name in channels)]
-    return sum(w.get("covered_ms", 0) for w in known) / 1000  # a flipped byte may stand in any name
+    return float(sum(w.get("covered_ms", 0) for w in known)) / 1000  # a flipped byte may stand in any name
 
 
 def read_told(rig: Rig, node: str, since_at: float) -> list[Told]:
