@@ -2,7 +2,8 @@
 
 This file is also the child's program (run by path, stdlib only). One JSON object a line, in and out:
     {"id": 3, "fd": [pid, start_ticks, n] | null, "path": "/…", "uid": …, "gid": …, "groups": […]}
-    {"id": 3, "at": …, "dev": …, "ino": …, "size": …, "ctime_ns": …, "uid": …} or {"id", "at", "error"}
+    {"id": 3, "mono_s": …, "dev": …, "ino": …, "size": …, "ctime_ns": …, "uid": …} or {"id", …, "error"}
+The child's time is CLOCK_BOOTTIME, which the sampler turns into its own: a set wall clock moves neither.
 A descriptor is looked at through /proc/PID/fd, which also reaches files that a container alone can name. A
 path is looked at as the job's user (root may not enter a root-squashed folder), its last part not followed.
 """
@@ -81,7 +82,7 @@ class Helper:
             return
         if self._since_s is None:
             self._since_s = mono_s
-        if self._push() | self._pull():
+        if self._push() | self._pull(at, mono_s):
             self._since_s = mono_s if self._open else None
         elif self._child.poll() is not None:
             self._give_up(at, "the helper ended")
@@ -99,7 +100,8 @@ class Helper:
         self._out = self._out[sent:]
         return sent > 0
 
-    def _pull(self) -> bool:
+    def _pull(self, at: float, mono_s: float) -> bool:
+        """Take what the child has said; `at` and `mono_s` are one moment, and date its answers."""
         if self._child is None or self._child.stdout is None:
             return False
         try:
@@ -112,8 +114,8 @@ class Helper:
             told = json.loads(line)
             _, done = self._open.pop(told["id"], (None, None))
             if done is not None:
-                fields = {name: told.get(name) for name in Answer._fields}
-                done(Answer(**fields))
+                fields = {name: told.get(name) for name in Answer._fields if name != "at"}
+                done(Answer(at - (mono_s - told["mono_s"]), **fields))
         return bool(part)
 
     def _start(self) -> bool:
@@ -215,7 +217,7 @@ def serve() -> None:
     """Answer questions until the sampler is gone."""
     for line in sys.stdin.buffer:
         ask = json.loads(line)
-        told = {"id": ask["id"], **look(ask), "at": time.time()}
+        told = {"id": ask["id"], **look(ask), "mono_s": time.clock_gettime(time.CLOCK_BOOTTIME)}
         sys.stdout.buffer.write(json.dumps(told).encode("ascii") + b"\n")
         sys.stdout.buffer.flush()
 

@@ -49,6 +49,21 @@ def test_files_are_answered_in_order_and_only_regular_ones(helper: Helper, tmp_p
     helper.close()
 
 
+def test_an_answer_is_dated_by_the_samplers_clock(helper: Helper, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("12345")
+    answers: list[Answer] = []
+    begun = time.clock_gettime(time.CLOCK_BOOTTIME)
+    helper.submit(_ask(tmp_path / "a"), answers.append)
+
+    while not answers and time.clock_gettime(time.CLOCK_BOOTTIME) < begun + 10:
+        time.sleep(0.01)
+        mono_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        helper.poll(5e9 + mono_s, mono_s)  # a sampler whose wall clock was right before it was set
+
+    assert 5e9 + begun <= answers[0].at <= 5e9 + mono_s
+    helper.close()
+
+
 def test_a_descriptor_reaches_a_file_that_has_no_name_any_more(helper: Helper, tmp_path: Path) -> None:
     start = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
     with (tmp_path / "a").open("w") as out:
