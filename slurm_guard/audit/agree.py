@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 
-from slurm_guard.audit import cost
-from slurm_guard.audit.blocks import Fit
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.spans import Kind
-from slurm_guard.audit.stats import correlation, mad_sigma, median
+from slurm_guard.audit.stats import median
 from slurm_guard.audit.track import Arc, Track
 
 LEAST_ARCS = 5  # records inside idle stretches before their pace is compared. Judgement.
 ALIKE = 0.7  # pace without the GPUs over pace with them from which both are the same. Judgement.
-VARIED = 0.04  # relative spread of the pace from which common variation can be told from noise. Judgement.
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +40,6 @@ class Quiet:
     def decoupled(self) -> bool:
         """The log moves alike with and without the GPUs: its steps are not made by them."""
         return self.n_arcs >= LEAST_ARCS and self.pace_ratio is not None and self.pace_ratio > ALIKE
-
-
-def follows_pace(own: dict[str, Fit]) -> bool | None:
-    """True where the pace of progress varies and work varies with it; null where nothing varies.
-
-    Never false: a slow network or another process changes pace without changing the run's work.
-    """
-    for fit in own.values():
-        usable = [b for b in fit.blocks if b.units > 0 and b.work > 0 and b.seen_ms > 0]
-        if fit.theta is None or len(usable) < cost.LEAST_BLOCKS:
-            continue
-        pace = [b.units / b.seen_ms for b in usable]
-        power = [b.work / b.seen_ms for b in usable]
-        if mad_sigma(pace) / median(pace) < VARIED and _range(pace) < 3 * VARIED:
-            continue
-        calmer = _range([w / p for w, p in zip(power, pace, strict=True)]) < 0.5 * _range(pace)
-        if calmer and correlation(pace, power) > 0.7:
-            return True
-    return None
-
-
-def _range(values: list[float]) -> float:
-    ordered = sorted(values)
-    low, high = ordered[len(ordered) // 10], ordered[-1 - len(ordered) // 10]
-    return (high - low) / median(ordered)
 
 
 def shares_pauses(slots: Slots, kinds: list[dict[Kind, float]], n_gpus: int) -> bool | None:

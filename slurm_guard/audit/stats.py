@@ -57,6 +57,30 @@ def mean_error(values: list[float], sigma: float) -> float:
     return sigma * sqrt((1 + rho) / (1 - rho) / len(values))
 
 
+def deviation(values: list[float]) -> float:
+    """Standard deviation of these values themselves (over n); 0.0 for none."""
+    if not values:
+        return 0.0
+    mean = sum(values) / len(values)
+    return sqrt(sum((v - mean) ** 2 for v in values) / len(values))
+
+
+def ranks(values: list[float]) -> list[float]:
+    """Each value's place in order, 0 the least; equal ones share the middle of their places."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    found = [0.0] * len(values)
+    for _, same in itertools.groupby(enumerate(order), key=lambda place: values[place[1]]):
+        tied = list(same)
+        for _, i in tied:
+            found[i] = (tied[0][0] + tied[-1][0]) / 2
+    return found
+
+
+def middles(values: list[float]) -> list[float]:
+    """Medians of three neighbours; the two ends, which have one neighbour, are left out."""
+    return [median(values[i - 1 : i + 2]) for i in range(1, len(values) - 1)]
+
+
 def correlation(a: list[float], b: list[float]) -> float:
     """Pearson's r; 0.0 where either list has no spread."""
     n = len(a)

@@ -5,7 +5,7 @@ claims.
 from dataclasses import dataclass
 
 from slurm_guard.audit import spans
-from slurm_guard.audit.agree import Agreement, Quiet, follows_pace, quiet_claims, shares_pauses
+from slurm_guard.audit.agree import Agreement, Quiet, quiet_claims, shares_pauses
 from slurm_guard.audit.blocks import (
     KNOWN,
     Fit,
@@ -19,6 +19,7 @@ from slurm_guard.audit.blocks import (
 )
 from slurm_guard.audit.cost import Theta
 from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.pace import follows_pace
 from slurm_guard.audit.rhythm import Rhythm
 from slurm_guard.audit.spans import Kind, Span
 from slurm_guard.audit.track import Track
