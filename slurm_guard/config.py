@@ -120,6 +120,30 @@ class AuditConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """[network]: what is near, and what is allowed."""
+
+    cluster: list[str] = _key(
+        [
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "169.254.0.0/16",
+            "fc00::/7",
+            "fe80::/10",
+        ],
+        "networks of the cluster; every other address is outside",
+    )
+    egress: list[str] = _key(
+        [], "allowed destinations outside: network or network:port, e.g. 140.82.112.0/20:443; empty: no rule"
+    )
+    tunnels: list[str] = _key(
+        [], "allowed tunnels: network, network:port, or the full path of a program (VS Code, pasta, squid)"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ReportConfig:
     """[report]: pages."""
 
@@ -149,6 +173,7 @@ class Config:
     slurm: SlurmConfig = field(default_factory=SlurmConfig)
     progress: ProgressConfig = field(default_factory=ProgressConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     mail: MailConfig = field(default_factory=MailConfig)
 

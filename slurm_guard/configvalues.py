@@ -4,13 +4,15 @@ import math
 import re
 from typing import Any
 
+from slurm_guard.networks import parse_net
+
 _ZERO_MEANS = frozenset({"idle_exit_s", "least_gpu_h", "least_share", "memory_mib", "nice", "slack_s"})
 
 
 # Texts for which empty means something, or nothing is wrong with it; every other one must name something.
 _MAY_BE_EMPTY = frozenset(
     {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to"}
-    | {"gres_devices", "services", "to"}
+    | {"gres_devices", "services", "to", "egress", "tunnels"}
 )
 _ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+|[^<>\n\r]*<[^@\s<>]+@[^@\s<>]+>")
 
@@ -41,4 +43,15 @@ def wrong_text(name: str, value: Any) -> str:
     if name in ("to", "sender", "reply_to"):
         bad = [part for part in parts if part and not _ADDRESS.fullmatch(part)]
         return f"holds {bad[0]!a}, which is no user@host" if bad else ""
+    if isinstance(value, list) and name in ("cluster", "egress", "tunnels"):
+        bad = [part for part in parts if not _is_net(part) and not (name == "tunnels" and part[0] == "/")]
+        return f"holds {bad[0]!a}, which is no network" if bad else ""
     return ""
+
+
+def _is_net(text: str) -> bool:
+    try:
+        parse_net(text)
+    except ValueError:
+        return False
+    return True

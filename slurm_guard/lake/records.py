@@ -120,6 +120,7 @@ IN_SEGMENT: dict[str, Callable[[Rows, Fields, Fields], None]] = {
     "process": _plain_row("processes"),
     "file": _add_file,
     "flow": _plain_row("flows"),
+    "relay": _plain_row("relays"),
     "event": _add_event,
     "gpu": _add_gpu,
     "accounted": _plain_row("accounted"),

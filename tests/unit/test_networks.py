@@ -1,0 +1,64 @@
+"""Addresses and networks: what holds what, and what is refused."""
+
+import pytest
+
+from slurm_guard.config import NetworkConfig
+from slurm_guard.networks import CLUSTER, LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place
+
+
+@pytest.mark.parametrize(
+    ("net", "inside", "outside"),
+    [
+        ("10.0.0.0/8", "10.255.1.2:5", "11.0.0.1:5"),
+        ("10.0.0.7", "10.0.0.7:1", "10.0.0.8:1"),
+        ("140.82.112.0/20:443", "140.82.113.9:443", "140.82.113.9:22"),
+        ("0.0.0.0/0", "1.2.3.4:1", "[2001:db8::1]:1"),
+        ("fd00::/8", "[fd12::1]:80", "[fe12::1]:80"),
+        ("[2001:db8::/32]:443", "[2001:db8::9]:443", "[2001:db8::9]:80"),
+        ("10.0.0.0/8", "[::ffff:10.1.1.1]:9", "[::ffff:11.1.1.1]:9"),
+    ],
+)
+def test_a_network_holds_its_addresses(net: str, inside: str, outside: str) -> None:
+    assert parse_net(net).holds(parse_place(inside))
+    assert not parse_net(net).holds(parse_place(outside))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "10.0.0.0/33",
+        "10.0.0/8",
+        "example.org",
+        "10.0.0.0/x",
+        "10.0.0.0/8:x",
+        "10.0.0.0/8:70000",
+        "[fd00::/8",
+        "fd00::/129",
+        "[fd00::/8]443",
+        "10.0.0.0/-1",
+        "fd00::/8:443:9",
+        "\x00",
+    ],
+)
+def test_what_is_no_network_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_net(text)
+
+
+@pytest.mark.parametrize("text", ["", "1.2.3.4", "1.2.3.4:", "::1:80:x", "1.2.3.4:99999", ":80"])
+def test_what_is_no_place_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_place(text)
+
+
+def test_nearness_knows_the_node_the_cluster_and_the_rest() -> None:
+    near = Nearness(NetworkConfig().cluster)
+    assert near.of(parse_place("127.0.0.9:1")) == LOOPBACK
+    assert near.of(parse_place("[::1]:1")) == LOOPBACK
+    assert near.of(parse_place("10.3.2.1:1")) == CLUSTER
+    own = parse_place("10.3.2.1:1")
+    assert near.of(own, frozenset({(own.bits, own.address)})) == LOOPBACK
+    assert near.of(parse_place("[fe80::1]:1")) == CLUSTER
+    assert near.of(parse_place("203.0.113.9:22")) == OUTSIDE
+    assert near.of(parse_place("[2001:db8::1]:22")) == OUTSIDE
