@@ -16,6 +16,7 @@ from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.reading import GpuProc, GpuReader
 from slurm_guard.sampler.runs import Run, RunBook
 from slurm_guard.sampler.sockets import SocketTable
+from slurm_guard.sampler.tcpdiag import tcp_diag
 from slurm_guard.sampler.writer import Instant
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Tables:
     def __init__(self, loop: Loop, holding: Holding) -> None:
         node, place = loop.config.node, loop.place
         self.processes = ProcessTable(loop.proc, place.node, node.max_procs)
-        self.sockets = SocketTable(loop.proc)
+        self.sockets = SocketTable(loop.proc, loop.config.network, tcp_diag(loop.proc.root))
         self.config, self.holding = node, holding
         self.reader: GpuReader = loop.reader
         self.out: Out = loop.out
@@ -56,8 +57,8 @@ class Tables:
                 self.out(None, event)
         self._tell_processes(gone, book)
         self._guests.forget(gone)
-        for flow in self.sockets.look(now, self.processes, {run.key for run in book.alive()}):
-            self.out(flow.run, flow)
+        for told in self.sockets.look(now, self.processes, {run.key for run in book.alive()}):
+            self.out(told.run, told)
         for run in sorted(self.sockets.truncated.keys() - self._told_truncated):
             self._told_truncated.add(run)
             self._tell_event(now, run, "flows-truncated", {"n": self.sockets.truncated[run]})
@@ -145,6 +146,10 @@ class Tables:
         """The last words about a run's processes and flows."""
         for process in self.processes.of_run(run.key):
             self.out(run.key, process.record(gone=False))
-        for flow in self.sockets.end(run.key, now):
-            self.out(run.key, flow)
+        for told in self.sockets.end(run.key, now):
+            self.out(run.key, told)
         self._told_truncated.discard(run.key)
+
+    def close(self) -> None:
+        """Hear no more of the kernel."""
+        self.sockets.close()
