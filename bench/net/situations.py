@@ -59,14 +59,10 @@ def ssh_reverse_to_near(stage: Stage) -> None:
 
 def ssh_reverse_socks(stage: Stage) -> None:
     """`-R PORT` alone: the far end chooses the inner places (SOCKS)."""
-    inner, door = stage.service(), stage.port()
+    inner, door, ask = stage.service(), stage.port(), stage.port()
     stage.job("ssh", "-N", "-R", f"127.0.0.1:{door}", *stage.ssh)
-    stage.far(
-        "socat",
-        f"TCP-LISTEN:{door + 1},fork,bind=127.0.0.1",
-        f"SOCKS5-CONNECT:127.0.0.1:{door}:127.0.0.1:{inner}",
-    )
-    stage.use_outside("127.0.0.1", door + 1)
+    stage.far_talk("socks", str(ask), str(door), "127.0.0.1", str(inner))
+    stage.use_outside("127.0.0.1", ask)
 
 
 def ssh_reverse_proxycommand(stage: Stage) -> None:
@@ -123,14 +119,10 @@ def ssh_local(stage: Stage) -> None:
 
 def ssh_dynamic(stage: Stage) -> None:
     """`ssh -D`: a SOCKS door to the outside."""
-    far, near = stage.far_service("127.0.0.1"), stage.port()
-    stage.job("ssh", "-N", "-D", f"127.0.0.1:{near}", *stage.ssh)
-    stage.job_later(
-        "socat",
-        f"TCP-LISTEN:{near + 1},fork,bind=127.0.0.1",
-        f"SOCKS5-CONNECT:127.0.0.1:{near}:127.0.0.1:{far}",
-    )
-    stage.job_talk_later("use", "127.0.0.1", str(near + 1), stage.seconds, stage.seed, "keep")
+    far, door, ask = stage.far_service("127.0.0.1"), stage.port(), stage.port()
+    stage.job("ssh", "-N", "-D", f"127.0.0.1:{door}", *stage.ssh)
+    stage.job_talk("socks", str(ask), str(door), "127.0.0.1", str(far))
+    stage.job_talk_later("use", "127.0.0.1", str(ask), stage.seconds, stage.seed, "keep")
 
 
 def local_proxy(stage: Stage) -> None:

@@ -169,6 +169,8 @@ async def far_end(port: str, listen: str, pad: str = "0") -> None:
     async def user(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ident = random.randrange(1, 1 << 16)
         streams[ident] = writer
+        while not up:
+            await asyncio.sleep(0.1)
         while data := await reader.read(1 << 15):
             up[0].write(_FRAME.pack(ident, len(data)) + data + bytes(int(pad)))
         up[0].write(_FRAME.pack(ident, 0) + bytes(int(pad)))

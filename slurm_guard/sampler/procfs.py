@@ -83,6 +83,13 @@ class Proc:
         except OSError:
             return None
 
+    def link_mode(self, pid: int, name: str) -> int | None:
+        """The permission bits of a link below /proc/PID (of an fd: how it is open); null: gone or refused."""
+        try:
+            return os.lstat(f"{self.root}/{pid}/{name}").st_mode & 0o777
+        except OSError:
+            return None
+
     def names(self, pid: int, name: str) -> list[str]:
         """The names in a folder below /proc/PID; empty: gone or refused."""
         try:

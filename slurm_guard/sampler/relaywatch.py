@@ -7,6 +7,8 @@ from slurm_guard import wire
 from slurm_guard.config import NetworkConfig
 from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place
 from slurm_guard.sampler.flows import Flow
+from slurm_guard.sampler.joints import Joints
+from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.relays import Moved, Pair, Relays
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
@@ -17,13 +19,15 @@ Told = wire.RelaySeen | wire.Event
 class RelayWatch:
     """Between looks it holds what came and went."""
 
-    def __init__(self, network: NetworkConfig) -> None:
+    def __init__(self, network: NetworkConfig, proc: Proc) -> None:
+        self._joints = Joints(proc)
         self._near = Nearness(network.cluster)
         self._allowed = [parse_net(text) for text in network.tunnels if not text.startswith("/")]
         self._programs = {text for text in network.tunnels if text.startswith("/")}
         self._relays = Relays()
         self._short: list[Sample] = []
         self._told: set[int] = set()  # outer connections
+        self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
         self._own: frozenset[tuple[int, int]] = frozenset()
 
     @property
@@ -44,23 +48,51 @@ class RelayWatch:
             if flow.process is not None and flow.is_connection:
                 of_owner.setdefault(flow.process.key, []).append(flow)
         told: list[Told] = []
-        for owned in of_owner.values():
-            told += self._look_at(now, owned)
+        joined = self._joined(of_owner, now)
+        for key, owned in of_owner.items():
+            told += self._look_at(now, owned + joined.get(key, []), key)
         for flow in every:
             flow.start_look()
         self._short = []
         return told
 
-    def _look_at(self, now: Instant, owned: list[Flow]) -> list[Told]:
-        """One process's connections."""
+    def _joined(
+        self, of_owner: dict[tuple[int, int], list[Flow]], now: Instant
+    ) -> dict[tuple[int, int], list[Flow]]:
+        """For processes that have only far connections, the nearer ones of the processes that they are
+        joined to by pipes."""
+        far, near = [], []
+        for owned in of_owner.values():
+            process = owned[0].process
+            if process is None:
+                continue
+            places = {self._nearness(flow.sample.peer) for flow in owned}
+            if LOOPBACK not in places:
+                far.append(process)
+            if OUTSIDE not in places:
+                near.append(process)
+        found: dict[tuple[int, int], list[Flow]] = {}
+        for a, b in self._joints.joined(far, near, now.mono_s) if far and near else ():
+            found.setdefault(a.key, []).extend(of_owner[b.key])
+        return found
+
+    def _look_at(self, now: Instant, owned: list[Flow], owner: tuple[int, int]) -> list[Told]:
+        """One process's connections, and those of the processes that it is joined to."""
         moved = [self._moved(flow.sample, flow.moved, flow.opened) for flow in owned]
-        outers = [flow for flow, m in zip(owned, moved, strict=True) if m.near != LOOPBACK]
+        outers = [
+            flow
+            for flow, m in zip(owned, moved, strict=True)
+            if m.near != LOOPBACK and flow.process is not None and flow.process.key == owner
+        ]
         if not outers:
             return []
         short = [self._moved(s, _all_of(s), s.opened) for s in self._short]
-        self._relays.look(now.at, moved, short)
+        self._relays.look(now.at, moved, short, {flow.sample.ident for flow in outers})
         told: list[Told] = []
+        others = {flow.process.pid for flow in owned if flow.process is not None}
         for outer in outers:
+            if len(others) > 1:
+                self._partners[outer.sample.ident] = others
             if outer.sample.ident not in self._told:
                 told += self._tell_first(now, outer)
         return told
@@ -81,7 +113,7 @@ class RelayWatch:
         if pair is None:
             return []
         self._told.add(outer.sample.ident)
-        record = _record(now, outer, pair, gone=False)
+        record = _record(now, outer, pair, self._partners.get(outer.sample.ident))
         told: list[Told] = [record]
         if self._is_bridge(outer, record):
             detail: dict[str, Any] = {
@@ -109,7 +141,8 @@ class RelayWatch:
         pair = self._relays.best(ident) if ident in self._told else None
         self._told.discard(ident)
         self._relays.forget(ident)
-        return [] if pair is None else [_record(now, flow, pair, gone=True)]
+        partners = self._partners.pop(ident, None)
+        return [] if pair is None else [_record(now, flow, pair, partners)._replace(gone=True)]
 
 
 def _all_of(sample: Sample) -> tuple[int, int, int]:
@@ -121,11 +154,12 @@ def _port(place: str) -> int | None:
     return int(port) if port.isdecimal() else None
 
 
-def _record(now: Instant, outer: Flow, pair: Pair, *, gone: bool) -> wire.RelaySeen:
+def _record(now: Instant, outer: Flow, pair: Pair, partners: set[int] | None) -> wire.RelaySeen:
     process = outer.process
+    pids = [] if process is None else [process.pid, *sorted((partners or set()) - {process.pid})[:15]]
     return wire.RelaySeen(
         run=outer.run,
-        pids=[] if process is None else [process.pid],
+        pids=pids,
         exe=None if process is None else wire.clip(process.exe),
         outer_local=outer.sample.local,
         outer_peer=outer.sample.peer,
@@ -145,7 +179,7 @@ def _record(now: Instant, outer: Flow, pair: Pair, *, gone: bool) -> wire.RelayS
         n_coupled=pair.n_coupled,
         first_seen_at=pair.first_at,
         last_seen_at=pair.last_at,
-        gone=gone,
+        gone=False,
         mono_s=now.mono_s,
     )
 

@@ -36,7 +36,7 @@ class SocketTable:
         self.diag = diag
         # runs of which sockets were left out at the last look, and how many; null: the kernel's table was cut
         self.truncated: dict[str, int | None] = {}
-        self._watch = RelayWatch(network)
+        self._watch = RelayWatch(network, proc)
         self._flows: dict[int, Flow] = {}
         self._fading: dict[int, Flow] = {}  # no longer among the open ones, its end not heard yet
         self._orphans: set[int] = set()  # sockets of the runs' users that no followed process held
