@@ -1,0 +1,36 @@
+"""Every family by name: a way to draw runs, and whether they are honest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from bench.world import diverting, forging, honest_odd, honest_pace, honest_phases
+from bench.world.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Runs of one kind. `draw` takes the share that a diverting run diverts; honest ones pass it over."""
+
+    name: str
+    is_honest: bool
+    draw: Callable[[Random, float], Spec]
+
+    @property
+    def side(self) -> str:
+        """The word for it in the table."""
+        return "honest" if self.is_honest else "diverting"
+
+
+def families() -> list[Family]:
+    """All of them, honest ones first."""
+    honest = (*honest_phases.FAMILIES, *honest_pace.FAMILIES, *honest_odd.FAMILIES)
+    others = (*diverting.FAMILIES, *forging.FAMILIES)
+    return [
+        *(Family(draw.__name__, True, _without_share(draw)) for draw in honest),
+        *(Family(draw.__name__, False, draw) for draw in others),
+    ]
+
+
+def _without_share(draw: Callable[[Random], Spec]) -> Callable[[Random, float], Spec]:
+    return lambda rng, _: draw(rng)
