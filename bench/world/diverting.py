@@ -4,6 +4,7 @@
 """
 
 from dataclasses import replace
+from math import inf
 from random import Random
 
 from bench.world.draw import after, beside, draw, idle, inside, like, middle, repeat, wish
@@ -117,7 +118,7 @@ def inproc_restart(rng: Random, share: float) -> Spec:
     """The work joins in after the log began anew, as if the model had changed: cannot be told."""
     spec = draw(rng)
     loop, begin_s = spec.loop, middle(spec, rng)
-    again = replace(loop, resets_to=0, is_new_segment=True)
+    again = replace(loop, steps_back=inf, is_new_segment=True)
     spec.stages = [spec.stages[0], replace(loop, length_s=begin_s), idle(30), again]
     return inside(spec, after(begin_s + 200, wish(spec, share)))
 

@@ -1,6 +1,7 @@
 """Honest families that are hard to see: short, cut, unmeasured, unlogged, or several processes at once."""
 
 from dataclasses import replace
+from math import inf
 from random import Random
 
 from bench.world.draw import after, draw, fill, idle
@@ -96,7 +97,7 @@ def interactive_log(rng: Random) -> Spec:
     spec.log_every = 5
     bursts = enumerate(stage for stage in spec.stages if stage.demand > 0)
     trained = iter(
-        [replace(stage, trains=True, demand=0.9, resets_to=0, is_new_segment=k > 0) for k, stage in bursts]
+        [replace(stage, trains=True, demand=0.9, steps_back=inf, is_new_segment=k > 0) for k, stage in bursts]
     )
     spec.stages = [next(trained) if stage.demand > 0 else stage for stage in spec.stages]
     return spec

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from random import Random
 
-from bench.world.courses import floored_walk
+from bench.world.courses import between, floored_walk
 from bench.world.draw import draw, inside, middle, steer
 from bench.world.spec import Spec, Stage
 
@@ -46,7 +46,7 @@ def thermal(rng: Random) -> Spec:
     spec = draw(rng)
     begin_s = middle(spec, rng)
     length_s = rng.uniform(0.1, 0.5) * spec.length_s
-    spec.slow_clock = (begin_s, begin_s + length_s, rng.uniform(0.6, 0.92))
+    spec.clock = between(begin_s, begin_s + length_s, rng.uniform(0.6, 0.92))
     return spec
 
 

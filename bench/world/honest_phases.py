@@ -1,6 +1,7 @@
 """Honest families whose work comes in phases: evaluations, checkpoints, restarts, sweeps, rollouts."""
 
 from dataclasses import replace
+from math import inf
 from random import Random
 
 from bench.world.draw import draw, fill, idle, like, repeat
@@ -101,16 +102,15 @@ def step_back(rng: Random) -> Spec:
     """Crashes: new processes go on from a checkpoint some steps back."""
     spec = draw(rng)
     loop, n = spec.loop, rng.randint(2, 4)
-    period_s, steps_per_s = spec.length_s / n, spec.loop.demand / spec.step_gpu_s
+    period_s, begin_s = spec.length_s / n, spec.stages[0].length_s
 
     def stretch(k: int) -> tuple[Stage, Stage]:
-        reached = k * period_s * steps_per_s
-        back = int(max(0.0, reached - rng.uniform(5, 200))) if k > 0 else None
-        again = replace(loop, length_s=period_s - 90, resets_to=back, is_new_segment=k > 0)
+        back = rng.uniform(5, 200) if k > 0 else 0.0
+        again = replace(loop, length_s=period_s - 90, steps_back=back, is_new_segment=k > 0)
         return again, idle(90, demand=0.2, level=0.4)
 
     repeat(spec, n, stretch)
-    spec.restarts_s = tuple((k + 1) * period_s - 45 for k in range(n - 1))
+    spec.restarts_s = tuple(begin_s + (k + 1) * period_s - 45 for k in range(n - 1))
     return spec
 
 
@@ -118,7 +118,7 @@ def retry_from_zero(rng: Random) -> Spec:
     """A crash without a checkpoint: everything again."""
     spec = draw(rng)
     loop, length_s = spec.loop, rng.uniform(0.1, 0.6) * spec.length_s
-    again = replace(loop, resets_to=0, is_new_segment=True)
+    again = replace(loop, steps_back=inf, is_new_segment=True)
     spec.stages = [
         spec.stages[0],
         replace(loop, length_s=length_s),
@@ -138,7 +138,7 @@ def sweep(rng: Random) -> Spec:
     def one(k: int) -> tuple[Stage, Stage]:
         cost = rng.choice([1.0, 1.3, 0.7, 2.0])
         level = loop.level * rng.uniform(0.7, 1.05)
-        anew = replace(loop, resets_to=0, is_new_segment=k > 0)
+        anew = replace(loop, steps_back=inf, is_new_segment=k > 0)
         trained = replace(anew, length_s=period_s - 25, cost=cost, level=level)
         return trained, idle(25, demand=0.2, level=0.3)
 

@@ -18,26 +18,36 @@ class Loop:
         self.phase = 0.0
         self.step = 0
         self.samples = self.tokens = 0.0
-        self.cost_gpu_s = self._draw_cost()
+        self.steps_per_s = 0.0  # in the last second
+        self._cost_gpu_s = self._draw_cost()
 
     def _draw_cost(self) -> float:
         return self.step_gpu_s * max(_LEAST_COST, self.rng.gauss(1, self.cv))
 
-    def advance(self, t_s: float, steps_per_s: float, tokens: float = 1.0) -> Iterator[float]:
-        """Live through one second; the instants at which steps ended."""
-        self.phase += steps_per_s
-        while self.phase >= 1.0:
-            self.phase -= 1.0
-            self.step += 1
-            self.samples += SAMPLES
-            self.tokens += TOKENS * tokens
-            self.cost_gpu_s = self._draw_cost()
-            yield t_s + 1 - self.phase / steps_per_s
+    def advance(self, t_s: float, gpu_s: float, tokens: float = 1.0) -> Iterator[float]:
+        """Live through one second in which it gets this much GPU time; the instants at which steps ended."""
+        used_gpu_s = 0.0
+        self.steps_per_s = -self.phase
+        while (need_gpu_s := (1 - self.phase) * self._cost_gpu_s) <= gpu_s - used_gpu_s:
+            used_gpu_s += need_gpu_s
+            self._end_step(tokens)
+            yield t_s + used_gpu_s / gpu_s
+        self.phase += (gpu_s - used_gpu_s) / self._cost_gpu_s
+        self.steps_per_s += self.phase
 
-    def reset(self, step: int) -> None:
-        """Take the counters back to an earlier step, as a restart from a checkpoint does."""
-        part = step / self.step if self.step else 0.0
-        self.step = step
+    def _end_step(self, tokens: float) -> None:
+        self.phase = 0.0
+        self.step += 1
+        self.steps_per_s += 1
+        self.samples += SAMPLES
+        self.tokens += TOKENS * tokens
+        self._cost_gpu_s = self._draw_cost()
+
+    def go_back(self, steps: float) -> None:
+        """Take the counters back by so many steps, to zero at most: a restart from a checkpoint."""
+        left = max(0, int(self.step - min(steps, self.step)))
+        part = left / self.step if self.step else 0.0
+        self.step = left
         self.samples *= part
         self.tokens *= part
 

@@ -1,6 +1,6 @@
 """The world: what a run does second by second, what its GPUs and its log then show, and the truth."""
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 from random import Random
 
@@ -45,7 +45,7 @@ class World:
         self._start_ranks(0.0)
         for stage in spec.stages:
             if stage.process is not None:
-                self._start(stage.process, spec.all_gpus, 0.0, script(f"{stage.process}.py"))
+                self._start(stage.process, spec.all_gpus, math.inf, script(f"{stage.process}.py"))
         for side in spec.sides:
             if not side.in_rank:
                 self._start_side(side)
@@ -82,7 +82,7 @@ class World:
             self._start(self.rank(gpu), (gpu,), t_s, alone if self.spec.n_gpus == 1 else many)
 
     def _start_side(self, side: Side) -> None:
-        process = self._start(side.name, side.gpus, 0.0, side.program)
+        process = self._start(side.name, side.gpus, math.inf, side.program)
         process.of_run = side.of_run
         process.written_b_per_s = side.written_b_per_s
         if side.uid is not None:
@@ -91,7 +91,7 @@ class World:
     def _start(self, name: str, gpus: tuple[int, ...], t_s: float, program: Program) -> Process:
         pid = 1000 + len(self.processes)
         factor = self.rng.uniform(0.85, 1.0)
-        process = Process(name, pid, gpus, t_s, program, UID, True, 0.0, factor, last_s=t_s)
+        process = Process(name, pid, gpus, t_s, program, UID, True, 0.0, factor)
         return self.processes.setdefault(name, process)
 
     # -- life
@@ -113,15 +113,13 @@ class World:
         while self.generation < len(spec.restarts_s) and t_s >= spec.restarts_s[self.generation]:
             self.generation += 1
             self._start_ranks(t_s)
-        hot = spec.slow_clock
-        clock = hot[2] if hot is not None and hot[0] <= t_s < hot[1] else 1.0
+        clock = spec.clock(t_s)
         loads = self._loads(t_s, stage)
-        rate = 0.0
         if stage is not None and stage.trains:
-            rate = self._train(t_s, stage, loads, clock)
+            self._train(t_s, stage, loads, clock)
         self._live_sides(t_s, loads, clock)
         self._print(t_s)
-        beat = Beat(self.loop.phase, rate, spec.step_duty, clock)
+        beat = Beat(self.loop.phase, self.loop.steps_per_s, spec.step_duty, clock)
         is_seen = not any(begin <= t_s < end for begin, end in spec.gaps)
         for board, on_board in zip(self.boards, loads, strict=True):
             board.read(t_s, on_board, beat, is_seen)
@@ -143,8 +141,7 @@ class World:
         return t_s - self._begun_s >= stage.length_s or n_steps >= stage.most_steps
 
     def _begin(self, stage: Stage, t_s: float) -> None:
-        if stage.resets_to is not None:
-            self.loop.reset(stage.resets_to)
+        self.loop.go_back(stage.steps_back)
         self._segment += stage.is_new_segment
         if stage.phase is not None and self.printer is None:
             self.records.append(Record(t_s, None, None, None, stage.phase, self._segment))
@@ -170,26 +167,25 @@ class World:
                 load.share = load.demand * fit
         return loads
 
-    def _train(self, t_s: float, stage: Stage, loads: list[list[Load]], clock: float) -> float:
-        """Advance the loop at the pace of its slowest rank; the others wait. Returns steps per second."""
+    def _train(self, t_s: float, stage: Stage, loads: list[list[Load]], clock: float) -> None:
+        """Advance the loop at the pace of its slowest rank; the others spin meanwhile."""
         walk = self.spec.cost_walk
         if walk > 0:
             self._walk += _WALK_STEP * (5 * walk * self.rng.gauss(0, 1) - self._walk)
-        cost = self.loop.cost_gpu_s * stage.cost * (1 + self._walk)
+        cost = stage.cost * (1 + self._walk)
         ranks = [(on_board, load) for on_board in loads for load in on_board if load.is_loop]
         paces = [load.share * self._yield(on_board) * clock / cost for on_board, load in ranks]
-        rate = min(paces)
+        slowest = min(paces)
         for (on_board, load), pace in zip(ranks, paces, strict=True):
-            lost = load.share * (1 - rate / pace) if pace > 0 else 0.0
+            lost = load.share * (1 - slowest / pace) if pace > 0 else 0.0
             load.share -= lost
             if lost > _LEAST_SPIN:
                 on_board.append(Load(load.process, 0.0, _SPIN_LEVEL, share=lost))
-        for at_s in self.loop.advance(t_s, rate, stage.tokens) if rate > 0 else ():
+        for at_s in self.loop.advance(t_s, slowest, stage.tokens):
             if self.loop.step % self.spec.log_every == 0 and self.printer is None:
                 loop = self.loop
                 record = Record(at_s, loop.step, loop.samples, loop.tokens, "train", self._segment)
                 self.records.append(record)
-        return rate
 
     def _yield(self, on_board: list[Load]) -> float:
         """What a share is worth beside others."""
@@ -199,8 +195,7 @@ class World:
         """Trainings beside the run's own count their steps from what they got."""
         for name, loop in self.side_loops.items():
             got = [load.share * self._yield(on) for on in loads for load in on if load.process.name == name]
-            rate = sum(got) * clock / loop.cost_gpu_s
-            for at_s in loop.advance(t_s, rate) if rate > 0 else ():
+            for at_s in loop.advance(t_s, sum(got) * clock):
                 record = Record(at_s, loop.step, loop.samples, loop.tokens, "train", 0)
                 self.side_records[name].append(record)
 
@@ -217,7 +212,7 @@ class World:
         is_audited = spec.cut_front_s <= t_s < spec.length_s - spec.cut_back_s
         for load in (load for on_board in loads for load in on_board if load.share > 0):
             process = load.process
-            process.first_s = t_s if process.first_s is None else process.first_s
+            process.born_s = min(process.born_s, t_s)
             process.last_s = t_s
             if is_audited:
                 process.gpu_ms += 1000 * load.share
@@ -238,8 +233,8 @@ class World:
             process.written_b = 0.0
 
 
-def record_instants(spec: Spec, rng: Random) -> Iterator[float]:
+def record_instants(spec: Spec, rng: Random) -> tuple[float, ...]:
     """When a run of this kind would have logged: what a forger may copy."""
     world = World(spec, rng)
     world.live()
-    return (record.at_s for record in world.records if record.step is not None)
+    return tuple(record.at_s for record in world.records if record.step is not None)

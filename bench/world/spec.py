@@ -43,7 +43,7 @@ class Stage:
     tokens: float = 1.0  # factor of a step's tokens
     phase: str | None = None  # the log names it at its begin
     diverted: bool = False
-    resets_to: int | None = None  # the counter takes this value at the begin
+    steps_back: float = 0.0  # the counter goes back by so many at the begin; infinity: to zero
     is_new_segment: bool = False  # the log begins anew
     gpus: tuple[int, ...] | None = None  # null: all of the run
     process: str | None = None  # it runs as another process
@@ -141,7 +141,7 @@ class Spec:
     stages: list[Stage] = field(default_factory=list)
     sides: list[Side] = field(default_factory=list)
     restarts_s: tuple[float, ...] = ()  # new processes take over
-    slow_clock: tuple[float, float, float] | None = None  # from s, until s, clock ratio: a hot board
+    clock: Course = steady  # ratio of the nominal clock: hot boards
     gaps: tuple[tuple[float, float], ...] = ()  # nobody looked
     cut_front_s: float = 0.0  # the run began before the audited window
     cut_back_s: float = 0.0
@@ -177,13 +177,12 @@ class Process:
     name: str
     pid: int
     gpus: tuple[int, ...]
-    born_s: float
+    born_s: float  # infinity: it did not begin yet
     program: Program
     uid: int
     of_run: bool
     written_b_per_s: float
     sm_factor: float  # per-process utilisation does not add up to the board's
-    first_s: float | None = None
     last_s: float = 0.0
     gpu_ms: float = 0.0
     written_b: float = 0.0  # in the running window

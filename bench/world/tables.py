@@ -60,10 +60,11 @@ class Place:
 def write_run(tables: Tables, world: World, place: Place) -> Run:
     """Add what is known of a run that has lived; returns what accounting has of it."""
     spec, rows = world.spec, tables.rows
-    counts = _records_by_window(world)
+    counts = _flushes_by_window(world)
     for window in world.windows:
         _write_window(tables, world, place, window, counts.get(window.from_s, 0))
-    rows["processes"] += [_process(world, place, process) for process in world.processes.values()]
+    began = (process for process in world.processes.values() if process.born_s < spec.length_s)
+    rows["processes"] += [_process(world, place, process) for process in began]
     _write_flows(tables, world, place)
     gpus = list(spec.all_gpus)
     rows["tickets"].append(place.row(at=EPOCH_AT, job_id=place.job_id, boot_id=_BOOT, uid=UID, gpus=gpus))
@@ -157,24 +158,23 @@ def _sums(tally: Tally, width_ms: int, measured: frozenset[str]) -> dict[str, An
     }
 
 
-def _records_by_window(world: World) -> dict[float, int]:
-    """How many records the log got in each window, by the window's begin."""
-    width_s = world.spec.window_s
+def _flushes_by_window(world: World) -> dict[float, int]:
+    """How many records were written in each window, by the window's begin."""
+    spec, width_s = world.spec, world.spec.window_s
     counts: dict[float, int] = {}
-    for record in world.records:
-        begin_s = record.at_s // width_s * width_s
+    for flushed_s in _flushes(spec.log_buffer_b, world.records, spec.length_s):
+        begin_s = flushed_s // width_s * width_s
         counts[begin_s] = counts.get(begin_s, 0) + 1
     return counts
 
 
 def _process(world: World, place: Place, process: Process) -> dict[str, Any]:
     program = process.program
-    begun_s = process.born_s if process.first_s is None else process.first_s
     row = place.row(
         how="cgroup",
         pid=process.pid,
         start_ticks=1,
-        start_at=EPOCH_AT + begun_s,
+        start_at=EPOCH_AT + process.born_s,
         uid=process.uid,
         ppid=world.processes["r0.0"].pid if program.ppid is None else program.ppid,
         parents=list(program.parents),
@@ -185,7 +185,7 @@ def _process(world: World, place: Place, process: Process) -> dict[str, Any]:
         cgroup="/job",
         gpus=[place.gpu(gpu) for gpu in process.gpus],
         first_seen_at=EPOCH_AT + process.born_s,
-        last_seen_at=EPOCH_AT + process.last_s,
+        last_seen_at=EPOCH_AT + max(process.born_s, process.last_s),
         gone=True,
     )
     return {**row, "run": place.key if process.of_run else None}
