@@ -7,7 +7,8 @@ from dataclasses import replace
 from math import inf
 from random import Random
 
-from bench.world.draw import after, beside, draw, idle, inside, like, middle, repeat, wish
+from bench.world import courses
+from bench.world.draw import after, beside, draw, idle, inside, like, middle, repeat, steer, wish
 from bench.world.spec import OTHER_RANK, Side, Spec, Stage, child, script
 
 
@@ -106,6 +107,23 @@ def inproc_bursts(rng: Random, share: float) -> Spec:
     spec = draw(rng)
     demand, period_s = 2 * wish(spec, share), rng.uniform(600, 1500)
     return inside(spec, lambda t_s, _: demand if t_s > 200 and t_s % period_s < period_s / 2 else 0.0)
+
+
+def inproc_mid_walk(rng: Random, share: float) -> Spec:
+    """`inproc_mid` in a training whose pace walks: its own noise may hide the step."""
+    spec = inproc_mid(rng, share)
+    steer(spec, courses.slow_walk(rng, spec.length_s, rng.uniform(0.05, 0.2)))
+    return spec
+
+
+def inproc_fills_waits(rng: Random, share: float) -> Spec:
+    """Work inside the ranks takes what a slow loader leaves: the GPU is always full, whatever the pace."""
+    spec = draw(rng)
+    load = courses.slow_walk(rng, spec.length_s, rng.uniform(0.05, 0.2))
+    demand = spec.loop.demand * (1 - share)
+    spec.stages[1] = replace(spec.loop, demand=demand, course=load)
+    begin_s = middle(spec, rng)
+    return inside(spec, lambda t_s, _: 0.97 - demand * load(t_s) if t_s > begin_s else 0.0)
 
 
 def inproc_whole(rng: Random, share: float) -> Spec:
@@ -230,7 +248,8 @@ def no_log_side(rng: Random, share: float) -> Spec:
 FAMILIES = (
     second_from_start, second_same_exe, second_child, second_child_mid, second_mid, second_holds_log,
     second_writes_much, second_stdout_all, second_flows, second_in_stalls, inproc_in_pauses, inproc_mid,
-    inproc_bursts, inproc_whole, inproc_restart, inproc_one_gpu, one_gpu_drops_out, busy_tail, head_work,
-    slow_train_fill, low_power_side, foreign_uid, own_uid_outside, leftover, short_job_side, no_shares_mid,
-    no_energy_mid, cycles_only_mid, power_only_mid, no_log_side, claims_eval,
+    inproc_mid_walk, inproc_fills_waits, inproc_bursts, inproc_whole, inproc_restart, inproc_one_gpu,
+    one_gpu_drops_out, busy_tail, head_work, slow_train_fill, low_power_side, foreign_uid, own_uid_outside,
+    leftover, short_job_side, no_shares_mid, no_energy_mid, cycles_only_mid, power_only_mid, no_log_side,
+    claims_eval,
 )  # fmt: skip

@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from bench.world import diverting, forging, honest_odd, honest_pace, honest_phases
+from bench.world import (
+    diverting,
+    forging,
+    forging_shared,
+    honest_disturbed,
+    honest_odd,
+    honest_pace,
+    honest_phases,
+)
 from bench.world.spec import Spec
 
 
@@ -24,8 +32,9 @@ class Family:
 
 def families() -> list[Family]:
     """All of them, honest ones first."""
-    honest = (*honest_phases.FAMILIES, *honest_pace.FAMILIES, *honest_odd.FAMILIES)
-    others = (*diverting.FAMILIES, *forging.FAMILIES)
+    modules = (honest_phases, honest_pace, honest_disturbed, honest_odd)
+    honest = [draw for module in modules for draw in module.FAMILIES]
+    others = (*diverting.FAMILIES, *forging.FAMILIES, *forging_shared.FAMILIES)
     return [
         *(Family(draw.__name__, True, _without_share(draw)) for draw in honest),
         *(Family(draw.__name__, False, draw) for draw in others),

@@ -9,6 +9,7 @@ from bench.world.meters import Beat, Board, Load, Tally
 from bench.world.spec import BOARDS, Process, Program, Record, Side, Spec, Stage, script
 
 UID = 1000
+PRINTER = "printer"
 _SPIN_LEVEL = 0.35  # a rank that waits for the others spins
 _LEAST_SPIN = 0.002
 _WALK_STEP = 0.02  # the walk of a step's cost follows its noise by this much a second
@@ -49,6 +50,8 @@ class World:
         for side in spec.sides:
             if not side.in_rank:
                 self._start_side(side)
+        if spec.is_printer_apart:
+            self._start(PRINTER, (), 0.0, script("train.py")).last_s = spec.length_s
         self.loop = Loop(rng, spec.step_gpu_s, spec.step_cv)
         self.boards = [Board(spec, rng, idle_w, 1 + rng.gauss(0, 0.01)) for _ in spec.all_gpus]
         overlap = rng.random()
@@ -71,7 +74,9 @@ class World:
         return f"r{gpu}.{self.generation}"
 
     def loggers(self) -> list[str]:
-        """Names of the ranks that held the log, oldest first."""
+        """Names of the processes that wrote the log, oldest first."""
+        if self.spec.is_printer_apart:
+            return [PRINTER]
         return [f"r0.{generation}" for generation in range(self.generation + 1)]
 
     def _start_ranks(self, t_s: float) -> None:
@@ -209,6 +214,9 @@ class World:
 
     def _count(self, t_s: float, loads: list[list[Load]]) -> None:
         spec = self.spec
+        if t_s < spec.length_s:
+            for gpu in spec.all_gpus:
+                self.processes[self.rank(gpu)].last_s = t_s  # it is there, whether it works or not
         is_audited = spec.cut_front_s <= t_s < spec.length_s - spec.cut_back_s
         for load in (load for on_board in loads for load in on_board if load.share > 0):
             process = load.process

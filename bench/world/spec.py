@@ -136,6 +136,7 @@ class Spec:
     has_log: bool = True
     forged: Forged | None = None
     is_log_forged: bool = False  # it claims what the work beside it did not do
+    is_printer_apart: bool = False  # a process without a GPU prints, and it alone holds the log
     loss_noise: float = 0.02
     contention: float = 0.02  # what a neighbour on the GPU costs beside its share
     stages: list[Stage] = field(default_factory=list)
