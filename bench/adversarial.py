@@ -5,12 +5,15 @@ a family is, what the figures mean and what the world cannot show: docs/adversar
 """
 
 import argparse
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 from bench.world.families import Family, families
+from bench.world.page import write_page
 from bench.world.score import Outcome, judge_family, row
 
 _SLOW = {"very_long": 8}  # so many times fewer runs of these, but three
@@ -27,11 +30,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family", action="append", choices=names, metavar="NAME", help="only this; repeatable"
     )
+    parser.add_argument(
+        "--page", type=Path, help="write the tables into this page, as docs/adversarial.md is"
+    )
     parser.add_argument("--jobs", type=int, default=1, choices=(1, 2), help="processes")
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """One row per family, then the totals of the sides."""
+    begun_s = time.monotonic()
     chosen = [family for family in families() if not options.family or family.name in options.family]
     outcomes = dict(zip((family.name for family in chosen), _judge(chosen, options), strict=True))
     every = [outcome for of_family in outcomes.values() for outcome in of_family]
@@ -41,7 +48,11 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
         "all with a forged log": ("diverting", [o for o in every if not o.is_honest and o.is_forged]),
     }
     rows = [row(family.name, family.side, outcomes[family.name]) for family in chosen]
-    return rows + [row(what, side, of_side) for what, (side, of_side) in totals.items() if of_side]
+    rows += [row(what, side, of_side) for what, (side, of_side) in totals.items() if of_side]
+    if options.page is not None:
+        command = f"--seed {options.seed} --honest {options.honest} --diverting {options.diverting}"
+        write_page(options.page, rows, f"adversarial {command}", time.monotonic() - begun_s)
+    return rows
 
 
 def _judge(chosen: list[Family], options: argparse.Namespace) -> Iterator[list[Outcome]]:

@@ -23,6 +23,7 @@ class Family:
     name: str
     is_honest: bool
     draw: Callable[[Random, float], Spec]
+    reason: str  # in one sentence
 
     @property
     def side(self) -> str:
@@ -36,10 +37,14 @@ def families() -> list[Family]:
     honest = [draw for module in modules for draw in module.FAMILIES]
     others = (*diverting.FAMILIES, *forging.FAMILIES, *forging_shared.FAMILIES)
     return [
-        *(Family(draw.__name__, True, _without_share(draw)) for draw in honest),
-        *(Family(draw.__name__, False, draw) for draw in others),
+        *(Family(draw.__name__, True, _without_share(draw), _reason(draw)) for draw in honest),
+        *(Family(draw.__name__, False, draw, _reason(draw)) for draw in others),
     ]
 
 
 def _without_share(draw: Callable[[Random], Spec]) -> Callable[[Random, float], Spec]:
     return lambda rng, _: draw(rng)
+
+
+def _reason(draw: Callable[..., Spec]) -> str:
+    return (draw.__doc__ or "").partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Diverting families with a forged log: nothing trains, all the work is other work, and a log is printed.
+"""Diverting families with a forged log: a log is printed to a clock, and mostly nothing trains at all.
 
 Here printer and work know nothing of each other; in forging_shared they are disturbed by the same.
 """
@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 
 from bench.world import courses, honest_pace, honest_phases
-from bench.world.draw import draw, fill, idle, inside
+from bench.world.draw import after, beside, draw, fill, idle, inside, middle, wish
 from bench.world.physics import record_instants
 from bench.world.spec import Course, Forged, Spec, Stage, steady
 
@@ -133,6 +133,30 @@ def forged_by_process(rng: Random, _: float) -> Spec:
     return spec
 
 
+def forged_old_pace(rng: Random, share: float) -> Spec:
+    """A real training is held up by work inside its ranks from the middle on; the log keeps the old pace.
+
+    Load and log stay as they were: only the rhythm of the real steps could tell.
+    """
+    spec = _keep_pace(rng)
+    return inside(spec, after(middle(spec, rng), wish(spec, share)))
+
+
+def forged_old_pace_beside(rng: Random, share: float) -> Spec:
+    """The same, where the work is a process of its own."""
+    spec = _keep_pace(rng)
+    return beside(spec, share, after(middle(spec, rng), wish(spec, share)))
+
+
+def _keep_pace(rng: Random) -> Spec:
+    """A training whose log is printed at the pace that it has alone."""
+    spec = draw(rng)
+    spec.is_log_forged = True
+    step_s = spec.step_gpu_s / spec.loop.demand
+    spec.forged = Forged(step_s, spec.step_cv, first_s=spec.stages[0].length_s + step_s)
+    return spec
+
+
 def forge(rng: Random, jitter: float | None = None, **fixed: object) -> Spec:
     """A run that does nothing but print; what it works on is added after 40 s."""
     spec = draw(rng, **fixed)
@@ -159,5 +183,5 @@ def printed_beside(spec: Spec, pace: Course, work: Stage) -> Spec:
 FAMILIES = (
     forged_noise, forged_even, forged_bursts, forged_varying_load, replayed, forged_same_rhythm,
     forged_walk_walk, forged_plateaus, forged_copied, forged_copied_walk, forged_checkpoints,
-    forged_by_process,
+    forged_by_process, forged_old_pace, forged_old_pace_beside,
 )  # fmt: skip

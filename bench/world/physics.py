@@ -6,7 +6,7 @@ from random import Random
 
 from bench.world.loops import SAMPLES, TOKENS, Loop, Printer
 from bench.world.meters import Beat, Board, Load, Tally
-from bench.world.spec import BOARDS, Process, Program, Record, Side, Spec, Stage, script
+from bench.world.spec import BOARDS, ONE_OF_RANKS, Process, Program, Record, Side, Spec, Stage, script
 
 UID = 1000
 PRINTER = "printer"
@@ -80,11 +80,9 @@ class World:
         return [f"r0.{generation}" for generation in range(self.generation + 1)]
 
     def _start_ranks(self, t_s: float) -> None:
-        parents = ("bash", "slurmstepd")
-        alone = Program("/usr/bin/python3.11", "python train.py", parents, 60)
-        many = Program("/usr/bin/python3.11", "python train.py", ("torchrun", *parents), 61)
+        program = script("train.py") if self.spec.n_gpus == 1 else ONE_OF_RANKS
         for gpu in self.spec.all_gpus:
-            self._start(self.rank(gpu), (gpu,), t_s, alone if self.spec.n_gpus == 1 else many)
+            self._start(self.rank(gpu), (gpu,), t_s, program)
 
     def _start_side(self, side: Side) -> None:
         process = self._start(side.name, side.gpus, math.inf, side.program)

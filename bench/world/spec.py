@@ -62,6 +62,7 @@ class Program:
 
 PYTHON = "/usr/bin/python3.11"
 STRANGER = Program("/tmp/x/worker", "worker", ppid=900)
+ONE_OF_RANKS = Program(PYTHON, "python train.py", ("torchrun", "bash", "slurmstepd"), 61)
 OTHER_RANK = Program(PYTHON, "python other.py", ("torchrun", "bash"), 61)
 
 
