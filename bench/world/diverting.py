@@ -142,7 +142,10 @@ def inproc_restart(rng: Random, share: float) -> Spec:
 
 
 def inproc_one_gpu(rng: Random, share: float) -> Spec:
-    """Work joins in on one of many GPUs: the others spin for it and look dear as well."""
+    """Work joins in on one of many GPUs: the others spin for it and look dear as well.
+
+    It is less than a tenth of the run's work: the bounds are to be looked at here, not the verdicts.
+    """
     spec = draw(rng, n_gpus=rng.choice([4, 8]))
     begin_s = middle(spec, rng)
     return inside(spec, after(begin_s, wish(spec, share)), gpus=(1,))
@@ -192,7 +195,7 @@ def low_power_side(rng: Random, share: float) -> Spec:
 
 
 def foreign_uid(rng: Random, share: float) -> Spec:
-    """Another user's process on the run's GPUs."""
+    """Another user's process on the run's GPUs: not the run's doing, so the audit says NOTE by design."""
     return beside(draw(rng), share, uid=7777, of_run=False)
 
 
@@ -202,7 +205,7 @@ def own_uid_outside(rng: Random, share: float) -> Spec:
 
 
 def leftover(rng: Random, share: float) -> Spec:
-    """A process that begins near the end and works on when the job is over."""
+    """A process that begins near the end and works on when the job is over: little of it within the run."""
     spec = draw(rng)
     spec.watch_s = 1800.0
     return beside(spec, share, after(0.8 * spec.length_s, 0.6))

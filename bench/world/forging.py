@@ -61,7 +61,7 @@ def forged_varying_load(rng: Random, _: float) -> Spec:
 
 
 def replayed(rng: Random, _: float) -> Spec:
-    """A printer beside work with a rhythm of its own, of another period than the printed steps."""
+    """A printer beside work with a constant rhythm of its own, 0.4 to 1.7 printed steps long."""
     spec = forge(rng, jitter=rng.uniform(0.01, 0.05))
     assert spec.forged is not None
     period_s = spec.forged.step_s * rng.uniform(0.4, 1.7)

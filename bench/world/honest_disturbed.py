@@ -69,9 +69,9 @@ def thermal_spells(rng: Random) -> Spec:
 
 
 def seq_buckets(rng: Random) -> Spec:
-    """Sequences sorted into buckets: cost per step changes every few minutes at full load.
+    """Sequences in buckets: cost per step changes every few minutes; cannot be told unless tokens are logged.
 
-    Pace varies and work does not follow it, as beside a forged log; tokens would tell, where they are logged.
+    Pace varies at full load and work does not follow it, as beside a forged log.
     """
     spec = draw(rng)
     loop, spec.stages = spec.loop, spec.stages[:1]

@@ -72,7 +72,7 @@ def curriculum_steps(rng: Random) -> Spec:
 
 
 def load_change_ema(rng: Random) -> Spec:
-    """Layers are unfrozen at mid-run: steps cost more, and nothing in the log says so."""
+    """Layers are unfrozen at mid-run: the same once, with nothing in the log that says so; cannot be told."""
     spec = draw(rng, log_fields=("step",))
     loop = spec.loop
     cost, level = rng.uniform(1.1, 1.6), loop.level * rng.uniform(0.95, 1.05)

@@ -34,7 +34,8 @@ def write_page(path: Path, rows: list[dict[str, Any]], command: str, took_s: flo
         raise ValueError(f"{path} has no {_BEGIN} and {_END}")
     reasons = {family.name: family.reason for family in families()}
     totals = [row for row in rows if row["what"] not in reasons]
-    parts = [_made(command, took_s), _table(totals, _interval, "95 % of wrong")]
+    made = f"{_made(command, took_s)} Faults: {sum(row['faults'] for row in totals)}."
+    parts = [made, _table(totals, _interval, "95 % of wrong")]
     for side in ("honest", "diverting"):
         of_side = [row for row in rows if row["side"] == side and row["what"] in reasons]
         parts += [f"### {side.capitalize()} families"]
@@ -45,7 +46,8 @@ def write_page(path: Path, rows: list[dict[str, Any]], command: str, took_s: flo
 
 def _made(command: str, took_s: float) -> str:
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}"
+    kernel = platform.release().partition("-")[0]
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {kernel}"
     day = time.strftime("%Y-%m-%d")
     return (
         f"Made by `python -m bench {command}` on {day} at commit {commit.strip()} in {took_s:.0f} s: "

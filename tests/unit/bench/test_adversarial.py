@@ -2,7 +2,9 @@
 
 import argparse
 import itertools
+import re
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,6 +19,8 @@ from bench.world.physics import Truth, World
 from bench.world.score import Outcome, wilson
 from bench.world.spec import Course, Forged, Spec
 from bench.world.tables import Place, Tables, write_run
+
+_WORLD = Path(adversarial.__file__).parent / "world"
 
 
 def _rows(*words: str) -> list[dict[str, Any]]:
@@ -164,6 +168,30 @@ def test_a_printed_log_counts_as_forged_and_no_honest_one_does() -> None:
         first = family.draw(Random(family.name), 0.25)
         assert first.is_log_forged or first.forged is None, family.name
         assert not (family.is_honest and first.is_log_forged), family.name
+
+
+def test_the_world_knows_nothing_of_the_audit_or_the_simulator() -> None:
+    files = [path for path in _WORLD.glob("*.py") if path.name != "score.py"]
+    assert len(files) > 10
+
+    known = {
+        path.name for path in files if re.search(r"slurm_guard\.(audit|simulate)", path.read_text("utf-8"))
+    }
+
+    assert known == set()
+
+
+def test_the_page_keeps_its_words_and_gets_new_tables(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- tables: begin -->\nold\n<!-- tables: end -->\nafter\n", "utf-8")
+
+    _rows("--family", "plain", "--page", str(page))
+
+    text = page.read_text("utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| plain | 1 |" in text
 
 
 def test_a_diversion_of_a_tenth_must_be_flagged_and_an_honest_run_must_not() -> None:
