@@ -99,8 +99,8 @@ class NvmlClient:
         reading = self._fresh.pop(gpu.uuid, None)
         if reading is None or reading.mono_s <= last_s:  # its time was given out as silence
             return self._silence(gpu, last_s)
-        gap_s = last_s + self._pace.gap_limit_s
-        if last_s > 0 and gap_s < min(reading.mono_s, self._waited_s.get(gpu.uuid, gap_s)):
+        gap_s = min(last_s + self._pace.gap_limit_s, self._waited_s.get(gpu.uuid, last_s))
+        if reading.mono_s - last_s > self._pace.gap_limit_s and gap_s > last_s > 0:
             self._fresh[gpu.uuid] = reading  # first the gap, with its reason: we were there and waited
             return self._silent(gap_s, self._why_silent(gpu))
         self._heard_s[gpu.uuid] = reading.mono_s

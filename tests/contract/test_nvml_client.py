@@ -173,6 +173,8 @@ def test_the_others_readings_lie_no_farther_apart_than_a_gap_while_one_gpu_does_
         assert all(reading.power_mw is not None for reading in seen[uuid])
         times = [reading.mono_s for reading in seen[uuid]]
         assert max(b - a for a, b in pairwise(times)) <= PACE.gap_limit_s
+    own = [reading.mono_s for reading in seen[uuids[place]]]
+    assert all(0 < b - a <= PACE.gap_limit_s for a, b in pairwise(own))  # its gaps are silence, no stalls
     silent = [reading for reading in seen[uuids[place]] if reading.power_mw is None]
     assert all("NVML" in reading.why["power_mw"] for reading in silent)
     assert client.tell()["apart"] + client.tell()["left_out"] == [place]
