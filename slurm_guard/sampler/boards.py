@@ -266,7 +266,8 @@ def between(before: GpuReading, after: GpuReading, mono_s: float) -> GpuReading:
     }
     more, old = getattr(after, "more", None), getattr(before, "more", None)
     if isinstance(more, dict) and isinstance(old, dict):
-        counters["more"] = {name: _pro_rata(old.get(name), value, share) for name, value in more.items()}
+        parts = {name: _pro_rata(old.get(name), value, share) for name, value in more.items()}
+        counters["more"] = {name: value for name, value in parts.items() if value is not None}
     return after._replace(at=after.at - (after.mono_s - mono_s), mono_s=mono_s, **counters)
 
 

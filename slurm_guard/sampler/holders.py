@@ -2,8 +2,7 @@
 
 A look at every descriptor of every process is dear, so a process is looked at when it is new, and then in
 every sixth look at the tables; of one that holds a device only the descriptors that showed it are asked
-again. What could not be reached in time is marked. Measured on 2 cores: 11 ms a look at 600 processes, 200 of
-them with 60 descriptors each.
+again. What could not be reached in time is marked. Measured: 7.5 ms a look at 400 processes (docs/node.md).
 """
 
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from slurm_guard.sampler.processes import ProcessTable
 CYCLE = 6  # looks at the tables between two looks at all descriptors of a process: judgement, a minute
 SLOW = 30  # the same for daemons of the system, whose holds are nobody's work: judgement, five minutes
 YOUNG = 3  # looks in which a new process is looked at each time: judgement
-MOST_LINKS = 8192  # link texts read in one look at the tables: judgement, some 20 ms
+MOST_LINKS = 8192  # link texts read in one look at the tables: measured, some 25 ms
 
 
 class Holders:
