@@ -24,7 +24,7 @@ SEVERITY: dict[str, int] = {
     **dict.fromkeys(("sampler-error", "seal-failed", "records-dropped", "segment-given-up"), ERROR),
     **dict.fromkeys(("stalled", "helper-hung", "reader-failed", "cap-reached", "nvml-hung"), WARNING),
     **dict.fromkeys(("processes-truncated", "flows-truncated", "files-truncated"), WARNING),
-    **dict.fromkeys(("gpu-map-contradicted", "events-suppressed"), WARNING),
+    **dict.fromkeys(("gpu-map-contradicted", "events-suppressed", "nvml-apart"), WARNING),
     **dict.fromkeys(("sampler-started", "gpu-found", "switched-on", "nvml-back", "cap-left"), INFO),
 }
 _STEPS = (400, 200, 100, 50, 25, 12, 6)  # characters a value keeps, until the whole fits: halved each time
