@@ -141,6 +141,16 @@ class ProcShare(NamedTuple):
     mem_mib: int | None
     cpu_ms: int | None  # CPU time spent in this window
     written_b: int | None  # bytes written by write(2) in this window (wchar)
+    holds: bool | None = None  # has a GPU's device file; false: none, the list means another
+
+
+class Held(NamedTuple):
+    """A process with a GPU's device file open that NVML lists on no GPU: it may work there, or only look."""
+
+    pid: int
+    start_ticks: int
+    run: str | None  # the run that this process belongs to
+    uvm: bool  # has nvidia-uvm open too, as CUDA needs and what only reads NVML does not
 
 
 class Rhythm(NamedTuple):
@@ -201,6 +211,9 @@ class Window(NamedTuple):
         None  # `sm_ms` of processes are upper bounds: the driver tells working times alone
     )
     more: dict[str, int] | None = None  # further cumulative channels by NVML's name: deltas over covered time
+    held: list[Held] | None = None  # others than its run's that hold it, unlisted; null: not looked at
+    n_own: int | None = None  # processes of its run that hold it, listed or not
+    held_truncated: bool | None = None  # not every process of the node was looked at
 
 
 class ProcessSeen(NamedTuple):
@@ -225,6 +238,7 @@ class ProcessSeen(NamedTuple):
     gone: bool
     mono_s: float | None = None  # of last_seen_at
     flags: list[str] | None = None  # other-uid, suspended, other-node
+    devices: list[str] | None = None  # UUIDs of GPUs whose device file it had open; null: not looked at
 
 
 class FileSeen(NamedTuple):

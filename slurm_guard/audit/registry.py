@@ -15,12 +15,14 @@ from slurm_guard.audit.checks import (
     progress_without_gpu,
     slower_beside,
     steps_too_regular,
+    unlisted_holder,
     work_residual,
 )
 
 CHECKS: tuple[Check, ...] = (
     foreign_process.CHECK,
     leftover_process.CHECK,
+    unlisted_holder.CHECK,
     extra_context.CHECK,
     work_residual.CHECK,
     slower_beside.CHECK,

@@ -132,6 +132,9 @@ TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
         "map": pl.String,
         "procs_upper": pl.Boolean,
         "more": pl.String,
+        "n_held": pl.Int64,
+        "n_own": pl.Int64,
+        "held_truncated": pl.Boolean,
     },
     # One row per process and window; `window_run` is the run that holds the GPU, `run` the process's own.
     "shares": {
@@ -146,6 +149,18 @@ TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
         "mem_mib": pl.Int64,
         "cpu_ms": pl.Int64,
         "written_b": pl.Int64,
+        "holds": pl.Boolean,
+    },
+    # One row per window and process that has the GPU's device file open and that NVML lists on no GPU.
+    "held": {
+        **_WHERE,
+        "window_run": pl.String,
+        "gpu": pl.String,
+        "start_at": pl.Float64,
+        "end_at": pl.Float64,
+        "pid": pl.Int64,
+        "start_ticks": pl.Int64,
+        "uvm": pl.Boolean,
     },
     "processes": {
         **_WHERE,
@@ -167,6 +182,7 @@ TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
         "gone": pl.Boolean,
         "mono_s": pl.Float64,
         "flags": pl.List(pl.String),
+        "devices": pl.List(pl.String),
     },
     "files": {
         **_WHERE,
@@ -320,6 +336,7 @@ PARTITION: dict[str, str] = {
     "segments": "closed_at",
     "windows": "start_at",
     "shares": "start_at",
+    "held": "start_at",
     "processes": "last_seen_at",
     "files": "at",
     "flows": "last_seen_at",
