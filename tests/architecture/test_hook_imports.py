@@ -98,6 +98,7 @@ def test_hook_imports_nothing_beyond_the_list(tmp_path: Path, hook: str) -> None
         "slurm_guard.light",
         "slurm_guard.netlink",
         "slurm_guard.wire",
+        "slurm_guard.wirenet",
     }
 
 
