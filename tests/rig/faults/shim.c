@@ -1,5 +1,6 @@
 /* LD_PRELOAD for the sampler and the hooks of the rig: faults of the kernel on demand, from a page that the
- * harness maps too (shim.py). Only the process named by FAULTS_ROLE fails; its children see the set clock alone. */
+ * harness maps too (shim.py). Only the process named by FAULTS_ROLE fails, with the children that it forks; other programs that it starts see
+ * the set clock alone. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,13 +21,15 @@ struct page {
     uint32_t write_errno; /* ENOSPC, EIO or EROFS on what is written below the folder; 0: none */
     uint32_t kill_at;     /* SIGKILL in the middle of the k-th write from now; 0: never */
     uint32_t fork_errno;
-    uint32_t n_writes, n_refused, n_forks_refused, n_kills, n_clock; /* what happened */
+    uint32_t stat_hangs; /* a stat by a child that was forked does not come back; 0: it does */
+    uint32_t n_writes, n_refused, n_forks_refused, n_kills, n_clock, n_stats_hung; /* what happened */
     int64_t clock_us;     /* added to CLOCK_REALTIME */
 };
 
 static struct page none, *page = &none;
 static const char *below;
 static int whole; /* this process fails, not only its clock */
+static pid_t self; /* of the program that was executed; a child that it forks has another */
 
 #define REAL(name) static __typeof__(name) *real; if (!real) real = (__typeof__(real))dlsym(RTLD_NEXT, #name)
 
@@ -34,6 +37,7 @@ __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("FAULTS_PAGE"), *role = getenv("FAULTS_ROLE");
     char line[4096] = "";
     below = getenv("FAULTS_BELOW");
+    self = getpid();
     int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
     if (fd >= 0) close(fd);
@@ -110,6 +114,22 @@ int unlink(const char *path) {
     REAL(unlink);
     return page->write_errno == EROFS && is_ours(path) ? refuse() : real(path);
 }
+
+/* As on a file system whose server is gone. */
+static void hang_or_not(void) {
+    if (!whole || !page->stat_hangs || getpid() == self) return;
+    page->n_stats_hung++;
+    for (;;) pause();
+}
+#define STAT(name, type) int name(const char *path, struct type *into) { REAL(name); hang_or_not(); return real(path, into); }
+#define STATAT(name, type) int name(int folder, const char *path, struct type *into, int flags) { REAL(name); \
+    hang_or_not(); return real(folder, path, into, flags); }
+STAT(stat, stat)
+STAT(lstat, stat)
+STAT(stat64, stat64)
+STAT(lstat64, stat64)
+STATAT(fstatat, stat)
+STATAT(fstatat64, stat64)
 
 /* vfork as fork: POSIX allows it, and a function of ours may not return twice on one stack. */
 static pid_t fork_or_not(void) {
