@@ -101,6 +101,8 @@ def _wall(folder: Path, pids: list[int], options: argparse.Namespace) -> dict[st
     assert sampler.stdout is not None
     try:
         seen = _usage.watch(sampler.pid, peers.WARM_S, options.seconds)
+        if sampler.poll() is not None:
+            raise RuntimeError("the sampler ended by itself")
         sampler.terminate()
         longest_ms, n_procs, n_flows = sampler.stdout.read().split()
     finally:

@@ -4,12 +4,13 @@
 says the same. Without it (an older release, a power cut) the segments in `sealed/` are the chain.
 """
 
+from __future__ import annotations
+
 import json
 import os
-from typing import Any, NamedTuple
 
 from slurm_guard import wire
-from slurm_guard.light import to_json
+from slurm_guard.light import Any, NamedTuple, to_json
 
 SEALED, CHAIN = "sealed", "chain"
 _FORMAT = 1

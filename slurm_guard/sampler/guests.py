@@ -5,11 +5,13 @@ the map from GRES indices to boards (gpumap.py), and that no other reading of th
 whose ticket is missing, another slurmd's job, a service that the site named. Those are told, softly.
 """
 
+from __future__ import annotations
+
 import json
 import os
-from typing import Any, NamedTuple
 
 from slurm_guard import wire
+from slurm_guard.light import Any, NamedTuple
 from slurm_guard.sampler.attribution import RunFacts
 from slurm_guard.sampler.cgroups import JobRef
 from slurm_guard.sampler.events import HARD

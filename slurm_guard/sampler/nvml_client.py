@@ -5,14 +5,15 @@ a later round with its own times. A child that is silent for the deadline is kil
 at which it hung is left out for a while, so that the others go on.
 """
 
+from __future__ import annotations
+
+import gc
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
+from slurm_guard.light import Any, NamedTuple
+from slurm_guard.sampler.children import Child
 from slurm_guard.sampler.nvml_process import MOST_STUCK, NvmlProcess
 from slurm_guard.sampler.reading import GpuFacts, GpuInfo, GpuProc, GpuReading, PastProc, silence
 
@@ -36,7 +37,7 @@ class Hang(NamedTuple):
 
     until_s: float
     n: int
-    child: "subprocess.Popen[bytes] | None"  # that hangs at it still; null: it is gone
+    child: Child | None  # that hangs at it still; null: it is gone
 
 
 NOT_ASKED = "NVML was not asked yet"
@@ -54,9 +55,13 @@ class NvmlClient:
         accounting: bool = False,
     ) -> None:
         self._mono, self._wall, self._pace = mono, wall, pace
-        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nvml_child.py")
-        mode = "accounting" if accounting else "-"
-        self.process = NvmlProcess([sys.executable, "-I", program, folder, mode])
+
+        def serve(into: int, out: int) -> None:
+            from slurm_guard.sampler import nvml_child  # here alone: the sampler never imports pynvml
+
+            nvml_child.serve(into, out, folder, accounting)
+
+        self.process = NvmlProcess(serve)
         self.n_hung = 0
         self.why: str | None = NOT_ASKED  # why there are no GPUs; null: there are
         self._since_at = wall()
@@ -79,6 +84,15 @@ class NvmlClient:
         self._down_since_s: float | None = None
         self._notes: list[tuple[str, dict[str, Any]]] = []
         self._records: list[GpuFacts | PastProc] = []
+
+    def begin(self) -> None:
+        """Start the child early, while there is little that it could share and we would write to.
+
+        It leaves NVML alone until it is asked. A collection writes to all that it looks at: it shall not look
+        at what is here now.
+        """
+        gc.freeze()
+        self._start()
 
     # -- what the loop asks
 

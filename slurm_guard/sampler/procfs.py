@@ -1,7 +1,11 @@
 """/proc, read bounded. Nothing here opens a file of a user's: only the kernel's own tables and link texts."""
 
+from __future__ import annotations
+
 import os
-from typing import NamedTuple
+from collections.abc import Iterator
+
+from slurm_guard.light import NamedTuple
 
 MAX_CMDLINE = 4096
 _MAX_FILE = 1 << 16
@@ -56,25 +60,17 @@ class Proc:
         finally:
             os.close(fd)
 
-    def read_all(self, name: str, limit: int) -> str | None:
-        """A table of the kernel's that takes several reads; null: refused."""
+    def lines(self, name: str, limit: int) -> Iterator[bytes]:
+        """A table of the kernel's, line by line up to `limit` bytes; none: refused."""
         try:
-            fd = os.open(f"{self.root}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            with open(f"{self.root}/{name}", "rb") as table:
+                for line in table:
+                    yield line
+                    limit -= len(line)
+                    if limit <= 0:
+                        return
         except OSError:
-            return None
-        parts, left = [], limit
-        try:
-            while left > 0:
-                part = os.read(fd, min(left, _MAX_FILE))
-                if not part:
-                    break
-                parts.append(part)
-                left -= len(part)
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
-        return b"".join(parts).decode("utf-8", "surrogateescape")
+            return
 
     def link(self, pid: int, name: str) -> str | None:
         """The text of a link below /proc/PID; null: gone or refused. No file system is asked."""

@@ -5,12 +5,14 @@ by its tail with a digest, synced, and renamed into `sealed/`. What a crash leav
 what a full disk keeps open, the next `close` does.
 """
 
+from __future__ import annotations
+
 import errno
-import hashlib
 import os
-from typing import Any, NamedTuple
 
 from slurm_guard import __version__, wire
+from slurm_guard.digest import sha256
+from slurm_guard.light import Any, NamedTuple
 from slurm_guard.sampler.chain import (
     CHAIN,
     SEALED,
@@ -78,7 +80,7 @@ class Stream:
         self._tail: Closed | None = None  # the open segment has its tail, but not its place in sealed/
         self._tried_s: float | None = None
         self._size = self._n = self._n_windows = 0
-        self._digest = hashlib.sha256()
+        self._digest = sha256()
         self._learn()
 
     @property
@@ -146,7 +148,7 @@ class Stream:
         except OSError:
             return False
         self._size = self._n = self._n_windows = 0
-        self._digest = hashlib.sha256()
+        self._digest = sha256()
         if not self._append(wire.encode(self._head(now)).encode("ascii")):
             self.abandon()
             return False
