@@ -1,21 +1,25 @@
 """A measured peer, run by its path: its name and the seconds between readings. It imports next to nothing."""
 
+from __future__ import annotations
+
 import importlib
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def _nvitop(interval_s: float) -> None:
-    nvitop: Any = importlib.import_module("nvitop")
+    nvitop = importlib.import_module("nvitop")
     collector = nvitop.ResourceMetricCollector(nvitop.Device.all(), interval=interval_s)
     with collector(tag="bench"):
         _every(interval_s, collector.collect)
 
 
 def _gpustat(interval_s: float) -> None:
-    gpustat: Any = importlib.import_module("gpustat")
+    gpustat = importlib.import_module("gpustat")
     _every(interval_s, gpustat.new_query)
 
 

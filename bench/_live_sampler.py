@@ -5,12 +5,14 @@ of its own, since that would be measured too. Last words on standard output: the
 processes of runs and how many of their flows it followed.
 """
 
+from __future__ import annotations
+
 import sys
 import time
-from typing import Any
 
 sys.path.insert(0, __file__.rsplit("/", 2)[0])
 
+from slurm_guard.light import Any
 from slurm_guard.sampler import __main__ as entry
 from slurm_guard.sampler.procfs import Proc
 

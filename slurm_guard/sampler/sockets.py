@@ -5,7 +5,7 @@ from __future__ import annotations
 import _socket
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from slurm_guard import wire
 from slurm_guard.light import NamedTuple
@@ -70,15 +70,15 @@ class SocketTable:
         self._flows: dict[int, _Flow] = {}
         self._orphans: set[int] = set()  # inodes of the runs' users that no followed process held
 
-    def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> list[wire.FlowSeen]:
-        """One pass over the kernel's tables."""
+    def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> Iterator[wire.FlowSeen]:
+        """One pass over the kernel's tables; what is told comes one by one."""
         members = [p for p in table.by_pid.values() if p.run in runs]
         still, new, short = self._compare(runs, {process.uid for process in members})
         self.truncated = dict.fromkeys(runs) if short else {}
-        told = [self._record(flow, now, gone=True) for flow in self._vanished(still)]
+        yield from (self._record(flow, now, gone=True) for flow in self._vanished(still))
         if not set(new) - self._orphans:
             self._orphans &= set(new)
-            return told
+            return
         found = self._owners(set(new), members)
         self._orphans = set(new) - set(found)
         counts: dict[str, int] = {}
@@ -95,8 +95,7 @@ class SocketTable:
                 self.truncated[process.run] = None if left is None else left + 1
                 continue
             self._flows[inode] = _Flow(new[inode], process, process.run, now.at)
-            told.append(self._record(self._flows[inode], now, gone=False))
-        return told
+            yield self._record(self._flows[inode], now, gone=False)
 
     def _compare(self, runs: set[str], uids: set[int | None]) -> tuple[set[int], dict[int, Line], bool]:
         """(flows that are as they were, other sockets of these users, whether lines were left out)."""
@@ -109,9 +108,9 @@ class SocketTable:
                     short = True
                     break
                 line = read_line(text, proto)
-                flow = None if line is None else self._flows.get(line.inode)
                 if line is None:
                     continue
+                flow = self._flows.get(line.inode)
                 if flow is not None and flow.line[:3] == line[:3] and flow.run in runs:
                     still.add(line.inode)
                 elif line.uid in uids:

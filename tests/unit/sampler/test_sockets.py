@@ -47,10 +47,10 @@ def test_a_long_table_is_cut_and_every_run_is_told(monkeypatch: pytest.MonkeyPat
     lines = [_line("0100007F:0016", f"0100007F:000{port}", "01", 1000, port) for port in (1, 2)]
 
     proc.files["net/tcp"] = _HEAD + lines[0]
-    sockets.look(Instant(clock.now_at(), clock.mono_s()), table, {"r"})
+    list(sockets.look(Instant(clock.now_at(), clock.mono_s()), table, {"r"}))
     whole = sockets.truncated
     proc.files["net/tcp"] += lines[1]
-    sockets.look(Instant(clock.now_at(), clock.mono_s()), table, {"r"})
+    list(sockets.look(Instant(clock.now_at(), clock.mono_s()), table, {"r"}))
 
     assert (whole, sockets.truncated) == ({}, {"r": None})
 
@@ -97,7 +97,7 @@ def test_flows_beyond_the_most_are_counted() -> None:
     table.look(now, [run])
     sockets = SocketTable(proc)
 
-    told = sockets.look(now, table, {"run"})
+    told = list(sockets.look(now, table, {"run"}))
 
     assert len(told) == 512
     assert sockets.truncated == {"run": 88}
