@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from slurm_guard.light import Any
 from slurm_guard.sampler import datagram
-from slurm_guard.sampler.public import write_public
+from slurm_guard.sampler.whole import write_public
 from slurm_guard.sampler.writer import Instant
 
 EVERY_S = 10.0

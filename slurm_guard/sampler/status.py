@@ -7,7 +7,7 @@ import os
 
 from slurm_guard import __version__
 from slurm_guard.light import TYPE_CHECKING, Any
-from slurm_guard.sampler.public import write_public
+from slurm_guard.sampler.whole import write_public
 from slurm_guard.sampler.writer import Instant
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from slurm_guard import __version__
 from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple
 from slurm_guard.sampler.limits import Usage, read_usage
-from slurm_guard.sampler.public import write_public
+from slurm_guard.sampler.whole import write_public
 from slurm_guard.sampler.writer import Instant
 
 if TYPE_CHECKING:

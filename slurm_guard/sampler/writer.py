@@ -22,9 +22,9 @@ from slurm_guard.sampler.chain import (
     read_chain,
     save_chain,
     segment_path,
-    write_whole,
 )
 from slurm_guard.sampler.recover import OPEN, SEALS, recover_one, set_aside
+from slurm_guard.sampler.whole import write_whole
 
 COLLECTED = "collected"  # where a collector may say what it has (docs/transport.md)
 _LEAST_FREE_TRIES_S = 5.0  # after a failed open the next try waits this long: judgement
@@ -32,7 +32,7 @@ _LEAST_FREE_TRIES_S = 5.0  # after a failed open the next try waits this long: j
 # those before them are held by the chain. 2,000 segments are 83 days of hours.
 _MOST_LISTED, _MOST_LOST = 2000, 1000
 
-__all__ = ["Instant", "Origin", "Stream", "prepare", "stream_name", "write_whole"]
+__all__ = ["Instant", "Origin", "Stream", "prepare", "stream_name"]
 
 
 class Origin(NamedTuple):
