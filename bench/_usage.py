@@ -100,7 +100,7 @@ def watch(root: int, warm_s: float, seconds: float) -> Watch:
         if begun_s is None and now_s >= begin_s + warm_s:
             begun_s, used_s = now_s, cpu_s(root)
         seen = memory(root)
-        peak = max(peak, seen)
+        peak = max(peak, seen, key=lambda memory: memory.pss_kib)
         alone_kib, rss_kib = max(alone_kib, seen.alone_kib), max(rss_kib, seen.rss_kib)
         time.sleep(0.5)
     assert begun_s is not None
