@@ -1,9 +1,11 @@
 """A run's files in which progress may show: found by open descriptors, watched by size through the helper."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Any
 
 from slurm_guard import wire
+from slurm_guard.light import Any
 from slurm_guard.sampler.helper import Answer, Ask, Helper
 from slurm_guard.sampler.paths import OTHER, JobNames, expand, is_file_link, matcher, parse_fdinfo, rank
 from slurm_guard.sampler.process import Process

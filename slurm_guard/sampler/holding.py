@@ -1,8 +1,10 @@
 """Which run holds which board: tickets' GPUs through the map, told once where they do not resolve."""
 
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
+from collections.abc import Callable
+
+from slurm_guard.light import Any
 from slurm_guard.sampler.boards import Board
 from slurm_guard.sampler.gpumap import Map, Resolved
 from slurm_guard.sampler.reading import GpuInfo

@@ -1,7 +1,10 @@
 """Which open files look like progress, and where Slurm puts a job's output. Pure."""
 
+from __future__ import annotations
+
 import re
-from typing import NamedTuple
+
+from slurm_guard.light import NamedTuple
 
 _KNOWN = re.compile(
     r"events\.out\.tfevents|\.wandb$|trainer_state\.json$|(?:^|[_.-])metrics\.(?:csv|jsonl?)$|"

@@ -1,12 +1,14 @@
 """TCP connections and listeners of runs' processes, in the node's own network namespace, by socket inode."""
 
+from __future__ import annotations
+
+import _socket
 import re
-import socket
 import struct
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
 from slurm_guard import wire
+from slurm_guard.light import NamedTuple
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc
@@ -15,53 +17,47 @@ from slurm_guard.sampler.writer import Instant
 MOST_LINES = 20_000  # of each kernel table: judgement; 500 sockets are a busy training node (budget)
 MOST_FLOWS = 512  # followed per run: judgement
 MOST_FDS = 4096  # of one process
-_STATES = {"01": "ESTABLISHED", "0A": "LISTEN"}
+_STATES = {b"01": "ESTABLISHED", b"0A": "LISTEN"}
+_LENGTHS = {"tcp": 13, "tcp6": 37}  # of an address and its port, in hex
 _INODE = re.compile(r"socket:\[(\d+)\]")
 
 
-class Row(NamedTuple):
-    """One line of /proc/net/tcp that we follow."""
+class Line(NamedTuple):
+    """One line of /proc/net/tcp that we follow, as little read as it takes to know the socket again."""
 
-    proto: str
-    local: str
-    peer: str
-    state: str
-    uid: int
     inode: int
+    proto: str
+    ends: bytes  # local and remote address with the state
+    uid: int
 
 
 class _Flow(NamedTuple):
-    row: Row
+    line: Line
     process: Process
     run: str
     first_at: float
 
 
-def parse_table(text: str, proto: str, most: int = MOST_LINES) -> tuple[list[Row], bool]:
-    """(established and listening sockets, whether lines were left out)."""
-    rows = []
-    lines = text.splitlines()[1:]
-    for line in lines[:most]:
-        cells = line.split()
-        if len(cells) < 10 or cells[3] not in _STATES or cells[9] == "0":
-            continue
-        try:
-            row = Row(
-                proto, address(cells[1]), address(cells[2]), _STATES[cells[3]], int(cells[7]), int(cells[9])
-            )
-        except (ValueError, OSError, struct.error):
-            continue
-        rows.append(row)
-    return rows, len(lines) > most
+def read_line(line: bytes, proto: str) -> Line | None:
+    """An established or listening socket; null: another line."""
+    cells = line.split(None, 10)
+    if len(cells) < 10 or cells[3] not in _STATES or cells[9] == b"0":
+        return None
+    if not len(cells[1]) == len(cells[2]) == _LENGTHS[proto]:
+        return None
+    try:
+        return Line(int(cells[9]), proto, b" ".join(cells[1:4]), int(cells[7]))
+    except ValueError:
+        return None
 
 
-def address(text: str) -> str:
+def address(text: bytes) -> str:
     """`0100007F:1F90` as `127.0.0.1:8080`; the kernel prints 32-bit words in host order."""
-    raw, port = text.split(":")
+    raw, port = text.split(b":")
     words = struct.pack(f"={len(raw) // 8}I", *(int(raw[i : i + 8], 16) for i in range(0, len(raw), 8)))
     if len(words) == 4:
-        return f"{socket.inet_ntop(socket.AF_INET, words)}:{int(port, 16)}"
-    return f"[{socket.inet_ntop(socket.AF_INET6, words)}]:{int(port, 16)}"
+        return f"{_socket.inet_ntop(_socket.AF_INET, words)}:{int(port, 16)}"
+    return f"[{_socket.inet_ntop(_socket.AF_INET6, words)}]:{int(port, 16)}"
 
 
 class SocketTable:
@@ -74,16 +70,15 @@ class SocketTable:
         self._flows: dict[int, _Flow] = {}
         self._orphans: set[int] = set()  # inodes of the runs' users that no followed process held
 
-    def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> list[wire.FlowSeen]:
-        """One pass over the kernel's tables."""
-        rows, self.truncated = self._rows(runs)
-        told = [self._record(flow, now, gone=True) for flow in self._vanished(rows, runs)]
+    def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> Iterator[wire.FlowSeen]:
+        """One pass over the kernel's tables; what is told comes one by one."""
         members = [p for p in table.by_pid.values() if p.run in runs]
-        uids = {process.uid for process in members}
-        new = {inode: row for inode, row in rows.items() if inode not in self._flows and row.uid in uids}
+        still, new, short = self._compare(runs, {process.uid for process in members})
+        self.truncated = dict.fromkeys(runs) if short else {}
+        yield from (self._record(flow, now, gone=True) for flow in self._vanished(still))
         if not set(new) - self._orphans:
-            self._orphans &= set(rows)
-            return told
+            self._orphans &= set(new)
+            return
         found = self._owners(set(new), members)
         self._orphans = set(new) - set(found)
         counts: dict[str, int] = {}
@@ -100,27 +95,31 @@ class SocketTable:
                 self.truncated[process.run] = None if left is None else left + 1
                 continue
             self._flows[inode] = _Flow(new[inode], process, process.run, now.at)
-            told.append(self._record(self._flows[inode], now, gone=False))
-        return told
+            yield self._record(self._flows[inode], now, gone=False)
 
-    def _rows(self, runs: set[str]) -> tuple[dict[int, Row], dict[str, int | None]]:
-        rows: dict[int, Row] = {}
+    def _compare(self, runs: set[str], uids: set[int | None]) -> tuple[set[int], dict[int, Line], bool]:
+        """(flows that are as they were, other sockets of these users, whether lines were left out)."""
+        still: set[int] = set()
+        new: dict[int, Line] = {}
         short = False
         for proto in ("tcp", "tcp6"):
-            text = self.proc.read_all(f"net/{proto}", MOST_LINES * 200) or ""
-            part, cut = parse_table(text, proto)
-            short = short or cut
-            rows.update({row.inode: row for row in part})
-        return rows, dict.fromkeys(runs) if short else {}
+            for place, text in enumerate(self.proc.lines(f"net/{proto}", MOST_LINES * 200)):
+                if place > MOST_LINES:  # the first line is the heading
+                    short = True
+                    break
+                line = read_line(text, proto)
+                if line is None:
+                    continue
+                flow = self._flows.get(line.inode)
+                if flow is not None and flow.line[:3] == line[:3] and flow.run in runs:
+                    still.add(line.inode)
+                elif line.uid in uids:
+                    new[line.inode] = line
+        return still, new, short
 
-    def _vanished(self, rows: dict[int, Row], runs: set[str]) -> list[_Flow]:
+    def _vanished(self, still: set[int]) -> list[_Flow]:
         """Flows that ended, or whose inode is another socket's by now."""
-        lost = [
-            inode
-            for inode, flow in self._flows.items()
-            if flow.run not in runs or inode not in rows or rows[inode][:4] != flow.row[:4]
-        ]
-        return [self._flows.pop(inode) for inode in lost]
+        return [self._flows.pop(inode) for inode in list(self._flows) if inode not in still]
 
     def end(self, run: str, now: Instant) -> list[wire.FlowSeen]:
         """The last word about a run's flows."""
@@ -139,15 +138,16 @@ class SocketTable:
         return found
 
     def _record(self, flow: _Flow, now: Instant, gone: bool) -> wire.FlowSeen:
+        local, peer, state = flow.line.ends.split()
         return wire.FlowSeen(
             run=flow.run,
             pid=flow.process.pid,
             exe=wire.clip(flow.process.exe),
-            proto=flow.row.proto,
-            local=flow.row.local,
-            peer=flow.row.peer,
-            state=flow.row.state,
-            inode=flow.row.inode,
+            proto=flow.line.proto,
+            local=address(local),
+            peer=address(peer),
+            state=_STATES[state],
+            inode=flow.line.inode,
             first_seen_at=flow.first_at,
             last_seen_at=now.at,
             gone=gone,
