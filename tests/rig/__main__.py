@@ -5,8 +5,9 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
-from tests.rig import cluster
+from tests.rig import cluster, root
 from tests.rig.layout import USERS, RigError, load_rig
 from tests.rig.night import Plan, run_night
 from tests.rig.nights import run_nights
@@ -17,7 +18,8 @@ from tests.rig.submit import list_workloads, submit
 def main() -> int:
     """Parse and do; 1 with a sentence when it cannot."""
     parser = argparse.ArgumentParser(prog="python -m tests.rig", description=__doc__)
-    parser.add_argument("--dir", type=Path, default=Path(".rig"), help="the rig's folder (default .rig)")
+    parser.add_argument("--dir", type=Path, help="the rig's folder (default .rig)")
+    parser.add_argument("--slurm-root", type=Path, help="run with the Slurm of this folder (tools/slurm-root)")
     commands = parser.add_subparsers(dest="command", required=True)
     begin = commands.add_parser("up", help="start a rig, or what of it has stopped")
     begin.add_argument("--proctrack", choices=("auto", "cgroup", "linuxproc"), default="auto")
@@ -53,10 +55,28 @@ def main() -> int:
     storm.add_argument("--keep", action="store_true", help="leave the rig running")
     args = parser.parse_args()
     try:
+        if args.slurm_root is not None:
+            _go_inside(args, sys.argv[1:])
+        args.dir = args.dir or Path(".rig")
         return _run(args)
     except RigError as error:
         print(f"rig: {error}", file=sys.stderr)
         return 1
+
+
+def _go_inside(args: argparse.Namespace, words: list[str]) -> NoReturn:
+    """The same command in the root; --dir is a path in there, --out and --table are the machine's."""
+    place = next(n for n, word in enumerate(words) if word.startswith("--slurm-root"))
+    del words[place : place + (1 if "=" in words[place] else 2)]
+    if args.dir is None:
+        words = ["--dir", root.folder_inside(args.slurm_root), *words]
+    shared = []
+    if args.command == "night":
+        args.out.mkdir(parents=True, exist_ok=True)
+        words += ["--out", str(args.out.resolve())]  # the last one holds
+        shared = [args.out]
+    argv = root.command(args.slurm_root, ["-m", "tests.rig", *words], shared)
+    os.execvp(argv[0], argv)  # noqa: S606
 
 
 def _run(args: argparse.Namespace) -> int:

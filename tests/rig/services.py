@@ -62,6 +62,8 @@ def start_database(rig: Rig) -> str:
     argv = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", f"--init-file={boot}"]
     argv += [f"--port={rig.ports['mariadb']}", "--bind-address=127.0.0.1", "--skip-name-resolve"]
     argv += [f"--socket={data}/sock", f"--pid-file={rig.root}/pid/mariadbd.own", *tuning]
+    # slurmdbd objects to this default of MariaDB 11; MariaDB 10 does not know it ("loose").
+    argv.append("--loose-innodb-snapshot-isolation=OFF")
     # A rig's accounting need not survive the machine; syncing each commit would cost a second a job.
     procs.start(rig, "mariadbd", [*argv, "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"])
     procs.wait_for("MariaDB", lambda: _listens(rig.ports["mariadb"]), 60.0)

@@ -101,7 +101,7 @@ def cgroup_conf(rig: Rig) -> str:
     if rig.proctrack != "cgroup":
         return "ConstrainCores=no\nConstrainDevices=no\nConstrainRAMSpace=no\n"
     return (
-        f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={freezer_parent(rig)}\nCgroupAutomount=no\n"
+        f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={freezer_parent(rig)}\n"
         "ConstrainCores=no\nConstrainDevices=no\nConstrainRAMSpace=no\n"
     )
 
