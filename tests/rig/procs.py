@@ -87,6 +87,17 @@ def sweep(rig: Rig) -> list[int]:
     return sorted(set(found))
 
 
+def has_strangers(rig: Rig) -> bool:
+    """Whether daemons of another rig live on this machine, inside whatever root."""
+    mark, mine = f"\0{MARK}=".encode(), f"\0{MARK}={rig.root}\0".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            environ = b"\0" + (entry / "environ").read_bytes() + b"\0"
+            if mark in environ and mine not in environ:
+                return True
+    return False
+
+
 def start_ticks(pid: int) -> int | None:
     """When the process began, in clock ticks since boot; null: it is gone or a zombie."""
     try:

@@ -1,9 +1,9 @@
 """Runs the rig inside a folder with another Debian and its Slurm (made by tools/slurm-root).
 
-`python -m tests.rig --slurm-root DIR …` does it for the rig's commands, `python -m tests.rig.root DIR WORDS` for
-anything else that Python can run: `-m tests.rig.record_env --dir …`, `-m pytest tests/unit`.
+`python -m tests.rig --slurm-root DIR …` does it for the rig's commands, `python -m tests.rig.root DIR WORDS`
+for anything else that Python can run: `-m tests.rig.record_env --dir …`, `-m pytest tests/unit`.
 
-All mounts are made in a mount namespace of their own: they are gone with its last process, also after a crash.
+All mounts are made in a mount namespace of their own: they go with its last process, also after a crash.
 Processes, network and control groups are the machine's, so that `down` finds what a crash left.
 """
 
@@ -78,4 +78,4 @@ if __name__ == "__main__":
         argv = command(Path(sys.argv[1]), sys.argv[2:])
     except RigError as error:
         sys.exit(f"rig: {error}")
-    os.execvp(argv[0], argv)  # noqa: S606,S607
+    os.execvp(argv[0], argv)

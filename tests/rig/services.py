@@ -8,7 +8,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-from tests.rig import procs, slurmconf
+from tests.rig import procs, slurmconf, unified
 from tests.rig.layout import ACCOUNT_OF, CHECKOUT, NODES, USERS, Rig, RigError
 
 _PROGRAMS = {
@@ -82,8 +82,17 @@ def start_slurm(rig: Rig) -> None:
     procs.start(rig, "slurmctld", ["slurmctld", "-D"])
     for node in NODES:
         (rig.path / "slurmd" / node.name).mkdir(parents=True, exist_ok=True)
-        procs.start(rig, f"slurmd.{node.name}", ["slurmd", "-D", "-N", node.name])
+        start_slurmd(rig, node.name)
     procs.wait_for("the nodes to be idle", lambda: _nodes_ready(rig), 60.0, 0.5)
+
+
+def start_slurmd(rig: Rig, node: str) -> None:
+    """One node's slurmd."""
+    env: dict[str, str] = {}
+    argv = ["slurmd", "-D", "-N", node]
+    if rig.proctrack == "cgroup2":
+        argv, env = [*unified.prefix(node), *argv], unified.environ(rig)
+    procs.start(rig, f"slurmd.{node}", argv, env)
 
 
 def start_boards(rig: Rig) -> None:

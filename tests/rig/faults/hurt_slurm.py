@@ -14,7 +14,7 @@ def _slurmd_restart(case: Case) -> None:
     bench, before = case.bench, case.bench.watch.pid()
     procs.kill(bench.rig, f"slurmd.{bench.node}")
     time.sleep(1.0)
-    procs.start(bench.rig, f"slurmd.{bench.node}", ["slurmd", "-D", "-N", bench.node])
+    services.start_slurmd(bench.rig, bench.node)
     case.finish()
     if before is not None and bench.watch.pid() == before:
         case.proofs.append("same sampler before and after")
