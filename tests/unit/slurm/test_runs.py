@@ -54,9 +54,8 @@ def test_suspended_time_is_not_charged() -> None:
 
 
 def test_the_row_after_a_resize_begins_at_the_resize_though_22_05_says_the_jobs_start() -> None:
-    later = {"Submit": str(DAY + 400), "Start": str(DAY + 100), "End": str(DAY + 1100), "ElapsedRaw": "1000"}
     before = run_of(State="RESIZING", End=str(DAY + 400), ElapsedRaw="300")
-    after = run_of(**later, AllocTRES="gres/gpu=2")
+    after = run_of(Submit=str(DAY + 400), AllocTRES="gres/gpu=2")
 
     assert (before.id, after.id) == (f"alpha/103/{DAY + 100}", f"alpha/103/{DAY + 400}")
     assert before.allocated_gpu_ms + after.allocated_gpu_ms == (4 * 300 + 2 * 700) * 1000
