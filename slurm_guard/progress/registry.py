@@ -1,5 +1,6 @@
 """Every progress source, in the order in which they are asked."""
 
+from slurm_guard.progress.csvlog import CsvSource
 from slurm_guard.progress.guard import GuardSource
 from slurm_guard.progress.hf import HfLines
 from slurm_guard.progress.jsonl import JsonLines
@@ -13,7 +14,7 @@ from slurm_guard.progress.tqdm import TqdmLines
 GUARD = GuardSource()
 # The named formats before the generic ones: the first line source that claims a line keeps it.
 TEXT = TextSource("text", (MegatronLines, HfLines, JsonLines, KeyValueLines, TqdmLines))
-SOURCES: tuple[ProgressSource, ...] = (TfeventsSource(), GUARD, TEXT)
+SOURCES: tuple[ProgressSource, ...] = (TfeventsSource(), GUARD, CsvSource(), TEXT)
 
 # How well a source's clock is known, for the choice between two that speak of the same bytes (judgement).
 STRENGTH = {
@@ -21,6 +22,7 @@ STRENGTH = {
     "megatron": 0.9,
     "tfevents": 0.9,
     "hf": 0.8,
+    "csv": 0.8,
     "jsonl": 0.8,
     "keyvalue": 0.7,
     "tqdm": 0.1,

@@ -25,6 +25,8 @@ _SKIP_DIRS = frozenset(
 _NAMES = frozenset(
     (
         "metrics.jsonl", "progress.jsonl", "train.jsonl", "log.jsonl", "training_log.jsonl", "result.json",
+        "metrics.csv", "progress.csv", "measurements.csv", "training_log.csv", "train_log.csv", "log.csv",
+        "history.csv", "results.csv",
         "progress.txt", "train.log", "training.log", "log.txt", "train_log.txt", "stats.jsonl",
     )
 )  # fmt: skip
