@@ -1,19 +1,30 @@
 """Every progress source, in the order in which they are asked."""
 
 from slurm_guard.progress.csvlog import CsvSource
+from slurm_guard.progress.espresso import EspressoLines
+from slurm_guard.progress.gromacs import GromacsLines
 from slurm_guard.progress.guard import GuardSource
 from slurm_guard.progress.hf import HfLines
 from slurm_guard.progress.jsonl import JsonLines
 from slurm_guard.progress.keyvalue import KeyValueLines
+from slurm_guard.progress.lammps import LammpsLines
 from slurm_guard.progress.megatron import MegatronLines
+from slurm_guard.progress.monitor import MonitorLines
+from slurm_guard.progress.namd import NamdLines
+from slurm_guard.progress.openmm import OpenmmLines
 from slurm_guard.progress.protocol import ProgressSource
 from slurm_guard.progress.text import TextSource
 from slurm_guard.progress.tfevents import TfeventsSource
 from slurm_guard.progress.tqdm import TqdmLines
+from slurm_guard.progress.vasp import VaspLines
+from slurm_guard.progress.wrf import WrfLines
 
 GUARD = GuardSource()
 # The named formats before the generic ones: the first line source that claims a line keeps it.
-TEXT = TextSource("text", (MegatronLines, HfLines, JsonLines, KeyValueLines, TqdmLines))
+SIMULATIONS = (GromacsLines, LammpsLines, OpenmmLines, NamdLines, EspressoLines, VaspLines, WrfLines)
+TEXT = TextSource(
+    "text", (MegatronLines, HfLines, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines)
+)
 SOURCES: tuple[ProgressSource, ...] = (TfeventsSource(), GUARD, CsvSource(), TEXT)
 
 # How well a source's clock is known, for the choice between two that speak of the same bytes (judgement).
@@ -23,6 +34,8 @@ STRENGTH = {
     "tfevents": 0.9,
     "hf": 0.8,
     "csv": 0.8,
+    "monitor": 0.8,
+    **{lines.name: 0.9 for lines in SIMULATIONS},
     "jsonl": 0.8,
     "keyvalue": 0.7,
     "tqdm": 0.1,

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.progress.csvlog import CsvSource
+from slurm_guard.progress.registry import TEXT
 from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit
 
 pytestmark = pytest.mark.shared_data
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
+SAMPLES = DATA / "progress_samples"
 ALGOPERF = DATA / "progress" / "algoperf_algoperf_v05"
 
 
@@ -83,3 +85,43 @@ def test_no_table_of_the_shared_data_that_is_no_log_is_read_as_one() -> None:
             assert len(next(csv.reader(file))) > 0
 
         assert CsvSource().claims(path.read_bytes()[:65_536], str(path)) == 0.0, path.name
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "n", "first", "last"),
+    [
+        # grep -c 'iteration #': 6, numbered 1 to 6
+        ("19_quantum_espresso_pw.out", "espresso", 6, 1, 6),
+        # awk -F, 'NR>2 {n++; s+=$2}': 345 episodes, the first of 500 steps, 31236 in all
+        ("22_sb3_monitor.csv", "monitor", 345, 500, 31_236),
+        # the excerpt's electronic iterations are numbered 1, 2, 17, 18 and 1, 9: 18 + 9
+        ("23_pymatgen_OSZICAR_excerpt.txt", "vasp", 6, 1, 27),
+        # ten rows, Step 500 to 5000
+        ("25_openmm_StateDataReporter.csv", "openmm", 10, 500, 5000),
+    ],
+)
+def test_a_simulations_log_gives_the_steps_counted_in_it(
+    name: str, source: str, n: int, first: int, last: int
+) -> None:
+    told, marks = read(SAMPLES / name)
+    counted = steps(marks)
+
+    assert (told.source, len(counted), counted[0], counted[-1]) == (source, n, first, last)
+    assert {mark.segment for mark in marks} == {0}
+
+
+def test_the_one_liners_of_gromacs_and_wrf_are_known() -> None:
+    path = SAMPLES / "24_misc_one_liners.txt"
+    if not path.exists():
+        pytest.skip("the shared data folder does not stand beside the checkout")
+    reader = TEXT.reader()
+    reader.feed(path.read_bytes(), 0)
+
+    claims = {one.source: one.claims for one in reader.finish().series}
+
+    assert [(c.step, c.phase) for c in claims["gromacs"]] == [
+        (14_096_940, "checkpoint"),
+        (14_097_000, "train"),
+    ]
+    # 2016-03-23_23:39:00: date(2016, 3, 23).toordinal() - 1 days and 85,140 s
+    assert [c.step for c in claims["wrf"]] == [736_045 * 86_400 + 85_140]
