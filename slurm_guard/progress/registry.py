@@ -1,5 +1,7 @@
 """Every progress source, in the order in which they are asked."""
 
+from collections.abc import Sequence
+
 from slurm_guard.progress.csvlog import CsvSource
 from slurm_guard.progress.espresso import EspressoLines
 from slurm_guard.progress.gromacs import GromacsLines
@@ -12,6 +14,7 @@ from slurm_guard.progress.megatron import MegatronLines
 from slurm_guard.progress.monitor import MonitorLines
 from slurm_guard.progress.namd import NamdLines
 from slurm_guard.progress.openmm import OpenmmLines
+from slurm_guard.progress.patterns import makers_of
 from slurm_guard.progress.protocol import ProgressSource
 from slurm_guard.progress.text import TextSource
 from slurm_guard.progress.tfevents import TfeventsSource
@@ -42,8 +45,11 @@ STRENGTH = {
 }
 
 
-def choose(head: bytes, path: str, how: str) -> ProgressSource | None:
-    """The surest source for a file; null when none claims it. `how` "guard": made by the prolog."""
+def choose(head: bytes, path: str, how: str, patterns: Sequence[str] = ()) -> ProgressSource | None:
+    """The surest source for a file; null when none claims it. `how` "guard": made by the prolog.
+
+    `patterns`, the site's own, are tried before the text formats that we know.
+    """
     if how == "guard":
         return GUARD
     best: ProgressSource | None = None
@@ -52,4 +58,4 @@ def choose(head: bytes, path: str, how: str) -> ProgressSource | None:
         sure = source.claims(head, path)
         if sure > surest:
             best, surest = source, sure
-    return best
+    return TEXT.extended(makers_of(patterns, frozenset(STRENGTH))) if patterns and best is TEXT else best

@@ -37,6 +37,10 @@ class TextSource:
         odd = sum(head.count(bytes((code,))) for code in range(1, 7))
         return 0.2 if odd * 50 <= len(head) else 0.0  # 2 % control bytes: judgement
 
+    def extended(self, makers: Sequence[Callable[[], LineSource]]) -> "TextSource":
+        """The same, with other line sources tried first."""
+        return TextSource(self.name, (*makers, *self._makers))
+
     def reader(self) -> Reader:
         return TextReader([make() for make in self._makers])
 
