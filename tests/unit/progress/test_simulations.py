@@ -160,6 +160,12 @@ def test_near_misses_are_no_progress(text: str) -> None:
     assert [one for one in read(text).series if any(c.advances for c in one.claims)] == []
 
 
+def test_conjugate_gradients_of_old_vasp_are_iterations() -> None:
+    text = "CG :  1   -.13238703E+04-.132E+04-.934E+02  56\nCG :  2   -.13391360E+04-.152E+02 82\n"
+
+    assert steps(read(text).series[0].claims) == [1, 2]
+
+
 def test_two_programs_in_one_file_count_on() -> None:
     once = (FIXTURES / "pw.out").read_text()
 
