@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults storm clean
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults storm slurms clean
 
 PY := .venv/bin/python
 
@@ -54,5 +54,12 @@ storm: ## 500 jobs of a moment on the rig: no ticket, seal or window may go astr
 	@tools/bootstrap rig
 	@$(PY) -m tests.rig --dir .rig-storm storm --jobs 500
 
+ROOTS ?= .roots
+slurms: ## the night on this Debian's Slurm, 24.11 and 26.05 (2 GB of packages, 20 minutes); writes docs/slurm-versions.md
+	@tools/bootstrap rig
+	@tools/slurm-root trixie $(ROOTS)/trixie
+	@tools/slurm-root sid $(ROOTS)/sid
+	@$(PY) -m tests.rig slurms --roots $(ROOTS)
+
 clean: ## what a build left behind
-	rm -rf .demo .rig .rig-faults .rig-storm dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .demo .rig .rig-faults .rig-storm .rig-slurms dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

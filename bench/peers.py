@@ -5,14 +5,11 @@ alone. Neither looks at jobs, sockets or files, and neither writes anything.
 """
 
 import argparse
-import importlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +41,11 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def watch_peer(name: str, folder: Path, interval_s: float, seconds: float) -> dict[str, Any]:
     """One peer's row."""
-    command = [sys.executable, "-m", "bench.peers", name, str(interval_s)]
+    command = [sys.executable, "-I", str(_ROOT / "bench" / "_live_peer.py"), name, str(interval_s)]
     env = {**os.environ, "LD_LIBRARY_PATH": str(folder / "gpu")}
-    peer = subprocess.Popen(command, cwd=_ROOT, env=env)
+    peer = subprocess.Popen(
+        command, cwd=_ROOT, env=env, stderr=subprocess.DEVNULL
+    )  # nvitop tells what is missing
     try:
         seen = _usage.watch(peer.pid, WARM_S, seconds)
         if peer.poll() is not None:
@@ -54,34 +53,16 @@ def watch_peer(name: str, folder: Path, interval_s: float, seconds: float) -> di
     finally:
         peer.kill()
         peer.wait()
+    return {"what": f"{name}, {1 / interval_s:g} Hz", **columns(seen)}
+
+
+def columns(seen: _usage.Watch) -> dict[str, Any]:
+    """What is told of every program that was watched."""
+    parts = " ".join(f"{name}:{mib:.1f}" for name, mib in sorted(seen.by_name_mib.items()))
     return {
-        "what": f"{name}, {1 / interval_s:g} Hz",
         "cpu_pct": seen.cpu_pct,
         "pss_mib": seen.pss_mib,
         "alone_mib": seen.alone_mib,
+        "rss_mib": seen.rss_mib,
+        "pss_of_each": parts,
     }
-
-
-def _nvitop(interval_s: float) -> None:
-    nvitop: Any = importlib.import_module("nvitop")
-    collector = nvitop.ResourceMetricCollector(nvitop.Device.all(), interval=interval_s)
-    with collector(tag="bench"):
-        _every(interval_s, collector.collect)
-
-
-def _gpustat(interval_s: float) -> None:
-    gpustat: Any = importlib.import_module("gpustat")
-    _every(interval_s, gpustat.new_query)
-
-
-def _every(interval_s: float, call: Callable[[], object]) -> None:
-    """At the rate that is asked for, however long the call takes."""
-    next_s = time.monotonic()
-    while True:
-        call()
-        next_s = max(next_s + interval_s, time.monotonic())
-        time.sleep(max(0.0, next_s - time.monotonic()))
-
-
-if __name__ == "__main__":
-    {"nvitop": _nvitop, "gpustat": _gpustat}[sys.argv[1]](float(sys.argv[2]))

@@ -5,9 +5,10 @@ with a real driver's latencies: calls sleep 3 to 140 µs, a process list 4.5 ms.
 that waits for the driver does: they make rounds long, and cost the CPU time of the call and the sleep
 alone.
 
-Rows by the wall clock watch a program with all its processes, from outside. `pss_mib` is the sum of
-their proportional sizes on this machine; `alone_mib` counts private pages and the shared ones once:
-what it would take if nothing else ran Python. `below_both` says for each of the three whether ours is
+Rows by the wall clock watch a program with all its processes, from outside; each is begun by a few lines
+that import next to nothing. `pss_mib` is the sum of their proportional sizes on this machine; `alone_mib`
+counts private pages and the shared ones once: what it would take if nothing else ran Python; `rss_mib`
+counts shared pages once for each process. `below_both` says for each of the first three whether ours is
 lower than every other. Rows by a turned clock live through `--turned` seconds in a moment, with NVML in
 the same process, to show what grows with time; `cpu_pct` there is of the turned time.
 """
@@ -17,7 +18,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +27,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from bench import _live_sampler
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SCALES: dict[str, dict[str, Any]] = {
@@ -86,42 +88,64 @@ def _load(loads: Path, pids: list[int], n_gpus: int) -> None:
 
 
 def _wall(folder: Path, pids: list[int], options: argparse.Namespace) -> dict[str, Any]:
-    """The sampler as in production, watched from outside."""
+    """The sampler as a prolog starts it, watched from outside."""
     from bench import _usage, peers
 
-    scale = next(iter(_SCALES))
-    order = {"folder": str(folder / "wall"), "scale": scale, "pids": pids, "wall": True, **vars(options)}
-    sampler = _start(folder, order)
-    assert sampler.stdin is not None
+    jobs = _jobs_of(pids, options.gpus)
+    (folder / "pids").write_text("".join(f"{pid} {job}\n" for pid, job in jobs.items()))
+    _put_tickets(folder / "run" / "n", options.gpus, time.time())
+    node = {"run_dir": str(folder / "run"), "spool_dir": str(folder / "spool"), **_node(options.gpus)}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in node.items()]
+    (folder / "guard.toml").write_text("\n".join(["[node]", *lines]) + "\n")
+    sampler = _start_live(folder)
     assert sampler.stdout is not None
-    sampler.stdin.write(json.dumps(order))
-    sampler.stdin.close()
     try:
         seen = _usage.watch(sampler.pid, peers.WARM_S, options.seconds)
+        if sampler.poll() is not None:
+            raise RuntimeError("the sampler ended by itself")
         sampler.terminate()
-        row: dict[str, Any] = json.loads(sampler.stdout.read())
+        longest_ms, n_procs, n_flows = sampler.stdout.read().split()
     finally:
         sampler.kill()
         sampler.wait()
         sampler.stdout.close()
-    nvml = seen.by_name_mib.get("nvml_child.py", 0.0)
-    taken = {"cpu_pct": seen.cpu_pct, "pss_mib": seen.pss_mib, "alone_mib": seen.alone_mib}
-    return {"what": "slurm-guard, 1 Hz, wall clock", **taken, "pss_of_nvml_mib": nvml, **row}
+    followed = {"longest_round_ms": float(longest_ms), "procs": int(n_procs), "flows": int(n_flows)}
+    return {"what": "slurm-guard, 1 Hz, wall clock", **peers.columns(seen), **followed}
 
 
-def _start(folder: Path, order: dict[str, Any]) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "bench.sampler"]
-    env = {**os.environ, "LD_LIBRARY_PATH": str(folder / "gpu")}
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=env
-    )
+def _start_live(folder: Path) -> "subprocess.Popen[str]":
+    """The command and environment of the prolog's, with a program of ours in the place of its entry."""
+    from slurm_guard.hooks import launch
+    from slurm_guard.hooks.settings import Settings
+
+    known = {"sampler_python": sys.executable, "config": str(folder / "guard.toml")}
+    settings = Settings(sampler_ld_library_path=str(folder / "gpu"), lib="LIB", **known)
+    program = [str(_ROOT / "bench" / "_live_sampler.py"), str(folder / "pids")]
+    command = []
+    for word in launch.command(settings, "n"):
+        command += program if word.startswith("LIB/") else [word]
+    env = launch.sampler_env(settings, "n")
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd="/", env=env)
 
 
 def _turned(folder: Path, scale: str, pids: list[int], options: argparse.Namespace) -> dict[str, Any]:
-    order = {"folder": str(folder / scale.split()[0]), "scale": scale, "pids": pids, **vars(options)}
-    said, _ = _start(folder, order).communicate(json.dumps(order))
+    own = {"folder": str(folder / scale.split()[0]), "scale": scale, "jobs": _jobs_of(pids, options.gpus)}
+    env = {**os.environ, "LD_LIBRARY_PATH": str(folder / "gpu")}
+    said = subprocess.run(
+        [sys.executable, "-m", "bench.sampler"],
+        input=json.dumps({**own, **vars(options)}),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=_ROOT,
+        env=env,
+        check=True,
+    ).stdout
     row: dict[str, Any] = json.loads(said)
     return {"what": f"turned clock, {scale}", **row}
+
+
+def _jobs_of(pids: list[int], n_gpus: int) -> dict[str, int]:
+    return {str(pid): 1 + place % n_gpus for place, pid in enumerate(pids)}
 
 
 @contextmanager
@@ -171,83 +195,45 @@ def _share(place: int, n_sockets: int) -> int:
     return max(0, min(50, n_sockets - 50 * place))
 
 
-# -- the measured process
+# -- the process with a turned clock
 
 
 def _live(order: dict[str, Any]) -> dict[str, Any]:
-    """One sampler, by the wall clock until SIGTERM or over a turned time."""
-    from slurm_guard.clock import FakeClock, SystemClock
+    """One sampler over a turned time."""
+    from slurm_guard.clock import FakeClock
     from slurm_guard.config import Config, NodeConfig
-    from slurm_guard.sampler.__main__ import pace_of
     from slurm_guard.sampler.loop import Loop, Place
-    from slurm_guard.sampler.nvml_client import NvmlClient
+    from slurm_guard.sampler.nvml import NvmlReader
     from slurm_guard.sampler.procfs import Proc
     from slurm_guard.sampler.runs import Folders
 
-    paths = {
-        pid: f"0::/system.slice/slurmstepd.scope/job_{1 + place % order['gpus']}/step_0/user/task_0\n"
-        for place, pid in enumerate(order["pids"])
-    }
-
-    class JobProc(Proc):
-        """/proc, but the benchmark's processes say the cgroup of one of the jobs."""
-
-        def read(self, pid: int | str, name: str, limit: int = 1 << 16) -> str | None:
-            text = super().read(pid, name, limit)
-            return paths.get(pid, text) if name == "cgroup" and isinstance(pid, int) else text
-
-    wall = order.get("wall", False)
-    proc = JobProc()
-    clock: Any = SystemClock() if wall else FakeClock(time.time())
-    if not wall:
-        clock.sleep(time.clock_gettime(time.CLOCK_BOOTTIME) - clock.mono_s())  # start times stay right
-        clock.step_s(time.time() - clock.now_at())
+    _live_sampler.put_into_jobs(order["jobs"])
+    proc, clock = Proc(), FakeClock(time.time())
+    clock.sleep(time.clock_gettime(time.CLOCK_BOOTTIME) - clock.mono_s())  # start times stay right
+    clock.step_s(time.time() - clock.now_at())
     folders = Folders(f"{order['folder']}/run", f"{order['folder']}/spool")
-    Path(folders.run, "tickets").mkdir(parents=True)
-    for gpu in range(order["gpus"]):
-        _put_ticket(Path(folders.run, "tickets"), gpu, clock.now_at() - 60, proc.boot_id())
-    files = [f"/dev/nvidia{gpu}" for gpu in range(order["gpus"])]  # the simulated boards have no device files
-    config = Config(node=NodeConfig(disabled="/nonexistent", gres_devices=files, **_SCALES[order["scale"]]))
-    reader: Any
-    if wall:
-        reader = NvmlClient(clock.mono_s, clock.now_at, pace_of(config.node), folders.run)
-    else:
-        from slurm_guard.sampler.nvml import NvmlReader
-
-        reader = NvmlReader(clock.mono_s, clock.now_at)
+    _put_tickets(Path(folders.run), order["gpus"], clock.now_at())
+    config = Config(node=NodeConfig(**_node(order["gpus"]), **_SCALES[order["scale"]]))
+    reader = NvmlReader(clock.mono_s, clock.now_at)
     loop = Loop(config, Place("n", proc.boot_id(), folders), clock, reader, proc)
-    if wall:
-        return _serve(loop)
     loop.start()
     row = _turn(loop, clock, order["turned"])
     size = sum(path.stat().st_size for path in Path(folders.spool).rglob("*.jsonl"))
     return {**row, "spool_kib_per_gpu_h": size / 1024 / order["gpus"] / (order["turned"] / 3600)}
 
 
-def _serve(loop: Any) -> dict[str, Any]:
-    """Run until SIGTERM, as the sampler's own entry does."""
-    longest_s = 0.0
-    tick = loop.tick
-
-    def timed() -> None:
-        nonlocal longest_s
-        begun_s = time.perf_counter()
-        tick()
-        longest_s = max(longest_s, time.perf_counter() - begun_s)
-        loop.seen = _seen(loop)
-
-    def leave(number: int, _: Any) -> None:
-        loop.stop_reason = "bench"
-
-    loop.tick = timed
-    signal.signal(signal.SIGTERM, leave)
-    loop.run()
-    return {"longest_round_ms": 1000 * longest_s, **loop.seen}
+def _node(n_gpus: int) -> dict[str, Any]:
+    """The simulated boards have no device files."""
+    return {"disabled": "/nonexistent", "gres_devices": [f"/dev/nvidia{gpu}" for gpu in range(n_gpus)]}
 
 
-def _seen(loop: Any) -> dict[str, Any]:
-    members = sum(1 for process in loop.tables.processes.by_pid.values() if process.run is not None)
-    return {"procs": members, "flows": len(loop.tables.sockets._flows)}
+def _put_tickets(run: Path, n_gpus: int, now_at: float) -> None:
+    """One job of ours on each GPU."""
+    from slurm_guard.sampler.procfs import Proc
+
+    (run / "tickets").mkdir(parents=True)
+    for gpu in range(n_gpus):
+        _put_ticket(run / "tickets", gpu, now_at - 60, Proc().boot_id())
 
 
 def _put_ticket(folder: Path, gpu: int, at: float, boot_id: str) -> None:
@@ -272,13 +258,14 @@ def _turn(loop: Any, clock: Any, seconds: float) -> dict[str, Any]:
         longest_s = max(longest_s, time.perf_counter() - begun_s)
         clock.sleep(max(0.0, loop._wait_s()))
     spent_s = time.process_time() - cpu_s
-    seen = _seen(loop)
+    procs, flows = _live_sampler.count(loop)
     loop.stop("bench")
     return {
         "cpu_pct": 100 * spent_s / seconds,
         "longest_round_ms": 1000 * longest_s,
         "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        **seen,
+        "procs": procs,
+        "flows": flows,
     }
 
 

@@ -1,7 +1,10 @@
 """Time as a seam: wall and monotonic seconds together, so that tests never sleep."""
 
+from __future__ import annotations
+
 import time
-from typing import Protocol
+
+from slurm_guard.light import Protocol
 
 SLEW_S = 0.5  # between two looks at most: ntpd and chronyd slew by 0.5 ms a second. Judgement
 HOLD_S = 60.0  # judgement: a window's length; a clock that was set right stays so
@@ -12,15 +15,12 @@ class Clock(Protocol):
 
     def now_at(self) -> float:
         """Wall time, UTC epoch seconds; may step."""
-        ...
 
     def mono_s(self) -> float:
         """Monotonic seconds since an arbitrary origin; never steps, counts through suspend."""
-        ...
 
     def sleep(self, duration_s: float) -> None:
         """Wait; returns at once for zero or negative durations."""
-        ...
 
 
 class SystemClock:

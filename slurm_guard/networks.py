@@ -3,40 +3,47 @@
 `ipaddress` would cost the sampler a megabyte for what is a shift and a comparison.
 """
 
-import socket
+from __future__ import annotations
+
+import _socket
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from slurm_guard.light import NamedTuple
 
 LOOPBACK, CLUSTER, OUTSIDE = 0, 1, 2  # how near the other end of a connection is
 _MAPPED = 0xFFFF << 32  # ::ffff:a.b.c.d is the IPv4 address a.b.c.d
 
 
-class Net(NamedTuple):
-    """A network, with a port where only that one is meant. `bits`: 32 or 128."""
+class Place(NamedTuple):
+    """One end of a connection. `bits`: 32 or 128."""
 
     bits: int
-    prefix: int  # its leading bits, as a number
-    length: int  # how many of them
+    address: int
+    port: int
+
+
+class _Net(NamedTuple):
+    bits: int
+    prefix: int
+    length: int
     port: int | None = None
 
-    def holds(self, place: "Place") -> bool:
+
+class Net(_Net):
+    """A network by the number of its leading bits, with a port where only that one is meant."""
+
+    __slots__ = ()
+
+    def holds(self, place: Place) -> bool:
         """Whether the address, and the port where one is named, is in it."""
         if place.bits != self.bits or self.port not in (None, place.port):
             return False
         return place.address >> (self.bits - self.length) == self.prefix
 
 
-class Place(NamedTuple):
-    """One end of a connection."""
-
-    bits: int
-    address: int
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """127.0.0.0/8 or ::1."""
-        return self.address >> 24 == 127 if self.bits == 32 else self.address == 1
+def is_loopback(place: Place) -> bool:
+    """127.0.0.0/8 or ::1."""
+    return place.address >> 24 == 127 if place.bits == 32 else place.address == 1
 
 
 def parse_place(text: str) -> Place:
@@ -69,9 +76,9 @@ def parse_net(text: str) -> Net:
 
 def _address(host: str) -> tuple[int, int]:
     host = host.removeprefix("[").removesuffix("]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = _socket.AF_INET6 if ":" in host else _socket.AF_INET
     try:
-        packed = socket.inet_pton(family, host)
+        packed = _socket.inet_pton(family, host)
     except (OSError, ValueError):
         raise ValueError(f"{host!r} is no address") from None
     number = int.from_bytes(packed, "big")
@@ -94,6 +101,6 @@ class Nearness:
 
     def of(self, peer: Place, own: frozenset[tuple[int, int]] = frozenset()) -> int:
         """LOOPBACK, CLUSTER or OUTSIDE. `own`: (bits, address) of the node's own addresses."""
-        if peer.is_loopback or (peer.bits, peer.address) in own:
+        if is_loopback(peer) or (peer.bits, peer.address) in own:
             return LOOPBACK
         return CLUSTER if any(net.holds(peer) for net in self.cluster) else OUTSIDE

@@ -68,9 +68,7 @@ class Ticket(NamedTuple):
     format: int = FORMAT
     boot_s: float | None = None  # seconds since boot (CLOCK_BOOTTIME), which no set clock moves
     visible: str | None = None  # CUDA_VISIBLE_DEVICES as the prolog has it: under MIG the instances' UUIDs
-    sharing: list[str] | None = (
-        None  # mps, shard, oversubscribe: others may hold the GPUs too; null: not told
-    )
+    sharing: list[str] | None = None  # mps, shard: others may hold the GPUs too; null: not told
 
 
 class GpuProcess(NamedTuple):

@@ -85,21 +85,19 @@ class Environ:
         return self.integer("slurm_start_at", "SLURM_JOB_START_TIME", most=2**53)
 
     def sharing(self) -> list[str] | None:
-        """What the environment tells of others on the job's GPUs: mps, shard, oversubscribe.
+        """What the environment tells of others on the job's GPUs: mps, shard.
 
         Null: Slurm up to 22.05 tells nothing of it. An empty list is no promise: a shard looks like a whole
-        GPU there (no Slurm up to 26.05 names it in a prolog).
+        GPU there (no Slurm up to 26.05 names it in a prolog). SLURM_JOB_OVERSUBSCRIBE=YES is no sharing of
+        GPUs: jobs that oversubscribe a node share its CPUs; its GPUs go to one job at a time (tried on 22.05,
+        24.11 and 26.05 with OverSubscribe=YES and FORCE).
         """
         found = []
         if self.raw("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE") is not None:
             found.append("mps")
         if self.raw("SLURM_SHARDS_ON_NODE") is not None:
             found.append("shard")
-        # NO: exclusive; OK: shares the node, not what it holds; YES: what it holds, too
-        told = self.raw("SLURM_JOB_OVERSUBSCRIBE")
-        if told is not None and told.startswith(b"YES"):
-            found.append("oversubscribe")
-        if told is None and not found:
+        if self.raw("SLURM_JOB_OVERSUBSCRIBE") is None and not found:  # of a release that tells nothing
             self.why["sharing"] = "SLURM_JOB_OVERSUBSCRIBE is not set"
             return None
         return found

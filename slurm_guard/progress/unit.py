@@ -38,9 +38,9 @@ class Told(NamedTuple):
     problems: list[str]
 
 
-def read_unit(inputs: list[Input]) -> tuple[list[Told], list[Mark]]:
-    """Every track in these files. Files of one unit continue each other (event files of one folder)."""
-    founds = [(one, _read(one)) for one in inputs]
+def read_unit(inputs: list[Input], patterns: tuple[str, ...] = ()) -> tuple[list[Told], list[Mark]]:
+    """Every track in these files; files of one unit continue each other. `patterns`: the site's own."""
+    founds = [(one, _read(one, patterns)) for one in inputs]
     if len(inputs) > 1 or (founds and founds[0][1][0] == "tfevents"):
         return _joined([(one, name, found) for one, (name, found) in founds])
     one, (name, found) = founds[0]
@@ -107,11 +107,11 @@ def _label(path: str) -> str:
     return f"{name}~{hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
 
 
-def _read(one: Input) -> tuple[str | None, Found]:
+def _read(one: Input, patterns: tuple[str, ...]) -> tuple[str | None, Found]:
     """(source's name, what was found) of one file."""
     try:
         head = os.pread(one.fd, HEAD_B, 0)
-        source = choose(head, one.path, one.how)
+        source = choose(head, one.path, one.how, patterns)
         if source is None:
             return None, Found([], [], [], len(head))
         reader = source.reader()

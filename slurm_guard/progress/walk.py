@@ -25,6 +25,8 @@ _SKIP_DIRS = frozenset(
 _NAMES = frozenset(
     (
         "metrics.jsonl", "progress.jsonl", "train.jsonl", "log.jsonl", "training_log.jsonl", "result.json",
+        "metrics.csv", "progress.csv", "measurements.csv", "training_log.csv", "train_log.csv", "log.csv",
+        "history.csv", "results.csv", "md.log", "log.lammps", "OSZICAR", "rsl.out.0000", "rsl.error.0000",
         "progress.txt", "train.log", "training.log", "log.txt", "train_log.txt", "stats.jsonl",
     )
 )  # fmt: skip
@@ -38,7 +40,7 @@ class Hit(NamedTuple):
 
 def is_known(name: str) -> bool:
     """Whether a file's name is one that trainings give to their progress."""
-    return name in _NAMES or "events.out.tfevents." in name
+    return name in _NAMES or "events.out.tfevents." in name or name.endswith("monitor.csv")
 
 
 def walk(root: str, from_at: float, until_at: float) -> tuple[list[Hit], list[str]]:

@@ -5,33 +5,31 @@ a service that leaves would not be started again when the other one ends). `--lo
 that takes syslog lines, instead of the machine's.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-from types import FrameType
-from typing import NamedTuple
 
 if __package__ in (None, ""):  # started by its path: put our package where imports find it
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from slurm_guard import wire
 from slurm_guard.clock import SteadyClock, SystemClock
-from slurm_guard.config import Config, NodeConfig, load_config
 from slurm_guard.errors import EXIT_DONE, EXIT_FAILURE, EXIT_USAGE, GuardError
-from slurm_guard.sampler.beat import Notify
-from slurm_guard.sampler.events import Journal
+from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple
+from slurm_guard.sampler import settings
 from slurm_guard.sampler.limits import Limits, be_nice, leave_slurmd
-from slurm_guard.sampler.loop import Loop, Place
 from slurm_guard.sampler.nvml_client import NvmlClient, Pace
 from slurm_guard.sampler.procfs import Proc
-from slurm_guard.sampler.rounds import place_of
-from slurm_guard.sampler.runs import Folders
-from slurm_guard.sampler.status import mark_stopped
-from slurm_guard.sampler.writer import Instant
+
+if TYPE_CHECKING:
+    from slurm_guard.config import Config, NodeConfig
+    from slurm_guard.sampler.events import Journal
+    from slurm_guard.sampler.loop import Loop
+    from slurm_guard.sampler.runs import Folders
 
 LOCK_WAIT_S = 3.0  # the prolog that starts us holds the lock for a moment: judgement, its budget is 2 s
 _TRY_S = 0.05
@@ -110,48 +108,54 @@ def main(args: list[str] | None = None) -> int:
         words = parse_args(sys.argv[1:] if args is None else args)
     except GuardError as error:
         return _refuse(error)
-    journal = Journal(words.node, words.log)
     try:
-        config = load_config(Path(words.config) if words.config else None)
+        config = settings.load(words.config)
     except GuardError as error:
-        _last_word(journal, f"error: {error}")
+        from slurm_guard.sampler.farewell import tell_end
+
+        tell_end(_journal(words), f"error: {error}")
         return _refuse(error)
-    folders = folders_of(config.node, words.node)
+    folder = os.path.join(config.node.run_dir, words.node)
     loop: Loop | None = None
     try:
-        if lock(folders.run, _waiting(words)) is None:
+        if lock(folder, _waiting(words)) is None:
             return EXIT_DONE
-        loop = _prepare(config, words, folders, journal)
+        loop = _prepare(config, words)
         reason = loop.run()
     except Exception as error:  # noqa: BLE001  the sampler's last boundary: what ends it is told
-        if loop is None and isinstance(error, OSError):
-            reason = f"error: sampler-folder: {error.filename}: {error.strerror}"
-        else:
-            reason = f"error: {type(error).__name__} at {place_of(error)}: {error}"
-        print(reason.removeprefix("error: "), file=sys.stderr)
-        _last_word(journal, reason)
-        mark_stopped(folders.run, time.time(), wire.clip(reason, 256) or "")
+        from slurm_guard.sampler.farewell import tell_fault
+
+        tell_fault(_journal(words), folder, error, begun=loop is not None)
         return EXIT_FAILURE
     return EXIT_FAILURE if reason.startswith("error") else EXIT_DONE
 
 
-def _prepare(config: Config, words: Words, folders: Folders, journal: Journal) -> Loop:
-    """A loop of which signals and the journal know. Raises OSError."""
+def _prepare(config: Config, words: Words) -> Loop:
+    """A loop of which signals and the journal know. Raises OSError.
+
+    NVML's process is forked before most of our own code is there: what is there it shares with us only until
+    one of both writes to it.
+    """
     os.umask(0o027)
     proc, clock = Proc(), SteadyClock(SystemClock())
-    write_pid(folders.run, proc)
+    folder = os.path.join(config.node.run_dir, words.node)
+    write_pid(folder, proc)
     be_nice(config.node.nice)
     moved = leave_slurmd(os.environ)
-    reader = NvmlClient(
-        clock.mono_s, clock.now_at, pace_of(config.node), folders.run, config.node.accounting_mode
-    )
-    loop = Loop(config, Place(words.node, proc.boot_id(), folders), clock, reader, proc)
-    loop.streams.journal = journal
+    pace, accounting = pace_of(config.node), config.node.accounting_mode
+    reader = NvmlClient(clock.mono_s, clock.now_at, pace, folder, accounting)
+    if not os.path.lexists(config.node.disabled):
+        reader.begin()
+    from slurm_guard.sampler.loop import Loop, Place
+
+    place = Place(words.node, proc.boot_id(), folders_of(config.node, words.node))
+    loop = Loop(config, place, clock, reader, proc)
+    loop.streams.journal = _journal(words)
     for part in loop.parts:
         if isinstance(part, Limits):
             part.moved = moved
 
-    def leave(number: int, _: FrameType | None) -> None:
+    def leave(number: int, _: Any) -> None:
         loop.stop_reason = signal.Signals(number).name
 
     signal.signal(signal.SIGTERM, leave)
@@ -164,6 +168,8 @@ def _waiting(words: Words) -> Callable[[], None] | None:
     """What to do while another sampler is at work; null: leave. A service that waits is ready and alive."""
     if not words.wait and "INVOCATION_ID" not in os.environ:
         return None
+    from slurm_guard.sampler.beat import Notify
+
     notify = Notify(os.environ.get("NOTIFY_SOCKET"))
 
     def tell() -> None:
@@ -172,10 +178,10 @@ def _waiting(words: Words) -> Callable[[], None] | None:
     return tell
 
 
-def _last_word(journal: Journal, reason: str) -> None:
-    at = time.time()
-    event = wire.Event(at, None, "sampler-stopped", {"reason": wire.clip(reason, 512), "pid": os.getpid()})
-    journal.tell(event, Instant(at, time.monotonic()))
+def _journal(words: Words) -> Journal:
+    from slurm_guard.sampler.events import Journal
+
+    return Journal(words.node, words.log)
 
 
 def _refuse(error: GuardError) -> int:
@@ -191,6 +197,8 @@ def pace_of(node: NodeConfig) -> Pace:
 
 def folders_of(config: NodeConfig, node: str) -> Folders:
     """The node's own folders below run and spool."""
+    from slurm_guard.sampler.runs import Folders
+
     return Folders(os.path.join(config.run_dir, node), os.path.join(config.spool_dir, node))
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 
 from slurm_guard.sampler.nvml_board import NvmlBoard
+from slurm_guard.sampler.whole import write_whole
 
 NAME = "nvml-state.json"
 
@@ -54,16 +55,10 @@ class Accounting:
     def _save(self) -> bool:
         if self._path is None:
             return False
+        if self._before:
+            return write_whole(self._path, json.dumps(self._before).encode("ascii"))
         try:
-            if not self._before:
-                os.unlink(self._path)
-                return True
-            new = f"{self._path}.{os.getpid()}"
-            with open(new, "w", encoding="ascii") as out:
-                json.dump(self._before, out)
-                out.flush()
-                os.fsync(out.fileno())
-            os.rename(new, self._path)
+            os.unlink(self._path)
         except OSError:
             return False
         return True

@@ -5,9 +5,11 @@ namespaces, set-uid helpers). A parent or a time of start is not: there the uid 
 Times are compared on the boot clock, which no set clock moves; on the wall clock where a ticket has no other.
 """
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+from slurm_guard.light import NamedTuple
 from slurm_guard.sampler.cgroups import JobRef
 
 # A ticket is written before any process of its run starts; the two clocks differ by rounding: judgement.
@@ -28,11 +30,11 @@ class RunFacts(NamedTuple):
     boot_s: float | None = None  # the ticket's second since boot; null: written by a release without it
     ended_boot_s: float | None = None
 
-    def started_after_begin_s(self, started: "Started") -> float:
+    def started_after_begin_s(self, started: Started) -> float:
         """Seconds from the run's begin to the process's start; negative: the process was there before."""
         return started.after_s(self.at, self.boot_s)
 
-    def started_after_end_s(self, started: "Started") -> float | None:
+    def started_after_end_s(self, started: Started) -> float | None:
         """Seconds from the run's end to the process's start; null: the run lives."""
         return None if self.ended_at is None else started.after_s(self.ended_at, self.ended_boot_s)
 
@@ -56,7 +58,7 @@ class Origin(NamedTuple):
     uid: int | None
     started: Started
     ref: JobRef | None  # its cgroup's job
-    ancestors: list["Ancestor"]  # nearest first
+    ancestors: list[Ancestor]  # nearest first
 
 
 class Ancestor(NamedTuple):

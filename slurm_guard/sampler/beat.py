@@ -1,12 +1,14 @@
 """The sampler's pulse: a file that prolog and admins look at, and notifications where systemd listens."""
 
+from __future__ import annotations
+
 import os
-import socket
 import time
 from collections.abc import Callable
-from typing import Any
 
-from slurm_guard.sampler.public import write_public
+from slurm_guard.light import Any
+from slurm_guard.sampler import datagram
+from slurm_guard.sampler.whole import write_public
 from slurm_guard.sampler.writer import Instant
 
 EVERY_S = 10.0
@@ -30,9 +32,7 @@ class Notify:
             return False
         where = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
-                out.setblocking(False)
-                out.sendto("\n".join(words).encode("ascii", "replace"), where)
+            datagram.send("\n".join(words).encode("ascii", "replace"), where)
         except (OSError, ValueError):
             return False
         return True

@@ -1,8 +1,10 @@
 """The node's GPUs and who holds them: readings go to the holders' windows, or to the node's own."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from __future__ import annotations
 
+from collections.abc import Callable
+
+from slurm_guard.light import Any, NamedTuple
 from slurm_guard.sampler.held import HeldSeen
 from slurm_guard.sampler.plausible import Plausibility
 from slurm_guard.sampler.process import Process

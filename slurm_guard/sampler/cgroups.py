@@ -1,7 +1,10 @@
 """Which Slurm job a cgroup path or a slurmstepd's title speaks of. Pure; by path components."""
 
+from __future__ import annotations
+
 import re
-from typing import NamedTuple
+
+from slurm_guard.light import NamedTuple
 
 _JOB = re.compile(r"job_(\d{1,10})")
 _SLUID = re.compile(r"s[0-9A-HJKMNP-TV-Z]{13}")  # Slurm 26.05's job folders (its src/common/sluid.c)

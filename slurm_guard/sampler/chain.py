@@ -4,12 +4,14 @@
 says the same. Without it (an older release, a power cut) the segments in `sealed/` are the chain.
 """
 
+from __future__ import annotations
+
 import json
 import os
-from typing import Any, NamedTuple
 
 from slurm_guard import wire
-from slurm_guard.light import to_json
+from slurm_guard.light import Any, NamedTuple, to_json
+from slurm_guard.sampler.whole import write_whole
 
 SEALED, CHAIN = "sealed", "chain"
 _FORMAT = 1
@@ -147,26 +149,3 @@ def read_lost(path: str, most: int) -> list[wire.Lost]:
     except (OSError, ValueError, KeyError, RecursionError):
         pass  # what could be read is worth saying
     return found[-most:]
-
-
-def write_whole(path: str, content: bytes, *, durable: bool = True) -> bool:
-    """Write then rename, synced; false: the disk refused, and nothing is left behind."""
-    new = f"{path}.new"
-    try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        try:
-            complete = os.write(fd, content) == len(content)
-            if durable:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        if complete:
-            os.rename(new, path)
-            return True
-        os.unlink(new)
-    except OSError:
-        try:
-            os.unlink(new)
-        except OSError:
-            pass
-    return False

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from slurm_guard.clock import SteadyClock
+from slurm_guard.light import TYPE_CHECKING, Any
 from slurm_guard.sampler.writer import Instant
 
 if TYPE_CHECKING:

@@ -7,9 +7,11 @@ file for it can hang in a user's file system, and what is open can be another fi
 is called so speaks against nobody but the process that opened it.
 """
 
-import re
-from typing import NamedTuple
+from __future__ import annotations
 
+import re
+
+from slurm_guard.light import NamedTuple
 from slurm_guard.sampler.procfs import Proc
 
 MOST_FDS = 4096  # of one process, as in the epilog's look

@@ -1,12 +1,13 @@
 """What was recorded, told on: every event to the journal in the same minute, and counts for other tools."""
 
+from __future__ import annotations
+
 import os
-import socket
 from collections import Counter
-from typing import Any, Protocol
 
 from slurm_guard import wire
-from slurm_guard.sampler.journald import datagram, syslog_line
+from slurm_guard.light import Any, Protocol
+from slurm_guard.sampler import datagram, journald
 from slurm_guard.sampler.writer import Instant
 
 HARD = frozenset({"leftover", "foreign-process", "bridge"})
@@ -78,10 +79,12 @@ class Journal:
 
     def _send(self, event: wire.Event) -> None:
         try:
-            body = datagram(os.getpid(), self.node, event) if self.native else syslog_line(os.getpid(), event)
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
-                out.setblocking(False)
-                out.sendto(body, self.path)
+            body = (
+                journald.datagram(os.getpid(), self.node, event)
+                if self.native
+                else journald.syslog_line(os.getpid(), event)
+            )
+            datagram.send(body, self.path)
         except (OSError, ValueError, TypeError, RecursionError):  # a value that is no JSON costs its line
             self.n_lost += 1
 

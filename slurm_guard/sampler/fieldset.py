@@ -1,7 +1,10 @@
 """What one GPU's driver gives and what it refuses for good, probed by asking. pynvml is handed in."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, NamedTuple
+
+from slurm_guard.light import Any, NamedTuple
 
 _NOT_SUPPORTED, _NO_PERMISSION, _FUNCTION_NOT_FOUND, _VERSION_MISMATCH = 3, 4, 13, 25  # nvml.h
 _INVALID_ARGUMENT = 2

@@ -1,9 +1,11 @@
 """A run's files in which progress may show: found by open descriptors, watched by size through the helper."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Any
 
 from slurm_guard import wire
+from slurm_guard.light import Any
 from slurm_guard.sampler.helper import Answer, Ask, Helper
 from slurm_guard.sampler.paths import OTHER, JobNames, expand, is_file_link, matcher, parse_fdinfo, rank
 from slurm_guard.sampler.process import Process
@@ -17,7 +19,7 @@ MOST_FAILS = 3  # looks that find nothing before a file is let go: judgement
 MOST_BYTES = 1 << 30  # a file of unknown name beyond this is data, not a log: judgement
 MOST_PIDS_TOLD = 16
 _HOWS = frozenset({"fd", "stdout", "stderr", "guard"})
-SBATCH_DEFAULTS = ("slurm-%j.out", "slurm-%A_%a.out")  # documented; 22.05 leaves the variable away then
+SBATCH_DEFAULTS = ("slurm-%j.out", "slurm-%A_%a.out")  # documented; up to 24.11 unset then
 
 
 class Watched:

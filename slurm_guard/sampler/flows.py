@@ -1,5 +1,7 @@
 """One TCP connection or listener of a run, as it is followed from look to look."""
 
+from __future__ import annotations
+
 from slurm_guard import wire
 from slurm_guard.networks import Place, parse_place
 from slurm_guard.sampler.process import Process

@@ -3,8 +3,9 @@
 pynvml is handed in, so that one file alone imports it.
 """
 
-from typing import Any, NamedTuple
+from __future__ import annotations
 
+from slurm_guard.light import Any, NamedTuple
 from slurm_guard.sampler.fieldset import Ask, Why
 
 LEAST_APART_S = 0.1  # documented hard limit between two samples (DCGM#310)
@@ -56,7 +57,7 @@ class GpmLook(NamedTuple):
     why: dict[str, str]
 
     @staticmethod
-    def missing(reason: str) -> "GpmLook":
+    def missing(reason: str) -> GpmLook:
         """Nothing, for one reason."""
         return GpmLook({}, {}, dict.fromkeys(FIELDS, reason))
 

@@ -7,11 +7,13 @@ until processes of two runs have shown which order it is. What processes show al
 contradicts it: then nobody is accused by it.
 """
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from slurm_guard.light import NamedTuple
 from slurm_guard.sampler.reading import GpuInfo
 
 BY_UUID, CONFIRMED, UNCONFIRMED, CONTRADICTED = "by-uuid", "confirmed", "unconfirmed", "contradicted"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from slurm_guard import wire
+from slurm_guard.light import TYPE_CHECKING, Any
 from slurm_guard.sampler.nvml_client import NvmlClient
 from slurm_guard.sampler.reading import GpuFacts, PastProc
 from slurm_guard.sampler.writer import Instant

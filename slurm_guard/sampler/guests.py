@@ -5,16 +5,18 @@ the map from GRES indices to boards (gpumap.py), and that no other reading of th
 whose ticket is missing, another slurmd's job, a service that the site named. Those are told, softly.
 """
 
+from __future__ import annotations
+
 import json
-import os
-from typing import Any, NamedTuple
 
 from slurm_guard import wire
+from slurm_guard.light import Any, NamedTuple
 from slurm_guard.sampler.attribution import RunFacts
 from slurm_guard.sampler.cgroups import JobRef
 from slurm_guard.sampler.events import HARD
 from slurm_guard.sampler.gpumap import Map
 from slurm_guard.sampler.process import SYSTEM_UID, Key, Process
+from slurm_guard.sampler.whole import write_whole
 
 SIGHTINGS = 2  # looks that must find it: a process may be dying, or not yet in its cgroup, at one: judgement
 MOST_TOLD = 4096  # hard facts remembered across restarts: judgement
@@ -53,13 +55,8 @@ class Memory:
             del self._told[next(iter(self._told))]
         if self.path is None:
             return
-        new = f"{self.path}.new"
-        try:
-            with open(new, "w", encoding="ascii") as out:
-                json.dump({"boot_id": self.boot_id, "told": list(self._told)}, out)
-            os.replace(new, self.path)
-        except OSError:
-            pass
+        body = json.dumps({"boot_id": self.boot_id, "told": list(self._told)})
+        write_whole(self.path, body.encode("ascii"), durable=False)
 
     def _load(self) -> list[Told]:
         """Of this boot alone: pids mean nothing in another."""

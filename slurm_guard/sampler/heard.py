@@ -1,11 +1,13 @@
 """When a run was last heard of, by its own segments: a run that a reboot cut off ended then or soon after."""
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from slurm_guard import wire
+from slurm_guard.light import Any
 from slurm_guard.sampler.chain import SEALED
 from slurm_guard.sampler.recover import OPEN
 

@@ -1,8 +1,10 @@
 """Which run holds which board: tickets' GPUs through the map, told once where they do not resolve."""
 
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
+from collections.abc import Callable
+
+from slurm_guard.light import Any
 from slurm_guard.sampler.boards import Board
 from slurm_guard.sampler.gpumap import Map, Resolved
 from slurm_guard.sampler.reading import GpuInfo
@@ -10,6 +12,7 @@ from slurm_guard.sampler.runs import Run
 from slurm_guard.sampler.writer import Instant
 
 LEAST_LOOKS = 2  # process lists that must be empty before a GPU counts as untouched: judgement
+_SHARES_GPUS = frozenset({"mps", "shard"})  # not oversubscribe, which earlier tickets say: CPUs alone
 MOST_IN_LIST = 32  # GPU indices or runs told in one event
 
 
@@ -38,7 +41,7 @@ class Holding:
         if run.key in self._resolved or not self.boards:
             return
         ticket = run.ticket
-        shared = bool(ticket.sharing)
+        shared = not _SHARES_GPUS.isdisjoint(ticket.sharing or ())
         found = self.map.resolve(run.key, ticket.gpus, ticket.visible, shared=shared)
         self._resolved[run.key] = found
         if found.n_missing and run.key not in self._told:

@@ -4,11 +4,14 @@ A hook writes both copies and may get only one of them done (a full tmpfs, a ful
 The spool keeps its files for days: its folders are listed only when their mtime moved.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+
+from slurm_guard.light import Any, NamedTuple
 
 KEEP_S = 3600.0  # an epilog may come late and looks for its ticket: judgement
 # A file made in the clock tick of a listing may leave the folder's mtime as it was: an mtime that is younger

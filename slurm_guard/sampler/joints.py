@@ -3,9 +3,11 @@
 A pipe that many processes write to (the standard output of a step) joins nobody: both ways are asked for.
 """
 
-import re
-from typing import NamedTuple
+from __future__ import annotations
 
+import re
+
+from slurm_guard.light import NamedTuple
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
 
@@ -22,9 +24,10 @@ class Ends(NamedTuple):
     reads: frozenset[int]
     writes: frozenset[int]
 
-    def meets(self, other: "Ends") -> bool:
-        """Whether bytes can go to and fro between the two."""
-        return bool(self.writes & other.reads) and bool(self.reads & other.writes)
+
+def meet(one: Ends, other: Ends) -> bool:
+    """Whether bytes can go to and fro between the two."""
+    return bool(one.writes & other.reads) and bool(one.reads & other.writes)
 
 
 class Joints:
@@ -43,7 +46,7 @@ class Joints:
             (a, b)
             for a in one[:MOST_PROCESSES]
             for b in others[:MOST_PROCESSES]
-            if a is not b and a.run == b.run and self._ends(a, mono_s).meets(self._ends(b, mono_s))
+            if a is not b and a.run == b.run and meet(self._ends(a, mono_s), self._ends(b, mono_s))
         ]
 
     def _ends(self, process: Process, mono_s: float) -> Ends:

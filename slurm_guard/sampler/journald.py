@@ -4,14 +4,16 @@ journald's protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): `NAME=value\\n`, or fo
 `NAME\\n`, their length as 64 bits little-endian, the value, `\\n`. One datagram is one entry.
 """
 
-import hashlib
+from __future__ import annotations
+
 import json
 import re
 import struct
 from collections.abc import Mapping
-from typing import Any
 
 from slurm_guard import wire
+from slurm_guard.digest import sha256
+from slurm_guard.light import Any
 
 IDENT = "slurm-guard-sampler"
 MOST_LINE = 1800  # below syslog's traditional 2 KiB
@@ -33,7 +35,7 @@ _FIELD = re.compile(r"[A-Z][A-Z0-9_]{0,63}")  # journald drops fields with other
 
 def message_id(name: str) -> str:
     """The MESSAGE_ID of an event's kind: the same on every node and in every release."""
-    return hashlib.sha256(f"slurm-guard/event/{name}".encode("ascii", "replace")).hexdigest()[:32]
+    return sha256(f"slurm-guard/event/{name}".encode("ascii", "replace")).hexdigest()[:32]
 
 
 def severity(event: wire.Event) -> int:

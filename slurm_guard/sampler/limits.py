@@ -1,11 +1,15 @@
 """What the sampler may cost: niceness, a cgroup of its own, and a look at itself once a minute."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
 
-from slurm_guard.config import NodeConfig
-from slurm_guard.sampler.writer import Instant
+from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from slurm_guard.config import NodeConfig
+    from slurm_guard.sampler.writer import Instant
 
 CHECK_S = 60.0
 # Tables at half the pace cost half: below half the bound the full pace would be below the bound again.
@@ -26,11 +30,9 @@ class Costly(Protocol):
 
     def slow_tables(self, factor: float) -> None:
         """Look at the tables this many times less often than configured."""
-        ...
 
     def event(self, name: str, run: str | None = None, **detail: Any) -> None:
         """A word of the sampler's own."""
-        ...
 
     stop_reason: str | None
 

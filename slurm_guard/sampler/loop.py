@@ -1,12 +1,13 @@
 """The sampler's loop: what is due when. One thread; time comes from a Clock, so that tests never sleep."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from slurm_guard import __version__, wire
 from slurm_guard.clock import Clock
-from slurm_guard.config import Config
+from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple
 from slurm_guard.sampler.boards import Board
 from slurm_guard.sampler.endings import Endings
 from slurm_guard.sampler.events import Journal
@@ -27,6 +28,9 @@ from slurm_guard.sampler.switch import Switch
 from slurm_guard.sampler.tables import Tables
 from slurm_guard.sampler.windows import WindowRules
 from slurm_guard.sampler.writer import Instant, prepare
+
+if TYPE_CHECKING:
+    from slurm_guard.config import Config
 
 SETTLE_S = 2.0  # after a run's end, for the last bytes of its logs; less where files are looked at oftener
 MOST_ERRORS = 10  # rounds in a row that may fail before the sampler gives up: judgement

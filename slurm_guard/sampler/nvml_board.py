@@ -1,7 +1,8 @@
 """One GPU or MIG instance with its handle: counters, processes, accounting. pynvml is handed in."""
 
-from typing import Any
+from __future__ import annotations
 
+from slurm_guard.light import Any
 from slurm_guard.sampler.fieldset import Ask, FieldSet, Why
 from slurm_guard.sampler.gpm import Gpm, GpmLook
 from slurm_guard.sampler.reading import GpuFacts, GpuInfo, GpuProc, GpuReading, PastProc

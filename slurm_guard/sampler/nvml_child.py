@@ -1,6 +1,6 @@
 """The process that holds NVML: one question a round, answers as they come. It may hang; the sampler may not.
 
-A program of its own, started and killed by `nvml_client`. One JSON array a line.
+Forked and killed by `nvml_client`. One JSON array a line.
 In:   ["round", id, lists wanted, [GpuInfo to leave out…], accounting since]
 Out:  ["hello", fields of a reading] · ["gpus", why, [GpuInfo…]] when they change · ["facts", GpuFacts] too
       ["at", UUID, what, index]      what it does next, so that a hang has a name; null: of no one GPU
@@ -10,16 +10,14 @@ Out:  ["hello", fields of a reading] · ["gpus", why, [GpuInfo…]] when they ch
 It leaves when its input ends, and puts back then what it changed.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import signal
-import sys
 import time
-from typing import Any
 
-if __package__ in (None, ""):  # started by its path: put our package where imports find it
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-
+from slurm_guard.light import Any
 from slurm_guard.sampler.accounting import Accounting
 from slurm_guard.sampler.nvml import NvmlReader
 from slurm_guard.sampler.reading import GpuFacts, GpuInfo, GpuReading
@@ -83,22 +81,19 @@ class Server:
         self._reader.close()
 
 
-def main(args: list[str]) -> None:
-    """Serve until the input ends. Arguments: folder for what must be put back, and `accounting` or `-`."""
+def serve(into: int, out: int, folder: str, accounting: bool) -> None:
+    """Serve until the input ends. `folder`: for what must be put back."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the end of the input is the word to leave
-    out = os.dup(1)
-    os.dup2(2, 1)  # a library that prints must not be taken for an answer
-    server = Server(NvmlReader(time.monotonic), Accounting(args[0], args[1] == "accounting"), out)
+    own = os.dup(out)
+    os.dup2(2, out)  # a library that prints must not be taken for an answer
+    server = Server(NvmlReader(time.monotonic), Accounting(folder, accounting), own)
     try:
         server.say("hello", GpuReading._fields)
-        for line in sys.stdin.buffer:
-            _, number, lists, left_out, since_at = json.loads(line)
-            server.round(number, lists, left_out, since_at)
+        with open(into, "rb") as questions:
+            for line in questions:
+                _, number, lists, left_out, since_at = json.loads(line)
+                server.round(number, lists, left_out, since_at)
     except BrokenPipeError:
         pass
     server.close()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -7,14 +7,16 @@ neighbours' readings lie no farther apart than usual. Silent for the deadline, i
 left out for a while; then it is tried in a child of its own, until it answers as promptly as others.
 """
 
-import os
-import sys
+from __future__ import annotations
+
+import gc
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
+from slurm_guard.light import Any
 from slurm_guard.sampler.nvml_hangs import Hangs
 from slurm_guard.sampler.nvml_lane import LEAST_PAUSE_S, Lane
+from slurm_guard.sampler.nvml_lane import Pace as Pace
 from slurm_guard.sampler.nvml_process import MOST_STUCK, NvmlProcess
 from slurm_guard.sampler.reading import GpuFacts, GpuInfo, GpuProc, GpuReading, PastProc, silence
 
@@ -23,15 +25,6 @@ PATIENCE_S = 0.25  # most that a round waits for its answer: judgement, under 1/
 LATE = 3.0  # a gap's part of silence after which a GPU is asked apart: judgement; a start takes as long again
 MOST_APART = 2  # GPUs asked apart at a time; each is a process: judgement
 PROMPT = 10  # rounds in time after which a GPU is asked with the others again: judgement
-
-
-class Pace(NamedTuple):
-    """Time scales of [node]."""
-
-    interval_s: float
-    gap_limit_s: float
-    lists_every_s: float
-    deadline_s: float
 
 
 NOT_ASKED = "NVML was not asked yet"
@@ -49,10 +42,13 @@ class NvmlClient:
         accounting: bool = False,
     ) -> None:
         self._mono, self._wall, self._pace = mono, wall, pace
-        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nvml_child.py")
-        mode = "accounting" if accounting else "-"
-        process = NvmlProcess([sys.executable, "-I", program, folder, mode])
-        self._main = Lane(process, None, wall())
+
+        def serve(into: int, out: int) -> None:
+            from slurm_guard.sampler import nvml_child  # here alone: the sampler never imports pynvml
+
+            nvml_child.serve(into, out, folder, accounting)
+
+        self._main = Lane(NvmlProcess(serve), None, wall())
         self._apart: dict[int, Lane] = {}  # NVML index -> its own lane
         self._hangs = Hangs()
         self.n_hung = 0
@@ -72,6 +68,15 @@ class NvmlClient:
     def process(self) -> NvmlProcess:
         """The process of all GPUs that are not asked apart."""
         return self._main.process
+
+    def begin(self) -> None:
+        """Start the child early, while there is little that it could share and we would write to.
+
+        It leaves NVML alone until it is asked. A collection writes to all that it looks at: it shall not look
+        at what is here now.
+        """
+        gc.freeze()
+        self._begin_child(self._main)
 
     # -- what the loop asks
 
@@ -201,11 +206,8 @@ class NvmlClient:
 
     def _begin(self, lane: Lane) -> bool:
         """Start its child where it has none, and ask; false: nothing was asked now."""
-        if lane.process.child is None:
-            reason = lane.start()
-            if reason is not None:
-                self.why = reason if reason and lane.only is None else self.why
-                return False
+        if lane.process.child is None and not self._begin_child(lane):
+            return False
         self._pump(lane, 0.0)
         if lane.pending or lane.process.child is None:
             return False
@@ -213,6 +215,13 @@ class NvmlClient:
         if not lane.ask(self._wall(), self._mono(), left_out, self._pace.lists_every_s):
             self._give_up("the NVML process ended", lane=lane)
         return True
+
+    def _begin_child(self, lane: Lane) -> bool:
+        """Start a lane's child; false: there is none now."""
+        reason = lane.start()
+        if reason and lane.only is None:
+            self.why = reason
+        return reason is None
 
     def _is_alive(self, lane: Lane) -> bool:
         """Whether it is still a lane, and not given up meanwhile."""
@@ -240,7 +249,9 @@ class NvmlClient:
         if kind == "at":
             lane.where = (words[1], words[2], words[3])
         elif kind == "r":
-            self._take_reading(lane, words[1], words[2], words[3])
+            reading = lane.reading(words[1], words[2], words[3])
+            if self._is_mine(lane, words[1]):
+                self._fresh[words[1]] = reading
         elif kind == "p" and self._is_mine(lane, words[1]):
             told = None if words[2] is None else [GpuProc(*proc) for proc in words[2]]
             self._lists[words[1]] = (lane.sent[1], told)
@@ -263,17 +274,6 @@ class NvmlClient:
         """Whether a lane's word on a GPU counts: a child that was set apart may go on with the others."""
         info = self._infos.get(uuid)
         return lane is self._main if info is None else self._lane_of(info.gpu_index) is lane
-
-    def _take_reading(self, lane: Lane, uuid: str, real_s: float, fields: list[Any]) -> None:
-        """A reading's times are the question's, plus what the child needed since."""
-        wall, mono_s, sent_s = lane.sent
-        late_s = max(0.0, real_s - sent_s)
-        reading = GpuReading(wall + late_s, mono_s + late_s, *fields)
-        if reading.why is None:  # as before: readings share the object, which saves memory
-            reading = reading._replace(why=lane.whys[uuid])
-        lane.whys[uuid] = reading.why
-        if self._is_mine(lane, uuid):
-            self._fresh[uuid] = reading
 
     def _finish(self, lane: Lane, number: int) -> None:
         if not lane.finish(number):
@@ -307,7 +307,7 @@ class NvmlClient:
             return
         lane.only, lane.n_prompt = index, 0
         self._apart[index] = lane
-        self._main = Lane(NvmlProcess(lane.process.command, lane.process.stuck), None, lane.since_at)
+        self._main = Lane(NvmlProcess(lane.process.main, lane.process.stuck), None, lane.since_at)
         self._notes.append(
             ("nvml-apart", {"gpu": uuid or self._name(index), "at": what, "silent_s": round(silent_s, 3)})
         )
@@ -326,7 +326,7 @@ class NvmlClient:
         for index in sorted(self._hangs.doubted - set(self._apart)):
             out = self._hangs.is_out(index, self._mono(), self.process.stuck)
             if len(self._apart) < MOST_APART and not out:
-                process = NvmlProcess(self.process.command, self.process.stuck)
+                process = NvmlProcess(self.process.main, self.process.stuck)
                 self._apart[index] = Lane(process, index, self._main.since_at)
 
     def _give_up(self, reason: str, hung: bool = False, lane: Lane | None = None) -> None:

@@ -1,7 +1,9 @@
 """GPUs at which NVML hung: left out for a while, longer each time, and doubted until they answer."""
 
-import subprocess
-from typing import NamedTuple
+from __future__ import annotations
+
+from slurm_guard.light import NamedTuple
+from slurm_guard.sampler.children import Child
 
 LEAST_OUT_S, MOST_OUT_S = 60.0, 3600.0  # that a GPU is left out after a hang, doubling: judgement
 
@@ -11,7 +13,7 @@ class Hang(NamedTuple):
 
     until_s: float
     n: int  # hangs before this one
-    child: "subprocess.Popen[bytes] | None"  # that hangs at it still; null: it is gone
+    child: Child | None  # that hangs at it still; null: it is gone
     since_s: float  # the first of a row
 
 
@@ -22,7 +24,7 @@ class Hangs:
         self.doubted: set[int] = set()  # hung, and did not answer since
         self._hangs: dict[int, Hang] = {}
 
-    def note(self, index: int, now_s: float, child: "subprocess.Popen[bytes] | None") -> int:
+    def note(self, index: int, now_s: float, child: Child | None) -> int:
         """It hung; how often it was left out before, lately."""
         before = self._hangs.get(index)
         n = 0 if before is None or now_s - before.until_s > MOST_OUT_S else before.n + 1
@@ -38,7 +40,7 @@ class Hangs:
         self.doubted.discard(index)
         return self._hangs[index].since_s
 
-    def is_out(self, index: int, now_s: float, stuck: "list[subprocess.Popen[bytes]]") -> bool:
+    def is_out(self, index: int, now_s: float, stuck: list[Child]) -> bool:
         """Whether a GPU is not to be touched: it hung lately, or a child hangs at it still."""
         hang = self._hangs.get(index)
         return hang is not None and (now_s < hang.until_s or (hang.child is not None and hang.child in stuck))

@@ -1,13 +1,24 @@
 """One NVML process with what it was asked: a lane. A GPU that keeps others waiting gets a lane of its own."""
 
+from __future__ import annotations
+
 import json
 import time
-from typing import Any
 
+from slurm_guard.light import Any, NamedTuple
 from slurm_guard.sampler.nvml_process import NvmlProcess
-from slurm_guard.sampler.reading import GpuInfo
+from slurm_guard.sampler.reading import GpuInfo, GpuReading
 
 LEAST_PAUSE_S, MOST_PAUSE_S = 1.0, 300.0  # between a kill and the next start, doubling: judgement
+
+
+class Pace(NamedTuple):
+    """Time scales of [node]."""
+
+    interval_s: float
+    gap_limit_s: float
+    lists_every_s: float
+    deadline_s: float
 
 
 class Lane:
@@ -68,6 +79,16 @@ class Lane:
         if lines:
             self.silent_s = 0.0
         return None if lines is None else [json.loads(line) for line in lines]
+
+    def reading(self, uuid: str, real_s: float, fields: list[Any]) -> GpuReading:
+        """A reading's times are the question's, plus what the child needed since."""
+        wall, mono_s, sent_s = self.sent
+        late_s = max(0.0, real_s - sent_s)
+        reading = GpuReading(wall + late_s, mono_s + late_s, *fields)
+        if reading.why is None:  # as before: readings share the object, which saves memory
+            reading = reading._replace(why=self.whys[uuid])
+        self.whys[uuid] = reading.why
+        return reading
 
     def finish(self, number: int) -> bool:
         """The round's last word; false: of another round."""

@@ -2,9 +2,12 @@
 
 import os
 import select
-import subprocess
-from typing import IO
+from collections.abc import Callable
 
+from slurm_guard.sampler import children
+from slurm_guard.sampler.children import Child
+
+NAME = "guard-nvml"  # of the child, for those who look at processes
 MOST_STUCK = 4  # killed children that the kernel does not let go; then no more are started: judgement
 MOST_LINE = 1 << 20
 
@@ -14,10 +17,10 @@ class NvmlProcess:
     which share the bound.
     """
 
-    def __init__(self, command: list[str], stuck: "list[subprocess.Popen[bytes]] | None" = None) -> None:
-        self.command = command
-        self.child: subprocess.Popen[bytes] | None = None
-        self.stuck: list[subprocess.Popen[bytes]] = [] if stuck is None else stuck
+    def __init__(self, main: Callable[[int, int], None], stuck: list[Child] | None = None) -> None:
+        self.main = main
+        self.child: Child | None = None
+        self.stuck: list[Child] = [] if stuck is None else stuck
         self._in = b""
 
     def start(self) -> str | None:
@@ -25,9 +28,8 @@ class NvmlProcess:
         self.reap()
         if len(self.stuck) >= MOST_STUCK:
             return f"{len(self.stuck)} NVML processes hang"
-        pipe, none = subprocess.PIPE, subprocess.DEVNULL
         try:
-            self.child = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, stderr=none, cwd="/")
+            self.child = children.fork(NAME, self.main)
         except OSError as error:
             return f"no NVML process: {error.strerror}"
         self._in = b""
@@ -35,18 +37,18 @@ class NvmlProcess:
 
     def send(self, line: bytes) -> bool:
         """One question; false: the child ended. It never blocks: a pipe holds more, and was empty."""
-        if self.child is None or self.child.stdin is None:
+        if self.child is None:
             return False
         try:
-            return os.write(self.child.stdin.fileno(), line) == len(line)
+            return os.write(self.child.into, line) == len(line)
         except OSError:
             return False
 
     def read(self, wait_s: float) -> list[bytes] | None:
         """Whole lines that the child has said, waited for at most `wait_s`; null: it ended, or is insane."""
-        if self.child is None or self.child.stdout is None:
+        if self.child is None:
             return None
-        fd = self.child.stdout.fileno()
+        fd = self.child.out
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         if not poll.poll(max(0, round(wait_s * 1000))):
@@ -63,8 +65,6 @@ class NvmlProcess:
         if child is None:
             return
         child.kill()
-        for pipe in (child.stdin, child.stdout):
-            _shut(pipe)
         self.stuck.append(child)
 
     def reap(self) -> None:
@@ -74,24 +74,9 @@ class NvmlProcess:
     def close(self, most_s: float) -> None:
         """Let the child leave by itself within `most_s`, else kill it; never wait for one that hangs."""
         if self.child is not None:
-            _shut(self.child.stdin)
-            _wait(self.child, most_s)
+            self.child.shut()
+            self.child.wait(most_s)
             self.kill()
         for child in self.stuck:
-            _wait(child, 0.2)
+            child.wait(0.2)
         self.reap()
-
-
-def _shut(pipe: IO[bytes] | None) -> None:
-    try:
-        if pipe is not None:
-            pipe.close()
-    except OSError:
-        pass
-
-
-def _wait(child: subprocess.Popen[bytes], most_s: float) -> None:
-    try:
-        child.wait(most_s)
-    except subprocess.TimeoutExpired:
-        pass

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol
 
+from slurm_guard.light import TYPE_CHECKING, Any, Protocol
 from slurm_guard.sampler.beat import Beat, Notify
 from slurm_guard.sampler.clockwatch import ClockWatch
 from slurm_guard.sampler.events import JournalPart
@@ -22,15 +22,12 @@ class Part(Protocol):
 
     def tick(self, now: Instant) -> None:
         """After every round of the loop; it looks by itself whether it is due."""
-        ...
 
     def tell(self) -> dict[str, Any]:
         """What it knows of itself, for `slurm-guard node status`; JSON values."""
-        ...
 
     def close(self, now: Instant) -> None:
         """The sampler leaves."""
-        ...
 
 
 def parts_of(loop: Loop) -> list[Part]:

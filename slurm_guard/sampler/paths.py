@@ -1,11 +1,16 @@
 """Which open files look like progress, and where Slurm puts a job's output. Pure."""
 
+from __future__ import annotations
+
 import re
-from typing import NamedTuple
+
+from slurm_guard.light import NamedTuple
 
 _KNOWN = re.compile(
     r"events\.out\.tfevents|\.wandb$|trainer_state\.json$|(?:^|[_.-])metrics\.(?:csv|jsonl?)$|"
-    r"progress\.(?:csv|txt|jsonl?)$|result\.json$|mlflow\.db$|latest_checkpointed_iteration|"
+    r"progress\.(?:csv|txt|jsonl?)$|measurements\.csv$|"
+    r"^(?:train(?:ing)?_)?log\.csv$|^(?:history|results)\.csv$|(?:^|\.)monitor\.csv$|"
+    r"result\.json$|mlflow\.db$|latest_checkpointed_iteration|"
     r"^md\.log$|^log\.lammps$|^OSZICAR$|^rsl\.(?:out|error)\.\d+$|train[^/]*\.log$|nemo_log|slurm-\d+.*\.out$"
 )
 _SUFFIXES = (

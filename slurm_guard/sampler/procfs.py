@@ -1,7 +1,11 @@
 """/proc, read bounded. Nothing here opens a file of a user's: only the kernel's own tables and link texts."""
 
+from __future__ import annotations
+
 import os
-from typing import NamedTuple
+from collections.abc import Iterator
+
+from slurm_guard.light import NamedTuple
 
 MAX_CMDLINE = 4096
 _MAX_FILE = 1 << 16
@@ -56,8 +60,20 @@ class Proc:
         finally:
             os.close(fd)
 
+    def lines(self, name: str, limit: int) -> Iterator[bytes]:
+        """A table of the kernel's, line by line up to `limit` bytes; none: refused."""
+        try:
+            with open(f"{self.root}/{name}", "rb") as table:
+                for line in table:
+                    yield line
+                    limit -= len(line)
+                    if limit <= 0:
+                        return
+        except OSError:
+            return
+
     def read_all(self, name: str, limit: int) -> str | None:
-        """A table of the kernel's that takes several reads; null: refused."""
+        """A file of the kernel's that takes several reads, up to `limit` bytes; null: refused or gone."""
         try:
             fd = os.open(f"{self.root}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:

@@ -1,15 +1,20 @@
 """Starts the progress reader for a run: a program of its own, niced, with a deadline, at most two at once."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
-import subprocess
 import sys
 from collections import deque
-from typing import Any, NamedTuple
 
 from slurm_guard import wire
-from slurm_guard.config import ProgressConfig
+from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple
+from slurm_guard.sampler import children
+from slurm_guard.sampler.children import Child
+
+if TYPE_CHECKING:
+    from slurm_guard.config import ProgressConfig
 
 MOST_AT_ONCE = 2
 MOST_QUEUED = 64  # judgement: a node has tens of runs, not hundreds
@@ -42,7 +47,7 @@ class _Wanted(NamedTuple):
 
 class _Under(NamedTuple):
     wanted: _Wanted
-    child: subprocess.Popen[bytes]
+    child: Child
     until_s: float
 
 
@@ -53,7 +58,7 @@ class Readers:
         self.out, self.config, self.module = out, config, module
         self._queue: deque[_Wanted] = deque()
         self._under: list[_Under] = []
-        self._killed: list[subprocess.Popen[bytes]] = []  # until the kernel lets them go
+        self._killed: list[Child] = []  # until the kernel lets them go
         self._reads: dict[str, int] = {}
 
     @property
@@ -74,6 +79,7 @@ class Readers:
             "read": read,
             "out": self.out,
             "parser_user": self.config.parser_user,
+            "patterns": self.config.patterns,
             "limits": limits,
         }
         self._queue = deque(wanted for wanted in self._queue if wanted.run != run)
@@ -104,10 +110,11 @@ class Readers:
         failures: list[Failure] = []
         still: list[_Under] = []
         for under in self._under:
-            rc = under.child.poll()
-            if rc is not None:
-                if rc != 0:
-                    failures.append(self._fail(under.wanted, f"exit status {rc}", mono_s))
+            status = under.child.poll()
+            if status is not None:
+                if status != 0:
+                    code = os.waitstatus_to_exitcode(status)
+                    failures.append(self._fail(under.wanted, f"exit status {code}", mono_s))
             elif mono_s > under.until_s:
                 under.child.kill()
                 self._killed.append(under.child)
@@ -138,18 +145,11 @@ class Readers:
         command = [sys.executable, "-I", "-c", _PROGRAM.format(self.module), root]
         try:
             os.makedirs(self.out, mode=0o750, exist_ok=True)
-            with os.fdopen(os.memfd_create("request"), "r+b") as stdin:
-                stdin.write(wanted.body)
-                stdin.flush()
-                stdin.seek(0)
-                child = subprocess.Popen(
-                    command,
-                    stdin=stdin,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    cwd="/",
-                    preexec_fn=_be_nice,  # safe: the sampler has one thread
-                )
+            with os.fdopen(os.memfd_create("request"), "r+b") as request:
+                request.write(wanted.body)
+                request.flush()
+                request.seek(0)
+                child = children.start(command, request.fileno(), nice=19)
         except OSError as error:
             return f"not started: {error.strerror}"
         self._under.append(_Under(wanted, child, mono_s + self.config.timeout_s + MARGIN_S))
@@ -158,10 +158,5 @@ class Readers:
     def close(self) -> None:
         """Leave running readers to their own limits; collect those that are done."""
         for child in [*self._killed, *(under.child for under in self._under)]:
-            if child.poll() is None:
-                child.returncode = 0  # not ours to wait for any more; init collects it
+            child.poll()  # one that runs on is init's to collect
         self._under, self._killed = [], []
-
-
-def _be_nice() -> None:
-    os.nice(19)

@@ -1,6 +1,8 @@
 """What one look at one GPU gives: the seam between NVML (or the simulator) and the windows."""
 
-from typing import Any, NamedTuple, Protocol
+from __future__ import annotations
+
+from slurm_guard.light import Any, NamedTuple, Protocol
 
 
 class GpuInfo(NamedTuple):
@@ -85,11 +87,9 @@ class GpuReader(Protocol):
 
     def read(self, gpu: GpuInfo) -> GpuReading | None:
         """Null: nothing new yet, and too early to call it silence."""
-        ...
 
     def processes(self, gpu: GpuInfo) -> list[GpuProc] | None:
         """Null: the list could not be had."""
-        ...
 
     def close(self) -> None: ...
 

@@ -1,14 +1,19 @@
 """What a dead sampler left behind: cut the torn end, close, rename; what cannot be closed is moved aside."""
 
+from __future__ import annotations
+
 import errno
-import hashlib
 import json
 import os
 import stat
-from typing import BinaryIO, NamedTuple
 
 from slurm_guard import wire
+from slurm_guard.digest import sha256
+from slurm_guard.light import TYPE_CHECKING, NamedTuple
 from slurm_guard.sampler.chain import SEALED
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 OPEN, SEALS, BAD = "open", "seals", "bad"
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -110,7 +115,7 @@ def _read_whole(body: BinaryIO) -> _Whole:
 
     After a power cut a file may end in zeros: the valid part stops at the first line that is no record.
     """
-    digest = hashlib.sha256()
+    digest = sha256()
     kept_b, n = 0, -1
     while True:
         line = body.readline(wire.MAX_LINE + 1)

@@ -5,8 +5,11 @@ the same process, and the answer goes the way back, in the same seconds and in a
 connections that merely live in one process (a trainer with object storage and a rendezvous) do not.
 """
 
+from __future__ import annotations
+
 from math import log, log2
-from typing import NamedTuple
+
+from slurm_guard.light import NamedTuple
 
 # What is handed on may grow by framing and encryption (ssh: up to 64 bytes a message; TLS: 22 to 40; HTTP/2
 # and WebSocket: 9 to 14, documented), and counts are read a moment apart.
@@ -29,19 +32,23 @@ MOST_NOTED = 4096  # inner connections that are counted singly. Judgement
 MOST_PAIRS = 1024  # on a node. Judgement
 
 
-class Moved(NamedTuple):
-    """One connection's bytes since the last look. `near`: slurm_guard.networks; `n`: data segments; `door`:
-    the port of the end that accepted, null: not known which that was."""
-
+class _Moved(NamedTuple):
     ident: int
     near: int
     out_b: int
     in_b: int
     n: int
-    opened: bool | None = None  # by this end
+    opened: bool | None = None
     door: int | None = None
     local: str = ""
     peer: str = ""
+
+
+class Moved(_Moved):
+    """One connection's bytes since the last look. `near`: slurm_guard.networks; `n`: data segments; `door`:
+    the port of the end that accepted, null: not known which that was. `opened`: by this end."""
+
+    __slots__ = ()
 
     @property
     def moved_b(self) -> int:

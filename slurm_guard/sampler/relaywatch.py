@@ -1,10 +1,11 @@
 """Connections of one process that hand bytes on, told once they surely do, and again at the end."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Any
 
 from slurm_guard import wire
-from slurm_guard.config import NetworkConfig
+from slurm_guard.light import TYPE_CHECKING, Any
 from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.joints import Joints
@@ -12,6 +13,9 @@ from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.relays import Moved, Pair, Relays
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
+
+if TYPE_CHECKING:
+    from slurm_guard.config import NetworkConfig
 
 Told = wire.RelaySeen | wire.Event
 

@@ -4,13 +4,15 @@ A round looks at every file, a few hundred a tick, so that the sampling never wa
 the oldest of each sort. `open/` is never touched, nor are tickets and end marks of runs that are not sealed.
 """
 
+from __future__ import annotations
+
 import heapq
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 from slurm_guard import wire
+from slurm_guard.light import Any, NamedTuple
 from slurm_guard.sampler.acks import Acks
 from slurm_guard.sampler.chain import CHAIN, SEALED, read_ends, read_lost
 from slurm_guard.sampler.recover import BAD, OPEN, SEALS
@@ -189,7 +191,7 @@ class Retention:
         except OSError:
             return
 
-    def _note(self, kind: str, entry: "os.DirEntry[str]", acks: Acks, pile: _Pile) -> None:
+    def _note(self, kind: str, entry: os.DirEntry[str], acks: Acks, pile: _Pile) -> None:
         try:
             info = entry.stat(follow_symlinks=False)
         except OSError:

@@ -1,9 +1,11 @@
 """The runs that this node knows: tickets in, end marks in. The sampler alone decides that a run is over."""
 
+from __future__ import annotations
+
 import os
-from typing import Any, NamedTuple
 
 from slurm_guard import wire
+from slurm_guard.light import Any, NamedTuple
 from slurm_guard.sampler.attribution import RunFacts, Started
 from slurm_guard.sampler.heard import last_heard_at
 from slurm_guard.sampler.inbox import KEEP_S, Inbox, read_record, stamp_at

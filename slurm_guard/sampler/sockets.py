@@ -4,19 +4,24 @@ By the kernel's socket diagnostics, which tell bytes, who opened a connection, a
 looks; by the text tables of /proc where it has none.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 
 from slurm_guard import wire
-from slurm_guard.config import NetworkConfig
+from slurm_guard.light import TYPE_CHECKING
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.relaywatch import RelayWatch
 from slurm_guard.sampler.tcpdiag import Sample, TcpDiag
-from slurm_guard.sampler.tcptext import MOST_LINES, parse_table
+from slurm_guard.sampler.tcptext import read_tables
 from slurm_guard.sampler.writer import Instant
+
+if TYPE_CHECKING:
+    from slurm_guard.config import NetworkConfig
 
 MOST_FLOWS = 512  # followed per run: judgement
 MOST_SHORT = 512  # told per run and look, of connections that came and went: judgement
@@ -95,11 +100,7 @@ class SocketTable:
                 cut = cut or self.diag.lost > self._n_lost
                 self._n_lost = self.diag.lost
         if self.diag is None:
-            for proto in ("tcp", "tcp6"):
-                text = self.proc.read_all(f"net/{proto}", MOST_LINES * 200) or ""
-                part, short = parse_table(text, proto)
-                cut = cut or short
-                rows += part
+            rows, cut = read_tables(self.proc, uids)
         self.truncated = dict.fromkeys(runs) if cut else {}
         doors = {row.local.rpartition(":")[2] for row in rows if row.state == "LISTEN"}
         return {row.ident: _guessed(row, doors) for row in rows}, [_guessed(row, doors) for row in ended]

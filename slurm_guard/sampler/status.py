@@ -1,11 +1,13 @@
 """What the sampler watches now, in a file that `slurm-guard node status` shows. No word of a job's in it."""
 
+from __future__ import annotations
+
 import json
 import os
-from typing import TYPE_CHECKING, Any
 
 from slurm_guard import __version__
-from slurm_guard.sampler.public import write_public
+from slurm_guard.light import TYPE_CHECKING, Any
+from slurm_guard.sampler.whole import write_public
 from slurm_guard.sampler.writer import Instant
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ MOST_BYTES = 1 << 20  # of a status that is read
 _SPOOL_FOLDERS = ("tickets", "ends", "open", "sealed", "seals", "progress")
 
 
-def _place(item: "tuple[str, Board]") -> tuple[int, str]:
+def _place(item: tuple[str, Board]) -> tuple[int, str]:
     """NVML's order; MIG instances of one GPU by UUID."""
     return item[1].info.gpu_index, item[0]
 
@@ -57,7 +59,7 @@ class Spool:
 class Status:
     """Writes the file once a minute, at the first round and at the end."""
 
-    def __init__(self, loop: "Loop") -> None:
+    def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.path = os.path.join(loop.place.folders.run, STATUS_FILE)
         self.spool = Spool(loop.place.folders.spool)
@@ -101,7 +103,7 @@ class Status:
         write_public(self.path, json.dumps(body, separators=(",", ":"), default=str) + "\n")
 
 
-def describe(loop: "Loop", now: Instant) -> dict[str, Any]:
+def describe(loop: Loop, now: Instant) -> dict[str, Any]:
     """Everything that the loop follows; JSON values."""
     tally, tables = loop.streams.journal.tally, loop.tables
     return {
@@ -132,7 +134,7 @@ def describe(loop: "Loop", now: Instant) -> dict[str, Any]:
     }
 
 
-def _board(board: "Board", sure: str | None) -> dict[str, Any]:
+def _board(board: Board, sure: str | None) -> dict[str, Any]:
     last = board.last
     return {
         "gpu": board.info.uuid,
@@ -148,7 +150,7 @@ def _board(board: "Board", sure: str | None) -> dict[str, Any]:
     }
 
 
-def _run(run: "Run", window_end_at: float | None) -> dict[str, Any]:
+def _run(run: Run, window_end_at: float | None) -> dict[str, Any]:
     return {
         "run": run.key,
         "job_id": run.ticket.job_id,

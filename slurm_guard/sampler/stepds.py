@@ -16,8 +16,8 @@ def find_job(proc: Proc, pid: int, ref: JobRef | None) -> JobRef | None:
         return job._replace(node=ref.node)
     names = proc.names(pid, "fd")[:_MOST_FDS]
     held = {link for link in (proc.link(pid, f"fd/{name}") for name in names) if link is not None}
-    for line in (proc.read_all("net/unix", _TABLE_B) or "").splitlines():
-        cells = line.split()
+    for line in proc.lines("net/unix", _TABLE_B):
+        cells = line.decode("utf-8", "surrogateescape").split()
         if len(cells) >= 8 and f"socket:[{cells[6]}]" in held:
             node = parse_stepd_socket(cells[7], job)
             if node is not None:

@@ -1,13 +1,17 @@
 """All streams of the node: one per living run, and the node's own."""
 
+from __future__ import annotations
+
 import os
-from typing import Any
 
 from slurm_guard import wire
-from slurm_guard.config import NodeConfig
+from slurm_guard.light import TYPE_CHECKING, Any
 from slurm_guard.sampler.events import Journal
 from slurm_guard.sampler.recover import SEALS
 from slurm_guard.sampler.writer import Instant, Origin, Stream
+
+if TYPE_CHECKING:
+    from slurm_guard.config import NodeConfig
 
 _RETRY_S = 5.0  # between tries to seal what a full disk kept open: judgement
 _MOST_ENDING = 1024  # runs that wait for the disk; more are sealed by the next start. Judgement

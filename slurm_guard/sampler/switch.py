@@ -1,12 +1,16 @@
 """The admin's switch: while one of two files exists the sampler does nothing, within the tables' pace."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
-from typing import Any
 
-from slurm_guard.config import NodeConfig
+from slurm_guard.light import TYPE_CHECKING, Any
 from slurm_guard.sampler.helper import Answer, Ask, Helper
 from slurm_guard.sampler.writer import Instant
+
+if TYPE_CHECKING:
+    from slurm_guard.config import NodeConfig
 
 _ABSENT = (os.strerror(2), os.strerror(20))  # no such file; a part of the path is no folder
 _LONGEST_S = 10.0  # that the cluster-wide file's file system may take: judgement, as for users' files

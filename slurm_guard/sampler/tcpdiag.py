@@ -4,14 +4,16 @@ A dump tells the sockets that are there; between two dumps the kernel tells of e
 its last counts, to whoever listens to a multicast group. Both need no eBPF; the second needs root.
 """
 
+from __future__ import annotations
+
+import _socket
 import contextlib
-import socket
 import struct
 import time
 from collections.abc import Container
-from typing import NamedTuple
 
 from slurm_guard import netlink
+from slurm_guard.light import NamedTuple
 
 MOST_ROWS = 20_000  # of one dump: judgement; 500 sockets are a busy training node (budget)
 DUMP_S = 0.5  # CPU time of one dump, beyond which it is left off. Judgement
@@ -62,13 +64,13 @@ class TcpDiag:
 
     def __init__(self) -> None:
         self.lost = 0  # times that more closed than there was room for
-        self._closed: socket.socket | None = None
+        self._closed: _socket.socket | None = None
 
     def listen(self) -> None:
         """Begin to hear of destroyed sockets. Raises OSError: not allowed, or no such group."""
-        heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
+        heard = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
         try:
-            heard.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RCVBUFFORCE", 33), _ROOM_B)
+            heard.setsockopt(_socket.SOL_SOCKET, getattr(_socket, "SO_RCVBUFFORCE", 33), _ROOM_B)
             heard.bind((0, _DESTROYED))
             heard.setblocking(False)
         except OSError:
@@ -87,17 +89,20 @@ class TcpDiag:
         rows: list[Sample] = []
         deadline_s = time.thread_time() + DUMP_S
         cut = False
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG) as asked:
+        asked = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
+        try:
             asked.settimeout(1.0)
             for table in ("tcp", "tcp6"):
                 asked.send(netlink.dump_request(table, _WANTED, _WANT_INFO))
                 done = False
                 while not done:
-                    bodies, done = netlink.messages(asked.recv(1 << 17))
+                    bodies, done = netlink.messages(asked.recv(1 << 15))
                     if len(rows) >= MOST_ROWS or time.thread_time() > deadline_s:
                         cut = cut or bool(bodies)
                         continue  # the rest of the dump has to leave the socket all the same
                     rows += [s for s in (_sample(table, body, uids) for body in bodies) if s is not None]
+        finally:
+            asked.close()
         return rows[:MOST_ROWS], cut or len(rows) > MOST_ROWS
 
     def closed(self, known: Container[int]) -> list[Sample]:
@@ -147,9 +152,9 @@ def _sample(table: str, body: bytes, uids: set[int] | None) -> Sample | None:
 
 
 def _place(family: int, packed: bytes, port: bytes) -> str:
-    if family == socket.AF_INET:
+    if family == _socket.AF_INET:
         return f"{packed[0]}.{packed[1]}.{packed[2]}.{packed[3]}:{port[0] << 8 | port[1]}"
-    return f"[{socket.inet_ntop(socket.AF_INET6, packed)}]:{port[0] << 8 | port[1]}"
+    return f"[{_socket.inet_ntop(_socket.AF_INET6, packed)}]:{port[0] << 8 | port[1]}"
 
 
 def _tcp_info(body: bytes) -> bytes:

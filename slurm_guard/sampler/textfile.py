@@ -1,12 +1,14 @@
 """The sampler's health for node_exporter's textfile collector: Prometheus' text format, written whole."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slurm_guard import __version__
+from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple
 from slurm_guard.sampler.limits import Usage, read_usage
-from slurm_guard.sampler.public import write_public
+from slurm_guard.sampler.whole import write_public
 from slurm_guard.sampler.writer import Instant
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def _number(value: float) -> str:
 class Textfile:
     """Writes the file every 15 s, and once more at the end with `up` 0. No job stands in it."""
 
-    def __init__(self, path: str, loop: "Loop", status: "Status") -> None:
+    def __init__(self, path: str, loop: Loop, status: Status) -> None:
         self.path = path.replace("%n", loop.place.node)
         self.loop, self.status = loop, status
         self.n_failed = 0
@@ -85,7 +87,7 @@ class Textfile:
         return {"node": self.loop.place.node}
 
 
-def metrics_of(loop: "Loop", status: "Status", usage: Usage, state: tuple[float, int]) -> list[Metric]:
+def metrics_of(loop: Loop, status: Status, usage: Usage, state: tuple[float, int]) -> list[Metric]:
     """The metrics now. `state`: the moment, and 1 while the sampler lives."""
     at, up = state
     tally, tables = loop.streams.journal.tally, loop.tables

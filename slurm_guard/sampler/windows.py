@@ -11,8 +11,9 @@ Durations come from the monotonic clock. A step between two readings is *covered
 gap_factor × interval and no core channel broke inside it; everything else of the window is its gap.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
 
+from slurm_guard.light import NamedTuple
 from slurm_guard.sampler.plausible import Plausibility, believe, is_jump
 from slurm_guard.sampler.reading import GpuInfo, GpuReading
 from slurm_guard.sampler.rhythm import describe

@@ -5,12 +5,14 @@ by its tail with a digest, synced, and renamed into `sealed/`. What a crash leav
 what a full disk keeps open, the next `close` does.
 """
 
+from __future__ import annotations
+
 import errno
-import hashlib
 import os
-from typing import Any, NamedTuple
 
 from slurm_guard import __version__, wire
+from slurm_guard.digest import sha256
+from slurm_guard.light import Any, NamedTuple
 from slurm_guard.sampler.chain import (
     CHAIN,
     SEALED,
@@ -20,9 +22,9 @@ from slurm_guard.sampler.chain import (
     read_chain,
     save_chain,
     segment_path,
-    write_whole,
 )
 from slurm_guard.sampler.recover import OPEN, SEALS, recover_one, set_aside
+from slurm_guard.sampler.whole import write_whole
 
 COLLECTED = "collected"  # where a collector may say what it has (docs/transport.md)
 _LEAST_FREE_TRIES_S = 5.0  # after a failed open the next try waits this long: judgement
@@ -30,7 +32,7 @@ _LEAST_FREE_TRIES_S = 5.0  # after a failed open the next try waits this long: j
 # those before them are held by the chain. 2,000 segments are 83 days of hours.
 _MOST_LISTED, _MOST_LOST = 2000, 1000
 
-__all__ = ["Instant", "Origin", "Stream", "prepare", "stream_name", "write_whole"]
+__all__ = ["Instant", "Origin", "Stream", "prepare", "stream_name"]
 
 
 class Origin(NamedTuple):
@@ -78,7 +80,7 @@ class Stream:
         self._tail: Closed | None = None  # the open segment has its tail, but not its place in sealed/
         self._tried_s: float | None = None
         self._size = self._n = self._n_windows = 0
-        self._digest = hashlib.sha256()
+        self._digest = sha256()
         self._learn()
 
     @property
@@ -146,7 +148,7 @@ class Stream:
         except OSError:
             return False
         self._size = self._n = self._n_windows = 0
-        self._digest = hashlib.sha256()
+        self._digest = sha256()
         if not self._append(wire.encode(self._head(now)).encode("ascii")):
             self.abandon()
             return False

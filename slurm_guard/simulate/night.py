@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slurm_guard import wire
-from slurm_guard.sampler.writer import Instant, write_whole
+from slurm_guard.sampler.whole import write_whole
+from slurm_guard.sampler.writer import Instant
 from slurm_guard.simulate.accounts import Outcome, outcome, sacct_text, truth_text
 from slurm_guard.simulate.boards import Load
 from slurm_guard.simulate.node import FILE_S, SimNode

@@ -31,10 +31,11 @@ def _build(row: Row, cluster: str, from_at: float, until_at: float) -> tuple[Run
     if end_at is not None and end_at < start_at:
         raise ValueError(f"ends {start_at - end_at:.0f} s before it starts")
     last_at = _last_known_at(row, start_at, end_at, until_at)
-    low, high = max(start_at, from_at), min(last_at, until_at)
-    if low > high or (low == high and not (start_at == end_at and from_at <= low < until_at)):
+    held_at = _held_from(row, start_at, last_at)
+    low, high = max(held_at, from_at), min(last_at, until_at)
+    if low > high or (low == high and not (held_at == end_at and from_at <= low < until_at)):
         return None, []
-    run_id = f"{cluster}/{row['JobIDRaw']}/{int(start_at)}"
+    run_id = f"{cluster}/{row['JobIDRaw']}/{int(held_at)}"
     gpus, nodes = count_gpus(row["AllocTRES"]), expand(row["NodeList"])
     if not nodes and start_at == end_at:
         return None, []  # refused or cancelled in the queue: 22.05 gives such a row the submit time as start
@@ -63,7 +64,7 @@ def _build(row: Row, cluster: str, from_at: float, until_at: float) -> tuple[Run
             name=row.get("JobName", ""),
             state=row["State"].partition(" ")[0],  # CANCELLED by 1000
             submit_at=parse_time(row.get("Submit", "")),
-            start_at=start_at,
+            start_at=held_at,
             end_at=end_at,
             from_at=low,
             until_at=high,
@@ -117,6 +118,16 @@ def _last_known_at(row: Row, start_at: float, end_at: float | None, until_at: fl
     if elapsed_s is None:
         return until_at
     return start_at + elapsed_s + parse_span_s(row.get("Suspended", ""))
+
+
+def _held_from(row: Row, start_at: float, last_at: float) -> float:
+    """When the row's GPUs were taken.
+
+    22.05 gives the row after a resize the job's own start, and the instant of the resize as Submit; the time
+    before it stands in the row that ended as RESIZING. Later releases start the row at the resize.
+    """
+    submit_at = parse_time(row.get("Submit", ""))
+    return submit_at if submit_at is not None and start_at < submit_at <= last_at else start_at
 
 
 def _share_of(suspended_s: int, whole: tuple[float, float], inside: tuple[float, float]) -> tuple[int, bool]:

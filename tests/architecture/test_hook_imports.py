@@ -23,6 +23,7 @@ ALLOWED = {
     "_abc",
     "collections",
     "collections.abc",
+    "errno",  # built in; os.path of Python 3.13 asks for it
     "fcntl",
     "genericpath",
     "itertools",

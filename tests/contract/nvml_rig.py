@@ -1,14 +1,19 @@
 """The rig's NVML for tests of one process: boards that a test steps by hand, and the knobs of the library."""
 
 import ctypes
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from slurm_guard.sampler.nvml_client import NvmlClient, Pace
 from slurm_guard.simulate.boards import Board, Load
 from slurm_guard.simulate.physics import MODELS
 from tests.rig.gpu.build import LIBRARY, build_nvml
 from tests.rig.gpu.state import StateFile
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class NvmlRig:
@@ -72,3 +77,16 @@ class Turned:
 def work(pid: int = 4242, demand: float = 0.7, mem_mib: int = 9000) -> dict[int, list[Any]]:
     """One training process on GPU 0."""
     return {0: [Load(pid, "train", demand, mem_mib)]}
+
+
+def client(folder: Path, pace: Pace, accounting: bool = False) -> NvmlClient:
+    """A client whose children become programs of their own: the tests' process may have loaded another rig's
+    library."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from slurm_guard.sampler import nvml_child;"
+        f"nvml_child.serve(0, 1, {str(folder)!r}, {accounting})"
+    )
+    env = {**os.environ, "LD_LIBRARY_PATH": str(folder / "gpu")}
+    made = NvmlClient(time.monotonic, time.time, pace, str(folder), accounting)
+    made.process.main = lambda *_: os.execve(sys.executable, [sys.executable, "-c", program], env)
+    return made

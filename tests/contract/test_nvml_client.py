@@ -1,5 +1,7 @@
 """NVML from its own process: what hangs, dies or babbles there costs readings, never the sampler."""
 
+import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -12,22 +14,24 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.sampler import nvml_client, nvml_hangs
+from slurm_guard.sampler.children import Child
 from slurm_guard.sampler.nvml_client import NvmlClient, Pace
 from slurm_guard.sampler.nvml_process import MOST_STUCK
 from slurm_guard.sampler.reading import GpuFacts, GpuReading, PastProc
+from tests.contract import nvml_rig
 from tests.contract.nvml_rig import NvmlRig, work
 from tests.unit.sampler.fakes import Node
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc: the rig's NVML cannot be built")
+ROOT = Path(__file__).resolve().parents[2]
 PACE = Pace(interval_s=0.2, gap_limit_s=3.0, lists_every_s=0.4, deadline_s=1.5)
 PATIENT = PACE._replace(deadline_s=30.0)  # for tests in which nothing hangs: a busy machine may be slow
 LONG_S = 60.0
 
 
 @pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NvmlRig]:
+def rig(tmp_path: Path) -> Iterator[NvmlRig]:
     rig = NvmlRig(tmp_path / "gpu")
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(rig.folder))
     yield rig
     rig.end()
 
@@ -41,7 +45,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[NvmlClient] = []
 
     def client(pace: Pace = PATIENT, accounting: bool = False) -> NvmlClient:
-        made.append(NvmlClient(time.monotonic, time.time, pace, str(tmp_path), accounting))
+        made.append(nvml_rig.client(tmp_path, pace, accounting))
         return made[-1]
 
     yield client
@@ -91,14 +95,35 @@ def test_readings_lists_and_facts_come_through_the_pipe(rig: NvmlRig, make: Make
     assert client.take_notes() == []
 
 
-def test_the_sampler_s_own_process_knows_nothing_of_pynvml() -> None:
-    program = (
-        "import sys, slurm_guard.sampler.__main__; print(sorted(set(sys.modules) & {'pynvml', 'ctypes'}))"
-    )
+FORKED = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from slurm_guard.sampler.nvml_client import NvmlClient, Pace
+client = NvmlClient(time.monotonic, time.time, Pace(0.1, 3.0, 0.4, 30.0), sys.argv[2])
+client.begin()
+begun = client.process.child.pid
+until_s = time.monotonic() + 60
+reading = None
+while (reading is None or reading.power_mw is None) and time.monotonic() < until_s:
+    for gpu in client.gpus():
+        reading = client.read(gpu) or reading
+    time.sleep(0.1)
+with open(f"/proc/{begun}/comm") as comm:
+    name = comm.read().strip()
+same = client.process.child.pid == begun
+client.close()
+print(reading.power_mw > 0, name, same, sorted(set(sys.modules) & {"pynvml", "ctypes"}), client.process.stuck)
+"""
 
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert done.stdout.strip() == "[]"
+def test_a_child_that_is_forked_before_it_is_asked_reads_the_boards(rig: NvmlRig, tmp_path: Path) -> None:
+    rig.begin("h100")
+    command = [sys.executable, "-c", FORKED, str(ROOT), str(tmp_path)]
+    env = {**os.environ, "LD_LIBRARY_PATH": str(rig.folder)}
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=100)
+
+    assert (done.stdout, done.stderr) == ("True guard-nvml True [] []\n", "")
 
 
 def test_a_call_that_hangs_silences_its_gpu_with_a_reason_and_the_others_go_on(
@@ -235,7 +260,7 @@ def test_a_killed_child_is_replaced(rig: NvmlRig, make: Make) -> None:
     first = client.process.child
     assert first is not None
 
-    first.send_signal(signal.SIGKILL)
+    os.kill(first.pid, signal.SIGKILL)
     first.wait()
     _turn(client, lambda now: _all_good(1)(now) and now != last and client.process.child not in (first, None))
 
@@ -244,19 +269,17 @@ def test_a_killed_child_is_replaced(rig: NvmlRig, make: Make) -> None:
     assert names.count("nvml-hung") == 1
 
 
-NONSENSE = [
-    "print('hello')",
-    "print('[]')",
-    'print(\'["hello", ["at"]]\')',
-    "raise SystemExit(3)",
-    "print('x' * (3 << 20))",
-]
+NONSENSE = [b"hello\n", b"[]\n", b'["hello", ["at"]]\n', b"", b"x" * (3 << 20)]
 
 
-@pytest.mark.parametrize("program", NONSENSE)
-def test_a_child_that_says_nonsense_is_given_up_with_a_reason(make: Make, program: str) -> None:
+@pytest.mark.parametrize("words", NONSENSE, ids=["text", "empty", "version", "silence", "flood"])
+def test_a_child_that_says_nonsense_is_given_up_with_a_reason(make: Make, words: bytes) -> None:
+    def babble(_: int, out: int) -> None:
+        with open(out, "wb") as said:
+            said.write(words)
+
     client = make(PACE)
-    client.process.command = [sys.executable, "-c", program]
+    client.process.main = babble
     end_s = time.monotonic() + LONG_S
 
     notes: list[tuple[str, dict[str, object]]] = []
@@ -269,15 +292,18 @@ def test_a_child_that_says_nonsense_is_given_up_with_a_reason(make: Make, progra
     assert "NVML process" in str(notes[0][1]["reason"])
 
 
-def test_a_program_that_cannot_be_started_is_a_reason(make: Make) -> None:
+def test_a_child_that_cannot_be_had_is_a_reason(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
     client = make()
-    client.process.command = ["/nonexistent/python"]
+    monkeypatch.setattr(os, "fork", refuse)
 
     assert client.gpus() == []
-    assert client.why == "no NVML process: No such file or directory"
+    assert client.why == "no NVML process: Resource temporarily unavailable"
 
 
-class _Stuck(subprocess.Popen[bytes]):
+class _Stuck(Child):
     """As a child in an uninterruptible call: killed, and still there."""
 
     def poll(self) -> int | None:
@@ -289,7 +315,7 @@ def test_children_that_the_kernel_keeps_are_counted_and_no_more_are_started(rig:
     client = make(PACE)
     _turn(client, _all_good(1))
     (gpu,) = client.gpus()
-    ended = [_Stuck(["true"]) for _ in range(MOST_STUCK)]
+    ended = [_Stuck(0, -1, -1) for _ in range(MOST_STUCK)]
     client.process.stuck += ended
 
     assert client.process.child is not None
@@ -300,8 +326,6 @@ def test_children_that_the_kernel_keeps_are_counted_and_no_more_are_started(rig:
     assert client.tell()["stuck"] >= MOST_STUCK
     assert last[gpu.uuid].why["power_mw"] != ""
     client.process.stuck = [c for c in client.process.stuck if c not in ended]
-    for child in ended:
-        subprocess.Popen.wait(child)
 
 
 def test_accounting_is_put_back_at_the_end_and_after_a_kill(rig: NvmlRig, make: Make) -> None:

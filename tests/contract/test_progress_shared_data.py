@@ -88,8 +88,6 @@ def test_an_old_hf_log_without_loss_lines_has_only_its_bars_and_says_so() -> Non
     "name",
     [
         "10_wandb_offline_2021.wandb",
-        "19_quantum_espresso_pw.out",
-        "22_sb3_monitor.csv",
         "29_swanlab-metadata.json",
     ],
 )

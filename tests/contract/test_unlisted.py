@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from slurm_guard.sampler.nvml_client import NvmlClient, Pace
+from slurm_guard.sampler.nvml_client import Pace
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.simulate.boards import Load
+from tests.contract import nvml_rig
 from tests.contract.nvml_rig import NvmlRig
 from tests.unit.sampler.fakes import Node
 
@@ -60,7 +61,9 @@ def _windows(rig: NvmlRig, tmp_path: Path, loads: list[Load]) -> list[dict[str, 
     node = Node(
         tmp_path / "node", window_s=5.0, table_interval_s=1.0, gres_devices=[f"{tmp_path}/dev/nvidia0"]
     )
-    node.gpus = NvmlClient(node.clock.mono_s, node.clock.now_at, PACE, str(tmp_path))  # type: ignore[assignment]
+    client = nvml_rig.client(tmp_path, PACE)
+    client._mono, client._wall = node.clock.mono_s, node.clock.now_at
+    node.gpus = client  # type: ignore[assignment]
     node.proc = Proc()  # type: ignore[assignment]
     node.sampler()
     end_s = time.monotonic() + LONG_S

@@ -16,9 +16,15 @@ if __name__ == "__main__":
     from slurm_guard.sampler import __main__ as entry
     from tests.unit.sampler.fakes import FakeGpus
 
-    def reader(*_: Any, **__: Any) -> FakeGpus:
+    class Reader(FakeGpus):
         """In the place of NVML's."""
-        gpus = FakeGpus(SystemClock(), 1)  # type: ignore[arg-type]
+
+        def begin(self) -> None:
+            """There is no child to start."""
+
+    def reader(*_: Any, **__: Any) -> FakeGpus:
+        """One, whatever NVML's would be given."""
+        gpus = Reader(SystemClock(), 1)  # type: ignore[arg-type]
         if "GPU_FAULT" in os.environ:
             gpus.fault = RuntimeError(os.environ["GPU_FAULT"])
         return gpus

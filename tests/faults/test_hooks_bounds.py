@@ -252,7 +252,7 @@ def test_ticket_and_end_mark_carry_the_boot_clock_and_what_tells_runs_apart(shim
 
     ticket, end = fields_of(shim.files("tickets")[0]), fields_of(shim.files("ends")[0])
     assert before_s <= ticket["boot_s"] < end["boot_s"] <= after_s
-    assert (ticket["visible"], ticket["sharing"]) == ("0,2", ["mps", "oversubscribe"])
+    assert (ticket["visible"], ticket["sharing"]) == ("0,2", ["mps"])
     assert (end["slurm_start_at"], end["sluid"]) == (1_780_000_000.0, "sEKNKTV3WPV500")
     assert None not in (ticket["intent_sha256"], end["intent_sha256"])
     assert ticket["intent_sha256"] != end["intent_sha256"]

@@ -10,7 +10,7 @@ from slurm_guard import wire
 from slurm_guard.lake.ingest import collect
 from slurm_guard.lake.prune import NAME, Bounds, prune, read_acks, read_pruned
 from slurm_guard.lake.ship import Finished, finished, push
-from tests.faults.test_transport import ask, fill, ssh_serving
+from tests.faults.shipping import ask, fill, ssh_serving
 from tests.spools import NODE, RUN, make, put, segment, tree
 
 DAY_S = 86_400.0

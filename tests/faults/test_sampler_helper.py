@@ -1,5 +1,6 @@
 """The stat helper: real files, wrong files, and a child that hangs."""
 
+import errno
 import os
 import signal
 import time
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from slurm_guard.sampler.helper import MOST_HUNG, Answer, Ask, Helper
+from slurm_guard.sampler import helper as module
+from slurm_guard.sampler.children import Child
+from slurm_guard.sampler.helper import MOST_HUNG, Answer, Ask, Helper, look
 
 
 def _ask(path: Path, fd: tuple[int, int, int] | None = None) -> Ask:
@@ -81,42 +84,54 @@ def test_a_descriptor_reaches_a_file_that_has_no_name_any_more(helper: Helper, t
     helper.close()
 
 
-def test_a_hung_child_is_killed_its_file_fails_and_the_others_are_asked_anew(
-    helper: Helper, tmp_path: Path
-) -> None:
-    for name in "abc":
-        (tmp_path / name).write_text(name)
+class Hanging(Helper):
+    """Its children hang at files of this name: stopped, as in a call that does not come back."""
+
+    def poll(self, at: float, mono_s: float) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "look", hang)
+            super().poll(at, mono_s)
+
+
+def hang(ask: Ask) -> dict[str, object]:
+    if ask.path.endswith("/hangs"):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return look(ask)
+
+
+def test_a_hung_child_is_killed_its_file_fails_and_the_others_are_asked_anew(tmp_path: Path) -> None:
+    helper = Hanging(deadline_s=1.0)
     answers: list[Answer] = []
-    helper.submit(_ask(tmp_path / "a"), answers.append)
-    _wait(helper, answers, 1)
-    assert helper._child is not None
-    os.kill(helper._child.pid, signal.SIGSTOP)
-    for name in "bc":
+    for name in ("a", "hangs", "b"):
+        (tmp_path / name).write_text(name)
         helper.submit(_ask(tmp_path / name), answers.append)
 
     _wait(helper, answers, 3, step_s=0.3)
 
     assert helper.n_hung == 1
-    assert {a.error for a in answers} == {None, "no answer within 1 s"}
+    assert [a.error for a in answers] == [None, "no answer within 1 s", None]
     helper.close()
 
 
 def test_children_that_cannot_be_killed_are_capped(helper: Helper, tmp_path: Path) -> None:
-    class Stuck:
-        def poll(self) -> None:
+    class Stuck(Child):
+        def poll(self) -> int | None:
             return None
 
-    helper._zombies = [Stuck()] * MOST_HUNG  # type: ignore[list-item]
-
-    assert helper.submit(_ask(tmp_path), lambda answer: None) is False
-    helper._zombies = []
-
-
-def test_polling_never_waits(helper: Helper, tmp_path: Path) -> None:
     answers: list[Answer] = []
     helper.submit(_ask(tmp_path / "a"), answers.append)
-    assert helper._child is not None
-    os.kill(helper._child.pid, signal.SIGSTOP)
+    helper._stuck = [Stuck(0, -1, -1)] * MOST_HUNG
+    helper.poll(0.0, 0.0)
+
+    assert [answer.error for answer in answers] == ["too many children hang"]
+    assert helper.submit(_ask(tmp_path), answers.append) is False
+    helper._stuck = []
+
+
+def test_polling_never_waits(tmp_path: Path) -> None:
+    helper = Hanging(deadline_s=1.0)
+    answers: list[Answer] = []
+    helper.submit(_ask(tmp_path / "hangs"), answers.append)
     begun = time.monotonic()
 
     for _ in range(100):
@@ -124,4 +139,35 @@ def test_polling_never_waits(helper: Helper, tmp_path: Path) -> None:
         helper.poll(0.0, 0.0)
 
     assert time.monotonic() - begun < 0.5
+    helper.close()
+
+
+def test_between_questions_there_is_no_child(helper: Helper, tmp_path: Path) -> None:
+    answers: list[Answer] = []
+    helper.submit(_ask(tmp_path / "a"), answers.append)
+
+    _wait(helper, answers, 1)
+
+    assert helper._child is None
+    helper.close()
+    assert helper._stuck == []
+
+
+def test_where_nothing_can_be_forked_questions_wait(
+    helper: Helper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    answers: list[Answer] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", refuse)
+        assert helper.submit(_ask(tmp_path), answers.append)
+        helper.poll(0.0, 0.0)
+        waits = (helper.busy, len(answers))
+
+    _wait(helper, answers, 1)
+
+    assert waits == (True, 0)
+    assert answers[0].error == "not a regular file"
     helper.close()

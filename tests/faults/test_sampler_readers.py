@@ -1,6 +1,8 @@
 """The progress reader as the sampler starts it: at most two, a deadline, and a failure is told."""
 
+import errno
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -134,6 +136,22 @@ def test_a_reader_that_cannot_be_started_is_a_failure(
     readers = Readers(str(tmp_path), ProgressConfig())
     readers.submit("r", {"run": "r"})
 
+    failures: list[Failure] = []
+    until = time.monotonic() + 15
+    while not failures and time.monotonic() < until:
+        failures = readers.poll(0.0)
+
+    assert [failure.reason for failure in failures] == ["exit status 127"]
+
+
+def test_a_reader_that_cannot_be_forked_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    readers = Readers(str(tmp_path), ProgressConfig())
+    readers.submit("r", {"run": "r"})
+
     (failure,) = readers.poll(0.0)
 
-    assert failure.reason.startswith("not started")
+    assert failure.reason == "not started: Resource temporarily unavailable"

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.rig import guardconf, procs, services, slurmconf, syslog, users
+from tests.rig import guardconf, procs, services, slurmconf, syslog, unified, users
 from tests.rig.layout import JOB_IDS, NODES, USERS, Rig, RigError, load_rig, make_rig
 
 _FOLDERS = ("etc", "log", "pid", "state", "slurmd", "home", "run")
@@ -127,8 +127,11 @@ def _not_services(rig: Rig) -> list[int]:
 
 
 def job_groups(rig: Rig) -> list[Path]:
-    """The control groups of this rig's jobs; another rig's lie beside them, told apart by their ids."""
-    found = []
+    """The control groups of this rig's jobs; another rig's lie beside them, told apart by their ids.
+
+    In cgroup v2 from Slurm 26.05 on they cannot be: those of nodes without any process are taken for ours.
+    """
+    found = unified.leftovers() if rig.proctrack == "cgroup2" else []
     for path in (slurmconf.freezer_parent(rig) / "freezer").glob("slurm_*/uid_*/job_*"):
         number = path.name.removeprefix("job_")
         if number.isdigit() and 0 <= int(number) - rig.first_job_id < JOB_IDS:
@@ -139,8 +142,13 @@ def job_groups(rig: Rig) -> list[Path]:
 def _drop_cgroups(rig: Rig) -> None:
     """The empty groups of our jobs, those above them when no other rig uses them, and our mount."""
     freezer = slurmconf.freezer_parent(rig) / "freezer"
+    if rig.proctrack == "cgroup":
+        _mount_freezer(rig)  # in a root each command has its own mounts
     for job in job_groups(rig):
         _remove_tree(job)
+    if rig.proctrack == "cgroup2":
+        with contextlib.suppress(OSError):
+            unified.slices().rmdir()  # as it was before, where no systemd has one
     if not users.has_neighbours(rig):
         for node in NODES:
             _remove_tree(freezer / f"slurm_{node.name}")

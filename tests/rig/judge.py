@@ -1,5 +1,6 @@
 """Sets a night's audit document beside what really happened and beside the committed table."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from slurm_guard.model import Account, Judgement
@@ -65,6 +66,15 @@ def _conservation(case: Case, judgement: Judgement) -> list[str]:
     if abs(total - case.allocated_ms) <= _SLACK_MS_PER_GPU * case.charge.n_gpus:
         return []
     return [f"{case.scenario.name}: accounts sum to {total} GPU-ms, accounting charges {case.allocated_ms}"]
+
+
+def worst_sum_ms(cases: Iterable[Case]) -> float:
+    """Largest difference between a run's accounts and accounting, per GPU."""
+    return max(
+        abs(sum(case.judgement.ledger_gpu_ms.values()) - case.allocated_ms) / case.charge.n_gpus
+        for case in cases
+        if case.judgement is not None
+    )
 
 
 def _within_bounds(case: Case) -> list[str]:

@@ -14,6 +14,7 @@ WORKLOADS = Path(__file__).resolve().parent / "workloads"
 USERS = ("sgrig1", "sgrig2")
 AUDITOR = "sgaudit"
 ACCOUNT_OF = {"sgrig1": "vision", "sgrig2": "language"}
+PROCTRACKS = ("auto", "cgroup", "cgroup2", "linuxproc")  # auto: v1's freezer where it is, else linuxproc
 _PORTS = ("mariadb", "slurmdbd", "slurmctld", "sshd", "smtp", "n1", "n2")
 JOB_IDS = 100_000  # a rig's jobs are numbered within a stretch of this many
 _MAX_DIR = 60  # a Unix socket's path may have 107 bytes; ours add up to 40 below the rig's folder
@@ -36,7 +37,10 @@ NODES = (NodeSpec("n1", "h100", 4), NodeSpec("n2", "a100", 4))
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """One rig. `scale`: rig (5 s windows) or production (1 Hz, 60 s); `proctrack`: cgroup or linuxproc."""
+    """One rig. `scale`: rig (5 s windows) or production (1 Hz, 60 s).
+
+    `proctrack`: cgroup (v1's freezer), cgroup2 or linuxproc.
+    """
 
     root: str
     cluster: str

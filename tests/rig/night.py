@@ -1,9 +1,11 @@
 """One night: real jobs of ordinary users, then the stages, run by an auditor who cannot see the truth."""
 
+import json
+import platform
 import shutil
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from slurm_guard.document import from_json
 from slurm_guard.model import Audit
@@ -17,7 +19,7 @@ from tests.rig.jobs import (
     wait_for_outlivers,
     wait_for_seals,
 )
-from tests.rig.judge import HEADER, Case, find_faults, render_row
+from tests.rig.judge import HEADER, Case, find_faults, render_row, worst_sum_ms
 from tests.rig.layout import Rig, RigError
 from tests.rig.scenarios import Scenario, draw_night, load_expected
 from tests.rig.submit import submit
@@ -83,7 +85,9 @@ def _night(rig: Rig, out: Path, plan: Plan, begun: float) -> Result:
     document = run_stages(rig, out, since, begun)
     faults = [f"node out of service: {line}" for line in drained_nodes(rig)]
     cases = _cases(rig, jobs, places, charges, document)
-    return _report(cases, faults, out)
+    result = _report(cases, faults, out)
+    (out / "night.json").write_text(json.dumps(_summary(rig, result), indent=1) + "\n", "utf-8")
+    return result
 
 
 def run_stages(rig: Rig, out: Path, since: float, begun: float) -> Audit:
@@ -166,3 +170,18 @@ def _report(cases: list[Case], faults: list[str], out: Path) -> Result:
         f"{'as expected' if not faults else f'{len(faults)} faults'}; {out}/audit.json, report.html, mail.eml"
     )
     return Result(cases, faults, 0.0)
+
+
+def _summary(rig: Rig, result: Result) -> dict[str, Any]:
+    """What ran and how it went, for a table of several nights (slurms.py)."""
+    wrong = {fault.partition(":")[0] for fault in result.faults}
+    return {
+        "slurm": procs.version(["slurmctld", "-V"]).split()[-1],
+        "python": platform.python_version(),
+        "mariadb": procs.version(["mariadbd", "--version"]).split()[2].split("-")[0],
+        "proctrack": rig.proctrack,
+        "runs": len(result.cases),
+        "as_expected": sum(case.scenario.name not in wrong for case in result.cases),
+        "worst_sum_ms": worst_sum_ms(result.cases),
+        "faults": result.faults,
+    }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.rig import procs
-from tests.rig.judge import MAX_WIDTH_PCT, Case
+from tests.rig.judge import MAX_WIDTH_PCT, Case, worst_sum_ms
 from tests.rig.layout import RigError
 from tests.rig.night import Plan, Result, run_night
 from tests.rig.scenarios import load_expected
@@ -94,7 +94,7 @@ def _rows(nights: list[Night]) -> list[str]:
             f"{case.true_pct:.1f}",
         ]
         cells += [f"{low:.1f} – {high:.1f}", f"{high - low:.1f}", inside, f"{mid - case.true_pct:+.1f}"]
-        cells += [f"{_worst_sum_ms(result):.0f}", f"{result.wall_s:.0f} s"]
+        cells += [f"{worst_sum_ms(result.cases):.0f}", f"{result.wall_s:.0f} s"]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -139,12 +139,3 @@ def _faults(nights: list[Night]) -> list[str]:
 
 def _cotenant(result: Result) -> Case:
     return next(case for case in result.cases if case.scenario.share is not None)
-
-
-def _worst_sum_ms(result: Result) -> float:
-    """Largest difference between a run's accounts and accounting, per GPU."""
-    return max(
-        abs(sum(case.judgement.ledger_gpu_ms.values()) - case.allocated_ms) / case.charge.n_gpus
-        for case in result.cases
-        if case.judgement is not None
-    )

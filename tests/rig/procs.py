@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.rig.layout import Rig, RigError
+from tests.rig.layout import JOB_IDS, Rig, RigError
 
 MARK = "SLURM_GUARD_RIG"  # in the environment of every daemon: what a crash left is found by it
 GPU_MARK = "SLURM_GUARD_RIG_GPU"  # … and of every process of a job
@@ -78,13 +79,31 @@ def sweep(rig: Rig) -> list[int]:
             continue
         with contextlib.suppress(OSError):
             environ = b"\0" + (entry / "environ").read_bytes() + b"\0"
-            if any(b"\0" + mark in environ for mark in marks):
+            title = (entry / "cmdline").read_bytes()
+            if any(b"\0" + mark in environ for mark in marks) or _is_own_stepd(rig, title):
                 found.append(int(entry.name))
     for pid_file in (rig.path / "run").glob("*/sampler.pid"):
         pid = _known(pid_file)
         if pid is not None:
             found.append(pid)
     return sorted(set(found))
+
+
+def _is_own_stepd(rig: Rig, title: bytes) -> bool:
+    """26.05's slurmstepd writes its title over its environment; the title has the job's number."""
+    found = re.match(rb"slurmstepd: \[(\d+)[.+]", title)
+    return found is not None and 0 <= int(found[1]) - rig.first_job_id < JOB_IDS
+
+
+def has_strangers(rig: Rig) -> bool:
+    """Whether daemons of another rig live on this machine, inside whatever root."""
+    mark, mine = f"\0{MARK}=".encode(), f"\0{MARK}={rig.root}\0".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            environ = b"\0" + (entry / "environ").read_bytes() + b"\0"
+            if mark in environ and mine not in environ:
+                return True
+    return False
 
 
 def start_ticks(pid: int) -> int | None:

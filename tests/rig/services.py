@@ -8,7 +8,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-from tests.rig import procs, slurmconf
+from tests.rig import procs, slurmconf, unified
 from tests.rig.layout import ACCOUNT_OF, CHECKOUT, NODES, USERS, Rig, RigError
 
 _PROGRAMS = {
@@ -62,6 +62,8 @@ def start_database(rig: Rig) -> str:
     argv = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", f"--init-file={boot}"]
     argv += [f"--port={rig.ports['mariadb']}", "--bind-address=127.0.0.1", "--skip-name-resolve"]
     argv += [f"--socket={data}/sock", f"--pid-file={rig.root}/pid/mariadbd.own", *tuning]
+    # slurmdbd objects to this default of MariaDB 11; MariaDB 10 does not know it ("loose").
+    argv.append("--loose-innodb-snapshot-isolation=OFF")
     # A rig's accounting need not survive the machine; syncing each commit would cost a second a job.
     procs.start(rig, "mariadbd", [*argv, "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0"])
     procs.wait_for("MariaDB", lambda: _listens(rig.ports["mariadb"]), 60.0)
@@ -80,8 +82,17 @@ def start_slurm(rig: Rig) -> None:
     procs.start(rig, "slurmctld", ["slurmctld", "-D"])
     for node in NODES:
         (rig.path / "slurmd" / node.name).mkdir(parents=True, exist_ok=True)
-        procs.start(rig, f"slurmd.{node.name}", ["slurmd", "-D", "-N", node.name])
+        start_slurmd(rig, node.name)
     procs.wait_for("the nodes to be idle", lambda: _nodes_ready(rig), 60.0, 0.5)
+
+
+def start_slurmd(rig: Rig, node: str) -> None:
+    """One node's slurmd."""
+    env: dict[str, str] = {}
+    argv = ["slurmd", "-D", "-N", node]
+    if rig.proctrack == "cgroup2":
+        argv, env = [*unified.prefix(node), *argv], unified.environ(rig)
+    procs.start(rig, f"slurmd.{node}", argv, env)
 
 
 def start_boards(rig: Rig) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 from pathlib import Path
 
+from tests.rig import unified
 from tests.rig.layout import NODES, Rig
 
 CPUS = 16  # what slurmd is told it has; the jobs here mostly wait
@@ -45,7 +46,7 @@ def slurm_conf(rig: Rig) -> str:
         f"SlurmdLogFile={root}/log/slurmd.%n.log",
         "SlurmctldDebug=info",
         "SlurmdDebug=info",
-        f"ProctrackType=proctrack/{rig.proctrack}",
+        f"ProctrackType=proctrack/{rig.proctrack.removesuffix('2')}",
         "TaskPlugin=task/none",
         "JobAcctGatherType=jobacct_gather/none",
         "SelectType=select/cons_tres",
@@ -97,13 +98,13 @@ def gres_conf(rig: Rig) -> str:
 
 
 def cgroup_conf(rig: Rig) -> str:
-    """cgroup.conf for cgroup v1's freezer, mounted by the system or by the rig; null plugin otherwise."""
-    if rig.proctrack != "cgroup":
-        return "ConstrainCores=no\nConstrainDevices=no\nConstrainRAMSpace=no\n"
-    return (
-        f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={freezer_parent(rig)}\nCgroupAutomount=no\n"
-        "ConstrainCores=no\nConstrainDevices=no\nConstrainRAMSpace=no\n"
-    )
+    """cgroup.conf for v1's freezer, mounted by the system or by the rig, or for v2; neither for linuxproc."""
+    plugin = ""
+    if rig.proctrack == "cgroup":
+        plugin = f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={freezer_parent(rig)}\n"
+    elif rig.proctrack == "cgroup2":
+        plugin = f"CgroupPlugin=cgroup/v2\nCgroupMountpoint={unified.mount()}\nIgnoreSystemd=yes\n"
+    return plugin + "ConstrainCores=no\nConstrainDevices=no\nConstrainRAMSpace=no\n"
 
 
 def slurmdbd_conf(rig: Rig, db_password: str) -> str:

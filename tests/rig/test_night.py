@@ -120,6 +120,49 @@ def test_jobs_run_as_ordinary_users_with_the_progress_file_of_their_own(rig: Rig
     assert read_charges(rig, [job])[job].n_gpus == 1
 
 
+def test_jobs_that_oversubscribe_a_node_never_share_its_gpus(rig: Rig) -> None:
+    wide = ["--nodelist=n1", "--ntasks=16"]  # all CPUs of the node
+    for how in ("YES:2", "FORCE:2"):
+        procs.call(rig, ["scontrol", "update", "partition=gpu", f"oversubscribe={how}"])
+
+        first = submit(rig, "idle", USERS[0], ["60"], options=["--gres=gpu:4", "--oversubscribe", *wide])
+        states = _states_beside(
+            rig,
+            first,
+            [["--gres=gpu:4", "--oversubscribe", *wide], ["--gres=none", "--oversubscribe", *wide]],
+        )
+
+        assert states == ["PENDING", "RUNNING"], how
+    procs.call(rig, ["scontrol", "update", "partition=gpu", "oversubscribe=NO"])
+
+
+def test_a_suspended_job_keeps_its_gpus(rig: Rig) -> None:
+    wide = ["--nodelist=n1", "--ntasks=16"]
+
+    first = submit(rig, "idle", USERS[0], ["60"], options=["--gres=gpu:4", *wide])
+    _wait_until_running(rig, first)
+    procs.call(rig, ["scontrol", "suspend", str(first)])
+    states = _states_beside(rig, first, [["--gres=gpu:4", *wide], ["--gres=none", *wide]])
+
+    assert states == ["PENDING", "RUNNING"]
+
+
+def _states_beside(rig: Rig, first: int, others: list[list[str]]) -> list[str]:
+    """What becomes of other jobs beside a first one, the last of which must run; all are cancelled."""
+    jobs = [submit(rig, "idle", USERS[1], ["60"], options=options) for options in others]
+    _wait_until_running(rig, jobs[-1])
+    text = procs.call(rig, ["squeue", "-h", "-t", "all", "-o", "%i %T"])
+    states = dict(line.split() for line in text.splitlines())
+    procs.call(rig, ["scancel", *map(str, [first, *jobs])])
+    procs.wait_for("jobs to end", lambda: not procs.call(rig, ["squeue", "-h"]).strip(), 60.0, 0.5)
+    return [states[str(job)] for job in jobs]
+
+
+def _wait_until_running(rig: Rig, job: int) -> None:
+    ask = ["squeue", "-h", "-j", str(job), "-o", "%T"]
+    procs.wait_for(f"job {job} to run", lambda: "RUNNING" in procs.call(rig, ask), 60.0, 0.5)
+
+
 def test_up_twice_is_the_same_rig(rig: Rig) -> None:
     before = {
         path.name: path.read_text("ascii") for path in (rig.path / "pid").iterdir() if path.suffix != ".own"

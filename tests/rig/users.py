@@ -6,6 +6,7 @@ import pwd
 import subprocess
 from pathlib import Path
 
+from tests.rig import procs
 from tests.rig.layout import AUDITOR, USERS, Rig, RigError
 
 _LEASES = Path("/run/slurm-guard-rig")  # one folder a user: `made` if a rig created it, one file a rig
@@ -28,8 +29,8 @@ def make_users(rig: Rig) -> None:
 
 
 def has_neighbours(rig: Rig) -> bool:
-    """Whether another rig lives on this machine."""
-    return any(_living(rig, _LEASES / user) for user in USERS)
+    """Whether another rig lives on this machine; one inside another root has its leases there."""
+    return any(_living(rig, _LEASES / user) for user in USERS) or procs.has_strangers(rig)
 
 
 def _living(rig: Rig, folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """The light NamedTuple and JSON writer do what the heavy ones do."""
 
+import hashlib
 import json
 import math
 import pickle
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_guard import light, wire
+from slurm_guard import digest, light, wire
 
 _LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -65,3 +66,36 @@ def test_encode_writes_nested_records_as_objects() -> None:
 
     assert body.pop("k") == "end"
     assert body == {**end._asdict(), "net": {**net._asdict(), "listen": [socket._asdict()]}}
+
+
+class Span(light.NamedTuple):
+    """Methods come along, and nothing more."""
+
+    start: int
+    end: "int" = 5  # quoted, as all are with `from __future__ import annotations`
+
+    @property
+    def long(self) -> int:
+        return self.end - self.start
+
+    @staticmethod
+    def nothing() -> "Span":
+        return Span(0, 0)
+
+
+def test_records_may_have_methods() -> None:
+    span = Span(2)
+
+    assert (span, span.long, Span.nothing()) == ((2, 5), 3, (0, 0))
+    assert (Span._fields, Span.__doc__, Span.__module__) == (
+        ("start", "end"),
+        "Methods come along, and nothing more.",
+        __name__,
+    )
+    assert pickle.loads(pickle.dumps(span)) == span
+    assert not hasattr(span, "__dict__")
+    assert typing.get_type_hints(Span) == {"start": int, "end": int}
+
+
+def test_the_light_digest_is_sha256() -> None:
+    assert digest.sha256(b"abc").hexdigest() == hashlib.sha256(b"abc").hexdigest()

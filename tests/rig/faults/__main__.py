@@ -10,7 +10,7 @@ from tests.rig import cluster
 from tests.rig.faults.report import render_page, render_text, slurm_version
 from tests.rig.faults.run import Session, start
 from tests.rig.faults.table import FAULTS, choose
-from tests.rig.layout import RigError
+from tests.rig.layout import PROCTRACKS, RigError
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
         "--dir", type=Path, default=Path(".rig-faults"), help="the rig's folder, new and short"
     )
     parser.add_argument("--out", type=Path, help="write the page here (docs/faults.md)")
-    parser.add_argument("--proctrack", choices=("auto", "cgroup", "linuxproc"), default="auto")
+    parser.add_argument("--proctrack", choices=PROCTRACKS, default="auto")
     parser.add_argument("--keep", action="store_true", help="leave the rig running")
     parser.add_argument("--list", action="store_true", help="the faults, a line each")
     parser.add_argument("words", nargs="*", help="only faults whose name contains one of them")

@@ -17,7 +17,8 @@ class Fault(NamedTuple):
     """A row of the table. `traces`: any one of them must be there.
 
     Traces are `event:NAME`, `syslog:WORDS`, `why:WORDS` (a window's), `seal:ENDED_BY`, `collect` (its words),
-    `proof` (the injector looked itself), `any` event, `none` where nothing is lost and nothing is to be said.
+    `proof` (the injector looked itself; `proof:WORDS` what it must have said), `any` event, `none` where
+    nothing is lost and nothing is to be said.
     """
 
     name: str
@@ -72,10 +73,11 @@ class Case:
             self.ended = True
 
     def settle(self) -> None:
-        """Until the run has its seal, or will not get one; then what was told is kept."""
+        """Until each run of the job has its seal, or will not get one; then what was told is kept."""
         until = time.monotonic() + SEAL_S
         while self.who is not None and time.monotonic() < until:
-            if read_seals(self.bench.rig, self.bench.node, self.job):
+            tickets = list((self.bench.spool / "tickets").glob(f"*_{self.job}_*.json"))
+            if len(read_seals(self.bench.rig, self.bench.node, self.job)) >= max(1, len(tickets)):
                 break
             time.sleep(0.5)
         self.until_at = time.time()

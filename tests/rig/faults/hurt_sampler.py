@@ -43,8 +43,6 @@ def _no_fork_in_sampler(case: Case) -> None:
     bench = case.bench
     case.begin(wait_s=3.0)
     bench.site.sampler.set(fork_errno=errno.EAGAIN)
-    for pid in bench.children("sampler/helper.py"):
-        os.kill(pid, signal.SIGKILL)
     case.finish()
     bench.wait_told("reader-failed", case.since_at, 15.0, case.job)
     case.must(bench.site.sampler.count("n_forks_refused") > 0, "the sampler forked nothing")
@@ -52,13 +50,13 @@ def _no_fork_in_sampler(case: Case) -> None:
 
 
 def _helper_hangs(case: Case) -> None:
-    """The child that looks at users' files stands still, as in a stat on a file system that hangs."""
+    """A stat of a user's file does not come back: the child that is at it stays until it is killed."""
     bench = case.bench
     case.begin(wait_s=2.0)
-    stopped = bench.children("sampler/helper.py")
-    case.must(bool(stopped), "the sampler has no helper")
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    bench.site.sampler.set(stat_hangs=True)
+    bench.wait_told("helper-hung", case.since_at, 30.0)
+    case.must(bench.site.sampler.count("n_stats_hung") > 0, "no child hung")
+    bench.site.sampler.ease()
     case.finish()
 
 
@@ -172,7 +170,7 @@ FAULTS = (
     Fault(
         "stat-hangs",
         "sampler",
-        "the helper stands still (SIGSTOP), as in a stat that hangs",
+        "stats of users' files do not come back, as on a file system whose server is gone",
         _helper_hangs,
         ("event:helper-hung",),
     ),

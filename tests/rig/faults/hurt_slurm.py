@@ -1,5 +1,6 @@
 """Faults of Slurm's own making: daemons that go, jobs that come twice, epilogs that come twice or never."""
 
+import json
 import subprocess
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ def _slurmd_restart(case: Case) -> None:
     bench, before = case.bench, case.bench.watch.pid()
     procs.kill(bench.rig, f"slurmd.{bench.node}")
     time.sleep(1.0)
-    procs.start(bench.rig, f"slurmd.{bench.node}", ["slurmd", "-D", "-N", bench.node])
+    services.start_slurmd(bench.rig, bench.node)
     case.finish()
     if before is not None and bench.watch.pid() == before:
         case.proofs.append("same sampler before and after")
@@ -65,8 +66,17 @@ def _stale_epilog(case: Case) -> None:
     _requeue_now(case)
     env = _kept_env(case)
     time.sleep(3.0)
+    before = set(_ends(case))
     _run_epilog(case, env)
+    marks = [json.loads(path.read_text("utf-8")) for path in set(_ends(case)) - before]
+    first = min((json.loads(path.read_text("utf-8")) for path in _tickets(case)), key=lambda one: one["at"])
+    if [mark["run"] for mark in marks] == [first["run"]]:
+        case.proofs.append("its mark names the first run")  # 23.02 and later tell when a run began
     case.finish()
+
+
+def _ends(case: Case) -> list[Path]:
+    return list((case.bench.spool / "ends").glob(f"{case.job}_*"))
 
 
 def _kept_env(case: Case) -> dict[str, str]:
@@ -206,7 +216,7 @@ FAULTS = (
         "epilog",
         "the first run's comes again in the second",
         _stale_epilog,
-        ("event:end-doubted",),
+        ("event:end-doubted", "proof:names the first run"),
         False,
     ),
     Fault(

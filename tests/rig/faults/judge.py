@@ -146,8 +146,9 @@ def _trace(case: Case, found: Found) -> str:
         kind, _, words = wanted.partition(":")
         if kind in ("none", "any") and not words:
             return "nothing to tell" if kind == "none" else _any(case)
-        if kind == "proof" and case.proofs:
-            return case.proofs[-1]
+        proofs = [proof for proof in case.proofs if words in proof]
+        if kind == "proof" and proofs:
+            return proofs[-1]
         if kind == "seal" and any(seal.get("ended_by") == words for seal in found.seals):
             return f"seal: {words}"
         if kind == "collect" and str(case.job) in found.collected:

@@ -1,5 +1,6 @@
 /* LD_PRELOAD for the sampler and the hooks of the rig: faults of the kernel on demand, from a page that the
- * harness maps too (shim.py). Only the process named by FAULTS_ROLE fails; its children see the set clock alone. */
+ * harness maps too (shim.py). Only the process named by FAULTS_ROLE fails, with the children that it forks; other programs that it starts see
+ * the set clock alone. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
@@ -20,7 +22,8 @@ struct page {
     uint32_t write_errno; /* ENOSPC, EIO or EROFS on what is written below the folder; 0: none */
     uint32_t kill_at;     /* SIGKILL in the middle of the k-th write from now; 0: never */
     uint32_t fork_errno;
-    uint32_t n_writes, n_refused, n_forks_refused, n_kills, n_clock; /* what happened */
+    uint32_t stat_hangs; /* a stat by the sampler's child that looks at files does not come back; 0: it does */
+    uint32_t n_writes, n_refused, n_forks_refused, n_kills, n_clock, n_stats_hung; /* what happened */
     int64_t clock_us;     /* added to CLOCK_REALTIME */
 };
 
@@ -110,6 +113,23 @@ int unlink(const char *path) {
     REAL(unlink);
     return page->write_errno == EROFS && is_ours(path) ? refuse() : real(path);
 }
+
+/* As on a file system whose server is gone. */
+static void hang_or_not(void) {
+    char name[16] = ""; /* NVML's process looks at files too: the boards' library at its own */
+    if (!whole || !page->stat_hangs || prctl(PR_GET_NAME, name) || strcmp(name, "guard-files")) return;
+    page->n_stats_hung++;
+    for (;;) pause();
+}
+#define STAT(name, type) int name(const char *path, struct type *into) { REAL(name); hang_or_not(); return real(path, into); }
+#define STATAT(name, type) int name(int folder, const char *path, struct type *into, int flags) { REAL(name); \
+    hang_or_not(); return real(folder, path, into, flags); }
+STAT(stat, stat)
+STAT(lstat, stat)
+STAT(stat64, stat64)
+STAT(lstat64, stat64)
+STATAT(fstatat, stat)
+STATAT(fstatat64, stat64)
 
 /* vfork as fork: POSIX allows it, and a function of ours may not return twice on one stack. */
 static pid_t fork_or_not(void) {

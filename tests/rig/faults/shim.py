@@ -7,16 +7,18 @@ import subprocess
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent / "shim.c"
-_PAGE = struct.Struct("<8Iq")
+_PAGE = struct.Struct("<10Iq")
 _WORDS = (
     "write_errno",
     "kill_at",
     "fork_errno",
+    "stat_hangs",
     "n_writes",
     "n_refused",
     "n_forks_refused",
     "n_kills",
     "n_clock",
+    "n_stats_hung",
 )
 
 
@@ -42,14 +44,23 @@ class Page:
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), _PAGE.size)
 
-    def set(self, *, write_errno: int = 0, kill_at: int = 0, fork_errno: int = 0, clock_us: int = 0) -> None:
+    def set(
+        self,
+        *,
+        write_errno: int = 0,
+        kill_at: int = 0,
+        fork_errno: int = 0,
+        stat_hangs: bool = False,
+        clock_us: int = 0,
+    ) -> None:
         """These faults from now on and no others; counts begin anew."""
-        self._map[:] = _PAGE.pack(write_errno, kill_at, fork_errno, 0, 0, 0, 0, 0, clock_us)
+        counts = [0] * (len(_WORDS) - 4)
+        self._map[:] = _PAGE.pack(write_errno, kill_at, fork_errno, stat_hangs, *counts, clock_us)
 
     def ease(self) -> None:
         """No fault any more; the counts stay for reading."""
-        counts = _PAGE.unpack(self._map[:])[3:8]
-        self._map[:] = _PAGE.pack(0, 0, 0, *counts, 0)
+        counts = _PAGE.unpack(self._map[:])[4:-1]
+        self._map[:] = _PAGE.pack(0, 0, 0, 0, *counts, 0)
 
     def count(self, name: str) -> int:
         """`n_refused`, `n_kills`, …: whether the fault took place at all."""

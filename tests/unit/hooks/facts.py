@@ -35,7 +35,10 @@ CASES = {
     "suspended": Case("suspended and resumed: no hook runs in between", 1),
     "resized": Case("a job that gives up one of its two nodes: an epilog there, the job goes on", 2),
     "mps": Case("half of a GPU by MPS: `CUDA_MPS_ACTIVE_THREAD_PERCENTAGE`", 1),
-    "oversubscribed": Case("`--oversubscribe`: `SLURM_JOB_OVERSUBSCRIBE=YES`", 1),
+    "shard": Case("two shards of a GPU: nothing says so", 1),
+    "oversubscribed": Case("`--oversubscribe` where the partition allows it", 1),
+    "forced": Case("a partition with `OverSubscribe=FORCE`", 1),
+    "exclusive": Case("`--exclusive`", 1),
     "mig": Case("MIG instances: their UUIDs in `CUDA_VISIBLE_DEVICES`, slots in `SLURM_JOB_GPUS`", 1),
 }
 
@@ -95,16 +98,43 @@ FACTS = (
         "test_a_suspended_job_is_told_when_it_stops_and_when_it_goes_on",
     ),
     Fact(
-        "`SLURM_JOB_OVERSUBSCRIBE` is NO (exclusive), OK (shares the node) or YES (shares its GPUs)",
-        "source",
-        "src/common/slurm_protocol_defs.c (job_share_string)",
+        "`SLURM_JOB_OVERSUBSCRIBE` (23.02) is YES where the node's CPUs may be shared, asked for or not",
+        "recorded",
+        "forced",
     ),
     Fact(
-        "A share by MPS is told by `CUDA_MPS_ACTIVE_THREAD_PERCENTAGE`",
-        "source",
-        f"{_GRES}/mps/gres_mps.c (gres_p_prep_set_env)",
+        "Else it is OK or, with `--exclusive`, NO; in 26.05 NO, and there is `SLURM_JOB_EXCLUSIVE`",
+        "recorded",
+        "exclusive",
     ),
-    Fact("A shard is told by nothing", "source", f"{_GRES}/shard/gres_shard.c (gres_p_prep_set_env)"),
+    Fact(
+        "Jobs that share a node's CPUs by OverSubscribe do not share its GPUs",
+        "real",
+        "test_jobs_that_oversubscribe_a_node_never_share_its_gpus",
+    ),
+    Fact("A suspended job keeps its GPUs", "real", "test_a_suspended_job_keeps_its_gpus"),
+    Fact("A share by MPS is told by `CUDA_MPS_ACTIVE_THREAD_PERCENTAGE`", "recorded", "mps"),
+    Fact("A shard is told by nothing", "recorded", "shard"),
+    Fact(
+        "`SLURM_JOB_STDOUT` is unset without `--output`; in 26.05 it is `slurm-%j.out`, a relative path",
+        "recorded",
+        "requeue",
+    ),
+    Fact(
+        "cgroup/v2 has a job in `<node>_slurmstepd.scope/job_<id>`, 26.05 in a folder named by its SLUID",
+        "recorded",
+        "tests/fixtures/slurm/*/cgroup2.json",
+    ),
+    Fact(
+        "A slurmstepd's title has the job's number, in 26.05 too",
+        "recorded",
+        "tests/fixtures/slurm/*/cgroup2.json",
+    ),
+    Fact(
+        "sacct of 22.05 starts the row after a resize at the job's start, later ones at the resize",
+        "recorded",
+        "tests/fixtures/slurm/*/sacct.txt",
+    ),
     Fact(
         "`CUDA_VISIBLE_DEVICES` holds a device's unique id (MIG) or its index",
         "source",
@@ -117,6 +147,17 @@ def origin_of(version: str, case: str) -> str | None:
     """recorded or from source, by the fixtures' own first lines; null: there is none."""
     heads = {path.read_text().partition(",")[0] for path in FIXTURES.glob(f"{version}/{case}.*.env")}
     return "; ".join(sorted(head.removeprefix("# ") for head in heads)) or None
+
+
+def recorded_on(fact: Fact) -> list[str]:
+    """The releases on which what proves a recorded fact was recorded."""
+    if "/" in fact.proof:
+        return sorted(path.parent.name for path in ROOT.glob(fact.proof))
+    return [version for version in VERSIONS if origin_of(version, fact.proof) == "recorded"]
+
+
+def _how(fact: Fact) -> str:
+    return f"recorded: {', '.join(recorded_on(fact))}" if fact.how == "recorded" else fact.how
 
 
 def render() -> str:
@@ -143,13 +184,14 @@ def render() -> str:
         "",
         "## Facts",
         "",
-        "*real*: it was done with Slurm 22.05.8 on the rig, or by the test itself; the named test keeps it.",
-        "*recorded*: the named case. *source*: read, not run.",
+        "*real*: it is done on the rig's Slurm, or by the test itself; the named test keeps it, on whatever",
+        "release the rig has. *recorded*: the named case or file, on the releases given.",
+        "*source*: read, not run.",
         "",
         "| fact | how it is known | where |",
         "| --- | --- | --- |",
     ]
-    lines += [f"| {fact.what} | {fact.how} | `{fact.proof}` |" for fact in FACTS]
+    lines += [f"| {fact.what} | {_how(fact)} | `{fact.proof}` |" for fact in FACTS]
     return "\n".join(lines) + "\n"
 
 

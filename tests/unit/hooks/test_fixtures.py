@@ -149,7 +149,9 @@ def test_the_first_epilog_run_again_names_its_own_run_where_slurm_lets_it(host: 
         ("22.05", "batch", None, "0,1"),
         ("24.11", "batch", [], "0,1"),
         ("24.11", "mps", ["mps"], "0"),
-        ("26.05", "oversubscribed", ["oversubscribe"], "0,1"),
+        ("26.05", "oversubscribed", [], "0,1"),
+        ("24.11", "forced", [], "0,1"),
+        ("26.05", "shard", [], "0"),
         ("26.05", "salloc", [], "0"),
         ("22.05", "cpu-only", None, None),
     ],
@@ -189,7 +191,7 @@ def test_what_a_fact_points_to_exists() -> None:
         if fact.how == "real":
             assert f"def {fact.proof}(" in tests, fact
         elif fact.how == "recorded":
-            assert facts.origin_of("22.05", fact.proof) == "recorded", fact
+            assert len(facts.recorded_on(fact)) > 1, fact
         else:
             assert fact.how == "source", fact
             assert fact.proof.startswith(("src/", "CHANGELOG/")), fact

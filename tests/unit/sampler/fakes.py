@@ -1,7 +1,7 @@
 """A node that tests turn by hand: clock, GPUs, /proc, helper and readers; the loop itself is the real one."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,9 @@ class FakeProc(Proc):
     def read(self, pid: int | str, name: str, limit: int = 1 << 16) -> str | None:
         text = self.files.get(f"{pid}/{name}")
         return None if text is None else text[:limit]
+
+    def lines(self, name: str, limit: int) -> Iterator[bytes]:
+        return iter(self.files.get(name, "").encode("utf-8", "surrogateescape").splitlines(keepends=True))
 
     def read_all(self, name: str, limit: int) -> str | None:
         return self.files.get(name)

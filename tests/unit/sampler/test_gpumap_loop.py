@@ -146,7 +146,7 @@ def test_an_instance_is_found_by_its_uuid_and_never_reported_idle(tmp_path: Path
 def test_a_ticket_that_says_others_may_be_there_marks_its_windows_shared(tmp_path: Path) -> None:
     node = Node(tmp_path, n_gpus=2)
     shard = node.ticket(1, 1000, [0], sharing=["shard"])
-    alone = node.ticket(2, 2000, [1], sharing=[])
+    alone = node.ticket(2, 2000, [1], sharing=["oversubscribe"])  # of CPUs: what earlier tickets say
 
     node.turn(130)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from slurm_guard.sampler.joints import Ends, ends_of
+from slurm_guard.sampler.joints import Ends, ends_of, meet
 from slurm_guard.sampler.procfs import Proc
 
 
@@ -20,15 +20,15 @@ def there() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_process_and_its_filter_are_joined(there: subprocess.Popen[bytes]) -> None:
     proc = Proc()
-    assert ends_of(proc, os.getpid()).meets(ends_of(proc, there.pid))
+    assert meet(ends_of(proc, os.getpid()), ends_of(proc, there.pid))
 
 
 def test_a_pipe_that_goes_one_way_joins_nobody() -> None:
     writer, reader = Ends(frozenset(), frozenset({5})), Ends(frozenset({5}), frozenset())
     other = Ends(frozenset(), frozenset({5}))
-    assert not writer.meets(reader)
-    assert not writer.meets(other)
-    assert Ends(frozenset({6}), frozenset({5})).meets(Ends(frozenset({5}), frozenset({6})))
+    assert not meet(writer, reader)
+    assert not meet(writer, other)
+    assert meet(Ends(frozenset({6}), frozenset({5})), Ends(frozenset({5}), frozenset({6})))
 
 
 def test_a_process_that_is_gone_has_none() -> None:

@@ -1,12 +1,15 @@
 """Connections of a run's processes are told when first seen and when gone; nobody else's are."""
 
+import pytest
+
 from slurm_guard import wire
 from slurm_guard.clock import FakeClock
 from slurm_guard.config import NetworkConfig
+from slurm_guard.sampler import tcptext as module
 from slurm_guard.sampler.attribution import RunFacts
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.sockets import SocketTable
-from slurm_guard.sampler.tcptext import address, parse_table
+from slurm_guard.sampler.tcptext import address, read_line
 from slurm_guard.sampler.writer import Instant
 from tests.unit.sampler.fakes import NODE, FakeProc
 
@@ -20,22 +23,39 @@ def _line(local: str, peer: str, state: str, uid: int, inode: int) -> str:
 
 
 def test_addresses_are_read_in_the_kernels_order() -> None:
-    assert address("0100007F:1F90") == "127.0.0.1:8080"
-    assert address("00000000000000000000000001000000:0016") == "[::1]:22"
+    assert address(b"0100007F:1F90") == "127.0.0.1:8080"
+    assert address(b"00000000000000000000000001000000:0016") == "[::1]:22"
 
 
-def test_only_living_states_are_kept_and_a_long_table_is_cut() -> None:
-    text = (
-        _HEAD
-        + _line("0100007F:0016", "00000000:0000", "0A", 0, 5)
-        + _line("0100007F:0016", "0100007F:9999", "06", 0, 0)
-    )
+def test_only_living_states_are_kept() -> None:
+    living = read_line(_line("0100007F:0016", "00000000:0000", "0A", 0, 5).encode(), "tcp")
+    closing = read_line(_line("0100007F:0016", "0100007F:9999", "06", 0, 0).encode(), "tcp")
 
-    rows, cut = parse_table(text, "tcp")
+    assert living is not None
+    assert (living.inode, living.uid, closing) == (5, 0, None)
 
-    assert ([(row.state, row.inode) for row in rows], cut) == ([("LISTEN", 5)], False)
-    assert parse_table(text, "tcp", most=1)[1] is True
-    assert parse_table("garbage\nmore garbage\n", "tcp") == ([], False)
+
+@pytest.mark.parametrize(
+    "line", [_HEAD, "garbage\n", "", _line("0100007F", "0", "01", 0, 5), _line("0:1", "0:2", "01", 0, 5)]
+)
+def test_what_is_no_socket_of_the_kernels_is_passed_over(line: str) -> None:
+    assert read_line(line.encode(), "tcp") is None
+
+
+def test_a_long_table_is_cut_and_every_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LINES", 1)
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc, NetworkConfig(), None)
+    lines = [_line("0100007F:0016", f"0100007F:000{port}", "01", 1000, port) for port in (1, 2)]
+
+    proc.files["net/tcp"] = _HEAD + lines[0]
+    list(sockets.look(Instant(clock.now_at(), clock.mono_s()), table, {"r"}))
+    whole = sockets.truncated
+    proc.files["net/tcp"] += lines[1]
+    list(sockets.look(Instant(clock.now_at(), clock.mono_s()), table, {"r"}))
+
+    assert (whole, sockets.truncated) == ({}, {"r": None})
 
 
 def test_a_runs_connection_is_told_once_and_again_when_it_is_gone() -> None:
@@ -52,7 +72,7 @@ def test_a_runs_connection_is_told_once_and_again_when_it_is_gone() -> None:
         table.look(now, [run])
         clock.sleep(10)
         told = sockets.look(now, table, {"r"})
-        return [(flow.pid, flow.peer, flow.gone) for flow in told if isinstance(flow, wire.FlowSeen)]
+        return sorted((flow.pid, flow.peer, flow.gone) for flow in told if isinstance(flow, wire.FlowSeen))
 
     proc.files["net/tcp"] = (
         _HEAD
@@ -62,7 +82,7 @@ def test_a_runs_connection_is_told_once_and_again_when_it_is_gone() -> None:
     assert look() == [(50, "10.0.0.10:22", False)]
     assert look() == []
     proc.files["net/tcp"] = _HEAD + _line("0100007F:C399", "0B00000A:0016", "01", 1000, 11)
-    assert sorted(look()) == [(50, "10.0.0.10:22", True), (50, "10.0.0.11:22", False)]
+    assert look() == [(50, "10.0.0.10:22", True), (50, "10.0.0.11:22", False)]
     proc.files["net/tcp"] = _HEAD
     assert look() == [(50, "10.0.0.11:22", True)]
 
@@ -81,7 +101,7 @@ def test_flows_beyond_the_most_are_counted() -> None:
     table.look(now, [run])
     sockets = SocketTable(proc, NetworkConfig(), None)
 
-    told = sockets.look(now, table, {"run"})
+    told = list(sockets.look(now, table, {"run"}))
 
     assert len(told) == 512
     assert sockets.truncated == {"run": 88}

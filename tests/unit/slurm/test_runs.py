@@ -53,6 +53,20 @@ def test_suspended_time_is_not_charged() -> None:
     assert (run.suspended_s, run.allocated_gpu_ms) == (300, 4 * 700 * 1000)
 
 
+def test_the_row_after_a_resize_begins_at_the_resize_though_22_05_says_the_jobs_start() -> None:
+    before = run_of(State="RESIZING", End=str(DAY + 400), ElapsedRaw="300")
+    after = run_of(Submit=str(DAY + 400), AllocTRES="gres/gpu=2")
+
+    assert (before.id, after.id) == (f"alpha/103/{DAY + 100}", f"alpha/103/{DAY + 400}")
+    assert before.allocated_gpu_ms + after.allocated_gpu_ms == (4 * 300 + 2 * 700) * 1000
+
+
+def test_a_living_row_after_a_resize_is_known_to_the_last_elapsed_second() -> None:
+    run = run_of(Submit=str(DAY + 400), End="Unknown", ElapsedRaw="1000", State="RUNNING")
+
+    assert (run.from_at, run.until_at) == (DAY + 400, DAY + 1100)
+
+
 def test_elapsed_holds_where_the_suspended_column_disagrees() -> None:
     assert run_of(ElapsedRaw="700", Suspended="").allocated_gpu_ms == 4 * 700 * 1000
 

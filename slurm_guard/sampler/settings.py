@@ -1,0 +1,48 @@
+"""The configuration as the sampler has it: read by a child, because what reads it takes 3 MB for good."""
+
+from __future__ import annotations
+
+import json
+import os
+from types import SimpleNamespace
+
+from slurm_guard.errors import GuardError
+from slurm_guard.light import TYPE_CHECKING, Any, cast
+from slurm_guard.sampler import children
+
+if TYPE_CHECKING:
+    from slurm_guard.config import Config
+
+NAME = "guard-config"
+
+
+def load(path: str) -> Config:
+    """As `config.load_config`: the same names and values. Raises GuardError, OSError."""
+    child = children.fork(NAME, lambda _, out: _tell(path, out))
+    os.set_blocking(child.out, True)
+    with open(child.out, "rb", closefd=False) as told:
+        said = told.read()
+    child.kill()
+    child.wait(1.0)
+    if not said:
+        raise GuardError("config-unreadable", f"{path or 'the configuration'} could not be read", "")
+    body = json.loads(said)
+    if isinstance(body, list):
+        raise GuardError(*body)
+    return cast("Config", SimpleNamespace(**{name: SimpleNamespace(**part) for name, part in body.items()}))
+
+
+def _tell(path: str, out: int) -> None:
+    """In the child: every value, or the error."""
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from slurm_guard.config import load_config
+
+    body: Any
+    try:
+        body = asdict(load_config(Path(path) if path else None))
+    except GuardError as error:
+        body = [error.slug, error.sentence, error.hint, error.exit_code]
+    with open(out, "wb") as into:
+        into.write(json.dumps(body).encode("ascii"))

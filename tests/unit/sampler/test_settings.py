@@ -1,0 +1,42 @@
+"""What the sampler's child reads of the configuration is what everybody else reads of it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from slurm_guard.config import Config, load_config, to_toml
+from slurm_guard.errors import GuardError
+from slurm_guard.sampler import settings
+
+
+def _plain(value: Any) -> Any:
+    return {k: _plain(v) for k, v in vars(value).items()} if isinstance(value, SimpleNamespace) else value
+
+
+def test_every_value_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "guard.toml"
+    text = to_toml(Config()).replace("sample_interval_s = 1.0", "sample_interval_s = 0.25")
+    path.write_text(text.replace("gres_devices = []", 'gres_devices = ["/dev/nvidia\u00fc"]'))
+
+    found = settings.load(str(path))
+
+    assert _plain(found) == asdict(load_config(path))
+    assert (found.node.sample_interval_s, found.node.gres_devices) == (0.25, ["/dev/nvidia\u00fc"])
+
+
+@pytest.mark.parametrize("text", ["[node]\nwrong = 1\n", "[node", None])
+def test_what_is_wrong_is_said_in_the_same_words(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "guard.toml"
+    if text is not None:
+        path.write_text(text)
+
+    with pytest.raises(GuardError) as heard:
+        settings.load(str(path))
+    with pytest.raises(GuardError) as said:
+        load_config(path)
+
+    assert str(heard.value) == str(said.value)
+    assert vars(heard.value) == vars(said.value)
