@@ -32,6 +32,9 @@ from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.hear import Heard
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
+from slurm_guard.audit.net import flows as said
+from slurm_guard.audit.net.net import net_of, people_of
+from slurm_guard.audit.net.policy import Rules, read_rules
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.study import Study, study
@@ -69,6 +72,9 @@ class Night:
     studies: Mapping[int, Study]
     users: Users
     declared: Mapping[int, Declared]
+    said: said.Words
+    rules: Rules
+    people: Mapping[int, pl.DataFrame]
 
 
 def measure(runs: list[Run], facts: Facts) -> Night:
@@ -102,6 +108,9 @@ def measure(runs: list[Run], facts: Facts) -> Night:
         studies,
         users,
         declared(runs, tables.keys, frames),
+        said.words(frames, tables.keys),
+        read_rules(facts.network),
+        people_of(tables.people, tables.keys),
     )
 
 
@@ -214,6 +223,7 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
                 again,
                 (sums, ("own", "stray", "foreign")),
             ),
+            net_of(i, run, night.said, night.rules, (night.users.get(i, ()), night.people.get(i))),
         )
 
 

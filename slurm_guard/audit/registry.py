@@ -2,19 +2,24 @@
 
 from slurm_guard.audit.check import Check
 from slurm_guard.audit.checks import (
+    address_scan,
     busy_while_silent,
     extra_context,
     foreign_process,
+    forward_proxy,
     hearing,
     intent_edited,
     leftover_process,
     log_began_anew,
     log_integrity,
+    lone_connection,
     no_step_rhythm,
     parked_allocation,
     progress_without_gpu,
+    reverse_tunnel,
     slower_beside,
     steps_too_regular,
+    undeclared_egress,
     work_residual,
 )
 
@@ -30,6 +35,11 @@ CHECKS: tuple[Check, ...] = (
     progress_without_gpu.CHECK,
     steps_too_regular.CHECK,
     log_integrity.CHECK,
+    reverse_tunnel.CHECK,
+    forward_proxy.CHECK,
+    lone_connection.CHECK,
+    undeclared_egress.CHECK,
+    address_scan.CHECK,
     parked_allocation.CHECK,
     hearing.NO_PROGRESS_SOURCE,
     hearing.RUN_WITHOUT_TICKET,
