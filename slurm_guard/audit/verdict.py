@@ -74,10 +74,9 @@ def _both_halves(case: Case, findings: tuple[Finding, ...], mine: Bounds) -> str
     if net is None or 1000.0 * mine.lo_gpu_ms < max(1.0, case.worth_us):
         return ""
     beside = f" {work.sentence}" if work is not None else ""
-    return (
-        f"{net.sentence} In the same run at least {spoken(1000.0 * mine.lo_gpu_ms)} of GPU work are not "
-        f"explained by its progress.{beside}"
-    )
+    least = spoken(1000.0 * mine.lo_gpu_ms)
+    same = f"In the same run at least {least} of GPU work are not explained by logged progress."
+    return f"{net.sentence} {same}{beside}"
 
 
 def _unauditable(case: Case, findings: tuple[Finding, ...]) -> bool:

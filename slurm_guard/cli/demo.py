@@ -37,7 +37,7 @@ def demo(
 
     load_config(config)  # a wrong one is refused before anything is made
     _make_room(out)
-    typer.echo("simulating a night on ten GPU nodes …")
+    typer.echo("simulating a night on eleven GPU nodes …")
     try:
         night = simulate(out, seed)
     except FileNotFoundError as error:

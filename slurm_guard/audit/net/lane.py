@@ -60,28 +60,33 @@ def _lone(case: Case, flow: Flow) -> TimelineEvent:
 
 
 def _clients(case: Case, first: set[str], shown: set[str]) -> list[TimelineEvent]:
-    """Connections to outside, one event for each program and place: far ends of relays, then most bytes."""
+    """Connections to outside, one event a program, and one a program and place for the far ends of relays."""
     groups: dict[tuple[str, str, str], list[Flow]] = {}
     for flow in case.net.flows:
-        if (flow.goes_out or flow.word.peer in first) and flow.word.peer not in shown:
-            groups.setdefault((flow.word.node, flow.word.exe or "", flow.word.peer), []).append(flow)
-    sums = {
-        key: (sum(f.word.in_b or 0 for f in flows), sum(f.word.out_b or 0 for f in flows))
-        for key, flows in groups.items()
-    }
-    ordered = sorted(groups, key=lambda key: (key[2] not in first, -sum(sums[key]), key))
-    return [_client(case, key, groups[key], sums[key]) for key in ordered[:MOST_CLIENTS]]
+        peer = flow.word.peer
+        if (flow.goes_out or peer in first) and peer not in shown:
+            key = (flow.word.node, flow.word.exe or "", peer if peer in first else "")
+            groups.setdefault(key, []).append(flow)
+    sums = {key: _total(flows) for key, flows in groups.items()}
+    ordered = sorted(groups, key=lambda key: (not key[2], -sum(sums[key]), key))
+    return [_client(case, groups[key], sums[key]) for key in ordered[:MOST_CLIENTS]]
 
 
-def _client(
-    case: Case, key: tuple[str, str, str], flows: list[Flow], total: tuple[int, int]
-) -> TimelineEvent:
-    node, exe, peer = key
-    pids = tuple(dict.fromkeys(f.word.pid for f in flows))
-    n = counted(len(flows), "connection", "connections")
-    text = f"{n} of {_who(case, node, pids, exe or None)} to {peer}; {traffic(*total)}"
-    allowed = _ALLOWED.get(flows[0].allowed or "", "")
-    return _event(min(f.word.first_at for f in flows), max(f.word.last_at for f in flows), text + allowed)
+def _total(flows: list[Flow]) -> tuple[int, int]:
+    """Bytes in and out."""
+    return sum(f.word.in_b or 0 for f in flows), sum(f.word.out_b or 0 for f in flows)
+
+
+def _client(case: Case, flows: list[Flow], total: tuple[int, int]) -> TimelineEvent:
+    words = [f.word for f in flows]
+    pids = tuple(dict.fromkeys(w.pid for w in words))
+    peers = sorted({w.peer for w in words})
+    places = peers[0] if len(peers) == 1 else f"{len(peers):,} places outside, {peers[0]} one of them"
+    n = counted(len(words), "connection", "connections")
+    text = f"{n} of {_who(case, words[0].node, pids, words[0].exe)} to {places}; {traffic(*total)}"
+    allowed = {f.allowed for f in flows}
+    text += _ALLOWED.get(flows[0].allowed or "", "") if len(allowed) == 1 else ""
+    return _event(min(w.first_at for w in words), max(w.last_at for w in words), text)
 
 
 def _who(case: Case, node: str, pids: tuple[int | None, ...], exe: str | None) -> str:
