@@ -1,41 +1,18 @@
 """A process of the run that takes connections from near and goes out for them."""
 
-from dataclasses import dataclass
-
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
-from slurm_guard.audit.net.bridges import Bridge, bridges
-from slurm_guard.audit.net.net import Kind
+from slurm_guard.audit.net.bridges import Bridge
+from slurm_guard.audit.net.proxies import Params, found_proxies
 from slurm_guard.audit.net.say import coupling, for_long, traffic, who
 from slurm_guard.model import Audience, Family, Finding, Severity
-from slurm_guard.networks import OUTSIDE
-
-
-@dataclass(frozen=True, slots=True)
-class Params:
-    """Thresholds."""
-
-    least_share: float = 0.3  # of the busier side, in the weaker direction. Judgement: as for tunnels
-    least_b: int = 1024  # each way. Judgement: less is a probe
-    least_looks: int = 3  # judgement: twice may be chance
-
-
-def found_proxies(case: Case, params: Params) -> list[Bridge]:
-    """Forward proxies to outside beyond chance, allowed ones too."""
-    return [
-        b
-        for b in bridges(case.net, Kind.FORWARD)
-        if b.near == OUTSIDE
-        and not b.inside
-        and b.share >= params.least_share
-        and b.least_b >= params.least_b
-        and b.n_coupled >= params.least_looks
-    ]
 
 
 def find(case: Case, params: Params) -> list[Finding]:
     """Context where somebody of the job goes out by it; worth a look where it serves others than the run."""
-    found = [b for b in found_proxies(case, params) if not b.tunnel and b.allowed is None and not _helper(b)]
+    found = [
+        b for b in found_proxies(case.net, params) if not b.tunnel and b.allowed is None and not _helper(b)
+    ]
     if not found:
         return []
     proxy = max(found, key=lambda b: (b.guests, b.least_b))

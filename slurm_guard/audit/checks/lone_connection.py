@@ -1,64 +1,17 @@
 """An old, nearly silent connection to outside: a tunnel that waits, or a working process's thin line."""
 
-from dataclasses import dataclass
-
 from slurm_guard.audit.case import Case, counted, lasting
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.net.hints import hint, named
-from slurm_guard.audit.net.net import Flow, Kind
+from slurm_guard.audit.net.lone import Params, found_lone
+from slurm_guard.audit.net.net import Flow
 from slurm_guard.audit.net.say import port_of, traffic, who
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
 
 
-@dataclass(frozen=True, slots=True)
-class Params:
-    """Thresholds."""
-
-    least_s: float = 1800.0  # judgement: git, pip and uploads are done within minutes
-    greeting_b: int = 16_384  # each way, before rates count: a handshake with certificates. Judgement
-    # Keep-alives of ssh, chisel, frp and the like: 50 to 250 bytes every 15 to 60 s (documented defaults).
-    # A logger that reports system metrics sends several times as much.
-    quiet_b_s: float = 20.0
-    # A process on the GPU without a tie: pools' jobs and shares are 5 to 60 bytes a second. Judgement.
-    thin_b_s: float = 100.0
-    lopsided: float = 4.0  # keep-alives are answered in kind; reports are not. Judgement
-
-
-def found_lone(case: Case, params: Params) -> list[Flow]:
-    """Lone connections, oldest first, allowed ones too."""
-    relayed = {
-        (r.word.node, pid, r.word.outer_peer)
-        for r in case.net.relays
-        for pid in r.word.pids
-        if r.kind in (Kind.BRIDGE, Kind.FORWARD)
-    }
-    return [
-        f
-        for f in case.net.flows
-        if f.goes_out
-        and f.word.age_s >= params.least_s
-        and f.tie not in ("linked", "kin")
-        and (f.word.node, f.word.pid, f.word.peer) not in relayed
-        and _is_quiet(f, params)
-    ]
-
-
-def _is_quiet(flow: Flow, params: Params) -> bool:
-    """Few bytes both ways, about as many unless the process works on the GPU; unknown bytes are not few."""
-    into, out = flow.word.in_b, flow.word.out_b
-    if into is None or out is None or not flow.word.counted:
-        return False
-    thin = flow.tie == "stray"
-    most = params.greeting_b + (params.thin_b_s if thin else params.quiet_b_s) * flow.word.age_s
-    if max(into, out) > most:
-        return False
-    said = max(into, out) > params.greeting_b
-    return thin or not said or max(into, out) <= params.lopsided * max(1, min(into, out))
-
-
 def find(case: Case, params: Params) -> list[Finding]:
     """One soft finding for all of them; the owner's tie and what is not known decide how much it weighs."""
-    found = [f for f in found_lone(case, params) if f.allowed is None]
+    found = [f for f in found_lone(case.net, params) if f.allowed is None]
     if not found:
         return []
     flow = max(found, key=lambda f: (_weight(case, f), f.word.age_s))

@@ -1,52 +1,22 @@
 """A process that hands bytes on between a connection it opened outwards and one it opened inwards."""
 
-from dataclasses import dataclass
-
 from slurm_guard.audit.case import Case, counted
 from slurm_guard.audit.check import ASKS, HARD, Check, Example, Rating, finding
-from slurm_guard.audit.net.bridges import Bridge, bridges
+from slurm_guard.audit.net.bridges import Bridge
 from slurm_guard.audit.net.hints import hint
 from slurm_guard.audit.net.net import Kind
 from slurm_guard.audit.net.policy import JOB
 from slurm_guard.audit.net.say import coupling, for_long, port_of, service, traffic, where, who
+from slurm_guard.audit.net.tunnels import Params, found_bridges, grade
 from slurm_guard.model import Audience, Family, Finding, Severity
-from slurm_guard.networks import CLUSTER, LOOPBACK, OUTSIDE
-
-
-@dataclass(frozen=True, slots=True)
-class Params:
-    """Thresholds."""
-
-    # Of what moved on the busier side, in the weaker direction. Judgement: ssh inside ssh doubles small
-    # packets and keep-alives come on top; two connections that merely live side by side stay far below.
-    sure_share: float = 0.3
-    chance_share: float = 0.1  # below this two connections of one process look alike now and then. Judgement
-    least_b: int = 1024  # each way. Judgement: an ssh session through the tunnel begins with about 3 KiB
-    sure_looks: int = 3  # in which it reappeared. Judgement: twice may be chance
-    few_looks: int = 2  # judgement: once may be chance
-
-
-def grade(bridge: Bridge, params: Params) -> float:
-    """1: coupled in both directions; 0.5: it looks like it; 0: no more than chance."""
-    alike = bridge.share >= params.sure_share and bridge.least_b >= params.least_b
-    if alike and bridge.n_coupled >= params.sure_looks:
-        return 1.0
-    near = bridge.share >= params.chance_share and bridge.n_coupled >= params.few_looks
-    return 0.5 if alike or near else 0.0
-
-
-def found_bridges(case: Case, params: Params) -> list[tuple[Bridge, float]]:
-    """Bridges beyond chance that lead away from the run's own nodes, allowed ones too."""
-    both = (*bridges(case.net, Kind.BRIDGE), *bridges(case.net, Kind.UNCLEAR))
-    graded = [(b, grade(b, params)) for b in both]
-    return [(b, g) for b, g in graded if g > 0 and not b.inside and b.near != LOOPBACK]
+from slurm_guard.networks import CLUSTER, OUTSIDE
 
 
 def find(case: Case, params: Params) -> list[Finding]:
     """A hard finding for coupled bridges to outside that nobody allowed; a soft one for the others."""
     hard: list[tuple[Bridge, float]] = []
     soft: list[tuple[Bridge, float]] = []
-    for bridge, sure in found_bridges(case, params):
+    for bridge, sure in found_bridges(case.net, params):
         if bridge.tunnel:
             continue
         weight = _weight(bridge, sure)

@@ -45,13 +45,20 @@ class Bridge:
 
 def bridges(net: Net, kind: Kind) -> list[Bridge]:
     """Heaviest first."""
-    groups: dict[tuple[str, str, str], list[Relay]] = {}
+    groups: dict[tuple[object, ...], list[Relay]] = {}
     for relay in net.relays:
         if relay.kind is kind:
             word = relay.word
-            groups.setdefault((word.node, word.exe or "", word.outer_peer), []).append(relay)
+            # ports at the far end come and go
+            key = (word.node, word.exe, host_of(word.outer_peer), relay.allowed, relay.tunnel)
+            groups.setdefault(key, []).append(relay)
     found = [_joined(parts) for parts in groups.values()]
     return sorted(found, key=lambda b: (-b.least_b, b.first_at, b.node, b.far, b.exe or ""))
+
+
+def host_of(place: str) -> str:
+    """The address of `address:port`."""
+    return place.rpartition(":")[0]
 
 
 def _joined(parts: list[Relay]) -> Bridge:

@@ -99,7 +99,7 @@ def words(frames: Mapping[str, pl.DataFrame], keys: pl.DataFrame) -> Words:
     mine = keys.select("run", "i")
     found = _flows(frames["flows"].join(mine, on="run"))
     counts = found.group_by("i").len()
-    events = frames["events"].filter(pl.col("name") == "flows-truncated")
+    events = frames["events"].filter(pl.col("name").is_in(["flows-truncated", "relays-truncated"]))
     kept = found.group_by("i", maintain_order=True).head(MOST_FLOWS)
     return Words(
         _parts(kept),

@@ -1,7 +1,7 @@
 """The network lane of a run's timeline: who spoke to whom, from first to last sight, with bytes each way."""
 
 from slurm_guard.audit.case import Case, counted, sized
-from slurm_guard.audit.checks import address_scan, forward_proxy, lone_connection, reverse_tunnel
+from slurm_guard.audit.net import lone, proxies, scans, tunnels
 from slurm_guard.audit.net.bridges import Bridge
 from slurm_guard.audit.net.hints import base
 from slurm_guard.audit.net.net import Flow
@@ -18,18 +18,18 @@ def network_events(case: Case) -> list[TimelineEvent]:
     """Tunnels, proxies, scans and lone connections, then the plain clients that moved most; at most MOST."""
     if not case.net.flows and not case.net.relays:
         return []
-    bridges = reverse_tunnel.found_bridges(case, reverse_tunnel.CHECK.params)
-    proxies = forward_proxy.found_proxies(case, forward_proxy.CHECK.params)
-    lone = lone_connection.found_lone(case, lone_connection.CHECK.params)
+    bridges = tunnels.found_bridges(case.net, tunnels.Params())
+    forwards = proxies.found_proxies(case.net, proxies.Params())
+    alone = lone.found_lone(case.net, lone.Params())
     found = [_relay(case, b, "reverse tunnel" if sure == 1 else "perhaps a tunnel") for b, sure in bridges]
-    found += [_relay(case, b, "forward proxy") for b in proxies]
+    found += [_relay(case, b, "forward proxy") for b in forwards]
     found += [
         _event(scan.first_at, scan.last_at, f"scan: {base(scan.exe)} tried {scan.n_places:,} {scan.what}")
-        for scan in address_scan.found_scans(case, address_scan.CHECK.params)
+        for scan in scans.found_scans(case.net, scans.Params())
     ]
-    found += [_lone(case, flow) for flow in lone]
-    first = {b.far for b, _ in bridges} | {b.far for b in proxies}  # how long their far side was held
-    shown = {f.word.peer for f in lone}
+    found += [_lone(case, flow) for flow in alone]
+    first = {b.far for b, _ in bridges} | {b.far for b in forwards}  # how long their far side was held
+    shown = {f.word.peer for f in alone}
     clients = _clients(case, first, shown)
     return [*found[:MOST], *clients[: max(0, MOST - len(found))]]
 

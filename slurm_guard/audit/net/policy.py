@@ -8,6 +8,7 @@ from slurm_guard.networks import Nearness, Net, Place, parse_net, parse_place
 
 Addresses = frozenset[tuple[int, int]]  # (bits, address)
 SITE, JOB = "site", "job"  # whose word allows a connection
+LEAST_BITS = 8  # of a network that a job may declare. Judgement: a wider one names nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,15 @@ def _parse(text: str) -> Place | None:
 
 
 def _split(declared: tuple[str, ...]) -> tuple[tuple[Net, ...], tuple[str, ...]]:
-    """Networks, and names, which cannot be compared with addresses."""
+    """Networks, and names, which cannot be compared with addresses; half the world is no destination."""
     nets: list[Net] = []
     names: list[str] = []
     for text in declared:
         try:
-            nets.append(parse_net(text))
+            net = parse_net(text)
         except ValueError:
             names.append(text)
+            continue
+        if net.length >= LEAST_BITS:
+            nets.append(net)
     return tuple(nets), tuple(names)

@@ -148,8 +148,10 @@ def test_a_tunnel_that_is_renewed_all_the_time_is_one_tunnel() -> None:
         Handed(who=(300 + k,), from_s=60.0 * k, until_s=60.0 * k + 50, n_coupled=1, outer_b=(9000, 9000),
                inner_b=(6000, 6000)) for k in range(50)
     )  # fmt: skip
+    moving = tuple(replace(part, outer=f"203.0.113.9:{2000 + k}") for k, part in enumerate(parts))
     found = [f for f in judged(replace(SHORT, handed=parts)).findings if f.check == "reverse-tunnel"]
 
+    assert said(replace(SHORT, handed=moving)) == {"reverse-tunnel": 6.0}
     assert [f.hard for f in found] == [True]
     assert len(found[0].evidence) == 1
 
@@ -187,6 +189,17 @@ def test_a_lone_connection_weighs(talk: dict[str, Any], weight: float | None) ->
     world = replace(LONE, talk=(replace(LONE.talk[0], **talk),))
 
     assert said(world).get("lone-connection") == weight
+
+
+def test_a_line_whose_relay_is_no_more_than_chance_may_still_be_a_waiting_tunnel() -> None:
+    world = replace(LONE, handed=(Handed(outer_b=(9000, 9000), inner_b=(90, 90)),))
+
+    assert said(world) == {"lone-connection": 2.0}
+
+
+def test_half_the_world_is_no_declared_destination() -> None:
+    assert said(replace(LONE, comments=("guard:egress=0.0.0.0/0",) * 2))["lone-connection"] == 2.0
+    assert said(replace(LONE, comments=("guard:egress=203.0.113.0/24",) * 2)) == {}
 
 
 def test_a_tunnel_in_use_is_not_also_a_lone_connection() -> None:
