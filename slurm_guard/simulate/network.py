@@ -150,8 +150,8 @@ class Sockets:
             inner_out_b=inner_out,
             coupled_in_b=min(outer_in, inner_out),
             coupled_out_b=min(outer_out, inner_in),
-            n_busy=int((t_s - tunnel.first_s) / LOOK_S),
-            n_coupled=int(sum(live) / LOOK_S),
+            n_busy=math.ceil(sum(live) / LOOK_S),  # keep-alives alone make no look busy
+            n_coupled=math.ceil(0.97 * sum(live) / LOOK_S),
             first_seen_at=begin_at + _seen_s(tunnel.first_s),
             last_seen_at=begin_at + t_s,
             gone=gone,

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from slurm_guard.audit.net.flows import RelayWord
+from slurm_guard.audit.net.flows import weaker_share
 from slurm_guard.audit.net.net import Kind, Net, Relay
 
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """Relays of one program on one node to one far end, summed. `shares`: of what moved on the busier side,
-    how much reappeared on the other, inwards and outwards."""
+    """Relays of one program on one node to one far end, summed. `share`: of what moved on the busier side,
+    how much reappeared on the other."""
 
     kind: Kind
     node: str
@@ -21,7 +21,8 @@ class Bridge:
     in_b: int  # from the far end
     out_b: int
     coupled_b: tuple[int, int]  # in, out
-    shares: tuple[float, float]
+    share: float  # in the weaker direction
+    peak: float  # highest that any word on any of them had
     n_coupled: int
     first_at: float
     last_at: float
@@ -31,11 +32,6 @@ class Bridge:
     ties: frozenset[str | None]
     clients: frozenset[str | None]
     guests: bool
-
-    @property
-    def share(self) -> float:
-        """Of the weaker direction."""
-        return min(self.shares)
 
     @property
     def least_b(self) -> int:
@@ -64,11 +60,8 @@ def host_of(place: str) -> str:
 def _joined(parts: list[Relay]) -> Bridge:
     words = [part.word for part in parts]
     first, last = parts[0], max(parts, key=lambda r: (r.word.last_at, r.word.pids))
-    coupled = (sum(_passed_in(w) for w in words), sum(_passed_out(w) for w in words))
-    busier = (
-        sum(max(w.outer_in_b, w.inner_out_b) for w in words),
-        sum(max(w.outer_out_b, w.inner_in_b) for w in words),
-    )
+    coupled = (sum(w.passed[0] for w in words), sum(w.passed[1] for w in words))
+    busier = (sum(w.busier[0] for w in words), sum(w.busier[1] for w in words))
     inner: dict[str, int] = {}
     for w in words:
         end = w.inner_local if first.kind is Kind.FORWARD else w.inner_peer
@@ -84,7 +77,8 @@ def _joined(parts: list[Relay]) -> Bridge:
         sum(w.outer_in_b for w in words),
         sum(w.outer_out_b for w in words),
         coupled,
-        (_share(coupled[0], busier[0]), _share(coupled[1], busier[1])),
+        weaker_share(coupled, busier),
+        max(w.peak for w in words),
         sum(w.n_coupled for w in words),
         min(w.first_at for w in words),
         last.word.last_at,
@@ -95,16 +89,3 @@ def _joined(parts: list[Relay]) -> Bridge:
         frozenset(tie for part in parts for tie in part.client_ties),
         any(part.guests for part in parts),
     )
-
-
-def _passed_in(word: RelayWord) -> int:
-    """Never more than either side had, whatever the record says."""
-    return min(word.coupled_in_b, word.outer_in_b, word.inner_out_b)
-
-
-def _passed_out(word: RelayWord) -> int:
-    return min(word.coupled_out_b, word.outer_out_b, word.inner_in_b)
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole > 0 else 0.0

@@ -1,7 +1,7 @@
 """A run's connections and relays as plain values: the last word on each, whatever order they came in."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -12,6 +12,8 @@ from slurm_guard.networks import parse_place
 # Connections of one run that are looked at one by one, the longest first. Judgement: a node follows hundreds.
 MOST_FLOWS = 20_000
 MOST_RELAYS = 2_000  # rows; judgement
+LOOK_S = 10.0  # between a node's looks at sockets. Documented: node.table_interval_s unless it is set
+KEEP_B_S = 26.0  # keep-alives. Documented: a node calls a look with less than 256 bytes quiet
 _LISTEN = "LISTEN"
 # What tells one connection of a stream from another: the kernel's cookie, else inode and ends.
 _ID = ("run", "proto", "cookie", "old_inode", "old_local", "old_peer")
@@ -59,9 +61,40 @@ class RelayWord:
     inner_out_b: int
     coupled_in_b: int
     coupled_out_b: int
+    n_busy: int
     n_coupled: int
     first_at: float
     last_at: float
+    peak: float = 0.0  # highest share that any word on it had
+
+    @property
+    def passed(self) -> tuple[int, int]:
+        """What was handed on inwards and outwards: never more than either side had, whatever was told."""
+        return (
+            min(self.coupled_in_b, self.outer_in_b, self.inner_out_b),
+            min(self.coupled_out_b, self.outer_out_b, self.inner_in_b),
+        )
+
+    @property
+    def busier(self) -> tuple[int, int]:
+        """What moved on the busier side, each way, less keep-alives of looks in which nothing else moved."""
+        quiet_s = max(0.0, self.last_at - self.first_at - LOOK_S * self.n_busy)
+        kept = int(min(KEEP_B_S * quiet_s, 2.0**62))
+        into, out = self.passed
+        return (
+            max(into, max(self.outer_in_b, self.inner_out_b) - kept),
+            max(out, max(self.outer_out_b, self.inner_in_b) - kept),
+        )
+
+    @property
+    def share(self) -> float:
+        """Of what moved on the busier side, how much was handed on, in the weaker direction."""
+        return weaker_share(self.passed, self.busier)
+
+
+def weaker_share(parts: tuple[int, int], wholes: tuple[int, int]) -> float:
+    """The smaller of two shares; of nothing it is none."""
+    return min(part / whole if whole > 0 else 0.0 for part, whole in zip(parts, wholes, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +116,14 @@ class Words:
     def relays_of(self, i: int) -> list[RelayWord]:
         """In order of first sight."""
         frame = self.relays.get(i)
-        last: dict[tuple[Any, ...], dict[str, Any]] = {}
+        said: dict[tuple[Any, ...], list[RelayWord]] = {}
         for row in () if frame is None else frame.iter_rows(named=True):
             key = (row["node"], row["run"], row["outer_cookie"] or row["outer_local"], row["outer_peer"])
-            first = last.get(key, row)["first_seen_at"]
-            last[key] = {**row, "first_seen_at": min(first, row["first_seen_at"])}
-        found = [_relay(row) for row in last.values()]
+            said.setdefault(key, []).append(_relay(row))
+        found = [
+            replace(parts[-1], first_at=min(w.first_at for w in parts), peak=max(w.share for w in parts))
+            for parts in said.values()
+        ]
         return sorted(
             found, key=lambda r: (r.first_at, r.node, r.pids, r.outer_peer, r.inner_peer, r.last_at)
         )
@@ -201,6 +236,7 @@ def _relay(row: dict[str, Any]) -> RelayWord:
         count("inner_out_b"),
         count("coupled_in_b"),
         count("coupled_out_b"),
+        count("n_busy"),
         count("n_coupled"),
         row["first_seen_at"],
         row["last_seen_at"],

@@ -13,7 +13,7 @@ class Params:
 
     least_share: float = 0.3  # of the busier side, in the weaker direction. Judgement: as for tunnels
     least_b: int = 1024  # each way. Judgement: less is a probe
-    least_looks: int = 3  # judgement: twice may be chance
+    least_looks: int = 2  # that fit. Documented: as many as a node asks for
 
 
 def found_proxies(net: Net, params: Params) -> list[Bridge]:

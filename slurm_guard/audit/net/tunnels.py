@@ -9,24 +9,26 @@ from slurm_guard.networks import LOOPBACK
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """Thresholds."""
+    """Thresholds. A node tells of a relay once bytes fit, both ways, beyond chance; this is hindsight."""
 
     # Of what moved on the busier side, in the weaker direction. Judgement: ssh inside ssh doubles small
-    # packets and keep-alives come on top; two connections that merely live side by side stay far below.
+    # packets, and one line may serve several ends; connections that merely live side by side stay far below.
     sure_share: float = 0.3
-    chance_share: float = 0.1  # below this two connections of one process look alike now and then. Judgement
+    chance_share: float = 0.1  # below this, at all times, it was chance. Judgement
+    few_b: int = 512  # each way. Documented: a node tells of no less
     least_b: int = 1024  # each way. Judgement: an ssh session through the tunnel begins with about 3 KiB
-    sure_looks: int = 3  # in which it reappeared. Judgement: twice may be chance
-    few_looks: int = 2  # judgement: once may be chance
+    least_look_b: int = 1024  # both ways, in a look that fits. Judgement: heartbeats of two clients are less
+    sure_looks: int = 2  # that fit. Documented: as many as a node asks for
 
 
 def grade(bridge: Bridge, params: Params) -> float:
     """1: coupled in both directions; 0.5: it looks like it; 0: no more than chance."""
-    alike = bridge.share >= params.sure_share and bridge.least_b >= params.least_b
-    if alike and bridge.n_coupled >= params.sure_looks:
+    speaks = sum(bridge.coupled_b) >= params.least_look_b * max(1, bridge.n_coupled)
+    enough = bridge.least_b >= params.least_b and bridge.n_coupled >= params.sure_looks
+    if bridge.share >= params.sure_share and enough and speaks:
         return 1.0
-    near = bridge.share >= params.chance_share and bridge.n_coupled >= params.few_looks
-    return 0.5 if alike or near else 0.0
+    near = max(bridge.share, bridge.peak) >= params.chance_share and bridge.least_b >= params.few_b
+    return 0.5 if near else 0.0
 
 
 def found_bridges(net: Net, params: Params) -> list[tuple[Bridge, float]]:

@@ -134,9 +134,14 @@ TUNNEL = replace(SHORT, talk=(HELD,), handed=(Handed(until_s=3000),))
         (replace(TUNNEL, handed=(Handed("10.0.0.1:22"),)), 2.0),
         (replace(TUNNEL, handed=(Handed(coupled=0.001),)), None),
         (replace(TUNNEL, handed=(Handed(n_coupled=1),)), 2.0),
+        (replace(TUNNEL, handed=(Handed(n_coupled=2, outer_b=(9000, 20_000), inner_b=(18_000, 7000)),)), 6.0),
+        # two clients whose heartbeats are alike look after look: no hard fact
+        (replace(TUNNEL, handed=(Handed(outer_b=(54_000,) * 2, inner_b=(52_000,) * 2, n_coupled=170),)), 2.0),
         (replace(TUNNEL, handed=(Handed(outer_b=(400, 300), inner_b=(200, 300), n_coupled=1),)), None),
         # keep-alives of hours beside a short use
         (replace(TUNNEL, handed=(Handed(outer_b=(320_000, 400_000), inner_b=(250_000, 150_000)),)), 6.0),
+        (replace(TUNNEL, handed=(Handed(outer_b=(58_000, 110_000), inner_b=(60_000, 9000), until_s=3590,
+                                        n_busy=7, n_coupled=7),)), 6.0),
     ],
 )  # fmt: skip
 def test_a_tunnel_weighs(world: World, weight: float | None) -> None:
