@@ -80,6 +80,8 @@ class LakeConfig:
     spools: list[str] = _key(
         ["/var/lib/slurm-guard/spool"], "spool folders that `collect` reads, each with one folder a node"
     )
+    drop_mib: int = _key(1024, "most that a node's drop folder keeps of what is in the lake; 0: no bound")
+    drop_days: float = _key(30.0, "days after which a drop folder gives up what is in the lake")
 
 
 @dataclass(frozen=True, slots=True)

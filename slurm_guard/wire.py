@@ -26,36 +26,14 @@ Where things stand, below one node's spool directory `<spool>/<node>/`
 from __future__ import annotations
 
 from slurm_guard.light import Any, NamedTuple, to_json
+from slurm_guard.wirenet import FlowSeen as FlowSeen
+from slurm_guard.wirenet import NetState as NetState
+from slurm_guard.wirenet import RelaySeen as RelaySeen
+from slurm_guard.wirenet import Socket as Socket
 
 FORMAT = 1
 MAX_TEXT = 4096  # bytes of any text that a user chose; Slurm's own limit on comment and extra is 1024
 MAX_LINE = 262_144  # a longer record line is refused at ingest
-
-
-class Socket(NamedTuple):
-    """One socket of a network snapshot. `state` as in the kernel's table: LISTEN, ESTABLISHED, …"""
-
-    proto: str  # tcp, tcp6, udp, udp6
-    local: str  # address:port, IPv6 in brackets
-    peer: str
-    state: str
-    uid: int | None
-    inode: int | None
-
-
-class NetState(NamedTuple):
-    """The network as a hook saw it. Lists are bounded; `truncated`: more existed. Counts are whole."""
-
-    at: float
-    n_listen: int | None
-    n_established: int | None
-    listen: list[Socket]
-    established: list[Socket]
-    interfaces: list[str]  # name, sorted
-    routes: list[str]  # "dest/prefix via gateway dev name", sorted
-    nameservers: list[str]
-    truncated: bool
-    why: dict[str, str]  # part -> reason it is missing
 
 
 class Ticket(NamedTuple):
@@ -141,6 +119,16 @@ class ProcShare(NamedTuple):
     mem_mib: int | None
     cpu_ms: int | None  # CPU time spent in this window
     written_b: int | None  # bytes written by write(2) in this window (wchar)
+    holds: bool | None = None  # has a GPU's device file; false: none, the list means another
+
+
+class Held(NamedTuple):
+    """A process with a GPU's device file open that NVML lists on no GPU: it may work there, or only look."""
+
+    pid: int
+    start_ticks: int
+    run: str | None  # the run that this process belongs to
+    uvm: bool  # has nvidia-uvm open too, as CUDA needs and what only reads NVML does not
 
 
 class Rhythm(NamedTuple):
@@ -201,6 +189,9 @@ class Window(NamedTuple):
         None  # `sm_ms` of processes are upper bounds: the driver tells working times alone
     )
     more: dict[str, int] | None = None  # further cumulative channels by NVML's name: deltas over covered time
+    held: list[Held] | None = None  # others than its run's that hold it, unlisted; null: not looked at
+    n_own: int | None = None  # processes of its run that hold it, listed or not
+    held_truncated: bool | None = None  # not every process of the node was looked at
 
 
 class ProcessSeen(NamedTuple):
@@ -225,6 +216,7 @@ class ProcessSeen(NamedTuple):
     gone: bool
     mono_s: float | None = None  # of last_seen_at
     flags: list[str] | None = None  # other-uid, suspended, other-node
+    devices: list[str] | None = None  # UUIDs of GPUs whose device file it had open; null: not looked at
 
 
 class FileSeen(NamedTuple):
@@ -241,64 +233,6 @@ class FileSeen(NamedTuple):
     pid: int | None  # a process that has it open for writing
     pids: list[int]  # all of them, at most 16
     why: dict[str, str]
-
-
-class FlowSeen(NamedTuple):
-    """A TCP connection of a run's process, written when it is first seen and when it is gone."""
-
-    run: str
-    pid: int | None
-    exe: str | None
-    proto: str
-    local: str
-    peer: str
-    state: str
-    inode: int | None
-    first_seen_at: float
-    last_seen_at: float
-    gone: bool
-    mono_s: float | None = None  # of last_seen_at
-    uid: int | None = None  # of the socket
-    cookie: int | None = None  # the kernel's own number of the socket; never used twice while it is up
-    opened: bool | None = None  # this end opened the connection; false: it accepted; null: not known
-    out_b: int | None = None  # bytes that the far end acknowledged
-    in_b: int | None = None  # bytes received
-    min_rtt_us: int | None = None
-    netns: int | None = None  # inode of the network namespace; null: the node's own
-
-
-class RelaySeen(NamedTuple):
-    """A process, or several joined by pipes, that hands bytes on between an outer connection and inner ones.
-
-    Inner connections are the same processes' to nearer places (loopback before the cluster's networks before
-    everything else). Bytes count from first to last look at both; `coupled`: what appeared on one and, in the
-    same look, on the other. Written when bytes were first seen to reappear in both directions, and again with
-    the last word.
-    """
-
-    run: str | None
-    pids: list[int]  # the owner of the outer connection first
-    exe: str | None  # of the outer connection's owner
-    outer_local: str
-    outer_peer: str
-    outer_opened: bool | None
-    outer_cookie: int | None
-    inner_local: str  # of the inner connection with most bytes
-    inner_peer: str
-    inner_opened: bool | None  # true: every inner one was opened here; false: none; null: both, or not known
-    n_inner: int  # inner connections that bytes came by
-    outer_in_b: int
-    outer_out_b: int
-    inner_in_b: int
-    inner_out_b: int
-    coupled_in_b: int  # from the far end on to an inner connection
-    coupled_out_b: int  # from an inner connection to the far end
-    n_busy: int  # looks in which bytes moved on either side
-    n_coupled: int  # of these, looks in which what moved reappeared
-    first_seen_at: float
-    last_seen_at: float
-    gone: bool
-    mono_s: float | None = None  # of last_seen_at
 
 
 class Event(NamedTuple):

@@ -44,6 +44,7 @@ class Tenant:
     period_s: float | None = None  # rhythm that its work shows
     pauses: tuple[tuple[float, float], ...] = ()
     written_b: int = 0
+    listed: bool = True  # by NVML; else it only shows by the GPU's device file, which it has open
     pipe: float | None = None  # share of its time in which the busiest pipe works; null: GPM is silent
 
 
@@ -191,16 +192,40 @@ def _window(
         "covered_ms": int(span), "gap_ms": 0, "power_limit_mw": LIMIT_MW, "fs_hz": world.fs_hz,
         "period_s": periods, "period_strength": [0.9] * len(periods), "procs_truncated": False, "why": "{}",
         **_meters(world, energy, times, span), "int_ms": int(pipe) if piped else None,
+        **_held(world, rows, where, [t for t, on in here if on > 0]),
     })  # fmt: skip
     if not world.split:
         return
     for (tenant, on), ms in zip(here, times, strict=True):
-        if on > 0:
+        if on > 0 and tenant.listed:
             rows.setdefault("shares", []).append({
                 "run": key(tenant.job_id), "window_run": run, "gpu": f"GPU-{gpu}", "start_at": AT + a,
                 "end_at": AT + b, "pid": pid_of(world, tenant.name), "start_ticks": 1, "sm_ms": int(0.9 * ms),
                 "mem_mib": 8000, "cpu_ms": int(on * 900), "written_b": tenant.written_b,
             })  # fmt: skip
+
+
+def _held(
+    world: World, rows: dict[str, list[dict[str, Any]]], where: dict[str, Any], here: list[Tenant]
+) -> dict[str, Any]:
+    """What the look for open device files adds to a window; worlds where all are listed have none, as nodes
+    of an older release."""
+    if all(t.listed for t in world.tenants):
+        return {}
+    mine = [t for t in here if key(t.job_id) == where["run"] is not None]
+    others = [t for t in here if not t.listed and t not in mine]
+    rows.setdefault("held", []).extend(
+        {
+            **{name: where[name] for name in ("gpu", "start_at", "end_at")},
+            "run": key(tenant.job_id),
+            "window_run": where["run"],
+            "pid": pid_of(world, tenant.name),
+            "start_ticks": 1,
+            "uvm": True,
+        }
+        for tenant in others
+    )
+    return {"n_held": len(others), "n_own": len(mine), "held_truncated": False}
 
 
 def _meters(world: World, energy: float, times: list[float], span: float) -> dict[str, Any]:

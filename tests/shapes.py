@@ -49,6 +49,32 @@ SHAPES: dict[str, World] = {
         tenants=(TRAIN, Tenant("stray", 1800, 7200, share=0.8, gpus=(1,), ppid=70)),
         log=Log(),
     ),
+    "unlisted-elsewhere": World(
+        board_gpus=3,
+        tenants=(TRAIN, Tenant("hidden", 1800, 7200, share=0.8, gpus=(1,), ppid=70, listed=False)),
+        log=Log(),
+    ),
+    "unlisted-guest": replace(
+        HONEST,
+        tenants=(
+            replace(TRAIN, share=0.6),
+            Tenant("alien", 1200, 7200, share=0.35, uid=2000, job_id=None, listed=False),
+        ),
+    ),
+    "idle-holder": World(
+        board_gpus=3,
+        tenants=(TRAIN, Tenant("hidden", 1800, 7200, share=0.0, gpus=(1,), ppid=70, listed=False)),
+        log=Log(),
+    ),
+    "accounted-holder": World(
+        board_gpus=3,
+        tenants=(
+            TRAIN,
+            Tenant("hidden", 1800, 7200, share=0.0, gpus=(2,), ppid=70, listed=False),
+            Tenant("other", 60, 1e9, share=0.9, gpus=(2,), uid=2000, job_id=8),
+        ),
+        log=Log(),
+    ),
     "leftover": replace(
         HONEST,
         watch_s=3600,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from slurm_guard import wire
+from slurm_guard import wire, wirenet
 from slurm_guard.lake.schema import PARTITION, TABLES
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +20,7 @@ DOCUMENT = (
     *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "ProgressSummary"),
     *("Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
 )
-PARTS = ("Socket", "NetState", "GpuProcess", "ProcShare", "Rhythm")  # records inside records
+PARTS = ("Socket", "NetState", "GpuProcess", "ProcShare", "Held", "Rhythm")  # records inside records
 
 
 def render() -> str:
@@ -41,7 +41,8 @@ def _table(name: str) -> str:
     if name in DOCUMENT:
         return _class_table(ROOT / "slurm_guard" / "model.py", name)
     shape = name if name in PARTS else wire.KINDS[name].__name__
-    return _class_table(ROOT / "slurm_guard" / "wire.py", shape)
+    home = "wirenet.py" if hasattr(wirenet, shape) else "wire.py"
+    return _class_table(ROOT / "slurm_guard" / home, shape)
 
 
 def _lake_table(table: str) -> str:

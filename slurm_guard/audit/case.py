@@ -10,6 +10,7 @@ from slurm_guard.audit.net.net import Net
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.study import Study
 from slurm_guard.audit.track import Track
+from slurm_guard.audit.unlisted import Unlisted
 from slurm_guard.config import AuditConfig
 from slurm_guard.model import Run
 
@@ -33,7 +34,8 @@ class Hearing:
 @dataclass(frozen=True, slots=True)
 class Case:
     """One run, measured and studied, before it is judged. `mine`: stints of the run's processes elsewhere;
-    `guests`: stints of others' processes on the run's GPUs."""
+    `guests`: stints of others' processes on the run's GPUs; `unlisted` and `unlisted_guests` likewise, of
+    processes that no list names."""
 
     run: Run
     config: AuditConfig
@@ -47,6 +49,8 @@ class Case:
     hearing: Hearing
     left: Left
     device_left: Left
+    unlisted: tuple[Unlisted, ...] = ()
+    unlisted_guests: tuple[Unlisted, ...] = ()
     net: Net = NOTHING_SAID
 
     @property

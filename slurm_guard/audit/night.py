@@ -24,6 +24,7 @@ from slurm_guard.audit import (
 )
 from slurm_guard.audit import split as shares
 from slurm_guard.audit import track as tracks
+from slurm_guard.audit import unlisted as holders
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.coupling import takes_turns
 from slurm_guard.audit.declared import Declared, as_told, declared
@@ -39,6 +40,7 @@ from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.study import Study, study
 from slurm_guard.audit.track import Track
+from slurm_guard.audit.unlisted import Unlisted
 from slurm_guard.model import Run
 
 Users = dict[int, list[GpuUser]]
@@ -54,6 +56,7 @@ class Tables:
     refused: pl.DataFrame
     raw: pl.DataFrame  # cells before they are divided among processes
     uses: pl.DataFrame
+    strange: pl.DataFrame  # windows in which somebody unlisted could have worked
     people: pl.DataFrame
     logs: pl.DataFrame
     foreign_logs: pl.DataFrame  # (run, file) of logs that are another run's
@@ -66,6 +69,7 @@ class Night:
     tables: Tables
     heard: Heard
     stints: tuple[Stint, ...]
+    unlisted: tuple[Unlisted, ...]
     slots: Mapping[int, Slots]
     sums: Mapping[int, Sums]
     tracks: Mapping[int, Track]
@@ -87,7 +91,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
     problems = gather.problems_of(tables.logs, tables.keys)
     found = {i: tracks.build(series.get(i, []), None, problems.get(i, ())) for i in range(len(runs))}
     cells, slots, users = _divided(runs, tables, frames, found)
-    rhythms = beats.beats_of(tables.raw, tables.uses)
+    rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange)
     studies: dict[int, Study] = {}
     for i, run in enumerate(runs):
         found[i] = _steadiest(run, slots[i], found[i], (series.get(i, []), facts))
@@ -96,11 +100,14 @@ def measure(runs: list[Run], facts: Facts) -> Night:
     told = (
         frames["tickets"].filter(pl.col("gpus").is_not_null()).join(tables.keys.select("run", "i"), on="run")
     )
+    known = set(told["i"].to_list())
+    placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
     return Night(
         tables,
         hear.listen(frames, tables.keys, tables.refused, tables.good),
+        tuple(outside.stints(tables.uses, tables.good, tables.runs, known, frames["events"])),
         tuple(
-            outside.stints(tables.uses, tables.good, tables.runs, set(told["i"].to_list()), frames["events"])
+            holders.unlisted(frames, tables.people, tables.good, (tables.keys, tables.runs), known & placed)
         ),
         slots,
         ledger.tally(cells, {i: s.spans for i, s in studies.items()}),
@@ -130,7 +137,8 @@ def _tables(runs: list[Run], frames: dict[str, pl.DataFrame]) -> Tables:
     logs = gather.latest(frames["logs"])
     foreign = neighbours.foreign_logs(logs, frames["files"], keys, table)
     logs = neighbours.without(logs, foreign)
-    return Tables(table, keys, good, refused, cells, uses, people, logs, foreign)
+    strange = holders.strangers(frames["held"], people)
+    return Tables(table, keys, good, refused, cells, uses, strange, people, logs, foreign)
 
 
 def _divided(
@@ -169,7 +177,8 @@ def _split(runs: list[Run], tables: Tables, users: Users) -> tuple[pl.DataFrame,
     ]
     schema = {"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64, "cls": pl.String}
     classes = pl.DataFrame(rows, schema=schema, orient="row")
-    cells = shares.split(tables.raw, shares.classed(tables.uses, classes, tables.runs))
+    strange = holders.not_its_own(tables.good, tables.strange)
+    cells = shares.split(tables.raw, shares.classed(tables.uses, classes, tables.runs), strange)
     return cells, grid.grids(cells, runs)
 
 
@@ -198,7 +207,8 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
         told = night.declared.get(i)
         run = as_told(counted, told)
         studied, sums = night.studies[i], night.sums.get(i, Sums())
-        again = kin.recurring_us(night.slots[i], studied.kinds)
+        guests = tuple(u for u in night.unlisted if u.host == i and u.own != i)
+        again = kin.recurring_us(night.slots[i], studied.kinds) + holders.left_by_others(guests, run.uid)
         yield Case(
             run,
             facts.config,
@@ -223,6 +233,8 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
                 again,
                 (sums, ("own", "stray", "foreign")),
             ),
+            tuple(u for u in night.unlisted if u.own == i),
+            guests,
             net_of(i, run, night.said, night.rules, (night.users.get(i, ()), night.people.get(i))),
         )
 

@@ -48,7 +48,7 @@ def stints(
     )
     strange = (
         uses.filter(pl.col("own").is_null() | pl.col("i").is_null() | (pl.col("own") != pl.col("i")))
-        .filter(pl.col("sm_ms") > 0)
+        .filter((pl.col("sm_ms") > 0) & pl.col("holds").fill_null(value=True))
         .join(spans, on="own", how="left")
         .join(_busy(windows, uses), on=["node", "gpu", "start_at"], how="left")
         .with_columns(_relation(known).alias("relation"))

@@ -20,12 +20,14 @@ from slurm_guard.audit.checks import (
     slower_beside,
     steps_too_regular,
     undeclared_egress,
+    unlisted_holder,
     work_residual,
 )
 
 CHECKS: tuple[Check, ...] = (
     foreign_process.CHECK,
     leftover_process.CHECK,
+    unlisted_holder.CHECK,
     extra_context.CHECK,
     work_residual.CHECK,
     slower_beside.CHECK,

@@ -13,7 +13,8 @@ def classed(uses: pl.DataFrame, classes: pl.DataFrame, runs: pl.DataFrame) -> pl
     """Uses of held GPUs with `cls`: linked, kin, beside (kin in doubt wherever it works), stray or foreign.
 
     A process of no known run: the run's own uid makes it stray (the owner's GPU, outside the job), any other
-    uid foreign, no uid nothing that could be held against anybody (kin).
+    uid foreign, no uid nothing that could be held against anybody (kin). So is one without a device file:
+    the list means another there, and nobody knows whom.
     """
     held = uses.filter(pl.col("i").is_not_null()).join(
         runs.select("i", pl.col("uid").alias("run_uid")), on="i"
@@ -28,6 +29,8 @@ def classed(uses: pl.DataFrame, classes: pl.DataFrame, runs: pl.DataFrame) -> pl
         .then(pl.col("told").fill_null("kin"))
         .when(nobody & (pl.col("uid").is_null() | pl.col("run_uid").is_null()))
         .then(pl.lit("kin"))
+        .when(~pl.col("holds").fill_null(value=True))
+        .then(pl.lit("kin"))
         .when(nobody & same_uid)
         .then(pl.lit("stray"))
         .otherwise(pl.lit("foreign"))
@@ -35,10 +38,11 @@ def classed(uses: pl.DataFrame, classes: pl.DataFrame, runs: pl.DataFrame) -> pl
     )
 
 
-def split(cells: pl.DataFrame, marked: pl.DataFrame) -> pl.DataFrame:
+def split(cells: pl.DataFrame, marked: pl.DataFrame, strange: pl.DataFrame) -> pl.DataFrame:
     """Cells with own, stray, foreign: active ms by process class, summing to `active` (which loses what
     another run does by right on a shared GPU); `doubt`: the part of `own` that only might be linked;
-    raw_stray, raw_foreign: as NVML read them. `told`: per-process times were there."""
+    raw_stray, raw_foreign: as NVML read them. `told`: per-process times were there. `strange`: windows
+    without them (run, gpu, raw_start_at) whose work is perhaps not the run's: all of it is in doubt."""
     sm = pl.col("sm_ms")
     sums = (
         marked.group_by(
@@ -50,7 +54,10 @@ def split(cells: pl.DataFrame, marked: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(pl.col("top_kin").fill_null(0.0))
     )
-    joined = cells.join(sums, on=["i", "run", "gpu", "raw_start_at"], how="left").with_columns(
+    with_sums = cells.join(sums, on=["i", "run", "gpu", "raw_start_at"], how="left").join(
+        strange, on=["run", "gpu", "raw_start_at"], how="left"
+    )
+    joined = with_sums.with_columns(
         *[pl.col(c).fill_null(0.0) for c in (*[f"sm_{c}" for c in CLASSES], "top_kin")]
     )
     return _divide(joined)
@@ -80,7 +87,10 @@ def _divide(joined: pl.DataFrame) -> pl.DataFrame:
         joined.with_columns(
             of_active(pl.col("sm_stray")).alias("stray"),
             of_active(foreign).alias("foreign"),
-            of_active(doubt).alias("doubt"),
+            pl.when(told | pl.col("strange").is_null())
+            .then(of_active(doubt))
+            .otherwise(pl.col("active"))
+            .alias("doubt"),
             pl.when(told).then(of_active(own)).otherwise(untold).alias("own"),
             pl.min_horizontal(pl.col("sm_stray") * length, "active").alias("raw_stray"),
             pl.min_horizontal(foreign * length, "active").alias("raw_foreign"),

@@ -109,6 +109,8 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
         "crossings",
         "n",
         "why",
+        "n_own",
+        "held_truncated",
         pl.col("start_at").alias("raw_start_at"),
         pl.col("end_at").alias("raw_end_at"),
         pl.col("covered_ms").cast(pl.Float64).alias("cov"),

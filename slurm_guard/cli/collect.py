@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from slurm_guard.lake.ingest import CollectReport
+    from slurm_guard.lake.prune import Bounds
 
 
 def add(app: typer.Typer) -> None:
@@ -34,26 +35,33 @@ def collect(
     """Take what the nodes wrote into the lake; bad files are named and put in quarantine with the reason."""
     from slurm_guard.config import load_config
     from slurm_guard.lake.ingest import collect as collect_spools
+    from slurm_guard.lake.prune import Bounds
 
     settings = load_config(config).lake
     where = lake or Path(settings.path)
     spools = spool or [Path(path) for path in settings.spools]
+    bounds = Bounds(settings.drop_mib << 20, settings.drop_days * 86_400.0)
+    place = drop or where / "drop"
     if asked:
-        place = drop or where / "drop"
         _pull(asked, place, ssh)
         spools = [*(path for path in spools if path != place), place]
-    report = collect_spools(spools, where)
+    report = collect_spools(spools, where, (place, bounds))
     typer.echo(
         f"{report.n_new} files new ({report.n_rows} rows), {report.n_known} known, "
         f"{len(report.refused)} in quarantine: {where}"
     )
-    _tell(report)
+    _tell(report, bounds)
 
 
-def _tell(report: "CollectReport") -> None:
+def _tell(report: "CollectReport", bounds: "Bounds") -> None:
     if report.left_out:
         said = ", ".join(f"{n} {kind!a}" for kind, n in report.left_out)
         typer.echo(f"  left out, of kinds that only a later release knows: {said}")
+    for node, done in report.pruned:
+        if done.n:
+            typer.echo(f"  {node}: {done.n} files that are in the lake left the drop folder")
+        if done.over(bounds):
+            typer.echo(f"  {node}: {done.waiting_b} bytes in the drop folder are not in the lake, and stay")
     for refused in report.refused:
         mark = "" if refused.new else " (as before)"
         # What stands in a refused file may be anybody's words: shown without control characters.

@@ -1,5 +1,6 @@
 """The status of a node's sampler as lines for a terminal, and its pulse: alive, or silent since when."""
 
+import math
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -9,8 +10,10 @@ from typing import Any, NamedTuple
 from slurm_guard.report.safe import clean, display_width, fit
 from slurm_guard.sampler.beat import EVERY_S, read_age_s, read_boot_s
 from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.status import EVERY_S as EVERY_STATUS_S
 
 STALE_S = 6 * EVERY_S  # judgement: a node under heavy load may delay a beat or two, not six
+OLD_STATUS_S = 3 * EVERY_STATUS_S  # judgement: one may be late, or its disk busy
 MOST_ROWS = 200
 
 
@@ -74,7 +77,23 @@ def _head(status: dict[str, Any], pulse: Pulse) -> list[str]:
     if off is not None:
         lines.append(f"  SWITCHED OFF by {_text(off)}")
     beat = "no beat" if pulse.age_s is None else f"last beat {_long(pulse.age_s)} ago"
-    return [*lines, f"  {beat}, status of {_time(status.get('at'))}"]
+    return [*lines, f"  {beat}, status of {_time(status.get('at'))}{_old(status, pulse)}"]
+
+
+def _old(status: dict[str, Any], pulse: Pulse) -> str:
+    """How old everything below is, and what that means."""
+    at = status.get("at")
+    if not isinstance(at, (int, float)) or not math.isfinite(at):
+        return ": of unknown age; what follows may be long past"
+    age_s = time.time() - at
+    if age_s < -EVERY_STATUS_S:
+        return f", {_long(-age_s)} ahead of this clock: a clock was set, and its age is unknown"
+    aged = f" ({_long(max(0.0, age_s))} ago)"
+    if pulse.silence is not None:
+        return f"{aged}: what follows is how it was then, not now"
+    if age_s > OLD_STATUS_S:
+        return f"{aged}: it is written each minute, so what follows is out of date"
+    return aged
 
 
 def _gpus(status: dict[str, Any]) -> list[list[str]]:
@@ -118,6 +137,7 @@ def _runs(status: dict[str, Any]) -> list[list[str]]:
 def _foot(status: dict[str, Any]) -> list[str]:
     tables, counts = _of(status, "tables"), _of(status, "counts")
     cut = [name for name in ("processes", "flows", "files") if _of(tables, f"{name}_truncated")]
+    cut += ["device files"] if _of(tables, "devices_left") else []
     ages = [age for age in _list(status.get("segments")) if isinstance(age, (int, float))]
     spool_b, limits = _of(status, "parts", "status", "spool_b"), _of(status, "parts", "limits")
     hung = [status.get("n_helpers_hung"), _of(counts, "events", "nvml-hung") or 0]

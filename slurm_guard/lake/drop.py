@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.lake.places import MAX_FILE, NODE
+from slurm_guard.lake.prune import read_pruned
 from slurm_guard.lake.ship import GREETING, MOST_FILES, MOST_LINE, PORTION, Finished, finished, parse_line
 from slurm_guard.lake.write import write_whole
 
@@ -87,7 +88,7 @@ def pull(address: Address, drop: Path, ssh: Sequence[str] = ("ssh",)) -> Pulled:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as words:
-            _write_request(request, finished(folder))
+            _write_request(request, [*dict.fromkeys([*finished(folder), *read_pruned(folder)])][:MOST_FILES])
             failure = _ask(command(address, ssh), request, words, receiver)
     except OSError as error:
         raise GuardError(

@@ -22,6 +22,7 @@ _BACK_S = _DAY_S  # how far a clock may be set back before rows that span the st
 _SPANS = {
     "windows": ("start_at", "end_at", MAX_WINDOW_S),
     "shares": ("start_at", "end_at", MAX_WINDOW_S),
+    "held": ("start_at", "end_at", MAX_WINDOW_S),
     "segments": ("opened_at", "closed_at", _BACK_S),
     "files": ("at", "at", 0.0),
     "flows": ("first_seen_at", "last_seen_at", _BACK_S),
@@ -38,6 +39,7 @@ _OF_RUN = ("tickets", "ends", "seals", "processes")
 _ORDER = {
     "windows": ("start_at", "gpu", "end_at"),
     "shares": ("start_at", "gpu", "window_run", "pid", "start_ticks"),
+    "held": ("start_at", "gpu", "window_run", "pid", "start_ticks"),
     "segments": ("seq", "opened_at", "sha256"),
     "files": ("at", "path", "how"),
     "flows": ("first_seen_at", "pid", "local", "peer", "last_seen_at"),
@@ -75,7 +77,7 @@ def read_frames(
     for name in _OF_RUN:
         of_runs = reader.rows(name, since, pl.col("run").is_in(runs))
         frames[name] = pl.concat([frames[name], of_runs])
-    frames["processes"] = pl.concat([frames["processes"], _strangers(reader, frames["shares"], from_at)])
+    frames["processes"] = pl.concat([frames["processes"], _strangers(reader, frames, from_at)])
     reader.skips += _holes(reader, frames, (from_at, until_at), runs, since)
     frames["logs"], frames["points"] = _latest_reads(reader, runs, since)
     _whole(frames, reader.skips)
@@ -163,9 +165,10 @@ def _overlapping(reader: _Reader, table: str, from_at: float, until_at: float) -
     return reader.rows(table, (_day(from_at - slack_s), date.max), (low < until_at) & (high >= from_at))
 
 
-def _strangers(reader: _Reader, shares: pl.DataFrame, from_at: float) -> pl.DataFrame:
+def _strangers(reader: _Reader, frames: dict[str, pl.DataFrame], from_at: float) -> pl.DataFrame:
     """What was written before about processes of no run that took part in the window."""
-    keys = shares.filter(pl.col("run").is_null()).select("node", "pid", "start_ticks").unique()
+    took_part = [frames[table].filter(pl.col("run").is_null()) for table in ("shares", "held")]
+    keys = pl.concat([rows.select("node", "pid", "start_ticks") for rows in took_part]).unique()
     if keys.is_empty():
         return empty("processes")
     before = (_day(from_at - TICKET_DAYS * _DAY_S), _day(from_at))
@@ -236,7 +239,7 @@ def _whole(frames: dict[str, pl.DataFrame], skips: list[Skip]) -> None:
     odd = frames["windows"].filter(~fits)
     for node, n in odd.group_by("node").len().sort("node").iter_rows():
         skips.append(Skip(node, "clock-stepped", f"{n} windows end before they start or are far too long"))
-    for table in ("windows", "shares"):
+    for table in ("windows", "shares", "held"):
         frames[table] = frames[table].filter(fits)
 
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.manifest import Known, read_manifest, write_manifest
 from slurm_guard.lake.places import EXTENSIONS, NODE, SpoolFile, write_acks
+from slurm_guard.lake.prune import Bounds, Pruned, prune, read_pruned
 from slurm_guard.lake.quarantine import quarantine, release, safe_name
 from slurm_guard.lake.schema import FORMAT
 from slurm_guard.lake.shapes import BadRecord
+from slurm_guard.lake.ship import Finished
 from slurm_guard.lake.spoolfile import Parsed, parse_file
 from slurm_guard.lake.write import write_whole
 
@@ -45,10 +47,12 @@ class CollectReport:
     n_rows: int  # of the new files
     refused: tuple[Refused, ...]
     left_out: tuple[tuple[str, int], ...] = ()
+    pruned: tuple[tuple[str, Pruned], ...] = ()  # by node, where the drop folder gave something up or is full
 
 
-def collect(spools: Sequence[Path], lake: Path) -> CollectReport:
-    """Take everything that is whole in the spools into the lake.
+def collect(spools: Sequence[Path], lake: Path, drop: tuple[Path, Bounds] | None = None) -> CollectReport:
+    """Take everything that is whole in the spools into the lake. `drop`: the spool that is a drop folder of
+    this collector's own, kept within bounds.
 
     Raises GuardError spool-missing (none of the spools is there), spool-unreadable, lake-unwritable,
     lake-busy (another collection is at it).
@@ -60,7 +64,7 @@ def collect(spools: Sequence[Path], lake: Path) -> CollectReport:
             "there is no folder " + ", ".join(map(str, spools)),
             "name the spool with --spool or in [lake] spools; nodes write it once a job has run",
         )
-    collector = _Collector(lake)
+    collector = _Collector(lake, drop)
     try:
         lake.mkdir(parents=True, exist_ok=True)
         with _alone(lake):
@@ -75,7 +79,12 @@ def collect(spools: Sequence[Path], lake: Path) -> CollectReport:
         ) from None
     left_out = tuple(sorted(collector.left_out.items()))
     return CollectReport(
-        collector.n_new, collector.n_known, collector.n_rows, tuple(collector.refused), left_out
+        collector.n_new,
+        collector.n_known,
+        collector.n_rows,
+        tuple(collector.refused),
+        left_out,
+        tuple(collector.pruned),
     )
 
 
@@ -92,8 +101,9 @@ def _alone(lake: Path) -> Iterator[None]:
 class _Collector:
     """Takes file after file and counts. An OSError that leaves it speaks of the lake, never of the spool."""
 
-    def __init__(self, lake: Path) -> None:
-        self.lake = lake
+    def __init__(self, lake: Path, drop: tuple[Path, Bounds] | None = None) -> None:
+        self.lake, self._drop = lake, drop
+        self.pruned: list[tuple[str, Pruned]] = []
         self.n_new = self.n_known = self.n_rows = 0
         self.refused: list[Refused] = []
         self.left_out: dict[str, int] = {}
@@ -128,9 +138,23 @@ class _Collector:
                 known = self._take(file, before.get(key))
                 if known is not None:
                     after[key] = known
+        for one in read_pruned(spool / node):  # taken before, and given up since: still known
+            key = f"{one.kind}/{one.name}"
+            if key in before:
+                after.setdefault(key, before[key])
         write_manifest(path, after)
         acks = [f"{key} {known.size}" for key, known in after.items() if known.digest is not None]
         write_acks(spool / node, "collect", acks)
+        self._prune(spool, node, after)
+
+    def _prune(self, spool: Path, node: str, after: dict[str, Known]) -> None:
+        if self._drop is None or spool != self._drop[0]:
+            return
+        keys = [(key.partition("/"), known.size) for key, known in after.items() if known.digest is not None]
+        taken = {Finished(kind, name, size) for (kind, _, name), size in keys}
+        done = prune(spool / node, taken, self._drop[1])
+        if done.n or done.over(self._drop[1]):
+            self.pruned.append((node, done))
 
     def _names(self, folder: Path, node: str, kind: str) -> list[str]:
         """Names in a collected folder; one with a leading dot is still being written."""

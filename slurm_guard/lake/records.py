@@ -83,11 +83,14 @@ def _add_window(rows: Rows, fields: Fields, head: Fields) -> None:
         "period_strength": None if periods is None else [pair[1] for pair in periods],
         "why": to_json(fields["why"]),
         "more": to_json(fields["more"]),
+        "n_held": None if fields["held"] is None else len(fields["held"]),
     }
     rows.add("windows", flat)
     shared = {name: fields[name] for name in ("gpu", "start_at", "end_at")}
     for share in fields["procs"]:
         rows.add("shares", {**share, **shared, "window_run": fields["run"]})
+    for held in fields["held"] or []:
+        rows.add("held", {**held, **shared, "window_run": fields["run"]})
 
 
 def _plain_row(table: str) -> Callable[[Rows, Fields, Fields], None]:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -154,15 +154,19 @@ def _send(folder: Path, one: Finished, out: BinaryIO) -> int:
     return 1
 
 
-def push(folder: Path, node: str, target: Path) -> Shipped:
+def push(folder: Path, node: str, target: Path, gone: Collection[Finished] = ()) -> Shipped:
     """Copy what is not there yet to `<target>/<node>/`. Raises GuardError drop-unwritable, spool-unreadable.
 
+    `gone`: what was there, is in the lake and was given up (lake/prune.py); it counts as known.
     Each file is written under a name with a leading dot, synced and renamed, so that who collects there
     never sees half of one; doing it again changes nothing.
     """
     n_new, known, refused = 0, list[str](), list[str]()
     try:
         for one in finished(folder):
+            if one in gone:
+                known.append(one.line)
+                continue
             there = target / node / one.kind / one.name
             size = _size(there)
             if size is None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from slurm_guard.sampler.held import HeldSeen
 from slurm_guard.sampler.plausible import Plausibility
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.reading import GpuInfo, GpuProc, GpuReading
@@ -49,6 +50,7 @@ class _Hold:
     def __init__(self, builder: WindowBuilder, begin_s: float, *, shared: bool) -> None:
         self.builder, self.begin_s, self.shared = builder, begin_s, shared
         self.shares = Shares()
+        self.held = HeldSeen(builder.run)
         self.touch = Touch(0.0, 0, 0, 0, None, 0)
 
 
@@ -206,6 +208,11 @@ class Board:
             for process, told in listed or []:
                 hold.shares.add(process, told, min(long_s, self.window_s, held_s))
 
+    def note_holders(self, holders: list[Process], unlisted: list[Process], *, whole: bool) -> None:
+        """Who has the GPU's device file open: all of them, and those that NVML should list and does not."""
+        for hold in self._holds.values():
+            hold.held.add(holders, unlisted, whole=whole)
+
     # -- windows
 
     def close_due(self) -> bool:
@@ -245,6 +252,7 @@ class Board:
             window.why["procs"] = "NVML gave no process list"
         elif self.n_unseen:
             window.why["procs"] = f"{self.n_unseen} processes on the GPU are not in /proc"
+        window = hold.held.take(window)
         self.emit(window._replace(map=self.sure(run, self.info.uuid) if run is not None else None))
 
 
@@ -258,7 +266,8 @@ def between(before: GpuReading, after: GpuReading, mono_s: float) -> GpuReading:
     }
     more, old = getattr(after, "more", None), getattr(before, "more", None)
     if isinstance(more, dict) and isinstance(old, dict):
-        counters["more"] = {name: _pro_rata(old.get(name), value, share) for name, value in more.items()}
+        parts = {name: _pro_rata(old.get(name), value, share) for name, value in more.items()}
+        counters["more"] = {name: value for name, value in parts.items() if value is not None}
     return after._replace(at=after.at - (after.mono_s - mono_s), mono_s=mono_s, **counters)
 
 

@@ -9,7 +9,7 @@ from slurm_guard import wire
 from slurm_guard.sampler.journald import datagram, syslog_line
 from slurm_guard.sampler.writer import Instant
 
-HARD = frozenset({"leftover", "foreign-process"})
+HARD = frozenset({"leftover", "foreign-process", "bridge"})
 NATIVE = "/run/systemd/journal/socket"
 SYSLOG = "/dev/log"
 MOST_A_MINUTE = 30  # lines of one kind: judgement; a node has tens of GPUs and runs, a flood has thousands

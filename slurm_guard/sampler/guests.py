@@ -14,7 +14,7 @@ from slurm_guard.sampler.attribution import RunFacts
 from slurm_guard.sampler.cgroups import JobRef
 from slurm_guard.sampler.events import HARD
 from slurm_guard.sampler.gpumap import Map
-from slurm_guard.sampler.process import Key, Process
+from slurm_guard.sampler.process import SYSTEM_UID, Key, Process
 
 SIGHTINGS = 2  # looks that must find it: a process may be dying, or not yet in its cgroup, at one: judgement
 MOST_TOLD = 4096  # hard facts remembered across restarts: judgement
@@ -156,6 +156,10 @@ class Guests:
         self._told = {place: names for place, names in self._told.items() if place[0] not in keys}
 
     def _name(self, look: Look, facts: dict[str, RunFacts]) -> str:
+        """What a listed process is; of one without any device file the list must mean another."""
+        return "listed-without-device" if look.process.holds is False else self._name_by_run(look, facts)
+
+    def _name_by_run(self, look: Look, facts: dict[str, RunFacts]) -> str:
         """Hard: leftover, its run has ended; foreign-process, the GPU is surely not its run's or its user's.
 
         Soft: late-process, which Slurm itself started in a job that was taken for over; gpu-unmapped, the GPU
@@ -188,6 +192,43 @@ class Guests:
         # user without a run holds none: for that the map does not matter. A ticket without a uid may be his.
         mine = [run.run for run in facts.values() if run.ended_at is None and run.uid in (None, process.uid)]
         return "foreign-process" if self.map.is_foreign(mine, look.gpu) else "gpu-unmapped"
+
+
+class Unlisted:
+    """Users' processes that have the device file of a GPU open, and what CUDA needs beside it, on a GPU that
+    is not theirs, while NVML lists them nowhere. Softly, once each: it may have been opened and not used.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._seen: dict[tuple[Key, str], int] = {}
+
+    def judge(self, look: Look, facts: dict[str, RunFacts]) -> wire.Event | None:
+        """An event at the second sighting; else null."""
+        process = look.process
+        if process.open is None or not process.open.uvm or process.uid is None or process.uid < SYSTEM_UID:
+            return None
+        if process.run in look.holders or self._services.has(process, facts):
+            return None
+        place = (process.key, look.gpu)
+        self._seen[place] = self._seen.get(place, 0) + 1
+        if self._seen[place] != SIGHTINGS:
+            return None
+        detail = {
+            "gpu": look.gpu,
+            "pid": process.pid,
+            "start_ticks": process.start_ticks,
+            "uid": process.uid,
+            "exe": wire.clip(process.exe, 1024),
+            "holders": look.holders,
+            "job": None if look.job is None else look.job.job_id,
+        }
+        return wire.Event(look.at, process.run, "unlisted-holder", detail, look.mono_s)
+
+    def forget(self, gone: list[Process]) -> None:
+        """Processes that ended."""
+        keys = {process.key for process in gone}
+        self._seen = {place: n for place, n in self._seen.items() if place[0] not in keys}
 
 
 def _uids_of(path: str) -> dict[str, int]:

@@ -20,11 +20,11 @@ ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
 # What a site may want to be woken by is a warning; what costs records is an error. Names without an entry
 # are notices.
 SEVERITY: dict[str, int] = {
-    **dict.fromkeys(("foreign-process", "leftover"), WARNING),
+    **dict.fromkeys(("foreign-process", "leftover", "bridge"), WARNING),
     **dict.fromkeys(("sampler-error", "seal-failed", "records-dropped", "segment-given-up"), ERROR),
     **dict.fromkeys(("stalled", "helper-hung", "reader-failed", "cap-reached", "nvml-hung"), WARNING),
     **dict.fromkeys(("processes-truncated", "flows-truncated", "files-truncated"), WARNING),
-    **dict.fromkeys(("gpu-map-contradicted", "events-suppressed"), WARNING),
+    **dict.fromkeys(("gpu-map-contradicted", "events-suppressed", "nvml-apart"), WARNING),
     **dict.fromkeys(("sampler-started", "gpu-found", "switched-on", "nvml-back", "cap-left"), INFO),
 }
 _STEPS = (400, 200, 100, 50, 25, 12, 6)  # characters a value keeps, until the whole fits: halved each time

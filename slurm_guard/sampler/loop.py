@@ -136,6 +136,7 @@ class Loop:
         self.readers.poll(now.mono_s)
         self.readers.close()
         self.helper.close()
+        self.tables.close()
         self.reader.close()
 
     def tick(self) -> None:

@@ -47,6 +47,7 @@ class NvmlReader:
         self._tried_s: float | None = None
         self._retry_s = FIRST_RETRY_S
         self._checked_s = self._forgot_s = 0.0
+        self.announce: Callable[[int], None] = lambda _index: None  # told before a GPU is opened or checked
         self.why: str | None = None  # why there are no GPUs; null: there are
 
     # -- start and stop
@@ -96,6 +97,7 @@ class NvmlReader:
             if index in self._out:
                 found.update((info.uuid, info) for info in self._out[index])
                 continue
+            self.announce(index)
             for board in self._boards_at(index):
                 self._open[board.info.uuid] = board
                 found[board.info.uuid] = board.info
@@ -136,6 +138,7 @@ class NvmlReader:
         changed = why is None and driver != self._driver
         count, _ = self._ask(pynvml.nvmlDeviceGetCount)
         for index in [i for i in range(count or 0) if i not in self._out]:
+            self.announce(index)
             handle, why = self._ask(pynvml.nvmlDeviceGetHandleByIndex, index)
             seen = set() if why is not None else {uuid for _, uuid, _, _ in self._parts(handle)}
             before = {uuid for uuid, board in self._open.items() if board.info.gpu_index == index}

@@ -3,7 +3,7 @@
 A program of its own, started and killed by `nvml_client`. One JSON array a line.
 In:   ["round", id, lists wanted, [GpuInfo to leave out…], accounting since]
 Out:  ["hello", fields of a reading] · ["gpus", why, [GpuInfo…]] when they change · ["facts", GpuFacts] too
-      ["at", UUID, what]             what it does next, so that a hang has a name
+      ["at", UUID, what, index]      what it does next, so that a hang has a name; null: of no one GPU
       ["r", UUID, monotonic second, reading without its times; `why` null: as before]
       ["p", UUID, [GpuProc…] or null, [PastProc…]]
       ["done", id]
@@ -30,6 +30,7 @@ class Server:
 
     def __init__(self, reader: NvmlReader, accounting: Accounting, out: int) -> None:
         self._reader, self._accounting, self._out = reader, accounting, out
+        reader.announce = lambda index: self.say("at", None, "start", index)
         self._gpus: tuple[str | None, list[GpuInfo]] | None = None
         self._facts: dict[str, GpuFacts] = {}
         self._whys: dict[str, dict[str, str]] = {}
@@ -42,9 +43,10 @@ class Server:
 
     def round(self, number: int, lists: bool, left_out: list[list[Any]], since_at: float) -> None:
         """Everything once."""
-        self.say("at", None, "start")
+        self.say("at", None, "start", None)
         self._reader.leave_out([GpuInfo(*words) for words in left_out])
         gpus = self._reader.gpus()
+        self.say("at", None, "start", None)  # what settles modes blames no GPU
         if self._gpus != (self._reader.why, gpus):
             self._gpus = (self._reader.why, gpus)
             self.say("gpus", self._reader.why, gpus)
@@ -52,11 +54,11 @@ class Server:
         away = {words[0] for words in left_out}
         for gpu in gpus:
             if gpu.uuid not in away:
-                self.say("at", gpu.uuid, "counters")
+                self.say("at", gpu.uuid, "counters", gpu.gpu_index)
                 self._tell_reading(gpu)
         for gpu in gpus if lists else []:
             if gpu.uuid not in away:
-                self.say("at", gpu.uuid, "lists")
+                self.say("at", gpu.uuid, "lists", gpu.gpu_index)
                 procs = self._reader.processes(gpu)
                 self.say("p", gpu.uuid, procs, self._reader.past(gpu, since_at))
                 self._tell_facts(gpu)

@@ -1,25 +1,28 @@
-"""NVML from a child with a deadline (`nvml_child`): a call that hangs costs readings, never the sampler.
+"""NVML from children with a deadline (`nvml_child`): a call that hangs costs readings, never the sampler.
 
 Once a round the child is asked for all boards together, and waited for a little. What comes later is taken in
-a later round with its own times. A child that is silent for the deadline is killed and started again; the GPU
-at which it hung is left out for a while, so that the others go on.
+a later round with its own times. A GPU at which the child says nothing for a third of the longest gap is left
+to that child alone, and another one is started for the rest: so it costs its own readings, and its
+neighbours' readings lie no farther apart than usual. Silent for the deadline, its child is killed and the GPU
+left out for a while; then it is tried in a child of its own, until it answers as promptly as others.
 """
 
-import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from slurm_guard.sampler.nvml_hangs import Hangs
+from slurm_guard.sampler.nvml_lane import LEAST_PAUSE_S, Lane
 from slurm_guard.sampler.nvml_process import MOST_STUCK, NvmlProcess
 from slurm_guard.sampler.reading import GpuFacts, GpuInfo, GpuProc, GpuReading, PastProc, silence
 
 START_S = 30.0  # longest start of a child: judgement; NVML loads 40 MB of libraries from a cold disk
 PATIENCE_S = 0.25  # most that a round waits for its answer: judgement, under 1/10 of the gap limit at 1 Hz
-LEAST_PAUSE_S, MOST_PAUSE_S = 1.0, 300.0  # between a kill and the next start, doubling: judgement
-LEAST_OUT_S, MOST_OUT_S = 60.0, 3600.0  # that a GPU is left out after a hang, doubling: judgement
+LATE = 3.0  # a gap's part of silence after which a GPU is asked apart: judgement; a start takes as long again
+MOST_APART = 2  # GPUs asked apart at a time; each is a process: judgement
+PROMPT = 10  # rounds in time after which a GPU is asked with the others again: judgement
 
 
 class Pace(NamedTuple):
@@ -29,14 +32,6 @@ class Pace(NamedTuple):
     gap_limit_s: float
     lists_every_s: float
     deadline_s: float
-
-
-class Hang(NamedTuple):
-    """A GPU that is left out."""
-
-    until_s: float
-    n: int
-    child: "subprocess.Popen[bytes] | None"  # that hangs at it still; null: it is gone
 
 
 NOT_ASKED = "NVML was not asked yet"
@@ -56,29 +51,27 @@ class NvmlClient:
         self._mono, self._wall, self._pace = mono, wall, pace
         program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nvml_child.py")
         mode = "accounting" if accounting else "-"
-        self.process = NvmlProcess([sys.executable, "-I", program, folder, mode])
+        process = NvmlProcess([sys.executable, "-I", program, folder, mode])
+        self._main = Lane(process, None, wall())
+        self._apart: dict[int, Lane] = {}  # NVML index -> its own lane
+        self._hangs = Hangs()
         self.n_hung = 0
         self.why: str | None = NOT_ASKED  # why there are no GPUs; null: there are
-        self._since_at = wall()
-        self._said_hello = False
-        self._number = 0
-        self._pending = False
-        self._sent = (0.0, 0.0, 0.0)  # wall, the sampler's clock, CLOCK_MONOTONIC
-        self._looked_s = self._silent_s = 0.0  # CLOCK_MONOTONIC; silence only counts while we look
-        self._where: tuple[str | None, str] = (None, "start")
-        self._pause_s, self._start_s = LEAST_PAUSE_S, 0.0
-        self._lists_s: float | None = None
         self._infos: dict[str, GpuInfo] = {}
         self._fresh: dict[str, GpuReading] = {}
         self._last_s: dict[str, float] = {}  # UUID -> the sampler's second of the last reading given out
         self._heard_s: dict[str, float] = {}  # … of the last one that NVML gave
+        self._waited_s: dict[str, float] = {}  # … of the last time that an answer was still to come
         self._served: set[str] = set()
-        self._whys: dict[str, dict[str, str]] = {}
         self._lists: dict[str, tuple[float, list[GpuProc] | None]] = {}
-        self._hangs: dict[int, Hang] = {}
         self._down_since_s: float | None = None
         self._notes: list[tuple[str, dict[str, Any]]] = []
         self._records: list[GpuFacts | PastProc] = []
+
+    @property
+    def process(self) -> NvmlProcess:
+        """The process of all GPUs that are not asked apart."""
+        return self._main.process
 
     # -- what the loop asks
 
@@ -94,14 +87,23 @@ class NvmlClient:
             self._served.clear()
             self._round()
         self._served.add(gpu.uuid)
-        reading = self._fresh.pop(gpu.uuid, None)
         last_s = self._last_s.get(gpu.uuid, float("-inf"))
-        if reading is not None and reading.mono_s > last_s:  # else its time was given out as silence
-            self._heard_s[gpu.uuid] = reading.mono_s
+        reading = self._next(gpu, last_s)
+        if reading is None:
+            self._waited_s[gpu.uuid] = self._mono()
         else:
-            reading = self._silence(gpu, last_s)
-        if reading is not None:
             self._last_s[gpu.uuid] = reading.mono_s
+        return reading
+
+    def _next(self, gpu: GpuInfo, last_s: float) -> GpuReading | None:
+        reading = self._fresh.pop(gpu.uuid, None)
+        if reading is None or reading.mono_s <= last_s:  # its time was given out as silence
+            return self._silence(gpu, last_s)
+        gap_s = min(last_s + self._pace.gap_limit_s, self._waited_s.get(gpu.uuid, last_s))
+        if reading.mono_s - last_s > self._pace.gap_limit_s and gap_s > last_s > 0:
+            self._fresh[gpu.uuid] = reading  # first the gap, with its reason: we were there and waited
+            return self._silent(gap_s, self._why_silent(gpu))
+        self._heard_s[gpu.uuid] = reading.mono_s
         return reading
 
     def _silence(self, gpu: GpuInfo, last_s: float) -> GpuReading | None:
@@ -109,22 +111,31 @@ class NvmlClient:
 
         It never lies farther from the reading before than a gap: the sampler itself did run.
         """
-        wall, now_s = self._wall(), self._mono()
-        out = self._left_out(gpu.gpu_index)
-        if not out and self._down_since_s is None and self._pending:
+        now_s, lane = self._mono(), self._lane_of(gpu.gpu_index)
+        down = lane is self._main and self._down_since_s is not None
+        if lane is not None and lane.pending and not down:
             return None
         mono_s = now_s if last_s < 0 else min(now_s, last_s + self._pace.gap_limit_s)
-        if mono_s <= last_s:
-            return None
-        silent_s = now_s - self._heard_s.get(gpu.uuid, now_s)
-        text = f"NVML did not answer for {silent_s:.0f} s"
-        if out:
-            text = "left out: NVML hung at this GPU"
-        elif self._infos and gpu.uuid not in self._infos:
-            text = "NVML does not name this GPU any more"
-        elif len(self.process.stuck) >= MOST_STUCK:
-            text = f"{len(self.process.stuck)} NVML processes hang"
-        return silence(wall - (now_s - mono_s), mono_s, text)
+        return None if mono_s <= last_s else self._silent(mono_s, self._why_silent(gpu))
+
+    def _silent(self, mono_s: float, text: str) -> GpuReading:
+        return silence(self._wall() - (self._mono() - mono_s), mono_s, text)
+
+    def _why_silent(self, gpu: GpuInfo) -> str:
+        if self._lane_of(gpu.gpu_index) is None:
+            return "left out: NVML hung at this GPU"
+        if self._infos and gpu.uuid not in self._infos:
+            return "NVML does not name this GPU any more"
+        if len(self.process.stuck) >= MOST_STUCK:
+            return f"{len(self.process.stuck)} NVML processes hang"
+        now_s = self._mono()
+        return f"NVML did not answer for {now_s - self._heard_s.get(gpu.uuid, now_s):.0f} s"
+
+    def _lane_of(self, index: int) -> Lane | None:
+        """Who is asked for a GPU; null: nobody, it is left out."""
+        if index in self._apart:
+            return self._apart[index]
+        return None if index in self._hangs.doubted else self._main
 
     def processes(self, gpu: GpuInfo) -> list[GpuProc] | None:
         """Host pids with a context on the GPU; null: NVML gave no list lately. Utilisation is told once."""
@@ -156,152 +167,184 @@ class NvmlClient:
             "why": self.why,
             "hung": self.n_hung,
             "stuck": len(self.process.stuck),
-            "left_out": sorted(i for i in self._hangs if self._left_out(i)),
+            "left_out": sorted(self._hangs.doubted - set(self._apart)),
+            "apart": sorted(self._apart),
         }
 
     def close(self) -> None:
-        """End the child without waiting for one that hangs."""
-        self.process.close(0.1 if self._pending else 2.0)  # it may have a mode to put back
-        self._pending = False
+        """End the children without waiting for one that hangs."""
+        for index in list(self._apart):
+            self._apart.pop(index).process.kill()
+        self.process.close(0.1 if self._main.pending else 2.0)  # it may have a mode to put back
+        self._main.pending = False
 
     # -- a round
 
     def _round(self) -> None:
-        """Ask unless an answer is awaited, wait a little, judge the silence."""
-        if self.process.child is None and not self._start():
-            return
-        self._pump(0.0)
+        """Ask each lane unless an answer is awaited, wait a little, judge the silence."""
+        self._try_again()
         patience_s = min(PATIENCE_S, self._pace.gap_limit_s / 4)
-        if self._pending:
-            patience_s /= 5  # it is late already
-        elif self.process.child is not None:
-            self._ask()
-        until_s = time.monotonic() + patience_s
-        while self._pending and (left_s := until_s - time.monotonic()) > 0:
-            self._pump(left_s)
-        self._judge()
+        lanes = [self._main, *self._apart.values()]
+        late = [lane for lane in lanes if not self._begin(lane)]
+        for lane in lanes:
+            # Late already, or a GPU that has kept us waiting: others pay for none of it.
+            self._wait(
+                lane, patience_s / 5 if lane in late else patience_s if lane.only is None else patience_s / 2
+            )
+            lane.n_prompt = 0 if lane in late or lane.pending else lane.n_prompt + 1
+            if lane.only is not None and lane.n_prompt >= PROMPT:
+                lane.process.kill()  # not ended by a word: it would put back a mode that the others need
+                self._apart.pop(lane.only, None)
+        for lane in lanes:
+            if self._is_alive(lane):
+                self._judge(lane)
 
-    def _start(self) -> bool:
-        self.process.reap()
-        if time.monotonic() < self._start_s:
+    def _begin(self, lane: Lane) -> bool:
+        """Start its child where it has none, and ask; false: nothing was asked now."""
+        if lane.process.child is None:
+            reason = lane.start()
+            if reason is not None:
+                self.why = reason if reason and lane.only is None else self.why
+                return False
+        self._pump(lane, 0.0)
+        if lane.pending or lane.process.child is None:
             return False
-        reason = self.process.start()
-        if reason is not None:
-            self.why = reason
-            self._start_s = time.monotonic() + self._pause_s
-            self._pause_s = min(MOST_PAUSE_S, 2 * self._pause_s)
-            return False
-        self._pending, self._said_hello, self._where = False, False, (None, "start")
-        self._whys.clear()
+        left_out = [info for info in self._infos.values() if self._lane_of(info.gpu_index) is not lane]
+        if not lane.ask(self._wall(), self._mono(), left_out, self._pace.lists_every_s):
+            self._give_up("the NVML process ended", lane=lane)
         return True
 
-    def _ask(self) -> None:
-        now_s = self._mono()
-        lists = self._lists_s is None or now_s >= self._lists_s - 1e-6
-        if lists:
-            self._lists_s = now_s + self._pace.lists_every_s
-        self._number += 1
-        left_out = [info for info in self._infos.values() if self._left_out(info.gpu_index)]
-        line = json.dumps(["round", self._number, lists, left_out, self._since_at]).encode("ascii") + b"\n"
-        self._sent = (self._wall(), now_s, time.monotonic())
-        self._pending, self._silent_s, self._looked_s = True, 0.0, self._sent[2]
-        if not self.process.send(line):
-            self._give_up("the NVML process ended")
+    def _is_alive(self, lane: Lane) -> bool:
+        """Whether it is still a lane, and not given up meanwhile."""
+        return lane is self._main or lane in self._apart.values()
 
-    def _pump(self, wait_s: float) -> None:
+    def _wait(self, lane: Lane, patience_s: float) -> None:
+        until_s = time.monotonic() + patience_s
+        while lane.pending and (left_s := until_s - time.monotonic()) > 0:
+            self._pump(lane, left_s)
+
+    def _pump(self, lane: Lane, wait_s: float) -> None:
         """Take what the child has said, waiting for it at most `wait_s`."""
-        lines = self.process.read(wait_s)
-        if lines is None:
-            self._give_up("the NVML process ended")
+        try:
+            said = lane.hear(wait_s)
+            for words in said or []:
+                self._take(lane, words)
+        except (ValueError, TypeError, IndexError, KeyError):
+            self._give_up("the NVML process said something else than an answer", lane=lane)
             return
-        if lines:
-            self._silent_s = 0.0
-        for line in lines:
-            try:
-                self._take(json.loads(line))
-            except (ValueError, TypeError, IndexError, KeyError):
-                self._give_up("the NVML process said something else than an answer")
-                return
+        if said is None:
+            self._give_up("the NVML process ended", lane=lane)
 
-    def _take(self, words: list[Any]) -> None:
+    def _take(self, lane: Lane, words: list[Any]) -> None:
         kind = words[0]
         if kind == "at":
-            self._where = (words[1], words[2])
+            lane.where = (words[1], words[2], words[3])
         elif kind == "r":
-            self._take_reading(words[1], words[2], words[3])
-        elif kind == "p":
+            self._take_reading(lane, words[1], words[2], words[3])
+        elif kind == "p" and self._is_mine(lane, words[1]):
             told = None if words[2] is None else [GpuProc(*proc) for proc in words[2]]
-            self._lists[words[1]] = (self._sent[1], told)
+            self._lists[words[1]] = (lane.sent[1], told)
             self._records += [PastProc(*past) for past in words[3]]
-        elif kind == "gpus":
+        elif kind == "gpus" and lane.only is None:
             self.why = words[1]
             self._infos = {info.uuid: info for info in (GpuInfo(*fields) for fields in words[2])}
         elif kind == "facts":
             info, answers, why = words[1]
-            self._records.append(GpuFacts(GpuInfo(*info), answers, why))
+            if self._is_mine(lane, GpuInfo(*info).uuid):
+                self._records.append(GpuFacts(GpuInfo(*info), answers, why))
         elif kind == "done":
-            self._finish(words[1])
+            self._finish(lane, words[1])
         elif kind == "hello":
             if tuple(words[1]) != GpuReading._fields:
                 raise ValueError("the NVML process is of another version")
-            self._said_hello = True
+            lane.said_hello = True
 
-    def _take_reading(self, uuid: str, real_s: float, fields: list[Any]) -> None:
+    def _is_mine(self, lane: Lane, uuid: str) -> bool:
+        """Whether a lane's word on a GPU counts: a child that was set apart may go on with the others."""
+        info = self._infos.get(uuid)
+        return lane is self._main if info is None else self._lane_of(info.gpu_index) is lane
+
+    def _take_reading(self, lane: Lane, uuid: str, real_s: float, fields: list[Any]) -> None:
         """A reading's times are the question's, plus what the child needed since."""
-        wall, mono_s, sent_s = self._sent
+        wall, mono_s, sent_s = lane.sent
         late_s = max(0.0, real_s - sent_s)
         reading = GpuReading(wall + late_s, mono_s + late_s, *fields)
         if reading.why is None:  # as before: readings share the object, which saves memory
-            reading = reading._replace(why=self._whys[uuid])
-        self._whys[uuid] = reading.why
-        self._fresh[uuid] = reading
+            reading = reading._replace(why=lane.whys[uuid])
+        lane.whys[uuid] = reading.why
+        if self._is_mine(lane, uuid):
+            self._fresh[uuid] = reading
 
-    def _finish(self, number: int) -> None:
-        if number != self._number:
+    def _finish(self, lane: Lane, number: int) -> None:
+        if not lane.finish(number):
             return
-        self._pending, self._silent_s = False, 0.0
-        self._since_at = self._sent[0]
-        self._pause_s = LEAST_PAUSE_S
-        if self._down_since_s is not None:
-            down_s, self._down_since_s = self._mono() - self._down_since_s, None
-            self._notes.append(("nvml-back", {"down_s": round(down_s, 3)}))
+        if lane.only is None:
+            gpu, since_s, self._down_since_s = None, self._down_since_s, None
+        else:
+            gpu, since_s = self._name(lane.only), self._hangs.clear(lane.only)
+        if since_s is not None:
+            self._notes.append(("nvml-back", {"gpu": gpu, "down_s": round(self._mono() - since_s, 3)}))
+
+    def _name(self, index: int) -> str | None:
+        """The UUID of a GPU; of the first of its MIG instances."""
+        return next((info.uuid for info in self._infos.values() if info.gpu_index == index), None)
 
     # -- silence
 
-    def _judge(self) -> None:
-        """Kill a child that said nothing for the deadline. Time in which we did not run does not count."""
-        now_s = time.monotonic()
-        if self._pending:
-            self._silent_s += min(now_s - self._looked_s, 2 * self._pace.interval_s)
-            deadline_s = self._pace.deadline_s if self._said_hello else max(START_S, self._pace.deadline_s)
-            if self._silent_s > deadline_s:
-                self._give_up(f"NVML did not answer for {self._silent_s:.0f} s", hung=True)
-        self._looked_s = now_s
+    def _judge(self, lane: Lane) -> None:
+        """Set a GPU apart that keeps the others waiting; kill a child that said nothing for the deadline."""
+        silent_s = lane.count_silence(2 * self._pace.interval_s)
+        deadline_s = self._pace.deadline_s if lane.said_hello else max(START_S, self._pace.deadline_s)
+        if silent_s > deadline_s:
+            self._give_up(f"NVML did not answer for {silent_s:.0f} s", hung=True, lane=lane)
+        elif lane is self._main and silent_s > self._pace.gap_limit_s / LATE:
+            self._set_apart(lane, silent_s)
 
-    def _give_up(self, reason: str, hung: bool = False) -> None:
+    def _set_apart(self, lane: Lane, silent_s: float) -> None:
+        """Leave the child to the GPU at which it is, and ask the others by a new one at once."""
+        uuid, what, index = lane.where
+        if index is None or len(self._apart) >= MOST_APART or not self._has_others(index):
+            return
+        lane.only, lane.n_prompt = index, 0
+        self._apart[index] = lane
+        self._main = Lane(NvmlProcess(lane.process.command, lane.process.stuck), None, lane.since_at)
+        self._notes.append(
+            ("nvml-apart", {"gpu": uuid or self._name(index), "at": what, "silent_s": round(silent_s, 3)})
+        )
+        if self._begin(self._main):
+            self._wait(self._main, min(PATIENCE_S, self._pace.gap_limit_s / 4))
+
+    def _has_others(self, index: int) -> bool:
+        return any(
+            info.gpu_index != index and self._lane_of(info.gpu_index) is self._main
+            for info in self._infos.values()
+        )
+
+    def _try_again(self) -> None:
+        """GPUs that were left out long enough are asked apart."""
+        self.process.reap()
+        for index in sorted(self._hangs.doubted - set(self._apart)):
+            out = self._hangs.is_out(index, self._mono(), self.process.stuck)
+            if len(self._apart) < MOST_APART and not out:
+                process = NvmlProcess(self.process.command, self.process.stuck)
+                self._apart[index] = Lane(process, index, self._main.since_at)
+
+    def _give_up(self, reason: str, hung: bool = False, lane: Lane | None = None) -> None:
         """Kill the child; leave out the GPU at which it hung; start again after a pause."""
-        uuid, what = self._where if hung else (None, "")
-        info = self._infos.get(uuid) if uuid is not None else None
+        lane = self._main if lane is None else lane
+        uuid, what, index = lane.where if hung else (None, "", None)
+        index = index if lane.only is None else lane.only
         self.n_hung += hung
         if hung or self._down_since_s is None:  # a program that cannot start is told once
-            detail = {"reason": reason, "gpu": uuid, "at": what or None, "n": self.n_hung}
+            gpu = self._name(index) if uuid is None and index is not None else uuid
+            detail = {"reason": reason, "gpu": gpu, "at": what or None, "n": self.n_hung}
             self._notes.append(("nvml-hung", detail))
-        if info is not None:
-            before = self._hangs.get(info.gpu_index)
-            n = 0 if before is None or self._mono() - before.until_s > MOST_OUT_S else before.n + 1
-            until_s = self._mono() + min(MOST_OUT_S, LEAST_OUT_S * 2**n)
-            self._hangs[info.gpu_index] = Hang(until_s, n, self.process.child)
+        n = 0 if index is None else self._hangs.note(index, self._mono(), lane.process.child)
+        lane.process.kill()
+        lane.pending = False
+        if lane.only is not None:
+            self._apart.pop(lane.only, None)
+            return
         if self._down_since_s is None:
             self._down_since_s = self._mono()
-        self.process.kill()
-        self._pending = False
-        pause_s = LEAST_PAUSE_S if info is not None and n == 0 else self._pause_s
-        self._start_s = time.monotonic() + pause_s
-        self._pause_s = min(MOST_PAUSE_S, 2 * self._pause_s)
-
-    def _left_out(self, index: int) -> bool:
-        """Whether a GPU is not to be touched: it hung lately, or a child hangs at it still."""
-        hang = self._hangs.get(index)
-        if hang is None:
-            return False
-        return self._mono() < hang.until_s or (hang.child is not None and hang.child in self.process.stuck)
+        lane.rest(LEAST_PAUSE_S if index is not None and n == 0 else lane.pause_s)

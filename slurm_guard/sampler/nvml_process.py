@@ -10,12 +10,14 @@ MOST_LINE = 1 << 20
 
 
 class NvmlProcess:
-    """At most one child at work, and those that were killed and are not gone yet."""
+    """At most one child at work, and those that were killed and are not gone yet. `stuck`: of another one's,
+    which share the bound.
+    """
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], stuck: "list[subprocess.Popen[bytes]] | None" = None) -> None:
         self.command = command
         self.child: subprocess.Popen[bytes] | None = None
-        self.stuck: list[subprocess.Popen[bytes]] = []
+        self.stuck: list[subprocess.Popen[bytes]] = [] if stuck is None else stuck
         self._in = b""
 
     def start(self) -> str | None:
@@ -67,7 +69,7 @@ class NvmlProcess:
 
     def reap(self) -> None:
         """Forget the killed ones that are gone."""
-        self.stuck = [child for child in self.stuck if child.poll() is None]
+        self.stuck[:] = [child for child in self.stuck if child.poll() is None]
 
     def close(self, most_s: float) -> None:
         """Let the child leave by itself within `most_s`, else kill it; never wait for one that hangs."""

@@ -3,12 +3,14 @@
 from slurm_guard import wire
 from slurm_guard.sampler.attribution import Started
 from slurm_guard.sampler.cgroups import JobRef
+from slurm_guard.sampler.devnodes import Open
 from slurm_guard.sampler.procfs import Stat
 from slurm_guard.sampler.writer import Instant
 
 # Records of changed facts per process; then only its end is told. A worker that sets its title for each task
 # would write one at every look: judgement.
 MOST_CHANGES = 16
+SYSTEM_UID = 1000  # below: daemons of the system (login.defs UID_MIN). Documented
 _TMP = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/")  # noqa: S108  we look at paths, we write none
 Key = tuple[int, int]
 
@@ -17,10 +19,10 @@ class Process:
     """One process as it is known now. `start_at` derives from the boot clock."""
 
     __slots__ = (
-        "cgroup", "changed", "cmdline", "comm", "cpu_ms", "euid", "exe", "exe_flags", "first_at", "flags",
-        "gid", "gpus", "groups", "how", "kernel", "last_at", "last_s", "n_changes", "parents", "pid", "ppid",
-        "ref", "renamed", "run", "start_at", "start_s", "start_ticks", "state", "stepd", "stopped", "uid",
-        "written_b",
+        "bare_n", "cgroup", "changed", "cmdline", "comm", "cpu_ms", "devices", "euid", "exe", "exe_flags",
+        "first_at", "flags", "gid", "gpus", "groups", "holds", "how", "kernel", "last_at", "last_s",
+        "listed_s", "looked_n", "n_changes", "n_looked", "open", "parents", "pid", "ppid", "ref", "renamed",
+        "run", "start_at", "start_s", "start_ticks", "state", "stepd", "stopped", "uid", "written_b",
     )  # fmt: skip
 
     def __init__(self, stat: Stat, start_at: float, now: Instant) -> None:
@@ -52,6 +54,13 @@ class Process:
         self.renamed = False  # its comm changed since the command line was read: perhaps another program
         self.changed = False
         self.n_changes = 0
+        self.devices: set[str] = set()  # UUIDs of GPUs whose device file it had open
+        self.open: Open | None = None  # at the last look; null: not looked at, gone or refused
+        self.listed_s: float | None = None  # monotonic second of the last look in which NVML listed it
+        self.holds: bool | None = None  # any device file, where NVML lists it; null: it cannot be told
+        self.looked_n: int | None = None  # the look at which it was looked at (holders.py)
+        self.bare_n: int | None = None  # … at which it surely had no device file
+        self.n_looked = 0
 
     @property
     def key(self) -> Key:
@@ -65,8 +74,8 @@ class Process:
 
     @property
     def told(self) -> bool:
-        """Whether records speak of it: a run's process, or one on a GPU."""
-        return self.run is not None or bool(self.gpus)
+        """Whether records speak of it: a run's process, one on a GPU, or with a GPU's device file open."""
+        return self.run is not None or bool(self.gpus) or bool(self.devices)
 
     def take_change(self) -> bool:
         """Whether a record is due because facts changed."""
@@ -80,6 +89,10 @@ class Process:
         """What is odd about it now."""
         self.changed = self.changed or flags != self.flags
         self.flags = flags
+
+    def held(self) -> wire.Held:
+        """As a window tells of one that has its GPU's device file open."""
+        return wire.Held(self.pid, self.start_ticks, self.run, self.open is not None and self.open.uvm)
 
     def record(self, gone: bool) -> wire.ProcessSeen:
         """What is known now, as a record."""
@@ -103,6 +116,7 @@ class Process:
             gone=gone,
             mono_s=self.last_s,
             flags=self.flags,
+            devices=None if self.looked_n is None else sorted(self.devices),
         )
 
 

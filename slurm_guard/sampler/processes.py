@@ -167,8 +167,7 @@ class ProcessTable:
             flags.append(f"euid-{process.euid}")
         if process.stopped:
             flags.append("suspended")
-        job = self.job_of(process) if process.run is None else None
-        if job is not None and job.node not in (None, self.node):
+        if self.is_other_nodes(process):
             flags.append("other-node")
         return flags
 
@@ -177,6 +176,11 @@ class ProcessTable:
         if process.ref is not None:
             return process.ref
         return next((above.stepd for above in self._ancestors(process) if above.stepd is not None), None)
+
+    def is_other_nodes(self, process: Process) -> bool:
+        """Whether it is in a job of another slurmd on this host."""
+        job = self.job_of(process) if process.run is None else None
+        return job is not None and job.node not in (None, self.node)
 
     def is_in_slurm(self, uid: int | None) -> bool:
         """Whether a process of this uid is in a Slurm job without a run here: there may be more of it."""
@@ -212,13 +216,21 @@ class ProcessTable:
         if process is None:
             process = self._take_in(pid)
         if process is not None and gpu not in process.gpus:
-            process.gpus.add(gpu)
-            process.changed = True
-            process.n_changes = min(process.n_changes, MOST_CHANGES - 1)  # no title hides this
-            if process.ref is None:
-                self._read_cgroup(process)
-            self._describe(process)
+            self._mark(process, process.gpus, gpu)
         return process
+
+    def mark_device(self, process: Process, gpu: str) -> None:
+        """It has a GPU's device file open."""
+        if gpu not in process.devices:
+            self._mark(process, process.devices, gpu)
+
+    def _mark(self, process: Process, place: set[str], gpu: str) -> None:
+        place.add(gpu)
+        process.changed = True
+        process.n_changes = min(process.n_changes, MOST_CHANGES - 1)  # no title hides this
+        if process.ref is None:
+            self._read_cgroup(process)
+        self._describe(process)
 
     def look_for_stepds(self, now: Instant) -> None:
         """Between two looks: take up the slurmstepds that began since; no other newcomer is read."""

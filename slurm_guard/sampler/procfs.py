@@ -76,10 +76,17 @@ class Proc:
             os.close(fd)
         return b"".join(parts).decode("utf-8", "surrogateescape")
 
-    def link(self, pid: int, name: str) -> str | None:
+    def link(self, pid: int | str, name: str) -> str | None:
         """The text of a link below /proc/PID; null: gone or refused. No file system is asked."""
         try:
             return os.readlink(f"{self.root}/{pid}/{name}")
+        except OSError:
+            return None
+
+    def link_mode(self, pid: int, name: str) -> int | None:
+        """The permission bits of a link below /proc/PID (of an fd: how it is open); null: gone or refused."""
+        try:
+            return os.lstat(f"{self.root}/{pid}/{name}").st_mode & 0o777
         except OSError:
             return None
 
@@ -89,6 +96,26 @@ class Proc:
             return os.listdir(f"{self.root}/{pid}/{name}")
         except OSError:
             return []
+
+    def fds(self, pid: int, most: int) -> tuple[list[tuple[str, str]], int] | None:
+        """(descriptor, link text) of at most so many, and how many there are; null: gone or refused."""
+        try:
+            folder = os.open(f"{self.root}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        found = []
+        try:
+            names = os.listdir(folder)
+            for name in names[:most]:
+                try:
+                    found.append((name, os.readlink(name, dir_fd=folder)))
+                except OSError:  # closed meanwhile
+                    continue
+        except OSError:
+            return None
+        finally:
+            os.close(folder)
+        return found, len(names)
 
     def stat(self, pid: int) -> Stat | None:
         """A process's numbers; null: gone, or a zombie (which holds nothing any more)."""

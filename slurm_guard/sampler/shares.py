@@ -58,5 +58,6 @@ def _record(share: _Share) -> ProcShare:
         sm_ms=None if share.sm_ms is None else round(share.sm_ms),
         mem_mib=share.mem_mib,
         cpu_ms=process.cpu_ms - share.cpu_ms,
+        holds=process.holds,
         written_b=process.written_b - share.written_b if known else None,  # type: ignore[operator]
     )

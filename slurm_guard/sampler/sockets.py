@@ -1,134 +1,190 @@
-"""TCP connections and listeners of runs' processes, in the node's own network namespace, by socket inode."""
+"""TCP connections and listeners of runs' processes, in the node's own network namespace.
+
+By the kernel's socket diagnostics, which tell bytes, who opened a connection, and the short ones between two
+looks; by the text tables of /proc where it has none.
+"""
 
 import re
-import socket
-import struct
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from slurm_guard import wire
+from slurm_guard.config import NetworkConfig
+from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.relaywatch import RelayWatch
+from slurm_guard.sampler.tcpdiag import Sample, TcpDiag
+from slurm_guard.sampler.tcptext import MOST_LINES, parse_table
 from slurm_guard.sampler.writer import Instant
 
-MOST_LINES = 20_000  # of each kernel table: judgement; 500 sockets are a busy training node (budget)
 MOST_FLOWS = 512  # followed per run: judgement
+MOST_SHORT = 512  # told per run and look, of connections that came and went: judgement
 MOST_FDS = 4096  # of one process
-_STATES = {"01": "ESTABLISHED", "0A": "LISTEN"}
+AGAIN_S = 3600.0  # a connection's bytes are told at least this often while they grow
 _INODE = re.compile(r"socket:\[(\d+)\]")
 
-
-class Row(NamedTuple):
-    """One line of /proc/net/tcp that we follow."""
-
-    proto: str
-    local: str
-    peer: str
-    state: str
-    uid: int
-    inode: int
-
-
-class _Flow(NamedTuple):
-    row: Row
-    process: Process
-    run: str
-    first_at: float
-
-
-def parse_table(text: str, proto: str, most: int = MOST_LINES) -> tuple[list[Row], bool]:
-    """(established and listening sockets, whether lines were left out)."""
-    rows = []
-    lines = text.splitlines()[1:]
-    for line in lines[:most]:
-        cells = line.split()
-        if len(cells) < 10 or cells[3] not in _STATES or cells[9] == "0":
-            continue
-        try:
-            row = Row(
-                proto, address(cells[1]), address(cells[2]), _STATES[cells[3]], int(cells[7]), int(cells[9])
-            )
-        except (ValueError, OSError, struct.error):
-            continue
-        rows.append(row)
-    return rows, len(lines) > most
-
-
-def address(text: str) -> str:
-    """`0100007F:1F90` as `127.0.0.1:8080`; the kernel prints 32-bit words in host order."""
-    raw, port = text.split(":")
-    words = struct.pack(f"={len(raw) // 8}I", *(int(raw[i : i + 8], 16) for i in range(0, len(raw), 8)))
-    if len(words) == 4:
-        return f"{socket.inet_ntop(socket.AF_INET, words)}:{int(port, 16)}"
-    return f"[{socket.inet_ntop(socket.AF_INET6, words)}]:{int(port, 16)}"
+Told = wire.FlowSeen | wire.RelaySeen | wire.Event
 
 
 class SocketTable:
-    """Follows sockets between looks: a record when one is first seen, and one when it is gone."""
+    """Follows sockets between looks: a record when one is first seen, each hour, and when it is gone."""
 
-    def __init__(self, proc: Proc) -> None:
+    def __init__(self, proc: Proc, network: NetworkConfig, diag: TcpDiag | None) -> None:
+        """`diag`: null where the text tables are all there is."""
         self.proc = proc
+        self.diag = diag
         # runs of which sockets were left out at the last look, and how many; null: the kernel's table was cut
         self.truncated: dict[str, int | None] = {}
-        self._flows: dict[int, _Flow] = {}
-        self._orphans: set[int] = set()  # inodes of the runs' users that no followed process held
+        self._watch = RelayWatch(network, proc)
+        self._flows: dict[int, Flow] = {}
+        self._fading: dict[int, Flow] = {}  # no longer among the open ones, its end not heard yet
+        self._orphans: set[int] = set()  # sockets of the runs' users that no followed process held
+        self._has_looked = False
+        self._n_lost = 0
 
-    def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> list[wire.FlowSeen]:
+    def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> list[Told]:
         """One pass over the kernel's tables."""
-        rows, self.truncated = self._rows(runs)
-        told = [self._record(flow, now, gone=True) for flow in self._vanished(rows, runs)]
         members = [p for p in table.by_pid.values() if p.run in runs]
-        uids = {process.uid for process in members}
-        new = {inode: row for inode, row in rows.items() if inode not in self._flows and row.uid in uids}
-        if not set(new) - self._orphans:
-            self._orphans &= set(rows)
-            return told
-        found = self._owners(set(new), members)
-        self._orphans = set(new) - set(found)
+        uids = {process.uid for process in members if process.uid is not None}
+        rows, ended = self._samples(uids, runs)
+        over, short = self._closed(ended, rows)
+        over += self._vanished(rows, runs)
+        for ident, flow in self._flows.items():
+            flow.update(rows[ident])
+        new = {ident: row for ident, row in rows.items() if ident not in self._flows and row.uid in uids}
+        told = self._take(new, members, now)
+        self._orphans &= set(rows)
+        self._tell_short(short, now, told)
+        told += self._watch.look(now, [*self._flows.values(), *over])
+        for flow in over:
+            self._tell_end(flow, now, told)
+        for flow in self._flows.values():
+            if flow.is_due(now.mono_s, AGAIN_S):
+                told.append(flow.record(now, gone=False))
+        self._has_looked = True
+        return told
+
+    def end(self, run: str, now: Instant) -> list[Told]:
+        """The last word about a run's flows."""
+        told: list[Told] = []
+        for flows in (self._flows, self._fading):
+            for ident in [ident for ident, flow in flows.items() if flow.run == run]:
+                self._tell_end(flows.pop(ident), now, told)
+        return told
+
+    def close(self) -> None:
+        """Hear no more."""
+        if self.diag is not None:
+            self.diag.close()
+
+    def _samples(self, uids: set[int], runs: set[str]) -> tuple[dict[int, Sample], list[Sample]]:
+        """(what is open now, what was heard to end since the last look)."""
+        rows: list[Sample] = []
+        cut = False
+        ended: list[Sample] = []
+        if self.diag is not None:
+            try:
+                rows, cut = self.diag.dump(uids)
+                # After it: what is missing there has been told by now.
+                ended = self.diag.closed(self._flows.keys() | self._fading.keys())
+            except OSError:  # the kernel took it back; the text tables say less
+                self.diag.close()
+                self.diag = None
+            else:
+                cut = cut or self.diag.lost > self._n_lost
+                self._n_lost = self.diag.lost
+        if self.diag is None:
+            for proto in ("tcp", "tcp6"):
+                text = self.proc.read_all(f"net/{proto}", MOST_LINES * 200) or ""
+                part, short = parse_table(text, proto)
+                cut = cut or short
+                rows += part
+        self.truncated = dict.fromkeys(runs) if cut else {}
+        doors = {row.local.rpartition(":")[2] for row in rows if row.state == "LISTEN"}
+        return {row.ident: _guessed(row, doors) for row in rows}, [_guessed(row, doors) for row in ended]
+
+    def _closed(self, ended: list[Sample], rows: dict[int, Sample]) -> tuple[list[Flow], list[Sample]]:
+        """(followed connections, with their last counts; what ended and was not followed)."""
+        over, short = [], []
+        for sample in ended:
+            rows.pop(sample.ident, None)
+            flow = self._flows.pop(sample.ident, None) or self._fading.pop(sample.ident, None)
+            if flow is not None:
+                flow.update(sample)
+                over.append(flow)
+            elif sample.ident not in self._orphans:
+                short.append(sample)
+        return over, short
+
+    def _vanished(self, rows: dict[int, Sample], runs: set[str]) -> list[Flow]:
+        """Flows that ended, or whose inode is another socket's by now. One that is closing gets a look's
+        time for its last word."""
+        over = list(self._fading.values())
+        self._fading = {}
+        for ident, flow in list(self._flows.items()):
+            row = rows.get(ident)
+            if flow.run in runs and row is not None and flow.is_same(row):
+                continue
+            del self._flows[ident]
+            if flow.run in runs and row is None and flow.sample.cookie is not None:
+                self._fading[ident] = flow
+            else:
+                over.append(flow)
+        return over
+
+    def _tell_end(self, flow: Flow, now: Instant, told: list[Told]) -> None:
+        told.append(flow.record(now, gone=True))
+        told += self._watch.forget(flow, now)
+
+    def _take(self, new: dict[int, Sample], members: list[Process], now: Instant) -> list[Told]:
+        """New sockets of followed processes."""
+        fresh = set(new) - self._orphans
+        if not fresh:
+            return []
+        inodes = {row.inode: ident for ident, row in new.items() if row.inode}
+        found = self._owners(set(inodes), members)
+        self._orphans = set(new) - {inodes[inode] for inode in found}
         counts: dict[str, int] = {}
         for flow in self._flows.values():
             counts[flow.run] = counts.get(flow.run, 0) + 1
+        told: list[Told] = []
         for inode in sorted(found):
             process = found[inode]
             if process.run is None:
                 continue
             counts[process.run] = counts.get(process.run, 0) + 1
             if counts[process.run] > MOST_FLOWS:
-                self.truncated.setdefault(process.run, 0)
-                left = self.truncated[process.run]
-                self.truncated[process.run] = None if left is None else left + 1
+                self._leave_out(process.run)
                 continue
-            self._flows[inode] = _Flow(new[inode], process, process.run, now.at)
-            told.append(self._record(self._flows[inode], now, gone=False))
+            flow = Flow(new[inodes[inode]], process, process.run, now, began=self._has_looked)
+            self._flows[inodes[inode]] = flow
+            told.append(flow.record(now, gone=False))
         return told
 
-    def _rows(self, runs: set[str]) -> tuple[dict[int, Row], dict[str, int | None]]:
-        rows: dict[int, Row] = {}
-        short = False
-        for proto in ("tcp", "tcp6"):
-            text = self.proc.read_all(f"net/{proto}", MOST_LINES * 200) or ""
-            part, cut = parse_table(text, proto)
-            short = short or cut
-            rows.update({row.inode: row for row in part})
-        return rows, dict.fromkeys(runs) if short else {}
+    def _leave_out(self, run: str) -> None:
+        self.truncated.setdefault(run, 0)
+        left = self.truncated[run]
+        self.truncated[run] = None if left is None else left + 1
 
-    def _vanished(self, rows: dict[int, Row], runs: set[str]) -> list[_Flow]:
-        """Flows that ended, or whose inode is another socket's by now."""
-        lost = [
-            inode
-            for inode, flow in self._flows.items()
-            if flow.run not in runs or inode not in rows or rows[inode][:4] != flow.row[:4]
-        ]
-        return [self._flows.pop(inode) for inode in lost]
-
-    def end(self, run: str, now: Instant) -> list[wire.FlowSeen]:
-        """The last word about a run's flows."""
-        lost = [inode for inode, flow in self._flows.items() if flow.run == run]
-        return [self._record(self._flows.pop(inode), now, gone=True) for inode in lost]
+    def _tell_short(self, short: list[Sample], now: Instant, told: list[Told]) -> None:
+        """Connections within the node that came and went. Whose they were is known of the end at which a
+        followed process listens; the other end's process is not."""
+        self._watch.note_short(short)
+        doors = {_door(f.sample.local): f for f in self._flows.values() if f.sample.state == "LISTEN"}
+        counts: dict[str, int] = {}
+        for sample in short:
+            door = doors.get(_door(sample.local)) if sample.opened is False else None
+            if door is None:
+                continue
+            counts[door.run] = counts.get(door.run, 0) + 1
+            if counts[door.run] > MOST_SHORT:
+                self._leave_out(door.run)
+            else:
+                told.append(Flow(sample, door.process, door.run, now, began=True).record(now, gone=True))
 
     def _owners(self, wanted: set[int], members: Iterable[Process]) -> dict[int, Process]:
-        """Which process holds which socket; the oldest where several do."""
+        """Which process holds which socket, by inode; the oldest where several do."""
         found: dict[int, Process] = {}
         for process in sorted(members, key=lambda p: p.key[::-1]):
             for inode in _socket_inodes(self.proc, process.pid):
@@ -138,21 +194,19 @@ class SocketTable:
                 break
         return found
 
-    def _record(self, flow: _Flow, now: Instant, gone: bool) -> wire.FlowSeen:
-        return wire.FlowSeen(
-            run=flow.run,
-            pid=flow.process.pid,
-            exe=wire.clip(flow.process.exe),
-            proto=flow.row.proto,
-            local=flow.row.local,
-            peer=flow.row.peer,
-            state=flow.row.state,
-            inode=flow.row.inode,
-            first_seen_at=flow.first_at,
-            last_seen_at=now.at,
-            gone=gone,
-            mono_s=now.mono_s,
-        )
+
+def _guessed(sample: Sample, doors: set[str]) -> Sample:
+    """Who opened a connection, where its counts do not say: not the end whose port somebody listens on."""
+    if sample.opened is not None or sample.state == "LISTEN":
+        return sample
+    here = sample.local.rpartition(":")[2] in doors
+    host, _, door = sample.peer.rpartition(":")
+    there = door in doors and host == sample.local.rpartition(":")[0]
+    return sample._replace(opened=not here) if here != there else sample
+
+
+def _door(place: str) -> str:
+    return place.rpartition(":")[2]
 
 
 def _socket_inodes(proc: Proc, pid: int) -> list[int]:

@@ -114,6 +114,7 @@ def describe(loop: "Loop", now: Instant) -> dict[str, Any]:
             "processes": len(tables.processes.by_pid),
             "most_processes": tables.processes.most,
             "processes_truncated": tables.processes.truncated,
+            "devices_left": tables.holders.n_left,  # processes not looked at for device files
             "flows_truncated": len(tables.sockets.truncated),
             "files": sum(len(files.watched) for files in loop.files.values()),
             "files_truncated": sum(files.truncated for files in loop.files.values()),

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from slurm_guard import wire
 from slurm_guard.sampler.attribution import RunFacts, find_by_uid
 from slurm_guard.sampler.boards import Board
-from slurm_guard.sampler.guests import Guests, Look, Memory, Services
+from slurm_guard.sampler.devnodes import DeviceFiles, folders_of
+from slurm_guard.sampler.guests import Guests, Look, Memory, Services, Unlisted
+from slurm_guard.sampler.holders import Holders
 from slurm_guard.sampler.holding import Holding
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.reading import GpuProc, GpuReader
 from slurm_guard.sampler.runs import Run, RunBook
 from slurm_guard.sampler.sockets import SocketTable
+from slurm_guard.sampler.tcpdiag import tcp_diag
 from slurm_guard.sampler.writer import Instant
 
 if TYPE_CHECKING:
@@ -32,12 +35,14 @@ class Tables:
     def __init__(self, loop: Loop, holding: Holding) -> None:
         node, place = loop.config.node, loop.place
         self.processes = ProcessTable(loop.proc, place.node, node.max_procs)
-        self.sockets = SocketTable(loop.proc)
+        self.sockets = SocketTable(loop.proc, loop.config.network, tcp_diag(loop.proc.root))
+        self.holders = Holders(DeviceFiles(loop.proc, folders_of(node.gres_devices)))
         self.config, self.holding = node, holding
         self.reader: GpuReader = loop.reader
         self.out: Out = loop.out
         memory = Memory(os.path.join(place.folders.run, "told.json"), place.boot_id)
-        self._guests = Guests(holding.map, Services(node.services), memory)
+        services = Services(node.services)
+        self._guests, self._unlisted = Guests(holding.map, services, memory), Unlisted(services)
         self._truncated = False
         self._told_truncated: set[str] = set()
 
@@ -45,10 +50,12 @@ class Tables:
         """Everything once."""
         gone = self.processes.look(now, book.facts())
         self._note_truncation(now)
+        self.holders.look(self.processes.by_pid.values())
         facts = {fact.run: fact for fact in book.facts()}
         looks: list[Look] = []
         for board in boards.values():
             looks += self._look_board(now, board, facts)
+        self._hold_against_list(now, boards, facts)
         self.holding.learn({(run, look.gpu) for look in looks for run in self._teachers(look.process, facts)})
         for look in looks:
             event = self._guests.judge(self._with_job(look), facts)
@@ -56,8 +63,9 @@ class Tables:
                 self.out(None, event)
         self._tell_processes(gone, book)
         self._guests.forget(gone)
-        for flow in self.sockets.look(now, self.processes, {run.key for run in book.alive()}):
-            self.out(flow.run, flow)
+        self._unlisted.forget(gone)
+        for told in self.sockets.look(now, self.processes, {run.key for run in book.alive()}):
+            self.out(told.run, told)
         for run in sorted(self.sockets.truncated.keys() - self._told_truncated):
             self._told_truncated.add(run)
             self._tell_event(now, run, "flows-truncated", {"n": self.sockets.truncated[run]})
@@ -97,10 +105,31 @@ class Tables:
             process = self.processes.mark_gpu(told.pid, board.info.uuid)
             if process is not None:
                 self._claim_by_uid(process, board, facts)
+                process.listed_s, process.holds = now.mono_s, self.holders.holds(process)
                 seen.append((process, told))
         board.share(seen, len(listed) - len(seen), now.mono_s)
         holders = board.holders
         return [Look(now.at, board.info.uuid, process, holders, mono_s=now.mono_s) for process, _ in seen]
+
+    def _hold_against_list(self, now: Instant, boards: dict[str, Board], facts: dict[str, RunFacts]) -> None:
+        """Who has a GPU's device file open and stands in no list of NVML's. Where a GPU's list could not be
+        had, those that it listed before are in it.
+        """
+        silent = {uuid for uuid, board in boards.items() if board.list_failed}
+        whole = self.holders.is_whole(self.processes)
+        every = self.processes.by_pid.values()
+        listed = {p.pid for p in every if p.listed_s == now.mono_s or p.gpus & silent}
+        for uuid, board in boards.items():
+            if board.info.minor is None:
+                continue  # nobody knows which file is its
+            holders = self.holders.of_gpu(uuid, board.info.minor, self.processes)
+            unlisted = self.holders.unlisted(holders, listed)
+            board.note_holders(holders, unlisted, whole=whole)
+            for process in unlisted:
+                strange = Look(now.at, uuid, process, board.holders, mono_s=now.mono_s)
+                event = self._unlisted.judge(self._with_job(strange), facts)
+                if event is not None:
+                    self.out(None, event)
 
     def _claim_by_uid(self, process: Process, board: Board, facts: dict[str, RunFacts]) -> None:
         """A process outside every job, of the uid of the one run that holds the GPU or held it last."""
@@ -145,6 +174,10 @@ class Tables:
         """The last words about a run's processes and flows."""
         for process in self.processes.of_run(run.key):
             self.out(run.key, process.record(gone=False))
-        for flow in self.sockets.end(run.key, now):
-            self.out(run.key, flow)
+        for told in self.sockets.end(run.key, now):
+            self.out(run.key, told)
         self._told_truncated.discard(run.key)
+
+    def close(self) -> None:
+        """Hear no more of the kernel."""
+        self.sockets.close()

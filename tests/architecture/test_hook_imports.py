@@ -96,7 +96,9 @@ def test_hook_imports_nothing_beyond_the_list(tmp_path: Path, hook: str) -> None
     assert {n for n in ours if not n.startswith("slurm_guard.hooks")} == {
         "slurm_guard",
         "slurm_guard.light",
+        "slurm_guard.netlink",
         "slurm_guard.wire",
+        "slurm_guard.wirenet",
     }
 
 

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from slurm_guard.sampler import nvml_client
+from slurm_guard.sampler import nvml_client, nvml_hangs
 from slurm_guard.sampler.nvml_client import NvmlClient, Pace
 from slurm_guard.sampler.nvml_process import MOST_STUCK
 from slurm_guard.sampler.reading import GpuFacts, GpuReading, PastProc
@@ -121,8 +122,8 @@ def test_a_call_that_hangs_silences_its_gpu_with_a_reason_and_the_others_go_on(
 
     assert "did not answer" in silent[hung].why["power_mw"] or "hung" in silent[hung].why["power_mw"]
     assert "left out" in after[hung].why["power_mw"]
-    assert [name for name, _ in notes] == ["nvml-hung", "nvml-back"]
-    assert (notes[0][1]["gpu"], notes[0][1]["at"]) == (hung, "counters")
+    assert [name for name, _ in notes] == ["nvml-apart", "nvml-hung"]
+    assert [(note["gpu"], note["at"]) for _, note in notes] == [(hung, "counters")] * 2
     assert client.n_hung == 1
     assert [gpu.uuid for gpu in client.gpus()] == [board.uuid for board in rig.boards]
 
@@ -130,7 +131,7 @@ def test_a_call_that_hangs_silences_its_gpu_with_a_reason_and_the_others_go_on(
 def test_a_gpu_that_was_left_out_is_tried_again(
     rig: NvmlRig, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nvml_client, "LEAST_OUT_S", 1.0)
+    monkeypatch.setattr(nvml_hangs, "LEAST_OUT_S", 1.0)
     rig.begin("h100", "h100")
     client = make(PACE)
     _turn(client, _all_good(2))
@@ -139,8 +140,73 @@ def test_a_gpu_that_was_left_out_is_tried_again(
     rig.knobs("hang 0")
     _turn(client, lambda last: hung in last and "left out" in last[hung].why.get("power_mw", ""))
     rig.knobs()
+    monkeypatch.setattr(nvml_client, "PROMPT", 3)
 
     _turn(client, _all_good(2))
+    _turn(client, lambda last: _all_good(2)(last) and client.tell()["apart"] == [])
+
+    assert [name for name, _ in client.take_notes()] == ["nvml-apart", "nvml-hung", "nvml-back"]
+
+
+@pytest.mark.parametrize("knob", ["hang {}", "slow {} 700"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_others_readings_lie_no_farther_apart_than_a_gap_while_one_gpu_does_not_answer(
+    rig: NvmlRig, make: Make, knob: str, place: int
+) -> None:
+    rig.begin("h100", "h100", "h100")
+    client = make(PACE._replace(deadline_s=4.0))
+    _turn(client, _all_good(3))
+    uuids = [gpu.uuid for gpu in client.gpus()]
+    seen: dict[str, list[GpuReading]] = {uuid: [] for uuid in uuids}
+
+    rig.knobs(knob.format(place))
+    end_s = time.monotonic() + 8.0
+    while time.monotonic() < end_s:
+        for gpu in client.gpus():
+            reading = client.read(gpu)
+            if reading is not None:
+                seen[gpu.uuid].append(reading)
+        time.sleep(PACE.interval_s)
+
+    others = [uuid for uuid in uuids if uuid != uuids[place]]
+    for uuid in others:
+        assert all(reading.power_mw is not None for reading in seen[uuid])
+        times = [reading.mono_s for reading in seen[uuid]]
+        assert max(b - a for a, b in pairwise(times)) <= PACE.gap_limit_s
+    own = [reading.mono_s for reading in seen[uuids[place]]]
+    assert all(0 < b - a <= PACE.gap_limit_s for a, b in pairwise(own))  # its gaps are silence, no stalls
+    silent = [reading for reading in seen[uuids[place]] if reading.power_mw is None]
+    assert all("NVML" in reading.why["power_mw"] for reading in silent)
+    assert client.tell()["apart"] + client.tell()["left_out"] == [place]
+
+
+def test_more_gpus_than_are_asked_apart_are_left_out_one_by_one(rig: NvmlRig, make: Make) -> None:
+    rig.begin(*["h100"] * 5)
+    client = make(PACE)
+    _turn(client, _all_good(5))
+    last_uuid = client.gpus()[4].uuid
+
+    rig.knobs(*[f"hang {place}" for place in range(4)])
+    _turn(client, lambda last: sum(r.power_mw is None for r in last.values()) == 4)
+    before = time.monotonic()
+    _turn(client, lambda last: last_uuid in last and last[last_uuid].mono_s > before)
+
+    assert len(client.tell()["apart"]) <= nvml_client.MOST_APART
+    assert {note["gpu"] for name, note in client.take_notes() if name == "nvml-hung"} <= {
+        gpu.uuid for gpu in client.gpus()[:4]
+    }
+
+
+def test_a_single_gpu_that_hangs_is_given_up_at_the_deadline(rig: NvmlRig, make: Make) -> None:
+    rig.begin("h100")
+    client = make(PACE)
+    (gpu,) = _turn(client, _all_good(1))
+
+    rig.knobs("hang 0")
+    last = _turn(client, lambda last: last[gpu].power_mw is None if gpu in last else False)
+
+    assert "left out" in last[gpu].why["power_mw"] or "did not answer" in last[gpu].why["power_mw"]
+    assert [name for name, _ in client.take_notes()] == ["nvml-hung"]
 
 
 def test_a_slow_driver_s_readings_are_kept_with_their_own_times(rig: NvmlRig, make: Make) -> None:
@@ -257,7 +323,10 @@ def test_accounting_is_put_back_at_the_end_and_after_a_kill(rig: NvmlRig, make: 
     assert not mode.exists()
 
 
-def test_the_loop_writes_hangs_and_what_each_gpu_gives(rig: NvmlRig, make: Make, tmp_path: Path) -> None:
+def test_the_loop_writes_hangs_and_what_each_gpu_gives(
+    rig: NvmlRig, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvml_hangs, "LEAST_OUT_S", 1.0)
     rig.begin("h100", "h100")
     node = Node(tmp_path / "node")
     node.gpus = make(PACE)  # type: ignore[assignment]

@@ -82,6 +82,8 @@ def test_a_segment_comes_back_as_it_was_written(written: list[Any]) -> None:
         assert rows_of(frames["windows"]) == wanted("windows", [_flat(w) for w in windows])
         shares = [whole(w, **s._asdict(), window_run=w.run) for w in windows for s in w.procs]
         assert rows_of(frames["shares"]) == wanted("shares", shares)
+        held = [whole(w, **h._asdict(), window_run=w.run) for w in windows for h in w.held or []]
+        assert rows_of(frames["held"]) == wanted("held", held)
 
 
 def _apart(row: dict[str, Any]) -> bool:
@@ -96,6 +98,7 @@ def _flat(window: wire.Window) -> dict[str, Any]:
     return {
         **row,
         **{name: rhythm.get(name) for name in ("fs_hz", "power_q_mw", "busy_q_pct", "crossings")},
+        "n_held": None if window.held is None else len(window.held),
         "period_s": None if pairs is None else [float(p[0]) for p in pairs],
         "period_strength": None if pairs is None else [float(p[1]) for p in pairs],
     }

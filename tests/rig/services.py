@@ -88,13 +88,13 @@ def start_boards(rig: Rig) -> None:
     """One board process a node, and the device nodes that stand for its GPUs."""
     devices = rig.path / "dev"
     devices.mkdir(exist_ok=True)
-    for index in range(max(node.n_gpus for node in NODES)):
-        path = devices / f"nvidia{index}"
+    # NVIDIA's major, and one of those that the kernel gives away; no driver is there, none is needed
+    numbers = {f"nvidia{index}": (195, index) for index in range(max(node.n_gpus for node in NODES))}
+    for name, number in {**numbers, "nvidia-uvm": (511, 0)}.items():
+        path = devices / name
         if not path.exists():
             try:
-                os.mknod(
-                    path, stat.S_IFCHR | 0o666, os.makedev(195, index)
-                )  # NVIDIA's major; no driver needed
+                os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(*number))
             except OSError as error:
                 raise RigError(f"mknod {path}: {error.strerror}; give --dir on another file system") from None
             path.chmod(0o666)

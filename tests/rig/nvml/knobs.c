@@ -29,6 +29,7 @@ static void take(const char *line) {
         k->mig_seed[a] = c;
     } else if (sscanf(line, "graphics %u %u %llu", &a, &b, &x) == 3 && k->n_graphics < MAX_ROWS)
         k->graphics[k->n_graphics++] = (struct graphics){a, b, x};
+    else if (sscanf(line, "hide %u", &a) == 1 && k->n_hidden < MAX_ROWS) k->hidden[k->n_hidden++] = a;
     else if (sscanf(line, "refuse %u", &a) == 1 && k->n_refused < MAX_ROWS) k->refused[k->n_refused++] = a;
     else if (sscanf(line, "acct %u %u %u %u %llu %llu %llu %u", &t.gpu, &t.pid, &t.sm, &t.mem, &x, &y, &z, &running) == 8
              && k->n_acct < MAX_ROWS) {

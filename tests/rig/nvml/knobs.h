@@ -10,6 +10,7 @@
  *   counters GPU           its counters begin at this instant (driver reload): the state's values are subtracted
  *   mig GPU N SEED         N instances; another SEED: other UUIDs
  *   graphics GPU PID MIB   a process with a graphics context
+ *   hide PID               a process that no list and no utilisation names, whatever it does
  *   refuse ID              a GPM metric that makes the whole call fail
  *   acct GPU PID SM MEM MAX_MIB TIME_MS START_US RUNNING    what accounting remembers, where it is on
  */
@@ -22,8 +23,8 @@
 struct acct { uint32_t gpu, pid, sm, mem; uint64_t max_mib, time_ms, start_us; uint32_t running; };
 struct graphics { uint32_t gpu, pid; uint64_t mib; };
 struct knobs {
-    int latency, absent, mismatch, n_acct, n_graphics, n_refused;
-    uint32_t slow_ms[MAX_BOARDS], refused[MAX_ROWS], mig[MAX_BOARDS], mig_seed[MAX_BOARDS];
+    int latency, absent, mismatch, n_acct, n_graphics, n_refused, n_hidden;
+    uint32_t slow_ms[MAX_BOARDS], refused[MAX_ROWS], hidden[MAX_ROWS], mig[MAX_BOARDS], mig_seed[MAX_BOARDS];
     uint8_t hang[MAX_BOARDS], lost[MAX_BOARDS], counters[MAX_BOARDS];
     char driver[32];
     struct acct acct[MAX_ROWS];

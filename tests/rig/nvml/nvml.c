@@ -431,17 +431,27 @@ API int nvmlDeviceGetAccountingStats(dev_t_ d, unsigned pid, struct stats *out) 
 }
 
 /* ---- processes ---- */
+static int is_hidden(unsigned pid) {
+    const struct knobs *k = knobs();
+    for (int i = 0; i < k->n_hidden; i++)
+        if (k->hidden[i] == pid) return 1;
+    return 0;
+}
 struct process { unsigned pid; unsigned long long mem; unsigned gi, ci; };
 API int nvmlDeviceGetComputeRunningProcesses_v3(dev_t_ d, unsigned *n, struct process *out) {
     NEED(n);
     LOOK(d);
     unsigned room = *n;
     if (is_split(d) && !is_part(d)) b.n_procs = 0;
-    *n = b.n_procs;
-    if (room < b.n_procs || (!out && b.n_procs)) return b.n_procs ? TOO_SMALL : OK;
-    for (unsigned i = 0; i < b.n_procs; i++)
-        out[i] = (struct process){b.procs[i].pid, b.procs[i].mem_b, 0xFFFFFFFFu, 0xFFFFFFFFu};
-    return OK;
+    unsigned found = 0;
+    for (unsigned i = 0; i < b.n_procs; i++) {
+        if (is_hidden(b.procs[i].pid)) continue;
+        if (out && found < room)
+            out[found] = (struct process){b.procs[i].pid, b.procs[i].mem_b, 0xFFFFFFFFu, 0xFFFFFFFFu};
+        found++;
+    }
+    *n = found;
+    return found && (!out || found > room) ? TOO_SMALL : OK;
 }
 API int nvmlDeviceGetComputeRunningProcesses_v2(dev_t_ d, unsigned *n, struct process *out) {
     return nvmlDeviceGetComputeRunningProcesses_v3(d, n, out);
@@ -479,7 +489,7 @@ API int nvmlDeviceGetProcessUtilization(dev_t_ d, struct sample *out, unsigned *
     WHOLE(d)
     unsigned room = *n, found = 0;
     for (unsigned i = 0; i < b.n_uses; i++) {
-        if (b.uses[i].at_us <= since || b.uses[i].at_us + SAMPLE_PERIOD_US < b.wall_us) continue;
+        if (is_hidden(b.uses[i].pid) || b.uses[i].at_us <= since || b.uses[i].at_us + SAMPLE_PERIOD_US < b.wall_us) continue;
         if (out && found < room)
             out[found] = (struct sample){b.uses[i].pid, b.uses[i].at_us, b.uses[i].sm, b.uses[i].mem, 0, 0};
         found++;

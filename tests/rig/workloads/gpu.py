@@ -27,6 +27,7 @@ class Gpu:
         self._pid = os.getpid()
         self._kind, self._demand, self._mem_mib = "train", 1.0, 0
         self._asked_s = 0.0
+        self._files: list[int] = []
 
     def hold(self, kind: str = "train", demand: float = 1.0, mem_mib: int = 20000) -> None:
         """Run `kind` at `demand` (0..1) from now on, without end; demand 0 keeps a context and its memory."""
@@ -68,6 +69,8 @@ class Gpu:
     def release(self) -> None:
         """Leave the boards: context, memory and load."""
         (self._folder / "loads" / str(self._pid)).unlink(missing_ok=True)
+        while self._files:
+            os.close(self._files.pop())
 
     def done_s(self) -> dict[int, float]:
         """Work granted so far per GPU, GPU-seconds; empty before the first grant."""
@@ -85,12 +88,22 @@ class Gpu:
         done = self.done_s()
         return min((done.get(gpu, 0.0) for gpu in self.indices), default=0.0)
 
+    def _open_devices(self) -> None:
+        """Have the device files open, as CUDA does; no driver answers here, so they are only looked up."""
+        folder = self._folder.parents[2] / "dev"
+        for name in [*(f"nvidia{index}" for index in self.indices), "nvidia-uvm"] if not self._files else ():
+            try:
+                self._files.append(os.open(folder / name, os.O_PATH))
+            except OSError:  # boards without a rig around them
+                continue
+
     def _declare(self, budget_s: float | None) -> None:
         load: dict[str, object] = {
             "gpus": self.indices, "kind": self._kind, "demand": self._demand, "mem_mib": self._mem_mib,
         }  # fmt: skip
         if budget_s is not None:
             load["budget_s"] = round(budget_s, 6)
+        self._open_devices()
         folder = self._folder / "loads"
         fresh = folder / f"new.{self._pid}.{time.time_ns()}"
         try:

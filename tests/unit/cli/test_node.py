@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,59 @@ def test_a_living_sampler_is_shown_at_a_glance(site: _Site, capsys: Captured) ->
     assert resolved.endswith("runs")
     assert unresolved.endswith("runs, GPUs unresolved")
     assert any(line.startswith("tables") and "truncated: none" in line for line in lines)
+
+
+def _rewrite(site: _Site, **words: Any) -> None:
+    path = site.folder / "status.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **words}))
+
+
+def _second(site: _Site, capsys: Captured) -> str:
+    site.ask()
+    return capsys.readouterr().out.splitlines()[1]
+
+
+def test_the_header_says_how_old_the_state_is(site: _Site, capsys: Captured) -> None:
+    site.node.turn(2)
+    site.live()
+
+    _rewrite(site, at=time.time() - 30)
+    assert _second(site, capsys).endswith("(30 s ago)")
+
+    _rewrite(site, at=time.time() - 3600)
+    assert _second(site, capsys).endswith(
+        "(60 min ago): it is written each minute, so what follows is out of date"
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (4e9, "ahead of this clock"),
+        ("\x1b[2J", "of unknown age"),
+        (None, "of unknown age"),
+        (1e300, "ahead of this clock"),
+        (float("nan"), "of unknown age"),
+    ],
+)
+def test_a_state_whose_age_nobody_knows_says_so(site: _Site, capsys: Captured, at: Any, said: str) -> None:
+    site.node.turn(2)
+    site.live()
+    _rewrite(site, at=at)
+
+    assert said in _second(site, capsys)
+
+
+def test_the_state_of_a_silent_sampler_is_told_from_the_present(site: _Site, capsys: Captured) -> None:
+    site.node.turn(2)
+    site.live()
+    _rewrite(site, at=time.time() - 7200)
+    site.beat(7200)
+
+    site.refusal()
+
+    second = capsys.readouterr().out.splitlines()[1]
+    assert second.endswith("(2.0 h ago): what follows is how it was then, not now")
 
 
 def test_json_has_all_of_it_and_the_judgement(site: _Site, capsys: Captured) -> None:

@@ -61,6 +61,7 @@ class FakeProc(Proc):
         self.files: dict[str, str] = {}
         self.link_texts: dict[str, str] = {}
         self.started: dict[int, int] = {}
+        self.refused: set[int] = set()  # pids whose descriptors may not be looked at
 
     def start(
         self,
@@ -101,8 +102,14 @@ class FakeProc(Proc):
     def read_all(self, name: str, limit: int) -> str | None:
         return self.files.get(name)
 
-    def link(self, pid: int, name: str) -> str | None:
+    def link(self, pid: int | str, name: str) -> str | None:
         return self.link_texts.get(f"{pid}/{name}")
+
+    def fds(self, pid: int, most: int) -> tuple[list[tuple[str, str]], int] | None:
+        if pid not in self.started or pid in self.refused:
+            return None
+        names = self.names(pid, "fd")
+        return [(name, self.link_texts[f"{pid}/fd/{name}"]) for name in names[:most]], len(names)
 
     def names(self, pid: int, name: str) -> list[str]:
         prefix = f"{pid}/{name}/"

@@ -56,6 +56,20 @@ def test_a_job_after_a_job_within_one_second_shares_nothing() -> None:
     assert a.energy_mj == round(30.4 * 300_000)
 
 
+def test_a_further_counter_that_begins_inside_a_runs_first_step_breaks_nothing() -> None:
+    hand = _Hand()
+    hand.board.add(reading(0.0)._replace(more={"SINCE_BOOT": 0}))
+    hand.second = 1
+    hand.board.hold("a", AT0 + 0.5, hand.now())
+    for second in range(1, 31):
+        hand.board.add(reading(float(second))._replace(more={"SINCE_BOOT": second, "LATER": 10 * second}))
+        hand.second = second
+    hand.board.close_all(hand.now())
+
+    (window,) = hand.of("a")
+    assert set(window.more or {}) == {"SINCE_BOOT"}
+
+
 def test_an_end_mark_read_after_later_readings_ends_at_the_last_of_them() -> None:
     hand = _Hand()
     hand.board.hold("a", AT0, hand.now())

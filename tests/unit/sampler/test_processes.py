@@ -221,7 +221,7 @@ class _CountingProc(FakeProc):
         self.n += 1
         return super().read(pid, name, limit)
 
-    def link(self, pid: int, name: str) -> str | None:
+    def link(self, pid: int | str, name: str) -> str | None:
         self.n += 1
         return super().link(pid, name)
 

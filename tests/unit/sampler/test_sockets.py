@@ -1,9 +1,12 @@
 """Connections of a run's processes are told when first seen and when gone; nobody else's are."""
 
+from slurm_guard import wire
 from slurm_guard.clock import FakeClock
+from slurm_guard.config import NetworkConfig
 from slurm_guard.sampler.attribution import RunFacts
 from slurm_guard.sampler.processes import ProcessTable
-from slurm_guard.sampler.sockets import SocketTable, address, parse_table
+from slurm_guard.sampler.sockets import SocketTable
+from slurm_guard.sampler.tcptext import address, parse_table
 from slurm_guard.sampler.writer import Instant
 from tests.unit.sampler.fakes import NODE, FakeProc
 
@@ -42,13 +45,14 @@ def test_a_runs_connection_is_told_once_and_again_when_it_is_gone() -> None:
     proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
     proc.start(60, 2000)
     proc.link_texts.update({"50/fd/4": "socket:[11]", "60/fd/4": "socket:[12]"})
-    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc)
+    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc, NetworkConfig(), None)
 
     def look() -> list[tuple[int | None, str, bool]]:
         now = Instant(clock.now_at(), clock.mono_s())
         table.look(now, [run])
         clock.sleep(10)
-        return [(flow.pid, flow.peer, flow.gone) for flow in sockets.look(now, table, {"r"})]
+        told = sockets.look(now, table, {"r"})
+        return [(flow.pid, flow.peer, flow.gone) for flow in told if isinstance(flow, wire.FlowSeen)]
 
     proc.files["net/tcp"] = (
         _HEAD
@@ -58,7 +62,7 @@ def test_a_runs_connection_is_told_once_and_again_when_it_is_gone() -> None:
     assert look() == [(50, "10.0.0.10:22", False)]
     assert look() == []
     proc.files["net/tcp"] = _HEAD + _line("0100007F:C399", "0B00000A:0016", "01", 1000, 11)
-    assert look() == [(50, "10.0.0.10:22", True), (50, "10.0.0.11:22", False)]
+    assert sorted(look()) == [(50, "10.0.0.10:22", True), (50, "10.0.0.11:22", False)]
     proc.files["net/tcp"] = _HEAD
     assert look() == [(50, "10.0.0.11:22", True)]
 
@@ -75,7 +79,7 @@ def test_flows_beyond_the_most_are_counted() -> None:
         proc.link_texts[f"50/fd/{port}"] = f"socket:[{port}]"
     now = Instant(clock.now_at(), clock.mono_s())
     table.look(now, [run])
-    sockets = SocketTable(proc)
+    sockets = SocketTable(proc, NetworkConfig(), None)
 
     told = sockets.look(now, table, {"run"})
 

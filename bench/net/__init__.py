@@ -1,0 +1,1 @@
+"""Hosts, programs and scoring of the network benchmark."""

@@ -1,0 +1,205 @@
+"""Small programs that speak TCP: a service, its user, tunnels of our own, meshes. Run as a file, by name.
+
+python talk.py service PORT            answers each request with as many bytes as it asks for
+python talk.py use HOST PORT SECONDS SEED [once]   asks it, with pauses; once: a connection for each
+...
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import struct
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+_ASK = struct.Struct("!II")  # bytes that follow, bytes wanted back
+_FRAME = struct.Struct("!HI")  # stream, bytes; 0 bytes: closed
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+        while True:
+            sent, wanted = _ASK.unpack(await reader.readexactly(_ASK.size))
+            await reader.readexactly(sent)
+            writer.write(os.urandom(wanted))
+            await writer.drain()
+    writer.close()
+
+
+async def service(host: str, port: str) -> None:
+    """Answers for ever."""
+    server = await asyncio.start_server(_serve, host, int(port))
+    await server.serve_forever()
+
+
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rng: random.Random, size: float
+) -> None:
+    ask, want = (int(min(2e6, rng.lognormvariate(size, 1.2))) + 1 for _ in range(2))
+    writer.write(_ASK.pack(ask, want) + os.urandom(ask))
+    await writer.drain()
+    await reader.readexactly(want)
+
+
+async def use(host: str, port: str, seconds: str, seed: str, how: str = "keep") -> None:
+    """Exchanges with pauses; `once`: a new connection each time; `up`, `down`: mostly one way."""
+    rng = random.Random(seed)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + float(seconds)
+    size = rng.uniform(6, 9.5)
+    pair = None
+    while loop.time() < until:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            if pair is None or how == "once":
+                if pair is not None:
+                    pair[1].close()
+                pair = await asyncio.open_connection(host, int(port))
+            await asyncio.wait_for(_exchange(*pair, rng, size), 10)
+            await asyncio.sleep(rng.expovariate(1.5))
+            continue
+        pair = None
+        await asyncio.sleep(0.3)
+
+
+async def stream(host: str, port: str, seconds: str, seed: str, way: str) -> None:
+    """Mostly one way, as uploads and downloads are."""
+    rng = random.Random(seed)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + float(seconds)
+    while loop.time() < until:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            for _ in range(rng.randrange(1, 6)):
+                big, small = rng.randrange(200_000, 2_000_000), rng.randrange(100, 800)
+                ask, want = (big, small) if way == "up" else (small, big)
+                writer.write(_ASK.pack(ask, want) + os.urandom(ask))
+                await writer.drain()
+                await reader.readexactly(want)
+                await asyncio.sleep(rng.expovariate(2))
+            writer.close()
+        await asyncio.sleep(rng.expovariate(1))
+
+
+async def _open(host: str, port: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection, as soon as somebody listens."""
+    while True:
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection(host, int(port))
+        await asyncio.sleep(0.3)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def forward(listen: str, host: str, port: str, bind: str = "127.0.0.1") -> None:
+    """A relay that accepts nearby and opens outwards."""
+
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await _open(host, port)
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+
+    server = await asyncio.start_server(join, bind, int(listen))
+    await server.serve_forever()
+
+
+async def socks(listen: str, door: str, host: str, port: str) -> None:
+    """Accepts nearby and goes on through a SOCKS5 door."""
+
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await _open("127.0.0.1", door)
+        far_writer.write(b"\5\1\0")
+        await far_reader.readexactly(2)
+        name = host.encode()
+        far_writer.write(b"\5\1\0\3" + bytes([len(name)]) + name + int(port).to_bytes(2, "big"))
+        await far_reader.readexactly(10)
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+
+    server = await asyncio.start_server(join, "127.0.0.1", int(listen))
+    await server.serve_forever()
+
+
+async def tunnel(host: str, port: str, inner_host: str, inner_port: str, pad: str = "0") -> None:
+    """The job's end of a reverse tunnel of our own: one connection outwards, streams framed in it."""
+    reader, writer = await _open(host, port)
+    streams: dict[int, asyncio.StreamWriter] = {}
+
+    async def back(ident: int, inner: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            while data := await inner.read(1 << 15):
+                writer.write(_FRAME.pack(ident, len(data)) + data + bytes(int(pad)))
+                await writer.drain()
+        writer.write(_FRAME.pack(ident, 0) + bytes(int(pad)))
+
+    tasks = set()
+    while True:
+        ident, size = _FRAME.unpack(await reader.readexactly(_FRAME.size))
+        data = await reader.readexactly(size + int(pad))
+        if ident not in streams:
+            inner_reader, streams[ident] = await asyncio.open_connection(inner_host, int(inner_port))
+            tasks.add(asyncio.create_task(back(ident, inner_reader)))
+        if size:
+            streams[ident].write(data[:size])
+        else:
+            streams.pop(ident).close()
+
+
+async def far_end(port: str, listen: str, pad: str = "0") -> None:
+    """The outside's end of it."""
+    streams: dict[int, asyncio.StreamWriter] = {}
+    up: list[asyncio.StreamWriter] = []
+
+    async def came(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up[:] = [writer]
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                ident, size = _FRAME.unpack(await reader.readexactly(_FRAME.size))
+                data = await reader.readexactly(size + int(pad))
+                if ident in streams and size:
+                    streams[ident].write(data[:size])
+                elif ident in streams:
+                    streams.pop(ident).close()
+
+    async def user(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ident = random.randrange(1, 1 << 16)
+        streams[ident] = writer
+        while not up:
+            await asyncio.sleep(0.1)
+        while data := await reader.read(1 << 15):
+            up[0].write(_FRAME.pack(ident, len(data)) + data + bytes(int(pad)))
+        up[0].write(_FRAME.pack(ident, 0) + bytes(int(pad)))
+
+    servers = [
+        await asyncio.start_server(came, "0.0.0.0", int(port)),
+        await asyncio.start_server(user, "127.0.0.1", int(listen)),
+    ]
+    await asyncio.gather(*(server.serve_forever() for server in servers))
+
+
+async def both(*words: str) -> None:
+    """Several of these in one process: their words apart by `+`."""
+    parts: list[list[str]] = []
+    part: list[str] = []
+    for word in words:
+        if word == "+":
+            parts.append(part)
+            part = []
+        else:
+            part.append(word)
+    await asyncio.gather(*(PROGRAMS[p[0]](*p[1:]) for p in [*parts, part]))
+
+
+PROGRAMS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+    "service": service, "use": use, "stream": stream, "forward": forward, "tunnel": tunnel,
+    "far_end": far_end, "socks": socks, "both": both,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt, OSError, asyncio.IncompleteReadError):
+        asyncio.run(PROGRAMS[sys.argv[1]](*sys.argv[2:]))

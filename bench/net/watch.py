@@ -1,0 +1,83 @@
+"""The sampler's own socket table over the processes of one play, as if they were a run."""
+
+import time
+
+from slurm_guard import wire
+from slurm_guard.config import NetworkConfig
+from slurm_guard.networks import OUTSIDE, Nearness, parse_place
+from slurm_guard.sampler.process import Process
+from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.sockets import SocketTable
+from slurm_guard.sampler.tcpdiag import tcp_diag
+from slurm_guard.sampler.writer import Instant
+
+RUN = "play"
+
+
+class _Processes:
+    """What the socket table needs of the node's process table."""
+
+    def __init__(self, proc: Proc, roots: list[int]) -> None:
+        self.proc, self.roots = proc, roots
+        self.by_pid: dict[int, Process] = {}
+
+    def look(self, now: Instant) -> None:
+        """The roots and everything below them."""
+        stats = {pid: stat for pid in self.proc.pids() if (stat := self.proc.stat(pid)) is not None}
+        inside = set(self.roots)
+        while True:
+            more = {pid for pid, stat in stats.items() if stat.ppid in inside} - inside
+            if not more:
+                break
+            inside |= more
+        self.by_pid = {pid: p for pid, p in self.by_pid.items() if pid in stats and pid in inside}
+        for pid in inside & stats.keys() - self.by_pid.keys():
+            process = Process(stats[pid], now.at, now)
+            process.run, process.uid, process.exe = RUN, self.proc.ids(pid).uid, self.proc.link(pid, "exe")
+            self.by_pid[pid] = process
+
+
+class Watcher:
+    """Looks, and remembers what was told."""
+
+    def __init__(self, roots: list[int]) -> None:
+        proc = Proc()
+        self._near = Nearness(NetworkConfig().cluster)
+        self._processes = _Processes(proc, roots)
+        self._sockets = SocketTable(proc, NetworkConfig(), tcp_diag(proc.root))
+        self.told: list[wire.FlowSeen | wire.RelaySeen | wire.Event] = []
+        self.looks_late: int | None = None
+        self._used_since: int | None = None
+        self._n = 0
+
+    def look(self) -> None:
+        """Once."""
+        now = Instant(time.time(), time.monotonic())
+        self._processes.look(now)
+        told = self._sockets.look(now, self._processes, {RUN})  # type: ignore[arg-type]
+        self._n += 1
+        if any(isinstance(t, wire.FlowSeen) and t.opened and t.peer.startswith("127.") for t in told):
+            self._used_since = self._n if self._used_since is None else self._used_since
+        if self.looks_late is None and any(isinstance(t, wire.Event) for t in told):
+            self.looks_late = self._n - (self._used_since or self._n)
+        self.told += told
+
+    def end(self) -> None:
+        """The last word."""
+        now = Instant(time.time(), time.monotonic())
+        self.told += self._sockets.end(RUN, now)
+        self._sockets.close()
+
+    def shapes(self) -> frozenset[str]:
+        """bridge, forward: what the node told of."""
+        found = set()
+        for relay in self.told:
+            if not isinstance(relay, wire.RelaySeen) or not relay.outer_opened:
+                continue
+            if self._near.of(parse_place(relay.outer_peer)) != OUTSIDE:
+                continue
+            if relay.inner_opened is True:
+                found.add("bridge")
+            elif relay.inner_opened is False:
+                found.add("forward")
+        return frozenset(found)

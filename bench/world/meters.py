@@ -1,0 +1,114 @@
+"""A board with its sensors: what the sampler would have read each second, summed over a window."""
+
+import math
+from dataclasses import dataclass, field
+from random import Random
+
+from bench.world.spec import BOARDS, Process, Spec
+
+_NOMINAL_HZ = 1.4e9
+_DRIFT_STEP = 0.005  # the drift follows its noise by this much a second: minutes
+_CONTEXT_AFTER_S = 30.0  # a run's context is there by then
+
+
+@dataclass(slots=True)
+class Load:
+    """One process's work on one GPU in one second."""
+
+    process: Process
+    demand: float
+    level: float
+    diverted: bool = False
+    is_loop: bool = False
+    period_s: float | None = None
+    share: float = 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over one window."""
+
+    n: int = 0
+    energy_j: float = 0.0
+    busy_s: float = 0.0
+    cycles: float = 0.0
+    sm_s: dict[str, float] = field(default_factory=dict)  # process name -> seconds
+    looks: list[tuple[float, float | None, float | None]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The loop's rhythm in this second: where the step is, steps per second, share of it that computes."""
+
+    phase: float
+    steps_per_s: float
+    duty: float
+    clock: float  # ratio of the nominal clock
+
+
+class Board:
+    """One GPU: idle and full power, gain and drift of its own sensor."""
+
+    def __init__(self, spec: Spec, rng: Random, idle_w: float, gain: float) -> None:
+        _, self.limit_w, self.context_w = BOARDS[spec.board]
+        self.spec, self.rng, self.idle_w, self.gain = spec, rng, idle_w, gain
+        self.overlap = 0.0  # how far two processes' kernels run at the same instants; the world sets it
+        self.tally = Tally()
+        self._drift = 0.0
+
+    def read(self, t_s: float, loads: list[Load], beat: Beat, is_seen: bool) -> None:
+        """One second of the board's life; readings count where somebody looked."""
+        shares = [load.share for load in loads]
+        total = sum(shares)
+        mean = sum(load.share * load.level for load in loads)
+        now = sum(_level_now(load, t_s, beat, self.spec.sensor_s) for load in loads)
+        self._drift += _DRIFT_STEP * (10 * self.spec.drift * self.rng.gauss(0, 1) - self._drift)
+        power_w = self._power_w(t_s, mean, total > 0, beat.clock) * self._noise(1.0)
+        look_w = self._power_w(t_s, now, total > 0, beat.clock) * self._noise(2.0)
+        if not is_seen:
+            return
+        busy = self._busy(shares, total)
+        tally = self.tally
+        tally.n += 1
+        tally.energy_j += power_w
+        tally.busy_s += busy
+        tally.cycles += total * _NOMINAL_HZ * beat.clock
+        for load in loads:
+            if load.share > 0:
+                name = load.process.name
+                tally.sm_s[name] = tally.sm_s.get(name, 0.0) + load.share
+        busy_now = busy if mean <= 0 else min(1.0, busy * now / mean)
+        tally.looks.append((t_s, look_w * 1000, float(int(100 * busy_now))))
+
+    def _power_w(self, t_s: float, level: float, is_at_work: bool, clock: float) -> float:
+        has_context = is_at_work or _CONTEXT_AFTER_S < t_s < self.spec.length_s
+        base_w = self.idle_w + (self.context_w if has_context else 0.0)
+        return (base_w + min(level, 1.0) * (self.limit_w - base_w) * clock**2) * (1 + self._drift) * self.gain
+
+    def _noise(self, times: float) -> float:
+        return 1 + times * self.spec.noise * self.rng.gauss(0, 1)
+
+    def _busy(self, shares: list[float], total: float) -> float:
+        """Share of the second with any kernel: processes may overlap."""
+        if len(shares) < 2 or total >= 1:
+            return min(1.0, total)
+        by_chance = 1 - math.prod(1 - share for share in shares)
+        return max(*shares, total - self.overlap * (total - by_chance))
+
+
+def _level_now(load: Load, t_s: float, beat: Beat, sensor_s: float) -> float:
+    """The level that a sensor shows which averages over `sensor_s` before this instant."""
+    if load.is_loop and beat.steps_per_s > 0 and beat.duty > 0:
+        width = sensor_s * beat.steps_per_s  # in steps
+        if width < 1.0:
+            seen = _overlap(beat.phase - width, beat.phase, beat.duty) / width
+            return load.level * min(1.0, load.share / beat.duty) * seen
+    if load.period_s is not None:
+        return load.level if t_s % load.period_s < load.period_s * load.share else 0.0
+    return load.share * load.level
+
+
+def _overlap(begin: float, end: float, duty: float) -> float:
+    """How much of begin..end lies in the computing parts 0..duty of all steps."""
+    places = range(math.floor(begin) - 1, math.floor(end) + 2)
+    return sum(max(0.0, min(end, place + duty) - max(begin, place)) for place in places)

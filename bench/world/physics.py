@@ -1,0 +1,246 @@
+"""The world: what a run does second by second, what its GPUs and its log then show, and the truth."""
+
+import math
+from dataclasses import dataclass
+from random import Random
+
+from bench.world.loops import SAMPLES, TOKENS, Loop, Printer
+from bench.world.meters import Beat, Board, Load, Tally
+from bench.world.spec import BOARDS, ONE_OF_RANKS, Process, Program, Record, Side, Spec, Stage, script
+
+UID = 1000
+PRINTER = "printer"
+_SPIN_LEVEL = 0.35  # a rank that waits for the others spins
+_LEAST_SPIN = 0.002
+_WALK_STEP = 0.02  # the walk of a step's cost follows its noise by this much a second
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One GPU's sums over one window, and what the processes wrote in it."""
+
+    gpu: int
+    from_s: float
+    until_s: float
+    tally: Tally
+    written_b: dict[str, float]  # by process name
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What really happened inside the audited part of the run."""
+
+    diverted_gpu_ms: float
+    work_gpu_ms: float
+    allocated_gpu_ms: float
+
+
+class World:
+    """One run on a node of its own."""
+
+    def __init__(self, spec: Spec, rng: Random) -> None:
+        self.spec, self.rng = spec, rng
+        idle_w = BOARDS[spec.board][0] * rng.uniform(0.9, 1.1)
+        self.processes: dict[str, Process] = {}
+        self.generation = 0
+        self._start_ranks(0.0)
+        for stage in spec.stages:
+            if stage.process is not None:
+                self._start(stage.process, spec.all_gpus, math.inf, script(f"{stage.process}.py"))
+        for side in spec.sides:
+            if not side.in_rank:
+                self._start_side(side)
+        if spec.is_printer_apart:
+            self._start(PRINTER, (), 0.0, script("train.py")).last_s = spec.length_s
+        self.loop = Loop(rng, spec.step_gpu_s, spec.step_cv)
+        self.boards = [Board(spec, rng, idle_w, 1 + rng.gauss(0, 0.01)) for _ in spec.all_gpus]
+        overlap = rng.random()
+        for board in self.boards:
+            board.overlap = overlap
+        self.side_loops = {
+            side.name: Loop(rng, side.step_gpu_s, 0.01) for side in spec.sides if side.step_gpu_s is not None
+        }
+        self.printer = None if spec.forged is None else Printer(rng, spec.forged)
+        self.records: list[Record] = []
+        self.side_records: dict[str, list[Record]] = {name: [] for name in self.side_loops}
+        self.windows: list[Window] = []
+        self._place, self._begun_s, self._begun_step, self._segment = 0, 0.0, 0, 0
+        self._walk = self._diverted_ms = self._work_ms = 0.0
+
+    # -- processes
+
+    def rank(self, gpu: int) -> str:
+        """Name of the rank that has this GPU now."""
+        return f"r{gpu}.{self.generation}"
+
+    def loggers(self) -> list[str]:
+        """Names of the processes that wrote the log, oldest first."""
+        if self.spec.is_printer_apart:
+            return [PRINTER]
+        return [f"r0.{generation}" for generation in range(self.generation + 1)]
+
+    def _start_ranks(self, t_s: float) -> None:
+        program = script("train.py") if self.spec.n_gpus == 1 else ONE_OF_RANKS
+        for gpu in self.spec.all_gpus:
+            self._start(self.rank(gpu), (gpu,), t_s, program)
+
+    def _start_side(self, side: Side) -> None:
+        process = self._start(side.name, side.gpus, math.inf, side.program)
+        process.of_run = side.of_run
+        process.written_b_per_s = side.written_b_per_s
+        if side.uid is not None:
+            process.uid = side.uid
+
+    def _start(self, name: str, gpus: tuple[int, ...], t_s: float, program: Program) -> Process:
+        pid = 1000 + len(self.processes)
+        factor = self.rng.uniform(0.85, 1.0)
+        process = Process(name, pid, gpus, t_s, program, UID, True, 0.0, factor)
+        return self.processes.setdefault(name, process)
+
+    # -- life
+
+    def live(self) -> Truth:
+        """Live through the whole run; the records and windows lie in their lists then."""
+        spec = self.spec
+        n = int(spec.length_s + spec.watch_s)
+        for second in range(n):
+            self._live_second(float(second))
+            if (second + 1) % spec.window_s == 0 or second + 1 == n:
+                self._close_window(second + 1.0)
+        audited_s = spec.length_s - spec.cut_back_s - spec.cut_front_s
+        return Truth(self._diverted_ms, self._work_ms, 1000 * spec.n_gpus * audited_s)
+
+    def _live_second(self, t_s: float) -> None:
+        spec = self.spec
+        stage = self._stage_at(t_s)
+        while self.generation < len(spec.restarts_s) and t_s >= spec.restarts_s[self.generation]:
+            self.generation += 1
+            self._start_ranks(t_s)
+        clock = spec.clock(t_s)
+        loads = self._loads(t_s, stage)
+        if stage is not None and stage.trains:
+            self._train(t_s, stage, loads, clock)
+        self._live_sides(t_s, loads, clock)
+        self._print(t_s)
+        beat = Beat(self.loop.phase, self.loop.steps_per_s, spec.step_duty, clock)
+        is_seen = not any(begin <= t_s < end for begin, end in spec.gaps)
+        for board, on_board in zip(self.boards, loads, strict=True):
+            board.read(t_s, on_board, beat, is_seen)
+        self._count(t_s, loads)
+
+    def _stage_at(self, t_s: float) -> Stage | None:
+        """The stage of this second; what begins now does its marks in the log."""
+        stages = self.spec.stages
+        while self._place < len(stages) and self._is_over(stages[self._place], t_s):
+            self._place += 1
+            self._begun_s = t_s
+            if self._place < len(stages):
+                self._begin(stages[self._place], t_s)
+            self._begun_step = self.loop.step
+        return stages[self._place] if self._place < len(stages) and t_s < self.spec.length_s else None
+
+    def _is_over(self, stage: Stage, t_s: float) -> bool:
+        n_steps = self.loop.step - self._begun_step
+        return t_s - self._begun_s >= stage.length_s or n_steps >= stage.most_steps
+
+    def _begin(self, stage: Stage, t_s: float) -> None:
+        self.loop.go_back(stage.steps_back)
+        self._segment += stage.is_new_segment
+        if stage.phase is not None and self.printer is None:
+            self.records.append(Record(t_s, None, None, None, stage.phase, self._segment))
+
+    def _loads(self, t_s: float, stage: Stage | None) -> list[list[Load]]:
+        """Who works on which GPU: what does not fit is shared out by demand."""
+        loads: list[list[Load]] = [[] for _ in self.spec.all_gpus]
+        if stage is not None and (stage.trains or stage.demand > 0):
+            demand = stage.demand * stage.course(t_s)
+            for gpu in self.spec.all_gpus if stage.gpus is None else stage.gpus:
+                process = self.processes[stage.process or self.rank(gpu)]
+                loads[gpu].append(Load(process, demand, stage.level, stage.diverted, stage.trains))
+        for side in self.spec.sides:
+            demand = side.when(t_s, stage)
+            if demand <= 0:
+                continue
+            for gpu in side.gpus:
+                process = self.processes[self.rank(gpu) if side.in_rank else side.name]
+                loads[gpu].append(Load(process, demand, side.level, side.diverted, period_s=side.period_s))
+        for on_board in loads:
+            fit = 1 / max(1.0, sum(load.demand for load in on_board))
+            for load in on_board:
+                load.share = load.demand * fit
+        return loads
+
+    def _train(self, t_s: float, stage: Stage, loads: list[list[Load]], clock: float) -> None:
+        """Advance the loop at the pace of its slowest rank; the others spin meanwhile."""
+        walk = self.spec.cost_walk
+        if walk > 0:
+            self._walk += _WALK_STEP * (5 * walk * self.rng.gauss(0, 1) - self._walk)
+        cost = stage.cost * (1 + self._walk)
+        ranks = [(on_board, load) for on_board in loads for load in on_board if load.is_loop]
+        paces = [load.share * self._yield(on_board) * clock / cost for on_board, load in ranks]
+        slowest = min(paces)
+        for (on_board, load), pace in zip(ranks, paces, strict=True):
+            lost = load.share * (1 - slowest / pace) if pace > 0 else 0.0
+            load.share -= lost
+            if lost > _LEAST_SPIN:
+                on_board.append(Load(load.process, 0.0, _SPIN_LEVEL, share=lost))
+        for at_s in self.loop.advance(t_s, slowest, stage.tokens):
+            if self.loop.step % self.spec.log_every == 0 and self.printer is None:
+                loop = self.loop
+                record = Record(at_s, loop.step, loop.samples, loop.tokens, "train", self._segment)
+                self.records.append(record)
+
+    def _yield(self, on_board: list[Load]) -> float:
+        """What a share is worth beside others."""
+        return 1.0 - (self.spec.contention if len(on_board) > 1 else 0.0)
+
+    def _live_sides(self, t_s: float, loads: list[list[Load]], clock: float) -> None:
+        """Trainings beside the run's own count their steps from what they got."""
+        for name, loop in self.side_loops.items():
+            got = [load.share * self._yield(on) for on in loads for load in on if load.process.name == name]
+            for at_s in loop.advance(t_s, sum(got) * clock):
+                record = Record(at_s, loop.step, loop.samples, loop.tokens, "train", 0)
+                self.side_records[name].append(record)
+
+    def _print(self, t_s: float) -> None:
+        if self.printer is None or t_s >= self.spec.length_s:
+            return
+        for at_s in self.printer.advance(t_s):
+            step = self.printer.step
+            if step % self.spec.log_every == 0:
+                self.records.append(Record(at_s, step, step * SAMPLES, step * TOKENS, "train", 0))
+
+    def _count(self, t_s: float, loads: list[list[Load]]) -> None:
+        spec = self.spec
+        if t_s < spec.length_s:
+            for gpu in spec.all_gpus:
+                self.processes[self.rank(gpu)].last_s = t_s  # it is there, whether it works or not
+        is_audited = spec.cut_front_s <= t_s < spec.length_s - spec.cut_back_s
+        for load in (load for on_board in loads for load in on_board if load.share > 0):
+            process = load.process
+            process.born_s = min(process.born_s, t_s)
+            process.last_s = t_s
+            if is_audited:
+                process.gpu_ms += 1000 * load.share
+                self._work_ms += 1000 * load.share
+                self._diverted_ms += 1000 * load.share * load.diverted
+        for process in self.processes.values():
+            process.written_b += process.written_b_per_s
+
+    def _close_window(self, until_s: float) -> None:
+        """Windows lie on a grid; the last may be short."""
+        width_s = until_s % self.spec.window_s or self.spec.window_s
+        written = {process.name: process.written_b for process in self.processes.values()}
+        for gpu, board in enumerate(self.boards):
+            if board.tally.n > 0:
+                self.windows.append(Window(gpu, until_s - width_s, until_s, board.tally, written))
+            board.tally = Tally()
+        for process in self.processes.values():
+            process.written_b = 0.0
+
+
+def record_instants(spec: Spec, rng: Random) -> tuple[float, ...]:
+    """When a run of this kind would have logged: what a forger may copy."""
+    world = World(spec, rng)
+    world.live()
+    return tuple(record.at_s for record in world.records if record.step is not None)

@@ -1,0 +1,39 @@
+"""The frame of the kernel's sock_diag messages, for the hook's snapshot and for the sampler."""
+
+import struct
+import sys
+
+NETLINK_SOCK_DIAG = 4
+BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
+INFO = 2  # INET_DIAG_INFO: tcp_info
+PROTOCOLS = {"tcp": (6, 2), "tcp6": (6, 10), "udp": (17, 2), "udp6": (17, 10)}  # IPPROTO, AF on Linux
+ESTABLISHED, CLOSE_WAIT, UNCONNECTED, LISTEN = 1, 8, 7, 10
+_REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH
+_ERROR, _DONE = 2, 3
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr
+_REQUEST = struct.Struct("=BBBBI48x")  # inet_diag_req_v2 with an empty socket id
+
+
+def dump_request(table: str, states: int, extensions: int = 0) -> bytes:
+    """A request for all sockets of `table` (tcp, tcp6, udp, udp6) in a set of states (bits)."""
+    protocol, family = PROTOCOLS[table]
+    body = _REQUEST.pack(family, protocol, extensions, 0, states)
+    return _HEADER.pack(_HEADER.size + len(body), BY_FAMILY, _REQUEST_DUMP, 1, 0) + body
+
+
+def messages(data: bytes) -> tuple[list[bytes], bool]:
+    """The messages' bodies in one datagram, and whether the dump has ended. Raises OSError for an error."""
+    bodies: list[bytes] = []
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, _, _, _ = _HEADER.unpack_from(data, offset)
+        if kind == _DONE:
+            return bodies, True
+        body = data[offset + _HEADER.size : offset + length]
+        if kind == _ERROR:
+            raise OSError(-int.from_bytes(body[:4], sys.byteorder, signed=True), "sock_diag refused")
+        if length < _HEADER.size:
+            raise OSError(71, "sock_diag answered out of form")
+        bodies.append(body)
+        offset += (length + 3) & ~3
+    return bodies, not bodies

@@ -1,0 +1,99 @@
+"""One TCP connection or listener of a run, as it is followed from look to look."""
+
+from slurm_guard import wire
+from slurm_guard.networks import Place, parse_place
+from slurm_guard.sampler.process import Process
+from slurm_guard.sampler.tcpdiag import Sample
+from slurm_guard.sampler.writer import Instant
+
+
+class Flow:
+    """`process`: null for one that came and went between two looks. `began`: the sampler was there when it
+    began, so that all its bytes are of its own time."""
+
+    __slots__ = (
+        *("sample", "process", "run", "first_at", "opened", "moved", "peer"),
+        *("_seen", "_told_b", "_told_s", "_exe"),
+    )
+
+    def __init__(
+        self, sample: Sample, process: Process | None, run: str, now: Instant, *, began: bool
+    ) -> None:
+        self.sample, self.process, self.run = sample, process, run
+        self.first_at = now.at
+        self.opened: bool | None = sample.opened
+        self.peer = _place(sample.peer)
+        self._seen = (0, 0, 0) if began else _counts(sample)
+        self.moved = _less(_counts(sample), self._seen)  # (out, in, segments) since the last look
+        self._told_b, self._told_s = -1, now.mono_s
+        self._exe = None if process is None else wire.clip(process.exe)
+
+    @property
+    def is_connection(self) -> bool:
+        """No listener."""
+        return self.sample.state != "LISTEN" and self.peer is not None
+
+    def is_same(self, row: Sample) -> bool:
+        """Whether a row is of the same socket: inodes are used again."""
+        mine = self.sample
+        return (mine.proto, mine.local, mine.peer) == (row.proto, row.local, row.peer)
+
+    def update(self, sample: Sample) -> None:
+        """One more look. Who opened it is kept once it is known: later data can hide it."""
+        if self.opened is None or (sample.opened and sample.state != "CLOSED"):
+            self.opened = sample.opened if sample.opened is not None else self.opened
+        now = _counts(sample)
+        self.moved = _less(now, _counts(self.sample))
+        self.sample = sample
+
+    def start_look(self) -> None:
+        """What moved before has been counted."""
+        self.moved = (0, 0, 0)
+
+    def is_due(self, mono_s: float, every_s: float) -> bool:
+        """Whether bytes have grown since they were last told, and that is long ago."""
+        return mono_s - self._told_s >= every_s and _bytes(self.sample) != self._told_b
+
+    def record(self, now: Instant, *, gone: bool) -> wire.FlowSeen:
+        """The connection as it stands."""
+        sample = self.sample
+        self._told_b, self._told_s = _bytes(sample), now.mono_s
+        return wire.FlowSeen(
+            run=self.run,
+            pid=None if self.process is None else self.process.pid,
+            exe=self._exe,
+            proto=sample.proto,
+            local=sample.local,
+            peer=sample.peer,
+            state=sample.state,
+            inode=sample.inode or None,
+            first_seen_at=self.first_at,
+            last_seen_at=now.at,
+            gone=gone,
+            mono_s=now.mono_s,
+            uid=sample.uid,
+            cookie=sample.cookie,
+            opened=self.opened if self.is_connection else None,
+            out_b=sample.out_b,
+            in_b=sample.in_b,
+            min_rtt_us=sample.min_rtt_us,
+        )
+
+
+def _place(text: str) -> Place | None:
+    try:
+        return parse_place(text)
+    except ValueError:
+        return None
+
+
+def _counts(sample: Sample) -> tuple[int, int, int]:
+    return sample.out_b or 0, sample.in_b or 0, (sample.out_n or 0) + (sample.in_n or 0)
+
+
+def _bytes(sample: Sample) -> int:
+    return (sample.out_b or 0) + (sample.in_b or 0)
+
+
+def _less(now: tuple[int, int, int], before: tuple[int, int, int]) -> tuple[int, int, int]:
+    return max(0, now[0] - before[0]), max(0, now[1] - before[1]), max(0, now[2] - before[2])

@@ -1,0 +1,187 @@
+"""Does what comes in by one connection go out by another? An owner's bytes, look by look. Pure.
+
+A tunnel, whatever its name and port, hands bytes on: what the far end sends appears on a nearer connection of
+the same process, and the answer goes the way back, in the same seconds and in about the same amount. Two
+connections that merely live in one process (a trainer with object storage and a rendezvous) do not.
+"""
+
+from math import log, log2
+from typing import NamedTuple
+
+# What is handed on may grow by framing and encryption (ssh: up to 64 bytes a message; TLS: 22 to 40; HTTP/2
+# and WebSocket: 9 to 14, documented), and counts are read a moment apart.
+LEAST, MOST = 0.95, 1.06  # outer over inner bytes, beside that. Judgement
+PER_MESSAGE_B = 120  # judgement, twice ssh's
+PLAY_B = 64
+QUIET_B = 256  # a look with less in all is keep-alives. Judgement
+MOVED_B = 64  # in each direction, for a look to show that both were handed on. Judgement
+# Evidence in bits. Amounts of unrelated connections spread over three decades, alike in their logarithm
+# (judgement): that one falls into the other's narrow window by chance is the window's part of them.
+SPREAD = 6.9  # ln 1000
+MISFIT_BITS = 5.0  # a look in which something moved and did not reappear. Judgement
+ODD_BITS = 1.0  # for each way that needed what the look before had left over: a second try
+SURE_BITS = 18.0  # one in 260,000 for a pair that is ever looked at
+LEAST_BITS = -20.0  # so much of traffic that fits nothing is remembered: a tunnel may begin late
+SURE_LOOKS = 2  # judgement
+SURE_B = 512  # handed on in each direction. Judgement
+MOST_GROUPS = 8  # groups of inner connections that are followed beside one outer one. Judgement
+MOST_NOTED = 4096  # inner connections that are counted singly. Judgement
+MOST_PAIRS = 1024  # on a node. Judgement
+
+
+class Moved(NamedTuple):
+    """One connection's bytes since the last look. `near`: slurm_guard.networks; `n`: data segments; `door`:
+    the port of the end that accepted, null: not known which that was."""
+
+    ident: int
+    near: int
+    out_b: int
+    in_b: int
+    n: int
+    opened: bool | None = None  # by this end
+    door: int | None = None
+    local: str = ""
+    peer: str = ""
+
+    @property
+    def moved_b(self) -> int:
+        """Bytes either way."""
+        return self.out_b + self.in_b
+
+
+class Pair:
+    """An outer connection and inner ones of one owner, taken together."""
+
+    __slots__ = (
+        *("first_at", "last_at", "n_busy", "n_coupled", "outer_in_b", "outer_out_b", "inner_in_b"),
+        *("inner_out_b", "coupled_in_b", "coupled_out_b", "opened", "idents", "face", "most_b"),
+        *("bits", "_rest_in", "_rest_out"),
+    )
+
+    def __init__(self, at: float, opened: bool | None) -> None:
+        self.first_at = self.last_at = at
+        self.opened = opened  # whether this end opened the inner ones
+        self.n_busy = self.n_coupled = 0
+        self.outer_in_b = self.outer_out_b = self.inner_in_b = self.inner_out_b = 0
+        self.coupled_in_b = self.coupled_out_b = 0
+        self.idents: set[int] = set()  # inner connections that bytes came by
+        self.face = ("", "")  # local and peer of the one with most bytes in a look
+        self.most_b = 0
+        self.bits = 0.0
+        self._rest_in = self._rest_out = 0  # of the last look, outer less inner: it may come in this one
+
+    @property
+    def is_sure(self) -> bool:
+        """Bytes reappear in both directions, and not by chance."""
+        enough = min(self.coupled_in_b, self.coupled_out_b) >= SURE_B and self.n_coupled >= SURE_LOOKS
+        return enough and self.bits >= SURE_BITS
+
+    def add(self, at: float, outer: Moved, inner: list[Moved]) -> None:
+        """One look at both."""
+        self.last_at = at
+        in_b, out_b = sum(f.in_b for f in inner), sum(f.out_b for f in inner)
+        n = max(outer.n, sum(f.n for f in inner))
+        self.outer_in_b += outer.in_b
+        self.outer_out_b += outer.out_b
+        self.inner_in_b += in_b
+        self.inner_out_b += out_b
+        self._note(inner)
+        if outer.moved_b + in_b + out_b <= QUIET_B:
+            self._rest_in = self._rest_out = 0
+            return
+        self.n_busy += 1
+        came = _fit_bits(outer.in_b, out_b, self._rest_in, n)
+        went = _fit_bits(outer.out_b, in_b, self._rest_out, n)
+        self._rest_in = 0 if came is not None else outer.in_b - out_b
+        self._rest_out = 0 if went is not None else outer.out_b - in_b
+        if came is None or went is None:
+            self.bits = max(LEAST_BITS, self.bits - MISFIT_BITS)
+        elif min(in_b, out_b, outer.in_b, outer.out_b) >= MOVED_B:
+            self.bits = min(4 * SURE_BITS, self.bits + came + went)
+            self.n_coupled += 1
+            self.coupled_in_b += min(outer.in_b, out_b)
+            self.coupled_out_b += min(outer.out_b, in_b)
+
+    def _note(self, inner: list[Moved]) -> None:
+        for flow in inner:
+            if flow.moved_b > 0 and len(self.idents) < MOST_NOTED:
+                self.idents.add(flow.ident)
+            if flow.moved_b > self.most_b:
+                self.most_b, self.face = flow.moved_b, (flow.local, flow.peer)
+
+
+def _fit_bits(outer_b: int, inner_b: int, rest_b: int, n: int) -> float | None:
+    """How much it says that one is the other, framed; as they are, or with what the look before left over;
+    null: it is not."""
+    if _is_framed(outer_b, inner_b, n):
+        return _bits(inner_b, n)
+    if rest_b == 0:
+        return None
+    outer_b, inner_b = outer_b + max(0, rest_b), inner_b + max(0, -rest_b)
+    return max(0.0, _bits(inner_b, n) - ODD_BITS) if _is_framed(outer_b, inner_b, n) else None
+
+
+def _is_framed(outer_b: int, inner_b: int, n: int) -> bool:
+    return LEAST * inner_b - PLAY_B <= outer_b <= MOST * inner_b + PER_MESSAGE_B * n + PLAY_B
+
+
+def _bits(inner_b: int, n: int) -> float:
+    """Bits against chance of falling into the window about `inner_b` bytes in `n` messages."""
+    low = max(1.0, LEAST * inner_b - PLAY_B)
+    window = log((MOST * inner_b + PER_MESSAGE_B * n + PLAY_B) / low)
+    return max(0.0, log2(SPREAD / window))
+
+
+# Inner connections that are taken together: all that this end opened, or accepted; or those by one door.
+Group = tuple[bool | None, int | None]
+
+
+class Relays:
+    """Every pair of an outer connection and inner ones that may hand bytes on."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[tuple[int, Group], Pair] = {}
+        self.truncated = False
+
+    def look(self, at: float, moved: list[Moved], short: list[Moved], outers: set[int]) -> None:
+        """One owner's connections, of which `outers` may be outer ones; what is nearer may be inner ones.
+        `short`: anybody's within the node that came and went since the last look: by the door of a service,
+        since nothing else tells whose they were."""
+        for outer in (m for m in moved if m.ident in outers):
+            groups: dict[Group, list[Moved]] = {}
+            for flow in moved:
+                if flow.near < outer.near and flow.opened is not None:
+                    groups.setdefault((flow.opened, None), []).append(flow)
+                    groups.setdefault((flow.opened, flow.door), []).append(flow)
+            own = set(groups)
+            for flow in short:
+                if flow.near < outer.near and flow.opened is not None:
+                    groups.setdefault((flow.opened, flow.door), []).append(flow)
+            self._add(at, outer, groups, own)
+
+    def _add(self, at: float, outer: Moved, groups: dict[Group, list[Moved]], own: set[Group]) -> None:
+        known = [group for ident, group in self.pairs if ident == outer.ident]
+        for group in known:
+            self.pairs[outer.ident, group].add(at, outer, groups.get(group, []))
+        fresh = [group for group in groups if group not in known]
+        fresh.sort(key=lambda g: (g not in own, -sum(f.moved_b for f in groups[g])))
+        for group in fresh:
+            pair = Pair(at, group[0])
+            pair.add(at, outer, groups[group])
+            if group not in own and pair.n_coupled == 0:
+                continue  # strangers' traffic of a node: only what fits is worth following
+            if len(known) >= MOST_GROUPS or len(self.pairs) >= MOST_PAIRS:
+                self.truncated = True
+                return
+            known.append(group)
+            self.pairs[outer.ident, group] = pair
+
+    def best(self, outer: int) -> Pair | None:
+        """By which most was handed on; null: none surely."""
+        sure = [pair for (ident, _), pair in self.pairs.items() if ident == outer and pair.is_sure]
+        return max(sure, key=lambda p: (p.coupled_in_b + p.coupled_out_b, len(p.idents)), default=None)
+
+    def forget(self, outer: int) -> None:
+        """An outer connection that is gone."""
+        for key in [key for key in self.pairs if key[0] == outer]:
+            del self.pairs[key]

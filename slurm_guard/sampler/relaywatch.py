@@ -1,0 +1,193 @@
+"""Connections of one process that hand bytes on, told once they surely do, and again at the end."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from slurm_guard import wire
+from slurm_guard.config import NetworkConfig
+from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place
+from slurm_guard.sampler.flows import Flow
+from slurm_guard.sampler.joints import Joints
+from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.relays import Moved, Pair, Relays
+from slurm_guard.sampler.tcpdiag import Sample
+from slurm_guard.sampler.writer import Instant
+
+Told = wire.RelaySeen | wire.Event
+
+
+class RelayWatch:
+    """Between looks it holds what came and went."""
+
+    def __init__(self, network: NetworkConfig, proc: Proc) -> None:
+        self._joints = Joints(proc)
+        self._near = Nearness(network.cluster)
+        self._allowed = [parse_net(text) for text in network.tunnels if not text.startswith("/")]
+        self._programs = {text for text in network.tunnels if text.startswith("/")}
+        self._relays = Relays()
+        self._short: list[Sample] = []
+        self._told: set[int] = set()  # outer connections
+        self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
+        self._own: frozenset[tuple[int, int]] = frozenset()
+
+    @property
+    def truncated(self) -> bool:
+        """More pairs than are followed."""
+        return self._relays.truncated
+
+    def note_short(self, samples: list[Sample]) -> None:
+        """Connections within the node that came and went since the last look, anybody's."""
+        self._short = samples
+
+    def look(self, now: Instant, flows: Iterable[Flow]) -> list[Told]:
+        """What moved since the last look, owner by owner."""
+        every = [flow for flow in flows if flow.process is not None]
+        self._own = frozenset(_address(flow.sample.local) for flow in every) - {(32, 0), (128, 0), (0, 0)}
+        of_owner: dict[tuple[int, int], list[Flow]] = {}
+        for flow in every:
+            if flow.process is not None and flow.is_connection:
+                of_owner.setdefault(flow.process.key, []).append(flow)
+        told: list[Told] = []
+        joined = self._joined(of_owner, now)
+        for key, owned in of_owner.items():
+            told += self._look_at(now, owned + joined.get(key, []), key)
+        for flow in every:
+            flow.start_look()
+        self._short = []
+        return told
+
+    def _joined(
+        self, of_owner: dict[tuple[int, int], list[Flow]], now: Instant
+    ) -> dict[tuple[int, int], list[Flow]]:
+        """For processes that have only far connections, the nearer ones of the processes that they are
+        joined to by pipes."""
+        far, near = [], []
+        for owned in of_owner.values():
+            process = owned[0].process
+            if process is None:
+                continue
+            places = {self._nearness(flow.sample.peer) for flow in owned}
+            if LOOPBACK not in places:
+                far.append(process)
+            if OUTSIDE not in places:
+                near.append(process)
+        found: dict[tuple[int, int], list[Flow]] = {}
+        for a, b in self._joints.joined(far, near, now.mono_s) if far and near else ():
+            found.setdefault(a.key, []).extend(of_owner[b.key])
+        return found
+
+    def _look_at(self, now: Instant, owned: list[Flow], owner: tuple[int, int]) -> list[Told]:
+        """One process's connections, and those of the processes that it is joined to."""
+        moved = [self._moved(flow.sample, flow.moved, flow.opened) for flow in owned]
+        outers = [
+            flow
+            for flow, m in zip(owned, moved, strict=True)
+            if m.near != LOOPBACK and flow.process is not None and flow.process.key == owner
+        ]
+        if not outers:
+            return []
+        short = [self._moved(s, _all_of(s), s.opened) for s in self._short]
+        self._relays.look(now.at, moved, short, {flow.sample.ident for flow in outers})
+        told: list[Told] = []
+        others = {flow.process.pid for flow in owned if flow.process is not None}
+        for outer in outers:
+            if len(others) > 1:
+                self._partners[outer.sample.ident] = others
+            if outer.sample.ident not in self._told:
+                told += self._tell_first(now, outer)
+        return told
+
+    def _nearness(self, peer: str) -> int:
+        try:
+            return self._near.of(parse_place(peer), self._own)
+        except ValueError:
+            return LOOPBACK  # nothing is concluded from what cannot be read
+
+    def _moved(self, sample: Sample, counts: tuple[int, int, int], opened: bool | None) -> Moved:
+        door = None if opened is None else _port(sample.peer if opened else sample.local)
+        near = self._nearness(sample.peer)
+        return Moved(sample.ident, near, *counts, opened, door, sample.local, sample.peer)
+
+    def _tell_first(self, now: Instant, outer: Flow) -> list[Told]:
+        pair = self._relays.best(outer.sample.ident)
+        if pair is None:
+            return []
+        self._told.add(outer.sample.ident)
+        record = _record(now, outer, pair, self._partners.get(outer.sample.ident))
+        told: list[Told] = [record]
+        if self._is_bridge(outer, record):
+            detail: dict[str, Any] = {
+                "pid": record.pids[0] if record.pids else None,
+                "exe": record.exe,
+                "outer": record.outer_peer,
+                "inner": record.inner_peer,
+                "in_b": record.coupled_in_b,
+                "out_b": record.coupled_out_b,
+            }
+            told.append(wire.Event(now.at, outer.run, "bridge", detail, now.mono_s))
+        return told
+
+    def _is_bridge(self, outer: Flow, record: wire.RelaySeen) -> bool:
+        """A hard fact (rulings 9, 19): opened outwards, opened inwards, and nobody allowed it."""
+        if self._nearness(record.outer_peer) != OUTSIDE or record.exe in self._programs:
+            return False
+        peer = outer.peer
+        allowed = peer is not None and any(net.holds(peer) for net in self._allowed)
+        return record.outer_opened is True and record.inner_opened is True and not allowed
+
+    def forget(self, flow: Flow, now: Instant) -> list[Told]:
+        """The last word about an outer connection that handed bytes on."""
+        ident = flow.sample.ident
+        pair = self._relays.best(ident) if ident in self._told else None
+        self._told.discard(ident)
+        self._relays.forget(ident)
+        partners = self._partners.pop(ident, None)
+        return [] if pair is None else [_record(now, flow, pair, partners)._replace(gone=True)]
+
+
+def _all_of(sample: Sample) -> tuple[int, int, int]:
+    return sample.out_b or 0, sample.in_b or 0, (sample.out_n or 0) + (sample.in_n or 0)
+
+
+def _port(place: str) -> int | None:
+    port = place.rpartition(":")[2]
+    return int(port) if port.isdecimal() else None
+
+
+def _record(now: Instant, outer: Flow, pair: Pair, partners: set[int] | None) -> wire.RelaySeen:
+    process = outer.process
+    pids = [] if process is None else [process.pid, *sorted((partners or set()) - {process.pid})[:15]]
+    return wire.RelaySeen(
+        run=outer.run,
+        pids=pids,
+        exe=None if process is None else wire.clip(process.exe),
+        outer_local=outer.sample.local,
+        outer_peer=outer.sample.peer,
+        outer_opened=outer.opened,
+        outer_cookie=outer.sample.cookie,
+        inner_local=pair.face[0],
+        inner_peer=pair.face[1],
+        inner_opened=pair.opened,
+        n_inner=len(pair.idents),
+        outer_in_b=pair.outer_in_b,
+        outer_out_b=pair.outer_out_b,
+        inner_in_b=pair.inner_in_b,
+        inner_out_b=pair.inner_out_b,
+        coupled_in_b=pair.coupled_in_b,
+        coupled_out_b=pair.coupled_out_b,
+        n_busy=pair.n_busy,
+        n_coupled=pair.n_coupled,
+        first_seen_at=pair.first_at,
+        last_seen_at=pair.last_at,
+        gone=False,
+        mono_s=now.mono_s,
+    )
+
+
+def _address(text: str) -> tuple[int, int]:
+    """(bits, address) of one end; (0, 0) where it cannot be read."""
+    try:
+        place = parse_place(text)
+    except ValueError:
+        return 0, 0
+    return place.bits, place.address

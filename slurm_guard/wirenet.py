@@ -1,0 +1,89 @@
+"""The node half's records of the network, apart from the others for their length alone (see wire.py)."""
+
+from __future__ import annotations
+
+from slurm_guard.light import NamedTuple
+
+
+class Socket(NamedTuple):
+    """One socket of a network snapshot. `state` as in the kernel's table: LISTEN, ESTABLISHED, …"""
+
+    proto: str  # tcp, tcp6, udp, udp6
+    local: str  # address:port, IPv6 in brackets
+    peer: str
+    state: str
+    uid: int | None
+    inode: int | None
+
+
+class NetState(NamedTuple):
+    """The network as a hook saw it. Lists are bounded; `truncated`: more existed. Counts are whole."""
+
+    at: float
+    n_listen: int | None
+    n_established: int | None
+    listen: list[Socket]
+    established: list[Socket]
+    interfaces: list[str]  # name, sorted
+    routes: list[str]  # "dest/prefix via gateway dev name", sorted
+    nameservers: list[str]
+    truncated: bool
+    why: dict[str, str]  # part -> reason it is missing
+
+
+class FlowSeen(NamedTuple):
+    """A TCP connection of a run's process, written when it is first seen and when it is gone."""
+
+    run: str
+    pid: int | None
+    exe: str | None
+    proto: str
+    local: str
+    peer: str
+    state: str
+    inode: int | None
+    first_seen_at: float
+    last_seen_at: float
+    gone: bool
+    mono_s: float | None = None  # of last_seen_at
+    uid: int | None = None  # of the socket
+    cookie: int | None = None  # the kernel's own number of the socket; never used twice while it is up
+    opened: bool | None = None  # this end opened the connection; false: it accepted; null: not known
+    out_b: int | None = None  # bytes that the far end acknowledged
+    in_b: int | None = None  # bytes received
+    min_rtt_us: int | None = None
+    netns: int | None = None  # inode of the network namespace; null: the node's own
+
+
+class RelaySeen(NamedTuple):
+    """A process, or several joined by pipes, that hands bytes on between an outer connection and inner ones.
+
+    Inner connections are the same processes' to nearer places (loopback before the cluster's networks before
+    everything else). Bytes count from first to last look at both; `coupled`: what appeared on one and, in the
+    same look, on the other. Written when bytes were first seen to reappear in both directions, and again with
+    the last word.
+    """
+
+    run: str | None
+    pids: list[int]  # the owner of the outer connection first
+    exe: str | None  # of the outer connection's owner
+    outer_local: str
+    outer_peer: str
+    outer_opened: bool | None
+    outer_cookie: int | None
+    inner_local: str  # of the inner connection with most bytes
+    inner_peer: str
+    inner_opened: bool | None  # true: every inner one was opened here; false: none; null: both, or not known
+    n_inner: int  # inner connections that bytes came by
+    outer_in_b: int
+    outer_out_b: int
+    inner_in_b: int
+    inner_out_b: int
+    coupled_in_b: int  # from the far end on to an inner connection
+    coupled_out_b: int  # from an inner connection to the far end
+    n_busy: int  # looks in which bytes moved on either side
+    n_coupled: int  # of these, looks in which what moved reappeared
+    first_seen_at: float
+    last_seen_at: float
+    gone: bool
+    mono_s: float | None = None  # of last_seen_at

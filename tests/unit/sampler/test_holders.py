@@ -1,0 +1,224 @@
+"""Holders of a GPU's device file against NVML's list, on a node of fakes."""
+
+from pathlib import Path
+
+import pytest
+
+from slurm_guard.sampler.holders import CYCLE, MOST_LINKS
+from slurm_guard.sampler.reading import GpuProc
+from tests.unit.sampler.fakes import Node
+
+JOB = "0::/system.slice/slurmstepd.scope/job_{}/step_0/user/task_0"
+HARD = ("foreign-process", "leftover")
+
+
+def _node(tmp_path: Path, n_gpus: int = 1) -> Node:
+    node = Node(tmp_path, n_gpus=n_gpus)
+    node.proc.link_texts["self/ns/mnt"] = "mnt:[1]"
+    return node
+
+
+def _hold(node: Node, pid: int, *minors: int, uvm: bool = True) -> None:
+    """The process opens device files, as CUDA does."""
+    node.proc.files[f"{pid}/mountinfo"] = "24 30 0:5 / /dev rw - devtmpfs udev rw\n"
+    node.proc.files[f"{pid}/maps"] = "7f00-7f01 r--p 00000000 08:01 7 /usr/lib/libc.so.6\n"
+    node.proc.link_texts[f"{pid}/ns/mnt"] = "mnt:[1]"
+    names = [f"nvidia{minor}" for minor in minors] + (["nvidia-uvm"] if uvm else [])
+    for n, name in enumerate(names):
+        node.proc.link_texts[f"{pid}/fd/{n}"] = f"/dev/{name}"
+        node.proc.files[f"{pid}/fdinfo/{n}"] = "mnt_id:\t24\n"
+
+
+def _hard(node: Node) -> list[str]:
+    return [event["name"] for event in node.records("event") if event["name"] in HARD]
+
+
+def _window(node: Node, run: str | None) -> dict[str, object]:
+    found: dict[str, object] = node.records("window", run)[0]
+    return found
+
+
+def test_an_unlisted_process_of_another_user_is_in_the_window_and_told(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    run = node.ticket(1, 1000, [0])
+    node.proc.start(50, 1000, JOB.format(1))
+    node.proc.start(60, 3000)
+    _hold(node, 50, 0)
+    _hold(node, 60, 0)
+    node.gpus.procs["GPU-0"] = [GpuProc(50, 100, 50.0)]
+    node.turn(61)
+
+    window = _window(node, run)
+    ticks = node.proc.started[60]
+    assert window["held"] == [{"pid": 60, "start_ticks": ticks, "run": None, "uvm": True}]
+    assert (window["n_own"], window["held_truncated"]) == (1, False)
+    assert [share["holds"] for share in window["procs"]] == [True]  # type: ignore[attr-defined]
+    (event,) = node.events("unlisted-holder")
+    assert (event["detail"]["pid"], event["detail"]["uid"], event["detail"]["holders"]) == (60, 3000, [run])
+    (process,) = node.records("process", None)
+    assert (process["pid"], process["devices"], process["gpus"]) == (60, ["GPU-0"], [])
+    assert _hard(node) == []
+
+
+@pytest.mark.parametrize(("uid", "uvm"), [(0, True), (990, True), (3000, False)])
+def test_services_and_monitors_are_recorded_and_not_told(tmp_path: Path, uid: int, uvm: bool) -> None:
+    node = _node(tmp_path)
+    node.proc.start(60, uid)
+    _hold(node, 60, 0, uvm=uvm)
+    node.turn(61)
+
+    assert [h["uvm"] for h in _window(node, None)["held"]] == [uvm]  # type: ignore[attr-defined]
+    assert node.events("unlisted-holder") == []
+
+
+def test_what_a_listed_process_forked_or_opened_elsewhere_is_explained(tmp_path: Path) -> None:
+    node = _node(tmp_path, n_gpus=2)
+    a, b = node.ticket(1, 1000, [0]), node.ticket(2, 2000, [1])
+    node.proc.start(50, 1000, JOB.format(1))
+    node.proc.start(51, 1000, JOB.format(1), ppid=50)
+    node.proc.start(60, 2000, JOB.format(2))
+    for pid in (50, 51, 60):
+        _hold(node, pid, 0, 1)  # CUDA opens every GPU's file, and forks hand them on
+    node.gpus.procs = {"GPU-0": [GpuProc(50, 100, 50.0)], "GPU-1": [GpuProc(60, 100, 50.0)]}
+    node.turn(61)
+
+    assert [_window(node, run)["held"] for run in (a, b)] == [[], []]
+    assert [_window(node, run)["n_own"] for run in (a, b)] == [2, 1]
+    assert node.events("unlisted-holder") == []
+
+
+def test_without_a_list_the_holders_are_told_and_no_time_is_made_up(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    run = node.ticket(1, 1000, [0])
+    node.proc.start(50, 1000, JOB.format(1))
+    node.proc.start(60, 3000)
+    _hold(node, 50, 0)
+    _hold(node, 60, 0)
+    node.gpus.procs["GPU-0"] = None
+    node.turn(61)
+
+    window = _window(node, run)
+    assert (window["procs"], window["n_own"]) == ([], 1)
+    assert [h["pid"] for h in window["held"]] == [60]  # type: ignore[attr-defined]
+
+
+def test_a_listed_process_without_a_device_file_accuses_nobody(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    run = node.ticket(1, 1000, [0])
+    node.proc.start(50, 1000, JOB.format(1))
+    node.proc.start(60, 3000)  # the number that means another process where NVML counts
+    _hold(node, 50, 0)
+    node.proc.files["60/maps"] = "7f00-7f01 r--p 00000000 08:01 7 /usr/lib/libc.so.6\n"
+    node.gpus.procs["GPU-0"] = [GpuProc(60, 100, 50.0)]
+    node.turn(61)
+
+    assert [share["holds"] for share in _window(node, run)["procs"]] == [False]  # type: ignore[attr-defined]
+    assert len(node.events("listed-without-device")) == 1
+    assert _hard(node) == []
+
+
+@pytest.mark.parametrize("maps", [None, "7f00-7f01 rw-s 00000000 00:05 9 /dev/nvidiactl\n"])
+def test_who_closed_his_descriptors_is_not_taken_for_another(tmp_path: Path, maps: str | None) -> None:
+    node = _node(tmp_path)
+    node.ticket(1, 1000, [0])
+    node.proc.start(50, 1000, JOB.format(1))
+    node.proc.start(60, 3000)
+    _hold(node, 50, 0)
+    if maps is not None:
+        node.proc.files["60/maps"] = maps
+    node.gpus.procs["GPU-0"] = [GpuProc(60, 100, 50.0)]
+    node.turn(61)
+
+    assert _hard(node) == ["foreign-process"]
+
+
+def test_on_a_node_where_no_holder_was_ever_found_nothing_follows_from_none(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    node.proc.start(60, 3000)
+    node.proc.files["60/maps"] = ""
+    node.gpus.procs["GPU-0"] = [GpuProc(60, 100, 50.0)]
+    node.turn(61)
+
+    assert [share["holds"] for share in _window(node, None)["procs"]] == [None]  # type: ignore[attr-defined]
+    assert _hard(node) == ["foreign-process"]
+
+
+def test_another_slurmds_jobs_on_the_host_are_left_out(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    node.proc.start(60, 3000, "0::/system.slice/n2_slurmstepd.scope/job_9/step_0/user/task_0")
+    _hold(node, 60, 0)
+    node.turn(61)
+
+    assert _window(node, None)["held"] == []
+    assert node.events("unlisted-holder") == []
+
+
+def test_who_may_not_be_looked_at_truncates_the_look(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    node.proc.start(60, 3000)
+    node.proc.refused.add(60)
+    node.turn(61)
+
+    assert (_window(node, None)["held"], _window(node, None)["held_truncated"]) == ([], True)
+
+
+def test_a_gpu_whose_minor_nobody_knows_was_not_looked_at(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    node.gpus.infos = [node.gpus.infos[0]._replace(minor=None)]
+    node.turn(61)
+
+    assert [_window(node, None)[name] for name in ("held", "n_own", "held_truncated")] == [None] * 3
+
+
+def test_one_that_opens_the_file_late_is_found_within_a_cycle(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    node.proc.start(60, 3000)
+    node.turn(61)
+    _hold(node, 60, 0)
+    node.turn(10 * (CYCLE + 2))
+
+    assert len(node.events("unlisted-holder")) == 1
+
+
+def test_a_crowd_costs_a_bounded_number_of_links_and_is_marked(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    for pid in range(100, 140):
+        node.proc.start(pid, 3000)
+        for fd in range(300):
+            node.proc.link_texts[f"{pid}/fd/{fd}"] = "socket:[1]"
+    read = 0
+    fds = node.proc.fds
+
+    def counted(pid: int, most: int) -> tuple[list[tuple[str, str]], int] | None:
+        nonlocal read
+        found = fds(pid, most)
+        read += 0 if found is None else len(found[0])
+        return found
+
+    node.proc.fds = counted  # type: ignore[method-assign]
+    node.turn(1)
+    first = read
+    node.turn(60)
+
+    assert MOST_LINKS <= first <= MOST_LINKS + 300
+    assert _window(node, None)["held_truncated"] is True
+    assert node.loop.tables.holders.n_left == 0  # the next looks reached the others
+
+
+def test_a_known_holder_costs_a_link_a_file_and_a_look_in_its_turn(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    node.proc.start(60, 3000)
+    _hold(node, 60, 0)
+    node.turn(61)
+    looks = 0
+    look = node.loop.tables.holders.files.look
+
+    def counted(pid: int) -> object:
+        nonlocal looks
+        looks += 1
+        return look(pid)
+
+    node.loop.tables.holders.files.look = counted  # type: ignore[method-assign,assignment]
+    node.turn(10 * CYCLE)
+
+    assert looks == 1

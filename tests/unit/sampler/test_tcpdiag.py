@@ -1,0 +1,94 @@
+"""The kernel's words about real sockets of this process."""
+
+import os
+import socket
+import time
+
+import pytest
+
+from bench import opener
+from slurm_guard.sampler.tcpdiag import Sample, TcpDiag, tcp_diag
+
+
+@pytest.fixture
+def diag() -> TcpDiag:
+    found = tcp_diag("/proc")
+    if found is None:
+        pytest.skip("the kernel has no socket diagnostics")
+    return found
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        one = socket.create_connection(server.getsockname())
+        return one, server.accept()[0]
+
+
+def _of(rows: list[Sample], end: socket.socket) -> Sample:
+    host, port = end.getsockname()
+    return next(row for row in rows if row.local == f"{host}:{port}" and row.state != "LISTEN")
+
+
+def test_bytes_and_opener_of_both_ends(diag: TcpDiag) -> None:
+    one, other = _pair()
+    one.sendall(b"x" * 500)
+    other.sendall(b"y" * 70)
+    assert len(other.recv(1000)) == 500
+    assert len(one.recv(1000)) == 70
+    time.sleep(0.05)
+    rows, cut = diag.dump({os.getuid()})
+    here, there = _of(rows, one), _of(rows, other)
+    assert not cut
+    assert (here.opened, here.out_b, here.in_b, there.opened, there.out_b, there.in_b) == (
+        True,
+        500,
+        70,
+        False,
+        70,
+        500,
+    )
+    assert here.cookie != there.cookie
+    assert here.inode == os.fstat(one.fileno()).st_ino
+    one.close()
+    other.close()
+    diag.close()
+
+
+def test_other_users_connections_are_left_out(diag: TcpDiag) -> None:
+    one, other = _pair()
+    rows, _ = diag.dump({os.getuid() + 12_345})
+    assert all(row.state == "LISTEN" for row in rows)
+    one.close()
+    other.close()
+    diag.close()
+
+
+@pytest.mark.root
+def test_a_connection_that_came_and_went_is_told_with_its_bytes(diag: TcpDiag) -> None:
+    diag.closed(())
+    one, other = _pair()
+    name = "{}:{}".format(*one.getsockname())
+    one.sendall(b"x" * 1234)
+    other.recv(5000)
+    one.close()
+    other.close()
+    time.sleep(0.2)
+    ended = [row for row in diag.closed(()) if row.local == name]
+    assert [(row.state, row.out_b, row.opened) for row in ended] == [("CLOSED", 1234, True)]
+    diag.close()
+
+
+@pytest.mark.parametrize("name", opener.PATTERNS)
+def test_who_opened_it_is_never_said_wrongly(name: str, diag: TcpDiag) -> None:
+    diag.close()
+    for family in opener.FAMILIES:
+        try:
+            row = opener._row(name, opener.PATTERNS[name], family, 5)
+        except OSError:
+            pytest.skip(f"no {family} here")
+        assert row["ends"] >= 5
+        assert row["wrong"] == 0
+
+
+def test_no_diagnostics_for_a_proc_that_is_not_the_kernels() -> None:
+    assert tcp_diag("/nowhere") is None
