@@ -24,6 +24,7 @@ class Bridge:
     share: float  # in the weaker direction
     peak: float  # highest that any word on any of them had
     n_coupled: int
+    used_s: float  # in looks that fit
     first_at: float
     last_at: float
     inside: bool
@@ -80,6 +81,7 @@ def _joined(parts: list[Relay]) -> Bridge:
         weaker_share(coupled, busier),
         max(w.peak for w in words),
         sum(w.n_coupled for w in words),
+        sum(w.n_coupled * w.look_s for w in words),
         min(w.first_at for w in words),
         last.word.last_at,
         first.inside,

@@ -76,9 +76,14 @@ class RelayWord:
         )
 
     @property
+    def look_s(self) -> float:
+        """Between looks: as documented, or as close as they must have been."""
+        return min(LOOK_S, (self.last_at - self.first_at) / max(1, self.n_busy))
+
+    @property
     def busier(self) -> tuple[int, int]:
         """What moved on the busier side, each way, less keep-alives of looks in which nothing else moved."""
-        quiet_s = max(0.0, self.last_at - self.first_at - LOOK_S * self.n_busy)
+        quiet_s = max(0.0, self.last_at - self.first_at - self.look_s * self.n_busy)
         kept = int(min(KEEP_B_S * quiet_s, 2.0**62))
         into, out = self.passed
         return (

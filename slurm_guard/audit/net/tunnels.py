@@ -17,13 +17,13 @@ class Params:
     chance_share: float = 0.1  # below this, at all times, it was chance. Judgement
     few_b: int = 512  # each way. Documented: a node tells of no less
     least_b: int = 1024  # each way. Judgement: an ssh session through the tunnel begins with about 3 KiB
-    least_look_b: int = 1024  # both ways, in a look that fits. Judgement: heartbeats of two clients are less
+    least_b_s: float = 100.0  # both ways, in looks that fit. Judgement: heartbeats of two clients are less
     sure_looks: int = 2  # that fit. Documented: as many as a node asks for
 
 
 def grade(bridge: Bridge, params: Params) -> float:
     """1: coupled in both directions; 0.5: it looks like it; 0: no more than chance."""
-    speaks = sum(bridge.coupled_b) >= params.least_look_b * max(1, bridge.n_coupled)
+    speaks = sum(bridge.coupled_b) >= params.least_b_s * bridge.used_s
     enough = bridge.least_b >= params.least_b and bridge.n_coupled >= params.sure_looks
     if bridge.share >= params.sure_share and enough and speaks:
         return 1.0
