@@ -13,9 +13,10 @@ from typing import Any
 import polars as pl
 
 from slurm_guard.audit.facts import Facts
-from slurm_guard.config import AuditConfig
+from slurm_guard.config import AuditConfig, NetworkConfig
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Run
+from tests.talk import Handed, Talk, flow_rows, relay_rows
 
 AT = 1_780_000_000.0
 NODE = "n1"
@@ -90,6 +91,9 @@ class World:
     meters: tuple[str, ...] = ("energy", "busy")  # … and "cycles"; what the boards give
     seed: int = 1
     config: AuditConfig = field(default_factory=lambda: AuditConfig(least_gpu_h=0.2))
+    talk: tuple[Talk, ...] = ()
+    handed: tuple[Handed, ...] = ()
+    network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
 def run_of(world: World, job_id: int = 7, uid: int = UID) -> Run:
@@ -125,6 +129,7 @@ def build(world: World) -> Facts:
         _windows(world, rng, rows)
         _processes(world, rows)
         _marks(world, rows)
+        _network(world, rows)
         if world.log is not None:
             _points(world, world.log, rng, rows)
     runs = {7: run_of(world)}
@@ -134,7 +139,8 @@ def build(world: World) -> Facts:
             runs[tenant.job_id] = other
             _ticket(rows, tenant.job_id, [world.board_gpus - 1])
     until = AT + world.length_s + world.watch_s + 3600
-    return Facts("c", AT - 60, until, "0", tuple(runs.values()), frames_of(rows), world.config)
+    frames = frames_of(rows)
+    return Facts("c", AT - 60, until, "0", tuple(runs.values()), frames, world.config, (), world.network)
 
 
 def pid_of(world: World, name: str) -> int:
@@ -246,6 +252,13 @@ def _processes(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
             "cgroup": "/job", "gpus": [f"GPU-{g}" for g in tenant.gpus], "first_seen_at": AT + tenant.from_s,
             "last_seen_at": AT + tenant.until_s, "gone": True,
         })  # fmt: skip
+
+
+def _network(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """Connections of the run, and one to the login node by which the node's own address is known."""
+    pids = {tenant.name: pid_of(world, tenant.name) for tenant in world.tenants}
+    rows["flows"] = flow_rows(world.talk, key(7), AT, pids)
+    rows["relays"] = relay_rows(world.handed, key(7), AT, pids)
 
 
 def _ticket(rows: dict[str, list[dict[str, Any]]], job_id: int, gpus: list[int]) -> None:

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from slurm_guard.audit.facts import Facts
+from slurm_guard.config import NetworkConfig
 from tests.builders import Log, Tenant, World, build
+from tests.talk import MIB, NODE_AT, Handed, Talk
 
 TRAIN = Tenant("train", 60, 1e9, share=0.95, period_s=6.0, written_b=10_000)
 HONEST = World(tenants=(TRAIN,), log=Log())
@@ -188,6 +190,96 @@ SHAPES: dict[str, World] = {
     "edited": replace(HONEST, comments=("guard:kind=pretrain", "guard:kind=serving")),
     "unsealed": replace(HONEST, seal=False),
     "no-log": replace(HONEST, log=None),
+}
+
+# What honest jobs and others say to the network. OUT is outside, 10.0.0.1 the login node.
+UPDATE = Talk(exe="/home/ann/.cache/update")  # idle, opened outwards, of a process that is not on the GPU
+HELD = replace(UPDATE, out_b=20 * MIB, in_b=2 * MIB)
+STORAGE = tuple(
+    Talk(f"198.51.100.{k % 3}:443", 300.0 * k, 300.0 * k + 90, "train", "/usr/bin/python3", True, 80 * MIB,
+         9000, f"{NODE_AT}:{42_000 + k}")
+    for k in range(30)
+)  # fmt: skip
+RENDEZVOUS = Talk("127.0.0.1:29500", 30, 10_790, "train", "/usr/bin/python3", True, 2 * MIB, 2 * MIB,
+                  "127.0.0.1:51000")  # fmt: skip
+DATABASE = Talk("10.0.7.7:5432", 30, 10_790, "train", "/usr/bin/python3", True, 4 * MIB, 900 * MIB)
+# Clients of one process that live side by side: what moved on both in the same look is chance.
+BESIDE = Handed("198.51.100.1:443", "127.0.0.1:29500", who=("train",), exe="/usr/bin/python3",
+                outer_b=(9000, 900 * MIB), inner_b=(2 * MIB, 2 * MIB), coupled=0.01, n_coupled=7)  # fmt: skip
+LOGGER = Handed("198.51.100.8:443", "127.0.0.1:33100", who=(301,), exe="/opt/env/bin/wandb-core",
+                inner_opened=False, inner_local="127.0.0.1:33000", outer_b=(2 * MIB, 40 * MIB),
+                inner_b=(38 * MIB, 1 * MIB))  # fmt: skip
+TO_LOGGER = Talk(
+    "127.0.0.1:33000", 30, 10_790, "train", "/usr/bin/python3", True, 38 * MIB, MIB, "127.0.0.1:33100"
+)
+PROXY = replace(LOGGER, exe="/home/ann/bin/p", who=(305,))
+NOTEBOOK = Handed(
+    "10.0.0.1:51514", "127.0.0.1:40101", who=(302,), exe="/opt/env/bin/jupyter-lab", outer_opened=False
+)
+
+SHAPES |= {
+    "busy-clients": replace(
+        HONEST,
+        talk=(
+            *STORAGE,
+            RENDEZVOUS,
+            DATABASE,
+            Talk("198.51.100.22:22", 40, 47, 310),
+            Talk("10.0.0.1:22", 50, 900, 311),
+        ),
+        handed=(BESIDE,),
+    ),
+    "logger": replace(
+        HONEST,
+        talk=(
+            TO_LOGGER,
+            Talk("198.51.100.8:443", 30, 10_790, 301, "/opt/env/bin/wandb-core", True, 40 * MIB, 2 * MIB),
+            Talk("198.51.100.9:443", 30, 10_790, 304, "/opt/env/bin/wandb-core", True, 900_000, 90_000),
+        ),
+        handed=(LOGGER,),
+    ),
+    "ring": replace(
+        HONEST,
+        talk=(
+            Talk(f"{NODE_AT}:40000", 30, 10_790, "train", "/usr/bin/python3"),
+            *(
+                Talk(f"{NODE_AT}:{2000 + k}", 60, 61, "train", "/usr/bin/python3", True, 100, 100)
+                for k in range(200)
+            ),
+        ),
+        handed=(Handed(f"{NODE_AT}:40001", "127.0.0.1:40002", who=("train",), exe="/usr/bin/python3"),),
+    ),
+    "notebook": replace(HONEST, handed=(NOTEBOOK,)),
+    "crawler": replace(
+        HONEST,
+        talk=tuple(
+            Talk(f"198.51.{k // 250}.{k % 250}:443", 60, 62, 303, "/usr/bin/python3", True, 700, 40_000)
+            for k in range(2000)
+        ),
+    ),
+    "allowed-tunnel": replace(HONEST, handed=(Handed(),), network=NetworkConfig(tunnels=["203.0.113.0/24"])),
+    "idle-declared": replace(HONEST, talk=(UPDATE,), comments=("guard:egress=203.0.113.9:443",) * 2),
+    "tunnel": replace(HONEST, talk=(HELD,), handed=(Handed(),)),
+    "tunnel-and-work": replace(SHAPES["co-tenant"], talk=(HELD,), handed=(Handed(),)),
+    "tunnel-to-login": replace(HONEST, handed=(Handed("10.0.0.1:22", "127.0.0.1:8888"),)),
+    "faint-tunnel": replace(HONEST, handed=(Handed(coupled=0.25, n_coupled=4),)),
+    "idle-tunnel": replace(HONEST, talk=(UPDATE,)),
+    "thin-line": replace(
+        SHAPES["co-tenant"],
+        talk=(Talk("203.0.113.77:3333", 905, 8990, "other", "/tmp/x/worker", True, 90_000, 400_000),),
+    ),
+    "proxy": replace(HONEST, talk=(replace(TO_LOGGER, who=306, exe="/home/ann/bin/c"),), handed=(PROXY,)),
+    "proxy-for-others": replace(
+        HONEST, handed=(replace(PROXY, inner="10.0.9.9:51000", inner_local=f"{NODE_AT}:1080"),)
+    ),
+    "undeclared": replace(HONEST, talk=STORAGE, comments=("guard:egress=none", "guard:egress=none")),
+    "scan": replace(
+        HONEST,
+        talk=tuple(
+            Talk(f"10.9.{k // 250}.{k % 250}:22", 60 + k, 61 + k, 900 + k, "/usr/bin/nc", True, 20, 40)
+            for k in range(500)
+        ),
+    ),
 }
 
 

@@ -6,12 +6,15 @@ from slurm_guard.audit.bounds import Left
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
+from slurm_guard.audit.net.net import Net
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.study import Study
 from slurm_guard.audit.track import Track
 from slurm_guard.audit.unlisted import Unlisted
 from slurm_guard.config import AuditConfig
 from slurm_guard.model import Run
+
+NOTHING_SAID = Net()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Case:
     device_left: Left
     unlisted: tuple[Unlisted, ...] = ()
     unlisted_guests: tuple[Unlisted, ...] = ()
+    net: Net = NOTHING_SAID
 
     @property
     def allocated_us(self) -> float:
@@ -101,3 +105,13 @@ def lasting(duration_s: float) -> str:
 def counted(n: int, one: str, many: str) -> str:
     """A number with its noun: 1 process, 3 processes."""
     return f"{n} {one if n == 1 else many}"
+
+
+def sized(n_b: int) -> str:
+    """Bytes in words: 512 B, 20 KiB, 1.5 MiB."""
+    size = float(n_b)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:.1f} {unit}" if unit != "B" and size < 10 else f"{size:,.0f} {unit}"

@@ -1,12 +1,12 @@
 """What the audit is given: accounting's runs and the lake's frames. Pure values, nothing is read here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 
 import polars as pl
 
-from slurm_guard.config import AuditConfig
+from slurm_guard.config import AuditConfig, NetworkConfig
 from slurm_guard.model import Run, Skip
 
 WIDEST_RUN_S = 400 * 86_400.0  # judgement: no Slurm time limit in use is longer than a year
@@ -24,6 +24,7 @@ class Facts:
     frames: Mapping[str, pl.DataFrame]
     config: AuditConfig
     skips: tuple[Skip, ...] = ()  # what loading could not use
+    network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
 def refusal(run: Run) -> str | None:

@@ -156,6 +156,8 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
             f"{spoken(case.sums.get(Kind.STARTUP, 'own'))} of work before the first record that was seen on "
             "disk count as start-up."
         )
+    if case.net.cut or case.net.left_out:
+        notes.append("The run had more connections than were followed: some are not in the network lane.")
     return tuple(notes)
 
 

@@ -33,6 +33,9 @@ from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.hear import Heard
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
+from slurm_guard.audit.net import flows as said
+from slurm_guard.audit.net.net import net_of, people_of
+from slurm_guard.audit.net.policy import Rules, read_rules
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.study import Study, study
@@ -73,6 +76,9 @@ class Night:
     studies: Mapping[int, Study]
     users: Users
     declared: Mapping[int, Declared]
+    said: said.Words
+    rules: Rules
+    people: Mapping[int, pl.DataFrame]
 
 
 def measure(runs: list[Run], facts: Facts) -> Night:
@@ -109,6 +115,9 @@ def measure(runs: list[Run], facts: Facts) -> Night:
         studies,
         users,
         declared(runs, tables.keys, frames),
+        said.words(frames, tables.keys),
+        read_rules(facts.network),
+        people_of(tables.people, tables.keys),
     )
 
 
@@ -226,6 +235,7 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
             ),
             tuple(u for u in night.unlisted if u.own == i),
             guests,
+            net_of(i, run, night.said, night.rules, (night.users.get(i, ()), night.people.get(i))),
         )
 
 

@@ -51,6 +51,7 @@ def _settings(facts: Facts) -> dict[str, object]:
     """What this audit was made with: time scales, thresholds, checks, and what was not audited."""
     return {
         "audit": asdict(facts.config),
+        "network": asdict(facts.network),
         "checks": {check.id: asdict(check.params) for check in CHECKS},
         "runs_without_gpus": sum(1 for run in {r.id: r for r in facts.runs}.values() if run.n_gpus == 0),
     }

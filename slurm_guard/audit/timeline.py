@@ -4,6 +4,7 @@ mark.
 
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.ledger import EXPLAINS
+from slurm_guard.audit.net.lane import network_events
 from slurm_guard.audit.spans import Kind
 from slurm_guard.model import Account, Timeline, TimelineEvent
 
@@ -82,7 +83,7 @@ def _placed(case: Case, residual_share: float) -> list[float]:
 
 
 def _events(case: Case) -> list[TimelineEvent]:
-    """Starts and ends of GPU processes, guests, and the run's own ends, earliest first."""
+    """Starts and ends of GPU processes, guests, the network side and the run itself, earliest first."""
     several = len(case.run.nodes) > 1
 
     def at(node: str) -> str:
@@ -109,5 +110,11 @@ def _events(case: Case) -> list[TimelineEvent]:
         )
         for s in case.mine
     ]
-    found.append(TimelineEvent(case.run.from_at, case.run.until_at, "run", f"job {case.run.job}"))
-    return sorted(found, key=lambda e: (e.at, e.lane, e.text))[:MAX_EVENTS]
+    kept = [TimelineEvent(case.run.from_at, case.run.until_at, "run", f"job {case.run.job}")]
+    kept += network_events(case)  # few, and never crowded out by a thousand processes
+    order = sorted(found, key=_order)[: MAX_EVENTS - len(kept)]
+    return sorted(kept + order, key=_order)
+
+
+def _order(event: TimelineEvent) -> tuple[float, str, str]:
+    return event.at, event.lane, event.text

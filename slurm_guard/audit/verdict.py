@@ -13,6 +13,7 @@ PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
 # entry alone.
 HARD = frozenset({Family.A, Family.C, Family.F})
 ALONE = frozenset({Family.A, Family.B, Family.C, Family.F})
+_WORK = frozenset({Family.A, Family.B, Family.C})  # families that speak of work on the GPUs
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,21 @@ def rule(
         verdict = Verdict.NOTE
     else:
         verdict = Verdict.CLEAR
-    return Ruling(verdict, classes, _sentence(verdict, case, (findings, bounds, ledger)), score(findings))
+    sentence = _sentence(verdict, case, (findings, bounds, ledger))
+    return Ruling(verdict, classes, _both_halves(case, findings, mine) or sentence, score(findings))
+
+
+def _both_halves(case: Case, findings: tuple[Finding, ...], mine: Bounds) -> str:
+    """A way to outside and GPU work that nothing explains, in one run: said together. Empty: not both."""
+    order = sorted(findings, key=lambda f: (not f.hard, -f.weight, f.check))
+    net = next((f for f in order if f.family is Family.F and f.weight >= ASKS), None)
+    work = next((f for f in order if f.family in _WORK and f.weight >= SPEAKS), None)
+    if net is None or 1000.0 * mine.lo_gpu_ms < max(1.0, case.worth_us):
+        return ""
+    beside = f" {work.sentence}" if work is not None else ""
+    least = spoken(1000.0 * mine.lo_gpu_ms)
+    same = f"In the same run at least {least} of GPU work are not explained by logged progress."
+    return f"{net.sentence} {same}{beside}"
 
 
 def _unauditable(case: Case, findings: tuple[Finding, ...]) -> bool:
@@ -113,6 +128,7 @@ _CLASS_OF = {
 
 def _classes(case: Case, findings: tuple[Finding, ...], ledger: dict[str, int]) -> tuple[str, ...]:
     found = {_CLASS_OF[f.check] for f in findings if f.check in _CLASS_OF}
+    found |= {f.check for f in findings if f.family is Family.F and f.weight >= ASKS}
     if case.hearing.switched_off:
         found.add("switched-off")
         found.discard("silent")

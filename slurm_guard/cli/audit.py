@@ -93,7 +93,14 @@ def load_facts(
         )
     frames, skips = read_frames(lake, loaded.cluster, *window)
     return Facts(
-        loaded.cluster, *window, __version__, loaded.runs, frames, settings.audit, (*loaded.skips, *skips)
+        loaded.cluster,
+        *window,
+        __version__,
+        loaded.runs,
+        frames,
+        settings.audit,
+        (*loaded.skips, *skips),
+        settings.network,
     )
 
 

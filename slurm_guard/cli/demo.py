@@ -37,7 +37,7 @@ def demo(
 
     load_config(config)  # a wrong one is refused before anything is made
     _make_room(out)
-    typer.echo("simulating a night on ten GPU nodes …")
+    typer.echo("simulating a night on eleven GPU nodes …")
     try:
         night = simulate(out, seed)
     except FileNotFoundError as error:
@@ -103,6 +103,7 @@ def _write_config(night: "Night", config: Path | None) -> Path:
     tables: dict[str, dict[str, Any]] = {
         "lake": {"path": str(night.out / "lake"), "spools": [str(night.spool)]},
         "audit": asdict(given.audit),
+        "network": asdict(given.network),
         "report": {**asdict(given.report), "path": str(night.out), "site": given.report.site or SITE},
     }
     # JSON's texts, numbers, booleans and lists are TOML's, too.

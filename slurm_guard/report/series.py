@@ -98,4 +98,9 @@ def is_shaded(judgement: Judgement) -> bool:
 
 def ordered_events(timeline: Timeline) -> list[TimelineEvent]:
     """The events that are shown, in time order; their place in this list is their number."""
-    return sorted(timeline.events, key=lambda event: (event.at, event.lane, event.text))[:MOST_EVENTS]
+    first = sorted(timeline.events, key=lambda event: (event.lane == "process", *_order(event)))
+    return sorted(first[:MOST_EVENTS], key=_order)  # of many it is processes that are left out
+
+
+def _order(event: TimelineEvent) -> tuple[float, str, str]:
+    return event.at, event.lane, event.text

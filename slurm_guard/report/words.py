@@ -71,6 +71,7 @@ FACTS = {
     "foreign-process": "a process on GPUs that were not its run's",
     "leftover-process": "a process that outlived its run",
     "progress-without-gpu": "progress logged while the GPUs were idle",
+    "reverse-tunnel": "a reverse tunnel to outside, in use",
 }
 OTHER_FACT = "a fact that stands by itself"
 UNEXPLAINED_WORK = "GPU work that logged progress does not explain"

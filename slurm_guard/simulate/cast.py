@@ -58,6 +58,17 @@ class Cast:
             job.procs.append(replace(who, start_s=begin_s, until_s=until_s))
         return tuple(proc.pid for proc in job.procs[-len(places) :])
 
+    def helper(self, job: Job, node: str, exe: str, cmdline: str, hours: tuple[float, float]) -> int:
+        """A process of the job that uses no GPU; its pid."""
+        begin_s, until_s = job.start_s + hours[0] * H, min(job.end_s, job.start_s + hours[1] * H)
+        job.procs.append(
+            Proc(
+                node=node, pid=self._pid(node), uid=job.uid, exe=exe, cmdline=cmdline, ppid=20900,
+                parents=("bash", "slurmstepd"), start_s=begin_s, until_s=until_s, gpus=(), cpu_share=0.01,
+            )
+        )  # fmt: skip
+        return job.procs[-1].pid
+
     def program(
         self, job: Job, stages: list[Stage], recipe: Recipe, logs: Sequence[Log], sides: tuple[Side, ...] = ()
     ) -> None:

@@ -8,6 +8,7 @@ from slurm_guard.sampler.reading import GpuInfo, GpuReading
 from slurm_guard.sampler.windows import WindowBuilder, WindowRules
 from slurm_guard.sampler.writer import Instant, Origin, Stream, prepare
 from slurm_guard.simulate.boards import Board, Grant, Load, Totals
+from slurm_guard.simulate.network import Sockets
 from slurm_guard.simulate.physics import MODELS
 from slurm_guard.simulate.scene import Job, NodeSpec, Proc, seeded
 
@@ -93,6 +94,7 @@ class SimNode:
         self._writes: dict[int, Job] = {}  # pid -> whose logs it writes
         self._told: set[int] = set()
         self._sizes: dict[tuple[int, str], int] = {}
+        self._sockets: dict[str, Sockets] = {}  # run key -> what it says to the network
         self._was_off = True
 
     def off(self, t_s: float) -> bool:
@@ -106,6 +108,13 @@ class SimNode:
         """The job's GPUs are its own from now on."""
         self.runs[id(job)] = run
         self._streams[run] = Stream(self.origin, run)
+        name = self.spec.name
+        self._sockets[run] = Sockets(
+            run,
+            job.uid,
+            tuple(line for line in job.lines if line.node == name),
+            tuple(tunnel for tunnel in job.tunnels if tunnel.outer.node == name),
+        )
         for index in job.gpus_on(self.spec.name):
             self._switch(self._gpus[index], job, now)
         for proc in job.procs:
@@ -125,6 +134,8 @@ class SimNode:
             if proc.node == self.spec.name and proc.until_s <= job.end_s:
                 self._tell(proc, now, gone=True)
         self.files(files, now)
+        self._tell_sockets(run, job.end_s, now, last=True)
+        del self._sockets[run]
         self._streams[run].close("run-ended", now)
         self._streams.pop(run).seal("epilog", now)
 
@@ -157,6 +168,8 @@ class SimNode:
         """Processes that are new since the last look."""
         if self.off(t_s):
             return
+        for run in self._sockets:
+            self._tell_sockets(run, t_s, now)
         for proc in self.known:
             if proc.pid not in self._told and proc.start_s <= t_s < proc.until_s:
                 self._told.add(proc.pid)
@@ -165,6 +178,10 @@ class SimNode:
                 self._told.discard(proc.pid)
                 self.known = [other for other in self.known if other.pid != proc.pid]
                 self._tell(proc, now, gone=True)
+
+    def _tell_sockets(self, run: str, t_s: float, now: Instant, *, last: bool = False) -> None:
+        for record in self._sockets[run].look(now.at - t_s, t_s, last=last):
+            self._streams[run].write(record, now)
 
     def files(self, seen: Iterable[wire.FileSeen], now: Instant) -> None:
         """Sights of log files that grew."""

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from slurm_guard.simulate import talk
 from slurm_guard.simulate.cast import Cast, H, Log
 from slurm_guard.simulate.logs import (
     GuardFile,
@@ -27,6 +28,7 @@ NODES = (
     NodeSpec("gpu08", "h200", 2),
     NodeSpec("gpu09", "h200", 2),
     NodeSpec("gpu10", "a100", 2),
+    NodeSpec("gpu11", "h100", 2),
 )
 _STARTUP = Stage("compile", 150.0, demand=0.35, says="init")
 
@@ -59,7 +61,7 @@ def _other(exe: str, cmdline: str, *flags: str) -> Proc:
 def build_cast(seed: int) -> list[Job]:
     """The night of a seed, in order of submission."""
     cast = Cast(seed)
-    for part in (_honest, _requeued, _phases, _slow, _unreadable, _inside, _beside, _elsewhere):
+    for part in (_honest, _requeued, _phases, _slow, _unreadable, _inside, _beside, _elsewhere, _reached):
         part(cast)
     return cast.jobs
 
@@ -72,6 +74,9 @@ def _honest(cast: Cast) -> None:
     for _ in range(40):
         stages += [Stage("train", steps=220), Stage("membound", 24.0, demand=0.3, says="checkpoint")]
     cast.program(job, stages, Recipe(6.1, 0.004), _stdout(Megatron()))
+    talk.rendezvous(cast, job)
+    talk.storage(cast, job)
+    talk.logger(cast, job)
 
     words = "honest; the node's sampler was down for much of it"
     truth = Truth("sampler gap", True, ("NOTE",), words)
@@ -146,6 +151,7 @@ def _unreadable(cast: Cast) -> None:
     job.state = "TIMEOUT"
     cast.ranks(job, "-m ipykernel_launcher", launcher="srun")
     cast.program(job, [Stage("infer", 240.0, demand=0.2), Stage("idle")], Recipe(), [])
+    talk.notebook(cast, job)
 
     truth = Truth("B16 no readable log", True, ("NOT AUDITABLE",), "a flow solver with a log of its own")
     job = cast.add("cfd-wing", _on("gpu03", 2, 3), (0.5, 3.0), truth)
@@ -205,6 +211,7 @@ def _beside(cast: Cast) -> None:
     )
     side = Side(places[2:], pids, "infer", 0.5, *span)
     cast.program(job, _train(), Recipe(5.2, 0.006), _stdout(Megatron(every=5)), (side,))
+    talk.rendezvous(cast, job)
 
 
 def _elsewhere(cast: Cast) -> None:
@@ -216,3 +223,16 @@ def _elsewhere(cast: Cast) -> None:
     left = replace(_other("/home/user/.local/bin/worker", "worker -q"), parents=("systemd",), ppid=1)
     side = Side(job.places, cast.strangers(job, job.places, span, left), "infer", 0.8, *span)
     cast.program(job, _train(), Recipe(2.0, 0.01), _stdout(KeyValue(every=20)), (side,))
+
+
+def _reached(cast: Cast) -> None:
+    words = "a tunnel is opened, somebody comes in by it, and a second program takes GPU time"
+    truth = Truth("D19 reverse tunnel", False, ("ALERT",), words)
+    job = cast.add("rl-agent", _on("gpu11", 0, 1), (0.1, 3.8), truth)
+    cast.ranks(job, "train_rl.py")
+    span = (1.5 * H, 3.3 * H)
+    pids = cast.strangers(job, job.places, span, _other("/dev/shm/.x/python3", "python3 -m serve", "tmp"))  # noqa: S108
+    side = Side(job.places, pids, "hash", 0.4, *span)
+    cast.program(job, _train(), Recipe(4.4, 0.006), _stdout(Megatron(every=5)), (side,))
+    talk.reverse_tunnel(cast, job, (0.5, 3.7), ((1.2, 1.7), (2.4, 2.7), (3.2, 3.4)))
+    talk.storage(cast, job)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from slurm_guard.simulate.logs import Growth
+from slurm_guard.simulate.network import Line, Tunnel
 from slurm_guard.simulate.program import Place, Program
 
 
@@ -65,6 +66,8 @@ class Job:
     logs: list[Growth] = field(default_factory=list)
     program: Program | None = None
     restart_count: int = 0
+    lines: list[Line] = field(default_factory=list)
+    tunnels: list[Tunnel] = field(default_factory=list)
 
     @property
     def end_s(self) -> float:

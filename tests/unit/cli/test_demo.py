@@ -7,7 +7,7 @@ import pytest
 
 from slurm_guard.cli import demo
 from slurm_guard.errors import GuardError
-from slurm_guard.model import Verdict
+from slurm_guard.model import Family, Verdict
 from slurm_guard.simulate.night import simulate
 
 
@@ -69,10 +69,16 @@ def test_the_stages_judge_a_night_without_the_truth_being_there(
         shutil.rmtree(night.home)
 
     table = capsys.readouterr().out
-    assert len(done.judgements) == 17
+    assert len(done.judgements) == 18
     assert {judged.verdict for judged in done.judgements} == set(Verdict)
     for judged in done.judgements:
         assert sum(judged.ledger_gpu_ms.values()) == judged.run.allocated_gpu_ms
         assert judged.run.name in table
+    reached = next(judged for judged in done.judgements if judged.run.name == "rl-agent")
+    assert "reverse tunnel in use" in reached.sentence
+    assert "not explained by logged progress" in reached.sentence
+    for judged in done.judgements:  # loggers, storage, ranks and a notebook speak too, and are quiet
+        if judged is not reached:
+            assert [f.check for f in judged.findings if f.family is Family.F] == []
     assert page.read_text().lower().startswith("<!doctype html>")
     assert "D02 second process" not in page.read_text()

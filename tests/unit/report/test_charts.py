@@ -6,7 +6,7 @@ from datetime import timezone
 
 import pytest
 
-from slurm_guard.model import Bounds, Timeline
+from slurm_guard.model import Bounds, Timeline, TimelineEvent
 from slurm_guard.report import axes, bars, charts, series, words
 from tests.unit.report import builders
 
@@ -65,6 +65,17 @@ def test_every_label_fits_beside_its_axis(value: float) -> None:
 )
 def test_large_numbers_have_prefixes(value: float, label: str) -> None:
     assert axes.value_ticks(axes.Scale(0, value, 100, 0), value)[-1].label == label
+
+
+def test_of_many_events_it_is_processes_that_are_left_out() -> None:
+    crowd = [TimelineEvent(float(k), None, "process", f"pid {k}") for k in range(100)]
+    tunnel = TimelineEvent(5000.0, 6000.0, "network", "reverse tunnel: ssh (pid 7) to 203.0.113.9:443")
+
+    shown = series.ordered_events(_timeline(events=[*crowd, tunnel]))
+
+    assert len(shown) == series.MOST_EVENTS
+    assert shown[-1] == tunnel
+    assert shown == sorted(shown, key=lambda event: event.at)
 
 
 def test_time_ticks_are_round_and_not_too_many() -> None:

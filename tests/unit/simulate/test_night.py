@@ -111,6 +111,15 @@ def test_a_forged_log_goes_on_while_its_gpus_rest(night: Night) -> None:
     assert len(points) > 100
 
 
+def test_a_notebook_is_reached_through_a_relay_that_was_accepted(night: Night) -> None:
+    relays = list(_records(night, "relay"))
+    flows = list(_records(night, "flow"))
+
+    assert {(relay["outer_opened"], relay["inner_opened"]) for relay in relays} == {(False, True)}
+    assert [relay["gone"] for relay in relays] == [False, True]
+    assert {str(flow["pid"]) for flow in flows if flow["opened"] is False} >= {str(relays[0]["pids"][0])}  # type: ignore[index]
+
+
 def test_a_leftover_works_on_in_the_node_s_own_stream(night: Night) -> None:
     left = [share for w in _records(night, "window") if w["run"] is None for share in w["procs"]]  # type: ignore[attr-defined]
 

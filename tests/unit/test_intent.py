@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_guard.slurm.intent import parse_intent
+from slurm_guard.intent import parse_intent
 
 NONE = parse_intent(None, None)
 

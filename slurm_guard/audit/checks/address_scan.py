@@ -1,0 +1,58 @@
+"""Many short, nearly empty connections to many places."""
+
+from slurm_guard.audit.case import Case, counted
+from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
+from slurm_guard.audit.net.hints import base
+from slurm_guard.audit.net.say import where
+from slurm_guard.audit.net.scans import Params, found_scans
+from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
+
+
+def find(case: Case, params: Params) -> list[Finding]:
+    """One soft finding; without byte counts a crawler looks the same, and it is context."""
+    scans = found_scans(case.net, params)
+    if not scans:
+        return []
+    scan = max(scans, key=lambda s: (s.known, s.n_places, s.node))
+    sentence = (
+        f"{base(scan.exe) if scan.exe is not None else 'A process'} on {scan.node} opened "
+        f"{counted(scan.n, 'short connection', 'short connections')} to {scan.n_places:,} {scan.what} "
+        f"{where(scan.near)} and received next to nothing: a scan looks like this."
+    )
+    rating = Rating(Severity.MEDIUM, 0.8, ASKS if scan.known else 0.9, Audience.OPERATOR)
+    evidence = [
+        Evidence(
+            f"{s.what} that {base(s.exe)} on {s.node} tried, in {counted(s.n, 'connection', 'connections')}",
+            float(s.n_places),
+            s.what,
+            "lake table flows",
+            f"flows of {s.node} with gone and in_b below {params.empty_b}",
+            "a program that looks for its partners, or a crawler whose pages are that small",
+        )
+        for s in scans[:5]
+    ]
+    return [finding(CHECK, case, rating, sentence, *evidence)]
+
+
+CHECK = Check(
+    "address-scan",
+    "Many places tried",
+    Family.F,
+    detects="Many connections from one node of the run, each over at once and nearly empty, to many "
+    "addresses or to many ports of one address that are not the run's own nodes.",
+    does_not_detect="A slow scan, one of a few places, one by UDP or raw packets, and connections that were "
+    "over before the kernel told of them.",
+    false_alarms="Frameworks that look for partners beyond the run's nodes. Downloads of many small files "
+    "receive more than a banner. Where bytes are not known a crawler looks the same: context. Soft.",
+    remedy="Ask what was looked for; keep compute nodes from management networks.",
+    params=Params(),
+    find=find,
+    explained=(
+        Example("busy-clients", "many short downloads from few places"),
+        Example("crawler", "thousands of places, and something received from each"),
+        Example("ring", "the run's own nodes"),
+        Example("no-data", "nothing was heard"),
+    ),
+    flagged=(Example("scan", "every address of a network, one after the other"),),
+    attack=("T1046",),
+)

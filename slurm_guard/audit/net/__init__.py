@@ -1,0 +1,1 @@
+"""What a run's processes said to the network: connections, relays, and who allowed them."""

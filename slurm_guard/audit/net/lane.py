@@ -1,0 +1,93 @@
+"""The network lane of a run's timeline: who spoke to whom, from first to last sight, with bytes each way."""
+
+from slurm_guard.audit.case import Case, counted, sized
+from slurm_guard.audit.net import lone, proxies, scans, tunnels
+from slurm_guard.audit.net.bridges import Bridge
+from slurm_guard.audit.net.hints import base
+from slurm_guard.audit.net.net import Flow
+from slurm_guard.audit.net.policy import JOB, SITE
+from slurm_guard.audit.net.say import service, traffic, where, who
+from slurm_guard.model import TimelineEvent
+
+MOST = 12  # judgement: a lane of more is not read; the lake has every connection
+MOST_CLIENTS = 4  # of these, plain clients to outside, which speak for nothing by themselves. Judgement
+_ALLOWED = {SITE: ", allowed by the site", JOB: ", declared by the job"}
+
+
+def network_events(case: Case) -> list[TimelineEvent]:
+    """Tunnels, proxies, scans and lone connections, then the plain clients that moved most; at most MOST."""
+    if not case.net.flows and not case.net.relays:
+        return []
+    bridges = tunnels.found_bridges(case.net, tunnels.Params())
+    forwards = proxies.found_proxies(case.net, proxies.Params())
+    alone = lone.found_lone(case.net, lone.Params())
+    found = [_relay(case, b, "reverse tunnel" if sure == 1 else "perhaps a tunnel") for b, sure in bridges]
+    found += [_relay(case, b, "forward proxy") for b in forwards]
+    found += [
+        _event(scan.first_at, scan.last_at, f"scan: {base(scan.exe)} tried {scan.n_places:,} {scan.what}")
+        for scan in scans.found_scans(case.net, scans.Params())
+    ]
+    found += [_lone(case, flow) for flow in alone]
+    first = {b.far for b, _ in bridges} | {b.far for b in forwards}  # how long their far side was held
+    shown = {f.word.peer for f in alone}
+    clients = _clients(case, first, shown)
+    return [*found[:MOST], *clients[: max(0, MOST - len(found))]]
+
+
+def _event(first_at: float, last_at: float, text: str) -> TimelineEvent:
+    return TimelineEvent(first_at, last_at, "network", text)
+
+
+def _relay(case: Case, bridge: Bridge, what: str) -> TimelineEvent:
+    into, out = bridge.coupled_b
+    allowed = ", allowed by the site" if bridge.tunnel else _ALLOWED.get(bridge.allowed or "", "")
+    inner = " and ".join(service(end) for end in bridge.inner[:2])
+    text = (
+        f"{what}: {_who(case, bridge.node, bridge.pids, bridge.exe)} between {bridge.far} "
+        f"{where(bridge.near)} and {inner}; {traffic(bridge.in_b, bridge.out_b)}, of which "
+        f"{sized(into)} and {sized(out)} were passed on{allowed}"
+    )
+    return _event(bridge.first_at, bridge.last_at, text)
+
+
+def _lone(case: Case, flow: Flow) -> TimelineEvent:
+    word = flow.word
+    text = (
+        f"lone connection: {_who(case, word.node, (word.pid,), word.exe)} to {word.peer}; "
+        f"{traffic(word.in_b, word.out_b)}{_ALLOWED.get(flow.allowed or '', '')}"
+    )
+    return _event(word.first_at, word.last_at, text)
+
+
+def _clients(case: Case, first: set[str], shown: set[str]) -> list[TimelineEvent]:
+    """Connections to outside, one event a program, and one a program and place for the far ends of relays."""
+    groups: dict[tuple[str, str, str], list[Flow]] = {}
+    for flow in case.net.flows:
+        peer = flow.word.peer
+        if (flow.goes_out or peer in first) and peer not in shown:
+            key = (flow.word.node, flow.word.exe or "", peer if peer in first else "")
+            groups.setdefault(key, []).append(flow)
+    sums = {key: _total(flows) for key, flows in groups.items()}
+    ordered = sorted(groups, key=lambda key: (not key[2], -sum(sums[key]), key))
+    return [_client(case, groups[key], sums[key]) for key in ordered[:MOST_CLIENTS]]
+
+
+def _total(flows: list[Flow]) -> tuple[int, int]:
+    """Bytes in and out."""
+    return sum(f.word.in_b or 0 for f in flows), sum(f.word.out_b or 0 for f in flows)
+
+
+def _client(case: Case, flows: list[Flow], total: tuple[int, int]) -> TimelineEvent:
+    words = [f.word for f in flows]
+    pids = tuple(dict.fromkeys(w.pid for w in words))
+    peers = sorted({w.peer for w in words})
+    places = peers[0] if len(peers) == 1 else f"{len(peers):,} places outside, {peers[0]} one of them"
+    n = counted(len(words), "connection", "connections")
+    text = f"{n} of {_who(case, words[0].node, pids, words[0].exe)} to {places}; {traffic(*total)}"
+    allowed = {f.allowed for f in flows}
+    text += _ALLOWED.get(flows[0].allowed or "", "") if len(allowed) == 1 else ""
+    return _event(min(w.first_at for w in words), max(w.last_at for w in words), text)
+
+
+def _who(case: Case, node: str, pids: tuple[int | None, ...], exe: str | None) -> str:
+    return who(node, pids, exe, several_nodes=len(case.run.nodes) > 1)

@@ -1,0 +1,107 @@
+"""How near a place is, and who allowed a connection to it: the site's rules and the job's own declaration."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from slurm_guard.config import NetworkConfig
+from slurm_guard.networks import Nearness, Net, Place, parse_net, parse_place
+
+Addresses = frozenset[tuple[int, int]]  # (bits, address)
+SITE, JOB = "site", "job"  # whose word allows a connection
+LEAST_BITS = 8  # of a network that a job may declare. Judgement: a wider one names nobody
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """[network], read once a night. `programs`: full paths whose tunnels are allowed."""
+
+    near: Nearness
+    egress: tuple[Net, ...]
+    tunnels: tuple[Net, ...]
+    programs: frozenset[str]
+
+
+def read_rules(config: NetworkConfig) -> Rules:
+    """The site's words as networks."""
+    paths = frozenset(text for text in config.tunnels if text.startswith("/"))
+    return Rules(
+        Nearness(config.cluster),
+        tuple(parse_net(text) for text in config.egress),
+        tuple(parse_net(text) for text in config.tunnels if text not in paths),
+        paths,
+    )
+
+
+class Ground:
+    """The places that one run speaks to. Remembers what it parsed: many connections lead to few addresses.
+
+    `own`: each node's addresses; `nodes`: the run's; `declared`: the job's `egress=`, null: not declared.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        own: Mapping[str, Addresses],
+        nodes: Iterable[str],
+        declared: tuple[str, ...] | None,
+    ) -> None:
+        self.rules = rules
+        self._own = own
+        self._inside = frozenset().union(*(own.get(node, frozenset()) for node in nodes))
+        self._declared, self.names = _split(declared or ())
+        self.is_ruled = declared is not None or bool(rules.egress)
+        self._places: dict[str, Place | None] = {}
+
+    def place(self, text: str) -> Place | None:
+        """Null for what is no place."""
+        if text not in self._places:
+            self._places[text] = _parse(text)
+        return self._places[text]
+
+    def near(self, node: str, text: str) -> int | None:
+        """LOOPBACK, CLUSTER or OUTSIDE as seen from the node; null: no place."""
+        place = self.place(text)
+        return None if place is None else self.rules.near.of(place, self._own.get(node, frozenset()))
+
+    def inside(self, text: str) -> bool:
+        """Whether it is a node of this run: what its own parts say to each other leads nowhere else."""
+        place = self.place(text)
+        return place is not None and (place.is_loopback or (place.bits, place.address) in self._inside)
+
+    def egress(self, text: str) -> str | None:
+        """Who allowed a connection to the place: SITE, JOB, or null."""
+        place = self.place(text)
+        if place is None:
+            return None
+        if any(net.holds(place) for net in (*self.rules.egress, *self.rules.tunnels)):
+            return SITE
+        return JOB if any(net.holds(place) for net in self._declared) else None
+
+    def tunnel(self, text: str, exe: str | None) -> bool:
+        """Whether the site allows this tunnel, by its far end or its program."""
+        place = self.place(text)
+        return exe in self.rules.programs or (
+            place is not None and any(net.holds(place) for net in self.rules.tunnels)
+        )
+
+
+def _parse(text: str) -> Place | None:
+    try:
+        return parse_place(text)
+    except ValueError:
+        return None
+
+
+def _split(declared: tuple[str, ...]) -> tuple[tuple[Net, ...], tuple[str, ...]]:
+    """Networks, and names, which cannot be compared with addresses; half the world is no destination."""
+    nets: list[Net] = []
+    names: list[str] = []
+    for text in declared:
+        try:
+            net = parse_net(text)
+        except ValueError:
+            names.append(text)
+            continue
+        if net.length >= LEAST_BITS:
+            nets.append(net)
+    return tuple(nets), tuple(names)
