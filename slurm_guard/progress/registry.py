@@ -5,24 +5,29 @@ from slurm_guard.progress.hf import HfLines
 from slurm_guard.progress.jsonl import JsonLines
 from slurm_guard.progress.keyvalue import KeyValueLines
 from slurm_guard.progress.megatron import MegatronLines
+from slurm_guard.progress.mllog import MllogLines
 from slurm_guard.progress.protocol import ProgressSource
 from slurm_guard.progress.text import TextSource
 from slurm_guard.progress.tfevents import TfeventsSource
 from slurm_guard.progress.tqdm import TqdmLines
+from slurm_guard.progress.vllm import VllmLines
 
 GUARD = GuardSource()
 # The named formats before the generic ones: the first line source that claims a line keeps it.
-TEXT = TextSource("text", (MegatronLines, HfLines, JsonLines, KeyValueLines, TqdmLines))
+LINES = (MegatronLines, MllogLines, VllmLines, HfLines, JsonLines, KeyValueLines, TqdmLines)
+TEXT = TextSource("text", LINES)
 SOURCES: tuple[ProgressSource, ...] = (TfeventsSource(), GUARD, TEXT)
 
 # How well a source's clock is known, for the choice between two that speak of the same bytes (judgement).
 STRENGTH = {
     "guard": 1.0,
     "megatron": 0.9,
+    "mllog": 0.9,
     "tfevents": 0.9,
     "hf": 0.8,
     "jsonl": 0.8,
     "keyvalue": 0.7,
+    "vllm": 0.5,
     "tqdm": 0.1,
 }
 

@@ -8,6 +8,7 @@ from slurm_guard.progress.protocol import (
     MAX_CLAIMS,
     MAX_PHASES,
     MAX_SERIES,
+    NOTHING,
     Claim,
     Found,
     LineSource,
@@ -84,6 +85,8 @@ class TextReader:
             except (ValueError, OverflowError, RecursionError):
                 self._count(f"unreadable-{source.name}")
                 continue
+            if claim is NOTHING:
+                return
             if claim is not None:
                 self._add(source.name, claim._replace(rank=rank or claim.rank))
                 return

@@ -20,6 +20,9 @@ SEEDS = (
     b"{'loss': '2.5', 'epoch': '0.01'}\r 10%|#  | 1/10 [00:01<00:09, 1.0s/it]\n",
     b'{"step": 1, "loss": 2.5, "ts": 1795475142.2, "tokens": 4096}\n',
     b':::MLLOG {"time_ms": 1745906128645, "key": "eval_start", "metadata": {"samples_count": 8}}\n',
+    b':::MLLOG {"time_ms": 1745906128645, "key": "epoch_start", "metadata": {"epoch_num": 1e300}}\n',
+    b"INFO 05-19 10:13:10 Avg prompt throughput: 1.0 tokens/s, Avg generation throughput: 9.0 tokens/s\n",
+    b"2026-08-01 08:19:20\tJob ID: 42\tSaved checkpoint\tIteration: 500\tTokens (in billions): 2.10\n",
     b"0: \x1b[31mstep: 20  loss: 8.1 \x1b[0m epoch: 3\nepoch=0/micro_step=10/global_step=20, x\n",
     version() + event(1.7e9, 1, scalar("loss", 1.0)) + event(1.7e9 + 1, 2, tensor("loss", 1.0)),
 )
