@@ -2,21 +2,26 @@
 
 from slurm_guard.progress.guard import GuardSource
 from slurm_guard.progress.hf import HfLines
+from slurm_guard.progress.hfstate import HfStateSource
 from slurm_guard.progress.jsonl import JsonLines
 from slurm_guard.progress.keyvalue import KeyValueLines
 from slurm_guard.progress.megatron import MegatronLines
+from slurm_guard.progress.mlflow import MlflowSource
 from slurm_guard.progress.mllog import MllogLines
 from slurm_guard.progress.protocol import ProgressSource
 from slurm_guard.progress.text import TextSource
 from slurm_guard.progress.tfevents import TfeventsSource
 from slurm_guard.progress.tqdm import TqdmLines
 from slurm_guard.progress.vllm import VllmLines
+from slurm_guard.progress.wandb import WandbSource
 
 GUARD = GuardSource()
 # The named formats before the generic ones: the first line source that claims a line keeps it.
 LINES = (MegatronLines, MllogLines, VllmLines, HfLines, JsonLines, KeyValueLines, TqdmLines)
 TEXT = TextSource("text", LINES)
-SOURCES: tuple[ProgressSource, ...] = (TfeventsSource(), GUARD, TEXT)
+SOURCES: tuple[ProgressSource, ...] = (
+    TfeventsSource(), WandbSource(), HfStateSource(), MlflowSource(), GUARD, TEXT,
+)  # fmt: skip
 
 # How well a source's clock is known, for the choice between two that speak of the same bytes (judgement).
 STRENGTH = {
@@ -24,6 +29,9 @@ STRENGTH = {
     "megatron": 0.9,
     "mllog": 0.9,
     "tfevents": 0.9,
+    "wandb": 0.9,
+    "mlflow": 0.9,
+    "hfstate": 0.85,
     "hf": 0.8,
     "jsonl": 0.8,
     "keyvalue": 0.7,

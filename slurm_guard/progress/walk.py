@@ -13,6 +13,7 @@ MAX_DEPTH = 4
 MAX_ENTRIES = 5_000
 MAX_S = 2.0
 MAX_FOUND = 64
+MAX_KEYS = 16  # files of one MLflow run: each repeats the steps of the others
 EARLY_S = 2.0  # a file server's clock beside the node's (judgement)
 LATE_S = 120.0  # TensorBoard's flush after the run's end was noted
 
@@ -26,6 +27,7 @@ _NAMES = frozenset(
     (
         "metrics.jsonl", "progress.jsonl", "train.jsonl", "log.jsonl", "training_log.jsonl", "result.json",
         "progress.txt", "train.log", "training.log", "log.txt", "train_log.txt", "stats.jsonl",
+        "trainer_state.json",
     )
 )  # fmt: skip
 
@@ -36,9 +38,12 @@ class Hit(NamedTuple):
     path: str
 
 
-def is_known(name: str) -> bool:
+def is_known(path: str) -> bool:
     """Whether a file's name is one that trainings give to their progress."""
-    return name in _NAMES or "events.out.tfevents." in name
+    name = path.rpartition("/")[2]
+    if name in _NAMES or "events.out.tfevents." in name or name.endswith(".wandb"):
+        return True
+    return "/mlruns/" in path and path.endswith(f"/metrics/{name}")
 
 
 def walk(root: str, from_at: float, until_at: float) -> tuple[list[Hit], list[str]]:
@@ -83,11 +88,14 @@ def _visit(
             if wanted and entry.stat(follow_symlinks=False).st_dev == device:
                 queue.append((entry.path, depth + 1))
             return
-        if not is_known(entry.name):
+        if not is_known(entry.path):
             return
         seen = entry.stat(follow_symlinks=False)
     except OSError:
         return
     changed = min(seen.st_mtime, seen.st_ctime)  # mtime may be set back, ctime not: both must lie in the run
+    folder = entry.path.rpartition("/")[0]
+    if folder.endswith("/metrics") and sum(hit.path.startswith(f"{folder}/") for hit in hits) >= MAX_KEYS:
+        return
     if stat.S_ISREG(seen.st_mode) and from_at - EARLY_S <= changed and seen.st_ctime <= until_at + LATE_S:
         hits.append(Hit(entry.path))

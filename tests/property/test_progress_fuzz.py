@@ -14,6 +14,7 @@ from slurm_guard.progress.registry import SOURCES
 from slurm_guard.progress.unit import Input, read_unit
 from slurm_guard.progress.values import AT_MAX, AT_MIN, STEP_LIMIT
 from tests.unit.progress.event_files import event, scalar, tensor, version
+from tests.unit.progress.wandb_files import exited, log, row
 
 SEEDS = (
     b" [2026-08-01 07:19:37] iteration   1/  50 | consumed samples: 128 | lm loss: 1.0E+01 |\n",
@@ -24,6 +25,9 @@ SEEDS = (
     b"INFO 05-19 10:13:10 Avg prompt throughput: 1.0 tokens/s, Avg generation throughput: 9.0 tokens/s\n",
     b"2026-08-01 08:19:20\tJob ID: 42\tSaved checkpoint\tIteration: 500\tTokens (in billions): 2.10\n",
     b"0: \x1b[31mstep: 20  loss: 8.1 \x1b[0m epoch: 3\nepoch=0/micro_step=10/global_step=20, x\n",
+    b'{"global_step": 9, "log_history": [{"loss": 2.5, "step": 4}, {"eval_loss": NaN, "step": 9}], "a": 1}',
+    b"1795474227384 0.5 1\n1795474227385 nan 2\n1795474227386 0.1 3\n",
+    log(*(row(_step=n, _timestamp=1.7e9 + n, loss=1.5, global_step=n * 5) for n in range(9)), exited()),
     version() + event(1.7e9, 1, scalar("loss", 1.0)) + event(1.7e9 + 1, 2, tensor("loss", 1.0)),
 )
 WORDS = st.sampled_from(
