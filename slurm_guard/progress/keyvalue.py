@@ -6,6 +6,7 @@ The clock must be a whole number beside a known word. Where the line only puts a
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from slurm_guard.progress.keys import (
     EPOCH_KEYS,
@@ -112,6 +113,21 @@ def _believable(glue: str, text: str) -> bool:
     return _COMPANION.search(text) is not None
 
 
+@lru_cache(maxsize=4096)  # a log has few names; a hostile one costs time, not memory
+def _role(name: str) -> str:
+    """What a metric's name is to us: eval, tokens, samples, loss, took, train; empty: nothing."""
+    name = name.lower()
+    last = name.rpartition("/")[2]
+    if is_eval(name):
+        return "eval"
+    if last in LOSS_KEYS or name.endswith(" loss") or last == "crossentropyloss":
+        return "loss"
+    if last in ("lr", "learning_rate", "grad_norm", "trl"):
+        return "train"
+    roles = (("tokens", TOKEN_KEYS), ("samples", SAMPLE_KEYS), ("took", TOOK_KEYS))
+    return next((role for role, names in roles if last in names), "")
+
+
 def _claim(
     text: str, offset: int, best: tuple[int, str, int, int | None] | None, epoch: float | None
 ) -> Claim:
@@ -120,20 +136,22 @@ def _claim(
     loss = took_s = None
     n_eval = n_other = 0
     for match in _PAIR.finditer(text):
-        name, value = match[1].lower(), match[2]
-        last = name.rpartition("/")[2]
-        if is_eval(name):
+        name, value = match[1], match[2]
+        role = _role(name)
+        if role == "":
+            continue
+        if role == "eval":
             n_eval += 1
-        elif last in TOKEN_KEYS:
+        elif role == "tokens":
             tokens = to_count(value) if tokens is None else tokens
-        elif last in SAMPLE_KEYS:
+        elif role == "samples":
             samples = to_count(value) if samples is None else samples
-        elif last in LOSS_KEYS or name.endswith(" loss") or last == "crossentropyloss":
+        elif role == "loss":
             loss = to_loss(value.rstrip(",.")) if loss is None else loss
             n_other += 1
-        elif last in TOOK_KEYS:
-            took_s = to_seconds(value, last) if took_s is None else took_s
-        elif last in ("lr", "learning_rate", "grad_norm", "trl"):
+        elif role == "took":
+            took_s = to_seconds(value, name.lower().rpartition("/")[2]) if took_s is None else took_s
+        else:
             n_other += 1
     at, naive = find_stamp(text)
     if at is None:

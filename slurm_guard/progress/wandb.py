@@ -83,7 +83,9 @@ class WandbReader:
         """The training's own step where most rows say one, else wandb's."""
         key, n = max(self._clocks.items(), key=lambda item: (item[1], item[0]), default=("", 0))
         if n and n >= CLOCK_SHARE * self._n_rows:
-            return key, [own for _, own in self._rows if own.key == key]
+            said = [own for _, own in self._rows if own.key == key]
+            if len({own.step for own in said}) >= CLOCK_SHARE * len(said):  # one that stands still is none
+                return key, said
         return "_step", [row for row, _ in self._rows if row.key == "_step"]
 
     def _record(self, data: bytes, end: int) -> None:

@@ -110,6 +110,13 @@ def test_a_training_step_in_few_rows_is_not() -> None:
     assert steps(read(data)) == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_training_step_that_stands_still_is_not() -> None:
+    """`define_metric(step_metric=…)` fills in a step that is never logged."""
+    data = log(*(row(_step=10 * i, loss=1.0, train__step=0) for i in range(5)))
+
+    assert steps(read(data)) == [0, 10, 20, 30, 40]
+
+
 def test_keys_in_parts_and_the_records_own_step_are_read() -> None:
     series = read(log(row(7, nested=True, train__loss=1.5, _timestamp=AT))).series[0]
 
