@@ -4,6 +4,7 @@ from slurm_guard.progress.guard import GuardSource
 from slurm_guard.progress.hf import HfLines
 from slurm_guard.progress.hfstate import HfStateSource
 from slurm_guard.progress.jsonl import JsonLines
+from slurm_guard.progress.keras import KerasLines
 from slurm_guard.progress.keyvalue import KeyValueLines
 from slurm_guard.progress.megatron import MegatronLines
 from slurm_guard.progress.mlflow import MlflowSource
@@ -17,7 +18,7 @@ from slurm_guard.progress.wandb import WandbSource
 
 GUARD = GuardSource()
 # The named formats before the generic ones: the first line source that claims a line keeps it.
-LINES = (MegatronLines, MllogLines, VllmLines, HfLines, JsonLines, KeyValueLines, TqdmLines)
+LINES = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines, JsonLines, KeyValueLines, TqdmLines)
 TEXT = TextSource("text", LINES)
 SOURCES: tuple[ProgressSource, ...] = (
     TfeventsSource(), WandbSource(), HfStateSource(), MlflowSource(), GUARD, TEXT,
@@ -34,6 +35,7 @@ STRENGTH = {
     "hfstate": 0.85,
     "hf": 0.8,
     "jsonl": 0.8,
+    "keras": 0.8,
     "keyvalue": 0.7,
     "vllm": 0.5,
     "tqdm": 0.1,

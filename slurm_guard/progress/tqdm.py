@@ -30,6 +30,14 @@ class Bar(NamedTuple):
     desc: str  # lower case, at most 60 characters
     spent: str  # as drawn, in whole seconds
 
+    def evaluates(self) -> bool:
+        """Whether its words are an evaluation's."""
+        return any(word in self.desc for word in _EVAL_WORDS) or "val" in re.split(r"\W", self.desc)
+
+    def trains(self) -> bool:
+        """Whether its words are neither an evaluation's nor a download's."""
+        return not self.evaluates() and not any(word in self.desc for word in _OTHER_WORDS)
+
 
 def find_bar(text: str) -> Bar | None:
     """The last bar in a line, or null."""
@@ -57,7 +65,7 @@ class TqdmLines:
         bar = find_bar(text)
         if bar is None or any(word in bar.desc for word in _OTHER_WORDS):
             return None
-        if any(word in bar.desc for word in _EVAL_WORDS):
+        if bar.evaluates():
             return Claim(offset, "phase", phase="eval", advances=False)
         if len(self._spent) < MAX_CLAIMS:
             self._spent[offset] = bar.spent
