@@ -11,6 +11,7 @@ CHUNK = 1 << 20  # bytes fed at once
 MAX_CLAIMS = 200_000  # per series in memory; beyond, every second one is dropped (counters are cumulative)
 MAX_SERIES = 64  # clocks followed in one file; a hostile file can name any number
 MAX_PHASES = 4_000  # phase marks kept per file
+NAMES_JOB = "names-job: "  # begins the word by which a file says its own Slurm job; no problem in itself
 MICRO = 1_000_000  # an epoch clock counts in millionths, because steps are integers
 
 

@@ -1,8 +1,9 @@
 """Weights & Biases: the `.wandb` file of every run, offline or online, by wandb of 2021 and of today.
 
-Record{2 HistoryRecord, 17 RunRecord, 18 RunExitRecord, 26 EnvironmentRecord}; HistoryRecord{1 item, 2 step};
-item{1 key, 2 nested_key, 16 value_json}. `_step` counts calls of `wandb.log`: where most rows say a
-training step of their own (`train/global_step`, `trainer/global_step`), that is the clock.
+Record{2 HistoryRecord, 18 RunExitRecord, 26 EnvironmentRecord}; HistoryRecord{1 item, 2 step}; item{1 key,
+2 nested_key, 16 value_json}; EnvironmentRecord{27 slurm: map of SLURM_* in lower case}, since 2024. `_step`
+counts calls of `wandb.log`: where most rows say a training step of their own (`train/global_step`,
+`trainer/global_step`), that is the clock.
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from collections import Counter
 from slurm_guard.progress import keys
 from slurm_guard.progress.jsonl import claim_of
 from slurm_guard.progress.protobuf import WireError, fields
-from slurm_guard.progress.protocol import MAX_CLAIMS, Claim, Found, Reader, Series
+from slurm_guard.progress.protocol import MAX_CLAIMS, NAMES_JOB, Claim, Found, Reader, Series
 from slurm_guard.progress.values import to_count, to_float
 from slurm_guard.progress.wandblog import MAGIC, Records
 
@@ -55,6 +56,7 @@ class WandbReader:
         self._n_rows = 0
         self._phases: list[Claim] = []
         self._problems: Counter[str] = Counter()
+        self._job = ""  # the Slurm job that it was written in, as it says
         self._read_b = 0
 
     def feed(self, data: bytes, offset: int) -> int:
@@ -75,6 +77,8 @@ class WandbReader:
         problems = [f"{slug}: {count}" for slug, count in sorted(self._problems.items()) if count]
         if self._records.n_torn():
             problems.append(f"torn-tail: {self._records.n_torn()} bytes of an unfinished record")
+        if self._job:
+            problems.append(f"{NAMES_JOB}{self._job}")
         key, claims = self._clock()
         series = [Series("wandb", key, "", claims)] if claims else []
         return Found(series, self._phases, problems, self._read_b)
@@ -92,6 +96,8 @@ class WandbReader:
         for number, kind, start, stop in fields(data, 0, len(data)):
             if number == 2 and kind == 2:
                 self._history(data, start, stop, end)
+            elif number == 26 and kind == 2:
+                self._job = self._job or _job(data, start, stop)
             elif number == 18 and kind == 2:
                 self._phases = [Claim(end, "phase", phase="end", advances=False)]
 
@@ -129,6 +135,17 @@ class WandbReader:
         if len(self._rows) >= MAX_CLAIMS:
             del self._rows[1::2]
             self._problems["many-records"] += 1
+
+
+def _job(data: bytes, at: int, stop: int) -> str:
+    """The job's number in an EnvironmentRecord; empty: it says none."""
+    for number, kind, start, until in fields(data, at, stop):
+        if number == 27 and kind == 2:
+            pair = {n: data[a:b] for n, wire, a, b in fields(data, start, until) if wire == 2}
+            value = pair.get(2, b"")
+            if pair.get(1) == b"job_id" and value.isdigit() and len(value) < 12:
+                return value.decode("ascii")
+    return ""
 
 
 def _item(data: bytes, at: int, stop: int) -> tuple[str, str]:

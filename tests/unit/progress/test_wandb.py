@@ -118,7 +118,7 @@ def test_a_training_step_that_stands_still_is_not() -> None:
 
 
 def test_keys_in_parts_and_the_records_own_step_are_read() -> None:
-    series = read(log(row(7, nested=True, train__loss=1.5, _timestamp=AT))).series[0]
+    series = read(log(row(7, True, train__loss=1.5, _timestamp=AT))).series[0]
 
     assert (series.claims[0].step, series.claims[0].loss, series.claims[0].at) == (7, 1.5, AT)
 

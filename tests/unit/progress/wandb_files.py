@@ -10,15 +10,21 @@ BLOCK = 32_768
 HEADER = b":W&B" + struct.pack("<H", 0xBEE1) + b"\0"
 
 
-def row(step: int | None = None, nested: bool = False, **values: object) -> bytes:
-    """A Record with one row of history; keys are given with __ for a slash."""
+def row(number: int | None = None, nested: bool = False, /, **values: object) -> bytes:
+    """A Record with one row of history; `number`: its own step; keys are given with __ for a slash."""
     items = []
     for name, value in values.items():
         parts = name.replace("__", "/").split("/") if nested else [name.replace("__", "/")]
         named = b"".join(field(2, part.encode()) for part in parts) if nested else field(1, parts[0].encode())
         items.append(field(1, named + field(16, json.dumps(value).encode())))
-    number = b"" if step is None else field(2, b"\x08" + varint(step))
-    return b"\x08\x01" + field(2, b"".join(items) + number)
+    said = b"" if number is None else field(2, b"\x08" + varint(number))
+    return b"\x08\x01" + field(2, b"".join(items) + said)
+
+
+def written_in(job: str) -> bytes:
+    """The Record with the environment of a Slurm job."""
+    pairs = (("procid", "0"), ("job_id", job))
+    return field(26, b"".join(field(27, field(1, k.encode()) + field(2, v.encode())) for k, v in pairs))
 
 
 def exited() -> bytes:
