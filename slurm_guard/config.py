@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm_guard.configfile import read_file
+from slurm_guard.configpatterns import wrong_patterns
 from slurm_guard.configvalues import wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
 
@@ -101,6 +102,9 @@ class ProgressConfig:
     timeout_s: float = _key(60.0, "longest that one run's files may take")
     client_dir: str = _key(
         "/var/lib/slurm-guard/progress", "where the prolog makes SLURM_GUARD_PROGRESS files"
+    )
+    patterns: list[str] = _key(
+        [], "the site's own progress lines, each `name: regular expression` with named groups (progress.md)"
     )
 
 
@@ -282,6 +286,14 @@ def _check_values(config: Config, path: str) -> None:
             raise GuardError(
                 "config-value", f"{path}: {key} {wrong}", f"for example: {_example(key)}", EXIT_USAGE
             )
+    wrong = wrong_patterns(config.progress.patterns)
+    if wrong:
+        raise GuardError(
+            "config-value",
+            f"{path}: progress.patterns {wrong}",
+            r"for example: patterns = ['mycode: ^cycle (?P<step>\d+) of (?P<total>\d+)']",
+            EXIT_USAGE,
+        )
     if config.node.window_s < config.node.sample_interval_s:
         raise GuardError(
             "config-value",

@@ -37,9 +37,7 @@ def show(
     from slurm_guard.config import load_config
     from slurm_guard.progress.show import read_paths
 
-    settings = load_config(config).progress
-    limits_mib = (settings.max_file_mib, settings.max_run_mib)
-    result = read_paths(paths, limits_mib, settings.timeout_s, settings.parser_user)
+    result = read_paths(paths, load_config(config).progress)
     for log in result.logs:
         points = [p for p in result.points if (p.file, p.track) == (log.file, log.track)]
         for line in _lines(log, points, n_points):

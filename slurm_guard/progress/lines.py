@@ -19,7 +19,7 @@ class Splitter:
     """Feeds on chunks, gives (line, end offset); a line longer than MAX_SEGMENT is given cut, once."""
 
     def __init__(self) -> None:
-        self._carry = b""
+        self.kept = b""  # of a line whose end was not fed yet
         self._dropping = False  # inside the rest of a line that was already given cut
         self._at = 0
         self.n_cut = 0
@@ -38,9 +38,9 @@ class Splitter:
             if self._dropping:
                 self._dropping = False
                 continue
-            if self._carry:
-                piece = self._carry + piece
-                self._carry = b""
+            if self.kept:
+                piece = self.kept + piece
+                self.kept = b""
             if piece:
                 if len(piece) > MAX_SEGMENT:
                     self.n_cut += 1
@@ -51,17 +51,17 @@ class Splitter:
     def _keep(self, piece: bytes) -> None:
         if self._dropping:
             return
-        self._carry = (self._carry + piece)[: MAX_SEGMENT + 1]
+        self.kept = (self.kept + piece)[: MAX_SEGMENT + 1]
 
     def skipped(self) -> None:
         """Bytes are left out next: what follows begins inside a line, whose rest is dropped."""
-        self._carry = b""
+        self.kept = b""
         self._dropping = True
 
     def finish(self) -> Iterator[tuple[bytes, int]]:
         """The last line, if it has no end. It may be torn inside a number."""
-        if self._carry and not self._dropping:
-            yield self._carry[:MAX_SEGMENT], self._at
+        if self.kept and not self._dropping:
+            yield self.kept[:MAX_SEGMENT], self._at
 
 
 def clean(line: bytes) -> tuple[str, str]:

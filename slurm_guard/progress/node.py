@@ -90,7 +90,7 @@ def _parse_all(
             truncated = True
             continue
         share = [one._replace(cap_b=min(one.cap_b, left_b)) for one in unit]
-        answer = parse(share, request.parser_user, deadline_s)
+        answer = parse(share, request.parser_user, deadline_s, request.patterns)
         told.extend(_all_told(answer, unit))
         marks.extend(answer.marks)
         truncated |= answer.truncated or answer.problem is not None

@@ -34,14 +34,15 @@ class Answer(NamedTuple):
     problem: str | None
 
 
-def parse(inputs: list[Input], user: str, deadline_s: float) -> Answer:
+def parse(inputs: list[Input], user: str, deadline_s: float, patterns: tuple[str, ...] = ()) -> Answer:
     """Read one unit in a child. Never raises for content; `deadline_s`: monotonic."""
     left_s = deadline_s - time.monotonic()
     if left_s <= 0:
         return Answer([], [], False, "timeout: no time was left to read it")
     reading, writing = os.pipe()
     keep = {writing, *(one.fd for one in inputs)}
-    helper = child.start(lambda: _work(inputs, user, writing, max(1, round(left_s))), keep)
+    cpu_s = max(1, round(left_s))
+    helper = child.start(lambda: _work(inputs, user, writing, cpu_s, patterns), keep)
     os.close(writing)
     try:
         raw, problem = _collect(reading, deadline_s)
@@ -51,12 +52,12 @@ def parse(inputs: list[Input], user: str, deadline_s: float) -> Answer:
     return _checked(raw, {one.file for one in inputs}, problem)
 
 
-def _work(inputs: list[Input], user: str, out: int, cpu_s: int) -> None:
+def _work(inputs: list[Input], user: str, out: int, cpu_s: int, patterns: tuple[str, ...] = ()) -> None:
     """The child: lose all rights, read, answer."""
     uid, gid = child.parser_ids(user)
     child.become(uid, gid, [])
     child.limit(cpu_s)
-    for piece in _answer_lines(*read_unit(inputs)):
+    for piece in _answer_lines(*read_unit(inputs, patterns)):
         data = piece.encode("ascii")
         while data:
             data = data[os.write(out, data) :]

@@ -22,12 +22,12 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("after training is done", "end"),  # Megatron's datetime line
     ("before the start of training step", "init"),
 )
-_FIRST_BYTES = (b"***", b"heckpoint", b"ompleted", b"done", b"saved", b"start of training")
+NEEDLES = (b"***", b"heckpoint", b"ompleted", b"done", b"saved", b"start of training")
 
 
 def find_phase(line: bytes, offset: int) -> Claim | None:
     """The phase mark in a raw line, or null."""
-    for needle in _FIRST_BYTES:
+    for needle in NEEDLES:
         if needle in line:
             break
     else:

@@ -110,3 +110,9 @@ class LineSource(Protocol):
     def settle(self, claims: list[Claim]) -> list[Claim]:
         """After the last line: the series as it should stand."""
         ...
+
+
+class TableLines:
+    """A line source that also wants the lines after one of its own: rows below a heading have no needle."""
+
+    following = False  # set by the source while it expects rows

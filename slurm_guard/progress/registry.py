@@ -1,27 +1,40 @@
 """Every progress source, in the order in which they are asked."""
 
+from collections.abc import Sequence
+
+from slurm_guard.progress.csvlog import CsvSource
+from slurm_guard.progress.espresso import EspressoLines
+from slurm_guard.progress.gromacs import GromacsLines
 from slurm_guard.progress.guard import GuardSource
 from slurm_guard.progress.hf import HfLines
 from slurm_guard.progress.hfstate import HfStateSource
 from slurm_guard.progress.jsonl import JsonLines
 from slurm_guard.progress.keras import KerasLines
 from slurm_guard.progress.keyvalue import KeyValueLines
+from slurm_guard.progress.lammps import LammpsLines
 from slurm_guard.progress.megatron import MegatronLines
 from slurm_guard.progress.mlflow import MlflowSource
 from slurm_guard.progress.mllog import MllogLines
+from slurm_guard.progress.monitor import MonitorLines
+from slurm_guard.progress.namd import NamdLines
+from slurm_guard.progress.openmm import OpenmmLines
+from slurm_guard.progress.patterns import makers_of
 from slurm_guard.progress.protocol import ProgressSource
 from slurm_guard.progress.text import TextSource
 from slurm_guard.progress.tfevents import TfeventsSource
 from slurm_guard.progress.tqdm import TqdmLines
+from slurm_guard.progress.vasp import VaspLines
 from slurm_guard.progress.vllm import VllmLines
 from slurm_guard.progress.wandb import WandbSource
+from slurm_guard.progress.wrf import WrfLines
 
 GUARD = GuardSource()
 # The named formats before the generic ones: the first line source that claims a line keeps it.
-LINES = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines, JsonLines, KeyValueLines, TqdmLines)
-TEXT = TextSource("text", LINES)
+SIMULATIONS = (GromacsLines, LammpsLines, OpenmmLines, NamdLines, EspressoLines, VaspLines, WrfLines)
+TRAININGS = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines)
+TEXT = TextSource("text", (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines))
 SOURCES: tuple[ProgressSource, ...] = (
-    TfeventsSource(), WandbSource(), HfStateSource(), MlflowSource(), GUARD, TEXT,
+    TfeventsSource(), WandbSource(), HfStateSource(), MlflowSource(), GUARD, CsvSource(), TEXT,
 )  # fmt: skip
 
 # How well a source's clock is known, for the choice between two that speak of the same bytes (judgement).
@@ -34,6 +47,9 @@ STRENGTH = {
     "mlflow": 0.9,
     "hfstate": 0.85,
     "hf": 0.8,
+    "csv": 0.8,
+    "monitor": 0.8,
+    **{lines.name: 0.9 for lines in SIMULATIONS},
     "jsonl": 0.8,
     "keras": 0.8,
     "keyvalue": 0.7,
@@ -42,8 +58,11 @@ STRENGTH = {
 }
 
 
-def choose(head: bytes, path: str, how: str) -> ProgressSource | None:
-    """The surest source for a file; null when none claims it. `how` "guard": made by the prolog."""
+def choose(head: bytes, path: str, how: str, patterns: Sequence[str] = ()) -> ProgressSource | None:
+    """The surest source for a file; null when none claims it. `how` "guard": made by the prolog.
+
+    `patterns`, the site's own, are tried before the text formats that we know.
+    """
     if how == "guard":
         return GUARD
     best: ProgressSource | None = None
@@ -52,4 +71,4 @@ def choose(head: bytes, path: str, how: str) -> ProgressSource | None:
         sure = source.claims(head, path)
         if sure > surest:
             best, surest = source, sure
-    return best
+    return TEXT.extended(makers_of(patterns, frozenset(STRENGTH))) if patterns and best is TEXT else best

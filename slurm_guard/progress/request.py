@@ -3,6 +3,7 @@
 import json
 from typing import Any, NamedTuple
 
+from slurm_guard.configpatterns import MAX_PATTERNS
 from slurm_guard.progress.bracket import Frame, Sight
 
 MAX_REQUEST_B = 16 << 20
@@ -48,6 +49,7 @@ class Request(NamedTuple):
     limits: Limits
     pids: frozenset[int]
     files: list[Wanted]
+    patterns: tuple[str, ...] = ()
 
 
 def parse_request(raw: bytes) -> Request:
@@ -81,6 +83,7 @@ def parse_request(raw: bytes) -> Request:
             _bounded(limits.get("timeout_s", 60.0), 1.0, 3600.0),
         ),
         pids=frozenset(_first_numbers(body.get("pids"))),
+        patterns=tuple(text for text in _list(body.get("patterns"))[:MAX_PATTERNS] if isinstance(text, str)),
         files=[_wanted(one) for one in _list(body.get("files"))[:MAX_FILES] if isinstance(one, dict)],
     )
 

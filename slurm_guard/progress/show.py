@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 
+from slurm_guard.config import ProgressConfig
 from slurm_guard.progress.bracket import Frame
 from slurm_guard.progress.node import Result, read_run
 from slurm_guard.progress.opener import open_files, open_own
@@ -11,8 +12,8 @@ from slurm_guard.progress.request import MIB, Limits, Request, Wanted
 from slurm_guard.progress.values import AT_MIN
 
 
-def read_paths(paths: Sequence[str], limits_mib: tuple[int, int], timeout_s: float, user: str) -> Result:
-    """One reading of these files with the owner's rights (as root) or our own. `limits_mib`: file, all."""
+def read_paths(paths: Sequence[str], config: ProgressConfig) -> Result:
+    """One reading of these files with the owner's rights (as root) or our own."""
     now = time.time()
     request = Request(
         run="show",
@@ -24,10 +25,11 @@ def read_paths(paths: Sequence[str], limits_mib: tuple[int, int], timeout_s: flo
         frame=Frame(AT_MIN, now, None),
         work_dir=None,
         out="",
-        parser_user=user,
-        limits=Limits(limits_mib[0] * MIB, limits_mib[1] * MIB, timeout_s),
+        parser_user=config.parser_user,
+        limits=Limits(config.max_file_mib * MIB, config.max_run_mib * MIB, config.timeout_s),
         pids=frozenset(),
         files=[Wanted(os.path.abspath(path), "fd", [], []) for path in paths],
+        patterns=tuple(config.patterns),
     )
     # Root's own files are the admin's, named by himself; anybody else's are opened with that owner's rights.
     return read_run(request, open_own if request.uid == os.geteuid() else open_files)

@@ -1,9 +1,11 @@
 """The text source: one pass over a file's lines, each shown to the line sources whose needles it contains."""
 
+import string
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from slurm_guard.progress.lines import Splitter, clean
-from slurm_guard.progress.phases import find_phase
+from slurm_guard.progress.phases import NEEDLES, find_phase
 from slurm_guard.progress.protocol import (
     MAX_CLAIMS,
     MAX_PHASES,
@@ -14,10 +16,12 @@ from slurm_guard.progress.protocol import (
     LineSource,
     Reader,
     Series,
+    TableLines,
 )
 
 # Beside a run's log: what it summed up, and where it ran. Their counters are copies without a time.
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
+_COMMON = string.ascii_lowercase.encode() + string.digits.encode() + b" \t\r\n._-"
 
 
 class TextSource:
@@ -36,6 +40,10 @@ class TextSource:
         odd = sum(head.count(bytes((code,))) for code in range(1, 7))
         return 0.2 if odd * 50 <= len(head) else 0.0  # 2 % control bytes: judgement
 
+    def extended(self, makers: Sequence[Callable[[], LineSource]]) -> "TextSource":
+        """The same, with other line sources tried first."""
+        return TextSource(self.name, (*makers, *self._makers))
+
     def reader(self) -> Reader:
         return TextReader([make() for make in self._makers])
 
@@ -50,6 +58,8 @@ class TextReader:
 
     def __init__(self, sources: Iterable[LineSource]) -> None:
         self._sources = list(sources)
+        self._live: list[tuple[LineSource, tuple[bytes, ...], TableLines | None]] = []
+        self._marks_phases = True
         self._splitter = Splitter()
         self._series: dict[tuple[str, str, str], list[Claim]] = {}
         self._phases: list[Claim] = []
@@ -58,15 +68,29 @@ class TextReader:
 
     def feed(self, data: bytes, offset: int) -> int:
         self._read_b += len(data)
+        window = self._splitter.kept + data
+        self._look_ahead(window)
         for line, end in self._splitter.feed(data, offset):
             self._line(line, end)
         return offset + len(data)
+
+    def _look_ahead(self, window: bytes) -> None:
+        """Leave out what the coming lines cannot hold: one search in a megabyte for thousands in lines."""
+        rare = window.translate(None, _COMMON)
+        self._live = []
+        for source in self._sources:
+            table = source if isinstance(source, TableLines) else None
+            needles = tuple(needle for needle in source.needles if _holds(window, rare, needle))
+            if needles or (table is not None and table.following):
+                self._live.append((source, needles, table))
+        self._marks_phases = any(_holds(window, rare, needle) for needle in NEEDLES)
 
     def skipped(self, offset: int) -> None:
         self._splitter.skipped()
 
     def finish(self) -> Found:
         for line, end in self._splitter.finish():
+            self._look_ahead(line)
             self._line(_whole_words(line), end)
         by_name = {source.name: source for source in self._sources}
         series = []
@@ -80,12 +104,13 @@ class TextReader:
 
     def _line(self, line: bytes, end: int) -> None:
         text = rank = None
-        for source in self._sources:
-            for needle in source.needles:
+        for source, needles, table in self._live:
+            for needle in needles:
                 if needle in line:
                     break
             else:
-                continue
+                if table is None or not table.following:
+                    continue
             if text is None:
                 text, rank = clean(line)
             try:
@@ -98,7 +123,7 @@ class TextReader:
             if claim is not None:
                 self._add(source.name, claim._replace(rank=rank or claim.rank))
                 return
-        phase = find_phase(line, end)
+        phase = find_phase(line, end) if self._marks_phases else None
         if phase is not None and len(self._phases) < MAX_PHASES:
             self._phases.append(phase)
 
@@ -121,6 +146,17 @@ class TextReader:
 
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
+
+
+@lru_cache(maxsize=512)
+def _rare_part(needle: bytes) -> bytes:
+    """The needle without common characters; empty: it has no others."""
+    return needle.translate(None, _COMMON)
+
+
+def _holds(window: bytes, rare: bytes, needle: bytes) -> bool:
+    """Whether the needle is in the window. `rare`: the window without common characters, a tenth as long."""
+    return _rare_part(needle) in rare and needle in window
 
 
 def _whole_words(line: bytes) -> bytes:

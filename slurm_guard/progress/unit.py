@@ -70,9 +70,9 @@ NOTHING_IN = {
 }
 
 
-def read_unit(inputs: list[Input]) -> tuple[list[Told], list[Mark]]:
-    """Every track in these files, which are one file or belong together."""
-    parts = [(one, *_read(one)) for one in inputs]
+def read_unit(inputs: list[Input], patterns: tuple[str, ...] = ()) -> tuple[list[Told], list[Mark]]:
+    """Every track in these files, which are one file or belong together. `patterns`: the site's own."""
+    parts = [(one, *_read(one, patterns)) for one in inputs]
     if len(parts) > 1 or parts[0][1] in JOINED:
         return _joined(parts)
     return _single(*parts[0])
@@ -158,11 +158,11 @@ def _label(path: str) -> str:
     return f"{name}~{hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
 
 
-def _read(one: Input) -> tuple[str | None, Found]:
+def _read(one: Input, patterns: tuple[str, ...]) -> tuple[str | None, Found]:
     """(source's name, what was found) of one file."""
     try:
         head = os.pread(one.fd, HEAD_B, 0)
-        source = choose(head, one.path, one.how)
+        source = choose(head, one.path, one.how, patterns)
         if source is None:
             return None, Found([], [], [], len(head))
         reader = source.reader()

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import date
 
 STEP_LIMIT = 1 << 53  # beyond, a JSON number is no longer exact
@@ -16,6 +17,17 @@ STAMP = re.compile(
     r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?\d{0,9}"
     r"(?: ?(Z|UTC|[+-]\d\d:?\d\d)(?![\d-]))?"
 )
+# `Thu Oct 29 18:46:40 2015`, as C's ctime prints it: local time.
+_CTIME = re.compile(
+    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {1,2}(\d{1,2}) "
+    r"(\d\d):(\d\d):(\d\d) (\d{4})"
+)
+MONTHS = {
+    name: f"{number:02d}"
+    for number, name in enumerate(
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1
+    )
+}
 STAMP_WITHIN = 96  # characters of a line in which its stamp must begin (judgement)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _days: dict[tuple[str, str, str], int | None] = {}
@@ -104,10 +116,30 @@ def parse_stamp(text: str) -> tuple[float | None, bool]:
     return _instant(match)
 
 
+def find_ctime(text: str) -> tuple[float | None, bool]:
+    """(instant, naive) of C's way to print a time, anywhere in the line."""
+    match = _CTIME.search(text, 0, 256)
+    if match is None:
+        return None, False
+    month, day, *clock, year = match.groups()
+    at = instant_of((year, MONTHS[month], day), clock)
+    return at, at is not None
+
+
+def instant_of(date_parts: tuple[str, str, str], clock: Sequence[str]) -> float | None:
+    """Seconds since 1970 of (year, month, day), (hour, minute, second), read as if UTC; null: none."""
+    days = days_of(*date_parts)
+    hour, minute, second = (int(part) for part in clock)
+    if days is None or hour > 23 or minute > 59 or second > 60:
+        return None
+    at = days * 86_400.0 + hour * 3600 + minute * 60 + second
+    return at if AT_MIN <= at < AT_MAX else None
+
+
 def _instant(match: re.Match[str]) -> tuple[float | None, bool]:
     """The matched calendar stamp as an instant."""
     year, month, day, hour, minute, second, fraction, zone = match.groups()
-    days = _day(year, month, day)
+    days = days_of(year, month, day)
     if days is None or int(hour) > 23 or int(minute) > 59 or int(second) > 60:
         return None, False
     at = days * 86_400.0 + int(hour) * 3600 + int(minute) * 60 + int(second)
@@ -128,7 +160,7 @@ def _offset_s(zone: str) -> int:
     return -size if zone[0] == "-" else size
 
 
-def _day(year: str, month: str, day: str) -> int | None:
+def days_of(year: str, month: str, day: str) -> int | None:
     """Days since 1970; a job's log has few distinct days, a hostile one is bounded by clearing."""
     key = (year, month, day)
     if key not in _days:

@@ -26,6 +26,8 @@ _SKIP_DIRS = frozenset(
 _NAMES = frozenset(
     (
         "metrics.jsonl", "progress.jsonl", "train.jsonl", "log.jsonl", "training_log.jsonl", "result.json",
+        "metrics.csv", "progress.csv", "measurements.csv", "training_log.csv", "train_log.csv", "log.csv",
+        "history.csv", "results.csv", "md.log", "log.lammps", "OSZICAR", "rsl.out.0000", "rsl.error.0000",
         "progress.txt", "train.log", "training.log", "log.txt", "train_log.txt", "stats.jsonl",
         "trainer_state.json",
     )
@@ -41,7 +43,7 @@ class Hit(NamedTuple):
 def is_known(path: str) -> bool:
     """Whether a file's name is one that trainings give to their progress."""
     name = path.rpartition("/")[2]
-    if name in _NAMES or "events.out.tfevents." in name or name.endswith(".wandb"):
+    if name in _NAMES or "events.out.tfevents." in name or name.endswith((".wandb", "monitor.csv")):
         return True
     return "/mlruns/" in path and path.endswith(f"/metrics/{name}")
 

@@ -74,6 +74,7 @@ class Readers:
             "read": read,
             "out": self.out,
             "parser_user": self.config.parser_user,
+            "patterns": self.config.patterns,
             "limits": limits,
         }
         self._queue = deque(wanted for wanted in self._queue if wanted.run != run)
