@@ -45,7 +45,7 @@ def is_known(path: str) -> bool:
     name = path.rpartition("/")[2]
     if name in _NAMES or "events.out.tfevents." in name or name.endswith((".wandb", "monitor.csv")):
         return True
-    return "/mlruns/" in path and path.endswith(f"/metrics/{name}")
+    return "/mlruns/" in path and "/metrics/" in path and "/metrics/system/" not in path
 
 
 def walk(root: str, from_at: float, until_at: float) -> tuple[list[Hit], list[str]]:
@@ -86,7 +86,8 @@ def _visit(
     device, from_at, until_at = bounds
     try:
         if entry.is_dir(follow_symlinks=False):
-            wanted = depth < MAX_DEPTH and entry.name not in _SKIP_DIRS
+            deep = "/mlruns/" in entry.path  # …/mlruns/<experiment>/<run>/metrics/train/loss
+            wanted = depth < MAX_DEPTH + deep and entry.name not in _SKIP_DIRS
             if wanted and entry.stat(follow_symlinks=False).st_dev == device:
                 queue.append((entry.path, depth + 1))
             return
@@ -96,8 +97,8 @@ def _visit(
     except OSError:
         return
     changed = min(seen.st_mtime, seen.st_ctime)  # mtime may be set back, ctime not: both must lie in the run
-    folder = entry.path.rpartition("/")[0]
-    if folder.endswith("/metrics") and sum(hit.path.startswith(f"{folder}/") for hit in hits) >= MAX_KEYS:
+    run, mlflow, _ = entry.path.rpartition("/metrics/")
+    if mlflow and sum(hit.path.startswith(f"{run}/metrics/") for hit in hits) >= MAX_KEYS:
         return
     if stat.S_ISREG(seen.st_mode) and from_at - EARLY_S <= changed and seen.st_ctime <= until_at + LATE_S:
         hits.append(Hit(entry.path))

@@ -7,7 +7,7 @@ import pytest
 
 from slurm_guard.progress.registry import choose
 from slurm_guard.progress.unit import Input, read_unit
-from slurm_guard.progress.walk import is_known
+from slurm_guard.progress.walk import MAX_KEYS, is_known, walk
 
 LINES = b"".join(b"%d %r %d\n" % (1_795_474_227_384 + n, 1 / (n + 1), n) for n in range(5))
 
@@ -69,6 +69,8 @@ def test_a_file_of_a_key_is_known_by_all_of_its_lines(head: bytes, path: str, na
     ("path", "known"),
     [
         ("/w/mlruns/0/abc/metrics/loss", True),
+        ("/w/mlruns/0/abc/metrics/train/loss", True),
+        ("/w/mlruns/0/abc/metrics/system/cpu", False),
         ("/w/mlruns/0/abc/params/lr", False),
         ("/w/metrics/loss", False),
         ("/w/wandb/run-x/run-x.wandb", True),
@@ -78,3 +80,15 @@ def test_a_file_of_a_key_is_known_by_all_of_its_lines(head: bytes, path: str, na
 )
 def test_the_walk_knows_the_names(path: str, known: bool) -> None:
     assert is_known(path) is known
+
+
+def test_the_walk_finds_a_key_in_parts_and_not_every_key_of_a_run(tmp_path: Path) -> None:
+    for name in ("train/loss", "system/cpu", *(f"acc_{n}" for n in range(40))):
+        path = tmp_path / "mlruns" / "0" / "abc" / "metrics" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(LINES)
+
+    hits, problems = walk(str(tmp_path), 0.0, 4e9)
+
+    assert (len(hits), problems) == (MAX_KEYS, [])
+    assert not any("system" in hit.path for hit in hits)
