@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults storm slurms clean
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults storm slurms clean conformance
 
 PY := .venv/bin/python
 
@@ -28,6 +28,10 @@ contracts:
 
 quick:
 	@$(PY) -m pytest tests -n 2 -m "not rig and not root"
+
+conformance: ## every real log under ../shared/data against the table of what a person counts in it
+	@tools/bootstrap dev
+	@$(PY) -m pytest -q tests/contract/test_conformance.py -m shared_data
 
 wheel: ## dist/*.whl and dist/*.tar.gz
 	@tools/bootstrap dev

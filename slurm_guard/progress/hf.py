@@ -115,8 +115,10 @@ def _spread(claims: list[Claim]) -> list[Claim]:
         n_moving = sum(claim.phase == "train" for claim in claims[begin:end])
         nth = 0
         for claim in claims[begin:end]:
-            share = nth / n_moving if n_moving else 0.0
+            # an evaluation stands where the record before it does
+            share = max(0, nth - (claim.phase != "train")) / n_moving if n_moving else 0.0
+            if claim.phase == "train":
+                nth += 1
             out.append(claim._replace(step=round((low + gap * share) * MICRO), total=None))
-            nth += claim.phase == "train"
         begin = end
     return out

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from slurm_guard.progress import keys
-from slurm_guard.progress.protocol import MAX_SEGMENT, MICRO, Claim
+from slurm_guard.progress.protocol import MAX_SEGMENT, MICRO, NOTHING, Claim
 from slurm_guard.progress.values import (
     find_stamp,
     parse_stamp,
@@ -16,11 +16,6 @@ from slurm_guard.progress.values import (
     to_seconds,
 )
 
-_MLLOG_PHASES = {
-    "init_start": "init", "init_stop": "init", "run_start": "train", "run_stop": "end",
-    "eval_start": "eval", "eval_stop": "train", "eval_accuracy": "eval",
-    "checkpoint_start": "checkpoint", "checkpoint_stop": "train",
-}  # fmt: skip
 # For an object that the segment cap cut short: top-level looking pairs only.
 _CUT = re.compile(r'"([A-Za-z_@][\w@/ .]{0,40})": ?"?(-?[\d.]{1,24}(?:[eE][-+]?\d{1,3})?)"?(?=[,}])')
 
@@ -48,6 +43,8 @@ class JsonLines:
         begin = text.find("{")
         if begin < 0 or begin > 200:
             return None
+        if begin == 1 and text[0] == "[":
+            return NOTHING  # an array of records: which of them counts is not said
         end = text.rfind("}")
         body = parse_object(text[begin : end + 1]) if end > begin else None
         if body is None and begin == 0 and len(text) >= MAX_SEGMENT - 4:
@@ -55,8 +52,6 @@ class JsonLines:
         if not body:
             return None
         marker = text[:begin]
-        if ":::MLLOG" in marker or ":::MLL" in marker:
-            return _mllog(body, offset)
         if "DLLL" in marker:
             return _dlllog(body, offset)
         claim = claim_of(body, offset)
@@ -133,33 +128,6 @@ def _time_of(body: dict[str, Any]) -> tuple[float | None, bool]:
         if at is not None:
             return at, naive
     return None, False
-
-
-def _mllog(body: dict[str, Any], offset: int) -> Claim | None:
-    """MLPerf: time_ms; counters in metadata; INTERVAL_START/END keys are phases."""
-    meta = body.get("metadata")
-    meta = meta if isinstance(meta, dict) else {}
-    event = body.get("key")
-    event = event if isinstance(event, str) else ""
-    at = to_instant(body.get("time_ms"))
-    phase = _MLLOG_PHASES.get(event)
-    if event in ("train_samples", "eval_samples", "first_epoch_num", "submission_benchmark"):
-        return None  # sizes of data sets, not counters
-    if event in ("eval_stop", "checkpoint_stop"):  # training goes on; the counter is the checkpoint's own
-        return Claim(offset, "phase", at=at, phase="train", advances=False)
-    key, step = _first(meta, ("curr_global_step", "global_step", "step_num"))
-    samples = to_count(meta.get("samples_count"))
-    epoch = to_float(meta.get("epoch_num"))
-    loss = to_loss(body.get("value")) if event == "train_loss" else None
-    if step is None and samples is None and (epoch is None or not 0 <= epoch < 1e6):
-        return None if phase is None else Claim(offset, "phase", at=at, phase=phase, advances=False)
-    if samples is not None:
-        key, step = "samples", None  # the one counter that all lines share: a series has one clock
-    elif step is None:
-        key, step = "epoch", round((epoch or 0.0) * MICRO)
-    return Claim(
-        offset, key, step=step, samples=samples, loss=loss, epoch=epoch, at=at, phase=phase or "train"
-    )
 
 
 def _dlllog(body: dict[str, Any], offset: int) -> Claim | None:

@@ -18,6 +18,7 @@ from slurm_guard.progress.keys import (
     is_eval,
 )
 from slurm_guard.progress.protocol import MICRO, Claim
+from slurm_guard.progress.tqdm import find_bar
 from slurm_guard.progress.values import find_stamp, to_count, to_float, to_instant, to_loss, to_seconds
 
 _WORDS = "|".join(
@@ -35,9 +36,14 @@ _CLOCK = re.compile(
     r"['\"]?(\d[\d,_]{0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%])"
     r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d[\d,]{0,15}))?",
 )
-_INNER = re.compile(
-    r"\[[ \t]{0,6}(\d{1,12})/(\d{1,12})[ \t(\]]"
-)  # Epoch: [0][ 10/5005], Train: 0 [ 50/1251 (4%)]
+_INNER = re.compile(r"\[[ \t]{0,6}(\d{1,12})/(\d{1,12})[ \t(\]]")  # Epoch: [0][ 10/5005]
+# timm and Swin: `Train: 0 [ 50/1251 (4%)]`, `Train: [0/300][50/1251]` with the epoch before the batch
+_TRAIN = re.compile(r"\bTrain: \[?(\d{1,7})(?:/\d{1,7}\])?[ \t]{0,4}(?=\[)")
+# Composer's `[Eval batch=1/50]`, torchtitan's `validate step: 20`: no counter of the training
+_EVALUATES = re.compile(
+    r"(?:^|[\s\[(])(?:val|(?:eval(?:uat)?|valid(?:at)?|test|inference)(?:e|ion|ing)?)[ :_-]{1,3}$",
+    re.IGNORECASE,
+)
 _PAIR = re.compile(
     r"(?:^|(?<=[\s\[({|,;'\">-]))((?:[A-Za-z_][\w.-]{0,30}/){0,3}[A-Za-z_][\w.]{0,40}(?: loss)?)"
     r"['\"]?[ \t]{0,12}[=:|][ \t|]{0,12}['\"]?([-+]?[\d.][\d.,_]{0,24}(?:[eE][-+]?\d{1,3})?)(?![\w])"
@@ -68,11 +74,14 @@ class KeyValueLines:
     def read(self, text: str, offset: int) -> Claim | None:
         best: tuple[int, str, int, int | None] | None = None
         epoch: float | None = None
-        for word, glue, number, total in _clocks(text):
+        after = 0
+        for word, glue, number, total, (begin, end) in _clocks(text):
             if not _believable(glue, text):
                 continue
+            if _EVALUATES.search(text, max(0, begin - 16), begin) is not None:
+                return Claim(offset, "phase", phase="eval", advances=False)
             if word in EPOCH_KEYS:
-                epoch = to_float(number) if epoch is None else epoch
+                epoch, after = (to_float(number), end) if epoch is None else (epoch, after)
                 continue
             step = to_count(number)
             if step is None or "." in number:
@@ -80,15 +89,28 @@ class KeyValueLines:
             rank = _ORDER.get(word, len(_ORDER))
             if best is None or rank < best[0]:
                 best = (rank, word, step, to_count(total))
+        if best is None and "Train:" in text:
+            match = _TRAIN.search(text, 0, 128)
+            if match is not None and _INNER.match(text, match.end()) is not None:
+                epoch, after = float(match[1]), match.end()
         if best is None and epoch is not None:
-            best = self._inner(text)
+            best = self._inner(text, after)
+            if best is None and "%|" in text:
+                return self._bar(text, offset, epoch)
         if best is None and epoch is None:
             return None
         return _claim(text, offset, best, epoch)
 
-    def _inner(self, text: str) -> tuple[int, str, int, int | None] | None:
+    def _bar(self, text: str, offset: int, epoch: float) -> Claim | None:
+        """A bar that names its epoch counts the epoch's batches; any other is left to the bars' reader."""
+        bar = find_bar(text)
+        if bar is None or not bar.trains():
+            return None
+        return _claim(text, offset, (len(_ORDER), "batch", bar.n, bar.total), epoch)
+
+    def _inner(self, text: str, after: int) -> tuple[int, str, int, int | None] | None:
         """The batch inside an epoch, where the line has it in brackets."""
-        match = _INNER.search(text, 0, 256)
+        match = _INNER.search(text, after, 256)
         if match is None:
             return None
         step = to_count(match[1])
@@ -100,12 +122,12 @@ class KeyValueLines:
         return claims
 
 
-def _clocks(text: str) -> Iterator[tuple[str, str, str, str | None]]:
-    """(word, glue, number, total) of each clock in the line, at most eight."""
+def _clocks(text: str) -> Iterator[tuple[str, str, str, str | None, tuple[int, int]]]:
+    """(word, glue, number, total, place) of each clock in the line, at most eight."""
     for index, match in enumerate(_CLOCK.finditer(text[:CLOCK_WITHIN].lower())):
         if index >= 8:
             return
-        yield match[1].replace(" ", "_"), match[2], match[3], match[4]
+        yield match[1].replace(" ", "_"), match[2], match[3], match[4], match.span()
 
 
 def _believable(glue: str, text: str) -> bool:

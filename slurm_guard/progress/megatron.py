@@ -1,4 +1,7 @@
-"""Megatron-LM, Megatron-DeepSpeed and NeMo lines: `iteration N/M | consumed samples: S | …`."""
+"""Megatron-LM, Megatron-DeepSpeed and NeMo lines: `iteration N/M | consumed samples: S | …`.
+
+Also the lines of `--log-progress`' progress.txt, tab-separated, one for each checkpoint saved.
+"""
 
 import re
 
@@ -11,6 +14,9 @@ _TRAIN = re.compile(
 )
 _EVAL = re.compile(r"validation loss at iteration[ \t:]{1,12}(\d{1,15})[ \t]{0,4}\|")
 _SAVE = re.compile(r"(?:saving|saved) checkpoint (?:at|from) iteration[ \t:]{1,12}(\d{1,15})")
+# 2026-08-01 08:19:20<TAB>Job ID: 4242<TAB># GPUs: 64<TAB>Saved checkpoint<TAB>Iteration: 500<TAB>…
+_PROGRESS = re.compile(r"\tSaved (?:async )?checkpoint[^\t]{0,40}\tIteration: (\d{1,15})(?=\t|$)")
+_BILLIONS = re.compile(r"\tTokens \(in billions\): (\d{1,9}(?:\.\d{1,9})?)(?=\t|$)")
 _GLOBAL_STEP = re.compile(
     r"\| global_step:[ \t]{0,12}(\d{1,15})[ \t]{0,4}\|"
 )  # NeMo counts from 0 per epoch else
@@ -24,12 +30,15 @@ class MegatronLines:
     """One training per file; loss-scale and timer lines are not progress."""
 
     name = "megatron"
-    needles: tuple[bytes, ...] = (b"iteration",)
+    needles: tuple[bytes, ...] = (b"iteration", b"\tIteration: ")
 
     def read(self, text: str, offset: int) -> Claim | None:
         match = _TRAIN.search(text, 0, 512)
         if match is not None:
             return self._train(text, offset, match)
+        match = _PROGRESS.search(text, 0, 512)
+        if match is not None:
+            return self._saved(text, offset, match)
         for pattern, phase in ((_EVAL, "eval"), (_SAVE, "checkpoint")):
             match = pattern.search(text, 0, 512)
             if match is not None:
@@ -54,6 +63,19 @@ class MegatronLines:
             at=at,
             naive=naive,
             took_s=to_seconds(took.group(2), took.group(1)) if took else None,
+        )
+
+    def _saved(self, text: str, offset: int, match: re.Match[str]) -> Claim:
+        """A line of progress.txt: what was saved counts as done. Its tokens are rounded to ten millions."""
+        at, naive = find_stamp(text)
+        tokens = _BILLIONS.search(text)
+        return Claim(
+            offset,
+            "step",
+            step=to_count(match.group(1)),
+            tokens=round(float(tokens.group(1)) * 1e9) if tokens else None,
+            at=at,
+            naive=naive,
         )
 
     def settle(self, claims: list[Claim]) -> list[Claim]:

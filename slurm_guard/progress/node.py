@@ -5,6 +5,7 @@ nobody, and this process sets their answers against the sampler's sights and wri
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -13,16 +14,19 @@ from typing import NamedTuple
 from slurm_guard.progress.bracket import Trail, bracket, trail_of
 from slurm_guard.progress.opener import Opened, open_files
 from slurm_guard.progress.parser_child import MAX_POINTS, Answer, parse
+from slurm_guard.progress.protocol import NAMES_JOB
 from slurm_guard.progress.reading import write_reading
 from slurm_guard.progress.request import MAX_REQUEST_B, Request, RequestError, parse_request
 from slurm_guard.progress.track import Mark, thin
-from slurm_guard.progress.unit import Input, Told
+from slurm_guard.progress.unit import Input, Told, together
 from slurm_guard.wire import LogFile, Point
 
 OPEN_SHARE = 0.5  # of the deadline that opening may take (judgement)
+_DIGITS = re.compile(r"\d{1,17}")
 _ORDER = {"guard": 0, "stdout": 1, "fd": 2, "stderr": 3, "walk": 4}
 _CONFIDENCE = {"guard": 1.0, "fd": 1.0, "stdout": 0.95, "stderr": 0.95, "walk": 0.5}  # design note, section 3
-OTHER_WRITER = 0.2  # an event file that names another process than the run's
+OTHER_WRITER = 0.2  # a file that names another process or another job than the run's
+SAYS_SO = 0.8  # a file that names this job (design note, section 3): text that the user controls
 
 
 Opening = Callable[[Request, float], list[Opened]]
@@ -58,13 +62,18 @@ def read_run(request: Request, opening: Opening = open_files) -> Result:
     deadline_s = begin_s + request.limits.timeout_s
     opened = sorted(
         opening(request, begin_s + OPEN_SHARE * request.limits.timeout_s),
-        key=lambda one: (_ORDER.get(one.how, 9), one.path),
+        key=lambda one: (_ORDER.get(one.how, 9), _by_number(one.path)),
     )
     told, marks, truncated = _parse_all(opened, request, deadline_s)
     for one in opened:
         if one.fd is not None:
             os.close(one.fd)
     return _settle(opened, told, (marks, truncated), request)
+
+
+def _by_number(path: str) -> str:
+    """A name to sort by: checkpoint-500 before checkpoint-1000."""
+    return _DIGITS.sub(lambda digits: digits[0].zfill(18), path)
 
 
 def _parse_all(
@@ -103,8 +112,8 @@ def _units(opened: list[Opened], cap_b: int) -> list[list[Input]]:
     for file, one in enumerate(opened):
         if one.fd is None:
             continue
-        folder, _, name = one.path.rpartition("/")
-        key = f"d{folder}" if "events.out.tfevents." in name else f"f{file}"
+        shared = together(one.path)
+        key = f"f{file}" if shared is None else "\0".join(shared)
         units.setdefault(key, []).append(Input(file, one.fd, one.path, one.how, one.size or 0, cap_b))
     return list(units.values())
 
@@ -142,15 +151,25 @@ def _row(told: Told, one: Opened | None, request: Request, n: int) -> LogFile:
     if one is None:
         return LogFile(told.file, "", "fd", None, "", None, None, 0, 0, 0.0, [], told.problems)
     pids = sorted({pid for nth in one.nths for pid in request.files[nth].pids})[:16]
-    problems = [*told.problems, *([one.problem] if one.problem is not None else [])]
+    problems = [text for text in told.problems if not text.startswith(NAMES_JOB)]
+    problems.extend([one.problem] if one.problem is not None else [])
     confidence = _CONFIDENCE.get(one.how, 0.5)
     if one.how == "walk":
-        confidence, said = _by_name(one.path, request)
+        jobs = [text for text in told.problems if text.startswith(NAMES_JOB)]
+        confidence, said = _by_job(jobs[0], request) if jobs else _by_name(one.path, request)
         problems.extend(said)
     return LogFile(
         told.file, one.path, one.how, told.source, told.track, one.size, one.ino, n, told.read_b,
         confidence, pids, problems,
     )  # fmt: skip
+
+
+def _by_job(said: str, request: Request) -> tuple[float, list[str]]:
+    """Confidence of a walked file that says its own Slurm job."""
+    job = said[len(NAMES_JOB) :]
+    if [job] == request.run.split("/")[1:2]:
+        return SAYS_SO, []
+    return OTHER_WRITER, [f"other-job: it says that Slurm job {job} wrote it"]
 
 
 def _by_name(path: str, request: Request) -> tuple[float, list[str]]:

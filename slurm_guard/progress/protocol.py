@@ -11,6 +11,7 @@ CHUNK = 1 << 20  # bytes fed at once
 MAX_CLAIMS = 200_000  # per series in memory; beyond, every second one is dropped (counters are cumulative)
 MAX_SERIES = 64  # clocks followed in one file; a hostile file can name any number
 MAX_PHASES = 4_000  # phase marks kept per file
+NAMES_JOB = "names-job: "  # begins the word by which a file says its own Slurm job; no problem in itself
 MICRO = 1_000_000  # an epoch clock counts in millionths, because steps are integers
 
 
@@ -35,12 +36,16 @@ class Claim(NamedTuple):
     rank: str = ""
     advances: bool = True  # false: a phase mark, which moves no counter
     took_s: float | None = None  # one step's time as the record has it
+    opens: bool = False  # its phase begins here: it marks the phase even where it advances the counter
 
     def clock(self) -> int | None:
         """The counter that orders this claim; null for a bare phase mark."""
         if self.step is not None:
             return self.step
         return self.samples if self.samples is not None else self.tokens
+
+
+NOTHING = Claim(0, "")  # a line source's answer for a line that is its own and says nothing
 
 
 class Series(NamedTuple):
@@ -99,7 +104,7 @@ class LineSource(Protocol):
     needles: tuple[bytes, ...]  # a line with none of these is never shown to the source
 
     def read(self, text: str, offset: int) -> Claim | None:
-        """The claim in a cleaned line of at most MAX_SEGMENT bytes, or null."""
+        """The claim in a cleaned line of at most MAX_SEGMENT bytes; null: not mine; NOTHING: nobody's."""
         ...
 
     def settle(self, claims: list[Claim]) -> list[Claim]:

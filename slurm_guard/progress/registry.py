@@ -7,10 +7,14 @@ from slurm_guard.progress.espresso import EspressoLines
 from slurm_guard.progress.gromacs import GromacsLines
 from slurm_guard.progress.guard import GuardSource
 from slurm_guard.progress.hf import HfLines
+from slurm_guard.progress.hfstate import HfStateSource
 from slurm_guard.progress.jsonl import JsonLines
+from slurm_guard.progress.keras import KerasLines
 from slurm_guard.progress.keyvalue import KeyValueLines
 from slurm_guard.progress.lammps import LammpsLines
 from slurm_guard.progress.megatron import MegatronLines
+from slurm_guard.progress.mlflow import MlflowSource
+from slurm_guard.progress.mllog import MllogLines
 from slurm_guard.progress.monitor import MonitorLines
 from slurm_guard.progress.namd import NamdLines
 from slurm_guard.progress.openmm import OpenmmLines
@@ -20,27 +24,36 @@ from slurm_guard.progress.text import TextSource
 from slurm_guard.progress.tfevents import TfeventsSource
 from slurm_guard.progress.tqdm import TqdmLines
 from slurm_guard.progress.vasp import VaspLines
+from slurm_guard.progress.vllm import VllmLines
+from slurm_guard.progress.wandb import WandbSource
 from slurm_guard.progress.wrf import WrfLines
 
 GUARD = GuardSource()
 # The named formats before the generic ones: the first line source that claims a line keeps it.
 SIMULATIONS = (GromacsLines, LammpsLines, OpenmmLines, NamdLines, EspressoLines, VaspLines, WrfLines)
-TEXT = TextSource(
-    "text", (MegatronLines, HfLines, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines)
-)
-SOURCES: tuple[ProgressSource, ...] = (TfeventsSource(), GUARD, CsvSource(), TEXT)
+TRAININGS = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines)
+TEXT = TextSource("text", (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines))
+SOURCES: tuple[ProgressSource, ...] = (
+    TfeventsSource(), WandbSource(), HfStateSource(), MlflowSource(), GUARD, CsvSource(), TEXT,
+)  # fmt: skip
 
 # How well a source's clock is known, for the choice between two that speak of the same bytes (judgement).
 STRENGTH = {
     "guard": 1.0,
     "megatron": 0.9,
+    "mllog": 0.9,
     "tfevents": 0.9,
+    "wandb": 0.9,
+    "mlflow": 0.9,
+    "hfstate": 0.85,
     "hf": 0.8,
     "csv": 0.8,
     "monitor": 0.8,
     **{lines.name: 0.9 for lines in SIMULATIONS},
     "jsonl": 0.8,
+    "keras": 0.8,
     "keyvalue": 0.7,
+    "vllm": 0.5,
     "tqdm": 0.1,
 }
 

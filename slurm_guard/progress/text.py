@@ -10,6 +10,7 @@ from slurm_guard.progress.protocol import (
     MAX_CLAIMS,
     MAX_PHASES,
     MAX_SERIES,
+    NOTHING,
     Claim,
     Found,
     LineSource,
@@ -18,6 +19,8 @@ from slurm_guard.progress.protocol import (
     TableLines,
 )
 
+# Beside a run's log: what it summed up, and where it ran. Their counters are copies without a time.
+NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
 _COMMON = string.ascii_lowercase.encode() + string.digits.encode() + b" \t\r\n._-"
 
 
@@ -31,8 +34,8 @@ class TextSource:
         self._makers = tuple(makers)
 
     def claims(self, head: bytes, path: str) -> float:
-        """0.2 for text; 0 when the head holds bytes that text does not."""
-        if b"\0" in head:
+        """0.2 for text; 0 when the head holds bytes that text does not, or is one JSON document."""
+        if b"\0" in head or path.rpartition("/")[2] in NO_LOGS or _is_document(head, path):
             return 0.0
         odd = sum(head.count(bytes((code,))) for code in range(1, 7))
         return 0.2 if odd * 50 <= len(head) else 0.0  # 2 % control bytes: judgement
@@ -43,6 +46,11 @@ class TextSource:
 
     def reader(self) -> Reader:
         return TextReader([make() for make in self._makers])
+
+
+def _is_document(head: bytes, path: str) -> bool:
+    """An object over several lines in a .json file: its `"step": 500` is a setting or a result, no record."""
+    return path.endswith(".json") and head[:64].lstrip().startswith(b"{\n")
 
 
 class TextReader:
@@ -110,6 +118,8 @@ class TextReader:
             except (ValueError, OverflowError, RecursionError):
                 self._count(f"unreadable-{source.name}")
                 continue
+            if claim is NOTHING:
+                return
             if claim is not None:
                 self._add(source.name, claim._replace(rank=rank or claim.rank))
                 return

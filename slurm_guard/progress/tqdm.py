@@ -1,17 +1,23 @@
-"""tqdm bars: `desc:  6%|▋ | 1/16 [00:58<14:40, 58.70s/it]`. Weak: a bar may be a download."""
+"""tqdm bars: `desc:  6%|▋ | 1/16 [00:58<14:40, 58.70s/it]`. Weak: a bar may be a download.
+
+Every rank draws the same bar, and without labels their bars stand one after the other in a job's stdout.
+"""
 
 import re
 from typing import NamedTuple
 
-from slurm_guard.progress.protocol import Claim
+from slurm_guard.progress.protocol import MAX_CLAIMS, Claim
 from slurm_guard.progress.values import to_count
 
 # From the percent sign on; n/total, elapsed<eta, rate. Units other than iterations are not progress.
 _BAR = re.compile(
-    r"(\d{1,3})%\|[^|]{0,200}\| {0,4}(\d{1,12})/(\d{1,12}) \[[\d:]{4,12}<[\d:?]{1,12}, {0,3}"
+    r"(\d{1,3})%\|[^|]{0,200}\| {0,4}(\d{1,12})/(\d{1,12}) \[([\d:]{4,12})<[\d:?]{1,12}, {0,3}"
     r"[\d.?]{1,10} {0,2}"
     r"(?:it/s|s/it|steps?/s|s/step|batch(?:es)?/s|s/batch)"
 )
+# Two drawings are one bar on two ranks when they agree in n and whole seconds: in nine of ten redraws, of at
+# least eight, over a minute and more. Two epochs of one length do not (judgement).
+ENOUGH_BARS, SAME_SHARE, LEAST_SPENT = 8, 0.9, "01:00"
 _EVAL_WORDS = ("eval", "valid", "test", "predict", "sampl", "generat", "fid")
 _OTHER_WORDS = ("download", "load", "fetch", "map", "token", "filter", "process", "group", "sav", "shard")
 
@@ -22,6 +28,15 @@ class Bar(NamedTuple):
     n: int
     total: int
     desc: str  # lower case, at most 60 characters
+    spent: str  # as drawn, in whole seconds
+
+    def evaluates(self) -> bool:
+        """Whether its words are an evaluation's."""
+        return any(word in self.desc for word in _EVAL_WORDS) or "val" in re.split(r"\W", self.desc)
+
+    def trains(self) -> bool:
+        """Whether its words are neither an evaluation's nor a download's."""
+        return not self.evaluates() and not any(word in self.desc for word in _OTHER_WORDS)
 
 
 def find_bar(text: str) -> Bar | None:
@@ -34,7 +49,7 @@ def find_bar(text: str) -> Bar | None:
     n, total = to_count(last.group(2)), to_count(last.group(3))
     if n is None or total is None or n > total:
         return None
-    return Bar(n, total, text[max(0, last.start() - 60) : last.start()].strip().lower())
+    return Bar(n, total, text[max(0, last.start() - 60) : last.start()].strip().lower(), last.group(4))
 
 
 class TqdmLines:
@@ -43,13 +58,39 @@ class TqdmLines:
     name = "tqdm"
     needles: tuple[bytes, ...] = (b"it/s", b"s/it", b"step/s", b"s/step", b"batch/s", b"s/batch")
 
+    def __init__(self) -> None:
+        self._spent: dict[int, str] = {}
+
     def read(self, text: str, offset: int) -> Claim | None:
         bar = find_bar(text)
         if bar is None or any(word in bar.desc for word in _OTHER_WORDS):
             return None
-        if any(word in bar.desc for word in _EVAL_WORDS):
+        if bar.evaluates():
             return Claim(offset, "phase", phase="eval", advances=False)
+        if len(self._spent) < MAX_CLAIMS:
+            self._spent[offset] = bar.spent
         return Claim(offset, f"bar{bar.total}", step=bar.n, total=bar.total)
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
-        return claims
+        """Without the drawings that repeat another rank's, second by second."""
+        kept: list[list[Claim]] = []
+        seen: set[tuple[int | None, str]] = set()
+        for drawn in _drawings(claims):
+            marks = [(claim.step, self._spent.get(claim.offset, "")) for claim in drawn]
+            said = sum(mark in seen for mark in marks)
+            if len(drawn) < ENOUGH_BARS or said < SAME_SHARE * len(drawn) or marks[-1][1] < LEAST_SPENT:
+                kept.append(drawn)
+            seen.update(marks)
+        return [claim for drawn in kept for claim in drawn]
+
+
+def _drawings(claims: list[Claim]) -> list[list[Claim]]:
+    """The claims cut where the count falls: one drawing of a bar from its start on."""
+    out: list[list[Claim]] = []
+    last = -1
+    for claim in claims:
+        if (claim.step or 0) < last or not out:
+            out.append([])
+        out[-1].append(claim)
+        last = claim.step or 0
+    return out

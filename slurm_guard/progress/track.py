@@ -139,12 +139,12 @@ def _restarts(values: list[int], index: int, high: int, total: int | None) -> bo
 
 
 def _standing(moving: list[Filed], out: list[Mark]) -> list[Filed]:
-    """Evaluation and checkpoint records that name a step already reached: they stay as phase marks."""
+    """Evaluation and checkpoint records stay as phase marks: of a step already reached, or that open one."""
     kept = {(mark.file, mark.offset) for mark in out}
     return [
         (file, claim._replace(advances=False))
         for file, claim in moving
-        if claim.phase != "train" and (file, claim.offset) not in kept
+        if claim.phase != "train" and (claim.opens or (file, claim.offset) not in kept)
     ]
 
 

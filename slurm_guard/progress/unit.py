@@ -1,4 +1,7 @@
-"""Reads one unit of work, a text file or the event files of one folder, from descriptors alone."""
+"""Reads one unit of work, one file or the files that tell one run together, from descriptors alone.
+
+Together: a folder's event files, the checkpoints' copies of `trainer_state.json`, an MLflow run's metrics.
+"""
 
 import hashlib
 import os
@@ -6,14 +9,35 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from slurm_guard.progress import hfstate
+from slurm_guard.progress.keys import is_eval
+from slurm_guard.progress.mlflow import key_of
 from slurm_guard.progress.pick import Chosen, is_epoch, is_weak, pick
-from slurm_guard.progress.protocol import CHUNK, Found
+from slurm_guard.progress.protocol import CHUNK, Claim, Found
 from slurm_guard.progress.registry import choose
 from slurm_guard.progress.track import Filed, Mark, build
 
 HEAD_B = 65_536  # shown to the sources
 TEXT_HEAD_B = 1 << 20  # of a file beyond the cap: the beginning …
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+_CHECKPOINT = re.compile(r"checkpoint-\d{1,15}")
+JOINED = ("tfevents", "hfstate", "mlflow")
+
+
+def together(path: str) -> tuple[str, str] | None:
+    """(source, folder) where files of this name tell one run together; null: each is a unit of its own."""
+    folder, _, name = path.rpartition("/")
+    above, _, last = folder.rpartition("/")
+    if "events.out.tfevents." in name:
+        return "tfevents", folder
+    if name == hfstate.NAME:
+        return "hfstate", above if _CHECKPOINT.fullmatch(last) else folder
+    run, found, key = path.rpartition("/metrics/")
+    if found and key and "mlruns/" in run:
+        return "mlflow", run
+    return None
 
 
 class Input(NamedTuple):
@@ -38,13 +62,20 @@ class Told(NamedTuple):
     problems: list[str]
 
 
+Part = tuple[Input, str | None, Found]  # a file, its source's name, and what was found
+NOTHING_IN = {
+    "tfevents": "no-progress: no scalar in it",
+    "hfstate": "no-progress: no record with a step in it",
+    "mlflow": "no-progress: no value with a step in it",
+}
+
+
 def read_unit(inputs: list[Input], patterns: tuple[str, ...] = ()) -> tuple[list[Told], list[Mark]]:
-    """Every track in these files; files of one unit continue each other. `patterns`: the site's own."""
-    founds = [(one, _read(one, patterns)) for one in inputs]
-    if len(inputs) > 1 or (founds and founds[0][1][0] == "tfevents"):
-        return _joined([(one, name, found) for one, (name, found) in founds])
-    one, (name, found) = founds[0]
-    return _single(one, name, found)
+    """Every track in these files, which are one file or belong together. `patterns`: the site's own."""
+    parts = [(one, *_read(one, patterns)) for one in inputs]
+    if len(parts) > 1 or parts[0][1] in JOINED:
+        return _joined(parts)
+    return _single(*parts[0])
 
 
 def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], list[Mark]]:
@@ -67,23 +98,43 @@ def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], lis
     return told, marks
 
 
-def _joined(parts: list[tuple[Input, str | None, Found]]) -> tuple[list[Told], list[Mark]]:
-    """Event files of one folder: one training, whose files follow each other."""
+def _joined(parts: list[Part]) -> tuple[list[Told], list[Mark]]:
+    """Files that tell one run together: one track."""
+    path = parts[0][0].path
+    source, folder = together(path) or (parts[0][1] or "tfevents", path.rpartition("/")[0])
     claims: list[Filed] = []
     phases: list[Filed] = []
-    track = f"tfevents:{_label(parts[0][0].path.rpartition('/')[0])}"
-    for one, _, found in parts:
-        for series in found.series:
-            claims.extend((one.file, claim) for claim in series.claims)
+    for one, series, found in _shares(source, parts):
+        claims.extend((one.file, claim) for claim in series)
         phases.extend((one.file, claim) for claim in found.phases)
-    marks = build(track, claims, phases, ())
+    marks = build(f"{source}:{_label(folder)}", claims, phases, ())
     told = []
     for one, name, found in parts:
         n = sum(mark.file == one.file for mark in marks)
-        empty = [] if found.series else ["no-progress: no scalar in it"]
-        source = name if found.series else None
-        told.append(Told(one.file, source, track if n else "", n, found.read_b, [*found.problems, *empty]))
+        empty = [] if found.series else [NOTHING_IN[source]]
+        kind = name if found.series else None
+        track = marks[0].track if n else ""
+        told.append(Told(one.file, kind, track, n, found.read_b, [*found.problems, *empty]))
     return told, marks
+
+
+def _shares(source: str, parts: list[Part]) -> list[tuple[Input, list[Claim], Found]]:
+    """What each file adds. Event files follow each other; of metrics the longest speaks, and of checkpoints
+    each later copy for the records that the earlier ones had not yet."""
+    shares = [
+        (one, [claim for series in found.series if series.source == source for claim in series.claims], found)
+        for one, _, found in parts
+    ]
+    if source == "mlflow":
+        return [max(shares, key=lambda share: (not is_eval(key_of(share[0].path)), len(share[1])))]
+    if source != "hfstate":
+        return shares
+    high = -1
+    new = []
+    for one, claims, found in shares:
+        new.append((one, [claim for claim in claims if (claim.step or 0) > high], found))
+        high = max([high, *(claim.step or 0 for claim in claims)])
+    return new
 
 
 def track_name(chosen: Chosen, path: str) -> str:

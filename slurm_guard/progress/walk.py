@@ -13,6 +13,7 @@ MAX_DEPTH = 4
 MAX_ENTRIES = 5_000
 MAX_S = 2.0
 MAX_FOUND = 64
+MAX_KEYS = 16  # files of one MLflow run: each repeats the steps of the others
 EARLY_S = 2.0  # a file server's clock beside the node's (judgement)
 LATE_S = 120.0  # TensorBoard's flush after the run's end was noted
 
@@ -28,6 +29,7 @@ _NAMES = frozenset(
         "metrics.csv", "progress.csv", "measurements.csv", "training_log.csv", "train_log.csv", "log.csv",
         "history.csv", "results.csv", "md.log", "log.lammps", "OSZICAR", "rsl.out.0000", "rsl.error.0000",
         "progress.txt", "train.log", "training.log", "log.txt", "train_log.txt", "stats.jsonl",
+        "trainer_state.json",
     )
 )  # fmt: skip
 
@@ -38,9 +40,12 @@ class Hit(NamedTuple):
     path: str
 
 
-def is_known(name: str) -> bool:
+def is_known(path: str) -> bool:
     """Whether a file's name is one that trainings give to their progress."""
-    return name in _NAMES or "events.out.tfevents." in name or name.endswith("monitor.csv")
+    name = path.rpartition("/")[2]
+    if name in _NAMES or "events.out.tfevents." in name or name.endswith((".wandb", "monitor.csv")):
+        return True
+    return "/mlruns/" in path and "/metrics/" in path and "/metrics/system/" not in path
 
 
 def walk(root: str, from_at: float, until_at: float) -> tuple[list[Hit], list[str]]:
@@ -81,15 +86,19 @@ def _visit(
     device, from_at, until_at = bounds
     try:
         if entry.is_dir(follow_symlinks=False):
-            wanted = depth < MAX_DEPTH and entry.name not in _SKIP_DIRS
+            deep = "/mlruns/" in entry.path  # …/mlruns/<experiment>/<run>/metrics/train/loss
+            wanted = depth < MAX_DEPTH + deep and entry.name not in _SKIP_DIRS
             if wanted and entry.stat(follow_symlinks=False).st_dev == device:
                 queue.append((entry.path, depth + 1))
             return
-        if not is_known(entry.name):
+        if not is_known(entry.path):
             return
         seen = entry.stat(follow_symlinks=False)
     except OSError:
         return
     changed = min(seen.st_mtime, seen.st_ctime)  # mtime may be set back, ctime not: both must lie in the run
+    run, mlflow, _ = entry.path.rpartition("/metrics/")
+    if mlflow and sum(hit.path.startswith(f"{run}/metrics/") for hit in hits) >= MAX_KEYS:
+        return
     if stat.S_ISREG(seen.st_mode) and from_at - EARLY_S <= changed and seen.st_ctime <= until_at + LATE_S:
         hits.append(Hit(entry.path))

@@ -14,18 +14,26 @@ from slurm_guard.progress.registry import SOURCES
 from slurm_guard.progress.unit import Input, read_unit
 from slurm_guard.progress.values import AT_MAX, AT_MIN, STEP_LIMIT
 from tests.unit.progress.event_files import event, scalar, tensor, version
+from tests.unit.progress.wandb_files import exited, log, row
 
 SEEDS = (
     b" [2026-08-01 07:19:37] iteration   1/  50 | consumed samples: 128 | lm loss: 1.0E+01 |\n",
     b"{'loss': '2.5', 'epoch': '0.01'}\r 10%|#  | 1/10 [00:01<00:09, 1.0s/it]\n",
     b'{"step": 1, "loss": 2.5, "ts": 1795475142.2, "tokens": 4096}\n',
     b':::MLLOG {"time_ms": 1745906128645, "key": "eval_start", "metadata": {"samples_count": 8}}\n',
+    b':::MLLOG {"time_ms": 1745906128645, "key": "epoch_start", "metadata": {"epoch_num": 1e300}}\n',
+    b"INFO 05-19 10:13:10 Avg prompt throughput: 1.0 tokens/s, Avg generation throughput: 9.0 tokens/s\n",
+    b"2026-08-01 08:19:20\tJob ID: 42\tSaved checkpoint\tIteration: 500\tTokens (in billions): 2.10\n",
+    b"Epoch 1/3\n 50/100 [==>.] - ETA: 5s - loss: 2.3\r100/100 - 5s - 50ms/step - loss: 2.1\nEpoch 2/3\n",
     b"0: \x1b[31mstep: 20  loss: 8.1 \x1b[0m epoch: 3\nepoch=0/micro_step=10/global_step=20, x\n",
+    b'{"global_step": 9, "log_history": [{"loss": 2.5, "step": 4}, {"eval_loss": NaN, "step": 9}], "a": 1}',
+    b"1795474227384 0.5 1\n1795474227385 nan 2\n1795474227386 0.1 3\n",
+    log(*(row(_step=n, _timestamp=1.7e9 + n, loss=1.5, global_step=n * 5) for n in range(9)), exited()),
     version() + event(1.7e9, 1, scalar("loss", 1.0)) + event(1.7e9 + 1, 2, tensor("loss", 1.0)),
 )
 WORDS = st.sampled_from(
     [
-        *b"step iteration = / | epoch loss 1e400 NaN -1 {' '} it/s] %| [ } {\" :::MLLOG DLLL".split(),
+        *b"step iteration = / | epoch Epoch Train: 1e400 NaN -1 {' '} it/s] %| [ } {\" :::MLLOG DLLL".split(),
         *(b": ", b"9" * 30, b"\x1b[", b"\r", b"\n", b" ", b"\0", b"\xff"),
     ]
 )
@@ -98,6 +106,8 @@ def test_the_size_of_the_pieces_changes_nothing(name: str, data: bytes) -> None:
         b"iteration " * 40_000, b"step" + b" " * 340_000, b"step=1 " * 50_000, b"'a': 1, " * 50_000,
         b"{'" * 170_000, b'{"a":' * 80_000, b"1%|" * 120_000 + b"it/s]", b"\x1b[" + b"0;" * 170_000,
         b'{"step": ' + b"9" * 340_000 + b"}", b"[" * 340_000 + b"step", b"0: " * 110_000 + b"step=1",
+        b"Epoch " + b"1" * 340_000, b"1/1 [" + b"=" * 340_000 + b"] - ETA: ", b"Train: [" * 40_000,
+        b":::MLLOG " + b"{" * 340_000, b"Avg prompt throughput: " + b"1" * 340_000,
     ],
     ids=str,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from slurm_guard.config import NetworkConfig
-from slurm_guard.networks import Nearness, Net, Place, parse_net, parse_place
+from slurm_guard.networks import Nearness, Net, Place, is_loopback, parse_net, parse_place
 
 Addresses = frozenset[tuple[int, int]]  # (bits, address)
 SITE, JOB = "site", "job"  # whose word allows a connection
@@ -66,7 +66,7 @@ class Ground:
     def inside(self, text: str) -> bool:
         """Whether it is a node of this run: what its own parts say to each other leads nowhere else."""
         place = self.place(text)
-        return place is not None and (place.is_loopback or (place.bits, place.address) in self._inside)
+        return place is not None and (is_loopback(place) or (place.bits, place.address) in self._inside)
 
     def egress(self, text: str) -> str | None:
         """Who allowed a connection to the place: SITE, JOB, or null."""

@@ -45,6 +45,9 @@ def best(text: str) -> Series:
         ("[05/05 10:00:00 d2.utils.events]:  eta: 1:00  iter: 19  total_loss: 1.2", "keyvalue", 19, None),
         ("Epoch: [0][  10/5005]\tTime  0.5 (0.6)\tLoss 6.9 (6.9)", "keyvalue", 10, 5005),
         ("Train: 0 [  50/1251 (  4%)]  Loss: 6.94  Time: 0.2s  epoch: 0", "keyvalue", 50, 1251),
+        ("Train: 0 [  50/1251 (  4%)]  Loss: 6.94 (6.94)  Time: 0.200s", "keyvalue", 50, 1251),
+        ("Epoch 3:  45%|##  | 450/1000 [00:10<00:12, 43.2it/s, v_num=1]", "keyvalue", 450, 1000),
+        ("Train epoch [1/1]:  10%|#  | 10/100 [00:10<01:30,  1.0s/it, loss=1.0]", "keyvalue", 10, 100),
         ("|    total_timesteps      | 2048     |", "keyvalue", 2048, None),
         ("INFO:train/global_step=77 train/loss=0.5", "keyvalue", 77, None),
         ("s:3 trl:10.8140 lr:0.000002", "keyvalue", 3, None),
@@ -75,6 +78,17 @@ def test_a_line_of_each_format(line: str, source: str, step: int, total: int | N
         '{"step": NaN}',
         '{"step": 1e400}',
         '{"step": -1}',
+        '[{"iter": 0, "metric": "loss", "value": 1.0}, {"iter": 1}]',
+        "2026-08-01 07:19:20\tJob ID: 4242\t# GPUs: 64\tStarting job",
+        "[Eval batch=1/50] Eval on eval data:",
+        "validate step: 20  loss:  7.9",
+        "Epoch 3 val:  45%|##  | 450/1000 [00:10<00:12, 43.2it/s]",
+        "100/100 [======] - 5s 50ms/step - loss: 2.1",
+        "Epoch 5/3",
+        "Avg prompt throughput: nan tokens/s, Avg generation throughput: 1.0 tokens/s",
+        ':::MLLOG {"key": "tracked_stats", "metadata": {"step": "x"}}',
+        ':::MLLOG {"key": "train_samples", "value": 1, "metadata": {"step": 4}}',
+        ":::MLLOG step=4",
         "{'loss': 2.0}",
         "100%|##| 5/5 [00:01<00:00, 5.0MB/s]",
         "Downloading: 50%|##   | 5/10 [00:01<00:01, 5.0it/s]",
@@ -123,16 +137,45 @@ def test_seconds_since_1970_are_a_records_clock(line: str, at: float | None) -> 
     assert best(line + "\n").claims[0].at == at
 
 
-def test_mllog_counts_samples_and_names_phases() -> None:
-    found = read(
-        ':::MLLOG {"time_ms": 1745906128645, "key": "block_start", "metadata": {"samples_count": 8}}\n'
-        ':::MLLOG {"time_ms": 1745906129000, "key": "eval_start", "metadata": {"samples_count": 8}}\n'
-        ':::MLLOG {"time_ms": 1745906129000, "key": "train_samples", "value": 1, "metadata": {}}\n'
-        ':::MLLOG {"time_ms": 1745906130000, "key": "init_start", "metadata": {}}\n'
+def test_megatrons_progress_file_counts_what_was_saved() -> None:
+    text = (
+        "2026-08-01 07:19:20\tJob ID: 4242\t# GPUs: 64\tStarting job\n"
+        "2026-08-01 08:19:20\tJob ID: 4242\t# GPUs: 64\tSaved checkpoint\tIteration: 500\t"
+        "Job throughput: 410.3 TFLOP/s/GPU\tTokens (in billions): 2.10\n"
     )
 
-    assert [(c.samples, c.phase) for c in found.series[0].claims] == [(8, "train"), (8, "eval")]
-    assert [c.phase for c in found.phases] == ["init"]
+    claims = best(text).claims
+
+    assert [(c.step, c.tokens, c.at) for c in claims] == [(500, 2_100_000_000, 1_785_572_360.0)]
+
+
+def test_vllm_sums_its_rates_over_the_time_between_its_lines() -> None:
+    text = "".join(
+        f"INFO 05-19 10:13:{second:02d} [loggers.py:271] Engine {engine:03d}: Avg prompt throughput: 10.0 "
+        f"tokens/s, Avg generation throughput: 90.0 tokens/s, Running: 18 reqs\n"
+        for second, engine in ((10, 0), (11, 1), (20, 0), (22, 1), (55, 0))
+    )
+
+    series = best(text)
+
+    assert series.key == "tokens"  # 10 s, 10 s, 10 s, 11 s, and 10 s after a silence
+    assert [c.tokens for c in series.claims] == [1000, 2000, 3000, 4100, 5100]
+
+
+def test_a_bar_that_every_rank_draws_counts_once() -> None:
+    drawing = "".join(f" {n}%|#   | {n}/16 [{n:02d}:{n:02d}<09:00, 61.0s/it]\r" for n in range(17))
+
+    series = best(drawing * 4)
+
+    assert [c.step for c in series.claims] == list(range(17))
+
+
+def test_bars_of_two_epochs_are_both_counted() -> None:
+    text = "".join(
+        f" {n}%|#   | {n}/16 [{n:02d}:{n + late:02d}<09:00, 61.0s/it]\r" for late in (0, 1) for n in range(17)
+    )
+
+    assert len(best(text).claims) == 34
 
 
 @pytest.mark.parametrize("quote", ["{}", "'{}'"])  # v4 prints numbers, v5 strings

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from slurm_guard.progress.node import read_run
-from slurm_guard.progress.opener import open_own
+from slurm_guard.progress.opener import Opened, open_own
 from slurm_guard.progress.parser_child import _checked
 from slurm_guard.progress.reading import write_reading
-from slurm_guard.progress.request import RequestError, parse_request
+from slurm_guard.progress.request import Request, RequestError, parse_request
 from slurm_guard.wire import KINDS
 from tests.unit.progress.event_files import event, scalar, version
+from tests.unit.progress.wandb_files import log, row, written_in
 
 NOW = time.time()
 
@@ -170,3 +171,27 @@ def test_show_prints_tracks_and_problems_without_the_jobs_control_characters(tmp
     assert "\x1b" not in done.stdout
     assert "step 1 to step 2" in done.stdout
     assert "not-opened" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("job", "confidence", "problems"),
+    [
+        ("1", 0.8, []),
+        ("2", 0.2, ["other-job: it says that Slurm job 2 wrote it"]),
+        ("", 0.5, []),
+        ("x", 0.5, []),
+    ],
+)
+def test_a_walked_file_that_names_a_slurm_job_is_bound_by_it(
+    tmp_path: Path, job: str, confidence: float, problems: list[str]
+) -> None:
+    path = tmp_path / "run-a.wandb"
+    path.write_bytes(log(written_in(job), row(_step=1), row(_step=2)))
+    asked = body(tmp_path, {"path": str(path), "how": "fd", "obs": [], "pids": []})
+
+    def as_if_walked(request: Request, deadline_s: float) -> list[Opened]:
+        return [one._replace(how="walk", nths=()) for one in open_own(request, deadline_s)]
+
+    logs = read_run(parse_request(json.dumps(asked).encode()), as_if_walked).logs
+
+    assert [(one.source, one.bind_conf, one.problems) for one in logs] == [("wandb", confidence, problems)]
