@@ -64,7 +64,7 @@ def cells_of(line: str, separator: str) -> list[str] | None:
 def columns_of(cells: Sequence[str]) -> Columns | None:
     """The columns of a log, by its heading; null: this heads no log."""
     names = [cell.strip().lower() for cell in cells]
-    if not _is_heading(names):
+    if not _is_heading([cell.strip() for cell in cells]):
         return None
     bare = {_bare(name): index for index, name in reversed(list(enumerate(names)))}
     samples, tokens = _first(bare, keys.SAMPLE_KEYS), _first(bare, keys.TOKEN_KEYS)

@@ -144,9 +144,11 @@ class CsvReader:
         if value is None:
             self._other(cells)
             return
-        self._n_falls += value < self._last
+        claim = _claim(cells, self._columns, value, end)
+        if value < self._last:
+            self._n_falls += not _next_epoch(self._claims[-1].epoch, claim.epoch)
         self._last = value
-        self._claims.append(_claim(cells, self._columns, value, end))
+        self._claims.append(claim)
         if len(self._claims) >= MAX_CLAIMS:
             del self._claims[1::2]
             self._count("many-records")
@@ -179,6 +181,11 @@ def _untorn(line: bytes, separator: str, columns: Columns) -> bytes:
     """A last line without an end: its last cell may be torn and is emptied."""
     cut = line.rfind(separator.encode())
     return b"" if cut < 0 or columns.clock == columns.n - 1 else line[: cut + 1]
+
+
+def _next_epoch(before: float | None, now: float | None) -> bool:
+    """Whether the counter may begin again because an epoch did."""
+    return before is not None and now is not None and now > before
 
 
 def _counter(text: str, key: str) -> int | None:

@@ -9,6 +9,7 @@ _MULTI = re.compile(r"-{4,40} Step[ \t]{1,20}(\d{1,15}) -{3,40} CPU =", re.ASCII
 _YAML = re.compile(r"keywords: \[ ?'?Step'?, ")
 _YAML_ROW = re.compile(r"[ \t]{0,8}- \[(\d{1,15}), [-+\d.eEnaif, ]{0,4000}\]?[ \t\r]*", re.ASCII)
 _NUMBERS = re.compile(r"[-+\d.eE \tnaif]{1,4096}[\r]?", re.ASCII)  # also nan and inf: a run that blew up
+MAX_MISSES = 1000  # lines without a row after which the table is over: the program was killed (judgement)
 
 
 class LammpsLines(TableLines):
@@ -22,21 +23,25 @@ class LammpsLines(TableLines):
 
     def __init__(self) -> None:
         self._column: int | None = None  # of the step; null: the heading comes next
-        self._n = 0
+        self._n = self._misses = 0
         self._yaml = False
 
     def read(self, text: str, offset: int) -> Claim | None:
         if text.startswith(("Per MPI rank memory", "Memory usage per processor")):
-            self.following, self._column, self._yaml = True, None, False
+            self.following, self._column, self._yaml, self._misses = True, None, False, 0
         elif text.startswith("Loop time of "):
             self.following = False
         elif _YAML.match(text):
-            self.following, self._yaml = True, True
+            self.following, self._yaml, self._misses = True, True, 0
         elif "- Step " in text:
             multi = _MULTI.match(text)
             return None if multi is None else Claim(offset, "step", step=to_count(multi[1]))
         elif self.following:
-            return self._row(text, offset)
+            claim = self._row(text, offset)
+            self._misses = 0 if claim is not None else self._misses + 1
+            if self._misses >= MAX_MISSES:
+                self.following = False
+            return claim
         return None
 
     def _row(self, text: str, offset: int) -> Claim | None:

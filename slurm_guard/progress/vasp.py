@@ -7,8 +7,8 @@ from slurm_guard.progress.protocol import Claim
 from slurm_guard.progress.values import to_count
 
 _SCF = re.compile(
-    r"(?:DAV|RMM|CGA|SDA|DMP|EIG|DIA|ROT):[ \t]{1,6}(\d{1,6})[ \t]{1,8}"
-    r"(?:-?\d{0,6}\.\d{4,16}E[-+]\d{2,3}|\*{4,24})[ \t]",
+    r"(?:DAV|RMM|CGA|CG |SDA|DMP|EIG|DIA|ROT):[ \t]{1,6}(\d{1,6})[ \t]{1,8}"
+    r"(?:-?\d{0,6}\.\d{4,16}E[-+]\d{2,3}|\*{4,24})[-+ \t]",
     re.ASCII,
 )
 # `   1 F= -.52636024E+03 E0= …`, in dynamics `   1 T=   300. E= … F= … E0= … EK= …`
@@ -24,7 +24,7 @@ class VaspLines:
 
     name = "vasp"
     needles: tuple[bytes, ...] = (
-        b"DAV:", b"RMM:", b" F= ", b"CGA:", b"SDA:", b"DMP:", b"EIG:", b"DIA:", b"ROT:",
+        b"DAV:", b"RMM:", b" F= ", b"CGA:", b"CG :", b"SDA:", b"DMP:", b"EIG:", b"DIA:", b"ROT:",
     )  # fmt: skip
 
     def __init__(self) -> None:

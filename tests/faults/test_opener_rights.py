@@ -102,7 +102,7 @@ def test_a_child_refuses_to_stay_root() -> None:
 def test_a_parser_that_misbehaves_costs_its_own_file_only(
     how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def misbehave(_: object) -> Any:
+    def misbehave(*_: object) -> Any:
         if how == "hang":
             time.sleep(60)
         if how == "babble":
@@ -114,9 +114,9 @@ def test_a_parser_that_misbehaves_costs_its_own_file_only(
     keep: dict[str, int] = {}
     real = parser_child._work
 
-    def work(inputs: list[Input], user: str, out: int, cpu_s: int) -> None:
+    def work(inputs: list[Input], user: str, out: int, cpu_s: int, patterns: tuple[str, ...]) -> None:
         keep["out"] = out
-        real(inputs, user, out, cpu_s)
+        real(inputs, user, out, cpu_s, patterns)
 
     monkeypatch.setattr(parser_child, "_work", work)
     monkeypatch.setattr(parser_child, "read_unit", misbehave)

@@ -1,5 +1,6 @@
 """Laws of the simulation codes' readers: noise between the lines changes nothing, and no bytes raise."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,28 @@ def test_junk_inside_a_log_makes_no_reader_raise_or_say_nonsense(name: str, data
             assert claim.at is None or AT_MIN <= claim.at < AT_MAX
             assert 0 < claim.offset <= len(whole)
     assert all(": " in problem for problem in found.problems)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_line_of_ten_megabytes_of_its_own_words_costs_milliseconds(name: str) -> None:
+    whole = (FIXTURES / name).read_bytes()
+    line = max(whole.splitlines(), key=len)
+    begin_s = time.process_time()
+
+    found = read(whole + line * (10_000_000 // len(line)) + b"\n" + whole)
+
+    assert time.process_time() - begin_s < 2.0  # measured: 0.05 s; a multiple, not a percentage
+    assert [problem for problem in found.problems if problem.startswith("long-lines")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_megabyte_of_the_longest_lines_of_its_own_words_is_read_in_a_moment(name: str) -> None:
+    """What the engine does most, 256 lines of 4,096 bytes that nearly match."""
+    whole = (FIXTURES / name).read_bytes()
+    lines = [(line * (4000 // len(line)) + b"\n") for line in whole.splitlines() if line.strip()]
+    data = whole + b"".join(lines * (256 // len(lines) + 1))
+    begin_s = time.process_time()
+
+    read(data)
+
+    assert time.process_time() - begin_s < 2.0  # measured: below 0.1 s

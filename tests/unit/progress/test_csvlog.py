@@ -129,6 +129,18 @@ def test_a_counter_that_falls_again_and_again_is_data() -> None:
     assert found.problems == ["data-rows: the counter falls 39 times in 200 rows"]
 
 
+def test_a_counter_that_begins_again_with_each_epoch_is_added_up() -> None:
+    rows = "".join(f"{e},{s},0.5\n" for e in range(40) for s in range(10, 60, 10))
+    told, marks = read(("epoch,iter,loss\n" + rows).encode())
+
+    assert (told.source, told.problems, len(marks)) == ("csv", [], 200)
+    assert (marks[0].step, marks[-1].step, {mark.segment for mark in marks}) == (10, 2000, {0})
+
+
+def test_names_that_differ_in_their_case_alone_are_two() -> None:
+    assert [claim.loss for claim in claims_in("Loss,loss,step\n1,2,3\n")] == [1.0]
+
+
 def test_a_resumed_log_that_steps_back_is_one_log_with_two_segments() -> None:
     rows = [*range(0, 1000, 10), *range(800, 1500, 10)]
     told, marks = read(("step,loss\n" + "".join(f"{n},1.5\n" for n in rows)).encode())

@@ -99,6 +99,17 @@ def test_the_yaml_table_of_lammps_is_read() -> None:
     assert steps(read(text).series[0].claims) == [0, 50]
 
 
+@pytest.mark.parametrize("name", ["log.lammps", "openmm_stdout.out"])
+def test_the_table_of_a_killed_run_does_not_go_on_for_ever(name: str) -> None:
+    rows = (FIXTURES / name).read_text().splitlines()
+    heading = next(i for i, row in enumerate(rows) if "Step" in row)
+    table = "\n".join(rows[: heading + 3]) + "\n"
+
+    claims = read(table + "words\n" * 1000 + rows[heading + 2].replace("1", "7") + "\n").series[0].claims
+
+    assert len(claims) == 2
+
+
 def test_a_table_survives_labels_of_ranks_and_colours() -> None:
     text = "".join(f"0: {line}\n" for line in (FIXTURES / "log.lammps").read_text().splitlines())
 
@@ -147,6 +158,12 @@ def test_a_table_that_is_cut_between_chunks_is_the_same(name: str) -> None:
 )
 def test_near_misses_are_no_progress(text: str) -> None:
     assert [one for one in read(text).series if any(c.advances for c in one.claims)] == []
+
+
+def test_conjugate_gradients_of_old_vasp_are_iterations() -> None:
+    text = "CG :  1   -.13238703E+04-.132E+04-.934E+02  56\nCG :  2   -.13391360E+04-.152E+02 82\n"
+
+    assert steps(read(text).series[0].claims) == [1, 2]
 
 
 def test_two_programs_in_one_file_count_on() -> None:
