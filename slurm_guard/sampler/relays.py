@@ -22,6 +22,10 @@ MOVED_B = 64  # in each direction, for a look to show that both were handed on. 
 # (judgement): that one falls into the other's narrow window by chance is the window's part of them.
 SPREAD = 6.9  # ln 1000
 MISFIT_BITS = 5.0  # a look in which something moved and did not reappear. Judgement
+SAME = (
+    0.1  # amounts this near to the last look's that fitted say nothing new: two heartbeats may be alike and
+)
+# constant, and agree for ever. Judgement.
 ODD_BITS = 1.0  # for each way that needed what the look before had left over: a second try
 SURE_BITS = 18.0  # one in 260,000 for a pair that is ever looked at
 LEAST_BITS = -20.0  # so much of traffic that fits nothing is remembered: a tunnel may begin late
@@ -62,7 +66,7 @@ class Pair:
     __slots__ = (
         *("first_at", "last_at", "n_busy", "n_coupled", "outer_in_b", "outer_out_b", "inner_in_b"),
         *("inner_out_b", "coupled_in_b", "coupled_out_b", "opened", "idents", "face", "most_b"),
-        *("bits", "_rest_in", "_rest_out"),
+        *("bits", "_rest_in", "_rest_out", "_last"),
     )
 
     def __init__(self, at: float, opened: bool | None) -> None:
@@ -75,6 +79,7 @@ class Pair:
         self.face = ("", "")  # local and peer of the one with most bytes in a look
         self.most_b = 0
         self.bits = 0.0
+        self._last = (0, 0)  # amounts of the last look that fitted
         self._rest_in = self._rest_out = 0  # of the last look, outer less inner: it may come in this one
 
     @property
@@ -104,7 +109,9 @@ class Pair:
         if came is None or went is None:
             self.bits = max(LEAST_BITS, self.bits - MISFIT_BITS)
         elif min(in_b, out_b, outer.in_b, outer.out_b) >= MOVED_B:
-            self.bits = min(4 * SURE_BITS, self.bits + came + went)
+            if not (_is_near(in_b, self._last[0]) and _is_near(out_b, self._last[1])):
+                self.bits = min(4 * SURE_BITS, self.bits + came + went)
+            self._last = (in_b, out_b)
             self.n_coupled += 1
             self.coupled_in_b += min(outer.in_b, out_b)
             self.coupled_out_b += min(outer.out_b, in_b)
@@ -126,6 +133,10 @@ def _fit_bits(outer_b: int, inner_b: int, rest_b: int, n: int) -> float | None:
         return None
     outer_b, inner_b = outer_b + max(0, rest_b), inner_b + max(0, -rest_b)
     return max(0.0, _bits(inner_b, n) - ODD_BITS) if _is_framed(outer_b, inner_b, n) else None
+
+
+def _is_near(one_b: int, other_b: int) -> bool:
+    return abs(one_b - other_b) <= SAME * max(one_b, other_b)
 
 
 def _is_framed(outer_b: int, inner_b: int, n: int) -> bool:
