@@ -54,7 +54,7 @@ class Watcher:
         """Once."""
         now = Instant(time.time(), time.monotonic())
         self._processes.look(now)
-        told = self._sockets.look(now, self._processes, {RUN})  # type: ignore[arg-type]
+        told = list(self._sockets.look(now, self._processes, {RUN}))  # type: ignore[arg-type]
         self._n += 1
         if any(isinstance(t, wire.FlowSeen) and t.opened and t.peer.startswith("127.") for t in told):
             self._used_since = self._n if self._used_since is None else self._used_since

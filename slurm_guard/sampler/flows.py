@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from slurm_guard import wire
-from slurm_guard.networks import Place, parse_place
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
+
+_NOTHING = (0, 0, 0)
 
 
 class Flow:
@@ -14,8 +15,7 @@ class Flow:
     began, so that all its bytes are of its own time."""
 
     __slots__ = (
-        *("sample", "process", "run", "first_at", "opened", "moved", "peer"),
-        *("_seen", "_told_b", "_told_s", "_exe"),
+        *("sample", "process", "run", "first_at", "opened", "moved", "near", "_told_b", "_told_s", "_exe"),
     )
 
     def __init__(
@@ -24,16 +24,15 @@ class Flow:
         self.sample, self.process, self.run = sample, process, run
         self.first_at = now.at
         self.opened: bool | None = sample.opened
-        self.peer = _place(sample.peer)
-        self._seen = (0, 0, 0) if began else _counts(sample)
-        self.moved = _less(_counts(sample), self._seen)  # (out, in, segments) since the last look
+        self.near: int | None = None  # how near its far end is; null: not asked yet
+        self.moved = _counts(sample) if began else _NOTHING  # (out, in, segments) since the last look
         self._told_b, self._told_s = -1, now.mono_s
         self._exe = None if process is None else wire.clip(process.exe)
 
     @property
     def is_connection(self) -> bool:
         """No listener."""
-        return self.sample.state != "LISTEN" and self.peer is not None
+        return self.sample.state != "LISTEN"
 
     def is_same(self, row: Sample) -> bool:
         """Whether a row is of the same socket: inodes are used again."""
@@ -44,13 +43,12 @@ class Flow:
         """One more look. Who opened it is kept once it is known: later data can hide it."""
         if self.opened is None or (sample.opened and sample.state != "CLOSED"):
             self.opened = sample.opened if sample.opened is not None else self.opened
-        now = _counts(sample)
-        self.moved = _less(now, _counts(self.sample))
+        self.moved = _NOTHING if sample is self.sample else _less(_counts(sample), _counts(self.sample))
         self.sample = sample
 
     def start_look(self) -> None:
         """What moved before has been counted."""
-        self.moved = (0, 0, 0)
+        self.moved = _NOTHING
 
     def is_due(self, mono_s: float, every_s: float) -> bool:
         """Whether bytes have grown since they were last told, and that is long ago."""
@@ -80,13 +78,6 @@ class Flow:
             in_b=sample.in_b,
             min_rtt_us=sample.min_rtt_us,
         )
-
-
-def _place(text: str) -> Place | None:
-    try:
-        return parse_place(text)
-    except ValueError:
-        return None
 
 
 def _counts(sample: Sample) -> tuple[int, int, int]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Told = wire.RelaySeen | wire.Event
 
 
+_NO_ADDRESS = frozenset({(32, 0), (128, 0), (0, 0)})
+
+
 class RelayWatch:
     """Between looks it holds what came and went."""
 
@@ -32,7 +35,7 @@ class RelayWatch:
         self._short: list[Sample] = []
         self._told: set[int] = set()  # outer connections
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
-        self._own: frozenset[tuple[int, int]] = frozenset()
+        self._own: frozenset[tuple[int, int]] = frozenset()  # (bits, address) of the node's
 
     @property
     def truncated(self) -> bool:
@@ -46,7 +49,7 @@ class RelayWatch:
     def look(self, now: Instant, flows: Iterable[Flow]) -> list[Told]:
         """What moved since the last look, owner by owner."""
         every = [flow for flow in flows if flow.process is not None]
-        self._own = frozenset(_address(flow.sample.local) for flow in every) - {(32, 0), (128, 0), (0, 0)}
+        self._place([flow for flow in every if flow.near is None])
         of_owner: dict[tuple[int, int], list[Flow]] = {}
         for flow in every:
             if flow.process is not None and flow.is_connection:
@@ -54,11 +57,18 @@ class RelayWatch:
         told: list[Told] = []
         joined = self._joined(of_owner, now)
         for key, owned in of_owner.items():
-            told += self._look_at(now, owned + joined.get(key, []), key)
+            if any(flow.near != LOOPBACK for flow in owned):
+                told += self._look_at(now, owned + joined.get(key, []), key)
         for flow in every:
             flow.start_look()
         self._short = []
         return told
+
+    def _place(self, fresh: list[Flow]) -> None:
+        """How near the far ends of new connections are; their near ends are the node's own addresses."""
+        self._own |= {_address(flow.sample.local) for flow in fresh} - _NO_ADDRESS
+        for flow in fresh:
+            flow.near = self._nearness(flow.sample.peer)
 
     def _joined(
         self, of_owner: dict[tuple[int, int], list[Flow]], now: Instant
@@ -70,7 +80,7 @@ class RelayWatch:
             process = owned[0].process
             if process is None:
                 continue
-            places = {self._nearness(flow.sample.peer) for flow in owned}
+            places = {flow.near for flow in owned}
             if LOOPBACK not in places:
                 far.append(process)
             if OUTSIDE not in places:
@@ -82,14 +92,12 @@ class RelayWatch:
 
     def _look_at(self, now: Instant, owned: list[Flow], owner: tuple[int, int]) -> list[Told]:
         """One process's connections, and those of the processes that it is joined to."""
-        moved = [self._moved(flow.sample, flow.moved, flow.opened) for flow in owned]
+        moved = [self._moved(flow.sample, flow.moved, flow.opened, flow.near) for flow in owned]
         outers = [
             flow
             for flow, m in zip(owned, moved, strict=True)
             if m.near != LOOPBACK and flow.process is not None and flow.process.key == owner
         ]
-        if not outers:
-            return []
         short = [self._moved(s, _all_of(s), s.opened) for s in self._short]
         self._relays.look(now.at, moved, short, {flow.sample.ident for flow in outers})
         told: list[Told] = []
@@ -107,9 +115,11 @@ class RelayWatch:
         except ValueError:
             return LOOPBACK  # nothing is concluded from what cannot be read
 
-    def _moved(self, sample: Sample, counts: tuple[int, int, int], opened: bool | None) -> Moved:
+    def _moved(
+        self, sample: Sample, counts: tuple[int, int, int], opened: bool | None, near: int | None = None
+    ) -> Moved:
         door = None if opened is None else _port(sample.peer if opened else sample.local)
-        near = self._nearness(sample.peer)
+        near = self._nearness(sample.peer) if near is None else near
         return Moved(sample.ident, near, *counts, opened, door, sample.local, sample.peer)
 
     def _tell_first(self, now: Instant, outer: Flow) -> list[Told]:
@@ -135,8 +145,8 @@ class RelayWatch:
         """A hard fact (rulings 9, 19): opened outwards, opened inwards, and nobody allowed it."""
         if self._nearness(record.outer_peer) != OUTSIDE or record.exe in self._programs:
             return False
-        peer = outer.peer
-        allowed = peer is not None and any(net.holds(peer) for net in self._allowed)
+        peer = parse_place(record.outer_peer)
+        allowed = any(net.holds(peer) for net in self._allowed)
         return record.outer_opened is True and record.inner_opened is True and not allowed
 
     def forget(self, flow: Flow, now: Instant) -> list[Told]:

@@ -7,7 +7,7 @@ looks; by the text tables of /proc where it has none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING
@@ -48,8 +48,8 @@ class SocketTable:
         self._has_looked = False
         self._n_lost = 0
 
-    def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> list[Told]:
-        """One pass over the kernel's tables."""
+    def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> Iterator[Told]:
+        """One pass over the kernel's tables; what is told comes one by one."""
         members = [p for p in table.by_pid.values() if p.run in runs]
         uids = {process.uid for process in members if process.uid is not None}
         rows, ended = self._samples(uids, runs)
@@ -58,25 +58,22 @@ class SocketTable:
         for ident, flow in self._flows.items():
             flow.update(rows[ident])
         new = {ident: row for ident, row in rows.items() if ident not in self._flows and row.uid in uids}
-        told = self._take(new, members, now)
+        yield from self._take(new, members, now)
         self._orphans &= set(rows)
-        self._tell_short(short, now, told)
-        told += self._watch.look(now, [*self._flows.values(), *over])
+        yield from self._tell_short(short, now)
+        yield from self._watch.look(now, [*self._flows.values(), *over])
         for flow in over:
-            self._tell_end(flow, now, told)
+            yield from self._tell_end(flow, now)
         for flow in self._flows.values():
             if flow.is_due(now.mono_s, AGAIN_S):
-                told.append(flow.record(now, gone=False))
+                yield flow.record(now, gone=False)
         self._has_looked = True
-        return told
 
-    def end(self, run: str, now: Instant) -> list[Told]:
+    def end(self, run: str, now: Instant) -> Iterator[Told]:
         """The last word about a run's flows."""
-        told: list[Told] = []
         for flows in (self._flows, self._fading):
             for ident in [ident for ident, flow in flows.items() if flow.run == run]:
-                self._tell_end(flows.pop(ident), now, told)
-        return told
+                yield from self._tell_end(flows.pop(ident), now)
 
     def close(self) -> None:
         """Hear no more."""
@@ -90,7 +87,10 @@ class SocketTable:
         ended: list[Sample] = []
         if self.diag is not None:
             try:
-                rows, cut = self.diag.dump(uids)
+                known = {
+                    f.sample.cookie: f.sample for f in self._flows.values() if f.sample.cookie is not None
+                }
+                rows, cut = self.diag.dump(uids, known)
                 # After it: what is missing there has been told by now.
                 ended = self.diag.closed(self._flows.keys() | self._fading.keys())
             except OSError:  # the kernel took it back; the text tables say less
@@ -134,22 +134,21 @@ class SocketTable:
                 over.append(flow)
         return over
 
-    def _tell_end(self, flow: Flow, now: Instant, told: list[Told]) -> None:
-        told.append(flow.record(now, gone=True))
-        told += self._watch.forget(flow, now)
+    def _tell_end(self, flow: Flow, now: Instant) -> Iterator[Told]:
+        yield flow.record(now, gone=True)
+        yield from self._watch.forget(flow, now)
 
-    def _take(self, new: dict[int, Sample], members: list[Process], now: Instant) -> list[Told]:
+    def _take(self, new: dict[int, Sample], members: list[Process], now: Instant) -> Iterator[Told]:
         """New sockets of followed processes."""
         fresh = set(new) - self._orphans
         if not fresh:
-            return []
+            return
         inodes = {row.inode: ident for ident, row in new.items() if row.inode}
         found = self._owners(set(inodes), members)
         self._orphans = set(new) - {inodes[inode] for inode in found}
         counts: dict[str, int] = {}
         for flow in self._flows.values():
             counts[flow.run] = counts.get(flow.run, 0) + 1
-        told: list[Told] = []
         for inode in sorted(found):
             process = found[inode]
             if process.run is None:
@@ -160,15 +159,14 @@ class SocketTable:
                 continue
             flow = Flow(new[inodes[inode]], process, process.run, now, began=self._has_looked)
             self._flows[inodes[inode]] = flow
-            told.append(flow.record(now, gone=False))
-        return told
+            yield flow.record(now, gone=False)
 
     def _leave_out(self, run: str) -> None:
         self.truncated.setdefault(run, 0)
         left = self.truncated[run]
         self.truncated[run] = None if left is None else left + 1
 
-    def _tell_short(self, short: list[Sample], now: Instant, told: list[Told]) -> None:
+    def _tell_short(self, short: list[Sample], now: Instant) -> Iterator[Told]:
         """Connections within the node that came and went. Whose they were is known of the end at which a
         followed process listens; the other end's process is not."""
         self._watch.note_short(short)
@@ -182,7 +180,7 @@ class SocketTable:
             if counts[door.run] > MOST_SHORT:
                 self._leave_out(door.run)
             else:
-                told.append(Flow(sample, door.process, door.run, now, began=True).record(now, gone=True))
+                yield Flow(sample, door.process, door.run, now, began=True).record(now, gone=True)
 
     def _owners(self, wanted: set[int], members: Iterable[Process]) -> dict[int, Process]:
         """Which process holds which socket, by inode; the oldest where several do."""

@@ -10,7 +10,7 @@ import _socket
 import contextlib
 import struct
 import time
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 from slurm_guard import netlink
 from slurm_guard.light import NamedTuple
@@ -32,6 +32,7 @@ _ATTRIBUTE = struct.Struct("=HH")
 _UNACKED, _ACKED, _MIN_RTT, _SEGMENTS, _SENT = 24, 120, 148, 152, 200
 _WITHIN = ("127.", "[::1]", "[::ffff:127.")
 _NO_RTT = 0xFFFFFFFF
+_COOKIE, _COOKIE_AT = struct.Struct("=Q"), 44
 _U32, _PAIR_U32, _PAIR_U64 = struct.Struct("=I"), struct.Struct("=II"), struct.Struct("=QQ")
 
 
@@ -59,6 +60,9 @@ class Sample(NamedTuple):
     min_rtt_us: int | None = None
 
 
+_COUNTS_AT = Sample._fields.index("opened")
+
+
 class TcpDiag:
     """The kernel's words about the TCP sockets of the sampler's network namespace."""
 
@@ -84,8 +88,11 @@ class TcpDiag:
             self._closed.close()
             self._closed = None
 
-    def dump(self, uids: set[int]) -> tuple[list[Sample], bool]:
-        """(open sockets of these users, listeners of all; whether some were left out). Raises OSError."""
+    def dump(self, uids: set[int], known: Mapping[int, Sample]) -> tuple[list[Sample], bool]:
+        """(open sockets of these users, listeners of all; whether some were left out). Raises OSError.
+
+        `known`: the samples of the look before, by cookie; what has not changed is the same object again.
+        """
         rows: list[Sample] = []
         deadline_s = time.thread_time() + DUMP_S
         cut = False
@@ -100,7 +107,10 @@ class TcpDiag:
                     if len(rows) >= MOST_ROWS or time.thread_time() > deadline_s:
                         cut = cut or bool(bodies)
                         continue  # the rest of the dump has to leave the socket all the same
-                    rows += [s for s in (_sample(table, body, uids) for body in bodies) if s is not None]
+                    for body in bodies:
+                        sample = _again(body, known) or _sample(table, body, uids)
+                        if sample is not None:
+                            rows.append(sample)
         finally:
             asked.close()
         return rows[:MOST_ROWS], cut or len(rows) > MOST_ROWS
@@ -149,6 +159,17 @@ def _sample(table: str, body: bytes, uids: set[int] | None) -> Sample | None:
         cookie,
         *_counts(_tcp_info(body), is_open=known is not None),
     )
+
+
+def _again(body: bytes, known: Mapping[int, Sample]) -> Sample | None:
+    """A socket that was there before, its places kept and its counts new; null: another one."""
+    if len(body) < _MESSAGE.size:
+        return None
+    before = known.get(_COOKIE.unpack_from(body, _COOKIE_AT)[0])
+    if before is None or before.state != _STATES.get(body[1]):
+        return None
+    counts = _counts(_tcp_info(body), is_open=True)
+    return before if counts == before[_COUNTS_AT:] else Sample._make((*before[:_COUNTS_AT], *counts))
 
 
 def _place(family: int, packed: bytes, port: bytes) -> str:
@@ -202,7 +223,7 @@ def tcp_diag(proc: str) -> TcpDiag | None:
         return None
     diag = TcpDiag()
     try:
-        diag.dump(set())
+        diag.dump(set(), {})
     except OSError:
         return None
     with contextlib.suppress(OSError):

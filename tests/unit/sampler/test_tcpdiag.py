@@ -36,7 +36,7 @@ def test_bytes_and_opener_of_both_ends(diag: TcpDiag) -> None:
     assert len(other.recv(1000)) == 500
     assert len(one.recv(1000)) == 70
     time.sleep(0.05)
-    rows, cut = diag.dump({os.getuid()})
+    rows, cut = diag.dump({os.getuid()}, {})
     here, there = _of(rows, one), _of(rows, other)
     assert not cut
     assert (here.opened, here.out_b, here.in_b, there.opened, there.out_b, there.in_b) == (
@@ -56,7 +56,7 @@ def test_bytes_and_opener_of_both_ends(diag: TcpDiag) -> None:
 
 def test_other_users_connections_are_left_out(diag: TcpDiag) -> None:
     one, other = _pair()
-    rows, _ = diag.dump({os.getuid() + 12_345})
+    rows, _ = diag.dump({os.getuid() + 12_345}, {})
     assert all(row.state == "LISTEN" for row in rows)
     one.close()
     other.close()
