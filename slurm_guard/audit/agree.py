@@ -1,5 +1,6 @@
 """Does anything that the job does not control agree with its log, or deny it?"""
 
+import itertools
 from dataclasses import dataclass
 
 from slurm_guard.audit.grid import Slots
@@ -8,6 +9,7 @@ from slurm_guard.audit.stats import median
 from slurm_guard.audit.track import Arc, Track
 
 LEAST_ARCS = 5  # records inside idle stretches before their pace is compared. Judgement.
+LEAST_PAUSES = 3  # of log and GPU alike before they agree. Judgement.
 ALIKE = 0.7  # pace without the GPUs over pace with them from which both are the same. Judgement.
 
 
@@ -23,8 +25,9 @@ class Agreement:
 
     @property
     def agreed(self) -> bool:
-        """Anything agrees."""
-        return True in (self.rhythm, self.pace, self.pauses)
+        """Anything agrees, and the rhythm does not deny: a job that stops or slows its own GPU when its log
+        does has both in its hands."""
+        return self.rhythm is not False and True in (self.rhythm, self.pace, self.pauses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class Quiet:
 
 
 def shares_pauses(slots: Slots, kinds: list[dict[Kind, float]], n_gpus: int) -> bool | None:
-    """True where at least two pauses of the log inside the run are pauses of the run's own GPU work."""
+    """True where at least three pauses of the log inside the run, and half of them, are pauses of the run's
+    own GPU work. One or two prove nothing: whatever suspends a job stops both."""
     full = n_gpus * slots.width_s * 1000
     share = [own / full for own in slots.own]
     train = [s for s, k in zip(share, kinds, strict=True) if k.get(Kind.TRAIN, 0.0) > 0.99]
@@ -51,9 +55,14 @@ def shares_pauses(slots: Slots, kinds: list[dict[Kind, float]], n_gpus: int) -> 
         return None
     usual = median(train)
     paused = {Kind.MARKED, Kind.RECURRING, Kind.PAUSE, Kind.SILENT}
-    inside = [s for s, k in zip(share, kinds, strict=True) if sum(k.get(p, 0.0) for p in paused) > 0.5]
-    rests = [s for s in inside if s < 0.5 * usual]
-    return True if len(rests) >= 2 and len(rests) >= 0.5 * len(inside) else None
+    inside = [sum(k.get(p, 0.0) for p in paused) > 0.5 for k in kinds]
+    pauses = [
+        [share[k] for k, _ in group]
+        for is_pause, group in itertools.groupby(enumerate(inside), key=lambda place: place[1])
+        if is_pause
+    ]
+    rests = [shares for shares in pauses if median(shares) < 0.5 * usual]
+    return True if len(rests) >= LEAST_PAUSES and len(rests) >= 0.5 * len(pauses) else None
 
 
 def quiet_claims(slots: Slots, track: Track, n_gpus: int, slack_s: float) -> Quiet:

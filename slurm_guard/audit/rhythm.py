@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import comb
 
 from slurm_guard.audit.noise import Shape, is_noise
-from slurm_guard.audit.stats import median
+from slurm_guard.audit.stats import mad_sigma, median
 from slurm_guard.audit.track import Arc
 
 STEPS_A_WINDOW = 3.0  # the sampler's own limit for a period. Documented (sampler/rhythm.py).
@@ -23,6 +23,9 @@ ECHOES = (1.0, 2.0, 3.0, 0.5)  # multiples that a sampled step shows as; half: f
 CHANCE = 0.4  # a window of unrelated rhythm hits one of those with at most this probability (calculated: four
 # bands of +-12 % over the octaves between two readings and a third of the window)
 RARE = 0.03  # agreement by chance that is not taken for agreement. Judgement.
+# A constant period within this part of a constant step, typical over the windows, is chance in 1 case of 20
+# (calculated: four bands of +-3 % over the octaves). Judgement.
+PRECISE = 0.03
 LEAST_WINDOWS = 8  # judgement
 MAX_WINDOWS = 600  # bounds the work per run
 WORKING = 0.5  # windows that idle more than half of the time say little about steps. Judgement.
@@ -80,12 +83,17 @@ class Rhythm:
     step_s: float | None = None  # typical claimed step time in them
     other_s: float | None = None  # typical unrelated period
     fs_hz: float = 0.0  # typical looks a second; 0.0 without windows
+    off: float = 0.0  # typical difference of matching periods and claimed steps (or echoes), relative
+    varied: bool = False  # the claimed step varies from window to window by more than the bands are wide
 
     @property
     def agrees(self) -> bool:
         """Of the windows with a period more show the claimed step than chance allows for."""
         voting = self.n_matching + self.n_other
-        return self.n_matching >= 3 and _tail(voting, self.n_matching, CHANCE) < RARE
+        enough = self.n_matching >= 3 and _tail(voting, self.n_matching, CHANCE) < RARE
+        # A load that never changes its period hits a band in all windows or in none: then the windows are one
+        # draw, and only a near hit is rare.
+        return enough and (self.varied or self.off <= PRECISE)
 
     @property
     def denies(self) -> bool:
@@ -125,6 +133,8 @@ def compare(beats: list[Beat], arcs: tuple[Arc, ...]) -> Rhythm:
         median([s for s, _ in seen]),
         median([b.periods[0] for b in other]) if other else None,
         median([b.fs_hz for _, b in seen]),
+        median([_off(b, s) for s, b in seen if _matches(b, s)]) if matching else 0.0,
+        mad_sigma([s for s, _ in seen]) > NEAR * median([s for s, _ in seen]),
     )
 
 
@@ -161,6 +171,16 @@ def _resolvable(beat: Beat, step_s: float) -> bool:
         return False
     long = beat.until_at - beat.from_at
     return step_s * beat.fs_hz >= LOOKS_A_STEP and step_s * STEPS_A_WINDOW <= long and beat.fs_hz * long >= 16
+
+
+def _off(beat: Beat, step_s: float) -> float:
+    """How far the nearest period is from the step or an echo, relative, less half a reading's doubt."""
+    half = 0.5 / beat.fs_hz
+    return min(
+        max(0.0, abs(period - step_s * echo) - half / 2) / (step_s * echo)
+        for period in beat.periods
+        for echo in ECHOES
+    )
 
 
 def _matches(beat: Beat, step_s: float) -> bool:

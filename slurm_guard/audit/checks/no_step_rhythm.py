@@ -18,9 +18,9 @@ class Params:
 
 
 def denied(case: Case, params: Params) -> bool:
-    """Whether the physical evidence denies the claimed steps; agreement of any other kind overrules it."""
-    agreement = case.study.agreement
-    if agreement.rhythm is not False or agreement.pace is True or agreement.pauses is True:
+    """Whether the physical evidence denies the claimed steps. Common pauses and a common pace do not overrule
+    it: a job has both in its hands."""
+    if case.study.agreement.rhythm is not False:
         return False
     return case.sums.get(Kind.TRAIN, "own") >= params.least_share * case.allocated_us
 
@@ -63,7 +63,8 @@ CHECK = Check(
     Family.C,
     detects="A log whose steps are long enough to be seen (more than two readings, four a window) on GPUs "
     "whose "
-    "power shows no such period and whose work neither follows the pace of progress nor stops with it.",
+    "power shows no such period, also where log and GPU pause or slow down together: a job can make both "
+    "do so.",
     does_not_detect="Steps shorter than the sampling resolves; a forgery that shapes its GPU work like "
     "steps.",
     false_alarms="A training that loads the GPU so evenly that its steps leave no trace. Soft: alone it "
