@@ -77,16 +77,22 @@ def _run_hook(hook: str, settings: Settings, tracer: Tracer) -> None:
         return
     environ = Environ(dict(os.environb))
     if hook == "epilog":
-        from slurm_guard.hooks.end import write_end
+        from slurm_guard.hooks.end import is_alive, write_end
 
         write_end(settings, environ, tracer)
+        if not is_alive(f"{settings.run_dir}/{environ.identity().node}"):
+            tracer("no sampler runs on this node: the run stays without a seal until one does")
         return
+    from slurm_guard.hooks.end import is_alive
     from slurm_guard.hooks.launch import ensure_sampler, find_silence
     from slurm_guard.hooks.ticket import write_ticket
 
     who = write_ticket(settings, environ, tracer)
     problem = ensure_sampler(settings, who.node) if settings.start_sampler == "yes" else None
-    for word in (problem, find_silence(f"{settings.run_dir}/{who.node}")):
+    folder = f"{settings.run_dir}/{who.node}"
+    if settings.start_sampler != "yes" and not is_alive(folder):
+        problem = "no sampler runs on this node and START_SAMPLER is not yes: this run is not observed"
+    for word in (problem, find_silence(folder)):
         if word is not None:
             tracer(word)
 

@@ -9,6 +9,7 @@ from slurm_guard.hooks.netstate import read_netstate
 from slurm_guard.hooks.settings import Settings
 from slurm_guard.hooks.ticket import Trace, encode_bounded, hash_intent, read_boot_s, store
 
+PID_FILE = "sampler.pid"
 MAX_LOOK_S = 0.015  # CPU time for the walk over /proc: half of the hook's p50 budget (judgement)
 _MAX_ALIVE = 256  # processes named; a GPU process of one job per GPU and loader is tens (judgement)
 _MAX_FDS = 4096  # descriptors looked at per process; a CUDA process opens its devices among the first
@@ -146,3 +147,16 @@ def read_start_ticks(pid: int, proc: str = "/proc") -> int | None:
     # the name in brackets may hold anything, brackets too: count from the last one
     cells = stat.rpartition(b")")[2].split()
     return int(cells[19]) if len(cells) > 19 else None
+
+
+def is_alive(folder: str, proc: str = "/proc") -> bool:
+    """Whether `sampler.pid` names a living process, by pid and start: a pid alone may be another's by now."""
+    try:
+        pid, start_ticks = read_small(f"{folder}/{PID_FILE}", 64).split()
+        return read_start_ticks(int(pid), proc) == int(start_ticks) and not _is_zombie(int(pid), proc)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_zombie(pid: int, proc: str) -> bool:
+    return read_small(f"{proc}/{pid}/stat", 4096).rpartition(b")")[2].split()[:1] == [b"Z"]

@@ -5,12 +5,11 @@ import fcntl
 import os
 import time
 
-from slurm_guard.hooks.end import read_start_ticks
+from slurm_guard.hooks.end import PID_FILE, is_alive, read_start_ticks
 from slurm_guard.hooks.environ import read_small
 from slurm_guard.hooks.settings import Settings
 from slurm_guard.hooks.spool import open_folder, run_store, write_file
 
-PID_FILE = "sampler.pid"
 BEAT_FILE = "beat"  # seconds since boot, written anew by a sampler that goes round
 MAX_SILENCE_S = 300.0  # thirty beats: judgement
 _LOCK_FILE = "sampler.lock"
@@ -49,15 +48,6 @@ def _take(lock: int) -> bool:
     return True
 
 
-def is_alive(folder: str, proc: str = "/proc") -> bool:
-    """Whether `sampler.pid` names a living process, by pid and start: a pid alone may be another's by now."""
-    try:
-        pid, start_ticks = read_small(f"{folder}/{PID_FILE}", 64).split()
-        return read_start_ticks(int(pid), proc) == int(start_ticks) and not _is_zombie(int(pid), proc)
-    except (OSError, ValueError):
-        return False
-
-
 def find_silence(folder: str, proc: str = "/proc") -> str | None:
     """A word about a sampler that lives and does not go round: stopped, or hung in the kernel; null: none.
 
@@ -74,10 +64,6 @@ def find_silence(folder: str, proc: str = "/proc") -> str | None:
     if not (beat_s >= 0 and silent_s > MAX_SILENCE_S and is_alive(folder, proc)):
         return None
     return f"the sampler lives but has not gone round for {silent_s:.0f} s: stopped or hung, left alone"
-
-
-def _is_zombie(pid: int, proc: str) -> bool:
-    return read_small(f"{proc}/{pid}/stat", 4096).rpartition(b")")[2].split()[:1] == [b"Z"]
 
 
 def command(settings: Settings, node: str) -> list[str]:

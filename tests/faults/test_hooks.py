@@ -239,3 +239,11 @@ def test_network_snapshot_is_there_with_the_ticket(shim: Shim) -> None:
     assert list(net) == list(wire.NetState._fields)
     assert net["n_listen"] is not None
     assert "lo" in net["interfaces"]
+
+
+def test_where_no_sampler_runs_each_hook_says_so(shim: Shim) -> None:
+    """START_SAMPLER=no is for systemd; a dead service must not be silent."""
+    for hook in ("prolog", "epilog"):
+        assert shim.run(hook)[0] == 0
+        (line,) = shim.heard(of_sampler=True)
+        assert line.startswith("no sampler runs on this node")
