@@ -74,7 +74,7 @@ class RelaySeen(NamedTuple):
     inner_local: str  # of the inner connection with most bytes
     inner_peer: str
     inner_opened: bool | None  # true: every inner one was opened here; false: none; null: both, or not known
-    n_inner: int  # inner connections that bytes came by
+    n_inner: int  # inner connections that bytes came by, 64 at most
     outer_in_b: int
     outer_out_b: int
     inner_in_b: int
@@ -87,3 +87,4 @@ class RelaySeen(NamedTuple):
     last_seen_at: float
     gone: bool
     mono_s: float | None = None  # of last_seen_at
+    inner_owned: bool | None = None  # false: in no look was it known of all inner ones whose they were

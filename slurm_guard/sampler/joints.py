@@ -42,11 +42,13 @@ class Joints:
     ) -> list[tuple[Process, Process]]:
         """Pairs of a process of the first list and one of the second that are joined both ways."""
         self._seen = {key: seen for key, seen in self._seen.items() if mono_s - seen[0] < AGAIN_S}
+        runs = {process.run for process in one}
         return [
             (a, b)
-            for a in one[:MOST_PROCESSES]
-            for b in others[:MOST_PROCESSES]
-            if a is not b and a.run == b.run and meet(self._ends(a, mono_s), self._ends(b, mono_s))
+            for run in runs
+            for a in [p for p in one if p.run == run][:MOST_PROCESSES]
+            for b in [p for p in others if p.run == run][:MOST_PROCESSES]
+            if a is not b and meet(self._ends(a, mono_s), self._ends(b, mono_s))
         ]
 
     def _ends(self, process: Process, mono_s: float) -> Ends:

@@ -32,7 +32,7 @@ LEAST_BITS = -20.0  # so much of traffic that fits nothing is remembered: a tunn
 SURE_LOOKS = 2  # judgement
 SURE_B = 512  # handed on in each direction. Judgement
 MOST_GROUPS = 8  # groups of inner connections that are followed beside one outer one. Judgement
-MOST_NOTED = 4096  # inner connections that are counted singly. Judgement
+MOST_NOTED = 64  # inner connections that are counted singly. Judgement
 MOST_PAIRS = 1024  # on a node. Judgement
 
 
@@ -66,13 +66,13 @@ class Pair:
     __slots__ = (
         *("first_at", "last_at", "n_busy", "n_coupled", "outer_in_b", "outer_out_b", "inner_in_b"),
         *("inner_out_b", "coupled_in_b", "coupled_out_b", "opened", "idents", "face", "most_b"),
-        *("bits", "_rest_in", "_rest_out", "_last"),
+        *("n_owned", "bits", "_rest_in", "_rest_out", "_last"),
     )
 
     def __init__(self, at: float, opened: bool | None) -> None:
         self.first_at = self.last_at = at
         self.opened = opened  # whether this end opened the inner ones
-        self.n_busy = self.n_coupled = 0
+        self.n_busy = self.n_coupled = self.n_owned = 0
         self.outer_in_b = self.outer_out_b = self.inner_in_b = self.inner_out_b = 0
         self.coupled_in_b = self.coupled_out_b = 0
         self.idents: set[int] = set()  # inner connections that bytes came by
@@ -88,8 +88,8 @@ class Pair:
         enough = min(self.coupled_in_b, self.coupled_out_b) >= SURE_B and self.n_coupled >= SURE_LOOKS
         return enough and self.bits >= SURE_BITS
 
-    def add(self, at: float, outer: Moved, inner: list[Moved]) -> None:
-        """One look at both."""
+    def add(self, at: float, outer: Moved, inner: list[Moved], *, owned: bool) -> None:
+        """One look at both. `owned`: all of the inner ones are known to be the owner's."""
         self.last_at = at
         in_b, out_b = sum(f.in_b for f in inner), sum(f.out_b for f in inner)
         n = max(outer.n, sum(f.n for f in inner))
@@ -113,6 +113,7 @@ class Pair:
                 self.bits = min(4 * SURE_BITS, self.bits + came + went)
             self._last = (in_b, out_b)
             self.n_coupled += 1
+            self.n_owned += owned
             self.coupled_in_b += min(outer.in_b, out_b)
             self.coupled_out_b += min(outer.out_b, in_b)
 
@@ -171,21 +172,25 @@ class Relays:
                 if flow.near < outer.near and flow.opened is not None:
                     groups.setdefault((flow.opened, None), []).append(flow)
                     groups.setdefault((flow.opened, flow.door), []).append(flow)
-            own = set(groups)
+            own, loose = set(groups), set[Group]()
             for flow in short:
                 if flow.near < outer.near and flow.opened is not None:
                     groups.setdefault((flow.opened, flow.door), []).append(flow)
-            self._add(at, outer, groups, own)
+                    loose.add((flow.opened, flow.door))
+            self._add(at, outer, groups, (own, loose))
 
-    def _add(self, at: float, outer: Moved, groups: dict[Group, list[Moved]], own: set[Group]) -> None:
+    def _add(
+        self, at: float, outer: Moved, groups: dict[Group, list[Moved]], whose: tuple[set[Group], set[Group]]
+    ) -> None:
+        own, loose = whose
         known = [group for ident, group in self.pairs if ident == outer.ident]
         for group in known:
-            self.pairs[outer.ident, group].add(at, outer, groups.get(group, []))
+            self.pairs[outer.ident, group].add(at, outer, groups.get(group, []), owned=group not in loose)
         fresh = [group for group in groups if group not in known]
         fresh.sort(key=lambda g: (g not in own, -sum(f.moved_b for f in groups[g])))
         for group in fresh:
             pair = Pair(at, group[0])
-            pair.add(at, outer, groups[group])
+            pair.add(at, outer, groups[group], owned=group not in loose)
             if group not in own and pair.n_coupled == 0:
                 continue  # strangers' traffic of a node: only what fits is worth following
             if len(known) >= MOST_GROUPS or len(self.pairs) >= MOST_PAIRS:

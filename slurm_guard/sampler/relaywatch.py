@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from slurm_guard import wire
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Told = wire.RelaySeen | wire.Event
 
 
+MOST_S = 0.1  # CPU time of a look, beyond which owners are left out. Judgement
 _NO_ADDRESS = frozenset({(32, 0), (128, 0), (0, 0)})
 
 
@@ -37,10 +39,10 @@ class RelayWatch:
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
         self._own: frozenset[tuple[int, int]] = frozenset()  # (bits, address) of the node's
 
-    @property
-    def truncated(self) -> bool:
-        """More pairs than are followed."""
-        return self._relays.truncated
+    def take_truncated(self) -> bool:
+        """Whether pairs were left out since this was last asked."""
+        cut, self._relays.truncated = self._relays.truncated, False
+        return cut
 
     def note_short(self, samples: list[Sample]) -> None:
         """Connections within the node that came and went since the last look, anybody's."""
@@ -56,7 +58,11 @@ class RelayWatch:
                 of_owner.setdefault(flow.process.key, []).append(flow)
         told: list[Told] = []
         joined = self._joined(of_owner, now)
+        until_s = time.thread_time() + MOST_S
         for key, owned in of_owner.items():
+            if time.thread_time() > until_s:
+                self._relays.truncated = True
+                break
             if any(flow.near != LOOPBACK for flow in owned):
                 told += self._look_at(now, owned + joined.get(key, []), key)
         for flow in every:
@@ -147,7 +153,8 @@ class RelayWatch:
             return False
         peer = parse_place(record.outer_peer)
         allowed = any(net.holds(peer) for net in self._allowed)
-        return record.outer_opened is True and record.inner_opened is True and not allowed
+        opened = record.outer_opened is True and record.inner_opened is True
+        return opened and record.inner_owned is True and not allowed
 
     def forget(self, flow: Flow, now: Instant) -> list[Told]:
         """The last word about an outer connection that handed bytes on."""
@@ -183,6 +190,7 @@ def _record(now: Instant, outer: Flow, pair: Pair, partners: set[int] | None) ->
         inner_peer=pair.face[1],
         inner_opened=pair.opened,
         n_inner=len(pair.idents),
+        inner_owned=pair.n_owned > 0,
         outer_in_b=pair.outer_in_b,
         outer_out_b=pair.outer_out_b,
         inner_in_b=pair.inner_in_b,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MOST_FLOWS = 512  # followed per run: judgement
 MOST_SHORT = 512  # told per run and look, of connections that came and went: judgement
 MOST_FDS = 4096  # of one process
+MOST_LINKS = 8192  # of all processes in one look: judgement, 30 ms; what is left comes first in the next one
+MOST_FAILURES = 3  # looks in a row at which the kernel's diagnostics fail before they are given up: judgement
 AGAIN_S = 3600.0  # a connection's bytes are told at least this often while they grow
 _INODE = re.compile(r"socket:\[(\d+)\]")
 
@@ -46,13 +48,18 @@ class SocketTable:
         self._fading: dict[int, Flow] = {}  # no longer among the open ones, its end not heard yet
         self._orphans: set[int] = set()  # sockets of the runs' users that no followed process held
         self._has_looked = False
-        self._n_lost = 0
+        self._n_lost = self._n_failed = 0
+        self._turn = 0  # the process at which the next look for owners begins
 
     def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> Iterator[Told]:
         """One pass over the kernel's tables; what is told comes one by one."""
         members = [p for p in table.by_pid.values() if p.run in runs]
         uids = {process.uid for process in members if process.uid is not None}
-        rows, ended = self._samples(uids, runs)
+        try:
+            rows, ended = self._samples(uids, runs)
+        except OSError as error:
+            yield from self._note_failure(error, now, runs)
+            return
         over, short = self._closed(ended, rows)
         over += self._vanished(rows, runs)
         for ident, flow in self._flows.items():
@@ -67,7 +74,19 @@ class SocketTable:
         for flow in self._flows.values():
             if flow.is_due(now.mono_s, AGAIN_S):
                 yield flow.record(now, gone=False)
+        if self._watch.take_truncated():
+            self.truncated = {**dict.fromkeys(runs), **self.truncated}
         self._has_looked = True
+
+    def _note_failure(self, error: OSError, now: Instant, runs: set[str]) -> Iterator[Told]:
+        """A look that the kernel did not answer is left out; after some the text tables have to do."""
+        self.truncated = dict.fromkeys(runs)
+        self._n_failed += 1
+        if self.diag is not None and self._n_failed >= MOST_FAILURES:
+            self.close()
+            self.diag = None
+            detail = {"reason": error.strerror or type(error).__name__}
+            yield wire.Event(now.at, None, "sockets-by-text", detail, now.mono_s)
 
     def end(self, run: str, now: Instant) -> Iterator[Told]:
         """The last word about a run's flows."""
@@ -86,23 +105,16 @@ class SocketTable:
         cut = False
         ended: list[Sample] = []
         if self.diag is not None:
-            try:
-                known = {
-                    f.sample.cookie: f.sample for f in self._flows.values() if f.sample.cookie is not None
-                }
-                rows, cut = self.diag.dump(uids, known)
-                # After it: what is missing there has been told by now.
-                ended = self.diag.closed(self._flows.keys() | self._fading.keys())
-            except OSError:  # the kernel took it back; the text tables say less
-                self.diag.close()
-                self.diag = None
-            else:
-                cut = cut or self.diag.lost > self._n_lost
-                self._n_lost = self.diag.lost
+            known = {ident: flow.sample for ident, flow in self._flows.items()}
+            rows, cut = self.diag.dump(uids, known)
+            # After it: what is missing there has been told by now.
+            ended = self.diag.closed(self._flows.keys() | self._fading.keys())
+            cut = cut or self.diag.lost > self._n_lost
+            self._n_lost, self._n_failed = self.diag.lost, 0
         if self.diag is None:
             rows, cut = read_tables(self.proc, uids)
         self.truncated = dict.fromkeys(runs) if cut else {}
-        doors = {row.local.rpartition(":")[2] for row in rows if row.state == "LISTEN"}
+        doors = {row.local for row in rows if row.state == "LISTEN"}
         return {row.ident: _guessed(row, doors) for row in rows}, [_guessed(row, doors) for row in ended]
 
     def _closed(self, ended: list[Sample], rows: dict[int, Sample]) -> tuple[list[Flow], list[Sample]]:
@@ -144,8 +156,11 @@ class SocketTable:
         if not fresh:
             return
         inodes = {row.inode: ident for ident, row in new.items() if row.inode}
-        found = self._owners(set(inodes), members)
-        self._orphans = set(new) - {inodes[inode] for inode in found}
+        found, whole = self._owners(set(inodes), members)
+        if whole:
+            self._orphans = set(new) - {inodes[inode] for inode in found}
+        else:
+            self.truncated = {**dict.fromkeys(p.run for p in members if p.run is not None), **self.truncated}
         counts: dict[str, int] = {}
         for flow in self._flows.values():
             counts[flow.run] = counts.get(flow.run, 0) + 1
@@ -170,10 +185,10 @@ class SocketTable:
         """Connections within the node that came and went. Whose they were is known of the end at which a
         followed process listens; the other end's process is not."""
         self._watch.note_short(short)
-        doors = {_door(f.sample.local): f for f in self._flows.values() if f.sample.state == "LISTEN"}
+        doors = _Doors(flow for flow in self._flows.values() if flow.sample.state == "LISTEN")
         counts: dict[str, int] = {}
         for sample in short:
-            door = doors.get(_door(sample.local)) if sample.opened is False else None
+            door = doors.of(sample.local) if sample.opened is False else None
             if door is None:
                 continue
             counts[door.run] = counts.get(door.run, 0) + 1
@@ -182,32 +197,63 @@ class SocketTable:
             else:
                 yield Flow(sample, door.process, door.run, now, began=True).record(now, gone=True)
 
-    def _owners(self, wanted: set[int], members: Iterable[Process]) -> dict[int, Process]:
-        """Which process holds which socket, by inode; the oldest where several do."""
+    def _owners(self, wanted: set[int], members: list[Process]) -> tuple[dict[int, Process], bool]:
+        """(which process holds which socket, by inode, the oldest where several do; whether all were asked).
+
+        A job with many descriptors must not cost the others their readings: a look asks so many, and the next
+        one goes on from there.
+        """
         found: dict[int, Process] = {}
-        for process in sorted(members, key=lambda p: p.key[::-1]):
-            for inode in _socket_inodes(self.proc, process.pid):
-                if inode in wanted:
-                    found.setdefault(inode, process)
+        ordered = sorted(members, key=lambda p: p.key[::-1])
+        begin, links = self._turn % max(1, len(ordered)), 0
+        for place, process in enumerate([*ordered[begin:], *ordered[:begin]]):
+            if links >= MOST_LINKS:
+                self._turn = begin + place
+                return found, False
+            held = self.proc.fds(process.pid, MOST_FDS)
+            if held is None:
+                continue
+            links += len(held[0]) + 1
+            for _, text in held[0]:
+                match = _INODE.fullmatch(text)
+                if match is None or int(match[1]) not in wanted:
+                    continue
+                before = found.setdefault(int(match[1]), process)
+                if process.key[::-1] < before.key[::-1]:
+                    found[int(match[1])] = process
             if len(found) == len(wanted):
                 break
-        return found
+        return found, True
+
+
+class _Doors:
+    """Listening connections of runs by where they listen."""
+
+    def __init__(self, flows: Iterable[Flow]) -> None:
+        self._at: dict[str, list[Flow]] = {}
+        for flow in flows:
+            self._at.setdefault(flow.sample.local, []).append(flow)
+
+    def of(self, place: str) -> Flow | None:
+        """Who listens there, by the address first and by any address then; null: nobody, or several runs'."""
+        for name in (place, *_everywhere(place)):
+            flows = self._at.get(name)
+            if flows:
+                return flows[0] if len({flow.run for flow in flows}) == 1 else None
+        return None
+
+
+def _everywhere(place: str) -> tuple[str, str]:
+    """The places that a listener of any address has for a port."""
+    port = place.rpartition(":")[2]
+    return f"0.0.0.0:{port}", f"[::]:{port}"
 
 
 def _guessed(sample: Sample, doors: set[str]) -> Sample:
     """Who opened a connection, where its counts do not say: not the end whose port somebody listens on."""
     if sample.opened is not None or sample.state == "LISTEN":
         return sample
-    here = sample.local.rpartition(":")[2] in doors
-    host, _, door = sample.peer.rpartition(":")
-    there = door in doors and host == sample.local.rpartition(":")[0]
+    here = not doors.isdisjoint((sample.local, *_everywhere(sample.local)))
+    within = sample.peer.rpartition(":")[0] == sample.local.rpartition(":")[0]
+    there = within and not doors.isdisjoint((sample.peer, *_everywhere(sample.peer)))
     return sample._replace(opened=not here) if here != there else sample
-
-
-def _door(place: str) -> str:
-    return place.rpartition(":")[2]
-
-
-def _socket_inodes(proc: Proc, pid: int) -> list[int]:
-    links = (proc.link(pid, f"fd/{name}") for name in proc.names(pid, "fd")[:MOST_FDS])
-    return [int(found[1]) for found in (_INODE.fullmatch(link or "") for link in links) if found]

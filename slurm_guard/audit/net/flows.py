@@ -233,7 +233,8 @@ def _relay(row: dict[str, Any]) -> RelayWord:
         row["outer_opened"],
         row["inner_local"] or "",
         row["inner_peer"] or "",
-        row["inner_opened"],
+        # Nobody's direction where nobody is known: strangers' short connections may have been counted.
+        None if row["inner_owned"] is False else row["inner_opened"],
         count("n_inner"),
         count("outer_in_b"),
         count("outer_out_b"),
