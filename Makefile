@@ -13,7 +13,7 @@ demo: ## a simulated night through lake, audit and report; prints the verdicts a
 test: ## everything, the real Slurm cluster too (installs Debian packages; needs root)
 	@tools/test
 
-check: ## lint, types, import contracts and the tests that need no root: under a minute
+check: ## lint, types, import contracts and the quick tests that need no root: under a minute
 	@tools/bootstrap dev
 	@$(MAKE) --no-print-directory lint types contracts quick
 
@@ -27,7 +27,7 @@ contracts:
 	@.venv/bin/lint-imports --no-logo 2>&1 | grep -E 'KEPT|BROKEN|->' ; .venv/bin/lint-imports >/dev/null
 
 quick:
-	@$(PY) -m pytest tests -n 2 -m "not rig and not root"
+	@$(PY) -m pytest tests -n 2 -m "not rig and not root and not slow"
 
 conformance: ## every real log under ../shared/data against the table of what a person counts in it
 	@tools/bootstrap dev

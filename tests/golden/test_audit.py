@@ -7,6 +7,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.document import from_json, to_json
 from slurm_guard.model import Audit, Judgement
@@ -38,6 +40,7 @@ def _audit(name: str) -> Audit:
     return audit_facts(facts_of(name))
 
 
+@pytest.mark.slow
 def test_every_shape_is_judged_as_before() -> None:
     audits = {name: _audit(name) for name in sorted(SHAPES)}
     text = "".join(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -151,6 +152,7 @@ def _ticket() -> str:
     return single(make(wire.Ticket))
 
 
+@pytest.mark.slow
 @LAWS
 @given(st.lists(IN_SEGMENT, min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_order_and_copies_of_files_do_not_matter(streams: list[list[Any]], chance: random.Random) -> None:

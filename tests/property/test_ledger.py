@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -137,6 +138,7 @@ def _shuffled(facts: Facts, seed: int) -> Facts:
     return replace(facts, frames=frames, runs=tuple(reversed(facts.runs)))
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(["honest", "co-tenant", "victim", "wrong-gpu", "leftover", "filler-tail"]),

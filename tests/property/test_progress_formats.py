@@ -3,6 +3,7 @@
 import json
 import math
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ def read(name: str, data: bytes, size: int) -> Found:
     return found
 
 
+@pytest.mark.slow
 @quick
 @given(st.lists(st.dictionaries(names, values, max_size=5), max_size=8), st.integers(1, 5000))
 def test_no_row_of_any_values_misleads_the_wandb_reader(rows: list[dict[str, object]], size: int) -> None:

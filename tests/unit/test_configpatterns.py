@@ -29,6 +29,7 @@ def test_a_pattern_that_is_none_is_refused_in_words(text: str, words: str) -> No
     assert words in wrong_patterns([text])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "regex",
     [

@@ -53,6 +53,7 @@ def test_only_a_folder_that_a_demo_made_for_files_elsewhere_is_removed(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "thesis"]
 
 
+@pytest.mark.slow
 def test_the_stages_judge_a_night_without_the_truth_being_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -202,6 +202,7 @@ def test_the_memory_is_bounded_and_keeps_the_newest(tmp_path: Path) -> None:
     Memory(str(tmp_path / "absent" / "told.json"), BOOT).add((1, 1, "g", "leftover"))  # no folder: no fault
 
 
+@pytest.mark.slow
 def test_a_crowd_hides_no_process_on_a_gpu(tmp_path: Path) -> None:
     node = Node(tmp_path, n_gpus=1)
     run = node.ticket(1, 1000, [0])

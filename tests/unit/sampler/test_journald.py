@@ -32,6 +32,7 @@ def parse(raw: bytes) -> dict[str, bytes]:
     return fields
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=200), VALUES, max_size=30), st.text(max_size=500))
 def test_a_line_is_valid_json_within_the_bound_for_any_event(detail: dict[str, Any], name: str) -> None:
     """Law: for all events, the line is one line, at most 1800 bytes, and parses."""

@@ -84,6 +84,7 @@ def test_a_half_readable_copy_does_not_hide_the_whole_one(tmp_path: Path) -> Non
     assert node.events("file-refused") == []
 
 
+@pytest.mark.slow
 def test_after_a_day_of_short_jobs_and_a_restart_the_run_folder_is_empty(tmp_path: Path) -> None:
     node = Node(tmp_path, n_gpus=1, segment_s=600.0)
     for job_id in range(1, 301):

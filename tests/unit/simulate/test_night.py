@@ -42,6 +42,7 @@ def _records(night: Night, kind: str) -> Iterator[dict[str, object]]:
                 yield record
 
 
+@pytest.mark.slow
 def test_ingest_takes_every_file_and_no_segment_is_left_open(night: Night) -> None:
     files = [file for file in _spool(night) if file.kind not in ("open", "chain")]
 
@@ -129,6 +130,7 @@ def test_a_leftover_works_on_in_the_node_s_own_stream(night: Night) -> None:
     assert [len(mark["alive"]) for mark in marks if mark["alive"]] == [1]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_night(night: Night, tmp_path: Path) -> None:
     again = simulate(tmp_path, SEED, workers=1, nodes=("gpu08",))
     other = simulate(tmp_path / "other", SEED + 1, workers=1, nodes=("gpu08",))

@@ -135,6 +135,7 @@ def test_a_sacct_that_hangs_is_left(tmp_path: Path) -> None:
     assert refused(Sacct(program(tmp_path, "sacct", "exec sleep 60"), 0.2)).slug == "accounting-timeout"
 
 
+@pytest.mark.slow
 def test_what_a_wrapper_started_ends_with_it(tmp_path: Path) -> None:
     body = f"sleep 600 & echo $! > {tmp_path}/pid.part; mv {tmp_path}/pid.part {tmp_path}/pid; wait"
     source = Sacct(program(tmp_path, "sacct", body), 2.0)
