@@ -15,6 +15,10 @@ from slurm_guard.sampler.status import EVERY_S as EVERY_STATUS_S
 STALE_S = 6 * EVERY_S  # judgement: a node under heavy load may delay a beat or two, not six
 OLD_STATUS_S = 3 * EVERY_STATUS_S  # judgement: one may be late, or its disk busy
 MOST_ROWS = 200
+_HEARD = {
+    True: "the kernel tells of each connection that ends",
+    False: "ENDS NOT HEARD: connections that come and go between two looks are missing",
+}
 
 
 class Pulse(NamedTuple):
@@ -144,8 +148,10 @@ def _foot(status: dict[str, Any]) -> list[str]:
     procs, most = _text(_of(tables, "processes")), _text(_of(tables, "most_processes"))
     files, gaps = _text(_of(tables, "files")), _seconds(_of(counts, "gap_ms"))
     windows, dropped = _text(_of(counts, "windows")), _text(_of(counts, "dropped"))
+    heard = _of(tables, "ends_heard")
     lines = [
         f"tables    {procs} of {most} processes, {files} files; truncated: {', '.join(cut) or 'none'}",
+        f"sockets   {_HEARD[heard] if isinstance(heard, bool) else '–'}",
         f"written   {windows} windows, {dropped} records dropped, {gaps} of gaps",
         f"spool     {_mib(spool_b)}, {len(ages)} open segments"
         + (f", the oldest {_long(max(ages))} old" if ages else ""),

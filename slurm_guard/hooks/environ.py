@@ -12,6 +12,7 @@ MAX_SHORT = 256  # bytes of user, account, partition, sluid
 MAX_GPUS = 1024  # GRES indices on one node; Slurm's own GPU plugin ends well below
 _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _UINT32 = 2**32 - 1
+_MOST_OWNER = 2**32 - 2  # of uid and gid: the one above is the kernel's "leave it as it is"
 JOB_ID_MAX = 2**32 - 1  # Slurm's job ids are 32 bits wide, reserved values included
 
 
@@ -44,6 +45,10 @@ class Environ:
             return None
         text = value.decode("utf-8", "surrogateescape")
         return clip(text) if limit is None else clip(text, limit)
+
+    def owner(self, field: str, *names: str) -> int | None:
+        """A uid or gid, by the rules of `integer`."""
+        return self.integer(field, *names, most=_MOST_OWNER)
 
     def integer(self, field: str, *names: str, most: int = _UINT32) -> int | None:
         """The first of `names` that is set, as a whole number 0..most; null with a reason otherwise."""
@@ -111,7 +116,7 @@ class Environ:
         node = self.safe_name("node", "SLURMD_NODENAME", host if is_safe_name(host) else "unknown")
         cluster = self.safe_name("cluster", "SLURM_CLUSTER_NAME", "unknown")
         boot_id = read_small(f"{self._proc}/sys/kernel/random/boot_id", 64).decode("ascii", "replace").strip()
-        return Identity(job_id, node, cluster, boot_id, self.integer("uid", "SLURM_JOB_UID", "SLURM_UID"))
+        return Identity(job_id, node, cluster, boot_id, self.owner("uid", "SLURM_JOB_UID", "SLURM_UID"))
 
 
 def is_safe_name(text: str) -> bool:

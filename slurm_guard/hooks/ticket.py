@@ -43,7 +43,7 @@ def build_ticket(environ: Environ, who: Identity, run: str, at: float, boot_s: f
         job_id=who.job_id,
         boot_id=who.boot_id,
         uid=who.uid,
-        gid=environ.integer("gid", "SLURM_JOB_GID"),
+        gid=environ.owner("gid", "SLURM_JOB_GID"),
         user=environ.text("SLURM_JOB_USER", MAX_SHORT),
         account=environ.text("SLURM_JOB_ACCOUNT", MAX_SHORT),
         partition=environ.text("SLURM_JOB_PARTITION", MAX_SHORT),

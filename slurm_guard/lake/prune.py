@@ -20,6 +20,7 @@ from slurm_guard.lake.ship import MOST_FILES, MOST_LINE, Finished, parse_line
 NAME = "pruned.list"
 KEPT_DAYS = 120.0  # that a pruned file is remembered: twice as long as anything is kept anywhere. Judgement
 _DAY_S = 86_400.0
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Bounds(NamedTuple):
@@ -80,10 +81,11 @@ def _lines(path: Path) -> Iterator[bytes]:
 def prune(folder: Path, ingested: set[Finished], bounds: Bounds, now_s: float | None = None) -> Pruned:
     """Remove from one node's drop folder what is too old or too much, oldest first. Raises OSError.
 
-    First it is written down what goes, then it goes: a stop in between costs a name in a list.
+    First it is written down what goes, then it goes: a stop in between costs a name in a list. Where a full
+    disk does not take the list, files go before it, one by one, until it does.
     """
     now_s = time.time() if now_s is None else now_s
-    seen = sorted(_seen(folder))
+    seen = sorted(_seen(folder), key=lambda one: (one.mtime_s, one.file.line))
     size_b = left_b = sum(one.file.size for one in seen)
     going: list[Finished] = []
     for one in seen:
@@ -94,7 +96,7 @@ def prune(folder: Path, ingested: set[Finished], bounds: Bounds, now_s: float | 
             going.append(one.file)
             left_b -= one.file.size
     if going:
-        _remember(folder, going, now_s)
+        _remember_all(folder, going, now_s)
         for file in going:
             _unlink(folder, file)
     waiting_b = sum(one.file.size for one in seen if one.file not in ingested)
@@ -152,6 +154,20 @@ def _unlink(folder: Path, one: Finished) -> None:
                 os.unlink(one.name, dir_fd=fd)
             except FileNotFoundError:
                 pass
+
+
+def _remember_all(folder: Path, going: list[Finished], now_s: float) -> None:
+    """Write down what goes, with as many of the files removed first as make room for it. Raises OSError."""
+    first = iter(going)
+    while True:
+        try:
+            _remember(folder, going, now_s)
+            return
+        except OSError as error:
+            file = next(first, None) if error.errno in _FULL else None
+            if file is None:
+                raise
+        _unlink(folder, file)
 
 
 def _remember(folder: Path, going: list[Finished], now_s: float) -> None:

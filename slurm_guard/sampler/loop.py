@@ -200,9 +200,10 @@ class Loop:
     # -- GPUs
 
     def _find_boards(self) -> None:
-        """GPUs that NVML names now: it may come late, and MIG instances may go."""
+        """GPUs that NVML names now: it may come late; MIG instances may go, but none that a run has yet."""
         infos = self.reader.gpus()
-        for uuid in set(self.boards) - {info.uuid for info in infos} if infos else ():
+        kept = {info.uuid for info in infos}.union(*(run.gpus or () for run in self.book.runs.values()))
+        for uuid in set(self.boards) - kept if infos else ():
             if not self.boards[uuid].holders:
                 self.boards.pop(uuid).close_all(self.now())
         for info in infos:

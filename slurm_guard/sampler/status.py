@@ -118,6 +118,8 @@ def describe(loop: Loop, now: Instant) -> dict[str, Any]:
             "processes_truncated": tables.processes.truncated,
             "devices_left": tables.holders.n_left,  # processes not looked at for device files
             "flows_truncated": len(tables.sockets.truncated),
+            # false: a connection that comes and goes between two looks is not seen
+            "ends_heard": tables.sockets.diag is not None and tables.sockets.diag.hears_ends,
             "files": sum(len(files.watched) for files in loop.files.values()),
             "files_truncated": sum(files.truncated for files in loop.files.values()),
         },

@@ -18,6 +18,7 @@ from slurm_guard.light import NamedTuple
 MOST_ROWS = 20_000  # of one dump: judgement; 500 sockets are a busy training node (budget)
 DUMP_S = 0.5  # CPU time of one dump, beyond which it is left off. Judgement
 MOST_CLOSED = 20_000  # heard between two looks. Judgement
+SO_RCVBUFFORCE = getattr(_socket, "SO_RCVBUFFORCE", 33)
 _ROOM_B = 4 << 20  # for what closes between two looks: about 4,000 sockets (measured)
 _STATES = {netlink.ESTABLISHED: "ESTABLISHED", netlink.LISTEN: "LISTEN", netlink.CLOSE_WAIT: "CLOSE_WAIT"}
 _WANTED = sum(1 << state for state in _STATES)
@@ -71,16 +72,27 @@ class TcpDiag:
         self._closed: _socket.socket | None = None
 
     def listen(self) -> None:
-        """Begin to hear of destroyed sockets. Raises OSError: not allowed, or no such group."""
+        """Begin to hear of destroyed sockets. Raises OSError: not allowed, or no such group.
+
+        Without CAP_NET_ADMIN the room for them is what net.core.rmem_max allows.
+        """
         heard = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
         try:
-            heard.setsockopt(_socket.SOL_SOCKET, getattr(_socket, "SO_RCVBUFFORCE", 33), _ROOM_B)
+            try:
+                heard.setsockopt(_socket.SOL_SOCKET, SO_RCVBUFFORCE, _ROOM_B)
+            except PermissionError:
+                heard.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, _ROOM_B)
             heard.bind((0, _DESTROYED))
             heard.setblocking(False)
         except OSError:
             heard.close()
             raise
         self._closed = heard
+
+    @property
+    def hears_ends(self) -> bool:
+        """Whether connections that end are told: those that come and go between two looks too."""
+        return self._closed is not None
 
     def close(self) -> None:
         """Hear no more."""

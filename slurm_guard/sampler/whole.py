@@ -10,11 +10,13 @@ def write_whole(path: str, content: bytes, *, mode: int = 0o640, durable: bool =
 
     `durable`: synced before it is renamed; for what is about now and not about later it need not be. `mode`
     holds whatever the umask. The name aside begins with a dot, which collectors of all kinds pass over, and
-    has our pid: another sampler may write the same file.
+    has our pid: another sampler may write the same file. What lies there goes first, whatever it is: others
+    may write the folder, and to open a FIFO would wait for its reader.
     """
     folder, name = os.path.split(path)
     new = os.path.join(folder, f".{name}.{os.getpid()}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    _forget(new)
     try:
         fd = os.open(new, flags, mode)
         try:

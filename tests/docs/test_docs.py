@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from slurm_guard.sampler.events import HARD
+from slurm_guard.sampler.journald import ERROR, INFO, SEVERITY, WARNING
 from tools import gendocs
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +38,24 @@ def test_no_page_explains_a_slug_that_nothing_raises() -> None:
     listed = re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.MULTILINE)
 
     assert [slug for slug in listed if f'"{slug}"' not in code] == []
+
+
+@pytest.mark.parametrize(("word", "severity"), [("error", ERROR), ("warning", WARNING), ("info", INFO)])
+def test_the_severities_are_those_of_the_code(word: str, severity: int) -> None:
+    page = (ROOT / "docs" / "node.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| {word} \| (.*) \|$", page, re.MULTILINE)
+    kinds = {name for name, known in SEVERITY.items() if known == severity}
+
+    listed = set(re.findall(r"`([a-z][a-z-]+)`", row)) - {"sampler-stopped"}  # by its reason
+
+    assert listed == {name for name in kinds if not name.endswith("-truncated")}
+
+
+def test_the_alert_wakes_for_every_hard_fact() -> None:
+    page = (ROOT / "docs" / "node.md").read_text(encoding="utf-8")
+    (names,) = re.findall(r'events_total\{name=~"([a-z|-]+)"\}', page)
+
+    assert set(names.split("|")) == HARD
 
 
 def test_every_make_target_in_the_readme_exists() -> None:

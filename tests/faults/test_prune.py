@@ -1,5 +1,6 @@
 """Drop folders: bounded, the oldest ingested files first, and never one that is not in the lake."""
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -29,6 +30,17 @@ def _age(folder: Path, days: dict[str, float]) -> None:
     for one in finished(folder):
         at = time.time() - next((d for word, d in days.items() if word in one.name), 0.0) * DAY_S
         os.utime(folder / one.kind / one.name, (at, at))
+
+
+def test_files_of_one_moment_go_in_the_order_of_their_names(tmp_path: Path) -> None:
+    folder = _drop(tmp_path)
+    for one in finished(folder):
+        os.utime(folder / one.kind / one.name, (1.0, 1.0))
+    by_name = sorted(finished(folder), key=lambda one: one.line)
+
+    prune(folder, set(by_name), Bounds(sum(one.size for one in by_name) - 1, 1e12))
+
+    assert set(finished(folder)) == set(by_name[1:])
 
 
 def test_what_was_not_ingested_stays_whatever_the_bounds(tmp_path: Path) -> None:
@@ -181,6 +193,44 @@ def test_what_goes_is_written_down_before_it_goes(tmp_path: Path, monkeypatch: p
 
     assert set(read_pruned(folder)) == ingested
     assert set(finished(folder)) == ingested
+
+
+@pytest.mark.parametrize(("n_first", "number"), [(1, errno.ENOSPC), (2, errno.EDQUOT)])
+def test_on_a_full_disk_files_go_before_the_list_until_it_has_room(
+    n_first: int, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _drop(tmp_path)
+    ingested = set(finished(folder))
+    left: list[int] = []
+
+    def sync(_: int) -> None:
+        left.append(len(finished(folder)))
+        if left[-1] > len(ingested) - n_first:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    done = prune(folder, ingested, ALL, FAR)
+
+    assert left == [len(ingested) - n for n in range(n_first + 1)]
+    assert (done.n, set(read_pruned(folder)), finished(folder)) == (len(ingested), ingested, [])
+
+
+def test_a_disk_that_stays_full_is_an_error_and_the_node_sends_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _drop(tmp_path)
+    ingested = set(finished(folder))
+    kept = finished(folder)[0]
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space"):
+        prune(folder, ingested - {kept}, ALL, FAR)
+
+    assert list(finished(folder)) == [kept]
+    assert (read_pruned(folder), list(folder.glob(f".{NAME}*"))) == ({}, [])
 
 
 def test_a_memory_ends(tmp_path: Path) -> None:

@@ -71,9 +71,32 @@ def test_a_link_in_the_place_of_the_file_aside_is_not_followed(tmp_path: Path) -
     (tmp_path / "other").write_text("not ours")
     (tmp_path / f".seal.{os.getpid()}.new").symlink_to(tmp_path / "other")
 
-    assert write_whole(str(tmp_path / "seal"), b"ours") is False
+    assert write_whole(str(tmp_path / "seal"), b"ours")
 
     assert (tmp_path / "other").read_text() == "not ours"
+    assert (tmp_path / "seal").read_text() == "ours"
+    assert not (tmp_path / "seal").is_symlink()
+    assert _names(tmp_path) == ["other", "seal"]
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_fifo_in_the_place_of_the_file_aside_is_not_waited_for(
+    comes_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = tmp_path / f".seal.{os.getpid()}.new"
+    os.mkfifo(aside)
+    if comes_back:  # as one who is quicker than we are would have it
+        monkeypatch.setattr(os, "unlink", lambda _: None)
+
+    assert write_whole(str(tmp_path / "seal"), b"ours") is not comes_back
+
+    assert _names(tmp_path) == ([aside.name] if comes_back else ["seal"])
+
+
+def test_a_folder_in_the_place_of_the_file_aside_is_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / f".seal.{os.getpid()}.new").mkdir()
+
+    assert write_whole(str(tmp_path / "seal"), b"ours") is False
 
 
 def test_text_that_is_no_utf8_is_written_readably(tmp_path: Path) -> None:

@@ -37,6 +37,21 @@ while helper.busy and time.monotonic() < until_s:
     helper.poll(time.time(), time.monotonic())
     time.sleep(0.01)
 helper.close()
+import socket
+from slurm_guard.sampler.tcpdiag import SO_RCVBUFFORCE, tcp_diag
+diag = tcp_diag("/proc")
+if diag is not None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()), server.accept()[0]:
+            pass
+    time.sleep(0.1)
+    seen["ends"] = diag.hears_ends and len(diag.closed(set())) >= 2
+try:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as asked:
+        asked.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
+    seen["has_room"] = True
+except PermissionError:
+    seen["has_room"] = False
 from slurm_guard.progress.node import main
 with open(request, "rb") as body:
     os.dup2(body.fileno(), 0)
@@ -151,6 +166,8 @@ def is_enough(seen: dict[str, Any], log: Path) -> bool:
         and seen["fds"] >= 4
         and seen["written_b"] is not None
         and seen["points"] == 199
+        and seen.get("ends", True)  # a kernel without the diagnostics has none to tell
+        and seen["has_room"]
     )
 
 
@@ -166,6 +183,17 @@ def test_the_units_capabilities_are_enough_to_watch_another_users_job_and_none_i
     seen = _watch(job[0], job[1], tmp_path, capabilities)
 
     assert is_enough(seen, job[1]) == (left_out is None), seen
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: there are no rights to take away")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv here")
+def test_connections_that_end_are_heard_without_the_right_to_more_room(
+    job: tuple[int, Path], tmp_path: Path
+) -> None:
+    seen = _watch(job[0], job[1], tmp_path, [name for name in CAPABILITIES if name != "CAP_NET_ADMIN"])
+
+    assert (seen.get("ends", True), seen["has_room"]) == (True, False)
 
 
 def _watch(pid: int, log: Path, tmp_path: Path, capabilities: list[str]) -> dict[str, Any]:

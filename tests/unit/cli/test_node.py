@@ -72,6 +72,22 @@ def test_a_living_sampler_is_shown_at_a_glance(site: _Site, capsys: Captured) ->
     assert any(line.startswith("tables") and "truncated: none" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("heard", "words"), [(True, "the kernel tells"), (False, "ENDS NOT HEARD"), (None, "–"), ([1], "–")]
+)
+def test_whether_ends_of_connections_are_heard_is_said(
+    heard: Any, words: str, site: _Site, capsys: Captured
+) -> None:
+    site.node.turn(62)
+    site.live()
+    site.beat(3.0)
+    _rewrite(site, tables={"ends_heard": heard})
+
+    site.ask()
+
+    assert f"sockets   {words}" in capsys.readouterr().out
+
+
 def _rewrite(site: _Site, **words: Any) -> None:
     path = site.folder / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **words}))

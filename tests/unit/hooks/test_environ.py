@@ -44,6 +44,14 @@ def test_odd_integer_is_null_with_a_reason(value: bytes) -> None:
     assert "SLURM_JOB_UID" in environ.why["uid"]
 
 
+@pytest.mark.parametrize(("value", "uid"), [(b"4294967294", 4294967294), (b"4294967295", None)])
+def test_what_the_kernel_takes_for_no_change_is_no_uid(value: bytes, uid: int | None) -> None:
+    environ = Environ({b"SLURM_JOB_ID": b"7", b"SLURM_JOB_UID": value})
+
+    assert environ.identity().uid == uid
+    assert ("SLURM_JOB_UID" in environ.why.get("uid", "")) == (uid is None)
+
+
 def test_zero_is_a_value() -> None:
     environ = Environ({b"SLURM_JOB_RESTART_COUNT": b"0"})
 

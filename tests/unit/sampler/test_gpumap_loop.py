@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from slurm_guard.sampler.reading import GpuProc, GpuReading
 from tests.unit.sampler.fakes import Node
 from tests.unit.sampler.readings import INFO
@@ -141,6 +143,33 @@ def test_an_instance_is_found_by_its_uuid_and_never_reported_idle(tmp_path: Path
     assert (window["busy_ms"], window["energy_mj"], window["sm_ms"]) == (None, None, None)
     assert window["why"]["busy_ms"] == "Not Supported"
     assert _hard(node) == []
+
+
+@pytest.mark.parametrize("after_s", [8.0, 8.5, 9.0])
+def test_an_instance_that_goes_with_its_run_does_not_keep_the_run_from_its_seal(
+    after_s: float, tmp_path: Path
+) -> None:
+    node = Node(tmp_path, n_gpus=1)
+    part = "MIG-11111111-2222"
+    rest = INFO._replace(uuid="MIG-33333333-4444", minor=0, mig="1g.10gb")
+    node.gpus.infos = [rest._replace(uuid=part), rest]
+    node.gpus.procs = {info.uuid: [] for info in node.gpus.infos}
+    node.turn(1)
+    run = node.ticket(1, 1000, [5], visible=part)
+    node.proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_1/step_0/user/task_0")
+    _put(node, 50, part)
+    node.turn(20 + after_s)
+    node.proc.end(50)
+    node.mark_end(run, 1)
+    node.gpus.infos = [rest]  # as an epilog that reconfigures MIG leaves it
+
+    node.turn(30)
+
+    assert (node.events("sampler-error"), node.loop.stop_reason) == ([], None)
+    assert node.seal(run)["ended_by"] == "epilog"
+    (window,) = node.records("window", run)
+    assert window["end_at"] - window["start_at"] == pytest.approx(20 + after_s, abs=1)
+    assert set(node.loop.boards) == {rest.uuid}
 
 
 def test_a_ticket_that_says_others_may_be_there_marks_its_windows_shared(tmp_path: Path) -> None:

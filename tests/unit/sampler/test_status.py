@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from slurm_guard.sampler.status import Spool, mark_stopped, read_status
+from slurm_guard.sampler.status import Spool, describe, mark_stopped, read_status
+from slurm_guard.sampler.tcpdiag import TcpDiag
 from slurm_guard.sampler.writer import Instant
 from tests.unit.sampler.fakes import Node
 
@@ -50,6 +51,17 @@ def test_everybody_may_read_it_and_sees_it_whole(tmp_path: Path) -> None:
 
     assert path.stat().st_mode & 0o777 == 0o644
     assert sorted(p.name for p in path.parent.iterdir()) == ["beat", "ends", "status.json", "tickets"]
+
+
+def test_it_says_whether_ends_of_connections_are_heard(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    assert describe(node.loop, node.loop.now())["tables"]["ends_heard"] is False  # the text tables alone
+
+    diag = node.loop.tables.sockets.diag = TcpDiag()
+    diag.listen()
+
+    assert describe(node.loop, node.loop.now())["tables"]["ends_heard"] is True
+    diag.close()
 
 
 def test_it_is_written_once_a_minute(tmp_path: Path) -> None:

@@ -90,5 +90,18 @@ def test_who_opened_it_is_never_said_wrongly(name: str, diag: TcpDiag) -> None:
         assert row["wrong"] == 0
 
 
+def test_it_says_whether_ends_are_heard(diag: TcpDiag, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: TcpDiag) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    assert diag.hears_ends
+    diag.close()
+    assert not diag.hears_ends
+    monkeypatch.setattr(TcpDiag, "listen", refuse)
+    deaf = tcp_diag("/proc")
+    assert deaf is not None
+    assert not deaf.hears_ends
+
+
 def test_no_diagnostics_for_a_proc_that_is_not_the_kernels() -> None:
     assert tcp_diag("/nowhere") is None
