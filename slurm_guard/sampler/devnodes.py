@@ -4,23 +4,21 @@ A link's text is a name, and in a mount namespace of its own a user chooses name
 mount point is taken from the mount table, and a name counts where device files are made: on devtmpfs, on a
 container's tmpfs, or in a folder that the site names. The device number itself would say more, but asking a
 file for it can hang in a user's file system, and what is open can be another file by then. A file that only
-is called so speaks against nobody but the process that opened it.
+is called so speaks against nobody but the process that opened it, and shows nothing of the node.
+
+A mount that was detached is in no table, and what is open on it has any name or none. So that a process has
+no device file is only said where each of its descriptors and mappings lies on a mount that is known.
 """
 
 from __future__ import annotations
 
-import re
-
 from slurm_guard.light import NamedTuple
+from slurm_guard.sampler.mounts import FILE, MADE_ON, Mounts, MountTables
 from slurm_guard.sampler.procfs import Proc
 
 MOST_FDS = 4096  # of one process, as in the epilog's look
-MOST_MOUNTS = 1 << 18  # bytes of a mount table: judgement; a container engine's node has some 100 KiB
-MOST_MAPS = 8 << 20  # bytes of a process's mappings; the kernel's usual limit of 65,530 are about as many
-MOST_TABLES = 64  # mount tables kept: judgement, one a container
-_MADE_ON = frozenset({"devtmpfs", "tmpfs"})
-_FILE = re.compile(r"nvidia(?:([0-9]{1,3})|(-uvm)|ctl)")
-_OCTAL = re.compile(r"\\([0-7]{3})")
+MOST_MAPS = 1 << 20  # bytes of a process's mappings, some 10,000; a CUDA process has one to three thousand
+_INFO_B = 256  # what the look at one descriptor's mount counts in the budget of text
 _DELETED = " (deleted)"
 
 
@@ -32,6 +30,7 @@ class Open(NamedTuple):
     any: bool  # any of the driver's files, nvidiactl too
     whole: bool  # every descriptor was looked at
     n: int  # links read
+    real: bool  # one lies where no user makes a file
 
     @property
     def minors(self) -> frozenset[int]:
@@ -39,14 +38,13 @@ class Open(NamedTuple):
         return frozenset(self.at)
 
 
-NOTHING = Open({}, False, False, True, 0)
+NOTHING = Open({}, False, False, True, 0, False)
 
 
-class _Mounts(NamedTuple):
-    """A mount namespace. `kinds`: mount id -> file system; `names`: mount point -> device file behind it."""
-
-    kinds: dict[str, str]
-    names: dict[str, str]
+class _File(NamedTuple):
+    minor: int | None  # of a GPU's
+    uvm: bool
+    real: bool
 
 
 class DeviceFiles:
@@ -56,12 +54,16 @@ class DeviceFiles:
 
     def __init__(self, proc: Proc, folders: frozenset[str] = frozenset()) -> None:
         self._proc, self._folders = proc, folders
-        self._tables: dict[str, _Mounts] = {}
-        self._own = proc.link("self", "ns/mnt")
+        self._mounts = MountTables(proc)
+        self._memory = proc.memory_place()
 
     def begin(self) -> None:
         """A new round: mounts may have changed."""
-        self._tables.clear()
+        self._mounts.begin()
+
+    def affords(self, pid: int) -> bool:
+        """Whether enough of this look's budget is left to look at it."""
+        return self._mounts.affords(pid)
 
     def look(self, pid: int) -> Open | None:
         """The device files that a process has open now; null: it may not be looked at."""
@@ -69,19 +71,19 @@ class DeviceFiles:
         if links is None:
             return None if self._proc.stat(pid) is not None else NOTHING  # gone
         moved = self._moved(pid)
-        told: dict[str, tuple[int | None, bool] | None] = {}  # one file is often open many times
+        told: dict[str, _File | None] = {}  # one file is often open many times
         at: dict[int, tuple[str, str]] = {}
         for fd, text in links[0]:
             if "nvidia" not in text and text not in moved:
                 continue
             if text not in told:
-                told[text] = self._judge(pid, fd, moved.get(text, text), moved=text in moved)
+                told[text] = self._judge(pid, fd, moved.get(text, text))
             found = told[text]
-            if found is not None and found[0] is not None:
-                at.setdefault(found[0], (fd, text))
-        uvm = any(found is not None and found[1] for found in told.values())
-        some = any(found is not None for found in told.values())
-        return Open(at, uvm, some, links[1] <= MOST_FDS, min(links[1], MOST_FDS))
+            if found is not None and found.minor is not None:
+                at.setdefault(found.minor, (fd, text))
+        files = [found for found in told.values() if found is not None]
+        uvm, real = any(found.uvm for found in files), any(found.real for found in files)
+        return Open(at, uvm, bool(files), links[1] <= MOST_FDS, min(links[1], MOST_FDS), real)
 
     def still(self, pid: int, before: Open) -> bool:
         """Whether the descriptors that showed what was open show it still; a few links instead of all."""
@@ -89,50 +91,90 @@ class DeviceFiles:
             self._proc.link(pid, f"fd/{fd}") == text for fd, text in before.at.values()
         )
 
+    # -- one that NVML lists and that seems to have none
+
+    def hides_any(self, pid: int) -> bool | None:
+        """Whether a descriptor lies on a device file under another name; null: not each could be told."""
+        links = self._proc.fds(pid, MOST_FDS)
+        if links is None or links[1] > MOST_FDS:
+            return None
+        untold = False
+        for fd, text in links[0]:
+            if text and not text.startswith("/"):
+                continue  # the kernel's own: sockets, pipes, anon inodes
+            told = self._is_device(pid, fd, text)
+            if told:
+                return True
+            untold = untold or told is None
+        return None if untold else False
+
+    def _is_device(self, pid: int, fd: str, text: str) -> bool | None:
+        """Whether a mount shows that the driver's file is behind a descriptor; null: its mount is unknown."""
+        mount = self._mount_of(pid, fd) if self._mounts.spend(_INFO_B) else None
+        if mount is None or text in ("", "/"):
+            return None
+        table = self._mounts.of(pid)
+        if mount in table.kinds:
+            return mount in table.files
+        if self._memory is not None and mount == self._memory[0]:
+            return False
+        # Handed on from the node's own namespace, as a job's output is.
+        own = any(mount in self._mounts.of(whose).kinds for whose in ("self", 1))
+        return False if own and _name(text) is None else None
+
     def maps_any(self, pid: int) -> bool | None:
-        """Whether one of the driver's files is mapped, as it stays after its descriptor was closed; null: it
-        could not be seen to the end.
+        """Whether one of the driver's files is mapped, as it stays after its descriptor was closed; null: not
+        each mapping could be told.
         """
-        text = self._proc.read_all(f"{pid}/maps", MOST_MAPS)
-        if text is None or len(text) >= MOST_MAPS:
+        text = self._mounts.read(f"{pid}/maps", MOST_MAPS)
+        table = self._mounts.of(pid)
+        if text is None or not table.whole:
             return None
         moved = self._moved(pid)
         cells = (line.split(None, 5) for line in text.splitlines())
-        names = {moved.get(parts[5], parts[5]) for parts in cells if len(parts) == 6}
-        return any(_FILE.fullmatch(name.removesuffix(_DELETED).rsplit("/", 1)[-1]) for name in names)
+        seen = {(parts[5], parts[3], parts[1][-1:]) for parts in cells if len(parts) == 6}
+        if any(_name(moved.get(name, name)) is not None for name, _, _ in seen):
+            return True
+        tables = (table, self._mounts.of("self"))
+        return False if all(self._is_told(tables, *one) for one in seen) else None
+
+    def _is_told(self, tables: tuple[Mounts, ...], name: str, device: str, mode: str) -> bool:
+        """Whether a mapping's name means what it says; of files on disks it does. A private mapping of a file
+        system without a mount is one below an overlay, as a container's libraries are.
+        """
+        if not name.startswith("/"):
+            return True
+        if name.removesuffix(_DELETED) == "/":
+            return False
+        if not device.startswith("00:") or (self._memory is not None and device == self._memory[1]):
+            return True
+        points = [point for table in tables for point in table.points.get(_plain(device), ())]
+        if not points:
+            return mode != "s"
+        return any(name == point or name.startswith(f"{point.rstrip('/')}/") for point in points)
 
     # -- one file
 
-    def _judge(self, pid: int, fd: str, text: str, *, moved: bool) -> tuple[int | None, bool] | None:
-        """(minor of a GPU, whether it is nvidia-uvm) of a file by its name; null: another file."""
-        folder, _, base = text.removesuffix(_DELETED).rpartition("/")
-        name = _FILE.fullmatch(base)
-        if name is None or not (moved or folder in self._folders or self._kind(pid, fd) in _MADE_ON):
+    def _judge(self, pid: int, fd: str, text: str) -> _File | None:
+        """What a file is by its name; null: another file."""
+        name = _name(text)
+        if name is None:
             return None
-        return (int(name[1]) if name[1] is not None else None), name[2] is not None
+        minor, uvm = name
+        folder = text.removesuffix(_DELETED).rpartition("/")[0]
+        mount = self._mount_of(pid, fd)
+        kind = None if mount is None else self._mounts.of(pid).kinds.get(mount)
+        real = kind == "devtmpfs" or folder in self._folders
+        return _File(minor, uvm, real) if real or kind in MADE_ON else None
 
-    def _kind(self, pid: int, fd: str) -> str | None:
-        """The file system that an open file lies on, from the kernel's tables; null: not told."""
+    def _mount_of(self, pid: int, fd: str) -> str | None:
+        """The mount that an open file lies on; null: not told."""
         info = self._proc.read(pid, f"fdinfo/{fd}", 1024) or ""
-        mount = next((line.split()[1] for line in info.splitlines() if line.startswith("mnt_id:\t")), None)
-        return None if mount is None else self._mounts(pid).kinds.get(mount)
-
-    # -- mounts
+        return next((line.split()[1] for line in info.splitlines() if line.startswith("mnt_id:\t")), None)
 
     def _moved(self, pid: int) -> dict[str, str]:
         """Mount points of device files; none in the node's own namespace, where users mount nothing."""
-        space = self._proc.link(pid, "ns/mnt")
-        return {} if space is None or space == self._own else self._mounts(pid).names
-
-    def _mounts(self, pid: int) -> _Mounts:
-        space = self._proc.link(pid, "ns/mnt") or f"of {pid}"
-        known = self._tables.get(space)
-        if known is None:
-            known = _parse(self._proc.read_all(f"{pid}/mountinfo", MOST_MOUNTS) or "")
-            if len(self._tables) >= MOST_TABLES:
-                self._tables.clear()
-            self._tables[space] = known
-        return known
+        return {} if self._mounts.is_own(pid) is not False else self._mounts.of(pid).names
 
 
 def folders_of(site: list[str]) -> frozenset[str]:
@@ -140,15 +182,13 @@ def folders_of(site: list[str]) -> frozenset[str]:
     return frozenset(path.rpartition("/")[0] for path in site if path.startswith("/"))
 
 
-def _parse(text: str) -> _Mounts:
-    """A mountinfo: id, parent, device, root, mount point, options …, `-`, file system, …"""
-    kinds, names = {}, {}
-    for line in text.splitlines():
-        cells = line.split(" ")
-        if "-" not in cells[6:-1]:
-            continue
-        kinds[cells[0]] = kind = cells[cells.index("-", 6) + 1]
-        point = _OCTAL.sub(lambda found: chr(int(found[1], 8)), cells[4])
-        if kind == "devtmpfs" and _FILE.fullmatch(cells[3].rsplit("/", 1)[-1]):
-            names[point] = cells[3]
-    return _Mounts(kinds, names)
+def _name(text: str) -> tuple[int | None, bool] | None:
+    """(minor of a GPU, whether it is nvidia-uvm) by a path's last part; null: not the driver's."""
+    name = FILE.fullmatch(text.removesuffix(_DELETED).rpartition("/")[2])
+    return None if name is None else (int(name[1]) if name[1] is not None else None, name[2] is not None)
+
+
+def _plain(device: str) -> str:
+    """A device number of `maps`, which is hexadecimal, as mountinfo writes it."""
+    major, _, minor = device.partition(":")
+    return f"{int(major, 16)}:{int(minor, 16)}"

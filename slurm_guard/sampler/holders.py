@@ -8,7 +8,7 @@ again. What could not be reached in time is marked. Measured: 7.5 ms a look at 4
 from collections.abc import Iterable
 
 from slurm_guard.sampler.devnodes import DeviceFiles
-from slurm_guard.sampler.process import SYSTEM_UID, Process
+from slurm_guard.sampler.process import SYSTEM_UID, Key, Process
 from slurm_guard.sampler.processes import ProcessTable
 
 CYCLE = 6  # looks at the tables between two looks at all descriptors of a process: judgement, a minute
@@ -25,15 +25,23 @@ class Holders:
         self.proven = False
         self.n_left = 0  # processes that may hold a device without our knowing
         self._n = 0
+        self._late: set[Key] = set()  # left out of the last look: its budget of text was spent
 
     def look(self, processes: Iterable[Process]) -> None:
         """Once after each look at /proc."""
         self.files.begin()
         self._n += 1
         links, asked = MOST_LINKS, [p for p in processes if not p.kernel]
-        for process in sorted(asked, key=_rank):
-            if self._is_due(process) and links > 0:
+        late, self._late = self._late, set()
+        for process in sorted(asked, key=lambda p: (p.key not in late, *_rank(p))):
+            was_late = process.key in late
+            if not (was_late or self._is_due(process)):
+                continue
+            affords = self.files.affords(process.pid)
+            if affords and links > 0:
                 links -= self._look_at(process)
+            elif was_late or not affords:
+                self._late.add(process.key)
         self.n_left = sum(self._is_left(process) for process in asked)
 
     def _is_due(self, process: Process) -> bool:
@@ -52,12 +60,14 @@ class Holders:
         process.open = self.files.look(process.pid)
         if process.open is None:
             return 1
-        self.proven = self.proven or bool(process.open.at)
+        self.proven = self.proven or process.open.real
         return process.open.n + 1
 
     def _is_left(self, process: Process) -> bool:
         """Whether it may hold a device without our knowing."""
         if process.looked_n is None or self._n - process.looked_n > 2 * _cycle(process):
+            return True
+        if process.key in self._late:
             return True
         return process.open is None or not process.open.whole
 
@@ -76,12 +86,13 @@ class Holders:
         return True
 
     def _is_bare(self, process: Process) -> bool:
-        """Surely without a device file: neither open, as far as all its descriptors tell, nor mapped."""
+        """Surely without a device file: each of its descriptors and mappings was told, and is another's."""
         opened = process.open
         return (
             opened is not None
             and opened.whole
             and not opened.any
+            and self.files.hides_any(process.pid) is False
             and self.files.maps_any(process.pid) is False
         )
 

@@ -174,6 +174,21 @@ class Proc:
         text = self.read(pid, "cmdline", MAX_CMDLINE)
         return text.rstrip("\0").replace("\0", " ") if text else None
 
+    def memory_place(self) -> tuple[str, str] | None:
+        """(mount id, device as in `maps`) of the kernel's own tmpfs for memory without a name, which is in no
+        mount table; null: not told.
+        """
+        try:
+            fd = os.memfd_create("slurm-guard")
+        except (AttributeError, OSError):
+            return None
+        try:
+            info, device = self.read("self", f"fdinfo/{fd}", 1024) or "", os.fstat(fd).st_dev
+        finally:
+            os.close(fd)
+        mount = next((line.split()[1] for line in info.splitlines() if line.startswith("mnt_id:\t")), None)
+        return None if mount is None else (mount, f"{os.major(device):02x}:{os.minor(device):02x}")
+
     def boot_id(self) -> str:
         """The boot's identity; empty: unreadable."""
         return (self.read("sys/kernel/random", "boot_id", 64) or "").strip()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.clock import FakeClock
-from slurm_guard.sampler.devnodes import MOST_FDS, DeviceFiles, folders_of
+from slurm_guard.sampler.devnodes import MOST_FDS, MOST_MAPS, DeviceFiles, folders_of
 from slurm_guard.sampler.procfs import Proc
 from tests.unit.sampler.fakes import FakeProc
 
@@ -144,7 +144,7 @@ def test_more_descriptors_than_are_read_leave_the_look_unfinished() -> None:
 
 def test_a_mapping_outlives_its_descriptor() -> None:
     proc = _proc()
-    line = "7f00-7f01 rw-s 00000000 00:05 {} {}\n"
+    line = "7f00-7f01 rw-s 00000000 08:01 {} {}\n"
     proc.files["50/maps"] = line.format(7, "   /usr/lib/libc.so.6") + "7f00-7f01 rw-p 00000000 00:00 0\n"
     files = DeviceFiles(proc)
     assert files.maps_any(50) is False
@@ -153,6 +153,91 @@ def test_a_mapping_outlives_its_descriptor() -> None:
 
     assert files.maps_any(50) is True
     assert files.maps_any(51) is None
+
+
+def _listed(text: str, mount: str, *mounts: str) -> bool | None:
+    """Of a process in a namespace of its own with this open: whether a device file hides behind it."""
+    proc = _proc((text, mount), mounts=(DEV, HOME, *mounts), space="mnt:[9]")
+    proc.files["self/mountinfo"] = (
+        "90 1 8:1 / / rw - ext4 /dev/sda1 rw\n91 90 0:5 / /dev rw - devtmpfs udev rw\n"
+    )
+    return DeviceFiles(proc).hides_any(50)
+
+
+@pytest.mark.parametrize(
+    ("text", "mount", "hides"),
+    [
+        ("/home/u/out", "25", False),
+        ("socket:[7]", "9", False),
+        ("/home/u/slurm-1.out", "90", False),  # the step daemon opened it
+        ("/home/u/x", "40", True),
+        ("/", "65", None),
+        ("/", "25", None),
+        ("", "65", None),
+        ("/y", "65", None),  # detached with a tree around it
+        ("/memfd:a (deleted)", "65", None),  # a file may be called so
+        ("/nvidia0", "91", None),
+    ],
+)
+def test_only_what_lies_on_a_known_mount_is_surely_no_device(
+    text: str, mount: str, hides: bool | None
+) -> None:
+    assert _listed(text, mount, "40 30 0:5 /nvidia1 /home/u/x rw - devtmpfs udev rw") is hides
+
+
+def test_descriptors_that_could_not_all_be_read_tell_nothing() -> None:
+    proc = _proc(*[("socket:[1]", "9")] * (MOST_FDS + 1))
+    assert DeviceFiles(proc).hides_any(50) is None
+    proc.refused.add(50)
+    assert DeviceFiles(proc).hides_any(50) is None
+
+
+@pytest.mark.parametrize(
+    ("mapping", "maps"),
+    [
+        ("rw-s 00000000 00:05 7 /", None),
+        ("rw-p 00000000 00:05 7 / (deleted)", None),
+        ("rw-s 00000000 00:05 7 /y", None),  # devtmpfs lies at /dev
+        ("rw-p 00000000 00:05 7 /y", None),
+        ("rw-s 00000000 00:05 7 /dev/dri/card0", False),
+        ("rw-s 00000000 00:66 7 /y", None),  # on no mount that is known
+        ("r--p 00000000 00:66 7 /usr/lib/libc.so.6", False),
+        ("rw-s 00000000 08:01 7 /home/u/data", False),
+        ("rw-p 00000000 00:00 0 [heap]", False),
+    ],
+)
+def test_a_mapping_whose_mount_was_detached_is_not_told(mapping: str, maps: bool | None) -> None:
+    proc = _proc(space="mnt:[9]")
+    proc.files["50/maps"] = f"7f00-7f01 {mapping}\n"
+
+    assert DeviceFiles(proc).maps_any(50) is maps
+
+
+def test_mappings_without_a_mount_table_or_too_many_tell_nothing() -> None:
+    proc = _proc(space="mnt:[9]")
+    proc.files["50/maps"] = "7f00-7f01 rw-p 00000000 00:00 0 [heap]\n" * (MOST_MAPS // 20)
+    assert DeviceFiles(proc).maps_any(50) is None
+    proc.files["50/maps"] = ""
+    del proc.files["50/mountinfo"]
+    assert DeviceFiles(proc).maps_any(50) is None
+
+
+@pytest.mark.parametrize(("mounts", "real"), [(DEV, True), (TMPFS.replace("27 ", "24 "), False)])
+def test_a_file_on_a_tmpfs_shows_nothing_of_the_node(mounts: str, real: bool) -> None:
+    found = DeviceFiles(_proc(("/dev/nvidia0", "24"), mounts=(mounts,))).look(50)
+
+    assert found is not None
+    assert (found.minors, found.real) == (frozenset({0}), real)
+
+
+def test_memory_without_a_name_is_the_kernels_own() -> None:
+    files = DeviceFiles(Proc())
+    memory = os.memfd_create("a")
+    try:
+        text = str(Path(f"/proc/self/fd/{memory}").readlink())
+        assert files._is_device(os.getpid(), str(memory), text) is False
+    finally:
+        os.close(memory)
 
 
 def test_the_kernels_own_tables_read_alike(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.sampler.holders import CYCLE, MOST_LINKS
+from slurm_guard.sampler.mounts import MOST_TEXT
 from slurm_guard.sampler.reading import GpuProc
 from tests.unit.sampler.fakes import Node
 
@@ -108,6 +109,7 @@ def test_a_listed_process_without_a_device_file_accuses_nobody(tmp_path: Path) -
     node.proc.start(50, 1000, JOB.format(1))
     node.proc.start(60, 3000)  # the number that means another process where NVML counts
     _hold(node, 50, 0)
+    node.proc.files["60/mountinfo"] = "24 30 0:5 / /dev rw - devtmpfs udev rw\n"
     node.proc.files["60/maps"] = "7f00-7f01 r--p 00000000 08:01 7 /usr/lib/libc.so.6\n"
     node.gpus.procs["GPU-0"] = [GpuProc(60, 100, 50.0)]
     node.turn(61)
@@ -130,6 +132,71 @@ def test_who_closed_his_descriptors_is_not_taken_for_another(tmp_path: Path, map
     node.turn(61)
 
     assert _hard(node) == ["foreign-process"]
+
+
+@pytest.mark.parametrize("info", ["mnt_id:\t65\n", None])
+def test_a_device_file_on_a_detached_mount_softens_nothing(tmp_path: Path, info: str | None) -> None:
+    node = _node(tmp_path)
+    node.ticket(1, 1000, [0])
+    node.proc.start(50, 1000, JOB.format(1))
+    node.proc.start(60, 3000)
+    _hold(node, 50, 0)
+    _hold(node, 60, uvm=False)
+    node.proc.link_texts["60/ns/mnt"] = "mnt:[9]"
+    node.proc.link_texts["60/fd/0"] = "/"
+    if info is not None:
+        node.proc.files["60/fdinfo/0"] = info
+    node.gpus.procs["GPU-0"] = [GpuProc(60, 100, 50.0)]
+    node.turn(61)
+
+    assert _hard(node) == ["foreign-process"]
+    assert node.events("listed-without-device") == []
+
+
+def test_a_file_that_is_called_so_on_a_tmpfs_proves_nothing(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    node.proc.start(50, 1000)
+    node.proc.start(60, 3000)
+    _hold(node, 50, 0)
+    _hold(node, 60, uvm=False)
+    node.proc.files["50/mountinfo"] = "24 30 0:25 / /dev/shm rw - tmpfs shm rw\n"
+    node.proc.link_texts["50/ns/mnt"] = "mnt:[9]"
+    node.gpus.procs["GPU-0"] = [GpuProc(60, 100, 50.0)]
+    node.turn(61)
+
+    assert node.loop.tables.holders.proven is False
+    assert _hard(node) == ["foreign-process"]
+
+
+def test_mount_tables_cost_a_bounded_amount_and_what_is_left_comes_next(tmp_path: Path) -> None:
+    node = _node(tmp_path)
+    table = "24 30 0:5 / /dev rw - devtmpfs udev rw\n" * 5000
+    for pid in range(100, 130):
+        node.proc.start(pid, 3000)
+        node.proc.files[f"{pid}/mountinfo"] = table
+        node.proc.link_texts[f"{pid}/ns/mnt"] = f"mnt:[{pid}]"
+    read_b: list[int] = []
+    seen: set[str] = set()
+    read_all = node.proc.read_all
+
+    def counted(name: str, limit: int) -> str | None:
+        text = read_all(name, limit)
+        if name.endswith("mountinfo"):
+            read_b[-1] += len(text or "")
+            seen.add(name)
+        return text
+
+    node.proc.read_all = counted  # type: ignore[method-assign]
+    holders = node.loop.tables.holders
+    n_left = []
+    for _ in range(8):
+        read_b.append(0)
+        node.turn(10)
+        n_left.append(holders.n_left)
+
+    assert max(read_b) <= MOST_TEXT
+    assert n_left[0] > 0
+    assert len(seen) == 30
 
 
 def test_on_a_node_where_no_holder_was_ever_found_nothing_follows_from_none(tmp_path: Path) -> None:
