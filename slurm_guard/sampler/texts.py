@@ -9,7 +9,7 @@ from slurm_guard.wire import clip
 
 # Bytes of JSON per process in a record, and so about in memory: together 5 KB at most. Judgement.
 MOST_CMDLINE, MOST_PATH, MOST_NAME = 2048, 1024, 128
-CUT = "…"  # stands where something was left out
+CUT = "[cut]"  # stands where something was left out; one wide character would double the text in memory
 _MOST_READ = 1 << 16  # what /proc gives of one text is less
 _PATH_END = 256  # of a path that is cut, its end is kept too: the program's name, and whether it was deleted
 
