@@ -46,16 +46,22 @@ def ship(
     settings = load_config(config)
     folder = shipping.own_folder(spool or Path(settings.node.spool_dir), name)
     if to is None:
-        shipping.serve(folder, sys.stdin.buffer, sys.stdout.buffer)
+        for path in shipping.serve(folder, sys.stdin.buffer, sys.stdout.buffer):
+            typer.echo(f"not sent: {path}", err=True)
         return
     place = to / name
     done = shipping.push(folder, name, to, pruning.read_pruned(place))
     bounds = pruning.Bounds(settings.lake.drop_mib << 20, settings.lake.drop_days * 86_400.0)
     _prune(place, bounds)
-    typer.echo(f"{done.n_new} files new, {done.n_known} known, {len(done.refused)} refused: {to / name}")
+    skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
+    typer.echo(
+        f"{done.n_new} files new, {done.n_known} known, {len(done.refused)} refused{skipped}: {to / name}"
+    )
     for path in done.refused:
         typer.echo(f"  {path}: it stands there with another size, and stays")
-    if done.refused:
+    for path in done.skipped:
+        typer.echo(f"  {path}: it cannot be sent, and stays")
+    if done.refused or done.skipped:
         raise typer.Exit(EXIT_FAILURE)
 
 

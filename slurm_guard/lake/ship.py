@@ -45,11 +45,15 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """What a push did. `refused`: files that stand there with another size, which are never overwritten."""
+    """What a push did. `refused`: files that stand there with another size, which are never overwritten.
+
+    `skipped`: files that cannot be sent, and why.
+    """
 
     n_new: int
     n_known: int
     refused: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
 def own_folder(spool: Path, node: str) -> Path:
@@ -100,19 +104,24 @@ def parse_line(line: bytes, word: str) -> Finished | None:
     return Finished(kind, name, int(match[4]))
 
 
-def serve(folder: Path, asked: BinaryIO, out: BinaryIO) -> int:
-    """Answer one asker; the number of files sent. Raises GuardError ship-request, spool-unreadable."""
+def serve(folder: Path, asked: BinaryIO, out: BinaryIO) -> list[str]:
+    """Answer one asker; the files that could not be sent, and why. Raises GuardError ship-request,
+    spool-unreadable.
+    """
     had = _read_request(asked)
     mine = finished(folder)
     write_acks(folder, "ship", [one.line for one in mine if one in had])
     out.write(f"{GREETING}\n".encode())
-    n = 0
+    n, skipped = 0, list[str]()
     for one in mine:
         if one not in had:
-            n += _send(folder, one, out)
+            try:
+                n += _send(folder, one, out)
+            except BadRecord as error:
+                skipped.append(_skip(one, error))
     out.write(f"end {n}\n".encode())
     out.flush()
-    return n
+    return skipped
 
 
 def _read_request(asked: BinaryIO) -> set[Finished]:
@@ -130,7 +139,7 @@ def _read_request(asked: BinaryIO) -> set[Finished]:
 
 
 def _send(folder: Path, one: Finished, out: BinaryIO) -> int:
-    """One file; 0: it went away, or is not what it was, before its first byte."""
+    """One file; 0: it went away, or is not what it was, before its first byte. Raises BadRecord."""
     try:
         with open_regular(str(folder / one.kind / one.name)) as body:
             if os.fstat(body.fileno()).st_size != one.size:
@@ -146,10 +155,10 @@ def _send(folder: Path, one: Finished, out: BinaryIO) -> int:
                 left -= len(part)
     except FileNotFoundError:
         return 0
-    except (OSError, BadRecord) as error:
+    except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        return 0
+        raise BadRecord("unreadable", error.strerror or type(error).__name__) from None
     out.write(f"sum {digest.hexdigest()}\n".encode())
     return 1
 
@@ -161,7 +170,7 @@ def push(folder: Path, node: str, target: Path, gone: Collection[Finished] = ())
     Each file is written under a name with a leading dot, synced and renamed, so that who collects there
     never sees half of one; doing it again changes nothing.
     """
-    n_new, known, refused = 0, list[str](), list[str]()
+    n_new, known, refused, skipped = 0, list[str](), list[str](), list[str]()
     try:
         for one in finished(folder):
             if one in gone:
@@ -170,7 +179,11 @@ def push(folder: Path, node: str, target: Path, gone: Collection[Finished] = ())
             there = target / node / one.kind / one.name
             size = _size(there)
             if size is None:
-                if not _copy(folder / one.kind / one.name, there):
+                try:
+                    if not _copy(folder / one.kind / one.name, there):
+                        continue
+                except BadRecord as error:
+                    skipped.append(_skip(one, error))
                     continue
                 n_new += 1
             if size in (None, one.size):
@@ -184,7 +197,11 @@ def push(folder: Path, node: str, target: Path, gone: Collection[Finished] = ())
             "the folder must be this node's to write; see docs/transport.md",
         ) from None
     write_acks(folder, "ship", known)
-    return Shipped(n_new, len(known) - n_new, tuple(refused))
+    return Shipped(n_new, len(known) - n_new, tuple(refused), tuple(skipped))
+
+
+def _skip(one: Finished, error: BadRecord) -> str:
+    return f"{one.kind}/{one.name}: {error}"
 
 
 def _size(path: Path) -> int | None:
@@ -195,11 +212,13 @@ def _size(path: Path) -> int | None:
 
 
 def _copy(source: Path, target: Path) -> bool:
-    """False: the source went away, or cannot be read."""
+    """False: the source went away. Raises BadRecord where it cannot be read."""
     try:
         body = open_regular(str(source))
-    except (OSError, BadRecord):
+    except FileNotFoundError:
         return False
+    except OSError as error:
+        raise BadRecord("unreadable", error.strerror or type(error).__name__) from None
     with body:
         write_whole(target, lambda out: shutil.copyfileobj(body, out, PORTION))
     return True

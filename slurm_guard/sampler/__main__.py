@@ -24,6 +24,7 @@ from slurm_guard.sampler import settings
 from slurm_guard.sampler.limits import Limits, be_nice, leave_slurmd
 from slurm_guard.sampler.nvml_client import NvmlClient, Pace
 from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.renewal import renew
 
 if TYPE_CHECKING:
     from slurm_guard.config import Config, NodeConfig
@@ -122,6 +123,7 @@ def main(args: list[str] | None = None) -> int:
             return EXIT_DONE
         loop = _prepare(config, words)
         reason = loop.run()
+        renew(loop, time.monotonic())
     except Exception as error:  # noqa: BLE001  the sampler's last boundary: what ends it is told
         from slurm_guard.sampler.farewell import tell_fault
 

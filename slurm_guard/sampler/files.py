@@ -14,6 +14,7 @@ from slurm_guard.sampler.writer import Instant
 
 MOST_PIDS = 256  # of a run looked through per scan: judgement
 MOST_FDS = 20_000  # looked at per run and scan: 7,664 cost 38 ms of CPU (measured, design notes)
+MOST_HELD = 1000  # files that a scan weighs against each other: 8 MB of the longest paths. Judgement
 MOST_OBS = 2000  # observations kept per file, thinned beyond (the reader's contract)
 MOST_FAILS = 3  # looks that find nothing before a file is let go: judgement
 MOST_BYTES = 1 << 30  # a file of unknown name beyond this is data, not a log: judgement
@@ -55,8 +56,9 @@ class RunFiles:
         self.truncated = False
         self._told_truncated = False
         self.watched: dict[str, Watched] = {}
-        self._ignored: set[str] = set()  # looked at and found to be none of the run's logs
-        self._pos: dict[str, int] = {}  # of files of unknown name at the scan before
+        # By the hash of the path, for a job chooses how long that is.
+        self._ignored: set[int] = set()  # looked at and found to be none of the run's logs
+        self._pos: dict[int, int] = {}  # of files of unknown name at the scan before
         names = JobNames(ticket.job_id, ticket.user, ticket.node, ticket.work_dir)
         self._outputs = [
             (matcher(pattern, names), how)
@@ -113,15 +115,20 @@ class RunFiles:
         names = self.proc.names(process.pid, "fd")[: max(0, left)]
         for name in names:
             link = self.proc.link(process.pid, f"fd/{name}")
-            if link is None or not is_file_link(link) or len(link) > wire.MAX_TEXT or link in self._ignored:
+            if link is None or not is_file_link(link) or len(link) > wire.MAX_TEXT:
+                continue
+            if hash(link) in self._ignored:
                 continue
             info = parse_fdinfo(self.proc.read(process.pid, f"fdinfo/{name}", 1024) or "")
             if info is None or not info.writable or not name.isdigit():
                 continue
             order = rank(link)
-            grown = info.pos > self._pos.get(link, info.pos)
-            self._pos[link] = info.pos
+            grown = info.pos > self._pos.get(hash(link), info.pos)
+            self._pos[hash(link)] = info.pos
             if order == OTHER and not grown and self._how(link) == "fd" and link not in self.watched:
+                continue
+            if len(held) >= MOST_HELD and link not in held and link not in self.watched:
+                self.truncated = True
                 continue
             entry = held.setdefault(link, Watched(link, self._how(link), order))
             entry.fd = entry.fd or (process.pid, process.start_ticks, int(name))
@@ -181,7 +188,7 @@ class RunFiles:
         """A slurmstepd also holds its own log: what it alone holds must be the job's user's."""
         if watched.pids or watched.how != "fd" or watched.last is not None or answer.uid == self.uid:
             return False
-        self._ignored.add(watched.path)
+        self._ignored.add(hash(watched.path))
         self.watched.pop(watched.path, None)
         return True
 
@@ -195,7 +202,7 @@ class RunFiles:
             for other in self.watched.values()
         )
         if double or (watched.rank == OTHER and watched.how == "fd" and size > MOST_BYTES):
-            self._ignored.add(watched.path)
+            self._ignored.add(hash(watched.path))
             self.watched.pop(watched.path, None)
             return True
         return False

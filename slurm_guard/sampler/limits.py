@@ -58,8 +58,8 @@ class Moved(NamedTuple):
 class Limits:
     """Once a minute. Too much CPU: the tables are looked at half as often until it calms.
 
-    Too much memory: the sampler ends itself, and systemd or the next prolog starts a new one; nothing sealed
-    is lost.
+    Too much memory: the sampler ends itself, and begins anew (renewal.py) or systemd starts a new one;
+    nothing sealed is lost.
     """
 
     def __init__(self, config: NodeConfig, loop: Costly, usage: Callable[[], Usage] = read_usage) -> None:

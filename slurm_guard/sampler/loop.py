@@ -265,6 +265,7 @@ class Loop:
             run = self.book.runs[key]
             files = self.files.pop(key)
             self.holding.close(run)
+            self.tables.seal(key, now)
             if not self.streams.finish(key, run.ended_by or "processes-gone", now):
                 self.out(None, wire.Event(now.at, key, "seal-failed", {}))
             self._request_reading(run, files, now)

@@ -77,9 +77,14 @@ class Process:
         """Whether records speak of it: a run's process, one on a GPU, or with a GPU's device file open."""
         return self.run is not None or bool(self.gpus) or bool(self.devices)
 
-    def take_change(self) -> bool:
+    @property
+    def due(self) -> bool:
         """Whether a record is due because facts changed."""
-        if not self.changed or not self.told or self.n_changes >= MOST_CHANGES:
+        return self.changed and self.told and self.n_changes < MOST_CHANGES
+
+    def take_change(self) -> bool:
+        """As `due`; the record is taken for told."""
+        if not self.due:
             return False
         self.changed = False
         self.n_changes += 1
@@ -105,11 +110,11 @@ class Process:
             uid=self.uid,
             ppid=self.ppid,
             parents=self.parents,
-            exe=wire.clip(self.exe),
+            exe=self.exe,
             exe_flags=self.exe_flags,
             comm=wire.clip(self.comm),
-            cmdline=wire.clip(self.cmdline),
-            cgroup=wire.clip(self.cgroup),
+            cmdline=self.cmdline,
+            cgroup=self.cgroup,
             gpus=sorted(self.gpus),
             first_seen_at=self.first_at,
             last_seen_at=self.last_at,

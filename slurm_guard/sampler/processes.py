@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from slurm_guard import wire
 from slurm_guard.sampler.attribution import (
     Ancestor,
     Found,
@@ -17,6 +16,7 @@ from slurm_guard.sampler.process import MOST_CHANGES, Process, flags_of
 from slurm_guard.sampler.procfs import Proc, Stat
 from slurm_guard.sampler.redact import redact
 from slurm_guard.sampler.stepds import find_job
+from slurm_guard.sampler.texts import MOST_CMDLINE, MOST_NAME, short, short_path
 from slurm_guard.sampler.writer import Instant
 
 MOST_PARENTS = 6
@@ -127,7 +127,7 @@ class ProcessTable:
     def _read_cgroup(self, process: Process) -> None:
         text = self.proc.read(process.pid, "cgroup", 16_384)
         process.ref = parse_cgroup(text) if text is not None else None
-        process.cgroup = _cgroup_path(text, process.ref) if text is not None else None
+        process.cgroup = short_path(_cgroup_path(text, process.ref)) if text is not None else None
 
     def _ancestors(self, process: Process) -> list[Ancestor]:
         above = walk_up(process.pid, lambda pid: self.by_pid[pid].ppid if pid in self.by_pid else None)
@@ -138,10 +138,11 @@ class ProcessTable:
         """Exe and command line when they are new or may be; CPU and bytes written always."""
         process.written_b = self.proc.written_b(process.pid)
         process.stopped = self._is_stopped(process)
-        exe = self.proc.link(process.pid, "exe")
+        link = self.proc.link(process.pid, "exe")
+        exe, flags = short_path(link), flags_of(link)
         again = process.renamed or (process.pid + self._n_looks) % CMDLINE_LOOKS == 0
         if exe != process.exe or process.cmdline is None or again:
-            self._read_program(process, exe)
+            self._read_program(process, exe, flags)
         if process.uid is None or again:
             self._read_ids(process)
         if process.cgroup is None:
@@ -150,13 +151,13 @@ class ProcessTable:
             process.parents = self._parents(process)
         process.set_flags(self._flags(process))
 
-    def _read_program(self, process: Process, exe: str | None) -> None:
+    def _read_program(self, process: Process, exe: str | None, flags: list[str]) -> None:
         """An execve may keep the exe (the next script of one interpreter); a title is set without any."""
         text = self.proc.cmdline(process.pid)
-        cmdline = redact(text) if text is not None else process.cmdline
+        cmdline = short(redact(text), MOST_CMDLINE) if text is not None else process.cmdline
         if (exe, cmdline) != (process.exe, process.cmdline):
             process.changed = True
-        process.exe, process.exe_flags, process.cmdline, process.renamed = exe, flags_of(exe), cmdline, False
+        process.exe, process.exe_flags, process.cmdline, process.renamed = exe, flags, cmdline, False
 
     def _flags(self, process: Process) -> list[str]:
         flags = []
@@ -207,7 +208,7 @@ class ProcessTable:
         for pid in above[:MOST_PARENTS]:
             exe = self.proc.link(pid, "exe")
             name = exe.rsplit("/", 1)[-1] if exe else self.by_pid[pid].comm if pid in self.by_pid else "?"
-            names.append(wire.clip(name, 256) or "?")
+            names.append(short(name, MOST_NAME) or "?")
         return names
 
     def mark_gpu(self, pid: int, gpu: str) -> Process | None:

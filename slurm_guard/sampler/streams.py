@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from slurm_guard.config import NodeConfig
 
 _RETRY_S = 5.0  # between tries to seal what a full disk kept open: judgement
+# A segment is sealed when it is this large, whatever its age: a collector refuses one of 256 MiB. Between two
+# rounds a run writes a few MB at most (budget.py). Judgement
+MOST_SEGMENT_B = 32 << 20
 _MOST_ENDING = 1024  # runs that wait for the disk; more are sealed by the next start. Judgement
 
 
@@ -67,9 +70,11 @@ class Streams:
             del self._streams[None]
 
     def rotate(self, segment_s: float, now: Instant) -> None:
-        """Seal the segments that are old enough, and what could not be sealed before."""
+        """Seal the segments that are old or large enough, and what could not be sealed before."""
         for stream in self._streams.values():
-            if stream.opened_mono_s is not None and now.mono_s - stream.opened_mono_s >= segment_s:
+            if stream.opened_mono_s is None:
+                continue
+            if now.mono_s - stream.opened_mono_s >= segment_s or stream.size >= MOST_SEGMENT_B:
                 stream.close("rotate", now)
         if self._retried_s is None or now.mono_s - self._retried_s >= _RETRY_S:
             self._retried_s = now.mono_s

@@ -9,6 +9,7 @@ from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Any
 from slurm_guard.sampler.attribution import RunFacts, find_by_uid
 from slurm_guard.sampler.boards import Board
+from slurm_guard.sampler.budget import Budget, Word
 from slurm_guard.sampler.devnodes import DeviceFiles, folders_of
 from slurm_guard.sampler.guests import Guests, Look, Memory, Services, Unlisted
 from slurm_guard.sampler.holders import Holders
@@ -45,6 +46,8 @@ class Tables:
         self._guests, self._unlisted = Guests(holding.map, services, memory), Unlisted(services)
         self._truncated = False
         self._told_truncated: set[str] = set()
+        self._budget = Budget()
+        self._told_budget: set[str | None] = set()
 
     def look(self, now: Instant, book: RunBook, boards: dict[str, Board]) -> None:
         """Everything once."""
@@ -61,7 +64,7 @@ class Tables:
             event = self._guests.judge(self._with_job(look), facts)
             if event is not None:
                 self.out(None, event)
-        self._tell_processes(gone, book)
+        self._tell_processes(now, gone, book)
         self._guests.forget(gone)
         self._unlisted.forget(gone)
         for told in self.sockets.look(now, self.processes, {run.key for run in book.alive()}):
@@ -141,18 +144,26 @@ class Tables:
         if found is not None:
             self.processes.assign(process, found)
 
-    def _tell_processes(self, gone: list[Process], book: RunBook) -> None:
-        for process in gone:
-            if process.told:
-                self._tell(process, book, gone=True)
-        for process in self.processes.by_pid.values():
-            if process.take_change():
-                self._tell(process, book, gone=False)
+    def _tell_processes(self, now: Instant, gone: list[Process], book: RunBook) -> None:
+        """To the stream of its run while that lives, else to the node's own; what is left out is said."""
+        words = [Word(process, gone=True) for process in gone if process.told]
+        words += [Word(process, gone=False) for process in self.processes.by_pid.values() if process.due]
+        per_run: dict[str | None, list[Word]] = {}
+        for word in words:
+            run = word.process.run
+            per_run.setdefault(run if run in book.runs else None, []).append(word)
+        for run, due in per_run.items():
+            for word in self._budget.choose(run, due):
+                if not word.gone:
+                    word.process.take_change()
+                self.out(run, word.process.record(word.gone))
+        for run in self._budget.left_out.keys() - self._told_budget:
+            self._told_budget.add(run)
+            self._tell_left_out(now, run)
 
-    def _tell(self, process: Process, book: RunBook, gone: bool) -> None:
-        """To the stream of its run while that lives, else to the node's own."""
-        run = book.runs.get(process.run) if process.run is not None else None
-        self.out(run.key if run is not None else None, process.record(gone))
+    def _tell_left_out(self, now: Instant, run: str | None) -> None:
+        detail = {"most": self._budget.most, "n": self._budget.left_out[run]}
+        self._tell_event(now, run, "processes-truncated", detail)
 
     def _look_for_ends(self, now: Instant, book: RunBook) -> None:
         """Runs whose processes and slurmstepds are gone for the grace end by themselves."""
@@ -177,6 +188,13 @@ class Tables:
         for told in self.sockets.end(run.key, now):
             self.out(run.key, told)
         self._told_truncated.discard(run.key)
+
+    def seal(self, run: str, now: Instant) -> None:
+        """Before a run's seal: how many records were left out in all."""
+        if run in self._told_budget:
+            self._tell_left_out(now, run)
+            self._told_budget.discard(run)
+            del self._budget.left_out[run]
 
     def close(self) -> None:
         """Hear no more of the kernel."""

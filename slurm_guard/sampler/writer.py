@@ -65,7 +65,9 @@ def stream_name(run: str | None, boot_id: str) -> str:
 
 
 class Stream:
-    """One chain of segments. `dropped`: records that the disk did not take since the last word of it."""
+    """One chain of segments. `size`: bytes of the open one; `dropped`: records that the disk did not take
+    since the last word of it.
+    """
 
     def __init__(self, origin: Origin, run: str | None) -> None:
         self.origin = origin
@@ -79,7 +81,7 @@ class Stream:
         self._fd: int | None = None
         self._tail: Closed | None = None  # the open segment has its tail, but not its place in sealed/
         self._tried_s: float | None = None
-        self._size = self._n = self._n_windows = 0
+        self.size = self._n = self._n_windows = 0
         self._digest = sha256()
         self._learn()
 
@@ -147,7 +149,7 @@ class Stream:
             return self._tried_s is None and self._ready(now)
         except OSError:
             return False
-        self._size = self._n = self._n_windows = 0
+        self.size = self._n = self._n_windows = 0
         self._digest = sha256()
         if not self._append(wire.encode(self._head(now)).encode("ascii")):
             self.abandon()
@@ -194,13 +196,13 @@ class Stream:
             return False
         try:
             if os.write(self._fd, line) == len(line):
-                self._size += len(line)
+                self.size += len(line)
                 self._digest.update(line)
                 return True
-            os.ftruncate(self._fd, self._size)
+            os.ftruncate(self._fd, self.size)
         except OSError:
             try:
-                os.ftruncate(self._fd, self._size)
+                os.ftruncate(self._fd, self.size)
             except OSError:
                 self.abandon()  # taken over before the next one, up to the last whole line
         return False
@@ -211,7 +213,7 @@ class Stream:
             return
         self._let_go()
         try:
-            if self._size == 0:
+            if self.size == 0:
                 os.unlink(self._open_path)
         except OSError:
             pass

@@ -145,6 +145,24 @@ def test_told_to_stop_it_says_why_and_leaves_nothing_open(site: _Site) -> None:
     assert [r["reason"] for r in site.records() if r["k"] == "tail"] == ["sampler-stopped"]
 
 
+@pytest.mark.parametrize(("environ", "n"), [({}, 2), ({"INVOCATION_ID": "x"}, 1)])
+def test_too_much_memory_begins_anew_in_its_place_once_and_then_ends(
+    site: _Site, environ: dict[str, str], n: int
+) -> None:
+    site.write_config(memory_mib=1)
+    child = site.start(**environ)
+
+    assert child.wait(60) == 0
+
+    started, stopped = site.wait_for("sampler-started", n), site.wait_for("sampler-stopped", n)
+    assert [r["detail"]["pid"] for r in started] == [child.pid] * n
+    assert [r["detail"]["reason"] for r in stopped] == ["memory"] * n
+    assert not list((site.folder / "spool" / "n1" / "open").iterdir())
+    heads, tails = ([r for r in site.records() if r["k"] == kind] for kind in ("head", "tail"))
+    assert [head["prev_sha256"] for head in heads[1:]] == [tail["sha256"] for tail in tails[:-1]]
+    assert [r for r in site.records("event") if r["name"] == "segment-recovered"] == []
+
+
 def test_a_second_sampler_of_the_node_leaves_at_once_and_quietly(site: _Site) -> None:
     site.start()
     site.wait_for("sampler-started")

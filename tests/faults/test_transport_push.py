@@ -10,6 +10,7 @@ import pytest
 
 from slurm_guard import wire
 from slurm_guard.lake.ingest import collect
+from slurm_guard.lake.places import MAX_FILE
 from slurm_guard.lake.ship import push
 from tests.faults.others import NOBODY, let_in
 from tests.faults.shipping import ROOT, SHIP, TICKET, ask, fill, shipped, ssh_serving
@@ -39,6 +40,27 @@ def test_links_and_pipes_in_a_spool_are_not_shipped(tmp_path: Path) -> None:
     os.mkfifo(folder / "pipe.000000.jsonl")
 
     assert push(tmp_path / "spool" / NODE, NODE, tmp_path / "target").n_new == 6
+
+
+@pytest.mark.parametrize("way", ["--to", "--serve"])
+def test_what_cannot_be_shipped_is_named(tmp_path: Path, way: str) -> None:
+    spool = tmp_path / "spool"
+    fill(spool)
+    large = sorted((spool / NODE / "sealed").iterdir())[0]
+    os.truncate(large, MAX_FILE + 1)
+    words = ["--to", str(tmp_path / "target")] if way == "--to" else ["--serve"]
+    command = [sys.executable, "-c", SHIP, str(ROOT), "ship", *words, "--node", NODE, "--spool", str(spool)]
+
+    done = subprocess.run(command, input=b"slurm-guard ship 1\nend\n", capture_output=True, check=False)
+
+    told = done.stdout if way == "--to" else done.stderr
+    assert f"sealed/{large.name}: too-large: {MAX_FILE + 1} bytes".encode() in told
+    if way == "--to":
+        assert done.stdout.startswith(b"5 files new, 0 known, 0 refused, 1 skipped")
+        assert done.returncode == 1
+    else:
+        assert done.stdout.endswith(b"end 5\n")  # the answer is whole: who asked takes what there is
+        assert done.returncode == 0
 
 
 @pytest.mark.parametrize("way", ["push", "pull", "collect"])

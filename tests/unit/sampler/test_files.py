@@ -4,7 +4,7 @@ from typing import Any
 
 from slurm_guard import wire
 from slurm_guard.clock import FakeClock
-from slurm_guard.sampler.files import RunFiles
+from slurm_guard.sampler.files import RunFiles, Watched
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.writer import Instant
 from tests.unit.sampler.fakes import FakeHelper, FakeProc
@@ -37,6 +37,29 @@ def test_files_left_out_are_told_once_with_their_bounds() -> None:
         ("files-truncated", "r", 4)
     ]
     assert len(files.watched) == 4
+
+
+def test_what_a_scan_keeps_does_not_grow_with_the_paths_and_the_runs_own_log_is_always_found() -> None:
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    proc.start(50, 1000)
+    for n in range(1200):
+        proc.link_texts[f"50/fd/{n}"] = f"/home/a/{'x' * 3000}{n}.log"
+        proc.files[f"50/fdinfo/{n}"] = "pos:\t10\nflags:\t0100001\nmnt_id:\t5\n"
+    proc.link_texts["50/fd/1200"] = "/home/a/slurm-1.out"
+    proc.files["50/fdinfo/1200"] = proc.files["50/fdinfo/1"]
+    stat = proc.stat(50)
+    assert stat is not None
+    now = Instant(clock.now_at(), clock.mono_s())
+    files = RunFiles(_ticket()._replace(stdout="/home/a/slurm-1.out"), proc, FakeHelper(), most=4)
+    held: dict[str, Watched] = {}
+
+    files._scan_process(Process(stat, now.at, now), 20_000, held)
+
+    assert len(held) == 1001
+    assert "/home/a/slurm-1.out" in held
+    assert files.truncated
+    assert {type(key) for key in files._pos} == {int}
 
 
 def test_files_within_the_bounds_are_not_told_as_left_out() -> None:

@@ -1,0 +1,39 @@
+"""Text that a job chose, bounded by what it costs in a record: a control character takes six bytes there."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from slurm_guard.light import to_json
+from slurm_guard.wire import clip
+
+# Bytes of JSON per process in a record, and so about in memory: together 5 KB at most. Judgement.
+MOST_CMDLINE, MOST_PATH, MOST_NAME = 2048, 1024, 128
+CUT = "[cut]"  # stands where something was left out; one wide character would double the text in memory
+_MOST_READ = 1 << 16  # what /proc gives of one text is less
+_PATH_END = 256  # of a path that is cut, its end is kept too: the program's name, and whether it was deleted
+
+
+def short(text: str | None, limit: int, end: int = 0) -> str | None:
+    """The text in at most `limit` bytes of JSON without its quotes; of a longer one `end` are its end."""
+    whole = clip(text, _MOST_READ)
+    if whole is None or _size(whole) <= limit:
+        return whole
+    head = whole[: _fitting(whole, limit - end - _size(CUT))]
+    backwards = whole[::-1]
+    return head + CUT + backwards[: _fitting(backwards, end)][::-1]
+
+
+def short_path(path: str | None) -> str | None:
+    """A path as the table keeps it."""
+    return short(path, MOST_PATH, _PATH_END)
+
+
+def _size(text: str) -> int:
+    return len(to_json(text)) - 2
+
+
+def _fitting(text: str, limit: int) -> int:
+    """How many characters fit."""
+    counts = range(min(len(text), limit) + 1)
+    return bisect_right(counts, limit, key=lambda n: _size(text[:n])) - 1
