@@ -150,7 +150,7 @@ def test_too_much_memory_begins_anew_in_its_place_once_and_then_ends(
     site: _Site, environ: dict[str, str], n: int
 ) -> None:
     site.write_config(memory_mib=1)
-    child = site.start(**environ)
+    child = site.start(gpus_of=None, **environ)
 
     assert child.wait(60) == 0
 
