@@ -48,8 +48,8 @@ def find(case: Case, params: Params) -> list[Finding]:
         "%",
         "lake tables windows (period_s, period_strength) and points",
         "the windows' dominant periods beside the step times in the log",
-        "a checkpoint that this run wrote and that its loss fits, a pause in training that stops the GPU as "
-        "well, or a shorter sampling interval",
+        "a checkpoint that this run wrote and that its loss fits, or raw power at a shorter interval that "
+        "shows the steps",
     )
     strong = own or rhythm.fs_hz >= params.sure_hz or too_regular(case)
     # A GPU that is merely flat may be a very even training: then this is context, not a voice of its own.
