@@ -23,8 +23,8 @@ ECHOES = (1.0, 2.0, 3.0, 0.5)  # multiples that a sampled step shows as; half: f
 CHANCE = 0.4  # a window of unrelated rhythm hits one of those with at most this probability (calculated: four
 # bands of +-12 % over the octaves between two readings and a third of the window)
 RARE = 0.03  # agreement by chance that is not taken for agreement. Judgement.
-# A constant period within this part of a constant step, typical over the windows, is chance in 1 case of 20
-# (calculated: four bands of +-3 % over the octaves). Judgement.
+# A constant period within this part of a constant step, typical over the windows, is chance in 1 case of 10
+# (a quarter of CHANCE, as its bands are a quarter as wide). Judgement.
 PRECISE = 0.03
 LEAST_WINDOWS = 8  # judgement
 MAX_WINDOWS = 600  # bounds the work per run

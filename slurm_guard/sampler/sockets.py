@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_FLOWS = 512  # followed per run: judgement
 MOST_SHORT = 512  # told per run and look, of connections that came and went: judgement
 MOST_FDS = 4096  # of one process
-MOST_LINKS = 8192  # of all processes in one look: judgement, 30 ms; what is left comes first in the next one
+MOST_LINKS = 8192  # of all processes in one look: judgement; what is left comes first in the next one
 MOST_FAILURES = 3  # looks in a row at which the kernel's diagnostics fail before they are given up: judgement
 AGAIN_S = 3600.0  # a connection's bytes are told at least this often while they grow
 _INODE = re.compile(r"socket:\[(\d+)\]")

@@ -1,7 +1,7 @@
 """TCP sockets from the kernel's socket diagnostics: who opened each, its bytes, and those that came and went.
 
 A dump tells the sockets that are there; between two dumps the kernel tells of each that is destroyed, with
-its last counts, to whoever listens to a multicast group. Both need no eBPF; the second needs root.
+its last counts, to whoever listens to a multicast group. Neither needs eBPF.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_ROWS = 20_000  # of one dump: judgement; 500 sockets are a busy training no
 DUMP_S = 0.5  # CPU time of one dump, beyond which it is left off. Judgement
 MOST_CLOSED = 20_000  # heard between two looks. Judgement
 SO_RCVBUFFORCE = getattr(_socket, "SO_RCVBUFFORCE", 33)
-_ROOM_B = 4 << 20  # for what closes between two looks: about 4,000 sockets (measured)
+_ROOM_B = 4 << 20  # for what closes between two looks: some thousand sockets. Judgement
 _STATES = {netlink.ESTABLISHED: "ESTABLISHED", netlink.LISTEN: "LISTEN", netlink.CLOSE_WAIT: "CLOSE_WAIT"}
 _WANTED = sum(1 << state for state in _STATES)
 _WANT_INFO = 1 << (netlink.INFO - 1)
@@ -42,7 +42,7 @@ class Sample(NamedTuple):
 
     `opened`: this end opened the connection. Its SYN counts among the acknowledged bytes, the answer to
     another's SYN does not; with data on its way the difference can only hide, so false needs none on its way
-    (checked on 600 sockets of five traffic patterns, docs/method.md).
+    (`python -m bench opener`: 4,680 ends of ten patterns of traffic, none wrong).
     """
 
     ident: int  # cookie, or the inode's complement where there is no cookie
