@@ -20,8 +20,8 @@ ELASTIC = 0.6  # work follows when it changes by this part of the pace's change 
 # at most: a cost that depends on the pace (idling kernels, boost clocks) stays inside. Judgement.
 RANKED = 0.6  # correlation of the ranks of pace and work, which one stopped block cannot make. Judgement.
 # Normal deviates of the changes' correlation. By chance independent noise passes the first in 2.0 to 3.3 %
-# and the second in 0 to 1.4 % of the cases (measured, 8 to 150 blocks, 4,000 pairs each): neighbouring changes
-# share a block. The levels have to correlate as well, which is rarer by far.
+# and the second in 0 to 1.4 % of the cases (measured, 8 to 150 blocks, 4,000 pairs each): neighbours among
+# the changes share a block. The levels have to correlate as well, which is rarer by far.
 SURE, SURE_SMOOTH = 2.33, 2.0
 SHARED = 1.5  # the middles of three share blocks: they count as so many times fewer. Judgement.
 

@@ -20,3 +20,9 @@ def test_what_beats_where_several_processes_work_denies_nobodys_step() -> None:
 
 def test_the_step_that_shows_through_another_process_agrees() -> None:
     assert compare(_beats(6.0, mixed=True), ARCS).agrees
+
+
+def test_a_period_that_never_changes_has_to_hit_the_step_and_not_only_its_band() -> None:
+    """All windows are one draw then: 5.48 s beside steps of 9.94 s hits the band of their half each time."""
+    assert not compare(_beats(6.6, mixed=False), ARCS).agrees
+    assert compare(_beats(6.1, mixed=False), ARCS).agrees

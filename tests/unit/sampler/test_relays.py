@@ -100,6 +100,7 @@ def test_what_came_and_went_counts_by_the_door_of_its_service() -> None:
     pair = play(looks)
     assert pair is not None
     assert (pair.n_coupled, len(pair.idents)) == (3, 3)
+    assert pair.n_owned == 0  # whose they were is not known: no hard fact
 
 
 def test_who_opened_the_inner_ones_is_told_apart() -> None:

@@ -5,10 +5,13 @@ import pytest
 from slurm_guard import wire
 from slurm_guard.clock import FakeClock
 from slurm_guard.config import NetworkConfig
+from slurm_guard.sampler import sockets as owners
 from slurm_guard.sampler import tcptext as module
 from slurm_guard.sampler.attribution import RunFacts
+from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.sockets import SocketTable
+from slurm_guard.sampler.tcpdiag import Sample, TcpDiag
 from slurm_guard.sampler.tcptext import address, read_line
 from slurm_guard.sampler.writer import Instant
 from tests.unit.sampler.fakes import NODE, FakeProc
@@ -106,3 +109,68 @@ def test_flows_beyond_the_most_are_counted() -> None:
     assert len(told) == 512
     assert sockets.truncated == {"run": 88}
     assert {flow.mono_s for flow in told} == {now.mono_s}
+
+
+def test_a_look_for_owners_reads_so_many_links_and_goes_on_in_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(owners, "MOST_LINKS", 5)
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    run = RunFacts("r", 7, None, 1000, clock.now_at(), None, frozenset())
+    for pid in range(50, 60):
+        proc.start(pid, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+        proc.link_texts.update({f"{pid}/fd/{n}": "/dev/null" for n in range(3)})
+    proc.link_texts["59/fd/9"] = "socket:[11]"
+    proc.files["net/tcp"] = _HEAD + _line("0100007F:C350", "0A00000A:0016", "01", 1000, 11)
+    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc, NetworkConfig(), None)
+    found, cut = [], []
+    for _ in range(8):
+        now = Instant(clock.now_at(), clock.mono_s())
+        table.look(now, [run])
+        found += [told.pid for told in sockets.look(now, table, {"r"}) if isinstance(told, wire.FlowSeen)]
+        cut.append("r" in sockets.truncated)
+        clock.sleep(10)
+
+    assert found == [59]
+    assert cut[0]
+    assert not cut[-1]
+
+
+def _door(local: str, run: str) -> Flow:
+    now = Instant(0.0, 0.0)
+    return Flow(Sample(1, "tcp", local, "0.0.0.0:0", "LISTEN", 0, 1), None, run, now, began=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "run"),
+    [("127.0.0.1:8899", "a"), ("[::1]:8899", "b"), ("10.0.0.1:7000", "c"), ("10.0.0.1:8899", None)],
+)
+def test_a_door_is_its_address_and_port(place: str, run: str | None) -> None:
+    listeners = {"127.0.0.1:8899": "a", "[::1]:8899": "b", "0.0.0.0:7000": "c"}
+    found = owners._Doors(_door(*listener) for listener in listeners.items()).of(place)
+    assert (None if found is None else found.run) == run
+
+
+def test_a_door_of_two_runs_is_nobodys() -> None:
+    assert owners._Doors([_door("0.0.0.0:1", "a"), _door("0.0.0.0:1", "b")]).of("127.0.0.1:1") is None
+
+
+class _Deaf(TcpDiag):
+    def dump(self, *_: object) -> tuple[list[Sample], bool]:
+        raise OSError(12, "Cannot allocate memory")
+
+
+def test_a_kernel_that_does_not_answer_costs_a_look_and_after_three_the_bytes() -> None:
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc, NetworkConfig(), _Deaf())
+    told = [list(sockets.look(Instant(0.0, float(k)), table, {"r"})) for k in range(4)]
+
+    assert [[t.name for t in look if isinstance(t, wire.Event)] for look in told] == [
+        [],
+        [],
+        ["sockets-by-text"],
+        [],
+    ]
+    assert sockets.diag is None
