@@ -6,6 +6,7 @@ One node, windows of `window_s`, an invented board (idle 60 W, limit 500 W). A t
 share of its GPUs' time and a level of power while it works.
 """
 
+import json
 import random
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -45,7 +46,8 @@ class Tenant:
     pauses: tuple[tuple[float, float], ...] = ()
     written_b: int = 0
     listed: bool = True  # by NVML; else it only shows by the GPU's device file, which it has open
-    pipe: float | None = None  # share of its time in which the busiest pipe works; null: GPM is silent
+    pipe: float | None = None  # share of its time in which the integer pipe works; null: GPM is silent
+    floats: float | None = None  # … in which the floating-point pipes do; null: the GPU does not tell of them
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Log:
     restarts: tuple[float, ...] = ()  # seconds at which the counter begins anew
     clock: float | None = 1e-3  # resolution of its own times, null: none
     loss_noise: float = 0.02
+    losses: bool = True  # a loss in each record
     how: str = "fd"
     writer: str = "train"
     flags: tuple[str, ...] = ()
@@ -192,6 +195,7 @@ def _window(
         "covered_ms": int(span), "gap_ms": 0, "power_limit_mw": LIMIT_MW, "fs_hz": world.fs_hz,
         "period_s": periods, "period_strength": [0.9] * len(periods), "procs_truncated": False, "why": "{}",
         **_meters(world, energy, times, span), "int_ms": int(pipe) if piped else None,
+        **_floats(world, [t for t, _ in here], times),
         **_held(world, rows, where, [t for t, on in here if on > 0]),
     })  # fmt: skip
     if not world.split:
@@ -203,6 +207,17 @@ def _window(
                 "end_at": AT + b, "pid": pid_of(world, tenant.name), "start_ticks": 1, "sm_ms": int(0.9 * ms),
                 "mem_mib": 8000, "cpu_ms": int(on * 900), "written_b": tenant.written_b,
             })  # fmt: skip
+
+
+def _floats(world: World, here: list[Tenant], times: list[float]) -> dict[str, Any]:
+    """The pipes as Hopper tells of them: half of the floating-point time in the tensor cores, half in
+    FP32."""
+    if all(t.floats is None for t in world.tenants):
+        return {}
+    ms = sum((t.floats or 0.0) * ms for t, ms in zip(here, times, strict=True))
+    more = {"FP16_UTIL": 0, "FP32_UTIL": int(ms / 2), "FP64_UTIL": 0}
+    whole = {"sm_ms": int(0.95 * sum(times)), "dram_ms": int(0.2 * sum(times))}
+    return {**whole, "tensor_ms": int(ms / 2), "more": json.dumps(more)}
 
 
 def _held(
@@ -326,6 +341,6 @@ def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dic
             "run": run, "read": 1, "file": 0, "track": "", "segment": segment, "at": at,
             "obs_lo_at": AT + (flushed // look) * look, "obs_hi_at": AT + (flushed // look + 1) * look,
             "step": step,
-            "loss": loss, "phase": phase, "offset": 100 * (k + 1), "flags": list(log.flags),
-            "took_s": log.took_s,
+            "loss": loss if log.losses else None, "phase": phase, "offset": 100 * (k + 1),
+            "flags": list(log.flags), "took_s": log.took_s,
         })  # fmt: skip

@@ -13,6 +13,7 @@ OTHER = Tenant("other", 900, 9000, share=0.45, level=0.9, exe="/tmp/x/worker", p
 # A child of the trainer, of the same program: perhaps a part of it.
 EVALUATOR = Tenant("eval", 1200, 1e9, share=0.4, ppid=100, parents=("train", "bash"))
 FLAT = replace(TRAIN, period_s=None, share=0.99)
+SHORT = Log(step_s=0.1, every=300)
 
 SHAPES: dict[str, World] = {
     "honest": HONEST,
@@ -161,6 +162,19 @@ SHAPES: dict[str, World] = {
     "idle-claims": World(log=Log()),
     "decoupled": replace(HONEST, tenants=(replace(FLAT, pauses=((4000, 5200),)),)),
     "short-steps": replace(HONEST, tenants=(FLAT,), log=Log(step_s=0.1, every=300)),
+    "hashing-under-log": replace(HONEST, tenants=(replace(FLAT, pipe=0.98, floats=0.0),), log=SHORT),
+    "trained-with-pipes": replace(HONEST, tenants=(replace(FLAT, pipe=0.98, floats=0.02),), log=SHORT),
+    "integer-search": replace(
+        HONEST, tenants=(replace(FLAT, pipe=0.98, floats=0.0),), log=replace(SHORT, losses=False)
+    ),
+    "hashing-after-training": replace(
+        HONEST,
+        tenants=(
+            replace(FLAT, until_s=5400, pipe=0.15, floats=0.4),
+            replace(FLAT, from_s=5400, pipe=0.98, floats=0.0),
+        ),
+        log=SHORT,
+    ),
     "printed-steps": replace(HONEST, tenants=(FLAT,), log=Log(jitter=0.0, loss_noise=0.0)),
     "printed-times": replace(HONEST, tenants=(FLAT,), log=Log(clock=1.0, took_s=6.0001)),
     "whole-seconds": replace(HONEST, log=Log(clock=1.0)),

@@ -1,8 +1,9 @@
-"""`python -m bench.gpu --out FOLDER`: all that docs/gpu-measurements.md asks of a real GPU, in ten minutes.
+"""What docs/gpu-measurements.md asks of a real GPU. Nothing of the GPU's settings is changed.
 
-Writes `measured.json` and the readings as `neighbour-*.jsonl`, to become fixtures. The part with training
-needs PyTorch; without it that part says why it is missing. Nothing of the GPU's settings is changed.
-"""
+`python -m bench.gpu measure --out FOLDER`: fields, costs, counters, slowdown of a training (two minutes; the
+part with training needs PyTorch and says so where it is missing). `… night --out FOLDER`: jobs of known
+content under the real hooks and sampler (as root; ten minutes). `… judge FOLDER`: the audit of such a night
+beside the truth."""
 
 import argparse
 import json
@@ -13,18 +14,42 @@ from pathlib import Path
 from typing import Any
 
 from bench.__main__ import format_table
-from bench.gpu import beside, calls
 
 
 def main(argv: list[str]) -> int:
-    """Measure and write. Returns 1 where NVML names no GPU."""
+    """Parse and run one of the three."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each run of the training loop")
-    parser.add_argument("--poll", type=float, default=10.0, help="seconds that each counter is polled for")
-    parser.add_argument("--rounds", type=int, default=3, help="of the slowdown's runs")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verb = verbs.add_parser("measure")
+    verb.add_argument("--out", type=Path, required=True)
+    verb.add_argument("--poll", type=float, default=5.0, help="seconds that each counter is polled for")
+    verb.add_argument("--rounds", type=int, default=6, help="blocks of each rate of the slowdown")
+    verb = verbs.add_parser("night")
+    verb.add_argument("--out", type=Path, required=True)
+    verb.add_argument("--dir", type=Path, default=Path("/var/tmp/guard-gpu-night"))
+    verb.add_argument("--user", default="nobody", help="whose jobs they are")
+    verb.add_argument("--seconds", type=float, default=50.0, help="of each job, from its first step on")
+    verb.add_argument("--only", action="append", default=[], help="a job's name; more than once for several")
+    verb = verbs.add_parser("judge")
+    verb.add_argument("folder", type=Path)
     options = parser.parse_args(argv)
+    if options.verb == "judge":
+        from bench.gpu import judge
+
+        print(format_table(judge.judge(options.folder)))
+        return 0
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.verb == "measure":
+        return _measure(options)
+    from bench.gpu import night
+
+    return night.record(options.out, options.dir, options.user, options.seconds, options.only)
+
+
+def _measure(options: argparse.Namespace) -> int:
+    """Measure and write `measured.json`. Returns 1 where NVML names no GPU."""
+    from bench.gpu import beside, calls
+
     found: dict[str, Any] = {"at": int(time.time()), "python": platform.python_version()}
     found["facts"] = calls.facts()
     if not found["facts"]:
@@ -32,18 +57,16 @@ def main(argv: list[str]) -> int:
         return 1
     for gpu in found["facts"]:
         print(f"{gpu['model']}: {len(gpu['answers'])} fields answer, {len(gpu['why'])} do not")
-    for name, rows in (("calls", calls.costs()), ("counters", calls.counters(options.poll))):
-        found[name] = rows
-        print(f"\n{name}\n{format_table(found[name])}")
+    found |= {"calls": calls.costs(), "counters": calls.counters(options.poll)}
     why = beside.has_torch()
     if why is not None:
         print(f"\nwithout training: {why}")
         found["without_training"] = why
     else:
-        found["slowdown"] = beside.slowdown(options.seconds, options.rounds)
-        print(f"\nslowdown\n{format_table(found['slowdown'])}")
-        found["neighbour"] = beside.neighbour(options.seconds, options.out)
-        print(f"\nneighbour\n{format_table(found['neighbour'])}")
+        found |= beside.measure(options.rounds, options.poll)
+    for name, rows in found.items():
+        if isinstance(rows, list) and name != "facts":
+            print(f"\n{name}\n{format_table(rows)}")
     (options.out / "measured.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     return 0
 

@@ -1,6 +1,6 @@
-"""What the sampler costs a training, and how well a neighbour shows in what the sampler reads."""
+"""What the sampler's readings cost a training that runs at the same time."""
 
-import json
+import os
 import subprocess
 import sys
 import time
@@ -8,14 +8,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.gpu import calls
 from bench.gpu.figures import spread
 from slurm_guard.sampler.nvml import NvmlReader
-from slurm_guard.sampler.reading import GpuReading
 
 Row = dict[str, Any]
-DUTIES = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
 RATES_HZ = (0.0, 1.0, 10.0)
-WARM = 5  # steps left out at the begin of each run
+_BLOCK_S = 4.0
+_SETTLE_S = 0.5  # at the begin of each block, left out
+_WORK = Path(__file__).with_name("work.py")
+_WARM_S = 6.0  # clocks and temperature settle
 
 
 def has_torch() -> str | None:
@@ -25,82 +27,69 @@ def has_torch() -> str | None:
     return None if run.returncode == 0 else (run.stderr.strip().splitlines() or ["no reason given"])[-1]
 
 
-def slowdown(seconds: float, rounds: int) -> list[Row]:
-    """Step time of the same loop with the reader at 0, 1 and 10 Hz, in turn, so that drift hits all alike."""
-    steps: dict[float, list[float]] = {rate: [] for rate in RATES_HZ}
-    for _ in range(rounds):
-        for rate in RATES_HZ:
-            steps[rate].append(median(_training(seconds, rate)))
-    base = steps[0.0]
-    return [
-        {
-            "rate_hz": rate,
-            **spread([1000 * s for s in found], "ms"),
-            "over_none_pct": round(100 * (median(found) / median(base) - 1), 3),
-            "spread_of_none_pct": round(100 * (max(base) / min(base) - 1), 3),
-        }
-        for rate, found in steps.items()
-    ]
-
-
-def _training(seconds: float, rate_hz: float) -> list[float]:
-    """Seconds of each step; the reader runs in this process meanwhile."""
+def measure(rounds: int, poll_s: float) -> dict[str, list[Row]]:
+    """One training, and while it runs: the calls' costs, the counters' moves, then blocks of readings at
+    each rate in turn, so that drift hits all alike. `slowdown` has a row a rate, of the median step of each
+    block."""
+    seconds = _WARM_S + 2 * poll_s + 15 + rounds * len(RATES_HZ) * _BLOCK_S
+    words = [sys.executable, str(_WORK), "train", "--bare", "--seconds", str(seconds)]
     child = subprocess.Popen(
-        [sys.executable, "-m", "bench.gpu.work", "train", str(seconds)], stdout=subprocess.PIPE, text=True
+        words, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     )
-    reader = NvmlReader()
-    while child.poll() is None:
-        if rate_hz > 0:
-            for gpu in reader.gpus():
-                reader.read(gpu)
-        time.sleep(1 / rate_hz if rate_hz > 0 else 0.2)
-    reader.close()
     assert child.stdout is not None
-    return [float(line) for line in child.stdout.read().split()][WARM:]
+    lines = [child.stdout.readline()]  # the first step is over: it trains
+    time.sleep(_WARM_S)
+    found = {"calls_under_load": calls.costs(), "counters_under_load": calls.counters(poll_s)}
+    blocks = [(rate, *_block(rate)) for _ in range(rounds) for rate in RATES_HZ]
+    child.terminate()
+    lines += child.stdout.readlines()
+    steps = [(float(line.split()[0]), float(line.split()[1])) for line in lines if len(line.split()) == 2]
+    found["slowdown"] = _rows(steps, blocks)
+    return found
 
 
-def neighbour(seconds: float, traces: Path) -> list[Row]:
-    """Training beside a second process of known duty: work per step, per-process times, and the readings."""
+def _block(rate_hz: float) -> tuple[float, float]:
+    """Read as the sampler does for a block's time; (begin, end) on the clock of the steps."""
+    reader = NvmlReader() if rate_hz > 0 else None
+    if reader is not None:
+        reader.gpus()
+    begun_s = time.perf_counter()
+    due_s = begun_s
+    while time.perf_counter() - begun_s < _BLOCK_S:
+        if reader is None:
+            time.sleep(0.1)
+            continue
+        for gpu in reader.gpus():
+            reader.read(gpu)
+            reader.processes(gpu)
+        due_s += 1 / rate_hz
+        time.sleep(max(0.0, due_s - time.perf_counter()))
+    ended_s = time.perf_counter()
+    if reader is not None:
+        reader.close()
+    return begun_s + _SETTLE_S, ended_s
+
+
+def _rows(steps: list[tuple[float, float]], blocks: list[tuple[float, float, float]]) -> list[Row]:
+    """Per rate: medians of its blocks, and by how much each is above the block without readings of its
+    round."""
+    medians: dict[float, list[float]] = {rate: [] for rate in RATES_HZ}
+    for rate, from_s, until_s in blocks:
+        inside = [took for begun, took in steps if from_s <= begun and begun + took <= until_s]
+        medians[rate].append(median(inside) if inside else float("nan"))
+    base = medians[0.0]
     rows = []
-    for duty in DUTIES:
-        readings, shares, steps = _watched(seconds, duty)
-        (traces / f"neighbour-{int(100 * duty):03d}.jsonl").write_text(
-            "".join(json.dumps(r._asdict()) + "\n" for r in readings), "utf-8"
-        )
-        first, last = readings[0], readings[-1]
-        joules = None
-        if first.energy_mj is not None and last.energy_mj is not None and steps:
-            joules = round((last.energy_mj - first.energy_mj) / 1000 / len(steps), 3)
+    for rate, found in medians.items():
+        over = [100 * (mine / other - 1) for mine, other in zip(found, base, strict=True)]
         rows.append(
             {
-                "duty": duty,
-                "steps": len(steps),
-                "step_ms": round(1000 * median(steps), 3) if steps else None,
-                "energy_per_step_j": joules,
-                "sm_pct_of_processes": {str(pid): round(pct, 1) for pid, pct in shares.items()},
+                "rate_hz": rate,
+                "blocks": len(found),
+                **spread([1000 * s for s in found], "ms"),
+                "over_none_pct": round(median(over), 3),
+                "least_over_pct": round(min(over), 3),
+                "most_over_pct": round(max(over), 3),
+                "spread_of_none_pct": round(100 * (max(base) / min(base) - 1), 3),
             }
         )
     return rows
-
-
-def _watched(seconds: float, duty: float) -> tuple[list[GpuReading], dict[int, float], list[float]]:
-    words = [sys.executable, "-m", "bench.gpu.work"]
-    child = subprocess.Popen([*words, "train", str(seconds)], stdout=subprocess.PIPE, text=True)
-    other = subprocess.Popen([*words, "neighbour", str(duty), str(seconds)]) if duty > 0 else None
-    reader = NvmlReader()
-    readings: list[GpuReading] = []
-    told: dict[int, list[float]] = {}
-    while child.poll() is None:
-        for gpu in reader.gpus()[:1]:
-            readings.append(reader.read(gpu))
-            for proc in reader.processes(gpu) or []:
-                if proc.sm_pct is not None:
-                    told.setdefault(proc.pid, []).append(proc.sm_pct)
-        time.sleep(1.0)
-    if other is not None:
-        other.kill()
-        other.wait()
-    reader.close()
-    assert child.stdout is not None
-    steps = [float(line) for line in child.stdout.read().split()][WARM:]
-    return readings, {pid: sum(values) / len(values) for pid, values in told.items()}, steps

@@ -164,17 +164,17 @@ def of_others(slots: Slots, sums: Sums, which: str, allocated_us: float) -> Part
 
 
 def unexplained(
-    study: Study, sums: Sums, slots: Slots, denial: float, facts: tuple[int, Left | None]
+    study: Study, sums: Sums, slots: Slots, denied: tuple[float, float], facts: tuple[int, Left | None]
 ) -> tuple[Bounds, Bounds]:
     """U with its bounds: (of the run as a whole, without what other runs and users did on its GPUs).
 
-    `denial`: 0 nothing denies the claims, 0.5 one family does, 1 two do. `facts`: allocated GPU-ms, and
-    what progress leaves over; null where the audit has no progress to hold the work against.
-    """
+    `denied`: shares of the credited training that are denied, and that are surely so (denial.py). `facts`:
+    allocated GPU-ms, and what progress leaves over; null where the audit has no progress to hold the work
+    against."""
     allocated_ms, left = facts
     stray = of_others(slots, sums, "stray", 1000.0 * allocated_ms)
     foreign = of_others(slots, sums, "foreign", 1000.0 * allocated_ms)
-    own = _unjudged(sums) if left is None else _own((study, left), sums, slots, denial)
+    own = _unjudged(sums) if left is None else _own((study, left), sums, slots, denied)
     mine = _together(own, stray)
     whole = _together(mine, foreign)
     cap = min(allocated_ms, sum(sums.total(p) for p in ("own", "stray", "foreign")) / 1000)
@@ -195,7 +195,7 @@ def _unjudged(sums: Sums) -> Part:
     return Part(0.0, own, own)
 
 
-def _own(judged: tuple[Study, Left], sums: Sums, slots: Slots, denial: float) -> Part:
+def _own(judged: tuple[Study, Left], sums: Sums, slots: Slots, denied: tuple[float, float]) -> Part:
     study, left = judged
     train = float(sums.get(Kind.TRAIN, "own"))
     silent = float(sums.get(Kind.SILENT, "own"))
@@ -206,21 +206,11 @@ def _own(judged: tuple[Study, Left], sums: Sums, slots: Slots, denial: float) ->
     doubtful = sum(sums.get(kind, "own") for kind in EXCUSED)
     hi = left.hi * train + silent + slow + doubtful + 1000 * sum(slots.doubt)
     credited = 1.0 - left.mid - left.wait
-    if denial >= 1.0:
-        lo += credited * train * _sure(study)
-    if denial > 0.0:
-        mid += credited * train
-    if denial > 0.0 or not study.agreement.agreed:
+    lo += credited * train * denied[1]
+    mid += credited * train * denied[0]
+    if denied[0] > 0.0 or not study.agreement.agreed:
         hi += (1.0 - left.hi) * train
     return Part(lo, max(lo, mid), max(hi, mid))
-
-
-def _sure(study: Study) -> float:
-    """Share of the training that the denial speaks of."""
-    rhythm = study.rhythm
-    if study.quiet.decoupled:
-        return 1.0
-    return (rhythm.n_flat + rhythm.n_other) / rhythm.n_resolvable if rhythm.n_resolvable else 0.0
 
 
 def _bounds(part: Part, cap_ms: float) -> Bounds:

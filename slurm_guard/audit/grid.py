@@ -25,6 +25,7 @@ SUMS = (
     "cyc_cov",
     "pipe",
     "pipe_cov",
+    "bare",
     "level",
     "energy",
 )
@@ -37,7 +38,8 @@ class Slots:
     `blind`: covered, but the GPU could not say whether it worked. `doubt`: the part of `own` by processes
     that only might be linked to progress. `raw_…`: as NVML read it, not made to add up. `dyn` mJ above idle,
     `cyc` SM cycles, each with the run's own part (`own_…`, in proportion to time) and the covered
-    time it was known for. `pipe`: time of the busiest pipe, where GPM tells. `level`: covered time weighted
+    time it was known for. `pipe`: time of the busiest pipe, where GPM tells. `bare`: own work in windows
+    without any floating-point operation. `level`: covered time weighted
     by where power stood between idle and limit. `energy` mJ, null where no board gave it.
     """
 
@@ -60,6 +62,7 @@ class Slots:
     cyc_cov: list[float]
     pipe: list[float]
     pipe_cov: list[float]
+    bare: list[float]
     level: list[float]
     energy: list[float | None]
 
@@ -113,6 +116,7 @@ def _binned(cells: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("cyc").is_not_null()).then(pl.col("cov")).otherwise(0.0).alias("cyc_cov"),
         pl.col("pipe").fill_null(0.0),
         pl.when(pl.col("pipe").is_not_null()).then(pl.col("cov")).otherwise(0.0).alias("pipe_cov"),
+        pl.when(pl.col("bare")).then(pl.col("own")).otherwise(0.0).fill_null(0.0).alias("bare"),
         (pl.col("level").fill_null(0.0) * pl.col("cov")).alias("level"),
         pl.col("energy").cast(pl.Float64),
     ).with_columns(

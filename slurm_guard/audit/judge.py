@@ -2,8 +2,7 @@
 
 from slurm_guard.audit import bounds, ledger, timeline, verdict
 from slurm_guard.audit.case import Case, cost_unit, counted, spoken
-from slurm_guard.audit.check import SPEAKS
-from slurm_guard.audit.checks import no_step_rhythm, progress_without_gpu
+from slurm_guard.audit.denial import find_denial
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.track import DOUBTFUL
@@ -11,7 +10,6 @@ from slurm_guard.model import (
     Account,
     Bounds,
     Cost,
-    Family,
     Finding,
     Judgement,
     ProgressSummary,
@@ -20,16 +18,18 @@ from slurm_guard.model import (
     Verdict,
 )
 
+MOSTLY = 0.5  # of its claimed work denied: the log as a whole is contradicted. Judgement.
+
 
 def judge(case: Case) -> tuple[Judgement, list[Skip]]:
     """The judgement, and a Skip for each check that failed on this run."""
     findings, skips = run_checks(case)
-    denial = _denial(case, findings)
-    denied = denial > 0.0
-    books = ledger.book(case.sums, (case.left.mid, case.left.wait), denied=denied)
+    denial = find_denial(case, findings)
+    denied = denial.share >= MOSTLY
+    books = ledger.book(case.sums, (case.left.mid, case.left.wait), denial.share)
     accounts = ledger.balance(books, case.run.allocated_gpu_ms)
     facts = (case.run.allocated_gpu_ms, case.left if case.track.arcs else None)
-    whole, mine = bounds.unexplained(case.study, case.sums, case.slots, denial, facts)
+    whole, mine = bounds.unexplained(case.study, case.sums, case.slots, (denial.share, denial.sure), facts)
     whole = _around(whole, accounts)
     ruling = verdict.rule(case, findings, whole, mine, accounts)
     shown = ruling.verdict is not Verdict.CLEAR
@@ -45,7 +45,7 @@ def judge(case: Case) -> tuple[Judgement, list[Skip]]:
         ruling.score,
         findings,
         _progress(case, denied=denied),
-        timeline.draw(case, denied=denied) if shown else None,
+        timeline.draw(case, denial) if shown else None,
         _coverage_pct(case),
         _notes(case, denied=denied),
     ), skips
@@ -64,16 +64,6 @@ def run_checks(case: Case) -> tuple[tuple[Finding, ...], list[Skip]]:
             )
     order = {check.id: k for k, check in enumerate(CHECKS)}
     return tuple(sorted(found, key=lambda f: (not f.hard, -f.weight, order[f.check], f.sentence))), skips
-
-
-def _denial(case: Case, findings: tuple[Finding, ...]) -> float:
-    """0: nothing denies the claimed steps; 0.5: one kind of evidence does; 1: two do, or one that is hard."""
-    if progress_without_gpu.decoupled(case):
-        return 1.0
-    if not any(f.check == no_step_rhythm.CHECK.id and f.weight >= SPEAKS for f in findings):
-        return 0.0  # agreement is missing then, which the upper bound knows
-    second = any(f.family is Family.D and f.weight >= SPEAKS for f in findings)
-    return 1.0 if second else 0.5
 
 
 def _around(whole: Bounds, accounts: dict[str, int]) -> Bounds:

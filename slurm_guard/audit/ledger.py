@@ -69,9 +69,9 @@ def tally(cells: pl.DataFrame, spans: Mapping[int, tuple[Span, ...]]) -> dict[in
     return {i: Sums(kinds) for i, kinds in found.items()}
 
 
-def book(sums: Sums, left: tuple[float, float], *, denied: bool) -> dict[Account, float]:
+def book(sums: Sums, left: tuple[float, float], denied: float) -> dict[Account, float]:
     """µs per account before rounding; of training work the share `left[0]` is residual and `left[1]` waiting,
-    `denied` turns what is credited into contradiction."""
+    `denied` of what is credited is contradiction."""
     residual, wait = left
     books = dict.fromkeys(Account, 0.0)
     for name, parts in sums.of.items():
@@ -83,8 +83,9 @@ def book(sums: Sums, left: tuple[float, float], *, denied: bool) -> dict[Account
         if kind is Kind.TRAIN:
             books[Account.RESIDUAL] += own * residual
             books[Account.WAIT] += own * wait
-            credited = Account.CONTRADICTION if denied else Account.PROGRESS
-            books[credited] += own * (1.0 - residual - wait)
+            credited = own * (1.0 - residual - wait)
+            books[Account.CONTRADICTION] += credited * denied
+            books[Account.PROGRESS] += credited * (1.0 - denied)
         else:
             books[EXPLAINS[kind]] += own
     return books

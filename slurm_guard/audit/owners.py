@@ -15,13 +15,22 @@ MEET = 0.1
 
 
 def process_facts(processes: pl.DataFrame) -> pl.DataFrame:
-    """One row per (node, pid, start_ticks): the run it was ever seen in, and what is known of it."""
+    """One row per (node, pid, start_ticks): the run it was ever seen in, and what is known of it.
+
+    A process may become another program (exec). It is called by the last one that was seen on a GPU, else by
+    the last one at all: a launcher's shell is not what worked there.
+    """
     order = processes.sort(
         "node", "pid", "start_ticks", "first_seen_at", "last_seen_at", "run", nulls_last=True
     )
-    firsts = ("run", "how", "start_at", "uid", "ppid", "exe", "comm", "cmdline", "cgroup")
+    firsts = ("run", "how", "start_at", "uid", "ppid", "cgroup")
+    working = pl.col("gpus").list.len().fill_null(0) > 0
     return order.group_by("node", "pid", "start_ticks", maintain_order=True).agg(
         *[pl.col(name).drop_nulls().first() for name in firsts],
+        *[
+            pl.coalesce(pl.col(name).filter(working).drop_nulls().last(), pl.col(name).drop_nulls().last())
+            for name in ("exe", "comm", "cmdline")
+        ],
         pl.col("parents").first(),
         pl.col("exe_flags").last(),
         pl.col("gpus").explode(keep_nulls=False, empty_as_null=False).unique().sort().alias("seen_gpus"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from slurm_guard.audit import spans
 from slurm_guard.audit.agree import Agreement, Quiet, quiet_claims, shares_pauses
+from slurm_guard.audit.arithmetic import Bare, bare_claims
 from slurm_guard.audit.blocks import (
     KNOWN,
     Fit,
@@ -52,6 +53,7 @@ class Study:
     agreement: Agreement
     power_believed: bool
     quiet: Quiet
+    bare: Bare
     pipes: Fit | None  # time of the GPUs' busiest pipe; null: they cannot say
 
     @property
@@ -97,6 +99,7 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
         agreement,
         believed,
         quiet_claims(slots, track, run.n_gpus, config.slack_s),
+        bare_claims(slots, track),
         fit(staged(pipes, track)) if piped else None,
     )
 

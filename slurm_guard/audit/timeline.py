@@ -3,6 +3,7 @@ mark.
 """
 
 from slurm_guard.audit.case import Case
+from slurm_guard.audit.denial import Denial
 from slurm_guard.audit.ledger import EXPLAINS
 from slurm_guard.audit.net.lane import network_events
 from slurm_guard.audit.spans import Kind
@@ -12,14 +13,14 @@ MAX_SLOTS = 400  # more cannot be told apart on a page
 MAX_EVENTS = 60
 
 
-def draw(case: Case, *, denied: bool) -> Timeline:
+def draw(case: Case, denial: Denial) -> Timeline:
     """The timeline. Slots that nobody saw are null; the residual is placed where work exceeds θ most."""
     slots = case.slots
     n = len(slots.cov)
     merge = -(-n // MAX_SLOTS)
     places = [range(k, min(n, k + merge)) for k in range(0, n, merge)]
     shares = _placed(case, case.left.mid)
-    books = [_book(case, k, shares[k], denied=denied) for k in range(n)]
+    books = [_book(case, k, shares[k], denial.at(case.study, k)) for k in range(n)]
     accounts: dict[str, list[int | None]] = {a.value: [] for a in Account}
     power: list[float | None] = []
     pace: list[float | None] = []
@@ -43,7 +44,7 @@ def _power(case: Case, place: range) -> float | None:
     return round(sum(known) / seen * case.run.n_gpus, 1) if known and seen > 0 else None
 
 
-def _book(case: Case, k: int, residual_share: float, *, denied: bool) -> dict[Account, float]:
+def _book(case: Case, k: int, residual_share: float, denied: float) -> dict[Account, float]:
     """One slot's GPU-ms per account, before any rounding."""
     slots = case.slots
     book = dict.fromkeys(Account, 0.0)
@@ -59,7 +60,9 @@ def _book(case: Case, k: int, residual_share: float, *, denied: bool) -> dict[Ac
             book[Account.RESIDUAL] += own * residual_share
             wait = min(case.left.wait, 1 - residual_share)
             book[Account.WAIT] += own * wait
-            book[Account.CONTRADICTION if denied else Account.PROGRESS] += own * (1 - residual_share - wait)
+            credited = own * (1 - residual_share - wait)
+            book[Account.CONTRADICTION] += credited * denied
+            book[Account.PROGRESS] += credited * (1 - denied)
         else:
             book[EXPLAINS[kind]] += own
     return book

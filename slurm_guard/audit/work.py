@@ -13,6 +13,8 @@ Columns of a cell (times in float milliseconds until the ledger rounds once per 
 
 import polars as pl
 
+from slurm_guard.audit.pipes import is_bare, pipe_ms
+
 # A busy share up to this is an idle GPU: NVML's utilisation is whole percents over 1/6..1 s. Documented.
 QUIET_SHARE = 0.01
 # Without a single quiet window or a quantile, idle is taken as this part of the limit: data-centre boards
@@ -117,7 +119,8 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
         pl.coalesce("energy_mj", pl.col("power_mw") * pl.col("covered_ms") / 1000).alias("energy"),
         pl.col("busy_ms").cast(pl.Float64).alias("busy"),
         pl.col("sm_cycles").cast(pl.Float64).alias("cyc"),
-        _pipe_ms().alias("pipe"),
+        pipe_ms().alias("pipe"),
+        is_bare().alias("bare"),
         pl.col("power_limit_mw").cast(pl.Float64).alias("limit"),
     ).sort("i", "gpu", "raw_start_at", "raw_end_at", "run")
     before = pl.col("raw_end_at").cum_max().shift(1).over("i", "gpu").fill_null(-float("inf"))
@@ -130,12 +133,6 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
     cut = cut.with_columns(*[(pl.col(name) * part).alias(name) for name in _EXTENSIVE])
     room = (pl.col("end_at") - pl.col("start_at")) * 1000
     return cut.with_columns(pl.min_horizontal("cov", room).alias("cov"))
-
-
-def _pipe_ms() -> pl.Expr:
-    """Time of the busiest of the pipes that GPM tells of (Hopper and later); null where it tells of none."""
-    pipes = ("tensor_ms", "int_ms", "dram_ms")
-    return pl.max_horizontal(*[pl.col(name).cast(pl.Float64) for name in pipes])
 
 
 def _by_cycles() -> pl.Expr:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _run(out: Path, library: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench.gpu", "--out", str(out), "--poll", "1"]
+    command = [sys.executable, "-m", "bench.gpu", "measure", "--out", str(out), "--poll", "1"]
     env = {**os.environ, "LD_LIBRARY_PATH": str(library)}
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
