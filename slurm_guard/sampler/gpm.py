@@ -91,6 +91,11 @@ class Gpm:
             self._samples.append(sample)
         return None
 
+    def tells(self, name: str) -> bool:
+        """Whether this driver has one of GPM's metrics for a reading's bytes, whatever it said just now."""
+        ids = [group[name] for group in (_SINCE_BOOT, _MIB_PER_S) if name in group]
+        return self.why is None and any(metric not in self.refused for metric in ids)
+
     def close(self) -> None:
         """Free the samples."""
         for sample in self._samples:

@@ -81,10 +81,16 @@ class NvmlBoard:
         }
 
     def _take_bytes(self, fields: dict[str, Any], gpm: GpmLook, why: dict[str, str]) -> None:
-        """Bytes over PCIe and NVLink: the driver's counters, else GPM's; one source per driver."""
+        """Bytes over PCIe and NVLink; one source per driver. PCIe's own counters have 32 bits (measured on an
+        H100) and go round every 4 GiB, in less than a second of full load: GPM's rates come first."""
         for name in ("pcie_tx_b", "pcie_rx_b", "nvlink_tx_b", "nvlink_rx_b"):
             own = name if name.startswith("pcie") else f"{name[:-2]}_kib"
             value, reason = fields.pop(own), why.pop(own, None)
+            if own == name and self.gpm.tells(name):
+                fields[name] = None if name not in gpm.fields else int(gpm.fields[name])
+                if fields[name] is None:
+                    why[name] = gpm.why.get(name, "GPM: no number")
+                continue
             if value is not None:
                 fields[name] = value if own == name else value * 1024
                 continue

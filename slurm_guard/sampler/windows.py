@@ -39,6 +39,9 @@ _COUNTERS = {  # cumulative since driver load or boot
 # speak of the same covered time. The others are context: one missing step makes them null.
 _CORE = ("energy_mj", "busy_ms", "sm_ms", "tensor_ms", "int_ms", "dram_ms", "sm_cycles")
 _CHANNELS = (*_RATES, *_COUNTERS)
+# NVML counts PCIe bytes in 32 bits: without GPM, rounds that are not seen are missing in the sums.
+_ROUND = "the counter went back, as one of 32 bits does every 4 GiB"
+_WENT_BACK = {"pcie_tx_b": _ROUND, "pcie_rx_b": _ROUND}
 _LATER = ("mem_busy_ms",)  # channels that older readers do not know: said to be missing only with a reason
 _CORE_SHARE = 0.5  # a core channel present in fewer steps than this is null instead: judgement
 _CLOCK_STEP_S = 0.5  # wall and monotonic clock apart by more than this inside a window: a step, judgement
@@ -247,7 +250,7 @@ def _step(before: GpuReading, after: GpuReading, share: float, power_limit_mw: i
             if high >= low:
                 amounts[name] = (high - low) * share
             else:
-                why[name] = "the counter went back: driver reloaded or board reset"
+                why[name] = _WENT_BACK.get(name, "the counter went back: driver reloaded or board reset")
     energy_mj = amounts["energy_mj"]
     if energy_mj is not None and is_jump(energy_mj, long_s, power_limit_mw):
         amounts["energy_mj"] = None

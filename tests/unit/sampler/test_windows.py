@@ -273,3 +273,17 @@ def test_processes_within_the_boards_busy_time_are_left_as_they_are() -> None:
     )  # 4 s were not observed: it may have worked then
 
     assert [share.sm_ms for share in window.procs] == [6_000]
+
+
+def test_a_pcie_counter_that_goes_round_leaves_no_number_and_costs_nothing_else() -> None:
+    builder = _builder()
+    for second in range(11):
+        builder.add(
+            reading(float(second), energy_mj=second * 300_000, pcie_rx_b=(second * (1 << 29)) % (1 << 32))
+        )
+
+    window = _close(builder, 10.0)
+
+    assert window.pcie_rx_b is None
+    assert "32 bits" in window.why["pcie_rx_b"]
+    assert (window.covered_ms, window.energy_mj) == (10_000, 10 * 300_000)
