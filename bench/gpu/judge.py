@@ -20,9 +20,9 @@ _UNITS = {"cotenant-50": "products"}  # else hashing: night.py
 def judge(folder: Path, out: Path | None = None) -> list[Row]:
     """A row a job of the night in `folder` (written by night.py). The audit's files go to `out`.
 
-    `gained_pct`: what the other work would have taken of the allocation on a GPU of its own; `lost_pct`: what it
-    cost the training in slower steps, switching included. The truth of "GPU time that progress does not explain"
-    lies between them. Null: not known.
+    `gained_pct`: what the other work would have taken of the allocation on a GPU of its own; `lost_pct`:
+    what it cost the training in slower steps, switching included. The truth of "GPU time that progress does
+    not explain" lies between them. Null: not known.
     """
     night = json.loads((folder / "night.json").read_text("utf-8"))
     out = out or folder / "judged"
@@ -88,7 +88,8 @@ def _row(job: dict[str, Any], truth: list[dict[str, Any]], unit_ms: float, found
 
 
 def _lost_s(steps: list[float], extra: list[float]) -> float | None:
-    """Seconds by which the steps beside other work took longer than those without; null: nothing to compare."""
+    """Seconds by which the steps beside other work took longer than those without; null: nothing to
+    compare."""
     if not extra:
         return 0.0
     took = list(zip(steps[1:], (b - a for a, b in itertools.pairwise(steps)), strict=True))
