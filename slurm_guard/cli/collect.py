@@ -34,6 +34,7 @@ def collect(
 ) -> None:
     """Take what the nodes wrote into the lake; bad files are named and put in quarantine with the reason."""
     from slurm_guard.config import load_config
+    from slurm_guard.errors import GuardError
     from slurm_guard.lake.ingest import collect as collect_spools
     from slurm_guard.lake.prune import Bounds
 
@@ -51,6 +52,13 @@ def collect(
         f"{len(report.refused)} in quarantine: {where}"
     )
     _tell(report, bounds)
+    unread = {refused.slug for refused in report.refused} == {"unreadable"}
+    if unread and report.n_new == report.n_known == 0:
+        raise GuardError(
+            "spool-unreadable",
+            f"nothing in {', '.join(map(str, spools))} could be read",
+            "collect as a member of the spool's group (prolog/README.md)",
+        )
 
 
 def _tell(report: "CollectReport", bounds: "Bounds") -> None:

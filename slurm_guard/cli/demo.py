@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MARK = ".slurm-guard-demo"  # in a folder that the demo made, and may therefore empty
 
 SITE = "a simulated cluster"
+OUTSIDE = " !"  # behind a figure that the bounds do not hold
+SLACK_H = 0.02  # a minute: the simulated records are no finer
 
 
 def add(app: typer.Typer) -> None:
@@ -159,7 +161,11 @@ def _print_table(done: "Audit", night: "Night") -> None:
         line = "  ".join(cell.ljust(size) for cell, size in zip(cells, sizes, strict=True))
         typer.echo(line.rstrip())
     n_right = sum(1 for row in rows if row[6] == "ok")
-    typer.echo(f"\n{n_right} of {len(rows)} verdicts are as they should be.")
+    n_held = sum(1 for row in rows if not row[5].endswith(OUTSIDE))
+    typer.echo(
+        f"\n{n_right} of {len(rows)} verdicts are as they should be; "
+        f"what was diverted lies within the bounds of {n_held}."
+    )
 
 
 def _worst_first(done: "Audit") -> "list[Judgement]":
@@ -172,6 +178,8 @@ def _worst_first(done: "Audit") -> "list[Judgement]":
 def _row(judged: "Judgement", truth: dict[str, Any]) -> tuple[str, ...]:
     low, high = (ms / 3.6e6 for ms in (judged.unexplained.lo_gpu_ms, judged.unexplained.hi_gpu_ms))
     right = judged.verdict.value in truth["expect"]
+    diverted = truth["diverted_s"] / 3600
+    held = judged.verdict.value == "NOT AUDITABLE" or low - SLACK_H <= diverted <= high + SLACK_H
     outside = f" (+{truth['outside_s'] / 3600:.1f} h after its end)" if truth["outside_s"] else ""
     return (
         judged.verdict.value,
@@ -179,7 +187,7 @@ def _row(judged: "Judgement", truth: dict[str, Any]) -> tuple[str, ...]:
         f"{judged.run.allocated_gpu_ms / 3.6e6:5.1f}",
         f"{low:.1f}–{high:.1f}" if judged.verdict.value != "NOT AUDITABLE" else "–",
         judged.progress.trust,
-        f"{truth['diverted_s'] / 3600:.1f}",
+        f"{diverted:.1f}{'' if held else OUTSIDE}",
         "ok" if right else "!",
         f"{truth['scenario']}: {truth['words']}{outside}",
     )

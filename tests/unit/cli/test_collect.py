@@ -1,67 +1,43 @@
-"""`slurm-guard collect`: one line, and the refused files by name."""
+"""What `collect` says when nothing can be read."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from slurm_guard import wire
-from slurm_guard.cli.collect import collect
-from tests.spools import RUN, digest, make, put, segment, single
-
-Captured = pytest.CaptureFixture[str]
-
-
-def said(tmp_path: Path, capsys: Captured) -> str:
-    collect(spool=[tmp_path / "spool"], lake=tmp_path / "lake")
-    return capsys.readouterr().out
+from slurm_guard.cli import collect as command
+from slurm_guard.errors import GuardError
+from slurm_guard.lake import ingest
+from slurm_guard.lake.ingest import CollectReport, Refused
 
 
-def test_one_line_says_what_was_done_and_the_second_time_that_nothing_was(
-    tmp_path: Path, capsys: Captured
+def _collect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, report: CollectReport) -> None:
+    monkeypatch.setattr(ingest, "collect", lambda *_: report)
+    command.collect(spool=[tmp_path], lake=tmp_path / "lake", asked=None, drop=None, ssh="ssh")
+
+
+def _refused(slug: str) -> Refused:
+    return Refused("/spool/n1/sealed", slug, "Permission denied", new=True)
+
+
+def test_a_spool_of_which_nothing_can_be_read_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    put(tmp_path / "spool", "tickets", f"{wire.stem(RUN)}.json", single(make(wire.Ticket)))
+    report = CollectReport(0, 0, 0, (_refused("unreadable"),) * 2, (), ())
 
-    outputs = [said(tmp_path, capsys), said(tmp_path, capsys)]
-
-    assert outputs == [
-        f"1 files new (1 rows), 0 known, 0 in quarantine: {tmp_path / 'lake'}\n",
-        f"0 files new (0 rows), 1 known, 0 in quarantine: {tmp_path / 'lake'}\n",
-    ]
+    with pytest.raises(GuardError, match="spool-unreadable"):
+        _collect(monkeypatch, tmp_path, report)
 
 
-def test_a_refused_file_is_named_with_its_reason_and_cannot_paint_the_terminal(
-    tmp_path: Path, capsys: Captured
+@pytest.mark.parametrize(
+    "report",
+    [
+        CollectReport(1, 0, 5, (_refused("unreadable"),), (), ()),
+        CollectReport(0, 1, 0, (_refused("unreadable"),), (), ()),
+        CollectReport(0, 0, 0, (_refused("broken-line"),), (), ()),
+        CollectReport(0, 0, 0, (), (), ()),
+    ],
+)
+def test_anything_that_was_read_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, report: CollectReport
 ) -> None:
-    put(tmp_path / "spool", "tickets", "a\x1b[31m.json", '{"k":"ticket","run":"\x1b[2J"}\n')
-
-    outputs = [said(tmp_path, capsys), said(tmp_path, capsys)]
-
-    assert all("\x1b" not in output for output in outputs)
-    assert "json: " in outputs[0]
-    assert outputs[1].rstrip().endswith("(as before)")
-
-
-def test_records_that_were_left_out_are_said(tmp_path: Path, capsys: Captured) -> None:
-    name, text = segment([make(wire.Event)])
-    put(tmp_path / "spool", "sealed", name, relabelled(text))
-
-    assert "\n  left out, of kinds that only a later release knows: 1 'omen'\n" in said(tmp_path, capsys)
-
-
-def relabelled(text: str) -> str:
-    """The segment with its one record's kind changed, and a digest that holds."""
-    lines = text.splitlines(keepends=True)
-    lines[1] = lines[1].replace('"k":"event"', '"k":"omen"')
-    tail = json.loads(lines[2]) | {"sha256": digest("".join(lines[:2]))}
-    return "".join(lines[:2]) + json.dumps(tail) + "\n"
-
-
-def test_folders_come_from_the_configuration(tmp_path: Path, capsys: Captured) -> None:
-    put(tmp_path / "spool", "tickets", f"{wire.stem(RUN)}.json", single(make(wire.Ticket)))
-    config = tmp_path / "guard.toml"
-    config.write_text(f'[lake]\npath = "{tmp_path / "lake"}"\nspools = ["{tmp_path / "spool"}"]\n')
-
-    collect(config=config)
-
-    assert capsys.readouterr().out.startswith("1 files new (1 rows)")
+    _collect(monkeypatch, tmp_path, report)
