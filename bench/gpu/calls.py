@@ -31,11 +31,13 @@ def facts() -> list[Row]:
 
 
 def costs() -> list[Row]:
-    """Microseconds of each call that the sampler makes, on the first GPU: median, 99th percentile, worst."""
+    """Microseconds of each call that the sampler makes, on the first GPU: median, 99th percentile, worst, and
+    the mean of this thread's own CPU time: the rest of the time it waited."""
     pynvml.nvmlInit()
     rows = []
     for name, call in _calls(pynvml.nvmlDeviceGetHandleByIndex(0)):
         times, error = [], None
+        cpu_s = time.thread_time()
         for _ in range(N_CALLS):
             begun = time.perf_counter()
             try:
@@ -43,7 +45,8 @@ def costs() -> list[Row]:
             except pynvml.NVMLError as refused:
                 error = str(refused)
             times.append(1e6 * (time.perf_counter() - begun))
-        rows.append({"call": name, **spread(times, "us"), "error": error})
+        cpu_us = 1e6 * (time.thread_time() - cpu_s) / N_CALLS
+        rows.append({"call": name, **spread(times, "us"), "cpu_us": round(cpu_us, 1), "error": error})
     pynvml.nvmlShutdown()
     return rows
 
@@ -51,6 +54,7 @@ def costs() -> list[Row]:
 def _calls(gpu: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "utilization", lambda: pynvml.nvmlDeviceGetUtilizationRates(gpu)
     yield "energy", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
+    yield "energy by field value", lambda: pynvml.nvmlDeviceGetFieldValues(gpu, [83])
     yield "power", lambda: pynvml.nvmlDeviceGetPowerUsage(gpu)
     yield "memory", lambda: pynvml.nvmlDeviceGetMemoryInfo(gpu)
     yield "sm clock", lambda: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM)
