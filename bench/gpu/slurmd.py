@@ -84,7 +84,8 @@ def run_job(
         script = f"{shlex.join(beside)} & {script}; wait"
     owner = pwd.getpwnam(site.user)
     drop = f"setpriv --reuid {owner.pw_uid} --regid {owner.pw_gid} --clear-groups"
-    inner = f"{drop} sh -c {shlex.quote(script)} >{home}/{job}.out 2>&1; exit $?"
+    own = f"exec >{home}/{job}.out 2>&1; {script}"  # opened as the user: the file is his
+    inner = f"{drop} sh -c {shlex.quote(own)}; exit $?"
     groups = _make_groups(site, job)
     enter = f"echo $$ >{groups}/cgroup.procs; " if groups is not None else ""
     stepd = subprocess.Popen(
