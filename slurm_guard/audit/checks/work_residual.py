@@ -38,8 +38,8 @@ def find(case: Case, params: Params) -> list[Finding]:
             cost_unit(case.study.channel, case.track.unit),
             "lake tables windows and points",
             "the document's cost, timeline and ledger of this run",
-            "a change in what one unit of progress means (sequence length, batch size, recomputation), or a slow "
-            "peer or link for which the GPUs waited at high power (the framework's or NCCL's own timings show it)"
+            "a change in what one unit of progress means (sequence length, batch size, recomputation), or a "
+            "slow peer or link for which the GPUs waited at high power (the framework's or NCCL's timings)"
             + (
                 "; or an evaluation or a server of this training: a second process may be part of it"
                 if 1000 * sum(case.slots.doubt) > 0.5 * low
@@ -62,9 +62,8 @@ CHECK = Check(
     does_not_detect="Extra work that is there from the first step to the last: the run is then its own "
     "yardstick.",
     false_alarms="Longer sequences, larger batches or recomputation switched on later, where the log "
-    "counts only "
-    "steps. Log tokens or samples, and the unit with the steadiest cost is used. A slow peer or link, where the "
-    "GPUs wait at more than 60 % of their working power.",
+    "counts only steps. Log tokens or samples, and the unit with the steadiest cost is used. A slow peer or "
+    "link, where the GPUs wait at more than 60 % of their working power.",
     remedy="Compare with an earlier run of the same code; ask what changed at the step in the timeline.",
     params=Params(),
     find=find,
