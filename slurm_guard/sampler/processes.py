@@ -1,7 +1,6 @@
 """The node's processes: one pass over /proc per look, bounded, keyed by pid and start so that reuse shows."""
 
-from collections.abc import Iterable
-
+from slurm_guard.light import Iterable
 from slurm_guard.sampler.attribution import (
     Ancestor,
     Found,

@@ -6,12 +6,10 @@ looks; by the text tables of /proc where it has none.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-
 from slurm_guard import wire
-from slurm_guard.light import TYPE_CHECKING
+from slurm_guard.light import TYPE_CHECKING, Iterable, Iterator
 from slurm_guard.sampler.flows import Flow
+from slurm_guard.sampler.patterns import pattern
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc
@@ -29,7 +27,7 @@ MOST_FDS = 4096  # of one process
 MOST_LINKS = 8192  # of all processes in one look: judgement; what is left comes first in the next one
 MOST_FAILURES = 3  # looks in a row at which the kernel's diagnostics fail before they are given up: judgement
 AGAIN_S = 3600.0  # a connection's bytes are told at least this often while they grow
-_INODE = re.compile(r"socket:\[(\d+)\]")
+_INODE = pattern(r"socket:\[(\d+)\]")
 
 Told = wire.FlowSeen | wire.RelaySeen | wire.Event
 

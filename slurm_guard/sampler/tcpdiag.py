@@ -7,13 +7,11 @@ its last counts, to whoever listens to a multicast group. Neither needs eBPF.
 from __future__ import annotations
 
 import _socket
-import contextlib
 import struct
 import time
-from collections.abc import Container, Mapping
 
 from slurm_guard import netlink
-from slurm_guard.light import NamedTuple
+from slurm_guard.light import Container, Mapping, NamedTuple
 
 MOST_ROWS = 20_000  # of one dump: judgement; 500 sockets are a busy training node (budget)
 DUMP_S = 0.5  # CPU time of one dump, beyond which it is left off. Judgement
@@ -238,6 +236,8 @@ def tcp_diag(proc: str) -> TcpDiag | None:
         diag.dump(set(), {})
     except OSError:
         return None
-    with contextlib.suppress(OSError):
+    try:
         diag.listen()
+    except OSError:
+        pass
     return diag
