@@ -31,7 +31,7 @@ def short_path(path: str | None) -> str | None:
 
 
 def shared(text: str | None) -> str | None:
-    """The same object for the same text: a job's processes have much in common. Gone with the last of them."""
+    """The same object for the same text: a job's processes have much in common. It goes with the last one."""
     return None if text is None else intern(text)
 
 
