@@ -178,13 +178,13 @@ class _BadJson(ValueError):
 
 
 class _Complaints:
-    """Stands in for the module `json.decoder` while the scanner looks there for its error."""
+    """Stands in for `json.decoder`, which the scanner imports for the name of its error, and for `json`."""
 
     JSONDecodeError = _BadJson
 
 
 _BLANK = " \t\n\r"
-_SCANNED = "json.decoder"
+_SCANNED = ("json", "json.decoder")
 
 
 def from_json(text: str | bytes) -> Any:
@@ -196,15 +196,16 @@ def from_json(text: str | bytes) -> Any:
 
         return json.loads(text)
     body = (text if isinstance(text, str) else text.decode("utf-8")).strip(_BLANK)
-    known = sys.modules.get(_SCANNED)
-    sys.modules[_SCANNED] = known or _Complaints  # type: ignore[assignment]
+    stood_in = [name for name in _SCANNED if name not in sys.modules]
+    for name in stood_in:
+        sys.modules[name] = _Complaints  # type: ignore[assignment]
     try:
         value, end = make_scanner(_Decoding)(body, 0)  # type: ignore[arg-type]
     except StopIteration as error:
         raise _BadJson("Expecting value", body, error.value) from None
     finally:
-        if known is None:
-            del sys.modules[_SCANNED]
+        for name in stood_in:
+            del sys.modules[name]
     if end != len(body):
         raise _BadJson("Extra data", body, end)
     return value

@@ -46,8 +46,16 @@ def _tell(path: str, out: int) -> None:
     body: Any
     try:
         body = asdict(load_config(Path(path) if path else None))
-        body[_PROGRAMS] = patterns.compile_all()
+        body[_PROGRAMS] = _programs()
     except GuardError as error:
         body = [error.slug, error.sentence, error.hint, error.exit_code]
     with open(out, "wb") as into:
         into.write(to_plain_json(body).encode("ascii"))
+
+
+def _programs() -> list[patterns.Program]:
+    """None where the sampler's modules cannot be loaded: it will say so itself, and of what."""
+    try:
+        return patterns.compile_all()
+    except Exception:  # noqa: BLE001  whatever a broken installation does
+        return []
