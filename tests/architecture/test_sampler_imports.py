@@ -9,7 +9,7 @@ import pynvml
 ROOT = Path(__file__).resolve().parents[2]
 DANGEROUS = {"pynvml", "ctypes"}
 # Measured with CPython 3.11: the configuration 3 MB (dataclasses, tomllib, pathlib), hashlib 4 MB (it loads
-# OpenSSL), subprocess 1.1, re 0.7 with enum and functools, typing 0.6, collections, json and socket 0.3 each.
+# OpenSSL), subprocess 1.1, re 0.6 with enum and functools, typing 0.6, collections, json and socket 0.3 each.
 COSTLY = {"slurm_guard.config", "dataclasses", "inspect", "tomllib", "pathlib", "hashlib", "_hashlib"}
 COSTLY |= {"subprocess", "typing", "socket", "selectors", "logging", "threading", "argparse", "runpy"}
 COSTLY |= {"collections", "contextlib", "enum", "functools", "json", "operator", "re", "signal", "string"}
