@@ -5,16 +5,15 @@ A pipe that many processes write to (the standard output of a step) joins nobody
 
 from __future__ import annotations
 
-import re
-
 from slurm_guard.light import NamedTuple
+from slurm_guard.sampler.patterns import pattern
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
 
 MOST_FDS = 1024  # of one process that are looked at. Judgement
 MOST_PROCESSES = 32  # on either side, of one run and look. Judgement
 AGAIN_S = 30.0  # a process's pipes are looked at again after this long
-_PIPE = re.compile(r"pipe:\[(\d+)\]")
+_PIPE = pattern(r"pipe:\[(\d+)\]")
 _READS, _WRITES = 0o400, 0o200
 
 
