@@ -48,6 +48,7 @@ class Outcome(NamedTuple):
     told: dict[str, int]  # events and marks by name
     seen: float  # share of the honest job's GPU-seconds with readings
     status: str
+    said: list[str]  # by the flood itself
     problems: list[str]
     jobs: tuple[int, ...]
 
@@ -166,7 +167,8 @@ def _judge(rig: Rig, flood: Flood, watch: Watch, jobs: list[int], status: str, s
     }
     n_windows = len(read_windows(rig, _NODE, jobs[1]))
     problems = [words for words, bad in checks.items() if bad]
-    return Outcome(flood, cost, hooks_s, kib, n_windows, told, seen, status, problems, tuple(jobs))
+    said = said_by(rig, USERS[0], jobs[1])[:20]
+    return Outcome(flood, cost, hooks_s, kib, n_windows, told, seen, status, said, problems, tuple(jobs))
 
 
 def _states(rows: dict[int, list[Row]]) -> str:
