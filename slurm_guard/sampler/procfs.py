@@ -124,7 +124,7 @@ class Proc:
         except OSError:
             return []
 
-    def fds(self, pid: int, most: int) -> tuple[list[tuple[str, str]], int] | None:
+    def fds(self, pid: int | str, most: int) -> tuple[list[tuple[str, str]], int] | None:
         """(descriptor, link text) of at most so many, and how many there are; null: gone or refused."""
         try:
             folder = os.open(self._path(pid, "fd"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.hooks.end import _holds_gpu
+from slurm_guard.sampler.devnodes import DeviceFiles
 from slurm_guard.sampler.procfs import Proc
 
 _HEADLESS = """
@@ -65,6 +66,43 @@ def test_its_descriptors_program_and_mappings_are_read(headless: tuple[int, int]
     assert "pthread_exit" in (proc.cmdline(pid) or "")
     assert "libc" in (proc.read_all(f"{pid}/maps", 1 << 20) or "")
     assert proc.ids(pid).uid == os.getuid()
+
+
+_APART = """
+import ctypes, os, sys, threading
+def stay():
+    ctypes.CDLL(None).unshare(0x400)  # CLONE_FILES
+    os.open(sys.argv[1], os.O_PATH)
+    print("open", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+threading.Thread(target=stay).start()
+"""
+
+
+class _NullIsDevice(DeviceFiles):
+    """A device file that is there on every machine."""
+
+    def _is_device(self, pid: int | str, fd: str, text: str) -> bool | None:
+        return text == "/dev/null"
+
+
+@pytest.mark.parametrize(("path", "hides"), [("/dev/null", True), ("/etc/passwd", False)])
+def test_a_device_file_in_a_threads_own_descriptors_is_found(path: str, hides: bool) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", _APART, path], stdin=pipe, stdout=pipe, stderr=pipe
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"open\n"
+        own = Proc().fds(child.pid, 100)
+
+        found = _NullIsDevice(Proc()).hides_any(child.pid)
+
+        assert own is not None
+        assert path not in [text for _, text in own[0]]
+        assert found is hides
+        child.communicate()
 
 
 def test_a_zombie_without_threads_is_gone() -> None:
