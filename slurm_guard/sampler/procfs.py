@@ -69,10 +69,15 @@ class Proc:
         head = self._heads.get(pid) if self._heads and isinstance(pid, int) and name not in _OF_ALL else None
         return f"{self.root}/{pid if head is None else head}/{name}"
 
+    def _whole_path(self, name: str) -> str:
+        """The same of a name that begins with the process."""
+        whose, _, rest = name.partition("/")
+        return self._path(int(whose), rest) if whose.isdigit() else f"{self.root}/{name}"
+
     def lines(self, name: str, limit: int) -> Iterator[bytes]:
         """A table of the kernel's, line by line up to `limit` bytes; none: refused."""
         try:
-            with open(f"{self.root}/{name}", "rb") as table:
+            with open(self._whole_path(name), "rb") as table:
                 for line in table:
                     yield line
                     limit -= len(line)
@@ -84,9 +89,7 @@ class Proc:
     def read_all(self, name: str, limit: int) -> str | None:
         """A file of the kernel's that takes several reads, up to `limit` bytes; null: refused or gone."""
         try:
-            whose, _, rest = name.partition("/")
-            path = self._path(int(whose), rest) if whose.isdigit() else f"{self.root}/{name}"
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self._whole_path(name), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         parts, left = [], limit
