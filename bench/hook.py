@@ -5,7 +5,9 @@ That one is a row of its own, with `true` in the sampler's place: measured is th
 its own session, not what it then does. Another row has tens of thousands of TCP sockets open.
 The budget is p50 and p99; `python -IS -c pass` and `sh -c :` say what the machine gives at this moment, and
 `fsync` what its disk does: 3 KB written, synced and renamed by this process, as a hook does once.
-`worst_cpu_ms` is the CPU time of the slowest start with its children: the rest of `worst_ms` was waited for.
+`worst_cpu_ms` is the CPU time of the slowest start with its children, and `worst_queue_ms` for how long
+during it some process of the machine waited for a core (Linux's pressure stall information; null: the
+kernel has none).
 """
 
 import argparse
@@ -19,14 +21,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _ROOT = Path(__file__).resolve().parent.parent
 _NODE = "bench"
 _BUDGET_MS = (30.0, 60.0)  # p50, p99 of a hook
 _PYTHON = "python -IS -c pass"
 _SYNC, _TICKET_B = "fsync", 3072
-Times = dict[str, list[tuple[float, float]]]  # per start: seconds of wall time, and of CPU
 _FEW = 10  # of the rows that cost more to set up, one in so many starts
 _PER_CHILD = 5000  # connections of one holder: within usual limits on descriptors, and on ephemeral ports
 # Opens connections to itself, says how many, and keeps them until its stdin ends.
@@ -44,6 +45,7 @@ except OSError:
 print(n, flush=True)
 sys.stdin.read()
 """
+_PRESSURE = Path("/proc/pressure/cpu")
 _ENV = {
     "SLURMD_NODENAME": _NODE,
     "SLURM_CLUSTER_NAME": "bench",
@@ -58,6 +60,17 @@ _ENV = {
     "SLURM_JOB_RESTART_COUNT": "0",
     "SLURM_JOB_NODELIST": "bench[1-64]",
 }
+
+
+class Took(NamedTuple):
+    """One start."""
+
+    wall_s: float
+    cpu_s: float  # of the children that ended
+    queue_s: float | None  # some process of the machine waited for a core; null: not told
+
+
+Times = dict[str, list[Took]]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +99,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
                 times |= _in_turn({name: [str(shims["prolog"])]}, few, lambda: _tidy(folder))
         prologs = sum(len(values) for name, values in times.items() if name.startswith("prolog"))
         _check(folder, tickets=prologs, ends=options.n)
-        base_ms = _quantile_ms(sorted(wall_s for wall_s, _ in times[_PYTHON]), 0.5)
+        base_ms = _quantile_ms(sorted(took.wall_s for took in times[_PYTHON]), 0.5)
         return [_row(name, values, base_ms) for name, values in times.items()]
     finally:
         shutil.rmtree(folder)
@@ -192,14 +205,22 @@ def _sync(folder: Path) -> None:
     (folder / ".synced").rename(target)
 
 
-def _time_s(step: Callable[[], None]) -> tuple[float, float]:
-    """Seconds of wall time, and of CPU time of the children that ended."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def _time_s(step: Callable[[], None]) -> Took:
+    before, queued_s = resource.getrusage(resource.RUSAGE_CHILDREN), _queue_s()
     begin_s = time.perf_counter()
     step()
     wall_s = time.perf_counter() - begin_s
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    after, now_s = resource.getrusage(resource.RUSAGE_CHILDREN), _queue_s()
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Took(wall_s, cpu_s, None if queued_s is None or now_s is None else now_s - queued_s)
+
+
+def _queue_s() -> float | None:
+    """`some` of the pressure on the CPUs since boot."""
+    try:
+        return int(_PRESSURE.read_text("ascii").split("total=")[1].split()[0]) / 1e6
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _check(folder: Path, **wanted: int) -> None:
@@ -214,9 +235,9 @@ def _quantile_ms(ordered_s: list[float], share: float) -> float:
     return ordered_s[min(len(ordered_s) - 1, int(share * len(ordered_s)))] * 1e3
 
 
-def _row(name: str, values_s: list[tuple[float, float]], base_ms: float) -> dict[str, Any]:
+def _row(name: str, values: list[Took], base_ms: float) -> dict[str, Any]:
     """One program; `over_python`: its median in medians of a bare interpreter in the same run."""
-    ordered = sorted(wall_s for wall_s, _ in values_s)
+    ordered, worst = sorted(took.wall_s for took in values), max(values, key=lambda took: took.wall_s)
     p50_ms, p99_ms = _quantile_ms(ordered, 0.5), _quantile_ms(ordered, 0.99)
     hook = name.startswith(("prolog", "epilog"))
     kept = p50_ms <= _BUDGET_MS[0] and p99_ms <= _BUDGET_MS[1]
@@ -225,8 +246,9 @@ def _row(name: str, values_s: list[tuple[float, float]], base_ms: float) -> dict
         "n": len(ordered),
         "p50_ms": p50_ms,
         "p99_ms": p99_ms,
-        "worst_ms": ordered[-1] * 1e3,
-        "worst_cpu_ms": None if name == _SYNC else max(values_s)[1] * 1e3,
+        "worst_ms": worst.wall_s * 1e3,
+        "worst_cpu_ms": None if name == _SYNC else worst.cpu_s * 1e3,
+        "worst_queue_ms": None if worst.queue_s is None else worst.queue_s * 1e3,
         "over_python": p50_ms / base_ms,
         "budget_p50_p99_ms": f"{_BUDGET_MS[0]:g}/{_BUDGET_MS[1]:g}" if hook else None,
         "within": ("yes" if kept else "no") if hook else None,
