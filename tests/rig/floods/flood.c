@@ -106,7 +106,7 @@ static void files(double until, int n, int each) {
 static void mounts(double until, int spaces, int binds) {
     char top[128], path[256];
     own_space(CLONE_NEWNS);
-    snprintf(top, sizeof top, "/tmp/%060d", 0);
+    snprintf(top, sizeof top, "%060d", 0);
     mkdir(top, 0700);
     if (mount("none", top, "tmpfs", 0, "size=10m") != 0) perror("tmpfs");
     for (int i = 0; i < binds; i++) {
