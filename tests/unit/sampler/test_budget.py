@@ -171,3 +171,20 @@ def test_a_segment_is_sealed_at_its_size_and_the_chain_goes_on(
     assert [head["seq"] for head in heads] == [*range(len(heads))]
     assert {head["prev_sha256"] for head in heads[1:]} <= {tail["sha256"] for tail in tails}
     assert {tail["reason"] for tail in tails} == {"rotate"}
+
+
+def test_what_a_process_wrote_is_read_of_those_on_a_gpu_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(tmp_path, n_gpus=1, table_interval_s=10.0)
+    put_ticket(node)
+    begin_job(node)
+    _storm(node, 1000, 20)
+    node.gpus.procs["GPU-0"] = [GpuProc(1003, 1, 50.0)]
+    asked: list[int] = []
+    read = node.proc.written_b
+    monkeypatch.setattr(node.proc, "written_b", lambda pid: (asked.append(pid), read(pid))[1])
+    node.turn(30)
+
+    assert set(asked) == {1003}
+    assert node.loop.tables.processes.by_pid[1003].written_b == 5
