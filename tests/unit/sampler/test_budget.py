@@ -183,7 +183,12 @@ def test_what_a_process_wrote_is_read_of_those_on_a_gpu_alone(
     node.gpus.procs["GPU-0"] = [GpuProc(1003, 1, 50.0)]
     asked: list[int] = []
     read = node.proc.written_b
-    monkeypatch.setattr(node.proc, "written_b", lambda pid: (asked.append(pid), read(pid))[1])
+
+    def written_b(pid: int) -> int | None:
+        asked.append(pid)
+        return read(pid)
+
+    monkeypatch.setattr(node.proc, "written_b", written_b)
     node.turn(30)
 
     assert set(asked) == {1003}
