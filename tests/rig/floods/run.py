@@ -200,7 +200,7 @@ def _told(rig: Rig, job: int, since_at: float) -> dict[str, int]:
     told["process records"] = sum(r.get("k") == "process" for r in mine)
     listeners = {r["pid"] for r in mine if r.get("k") == "flow" and r.get("state") == "LISTEN"}
     if len(listeners) >= 20:
-        told["listeners-of-20"] = len(listeners)
+        told["20 listeners"] = len(listeners)
     told["flow records"] = sum(r.get("k") == "flow" for r in mine)
     return told
 

@@ -59,7 +59,7 @@ FLOODS = (
         "headless",
         "20 processes whose first thread ended: nothing to read in /proc/PID/fd, one holds a GPU's file",
         ("headless", "20"),
-        ("listeners-of-20",),
+        ("20 listeners",),
     ),
     Flood(
         "threads",
