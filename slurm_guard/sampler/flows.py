@@ -16,7 +16,6 @@ class Flow:
 
     __slots__ = (
         *("sample", "process", "run", "first_at", "opened", "moved", "near", "_told_b", "_told_s", "_exe"),
-        "netns",
     )
 
     def __init__(
@@ -28,7 +27,6 @@ class Flow:
         self.near: int | None = None  # how near its far end is; null: not asked yet
         self.moved = _counts(sample) if began else _NOTHING  # (out, in, segments) since the last look
         self._told_b, self._told_s = -1, now.mono_s
-        self.netns: int | None = None  # inode of its network namespace; null: the node's own
         self._exe = None if process is None else wire.clip(process.exe)
 
     @property
@@ -79,7 +77,6 @@ class Flow:
             out_b=sample.out_b,
             in_b=sample.in_b,
             min_rtt_us=sample.min_rtt_us,
-            netns=self.netns,
         )
 
 

@@ -1,7 +1,7 @@
-"""TCP connections and listeners of runs' processes, in the node's own network namespace and in those of jobs.
+"""TCP connections and listeners of runs' processes, in the node's own network namespace.
 
 By the kernel's socket diagnostics, which tell bytes, who opened a connection, and the short ones between two
-looks; by the text tables of /proc where it has none, and in other network namespaces.
+looks; by the text tables of /proc where it has none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.relaywatch import RelayWatch
-from slurm_guard.sampler.spaces import Spaces
 from slurm_guard.sampler.tcpdiag import Sample, TcpDiag
 from slurm_guard.sampler.tcptext import read_tables
 from slurm_guard.sampler.writer import Instant
@@ -43,7 +42,6 @@ class SocketTable:
         # runs of which sockets were left out at the last look, and how many; null: the kernel's table was cut
         self.truncated: dict[str, int | None] = {}
         self._watch = RelayWatch(network, proc)
-        self._spaces = Spaces(proc)
         self._flows: dict[int, Flow] = {}
         self._fading: dict[int, Flow] = {}  # no longer among the open ones, its end not heard yet
         self._orphans: set[int] = set()  # sockets of the runs' users that no followed process held
@@ -60,20 +58,17 @@ class SocketTable:
         except OSError as error:
             yield from self._note_failure(error, now, runs)
             return
-        spaces = self._elsewhere(members, uids, rows)
         over, short = self._closed(ended, rows)
         over += self._vanished(rows, runs)
         for ident, flow in self._flows.items():
             flow.update(rows[ident])
         new = {ident: row for ident, row in rows.items() if ident not in self._flows and row.uid in uids}
         lasting = [ident for ident in self._orphans if ident in rows]
-        yield from self._take(new, members, now, spaces)
+        yield from self._take(new, members, now)
         self._orphans = {ident for ident in self._orphans if ident in rows}
         self._note_unowned([rows[i] for i in lasting if i in self._orphans], table, members)
         yield from self._tell_short(short, now)
-        # Without bytes nothing is coupled, and addresses of a job's own namespace are not the node's.
-        here = [flow for flow in (*self._flows.values(), *over) if flow.netns is None]
-        yield from self._watch.look(now, here)
+        yield from self._watch.look(now, [*self._flows.values(), *over])
         for flow in over:
             yield from self._tell_end(flow, now)
         for flow in self._flows.values():
@@ -158,20 +153,8 @@ class SocketTable:
         yield flow.record(now, gone=True)
         yield from self._watch.forget(flow, now)
 
-    def _elsewhere(self, members: list[Process], uids: set[int], rows: dict[int, Sample]) -> dict[int, int]:
-        """Adds the sockets of the runs' own network namespaces to `rows`; returns where each of them is."""
-        places: dict[int, int] = {}
-        for space, found in self._spaces.look(members, uids).items():
-            doors = {row.local for row in found.values() if row.state == "LISTEN"}
-            rows |= {ident: _guessed(row, doors) for ident, row in found.items()}
-            places |= dict.fromkeys(found, space)
-        self.truncated = {**dict.fromkeys(self._spaces.runs), **self.truncated}
-        return places
-
-    def _take(
-        self, new: dict[int, Sample], members: list[Process], now: Instant, spaces: dict[int, int]
-    ) -> Iterator[Told]:
-        """New sockets of followed processes; `spaces`: those in another network namespace."""
+    def _take(self, new: dict[int, Sample], members: list[Process], now: Instant) -> Iterator[Told]:
+        """New sockets of followed processes."""
         if all(ident in self._orphans for ident in new):
             return
         inodes = {row.inode: ident for ident, row in new.items() if row.inode}
@@ -192,7 +175,6 @@ class SocketTable:
                 self._leave_out(process.run)
                 continue
             flow = Flow(new[inodes[inode]], process, process.run, now, began=self._has_looked)
-            flow.netns = spaces.get(inodes[inode])
             self._flows[inodes[inode]] = flow
             yield flow.record(now, gone=False)
 
@@ -219,8 +201,7 @@ class SocketTable:
         """Connections within the node that came and went. Whose they were is known of the end at which a
         followed process listens; the other end's process is not."""
         self._watch.note_short(short)
-        followed = (flow for flow in self._flows.values() if flow.netns is None)
-        doors = _Doors(flow for flow in followed if flow.sample.state == "LISTEN")
+        doors = _Doors(flow for flow in self._flows.values() if flow.sample.state == "LISTEN")
         counts: dict[str, int] = {}
         for sample in short:
             door = doors.of(sample.local) if sample.opened is False else None

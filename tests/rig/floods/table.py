@@ -53,7 +53,7 @@ FLOODS = (
         "spaces",
         "network namespaces that are made and gone within 0.1 s, eight at a time",
         ("spaces", "8"),
-        ("flows-truncated",),
+        (),
     ),
     Flood(
         "headless",

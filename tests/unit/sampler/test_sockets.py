@@ -1,7 +1,5 @@
 """Connections of a run's processes are told when first seen and when gone; nobody else's are."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from slurm_guard import wire
@@ -13,7 +11,6 @@ from slurm_guard.sampler.attribution import RunFacts
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.sockets import SocketTable
-from slurm_guard.sampler.spaces import MOST_SPACES
 from slurm_guard.sampler.tcpdiag import Sample, TcpDiag
 from slurm_guard.sampler.tcptext import address, read_line
 from slurm_guard.sampler.writer import Instant
@@ -200,69 +197,3 @@ def test_a_kernel_that_does_not_answer_costs_a_look_and_after_three_the_bytes() 
         [],
     ]
     assert sockets.diag is None
-
-
-class _Spaces:
-    """A run's processes from pid 50 on, each in the namespace of its number; the node's own is 1."""
-
-    def __init__(self, spaces: list[int]) -> None:
-        self.clock = FakeClock()
-        self.proc = FakeProc(self.clock)
-        self.run = RunFacts("r", 7, None, 1000, self.clock.now_at(), None, frozenset())
-        self.proc.link_texts["self/ns/net"] = "net:[1]"
-        for place, space in enumerate(spaces):
-            pid = 50 + place
-            self.proc.start(pid, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
-            self.proc.link_texts |= {f"{pid}/ns/net": f"net:[{space}]", f"{pid}/fd/4": f"socket:[{pid}]"}
-            line = _line("0100007F:C350", "0A00000A:0016", "01", 1000, pid)
-            self.proc.files["net/tcp" if space == 1 else f"{pid}/net/tcp"] = _HEAD + line
-        self.table = ProcessTable(self.proc, NODE, 100)
-        self.sockets = SocketTable(self.proc, NetworkConfig(), None)
-
-    def look(self) -> list[tuple[int | None, int | None, bool]]:
-        now = Instant(self.clock.now_at(), self.clock.mono_s())
-        self.table.look(now, [self.run])
-        self.clock.sleep(10)
-        told = self.sockets.look(now, self.table, {"r"})
-        return sorted((f.pid or 0, f.netns, f.gone) for f in told if isinstance(f, wire.FlowSeen))
-
-
-def test_connections_in_a_network_namespace_of_the_jobs_own_are_followed() -> None:
-    node = _Spaces([1, 7])
-
-    assert node.look() == [(50, None, False), (51, 7, False)]
-    assert node.look() == []
-    assert node.sockets.truncated == {}
-    node.proc.files["51/net/tcp"] = _HEAD
-    assert node.look() == [(51, 7, True)]
-
-
-def test_namespaces_beyond_those_of_one_look_come_in_turn_and_are_said() -> None:
-    node = _Spaces([7 + n for n in range(MOST_SPACES + 2)])
-
-    first = node.look()
-    said = node.sockets.truncated
-    second = node.look()
-
-    assert (len(first), len(second)) == (MOST_SPACES, 2)
-    assert said == {"r": None}
-    assert not any(gone for _, _, gone in [*first, *second, *node.look(), *node.look()])
-
-
-def test_a_namespace_that_goes_while_it_is_read_ends_its_connections_alone() -> None:
-    node = _Spaces([1, 7])
-    node.look()
-    read = node.proc.lines
-
-    def lines(name: str, limit: int) -> Iterator[bytes]:
-        if name.startswith("51/"):
-            node.proc.link_texts.pop("51/ns/net", None)
-            return iter([])
-        return read(name, limit)
-
-    node.proc.lines = lines  # type: ignore[method-assign]
-
-    assert node.look() == []
-    assert node.sockets.truncated == {"r": None}
-    node.proc.end(51)
-    assert node.look() == [(51, 7, True)]
