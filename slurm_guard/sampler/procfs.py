@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from slurm_guard.light import Iterator, NamedTuple
+from slurm_guard.sampler.locked import Locked
 
 MAX_CMDLINE = 4096
 _MAX_FILE = 1 << 16
@@ -43,6 +44,7 @@ class Proc:
         # Processes whose first thread has ended while others live: /proc/PID shows no descriptor, program or
         # mapping of theirs, /proc/PID/task/TID of a living thread does. Nobody hides in that.
         self._heads: dict[int, str] = {}
+        self.locked: Locked | None = None  # reads what may hang; null: read here
         self.ticks_per_s = os.sysconf("SC_CLK_TCK")
 
     def pids(self) -> list[int]:
@@ -88,23 +90,32 @@ class Proc:
 
     def read_all(self, name: str, limit: int) -> str | None:
         """A file of the kernel's that takes several reads, up to `limit` bytes; null: refused or gone."""
-        try:
-            fd = os.open(self._whole_path(name), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        parts, left = [], limit
-        try:
-            while left > 0:
-                part = os.read(fd, min(left, _MAX_FILE))
-                if not part:
-                    break
-                parts.append(part)
-                left -= len(part)
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
-        return b"".join(parts).decode("utf-8", "surrogateescape")
+        raw = read_file(self._whole_path(name), limit)
+        return None if raw is None else raw.decode("utf-8", "surrogateescape")
+
+    def read_locked(self, name: str, limit: int) -> str | None:
+        """A file for which the kernel takes the process's memory lock (locked.py), up to `limit` bytes; null:
+        refused, gone, or nobody can say now.
+        """
+        if self.locked is None:
+            return self.read_all(name, limit)
+        raw = self.locked.read(self._whole_path(name), limit)
+        return None if raw is None else raw.decode("utf-8", "surrogateescape")
+
+    @property
+    def n_hung(self) -> int:
+        """Readers of locked files that had to be killed."""
+        return 0 if self.locked is None else self.locked.n_hung
+
+    def rest(self) -> None:
+        """A look is over."""
+        if self.locked is not None:
+            self.locked.rest()
+
+    def close(self) -> None:
+        """The sampler ends."""
+        if self.locked is not None:
+            self.locked.close()
 
     def link(self, pid: int | str, name: str) -> str | None:
         """The text of a link below /proc/PID; null: gone or refused. No file system is asked."""
@@ -203,7 +214,7 @@ class Proc:
 
     def cmdline(self, pid: int) -> str | None:
         """The arguments joined by spaces, bounded; null: gone or a kernel thread."""
-        text = self.read(pid, "cmdline", MAX_CMDLINE)
+        text = self.read_locked(f"{pid}/cmdline", MAX_CMDLINE)
         return text.rstrip("\0").replace("\0", " ") if text else None
 
     def memory_place(self) -> tuple[str, str] | None:
@@ -224,3 +235,24 @@ class Proc:
     def boot_id(self) -> str:
         """The boot's identity; empty: unreadable."""
         return (self.read("sys/kernel/random", "boot_id", 64) or "").strip()
+
+
+def read_file(path: str, limit: int) -> bytes | None:
+    """Up to `limit` bytes; null: refused or gone."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    parts, left = [], limit
+    try:
+        while left > 0:
+            part = os.read(fd, min(left, _MAX_FILE))
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return b"".join(parts)
