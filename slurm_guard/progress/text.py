@@ -9,6 +9,7 @@ from slurm_guard.progress.phases import NEEDLES, find_phase
 from slurm_guard.progress.protocol import (
     MAX_CLAIMS,
     MAX_PHASES,
+    MAX_SEGMENT,
     MAX_SERIES,
     NOTHING,
     Claim,
@@ -21,6 +22,7 @@ from slurm_guard.progress.protocol import (
 
 # Beside a run's log: what it summed up, and where it ran. Their counters are copies without a time.
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
+MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
 _COMMON = string.ascii_lowercase.encode() + string.digits.encode() + b" \t\r\n._-"
 
 
@@ -54,12 +56,19 @@ def _is_document(head: bytes, path: str) -> bool:
 
 
 class TextReader:
-    """Collects claims by (source, clock, rank)."""
+    """Collects claims by (source, clock, rank).
+
+    Works on all whole lines of a chunk at once: each needle is searched in the chunk, and only lines that hold
+    one are looked at. What most logs consist of costs no more than that search.
+    """
 
     def __init__(self, sources: Iterable[LineSource]) -> None:
         self._sources = list(sources)
-        self._live: list[tuple[LineSource, tuple[bytes, ...], TableLines | None]] = []
-        self._marks_phases = True
+        self._tables = [
+            (1 << bit, source) for bit, source in enumerate(self._sources) if isinstance(source, TableLines)
+        ]
+        self._phase_bit = 1 << len(self._sources)
+        self._shown: dict[int, tuple[LineSource, ...]] = {}
         self._splitter = Splitter()
         self._series: dict[tuple[str, str, str], list[Claim]] = {}
         self._phases: list[Claim] = []
@@ -68,30 +77,19 @@ class TextReader:
 
     def feed(self, data: bytes, offset: int) -> int:
         self._read_b += len(data)
-        window = self._splitter.kept + data
-        self._look_ahead(window)
-        for line, end in self._splitter.feed(data, offset):
-            self._line(line, end)
+        body, at = self._splitter.feed(data, offset)
+        if body:
+            self._scan(body, at)
         return offset + len(data)
-
-    def _look_ahead(self, window: bytes) -> None:
-        """Leave out what the coming lines cannot hold: one search in a megabyte for thousands in lines."""
-        rare = window.translate(None, _COMMON)
-        self._live = []
-        for source in self._sources:
-            table = source if isinstance(source, TableLines) else None
-            needles = tuple(needle for needle in source.needles if _holds(window, rare, needle))
-            if needles or (table is not None and table.following):
-                self._live.append((source, needles, table))
-        self._marks_phases = any(_holds(window, rare, needle) for needle in NEEDLES)
 
     def skipped(self, offset: int) -> None:
         self._splitter.skipped()
 
     def finish(self) -> Found:
-        for line, end in self._splitter.finish():
-            self._look_ahead(line)
-            self._line(_whole_words(line), end)
+        line, end = self._splitter.finish()
+        line = _whole_words(line)
+        if line:
+            self._scan(line + b"\n", end - len(line) - 1)
         by_name = {source.name: source for source in self._sources}
         series = []
         for (name, key, rank), claims in self._series.items():
@@ -102,33 +100,85 @@ class TextReader:
             problems.append(f"long-lines: {self._splitter.n_cut} lines were read to 4096 bytes")
         return Found(series, self._phases, problems, self._read_b)
 
-    def _line(self, line: bytes, end: int) -> None:
-        text = rank = None
-        for source, needles, table in self._live:
-            for needle in needles:
-                if needle in line:
-                    break
+    def _scan(self, body: bytes, at: int) -> None:
+        """Shows each line to the sources whose needles it holds; a table's rows have none and come in turn."""
+        always, marks = self._marks(body)
+        order = sorted(marks)
+        nth = position = 0
+        while True:
+            mask = always | self._following()
+            if mask:
+                begin = position
+                if begin >= len(body):
+                    return
+                mask |= marks.get(begin, 0)
             else:
-                if table is None or not table.following:
+                while nth < len(order) and order[nth] < position:
+                    nth += 1
+                if nth == len(order):
+                    return
+                begin = order[nth]
+                mask = marks[begin]
+            end = body.index(b"\n", begin)
+            position = end + 1
+            if end > begin:
+                self._line(body[begin : min(end, begin + MAX_SEGMENT)], at + position, mask)
+
+    def _marks(self, body: bytes) -> tuple[int, dict[int, int]]:
+        """(bits of sources that want every line, bits of those that want the line beginning at an index)."""
+        rare = body.translate(None, _COMMON)
+        always = 0
+        marks: dict[int, int] = {}
+        for bit, source in enumerate(self._sources):
+            for needle in source.needles:
+                if not needle:
+                    always |= 1 << bit
+                elif _rare_part(needle) in rare:
+                    _mark_lines(body, needle, 1 << bit, marks)
+        for needle in NEEDLES:
+            if _rare_part(needle) in rare:
+                _mark_lines(body, needle, self._phase_bit, marks)
+        return always, marks
+
+    def _following(self) -> int:
+        """Bits of the tables that expect rows."""
+        mask = 0
+        for bit, table in self._tables:
+            if table.following:
+                mask |= bit
+        return mask
+
+    def _of(self, mask: int) -> tuple[LineSource, ...]:
+        """The sources of a mask, in their order."""
+        sources = self._shown.get(mask)
+        if sources is None:
+            if len(self._shown) >= MAX_MASKS:
+                self._shown.clear()
+            sources = tuple(source for bit, source in enumerate(self._sources) if mask >> bit & 1)
+            self._shown[mask] = sources
+        return sources
+
+    def _line(self, line: bytes, end: int, mask: int) -> None:
+        sources = self._of(mask)
+        if sources:
+            text, rank = clean(line)
+            for source in sources:
+                try:
+                    claim = source.read(text, end)
+                except (ValueError, OverflowError, RecursionError):
+                    self._count(f"unreadable-{source.name}")
                     continue
-            if text is None:
-                text, rank = clean(line)
-            try:
-                claim = source.read(text, end)
-            except (ValueError, OverflowError, RecursionError):
-                self._count(f"unreadable-{source.name}")
-                continue
-            if claim is NOTHING:
-                return
-            if claim is not None:
-                self._add(source.name, claim._replace(rank=rank or claim.rank))
-                return
-        phase = find_phase(line, end) if self._marks_phases else None
+                if claim is NOTHING:
+                    return
+                if claim is not None:
+                    self._add(source.name, claim._replace(rank=rank) if rank else claim)
+                    return
+        phase = find_phase(line, end) if mask & self._phase_bit else None
         if phase is not None and len(self._phases) < MAX_PHASES:
             self._phases.append(phase)
 
     def _add(self, name: str, claim: Claim) -> None:
-        if claim.clock() is None and claim.epoch is None:
+        if claim.step is None and claim.epoch is None and claim.clock() is None:
             if len(self._phases) < MAX_PHASES:
                 self._phases.append(claim._replace(advances=False))
             return
@@ -154,9 +204,17 @@ def _rare_part(needle: bytes) -> bytes:
     return needle.translate(None, _COMMON)
 
 
-def _holds(window: bytes, rare: bytes, needle: bytes) -> bool:
-    """Whether the needle is in the window. `rare`: the window without common characters, a tenth as long."""
-    return _rare_part(needle) in rare and needle in window
+def _mark_lines(body: bytes, needle: bytes, bit: int, marks: dict[int, int]) -> None:
+    """Sets the bit of every line that holds the needle within its first MAX_SEGMENT bytes."""
+    within = MAX_SEGMENT - len(needle)
+    begin = 0  # of a line
+    found = body.find(needle)
+    while found >= 0:
+        start = body.rfind(b"\n", begin, found) + 1 or begin
+        if found - start <= within:
+            marks[start] = marks.get(start, 0) | bit
+        begin = body.index(b"\n", found) + 1
+        found = body.find(needle, begin)
 
 
 def _whole_words(line: bytes) -> bytes:
