@@ -4,6 +4,7 @@ Every rank draws the same bar, and without labels their bars stand one after the
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from slurm_guard.progress.protocol import MAX_CLAIMS, Claim
@@ -39,6 +40,7 @@ class Bar(NamedTuple):
         return not self.evaluates() and not any(word in self.desc for word in _OTHER_WORDS)
 
 
+@lru_cache(maxsize=2)  # each of the readers that a bar concerns asks for the same line
 def find_bar(text: str) -> Bar | None:
     """The last bar in a line, or null."""
     last = None
