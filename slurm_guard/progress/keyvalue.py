@@ -32,7 +32,7 @@ from slurm_guard.progress.values import (
     to_seconds,
 )
 
-Place = tuple[int, int]
+Place = slice  # of a line
 
 _WORDS = "|".join(
     re.escape(word).replace("\\ ", "[ _]")
@@ -84,7 +84,7 @@ _LONG_NUMBER = re.compile(r"[\d,_]{16}")  # may be no whole number of ours: what
 
 
 class _Plan(NamedTuple):
-    """What stands where in a line of one shape. Places are (begin, end)."""
+    """What stands where in a line of one shape."""
 
     key: str  # the clock's word; "": no clock, "eval": an evaluation's counter, "bar": maybe a bar's
     step: Place | None = None
@@ -152,22 +152,22 @@ def _plan_of(text: str) -> _Plan:
         word = match[1].replace(" ", "_")
         if word in EPOCH_KEYS:
             if epoch is None:
-                epoch, after = match.span(3) if to_float(match[3]) is not None else None, match.end()
+                epoch, after = slice(*match.span(3)) if to_float(match[3]) is not None else None, match.end()
             continue
         if to_count(match[3]) is None or "." in match[3]:
             continue
         rank = _ORDER.get(word, len(_ORDER))
         if best is None or rank < best[0]:
-            best = (rank, word, match.span(3), match.span(4) if match[4] else None)
+            best = (rank, word, slice(*match.span(3)), slice(*match.span(4)) if match[4] else None)
     if best is None and "Train:" in text:
         train = _TRAIN.search(text, 0, 128)
         if train is not None and _INNER.match(text, train.end()) is not None:
-            epoch, after = train.span(1), train.end()
+            epoch, after = slice(*train.span(1)), train.end()
     if best is None and epoch is not None:
         # the batch inside an epoch, where the line has it in brackets
         inner = _INNER.search(text, after, 256)
         if inner is not None:
-            best = (len(_ORDER), "batch", inner.span(1), inner.span(2))
+            best = (len(_ORDER), "batch", slice(*inner.span(1)), slice(*inner.span(2)))
         elif "%|" in text:
             return _with_values(text, _Plan("bar", epoch=epoch))
     if best is None:
@@ -210,7 +210,7 @@ def _kind_of(name: str) -> tuple[str, str]:
 
 def _with_values(text: str, plan: _Plan) -> _Plan:
     """The plan with every known value beside the clock."""
-    found = [(*_kind_of(match[1]), match.span(2)) for match in _PAIR.finditer(text)]
+    found = [(*_kind_of(match[1]), slice(*match.span(2))) for match in _PAIR.finditer(text)]
     kinds = {kind for kind, _, _ in found}
     return plan._replace(
         values=tuple(value for value in found if value[0] in ("tokens", "samples", "loss", "took")),
@@ -222,17 +222,19 @@ def _with_values(text: str, plan: _Plan) -> _Plan:
 
 def _claim(text: str, offset: int, plan: _Plan) -> Claim | None:
     """The claim of a line after its plan; null: it had to be a bar that trains, and is none."""
-    key, step, total = plan.key, _count(text, plan.step), _count(text, plan.total)
+    key = plan.key
+    step = None if plan.step is None else to_count(text[plan.step])
+    total = None if plan.total is None else to_count(text[plan.total])
     if key == "bar":  # one that names its epoch counts its batches; any other is left to the bars' reader
         bar = find_bar(text)
         if bar is None or not bar.trains():
             return None
         key, step, total = "batch", bar.n, bar.total
-    epoch = None if plan.epoch is None else to_float(text[slice(*plan.epoch)])
+    epoch = None if plan.epoch is None else to_float(text[plan.epoch])
     samples = tokens = None
     loss = took_s = None
-    for kind, last, (begin, end) in plan.values:
-        value = text[begin:end]
+    for kind, last, place in plan.values:
+        value = text[place]
         if kind == "loss":
             loss = to_loss(value.rstrip(",.")) if loss is None else loss
         elif kind == "tokens":
@@ -259,7 +261,3 @@ def _claim(text: str, offset: int, plan: _Plan) -> Claim | None:
         "eval" if plan.evaluates else "train",
         took_s=took_s,
     )
-
-
-def _count(text: str, place: Place | None) -> int | None:
-    return None if place is None else to_count(text[slice(*place)])

@@ -9,6 +9,7 @@ _MULTI = re.compile(r"-{4,40} Step[ \t]{1,20}(\d{1,15}) -{3,40} CPU =", re.ASCII
 _YAML = re.compile(r"keywords: \[ ?'?Step'?, ")
 _YAML_ROW = re.compile(r"[ \t]{0,8}- \[(\d{1,15}), [-+\d.eEnaif, ]{0,4000}\]?[ \t\r]*", re.ASCII)
 _NUMBERS = re.compile(r"[-+\d.eE \tnaif]{1,4096}[\r]?", re.ASCII)  # also nan and inf: a run that blew up
+_BEGINS = frozenset("-+.0123456789eEnaif \tPMLk")  # of rows and of the words that begin and end a table
 MAX_MISSES = 1000  # lines without a row after which the table is over: the program was killed (judgement)
 
 
@@ -27,6 +28,8 @@ class LammpsLines(TableLines):
         self._yaml = False
 
     def read(self, text: str, offset: int) -> Claim | None:
+        if self._column is not None and self.following and text[:1] not in _BEGINS:
+            return self._miss()
         if text.startswith(("Per MPI rank memory", "Memory usage per processor")):
             self.following, self._column, self._yaml, self._misses = True, None, False, 0
         elif text.startswith("Loop time of "):
@@ -38,11 +41,17 @@ class LammpsLines(TableLines):
             return None if multi is None else Claim(offset, "step", step=to_count(multi[1]))
         elif self.following:
             claim = self._row(text, offset)
-            self._misses = 0 if claim is not None else self._misses + 1
-            if self._misses >= MAX_MISSES:
-                self.following = False
+            if claim is None:
+                return self._miss()
+            self._misses = 0
             return claim
         return None
+
+    def _miss(self) -> None:
+        """A line in the table that is no row of it."""
+        self._misses += 1
+        if self._misses >= MAX_MISSES:
+            self.following = False
 
     def _row(self, text: str, offset: int) -> Claim | None:
         if self._yaml:

@@ -1,10 +1,9 @@
 """The text source: one pass over a file's lines, each shown to the line sources whose needles it contains."""
 
-import string
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 
 from slurm_guard.progress.lines import Splitter, clean
+from slurm_guard.progress.needles import find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
 from slurm_guard.progress.protocol import (
     MAX_CLAIMS,
@@ -23,7 +22,6 @@ from slurm_guard.progress.protocol import (
 # Beside a run's log: what it summed up, and where it ran. Their counters are copies without a time.
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
 MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
-_COMMON = string.ascii_lowercase.encode() + string.digits.encode() + b" \t\r\n._-"
 
 
 class TextSource:
@@ -58,8 +56,8 @@ def _is_document(head: bytes, path: str) -> bool:
 class TextReader:
     """Collects claims by (source, clock, rank).
 
-    Works on all whole lines of a chunk at once: each needle is searched in the chunk, and only lines that hold
-    one are looked at. What most logs consist of costs no more than that search.
+    Each needle is searched in all whole lines of a chunk at once, and only the lines that hold one are looked
+    at: what most logs consist of costs no more than that search.
     """
 
     def __init__(self, sources: Iterable[LineSource]) -> None:
@@ -68,6 +66,10 @@ class TextReader:
             (1 << bit, source) for bit, source in enumerate(self._sources) if isinstance(source, TableLines)
         ]
         self._phase_bit = 1 << len(self._sources)
+        needles = [(word, 1 << bit) for bit, source in enumerate(self._sources) for word in source.needles]
+        needles += [(word, self._phase_bit) for word in NEEDLES]
+        self._wanted = [(word, bit) for word, bit in needles if word]
+        self._always = sum({bit for word, bit in needles if not word})  # of sources that want every line
         self._shown: dict[int, tuple[LineSource, ...]] = {}
         self._splitter = Splitter()
         self._series: dict[tuple[str, str, str], list[Claim]] = {}
@@ -101,52 +103,38 @@ class TextReader:
         return Found(series, self._phases, problems, self._read_b)
 
     def _scan(self, body: bytes, at: int) -> None:
-        """Shows each line to the sources whose needles it holds; a table's rows have none and come in turn."""
-        always, marks = self._marks(body)
-        order = sorted(marks)
-        nth = position = 0
-        while True:
-            mask = always | self._following()
-            if mask:
-                begin = position
-                if begin >= len(body):
-                    return
-                mask |= marks.get(begin, 0)
-            else:
-                while nth < len(order) and order[nth] < position:
+        """Shows each line to the sources whose needles it holds."""
+        found, lines = find_lines(body, self._wanted)
+        tables = [one for one in self._tables if one[1].following or found & one[0]]
+        if tables or self._always:
+            self._scan_tables(body, at, lines, tables)
+            return
+        for begin in sorted(lines):
+            end = body.index(b"\n", begin)
+            self._line(body[begin : min(end, begin + MAX_SEGMENT)], at + end + 1, lines[begin])
+
+    def _scan_tables(
+        self, body: bytes, at: int, lines: dict[int, int], tables: list[tuple[int, TableLines]]
+    ) -> None:
+        """The same where a table may be open: its rows hold no needle and come in turn."""
+        order = sorted(lines)
+        nth = begin = 0
+        while begin < len(body):
+            mask = self._always
+            for bit, table in tables:
+                if table.following:
+                    mask |= bit
+            if mask == 0:
+                while nth < len(order) and order[nth] < begin:
                     nth += 1
                 if nth == len(order):
                     return
                 begin = order[nth]
-                mask = marks[begin]
             end = body.index(b"\n", begin)
-            position = end + 1
             if end > begin:
-                self._line(body[begin : min(end, begin + MAX_SEGMENT)], at + position, mask)
-
-    def _marks(self, body: bytes) -> tuple[int, dict[int, int]]:
-        """(bits of sources that want every line, bits of those that want the line beginning at an index)."""
-        rare = body.translate(None, _COMMON)
-        always = 0
-        marks: dict[int, int] = {}
-        for bit, source in enumerate(self._sources):
-            for needle in source.needles:
-                if not needle:
-                    always |= 1 << bit
-                elif _rare_part(needle) in rare:
-                    _mark_lines(body, needle, 1 << bit, marks)
-        for needle in NEEDLES:
-            if _rare_part(needle) in rare:
-                _mark_lines(body, needle, self._phase_bit, marks)
-        return always, marks
-
-    def _following(self) -> int:
-        """Bits of the tables that expect rows."""
-        mask = 0
-        for bit, table in self._tables:
-            if table.following:
-                mask |= bit
-        return mask
+                line = body[begin : min(end, begin + MAX_SEGMENT)]
+                self._line(line, at + end + 1, mask | lines.get(begin, 0))
+            begin = end + 1
 
     def _of(self, mask: int) -> tuple[LineSource, ...]:
         """The sources of a mask, in their order."""
@@ -196,25 +184,6 @@ class TextReader:
 
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
-
-
-@lru_cache(maxsize=512)
-def _rare_part(needle: bytes) -> bytes:
-    """The needle without common characters; empty: it has no others."""
-    return needle.translate(None, _COMMON)
-
-
-def _mark_lines(body: bytes, needle: bytes, bit: int, marks: dict[int, int]) -> None:
-    """Sets the bit of every line that holds the needle within its first MAX_SEGMENT bytes."""
-    within = MAX_SEGMENT - len(needle)
-    begin = 0  # of a line
-    found = body.find(needle)
-    while found >= 0:
-        start = body.rfind(b"\n", begin, found) + 1 or begin
-        if found - start <= within:
-            marks[start] = marks.get(start, 0) | bit
-        begin = body.index(b"\n", found) + 1
-        found = body.find(needle, begin)
 
 
 def _whole_words(line: bytes) -> bytes:
