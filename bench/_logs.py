@@ -1,4 +1,4 @@
-"""Made logs for the progress benchmark: lines as each program prints them, and what a job's stdout holds beside.
+"""Made logs for the progress benchmark: lines as each program prints them, and a job's stdout around them.
 
 Every stream is drawn from a seed. The lines between are what Slurm jobs print (warnings, NCCL, data sets,
 timers, tables), a part of them with the words that readers look for, because real logs have those, too.
@@ -147,3 +147,47 @@ def make_stream(name: str, seed: int, size_b: int) -> tuple[bytes, int]:
         if size >= size_b:
             break
     return ("\n".join(parts) + "\n").encode(), n
+
+
+def _csv(n: int) -> str:
+    return (
+        f"{n},{n // 1000},,{2 + n % 97 / 100:.6f},0.0003,{n % 89 / 100:.6f},,"
+        if n
+        else ("step,epoch,train_loss_epoch,train_loss_step,lr-AdamW,train_acc,val_acc,val_loss")
+    )
+
+
+def _state(n: int) -> str:
+    head = (
+        '{\n  "epoch": 1.0,\n  "global_step": 9000000,\n  "is_world_process_zero": true,\n  "log_history": ['
+        if n == 0
+        else ","
+    )
+    return (
+        f'{head}\n    {{\n      "epoch": {n / 10000:.4f},\n      "grad_norm": 1.2{n % 100:02d},\n      "learning_rate": 5e-05,'
+        f'\n      "loss": 2.{n % 1000:03d},\n      "step": {n * 10 + 10}\n    }}'
+    )
+
+
+# Files that hold nothing but records: (name, n-th record, what ends the file).
+FILES: dict[str, tuple[str, Line, str]] = {
+    "csv": ("metrics.csv", _csv, "\n"),
+    "hfstate": ("trainer_state.json", _state, '\n  ],\n  "max_steps": 9000000\n}\n'),
+    "mlflow": (
+        "mlruns/1/0f/metrics/loss",
+        lambda n: f"{1795474227384 + n * 512} {2 + n % 997 / 1000:.4f} {n}",
+        "\n",
+    ),
+}
+
+
+def make_file(name: str, size_b: int) -> tuple[str, bytes]:
+    """(path, text) of a file of records alone."""
+    path, record, end = FILES[name]
+    lines: list[str] = []
+    size = 0
+    while size < size_b:
+        lines.append(record(len(lines)))
+        size += len(lines[-1]) + 1
+    glue = "" if name == "hfstate" else "\n"
+    return path, (glue.join(lines) + end).encode()

@@ -75,12 +75,15 @@ _TIMES = re.compile(
 _ORDER = {word: index for index, word in enumerate(STEP_KEYS)}
 
 
-# Every pattern here takes any digit where it takes one: of lines that differ in digits alone each says the same
-# things at the same places.
+# Every pattern here takes any digit where it takes one: of lines that differ in digits alone each says the
+# same things at the same places.
 _SHAPE = bytes.maketrans(b"123456789", b"000000000")
 MAX_SHAPES = 512  # remembered of one file …
 MAX_SHAPED = 512  # … with at most so many characters (together 300 kB)
-_LONG_NUMBER = re.compile(r"[\d,_]{16}")  # may be no whole number of ours: what counts is not told by the shape
+UNASKED = 4096  # lines without a look at their shape, after as many shapes that helped little (judgement)
+_LONG_NUMBER = re.compile(
+    r"[\d,_]{16}"
+)  # may be no whole number of ours: what counts is not told by the shape
 
 
 class _Plan(NamedTuple):
@@ -96,6 +99,7 @@ class _Plan(NamedTuple):
     timed: bool = False
 
 
+_VALUES = frozenset(("tokens", "samples", "loss", "took"))
 _NO_CLOCK, _EVAL = _Plan(""), _Plan("eval")
 
 
@@ -110,6 +114,8 @@ class KeyValueLines:
 
     def __init__(self) -> None:
         self._plans: dict[bytes, _Plan] = {}
+        self._n_known = 0  # lines whose shape was remembered, since the shapes were forgotten last
+        self._n_unasked = 0  # lines to come whose shape is not looked at: too many differ
 
     def read(self, text: str, offset: int) -> Claim | None:
         plan = self._plan(text)
@@ -121,16 +127,21 @@ class KeyValueLines:
 
     def _plan(self, text: str) -> _Plan:
         """The line's plan: remembered, or made."""
-        if len(text) > MAX_SHAPED or not text.isascii():
+        if self._n_unasked or len(text) > MAX_SHAPED or not text.isascii():
+            self._n_unasked -= self._n_unasked > 0
             return _plan_of(text)
         shape = text.encode("ascii").translate(_SHAPE)
         plan = self._plans.get(shape)
-        if plan is None:
-            plan = _plan_of(text)
-            if _LONG_NUMBER.search(text) is None:
-                if len(self._plans) >= MAX_SHAPES:
-                    self._plans.clear()
-                self._plans[shape] = plan
+        if plan is not None:
+            self._n_known += 1
+            return plan
+        plan = _plan_of(text)
+        if _LONG_NUMBER.search(text) is None:
+            if len(self._plans) >= MAX_SHAPES:
+                self._n_unasked = 0 if self._n_known > MAX_SHAPES else UNASKED
+                self._plans.clear()
+                self._n_known = 0
+            self._plans[shape] = plan
         return plan
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
@@ -169,10 +180,10 @@ def _plan_of(text: str) -> _Plan:
         if inner is not None:
             best = (len(_ORDER), "batch", slice(*inner.span(1)), slice(*inner.span(2)))
         elif "%|" in text:
-            return _with_values(text, _Plan("bar", epoch=epoch))
+            return _with_values(text, "bar", epoch=epoch)
     if best is None:
-        return _NO_CLOCK if epoch is None else _with_values(text, _Plan("epoch", epoch=epoch))
-    return _with_values(text, _Plan(best[1], best[2], best[3], epoch))
+        return _NO_CLOCK if epoch is None else _with_values(text, "epoch", epoch=epoch)
+    return _with_values(text, best[1], best[2], best[3], epoch)
 
 
 def _clocks(text: str) -> Iterator[re.Match[str]]:
@@ -208,16 +219,20 @@ def _kind_of(name: str) -> tuple[str, str]:
     return ("other" if last in ("lr", "learning_rate", "grad_norm", "trl") else ""), last
 
 
-def _with_values(text: str, plan: _Plan) -> _Plan:
-    """The plan with every known value beside the clock."""
-    found = [(*_kind_of(match[1]), slice(*match.span(2))) for match in _PAIR.finditer(text)]
-    kinds = {kind for kind, _, _ in found}
-    return plan._replace(
-        values=tuple(value for value in found if value[0] in ("tokens", "samples", "loss", "took")),
-        evaluates="eval" in kinds and not kinds & {"loss", "other"},
-        stamped=STAMP.search(text, 0, STAMP_WITHIN + 40) is not None,
-        timed=_TIMES.search(text) is not None,
-    )
+def _with_values(
+    text: str, key: str, step: Place | None = None, total: Place | None = None, epoch: Place | None = None
+) -> _Plan:
+    """The clock's plan with every known value beside it."""
+    values: list[tuple[str, str, Place]] = []
+    kinds = set()
+    for match in _PAIR.finditer(text):
+        kind, last = _kind_of(match[1])
+        kinds.add(kind)
+        if kind in _VALUES:
+            values.append((kind, last, slice(*match.span(2))))
+    stamped = STAMP.search(text, 0, STAMP_WITHIN + 40) is not None
+    evaluates = "eval" in kinds and "loss" not in kinds and "other" not in kinds
+    return _Plan(key, step, total, epoch, tuple(values), evaluates, stamped, _TIMES.search(text) is not None)
 
 
 def _claim(text: str, offset: int, plan: _Plan) -> Claim | None:

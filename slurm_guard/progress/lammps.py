@@ -29,7 +29,8 @@ class LammpsLines(TableLines):
 
     def read(self, text: str, offset: int) -> Claim | None:
         if self._column is not None and self.following and text[:1] not in _BEGINS:
-            return self._miss()
+            self._miss()
+            return None
         if text.startswith(("Per MPI rank memory", "Memory usage per processor")):
             self.following, self._column, self._yaml, self._misses = True, None, False, 0
         elif text.startswith("Loop time of "):
@@ -42,8 +43,9 @@ class LammpsLines(TableLines):
         elif self.following:
             claim = self._row(text, offset)
             if claim is None:
-                return self._miss()
-            self._misses = 0
+                self._miss()
+            else:
+                self._misses = 0
             return claim
         return None
 

@@ -26,7 +26,7 @@ class Splitter:
         self.n_cut = 0
 
     def feed(self, data: bytes, offset: int) -> tuple[bytes, int]:
-        """(lines, each with a line feed, `at`): what ends at index i of the lines ends at `at` + i in the file.
+        """(lines, each with a line feed, `at`): what ends at index i of them ends at `at` + i in the file.
 
         A line that began in an earlier piece comes with at most MAX_SEGMENT + 1 bytes of that piece.
         """

@@ -62,7 +62,7 @@ class TextReader:
 
     def __init__(self, sources: Iterable[LineSource]) -> None:
         self._sources = list(sources)
-        self._tables = [
+        self._tables: list[tuple[int, TableLines]] = [
             (1 << bit, source) for bit, source in enumerate(self._sources) if isinstance(source, TableLines)
         ]
         self._phase_bit = 1 << len(self._sources)

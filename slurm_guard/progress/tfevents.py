@@ -56,8 +56,8 @@ class TfeventsReader:
     def __init__(self) -> None:
         self._carry = b""
         self._tags: dict[bytes, _Tag] = {}
-        # Summaries of one scalar differ in its four bytes alone: where these stand in one of that length, and the
-        # tag of what stands around them.
+        # Summaries of one scalar differ in its four bytes alone: where these stand in one of that length, and
+        # the tag of what stands around them.
         self._spots: dict[int, int] = {}
         self._known: dict[bytes, _Tag] = {}
         self._spot = 0  # of the scalar read last, an index of the data
@@ -104,6 +104,10 @@ class TfeventsReader:
         if not self._tags:
             return Found([], [], problems, self._read_b)
         return Found([Series("tfevents", "step", "", self._clock())], self._evals(), problems, self._read_b)
+
+    def scalars(self) -> dict[bytes, tuple[list[int], list[float], list[float]]]:
+        """Every scalar so far: tag -> steps, wall times and values, in the file's order."""
+        return {tag: (list(one.steps), list(one.at), list(one.values)) for tag, one in self._tags.items()}
 
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
@@ -242,7 +246,7 @@ def _loss(value: float) -> float | None:
 
 
 def _tensor(data: bytes, at: int, end: int) -> tuple[float | None, int]:
-    """(scalar, where its four bytes stand, or 0) of a TensorProto: dtype 1 (f32) or 2 (f64), in content or list."""
+    """(scalar, where its four bytes stand or 0) of a TensorProto of dtype 1 (f32) or 2 (f64)."""
     dtype = 0
     found: float | None = None
     spot = 0
