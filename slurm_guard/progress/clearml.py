@@ -1,4 +1,4 @@
-"""ClearML offline: `metrics.jsonl` of a session, arrays of events `{"timestamp", "type", "iter", "metric", …}`.
+"""ClearML offline: a session's `metrics.jsonl`, arrays of events `{"timestamp", "iter", "metric", …}`.
 
 Each call of `report_scalar` is one event; arrays are written in batches and may be long, so events are read
 one by one wherever they stand. The metric with the most points is the clock; `:monitor:…` are the machine's.

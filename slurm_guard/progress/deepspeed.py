@@ -1,4 +1,4 @@
-"""DeepSpeed's CSV monitor: `Train_Samples_train_loss.csv`, a heading `step,train_loss` and rows of two numbers.
+"""DeepSpeed's CSV monitor: `Train_Samples_train_loss.csv`, a heading `step,train_loss`, rows of two numbers.
 
 What the heading calls a step is the engine's count of samples (`engine.global_samples`); the file's name says
 so. One file for each value, opened anew for every row; the files of one folder are read together, and the

@@ -86,7 +86,7 @@ class _Roles(NamedTuple):
 @lru_cache(maxsize=128)  # the lines of a log have few sets of names; a hostile one costs what it did without
 def _roles_of(names: tuple[str, ...]) -> _Roles:
     """The roles of the names. Of two that differ in case alone the later holds."""
-    usual = {str(name).lower().rpartition("train/")[2]: name for name in names}
+    usual = {_bare(str(name).lower()): name for name in names}
 
     def known(wanted: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         return tuple((name, usual[name]) for name in wanted if name in usual)
@@ -103,6 +103,11 @@ def _roles_of(names: tuple[str, ...]) -> _Roles:
         known(("phase", "mode", "split")),
         any(map(keys.is_eval, usual)),
     )
+
+
+def _bare(name: str) -> str:
+    """`train/global_step` is the global step; Stable-Baselines3's stands among times."""
+    return "total_timesteps" if name == "time/total_timesteps" else name.rpartition("train/")[2]
 
 
 def claim_of(body: dict[str, Any], offset: int) -> Claim | None:

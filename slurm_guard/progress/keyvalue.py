@@ -19,7 +19,7 @@ from slurm_guard.progress.keys import (
     TOOK_KEYS,
     is_eval,
 )
-from slurm_guard.progress.protocol import MICRO, Claim
+from slurm_guard.progress.protocol import MICRO, NOTHING, Claim
 from slurm_guard.progress.tqdm import find_bar
 from slurm_guard.progress.values import (
     STAMP,
@@ -236,7 +236,7 @@ def _with_values(
 
 
 def _claim(text: str, offset: int, plan: _Plan) -> Claim | None:
-    """The claim of a line after its plan; null: it had to be a bar that trains, and is none."""
+    """The claim of a line after its plan; null: no bar that trains, where it had to be one."""
     key = plan.key
     step = None if plan.step is None else to_count(text[plan.step])
     total = None if plan.total is None else to_count(text[plan.total])
@@ -244,6 +244,8 @@ def _claim(text: str, offset: int, plan: _Plan) -> Claim | None:
         bar = find_bar(text)
         if bar is None or not bar.trains():
             return None
+        if bar.n == 0:
+            return NOTHING  # Lightning empties the bar before it names the next epoch
         key, step, total = "batch", bar.n, bar.total
     epoch = None if plan.epoch is None else to_float(text[plan.epoch])
     samples = tokens = None

@@ -9,7 +9,8 @@ _MULTI = re.compile(r"-{4,40} Step[ \t]{1,20}(\d{1,15}) -{3,40} CPU =", re.ASCII
 _YAML = re.compile(r"keywords: \[ ?'?Step'?, ")
 _YAML_ROW = re.compile(r"[ \t]{0,8}- \[(\d{1,15}), [-+\d.eEnaif, ]{0,4000}\]?[ \t\r]*", re.ASCII)
 _NUMBERS = re.compile(r"[-+\d.eE \tnaif]{1,4096}[\r]?", re.ASCII)  # also nan and inf: a run that blew up
-_BEGINS = frozenset("-+.0123456789eEnaif \tPMLk")  # of rows and of the words that begin and end a table
+# Of a row's bytes, a launcher's prefix before it and a colour around it among them.
+_FIRST, _LAST = frozenset(b"-+.0123456789nif \t[(\x1b"), frozenset(b"0123456789.nf \t]m")
 MAX_MISSES = 1000  # lines without a row after which the table is over: the program was killed (judgement)
 
 
@@ -28,9 +29,6 @@ class LammpsLines(TableLines):
         self._yaml = False
 
     def read(self, text: str, offset: int) -> Claim | None:
-        if self._column is not None and self.following and text[:1] not in _BEGINS:
-            self._miss()
-            return None
         if text.startswith(("Per MPI rank memory", "Memory usage per processor")):
             self.following, self._column, self._yaml, self._misses = True, None, False, 0
         elif text.startswith("Loop time of "):
@@ -48,6 +46,13 @@ class LammpsLines(TableLines):
                 self._misses = 0
             return claim
         return None
+
+    def may_be_row(self, first: int, last: int) -> bool:
+        """Below the heading: warnings that a run prints into its table are passed by."""
+        if (first in _FIRST and last in _LAST) or (self._column is None and not self._yaml):
+            return True
+        self._miss()
+        return False
 
     def _miss(self) -> None:
         """A line in the table that is no row of it."""

@@ -120,11 +120,7 @@ class TextReader:
         order = sorted(lines)
         nth = begin = 0
         while begin < len(body):
-            mask = self._always
-            for bit, table in tables:
-                if table.following:
-                    mask |= bit
-            if mask == 0:
+            if self._always == 0 and not any(table.following for _, table in tables):
                 while nth < len(order) and order[nth] < begin:
                     nth += 1
                 if nth == len(order):
@@ -132,8 +128,12 @@ class TextReader:
                 begin = order[nth]
             end = body.index(b"\n", begin)
             if end > begin:
-                line = body[begin : min(end, begin + MAX_SEGMENT)]
-                self._line(line, at + end + 1, mask | lines.get(begin, 0))
+                mask = self._always | lines.get(begin, 0)
+                for bit, table in tables:
+                    if table.following and not mask & bit and table.may_be_row(body[begin], body[end - 1]):
+                        mask |= bit
+                if mask:
+                    self._line(body[begin : min(end, begin + MAX_SEGMENT)], at + end + 1, mask)
             begin = end + 1
 
     def _of(self, mask: int) -> tuple[LineSource, ...]:

@@ -19,6 +19,7 @@ MAX_RECORD = 65_536  # bytes of a record that is parsed; scalars need about 60
 MAX_LENGTH = 1 << 40  # a length beyond this is no length
 MAX_KNOWN, MAX_KNOWN_B = 512, 512  # summaries remembered by what stands around their scalar, and their length
 MAX_TAGS = 128  # distinct tags followed in one file; their names are the job's choice
+SAMPLES = b"Train/Samples/"  # DeepSpeed's tags: what stands as their step is its count of samples
 _HEAD = struct.Struct("<QI")
 _F64 = struct.Struct("<d")
 _F32 = struct.Struct("<f")
@@ -103,7 +104,8 @@ class TfeventsReader:
             problems.append(f"torn-tail: {len(self._carry)} bytes of an unfinished record")
         if not self._tags:
             return Found([], [], problems, self._read_b)
-        return Found([Series("tfevents", "step", "", self._clock())], self._evals(), problems, self._read_b)
+        claims = self._clock()
+        return Found([Series("tfevents", claims[0].key, "", claims)], self._evals(), problems, self._read_b)
 
     def scalars(self) -> dict[bytes, tuple[list[int], list[float], list[float]]]:
         """Every scalar so far: tag -> steps, wall times and values, in the file's order."""
@@ -199,16 +201,17 @@ class TfeventsReader:
         series = self._tags[tag]
         stride = 1 + len(series.steps) // MAX_CLAIMS
         lossy = b"loss" in tag.lower()
-        advances = True
+        counts = tag.startswith(SAMPLES)
         return [
             Claim(
                 series.offsets[i],
-                "step",
-                step=series.steps[i],
+                "samples" if counts else "step",
+                step=None if counts else series.steps[i],
+                samples=series.steps[i] if counts else None,
                 at=_instant(series.at[i]),
                 loss=_loss(series.values[i]) if lossy else None,
                 phase="eval" if _evaluates(tag) else "train",
-                advances=advances,
+                advances=True,
             )
             for i in range(0, len(series.steps), stride)
         ]

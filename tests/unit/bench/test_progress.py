@@ -1,4 +1,4 @@
-"""The progress benchmark reads what it made: every record of every stream, and says so in one shape of rows."""
+"""The progress benchmark reads what it made: every record of every stream, in rows of one shape."""
 
 import argparse
 from pathlib import Path
@@ -46,7 +46,9 @@ def test_every_record_of_a_made_file_is_read(name: str) -> None:
 def test_rows_have_the_same_keys_whether_or_not_the_peers_are_there(tmp_path: Path) -> None:
     parser = argparse.ArgumentParser()
     progress.add_options(parser)
-    options = parser.parse_args(["--scalars", "50", "--times", "1", "--data", str(tmp_path), "--peers", "/none"])
+    options = parser.parse_args(
+        ["--scalars", "50", "--times", "1", "--data", str(tmp_path), "--peers", "/none"]
+    )
 
     rows = progress.event_rows(tmp_path, options)
 
