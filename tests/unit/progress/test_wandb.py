@@ -156,7 +156,7 @@ def test_a_file_is_known_by_its_header(head: bytes, path: str, name: str | None)
 
 
 def test_deepspeeds_names_say_that_the_step_counts_samples() -> None:
-    rows_ = [row(_step=n * 32, _timestamp=AT + n, **{"Train__Samples__train_loss": 2.0}) for n in range(4)]
+    rows_ = [row(_step=n * 32, _timestamp=AT + n, Train__Samples__train_loss=2.0) for n in range(4)]
 
     (series,) = read(log(*rows_)).series
 
