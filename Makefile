@@ -40,6 +40,7 @@ wheel: ## dist/*.whl and dist/*.tar.gz
 lock: ## pin every dependency anew (needs `uv` on the PATH)
 	uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header -o requirements/run.txt
 	uv pip compile requirements/build.in --universal --python-version 3.10 --generate-hashes --no-header -o requirements/build.txt
+	uv pip compile --group peers --universal --python-version 3.10 --generate-hashes --no-header -o requirements/peers.txt
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.10 --generate-hashes --no-header -o requirements/dev.txt
 
 screenshots: ## the demo's report in headless Chromium at 1280 and 600 px

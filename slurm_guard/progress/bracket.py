@@ -125,6 +125,12 @@ def bracket(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> tuple[
     for mark in marks:
         trail = trails[mark.file]
         at = mark.at if mark.at is None or not mark.naive else shifts[mark.file](mark.at)
+        if "unplaced" in mark.flags:
+            if _outside_run(at, frame):
+                dropped[mark.file] += 1
+            else:
+                points.append(_point(mark, at, (None, None), [*mark.flags, *trail.flags]))
+            continue
         lo, hi = limits(trail, mark.offset, frame)
         if _before_run(mark, at, trail, frame):
             dropped[mark.file] += 1
@@ -155,6 +161,12 @@ def _before_run(mark: Mark, at: float | None, trail: Trail, frame: Frame) -> boo
         return True
     unwatched = not trail.seen_in_run or mark.offset <= trail.sizes[0]
     return unwatched and at is not None and at < frame.ticket_at - trail.slack_s
+
+
+def _outside_run(at: float | None, frame: Frame) -> bool:
+    """Whether a row of a shared database is another run's: by its own time, the only one that it has."""
+    end_at = frame.read_at if frame.ended_at is None else frame.ended_at
+    return at is None or not frame.ticket_at - CTIME_SLACK_S <= at <= end_at + FUTURE_S
 
 
 def _contradictions(

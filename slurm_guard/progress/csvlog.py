@@ -11,6 +11,7 @@ from slurm_guard.progress.protocol import MAX_CLAIMS, MICRO, Claim, Found, Reade
 from slurm_guard.progress.values import STEP_LIMIT, parse_stamp, to_count, to_float, to_loss, to_seconds
 
 MAX_RECORD = 65_536  # RLlib's headings have some 20 kB
+_PEEK_B = 4096
 MAX_LINES = 64  # of one record with quoted line ends (judgement)
 MAX_ABOVE = 8  # comment lines above the heading (judgement)
 LEAST_FALLS = 8  # resumes in one file that are believed …
@@ -31,7 +32,10 @@ class CsvSource:
         if b"\0" in head:
             return 0.0
         reader = CsvReader()
-        reader.feed(head, 0)
+        for at in (0, _PEEK_B):  # of most files the first lines say that they are none
+            reader.feed(head[at : at + _PEEK_B if at == 0 else None], at)
+            if reader.is_none():
+                return 0.0
         return 0.7 if reader.is_log() else 0.0
 
     def reader(self) -> Reader:
@@ -61,6 +65,10 @@ class CsvReader:
         """
         rows = self._n_short <= UNFIT_SHARE * self._n_rows
         return self._columns is not None and rows and not self._is_data()
+
+    def is_none(self) -> bool:
+        """Whether the line that had to be the heading is no log's."""
+        return self._n_above < 0 and self._columns is None
 
     def feed(self, data: bytes, offset: int) -> int:
         self._read_b += len(data)

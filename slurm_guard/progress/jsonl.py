@@ -2,7 +2,8 @@
 
 import json
 import re
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from slurm_guard.progress import keys
 from slurm_guard.progress.protocol import MAX_SEGMENT, MICRO, NOTHING, Claim
@@ -24,10 +25,13 @@ def _refuse(word: str) -> Any:
     raise ValueError(word)  # NaN, Infinity: not JSON, and never a measurement
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 def parse_object(text: str) -> dict[str, Any] | None:
     """The object, or null. Raises nothing: depth and digit bombs are answers too."""
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -64,12 +68,54 @@ class JsonLines:
         return claims
 
 
+class _Roles(NamedTuple):
+    """Which of an object's names say what, each the best first: (usual name, the object's own)."""
+
+    steps: tuple[tuple[str, str], ...]
+    samples: tuple[tuple[str, str], ...]
+    tokens: tuple[tuple[str, str], ...]
+    totals: tuple[tuple[str, str], ...]
+    epochs: tuple[tuple[str, str], ...]
+    losses: tuple[tuple[str, str], ...]
+    times: tuple[tuple[str, str], ...]
+    tooks: tuple[tuple[str, str], ...]
+    phases: tuple[tuple[str, str], ...]
+    evaluates: bool
+
+
+@lru_cache(maxsize=128)  # the lines of a log have few sets of names; a hostile one costs what it did without
+def _roles_of(names: tuple[str, ...]) -> _Roles:
+    """The roles of the names. Of two that differ in case alone the later holds."""
+    usual = {_bare(str(name).lower()): name for name in names}
+
+    def known(wanted: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        return tuple((name, usual[name]) for name in wanted if name in usual)
+
+    return _Roles(
+        known(keys.STEP_KEYS),
+        known(keys.SAMPLE_KEYS),
+        known(keys.TOKEN_KEYS),
+        known(keys.TOTAL_KEYS),
+        known(keys.EPOCH_KEYS),
+        known(keys.LOSS_KEYS),
+        known(keys.TIME_KEYS),
+        known(keys.TOOK_KEYS),
+        known(("phase", "mode", "split")),
+        any(map(keys.is_eval, usual)),
+    )
+
+
+def _bare(name: str) -> str:
+    """`train/global_step` is the global step; Stable-Baselines3's stands among times."""
+    return "total_timesteps" if name == "time/total_timesteps" else name.rpartition("train/")[2]
+
+
 def claim_of(body: dict[str, Any], offset: int) -> Claim | None:
     """A claim from an object's usual names, or null when it has no counter."""
-    lower = {str(name).lower().rpartition("train/")[2]: value for name, value in body.items()}
-    key, step = _first(lower, keys.STEP_KEYS)
-    samples, tokens = _first(lower, keys.SAMPLE_KEYS)[1], _first(lower, keys.TOKEN_KEYS)[1]
-    epoch = next((to_float(lower[name]) for name in keys.EPOCH_KEYS if name in lower), None)
+    roles = _roles_of(tuple(body))
+    key, step = _first(body, roles.steps)
+    samples, tokens = _first(body, roles.samples)[1], _first(body, roles.tokens)[1]
+    epoch = to_float(body[roles.epochs[0][1]]) if roles.epochs else None
     if epoch is not None and not 0 <= epoch < 1e6:
         epoch = None
     if step is None and samples is None and tokens is None:
@@ -78,23 +124,21 @@ def claim_of(body: dict[str, Any], offset: int) -> Claim | None:
         key, step = "epoch", round(epoch * MICRO)
     elif step is None:
         key = "samples" if samples is not None else "tokens"
-    at, naive = _time_of(lower)
-    evals = sum(keys.is_eval(name) for name in lower)
-    losses = [lower[name] for name in keys.LOSS_KEYS if name in lower]
-    phase = lower.get("phase", lower.get("mode", lower.get("split")))
+    at, naive = _time_of(body, roles)
+    phase = body[roles.phases[0][1]] if roles.phases else None
     return Claim(
         offset,
         key,
-        step=step,
-        samples=samples,
-        tokens=tokens,
-        total=_first(lower, keys.TOTAL_KEYS)[1],
-        loss=to_loss(losses[0]) if losses else None,
-        epoch=epoch,
-        at=at,
-        naive=naive,
-        took_s=next((to_seconds(lower[name], name) for name in keys.TOOK_KEYS if name in lower), None),
-        phase=_phase(phase, "eval" if evals and not losses else "train"),
+        step,
+        samples,
+        tokens,
+        _first(body, roles.totals)[1],
+        to_loss(body[roles.losses[0][1]]) if roles.losses else None,
+        epoch,
+        at,
+        naive,
+        _phase(phase, "eval" if roles.evaluates and not roles.losses else "train"),
+        took_s=to_seconds(body[roles.tooks[0][1]], roles.tooks[0][0]) if roles.tooks else None,
     )
 
 
@@ -108,19 +152,18 @@ def _phase(value: Any, otherwise: str) -> str:
     return "eval" if keys.is_eval(word) or word.startswith("eval") else otherwise
 
 
-def _first(body: dict[str, Any], names: tuple[str, ...]) -> tuple[str, int | None]:
+def _first(body: dict[str, Any], names: tuple[tuple[str, str], ...]) -> tuple[str, int | None]:
     """The first name with a whole number."""
-    for name in names:
-        if name in body:
-            count = to_count(body[name])
-            if count is not None:
-                return name, count
+    for usual, name in names:
+        count = to_count(body[name])
+        if count is not None:
+            return usual, count
     return "", None
 
 
-def _time_of(body: dict[str, Any]) -> tuple[float | None, bool]:
-    for name in keys.TIME_KEYS:
-        value = body.get(name)
+def _time_of(body: dict[str, Any], roles: _Roles) -> tuple[float | None, bool]:
+    for _, name in roles.times:
+        value = body[name]
         if isinstance(value, str):
             at, naive = parse_stamp(value)
         else:
@@ -134,7 +177,7 @@ def _dlllog(body: dict[str, Any], offset: int) -> Claim | None:
     """NVIDIA DLLogger: `step` is [epoch, iteration, …], empty for a summary."""
     step = body.get("step")
     data = body.get("data")
-    at, naive = _time_of(body)
+    at, naive = _time_of(body, _roles_of(tuple(body)))
     numbers = [to_count(part) for part in step] if isinstance(step, list) else [to_count(step)]
     if not numbers or numbers[-1] is None:
         return None

@@ -7,6 +7,8 @@ The clock must be a whole number beside a known word. Where the line only puts a
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
 
 from slurm_guard.progress.keys import (
     EPOCH_KEYS,
@@ -17,9 +19,20 @@ from slurm_guard.progress.keys import (
     TOOK_KEYS,
     is_eval,
 )
-from slurm_guard.progress.protocol import MICRO, Claim
+from slurm_guard.progress.protocol import MICRO, NOTHING, Claim
 from slurm_guard.progress.tqdm import find_bar
-from slurm_guard.progress.values import find_stamp, to_count, to_float, to_instant, to_loss, to_seconds
+from slurm_guard.progress.values import (
+    STAMP,
+    STAMP_WITHIN,
+    find_stamp,
+    to_count,
+    to_float,
+    to_instant,
+    to_loss,
+    to_seconds,
+)
+
+Place = slice  # of a line
 
 _WORDS = "|".join(
     re.escape(word).replace("\\ ", "[ _]")
@@ -62,6 +75,34 @@ _TIMES = re.compile(
 _ORDER = {word: index for index, word in enumerate(STEP_KEYS)}
 
 
+# Every pattern here takes any digit where it takes one: of lines that differ in digits alone each says the
+# same things at the same places.
+_SHAPE = bytes.maketrans(b"123456789", b"000000000")
+MAX_SHAPES = 512  # remembered of one file …
+MAX_SHAPED = 512  # … with at most so many characters (together 300 kB)
+UNASKED = 4096  # lines without a look at their shape, after as many shapes that helped little (judgement)
+_LONG_NUMBER = re.compile(
+    r"[\d,_]{16}"
+)  # may be no whole number of ours: what counts is not told by the shape
+
+
+class _Plan(NamedTuple):
+    """What stands where in a line of one shape."""
+
+    key: str  # the clock's word; "": no clock, "eval": an evaluation's counter, "bar": maybe a bar's
+    step: Place | None = None
+    total: Place | None = None
+    epoch: Place | None = None
+    values: tuple[tuple[str, str, Place], ...] = ()  # (kind, last part of the name, place)
+    evaluates: bool = False  # its metrics are an evaluation's, unless it tells a loss of training
+    stamped: bool = False
+    timed: bool = False
+
+
+_VALUES = frozenset(("tokens", "samples", "loss", "took"))
+_NO_CLOCK, _EVAL = _Plan(""), _Plan("eval")
+
+
 class KeyValueLines:
     """The fallback for lines that no named format claims; `step-less` epochs are a clock of their own."""
 
@@ -71,50 +112,37 @@ class KeyValueLines:
         b"trl:", b"STEP", b"EPOCH", b"ITER",
     )  # fmt: skip
 
+    def __init__(self) -> None:
+        self._plans: dict[bytes, _Plan] = {}
+        self._n_known = 0  # lines whose shape was remembered, since the shapes were forgotten last
+        self._n_unasked = 0  # lines to come whose shape is not looked at: too many differ
+
     def read(self, text: str, offset: int) -> Claim | None:
-        best: tuple[int, str, int, int | None] | None = None
-        epoch: float | None = None
-        after = 0
-        for word, glue, number, total, (begin, end) in _clocks(text):
-            if not _believable(glue, text):
-                continue
-            if _EVALUATES.search(text, max(0, begin - 16), begin) is not None:
-                return Claim(offset, "phase", phase="eval", advances=False)
-            if word in EPOCH_KEYS:
-                epoch, after = (to_float(number), end) if epoch is None else (epoch, after)
-                continue
-            step = to_count(number)
-            if step is None or "." in number:
-                continue
-            rank = _ORDER.get(word, len(_ORDER))
-            if best is None or rank < best[0]:
-                best = (rank, word, step, to_count(total))
-        if best is None and "Train:" in text:
-            match = _TRAIN.search(text, 0, 128)
-            if match is not None and _INNER.match(text, match.end()) is not None:
-                epoch, after = float(match[1]), match.end()
-        if best is None and epoch is not None:
-            best = self._inner(text, after)
-            if best is None and "%|" in text:
-                return self._bar(text, offset, epoch)
-        if best is None and epoch is None:
+        plan = self._plan(text)
+        if plan is _NO_CLOCK:
             return None
-        return _claim(text, offset, best, epoch)
+        if plan is _EVAL:
+            return Claim(offset, "phase", phase="eval", advances=False)
+        return _claim(text, offset, plan)
 
-    def _bar(self, text: str, offset: int, epoch: float) -> Claim | None:
-        """A bar that names its epoch counts the epoch's batches; any other is left to the bars' reader."""
-        bar = find_bar(text)
-        if bar is None or not bar.trains():
-            return None
-        return _claim(text, offset, (len(_ORDER), "batch", bar.n, bar.total), epoch)
-
-    def _inner(self, text: str, after: int) -> tuple[int, str, int, int | None] | None:
-        """The batch inside an epoch, where the line has it in brackets."""
-        match = _INNER.search(text, after, 256)
-        if match is None:
-            return None
-        step = to_count(match[1])
-        return None if step is None else (len(_ORDER), "batch", step, to_count(match[2]))
+    def _plan(self, text: str) -> _Plan:
+        """The line's plan: remembered, or made."""
+        if self._n_unasked or len(text) > MAX_SHAPED or not text.isascii():
+            self._n_unasked -= self._n_unasked > 0
+            return _plan_of(text)
+        shape = text.encode("ascii").translate(_SHAPE)
+        plan = self._plans.get(shape)
+        if plan is not None:
+            self._n_known += 1
+            return plan
+        plan = _plan_of(text)
+        if _LONG_NUMBER.search(text) is None:
+            if len(self._plans) >= MAX_SHAPES:
+                self._n_unasked = 0 if self._n_known > MAX_SHAPES else UNASKED
+                self._plans.clear()
+                self._n_known = 0
+            self._plans[shape] = plan
+        return plan
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
         if claims and claims[0].key == "epoch":
@@ -122,12 +150,47 @@ class KeyValueLines:
         return claims
 
 
-def _clocks(text: str) -> Iterator[tuple[str, str, str, str | None, tuple[int, int]]]:
-    """(word, glue, number, total, place) of each clock in the line, at most eight."""
-    for index, match in enumerate(_CLOCK.finditer(text[:CLOCK_WITHIN].lower())):
-        if index >= 8:
-            return
-        yield match[1].replace(" ", "_"), match[2], match[3], match[4], match.span()
+def _plan_of(text: str) -> _Plan:
+    """The best clock in the line, and the values beside it."""
+    best: tuple[int, str, Place, Place | None] | None = None
+    epoch: Place | None = None
+    after = 0
+    for match in _clocks(text):
+        if not _believable(match[2], text):
+            continue
+        if _EVALUATES.search(text, max(0, match.start() - 16), match.start()) is not None:
+            return _EVAL
+        word = match[1].replace(" ", "_")
+        if word in EPOCH_KEYS:
+            if epoch is None:
+                epoch, after = slice(*match.span(3)) if to_float(match[3]) is not None else None, match.end()
+            continue
+        if to_count(match[3]) is None or "." in match[3]:
+            continue
+        rank = _ORDER.get(word, len(_ORDER))
+        if best is None or rank < best[0]:
+            best = (rank, word, slice(*match.span(3)), slice(*match.span(4)) if match[4] else None)
+    if best is None and "Train:" in text:
+        train = _TRAIN.search(text, 0, 128)
+        if train is not None and _INNER.match(text, train.end()) is not None:
+            epoch, after = slice(*train.span(1)), train.end()
+    if best is None and epoch is not None:
+        # the batch inside an epoch, where the line has it in brackets
+        inner = _INNER.search(text, after, 256)
+        if inner is not None:
+            best = (len(_ORDER), "batch", slice(*inner.span(1)), slice(*inner.span(2)))
+        elif "%|" in text:
+            return _with_values(text, "bar", epoch=epoch)
+    if best is None:
+        return _NO_CLOCK if epoch is None else _with_values(text, "epoch", epoch=epoch)
+    return _with_values(text, best[1], best[2], best[3], epoch)
+
+
+def _clocks(text: str) -> Iterator[re.Match[str]]:
+    """Each clock in the line, at most eight."""
+    head = text[:CLOCK_WITHIN]
+    lowered = head.lower()
+    return islice(_CLOCK.finditer(lowered if len(lowered) == len(head) else head), 8)  # places are the text's
 
 
 def _believable(glue: str, text: str) -> bool:
@@ -156,43 +219,62 @@ def _kind_of(name: str) -> tuple[str, str]:
     return ("other" if last in ("lr", "learning_rate", "grad_norm", "trl") else ""), last
 
 
-def _claim(
-    text: str, offset: int, best: tuple[int, str, int, int | None] | None, epoch: float | None
-) -> Claim:
-    """The claim with every known value beside the clock."""
-    samples = tokens = None
-    loss = took_s = None
-    n_eval = n_other = 0
+def _with_values(
+    text: str, key: str, step: Place | None = None, total: Place | None = None, epoch: Place | None = None
+) -> _Plan:
+    """The clock's plan with every known value beside it."""
+    values: list[tuple[str, str, Place]] = []
+    kinds = set()
     for match in _PAIR.finditer(text):
         kind, last = _kind_of(match[1])
-        if kind == "":
-            continue
-        value = match[2]
-        n_eval += kind == "eval"
-        n_other += kind in ("loss", "other")
-        if kind == "tokens":
+        kinds.add(kind)
+        if kind in _VALUES:
+            values.append((kind, last, slice(*match.span(2))))
+    stamped = STAMP.search(text, 0, STAMP_WITHIN + 40) is not None
+    evaluates = "eval" in kinds and "loss" not in kinds and "other" not in kinds
+    return _Plan(key, step, total, epoch, tuple(values), evaluates, stamped, _TIMES.search(text) is not None)
+
+
+def _claim(text: str, offset: int, plan: _Plan) -> Claim | None:
+    """The claim of a line after its plan; null: no bar that trains, where it had to be one."""
+    key = plan.key
+    step = None if plan.step is None else to_count(text[plan.step])
+    total = None if plan.total is None else to_count(text[plan.total])
+    if key == "bar":  # one that names its epoch counts its batches; any other is left to the bars' reader
+        bar = find_bar(text)
+        if bar is None or not bar.trains():
+            return None
+        if bar.n == 0:
+            return NOTHING  # Lightning empties the bar before it names the next epoch
+        key, step, total = "batch", bar.n, bar.total
+    epoch = None if plan.epoch is None else to_float(text[plan.epoch])
+    samples = tokens = None
+    loss = took_s = None
+    for kind, last, place in plan.values:
+        value = text[place]
+        if kind == "loss":
+            loss = to_loss(value.rstrip(",.")) if loss is None else loss
+        elif kind == "tokens":
             tokens = to_count(value) if tokens is None else tokens
         elif kind == "samples":
             samples = to_count(value) if samples is None else samples
-        elif kind == "loss":
-            loss = to_loss(value.rstrip(",.")) if loss is None else loss
-        elif kind == "took":
+        else:
             took_s = to_seconds(value, last) if took_s is None else took_s
-    at, naive = find_stamp(text)
-    if at is None:
+    at, naive = find_stamp(text) if plan.stamped else (None, False)
+    if at is None and plan.timed:
         match_at = _TIMES.search(text)
         at = to_instant(match_at[1]) if match_at else None
     return Claim(
         offset,
-        "epoch" if best is None else best[1],
-        step=None if best is None else best[2],
-        samples=samples,
-        tokens=tokens,
-        total=None if best is None else best[3],
-        loss=loss,
-        epoch=epoch if epoch is not None and epoch < 1e6 else None,
-        at=at,
-        naive=naive,
+        key,
+        step,
+        samples,
+        tokens,
+        total,
+        loss,
+        epoch if epoch is not None and epoch < 1e6 else None,
+        at,
+        naive,
+        "eval" if plan.evaluates else "train",
         took_s=took_s,
-        phase="eval" if n_eval and not n_other and loss is None else "train",
     )

@@ -9,6 +9,8 @@ _MULTI = re.compile(r"-{4,40} Step[ \t]{1,20}(\d{1,15}) -{3,40} CPU =", re.ASCII
 _YAML = re.compile(r"keywords: \[ ?'?Step'?, ")
 _YAML_ROW = re.compile(r"[ \t]{0,8}- \[(\d{1,15}), [-+\d.eEnaif, ]{0,4000}\]?[ \t\r]*", re.ASCII)
 _NUMBERS = re.compile(r"[-+\d.eE \tnaif]{1,4096}[\r]?", re.ASCII)  # also nan and inf: a run that blew up
+# Of a row's bytes, a launcher's prefix before it and a colour around it among them.
+_FIRST, _LAST = frozenset(b"-+.0123456789nif \t[(\x1b"), frozenset(b"0123456789.nf \t]m")
 MAX_MISSES = 1000  # lines without a row after which the table is over: the program was killed (judgement)
 
 
@@ -38,11 +40,25 @@ class LammpsLines(TableLines):
             return None if multi is None else Claim(offset, "step", step=to_count(multi[1]))
         elif self.following:
             claim = self._row(text, offset)
-            self._misses = 0 if claim is not None else self._misses + 1
-            if self._misses >= MAX_MISSES:
-                self.following = False
+            if claim is None:
+                self._miss()
+            else:
+                self._misses = 0
             return claim
         return None
+
+    def may_be_row(self, first: int, last: int) -> bool:
+        """Below the heading: warnings that a run prints into its table are passed by."""
+        if (first in _FIRST and last in _LAST) or (self._column is None and not self._yaml):
+            return True
+        self._miss()
+        return False
+
+    def _miss(self) -> None:
+        """A line in the table that is no row of it."""
+        self._misses += 1
+        if self._misses >= MAX_MISSES:
+            self.following = False
 
     def _row(self, text: str, offset: int) -> Claim | None:
         if self._yaml:

@@ -1,7 +1,6 @@
-"""Cuts bytes into lines (LF, CR, backspace) with their end offsets, and cleans one line for a parser."""
+"""Cuts bytes into whole lines (LF, CR, backspace), and cleans one line for a parser."""
 
 import re
-from collections.abc import Iterator
 
 from slurm_guard.progress.protocol import MAX_SEGMENT
 
@@ -13,55 +12,57 @@ _PREFIX = re.compile(
     r"[ \t]{0,8}(?:(\d{1,6}): |\[(?:rank|default)?(\d{1,6})\]: ?|"
     r"\([A-Za-z_][\w.]{0,60} pid=(\d{1,10})[^)\n]{0,80}\) )"
 )
+_BEGINS_PREFIX = frozenset(" \t[(0123456789")
+_HALF = MAX_SEGMENT // 2  # a line longer than MAX_SEGMENT covers one aligned block of half its size
 
 
 class Splitter:
-    """Feeds on chunks, gives (line, end offset); a line longer than MAX_SEGMENT is given cut, once."""
+    """Feeds on chunks, gives the whole lines in them in one piece; keeps the begin of the last, cut."""
 
     def __init__(self) -> None:
         self.kept = b""  # of a line whose end was not fed yet
-        self._dropping = False  # inside the rest of a line that was already given cut
+        self._dropping = False  # inside a line whose begin was left out
         self._at = 0
         self.n_cut = 0
 
-    def feed(self, data: bytes, offset: int) -> Iterator[tuple[bytes, int]]:
-        """All lines that end in `data`; the rest is kept, at most MAX_SEGMENT bytes of it."""
-        pieces = data.translate(_BREAKS).split(b"\n")
-        at = offset
-        last = len(pieces) - 1
-        for index, piece in enumerate(pieces):
-            at += len(piece)
-            if index == last:
-                self._keep(piece)
-                break
-            at += 1
-            if self._dropping:
-                self._dropping = False
-                continue
-            if self.kept:
-                piece = self.kept + piece
-                self.kept = b""
-            if piece:
-                if len(piece) > MAX_SEGMENT:
-                    self.n_cut += 1
-                    piece = piece[:MAX_SEGMENT]
-                yield piece, at
-        self._at = at
+    def feed(self, data: bytes, offset: int) -> tuple[bytes, int]:
+        """(lines, each with a line feed, `at`): what ends at index i of them ends at `at` + i in the file.
 
-    def _keep(self, piece: bytes) -> None:
-        if self._dropping:
-            return
-        self.kept = (self.kept + piece)[: MAX_SEGMENT + 1]
+        A line that began in an earlier piece comes with at most MAX_SEGMENT + 1 bytes of that piece.
+        """
+        if b"\r" in data or b"\x08" in data:
+            data = data.translate(_BREAKS)
+        self._at = offset + len(data)
+        end = data.rfind(b"\n") + 1
+        if end == 0:
+            if not self._dropping:
+                self.kept = (self.kept + data)[: MAX_SEGMENT + 1]
+            return b"", offset
+        begin = data.find(b"\n") + 1 if self._dropping else 0
+        body, at = self.kept + data[begin:end], offset + begin - len(self.kept)
+        self._dropping = False
+        self.kept = data[end : end + MAX_SEGMENT + 1]
+        self.n_cut += _n_long(body)
+        return body, at
 
     def skipped(self) -> None:
         """Bytes are left out next: what follows begins inside a line, whose rest is dropped."""
         self.kept = b""
         self._dropping = True
 
-    def finish(self) -> Iterator[tuple[bytes, int]]:
-        """The last line, if it has no end. It may be torn inside a number."""
-        if self.kept and not self._dropping:
-            yield self.kept[:MAX_SEGMENT], self._at
+    def finish(self) -> tuple[bytes, int]:
+        """The last line, if it has no end, cut, and its end's offset. It may be torn inside a number."""
+        return b"" if self._dropping else self.kept[:MAX_SEGMENT], self._at
+
+
+def _n_long(body: bytes) -> int:
+    """How many of the lines are longer than MAX_SEGMENT."""
+    n, end = 0, 0
+    for block in range(0, len(body), _HALF):
+        if block >= end and body.find(b"\n", block, block + _HALF) < 0:
+            begin, end = body.rfind(b"\n", end, block) + 1 or end, body.find(b"\n", block) + 1
+            n += end - 1 - begin > MAX_SEGMENT
+    return n
 
 
 def clean(line: bytes) -> tuple[str, str]:
@@ -71,6 +72,8 @@ def clean(line: bytes) -> tuple[str, str]:
         text = _ANSI.sub("", text)
     rank = ""
     for _ in range(3):  # `0: [rank0]: text` has two; never more than three were seen
+        if text[:1] not in _BEGINS_PREFIX:
+            break
         match = _PREFIX.match(text)
         if match is None:
             break

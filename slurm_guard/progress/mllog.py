@@ -5,6 +5,7 @@ epoch counts samples (bert, unet3d); an epoch's number at its start counts what 
 from 1; a block's count at its end is often that of its start; an evaluation counts its own samples.
 """
 
+import re
 from typing import Any
 
 from slurm_guard.progress.jsonl import parse_object
@@ -23,6 +24,8 @@ COUNTING = frozenset(
         "train_loss", "train_step", "tracked_stats",
     )
 )  # fmt: skip
+# An event's name can stand in no other way in a line, but for a backslash's.
+_TELLS = re.compile("|".join(f'"{event}"' for event in sorted(COUNTING | PHASES.keys())))
 EPOCHS_LIMIT = 10_000  # an `epoch_num` from here on counts samples (judgement: real ones end at 100)
 
 
@@ -40,6 +43,8 @@ class MllogLines:
 
     def read(self, text: str, offset: int) -> Claim | None:
         """Every line with the marker is this source's, whether or not it says anything."""
+        if _TELLS.search(text) is None and "\\" not in text:
+            return NOTHING  # three lines in four: settings, and what the hardware did
         begin = text.find("{", text.find(":::MLL"))
         body = parse_object(text[begin:].rstrip()) if begin >= 0 else None
         event = body.get("key") if body is not None else None

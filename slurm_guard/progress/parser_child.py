@@ -22,7 +22,7 @@ MAX_PROBLEMS = 32
 _TRACK = re.compile(r"[a-z]{2,12}(/epoch)?:[A-Za-z0-9._~-]{1,120}")
 _SOURCE = re.compile(r"[a-z]{2,12}")
 _PHASES = frozenset(("train", "eval", "checkpoint", "init", "end"))
-_FLAGS = frozenset(("weak", "epoch", "step-back"))
+_FLAGS = frozenset(("weak", "epoch", "step-back", "unplaced"))
 
 
 class Answer(NamedTuple):

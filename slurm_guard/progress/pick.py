@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+from slurm_guard.progress import database
 from slurm_guard.progress.protocol import Series
 from slurm_guard.progress.registry import STRENGTH
 
+NAMED = frozenset(("guard", *database.SOURCES))  # each series is a training with a name of its own
 LEAST = 3  # distinct values below which a series is stray text unless it is all there is (judgement)
 AGREE = 0.5  # share of common values from which two ranks tell of the same training (judgement)
 
@@ -26,7 +28,7 @@ def pick(series: list[Series]) -> list[Chosen]:
         if not values or (chosen and (len(values) < LEAST or is_weak(one))):
             continue
         span = (min(c.offset for c in claims), max(c.offset for c in claims))
-        if one.source != "guard" and any(_told(one, span, other) for other in chosen):
+        if one.source not in NAMED and any(_told(one, span, other) for other in chosen):
             continue
         chosen.append(Chosen(one, _suffix(one, chosen), span))
     return chosen
@@ -74,8 +76,8 @@ def _one_per_training(series: list[Series]) -> list[Series]:
 
 
 def _suffix(one: Series, chosen: list[Chosen]) -> str:
-    """Nothing for the first; the guard file's own name for a training; else rank or number."""
-    if one.source == "guard" and one.key not in ("step", "epoch"):
+    """The training's own name where it has one, nothing for the first; else rank or number."""
+    if one.source in NAMED and one.key not in ("step", "epoch"):
         return f".{one.key}"
     if not chosen:
         return ""

@@ -116,3 +116,7 @@ class TableLines:
     """A line source that also wants the lines after one of its own: rows below a heading have no needle."""
 
     following = False  # set by the source while it expects rows
+
+    def may_be_row(self, first: int, last: int) -> bool:
+        """Whether a raw line of these first and last bytes can be a row; one that cannot is not shown."""
+        return True

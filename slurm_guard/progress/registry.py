@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 
+from slurm_guard.progress.clearml import ClearmlSource
 from slurm_guard.progress.csvlog import CsvSource
+from slurm_guard.progress.database import DatabaseSource
+from slurm_guard.progress.deepspeed import DeepspeedSource
+from slurm_guard.progress.dvclive import DvcliveSource
 from slurm_guard.progress.espresso import EspressoLines
 from slurm_guard.progress.gromacs import GromacsLines
 from slurm_guard.progress.guard import GuardSource
@@ -34,7 +38,8 @@ SIMULATIONS = (GromacsLines, LammpsLines, OpenmmLines, NamdLines, EspressoLines,
 TRAININGS = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines)
 TEXT = TextSource("text", (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines))
 SOURCES: tuple[ProgressSource, ...] = (
-    TfeventsSource(), WandbSource(), HfStateSource(), MlflowSource(), GUARD, CsvSource(), TEXT,
+    TfeventsSource(), WandbSource(), HfStateSource(), MlflowSource(), DeepspeedSource(), ClearmlSource(),
+    DvcliveSource(), DatabaseSource(), GUARD, CsvSource(), TEXT,
 )  # fmt: skip
 
 # How well a source's clock is known, for the choice between two that speak of the same bytes (judgement).
@@ -45,6 +50,11 @@ STRENGTH = {
     "tfevents": 0.9,
     "wandb": 0.9,
     "mlflow": 0.9,
+    "clearml": 0.9,
+    "dvclive": 0.9,
+    "mlflowdb": 0.9,
+    "trackio": 0.9,
+    "deepspeed": 0.9,
     "hfstate": 0.85,
     "hf": 0.8,
     "csv": 0.8,

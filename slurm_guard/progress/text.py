@@ -1,14 +1,14 @@
 """The text source: one pass over a file's lines, each shown to the line sources whose needles it contains."""
 
-import string
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 
 from slurm_guard.progress.lines import Splitter, clean
+from slurm_guard.progress.needles import find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
 from slurm_guard.progress.protocol import (
     MAX_CLAIMS,
     MAX_PHASES,
+    MAX_SEGMENT,
     MAX_SERIES,
     NOTHING,
     Claim,
@@ -21,7 +21,7 @@ from slurm_guard.progress.protocol import (
 
 # Beside a run's log: what it summed up, and where it ran. Their counters are copies without a time.
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
-_COMMON = string.ascii_lowercase.encode() + string.digits.encode() + b" \t\r\n._-"
+MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
 
 
 class TextSource:
@@ -54,12 +54,23 @@ def _is_document(head: bytes, path: str) -> bool:
 
 
 class TextReader:
-    """Collects claims by (source, clock, rank)."""
+    """Collects claims by (source, clock, rank).
+
+    Each needle is searched in all whole lines of a chunk at once, and only the lines that hold one are looked
+    at: what most logs consist of costs no more than that search.
+    """
 
     def __init__(self, sources: Iterable[LineSource]) -> None:
         self._sources = list(sources)
-        self._live: list[tuple[LineSource, tuple[bytes, ...], TableLines | None]] = []
-        self._marks_phases = True
+        self._tables: list[tuple[int, TableLines]] = [
+            (1 << bit, source) for bit, source in enumerate(self._sources) if isinstance(source, TableLines)
+        ]
+        self._phase_bit = 1 << len(self._sources)
+        needles = [(word, 1 << bit) for bit, source in enumerate(self._sources) for word in source.needles]
+        needles += [(word, self._phase_bit) for word in NEEDLES]
+        self._wanted = [(word, bit) for word, bit in needles if word]
+        self._always = sum({bit for word, bit in needles if not word})  # of sources that want every line
+        self._shown: dict[int, tuple[LineSource, ...]] = {}
         self._splitter = Splitter()
         self._series: dict[tuple[str, str, str], list[Claim]] = {}
         self._phases: list[Claim] = []
@@ -68,30 +79,19 @@ class TextReader:
 
     def feed(self, data: bytes, offset: int) -> int:
         self._read_b += len(data)
-        window = self._splitter.kept + data
-        self._look_ahead(window)
-        for line, end in self._splitter.feed(data, offset):
-            self._line(line, end)
+        body, at = self._splitter.feed(data, offset)
+        if body:
+            self._scan(body, at)
         return offset + len(data)
-
-    def _look_ahead(self, window: bytes) -> None:
-        """Leave out what the coming lines cannot hold: one search in a megabyte for thousands in lines."""
-        rare = window.translate(None, _COMMON)
-        self._live = []
-        for source in self._sources:
-            table = source if isinstance(source, TableLines) else None
-            needles = tuple(needle for needle in source.needles if _holds(window, rare, needle))
-            if needles or (table is not None and table.following):
-                self._live.append((source, needles, table))
-        self._marks_phases = any(_holds(window, rare, needle) for needle in NEEDLES)
 
     def skipped(self, offset: int) -> None:
         self._splitter.skipped()
 
     def finish(self) -> Found:
-        for line, end in self._splitter.finish():
-            self._look_ahead(line)
-            self._line(_whole_words(line), end)
+        line, end = self._splitter.finish()
+        line = _whole_words(line)
+        if line:
+            self._scan(line + b"\n", end - len(line) - 1)
         by_name = {source.name: source for source in self._sources}
         series = []
         for (name, key, rank), claims in self._series.items():
@@ -102,33 +102,71 @@ class TextReader:
             problems.append(f"long-lines: {self._splitter.n_cut} lines were read to 4096 bytes")
         return Found(series, self._phases, problems, self._read_b)
 
-    def _line(self, line: bytes, end: int) -> None:
-        text = rank = None
-        for source, needles, table in self._live:
-            for needle in needles:
-                if needle in line:
-                    break
-            else:
-                if table is None or not table.following:
+    def _scan(self, body: bytes, at: int) -> None:
+        """Shows each line to the sources whose needles it holds."""
+        found, lines = find_lines(body, self._wanted)
+        tables = [one for one in self._tables if one[1].following or found & one[0]]
+        if tables or self._always:
+            self._scan_tables(body, at, lines, tables)
+            return
+        for begin in sorted(lines):
+            end = body.index(b"\n", begin)
+            self._line(body[begin : min(end, begin + MAX_SEGMENT)], at + end + 1, lines[begin])
+
+    def _scan_tables(
+        self, body: bytes, at: int, lines: dict[int, int], tables: list[tuple[int, TableLines]]
+    ) -> None:
+        """The same where a table may be open: its rows hold no needle and come in turn."""
+        order = sorted(lines)
+        nth = begin = 0
+        while begin < len(body):
+            if self._always == 0 and not any(table.following for _, table in tables):
+                while nth < len(order) and order[nth] < begin:
+                    nth += 1
+                if nth == len(order):
+                    return
+                begin = order[nth]
+            end = body.index(b"\n", begin)
+            if end > begin:
+                mask = self._always | lines.get(begin, 0)
+                for bit, table in tables:
+                    if table.following and not mask & bit and table.may_be_row(body[begin], body[end - 1]):
+                        mask |= bit
+                if mask:
+                    self._line(body[begin : min(end, begin + MAX_SEGMENT)], at + end + 1, mask)
+            begin = end + 1
+
+    def _of(self, mask: int) -> tuple[LineSource, ...]:
+        """The sources of a mask, in their order."""
+        sources = self._shown.get(mask)
+        if sources is None:
+            if len(self._shown) >= MAX_MASKS:
+                self._shown.clear()
+            sources = tuple(source for bit, source in enumerate(self._sources) if mask >> bit & 1)
+            self._shown[mask] = sources
+        return sources
+
+    def _line(self, line: bytes, end: int, mask: int) -> None:
+        sources = self._of(mask)
+        if sources:
+            text, rank = clean(line)
+            for source in sources:
+                try:
+                    claim = source.read(text, end)
+                except (ValueError, OverflowError, RecursionError):
+                    self._count(f"unreadable-{source.name}")
                     continue
-            if text is None:
-                text, rank = clean(line)
-            try:
-                claim = source.read(text, end)
-            except (ValueError, OverflowError, RecursionError):
-                self._count(f"unreadable-{source.name}")
-                continue
-            if claim is NOTHING:
-                return
-            if claim is not None:
-                self._add(source.name, claim._replace(rank=rank or claim.rank))
-                return
-        phase = find_phase(line, end) if self._marks_phases else None
+                if claim is NOTHING:
+                    return
+                if claim is not None:
+                    self._add(source.name, claim._replace(rank=rank) if rank else claim)
+                    return
+        phase = find_phase(line, end) if mask & self._phase_bit else None
         if phase is not None and len(self._phases) < MAX_PHASES:
             self._phases.append(phase)
 
     def _add(self, name: str, claim: Claim) -> None:
-        if claim.clock() is None and claim.epoch is None:
+        if claim.step is None and claim.epoch is None and claim.clock() is None:
             if len(self._phases) < MAX_PHASES:
                 self._phases.append(claim._replace(advances=False))
             return
@@ -146,17 +184,6 @@ class TextReader:
 
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
-
-
-@lru_cache(maxsize=512)
-def _rare_part(needle: bytes) -> bytes:
-    """The needle without common characters; empty: it has no others."""
-    return needle.translate(None, _COMMON)
-
-
-def _holds(window: bytes, rare: bytes, needle: bytes) -> bool:
-    """Whether the needle is in the window. `rare`: the window without common characters, a tenth as long."""
-    return _rare_part(needle) in rare and needle in window
 
 
 def _whole_words(line: bytes) -> bytes:

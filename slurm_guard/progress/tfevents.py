@@ -17,7 +17,9 @@ from slurm_guard.progress.values import AT_MAX, AT_MIN, LOSS_LIMIT, STEP_LIMIT
 
 MAX_RECORD = 65_536  # bytes of a record that is parsed; scalars need about 60
 MAX_LENGTH = 1 << 40  # a length beyond this is no length
+MAX_KNOWN, MAX_KNOWN_B = 512, 512  # summaries remembered by what stands around their scalar, and their length
 MAX_TAGS = 128  # distinct tags followed in one file; their names are the job's choice
+SAMPLES = b"Train/Samples/"  # DeepSpeed's tags: what stands as their step is its count of samples
 _HEAD = struct.Struct("<QI")
 _F64 = struct.Struct("<d")
 _F32 = struct.Struct("<f")
@@ -55,6 +57,13 @@ class TfeventsReader:
     def __init__(self) -> None:
         self._carry = b""
         self._tags: dict[bytes, _Tag] = {}
+        # Summaries of one scalar differ in its four bytes alone: where these stand in one of that length, and
+        # the tag of what stands around them.
+        self._spots: dict[int, int] = {}
+        self._known: dict[bytes, _Tag] = {}
+        self._spot = 0  # of the scalar read last, an index of the data
+        self._last = _Tag(array("q"), array("d"), array("q"), array("d"))  # the tag that it went to
+        self._n_taken = 0  # scalars of the summary read last
         self._problems: dict[str, int] = {}
         self._read_b = 0
         self._dead = False
@@ -95,7 +104,12 @@ class TfeventsReader:
             problems.append(f"torn-tail: {len(self._carry)} bytes of an unfinished record")
         if not self._tags:
             return Found([], [], problems, self._read_b)
-        return Found([Series("tfevents", "step", "", self._clock())], self._evals(), problems, self._read_b)
+        claims = self._clock()
+        return Found([Series("tfevents", claims[0].key, "", claims)], self._evals(), problems, self._read_b)
+
+    def scalars(self) -> dict[bytes, tuple[list[int], list[float], list[float]]]:
+        """Every scalar so far: tag -> steps, wall times and values, in the file's order."""
+        return {tag: (list(one.steps), list(one.at), list(one.values)) for tag, one in self._tags.items()}
 
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
@@ -109,13 +123,24 @@ class TfeventsReader:
                 wall = _F64.unpack_from(data, at + 1)[0]
                 at += 9
             if data[at] == 0x10:
-                step, at = varint(data, at + 1)
-            if data[at] == 0x2A:
-                size, at = varint(data, at + 1)
-                if at + size == end:
-                    self._summary(data, at, end, (step, wall, offset))
+                step, at = data[at + 1], at + 2
+                if step >= 0x80:
+                    step, at = varint(data, at - 1)
+            spot = self._spots.get(end - at)
+            if spot is not None and step < STEP_LIMIT:
+                series = self._known.get(data[at : at + spot] + data[at + spot + 4 : end])
+                if series is not None:
+                    series.steps.append(step)
+                    series.at.append(wall)
+                    series.offsets.append(offset)
+                    series.values.append(_F32.unpack_from(data, at + spot)[0])
                     return
-                at -= 1 + (size > 127) + (size > 16383) + (size > 2097151)
+            if data[at] == 0x2A:
+                size, begin = varint(data, at + 1)
+                if begin + size == end:
+                    self._summary(data, begin, end, (step, wall, offset))
+                    self._remember(data, at, end)
+                    return
             for number, kind, start, stop in fields(data, at, end):
                 if number == 1 and kind == 1:
                     wall = _F64.unpack_from(data, start)[0]
@@ -128,8 +153,16 @@ class TfeventsReader:
         except (WireError, IndexError, struct.error):
             self._count("broken-records")
 
+    def _remember(self, data: bytes, at: int, end: int) -> None:
+        """What stands around the scalar of data[at:end], if it is the only one there."""
+        if self._n_taken == 1 and end - at <= MAX_KNOWN_B and len(self._known) < MAX_KNOWN:
+            spot = self._spots.setdefault(end - at, self._spot - at)
+            if spot == self._spot - at:
+                self._known[data[at : at + spot] + data[at + spot + 4 : end]] = self._last
+
     def _summary(self, data: bytes, at: int, end: int, where: tuple[int, float, int]) -> None:
         """Every scalar in one Summary."""
+        self._n_taken = 0
         if signed(where[0]) != where[0] or where[0] >= STEP_LIMIT:
             self._count("impossible-steps")
             return
@@ -144,9 +177,9 @@ class TfeventsReader:
             if number == 1 and kind == 2:
                 tag = data[start : min(stop, start + 64)]
             elif number == 2 and kind == 5:
-                value = _F32.unpack_from(data, start)[0]
+                value, self._spot = _F32.unpack_from(data, start)[0], start
             elif number == 8 and kind == 2 and stop - start < 256:
-                value = _tensor(data, start, stop)
+                value, self._spot = _tensor(data, start, stop)
         if tag is None or value is None:
             return
         series = self._tags.get(tag)
@@ -159,6 +192,8 @@ class TfeventsReader:
         series.at.append(where[1])
         series.offsets.append(where[2])
         series.values.append(value)
+        self._last = series
+        self._n_taken += 1 if self._spot else 2  # of eight bytes: nothing to remember
 
     def _clock(self) -> list[Claim]:
         """The longest tag's points; ties go to the first name that is no evaluation's."""
@@ -166,16 +201,17 @@ class TfeventsReader:
         series = self._tags[tag]
         stride = 1 + len(series.steps) // MAX_CLAIMS
         lossy = b"loss" in tag.lower()
-        advances = True
+        counts = tag.startswith(SAMPLES)
         return [
             Claim(
                 series.offsets[i],
-                "step",
-                step=series.steps[i],
+                "samples" if counts else "step",
+                step=None if counts else series.steps[i],
+                samples=series.steps[i] if counts else None,
                 at=_instant(series.at[i]),
                 loss=_loss(series.values[i]) if lossy else None,
                 phase="eval" if _evaluates(tag) else "train",
-                advances=advances,
+                advances=True,
             )
             for i in range(0, len(series.steps), stride)
         ]
@@ -212,19 +248,18 @@ def _loss(value: float) -> float | None:
     return value if math.isfinite(value) and abs(value) < LOSS_LIMIT else None
 
 
-def _tensor(data: bytes, at: int, end: int) -> float | None:
-    """The scalar in a TensorProto: dtype 1 (f32) or 2 (f64), in content or in the typed list."""
+def _tensor(data: bytes, at: int, end: int) -> tuple[float | None, int]:
+    """(scalar, where its four bytes stand or 0) of a TensorProto of dtype 1 (f32) or 2 (f64)."""
     dtype = 0
     found: float | None = None
+    spot = 0
     for number, kind, start, stop in fields(data, at, end):
         if number == 1 and kind == 0:
             dtype = start
-        elif number == 4 and kind == 2 and dtype == 1 and stop - start == 4:
-            found = _F32.unpack_from(data, start)[0]
-        elif number == 4 and kind == 2 and dtype == 2 and stop - start == 8:
-            found = _F64.unpack_from(data, start)[0]
-        elif number == 5 and stop - start == 4:
-            found = _F32.unpack_from(data, start)[0]
-        elif number == 6 and stop - start == 8:
-            found = _F64.unpack_from(data, start)[0]
-    return found
+        elif kind == 0:
+            continue
+        elif stop - start == 4 and ((number == 4 and kind == 2 and dtype == 1) or number == 5):
+            found, spot = _F32.unpack_from(data, start)[0], start
+        elif stop - start == 8 and ((number == 4 and kind == 2 and dtype == 2) or number == 6):
+            found, spot = _F64.unpack_from(data, start)[0], 0
+    return found, spot

@@ -4,6 +4,7 @@ Every rank draws the same bar, and without labels their bars stand one after the
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from slurm_guard.progress.protocol import MAX_CLAIMS, Claim
@@ -18,8 +19,8 @@ _BAR = re.compile(
 # Two drawings are one bar on two ranks when they agree in n and whole seconds: in nine of ten redraws, of at
 # least eight, over a minute and more. Two epochs of one length do not (judgement).
 ENOUGH_BARS, SAME_SHARE, LEAST_SPENT = 8, 0.9, "01:00"
-_EVAL_WORDS = ("eval", "valid", "test", "predict", "sampl", "generat", "fid")
-_OTHER_WORDS = ("download", "load", "fetch", "map", "token", "filter", "process", "group", "sav", "shard")
+_EVAL_WORDS = re.compile(r"eval|valid|test|predict|sampl|generat|fid|(?<!\w)val(?!\w)")
+_OTHER_WORDS = re.compile("load|fetch|map|token|filter|process|group|sav|shard")  # load: download, too
 
 
 class Bar(NamedTuple):
@@ -32,13 +33,18 @@ class Bar(NamedTuple):
 
     def evaluates(self) -> bool:
         """Whether its words are an evaluation's."""
-        return any(word in self.desc for word in _EVAL_WORDS) or "val" in re.split(r"\W", self.desc)
+        return _EVAL_WORDS.search(self.desc) is not None
 
     def trains(self) -> bool:
         """Whether its words are neither an evaluation's nor a download's."""
-        return not self.evaluates() and not any(word in self.desc for word in _OTHER_WORDS)
+        return not self.evaluates() and not self.prepares()
+
+    def prepares(self) -> bool:
+        """Whether its words are those of data that is fetched, cut or put away."""
+        return _OTHER_WORDS.search(self.desc) is not None
 
 
+@lru_cache(maxsize=2)  # each of the readers that a bar concerns asks for the same line
 def find_bar(text: str) -> Bar | None:
     """The last bar in a line, or null."""
     last = None
@@ -63,7 +69,7 @@ class TqdmLines:
 
     def read(self, text: str, offset: int) -> Claim | None:
         bar = find_bar(text)
-        if bar is None or any(word in bar.desc for word in _OTHER_WORDS):
+        if bar is None or bar.prepares():
             return None
         if bar.evaluates():
             return Claim(offset, "phase", phase="eval", advances=False)

@@ -39,8 +39,9 @@ def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, 
     out: list[Mark] = []
     for (file, claim), segment, fell in _segments(_without_looks_back(_carry_epochs(moving))):
         extra = (*flags, "step-back") if fell else flags
-        phase = claim.phase if claim.phase == "end" else "train"
-        out.append(_mark(track, file, claim._replace(phase=phase), segment, extra))
+        if claim.phase not in ("end", "train"):
+            claim = claim._replace(phase="train")
+        out.append(_mark(track, file, claim, segment, extra))
     phases = [
         _mark(track, file, claim, 0, flags) for file, claim in (*still, *marks, *_standing(moving, out))
     ]

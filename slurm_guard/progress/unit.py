@@ -1,6 +1,7 @@
 """Reads one unit of work, one file or the files that tell one run together, from descriptors alone.
 
-Together: a folder's event files, the checkpoints' copies of `trainer_state.json`, an MLflow run's metrics.
+Together: a folder's event files, the checkpoints' copies of `trainer_state.json`, the metrics of an MLflow or
+DVCLive run and of DeepSpeed's CSV monitor.
 """
 
 import hashlib
@@ -9,7 +10,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from slurm_guard.progress import hfstate
+from slurm_guard.progress import database, dvclive, hfstate
+from slurm_guard.progress.deepspeed import is_monitor
 from slurm_guard.progress.keys import is_eval
 from slurm_guard.progress.mlflow import key_of
 from slurm_guard.progress.pick import Chosen, is_epoch, is_weak, pick
@@ -23,7 +25,7 @@ _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 _CHECKPOINT = re.compile(r"checkpoint-\d{1,15}")
-JOINED = ("tfevents", "hfstate", "mlflow")
+JOINED = ("tfevents", "hfstate", "mlflow", "deepspeed", "dvclive")
 
 
 def together(path: str) -> tuple[str, str] | None:
@@ -34,6 +36,10 @@ def together(path: str) -> tuple[str, str] | None:
         return "tfevents", folder
     if name == hfstate.NAME:
         return "hfstate", above if _CHECKPOINT.fullmatch(last) else folder
+    if is_monitor(path):
+        return "deepspeed", folder
+    if dvclive.key_of(path) is not None:
+        return "dvclive", path.rpartition(dvclive.FOLDER)[0]
     run, found, key = path.rpartition("/metrics/")
     if found and key and "mlruns/" in run:
         return "mlflow", run
@@ -67,6 +73,8 @@ NOTHING_IN = {
     "tfevents": "no-progress: no scalar in it",
     "hfstate": "no-progress: no record with a step in it",
     "mlflow": "no-progress: no value with a step in it",
+    "dvclive": "no-progress: no row with a step in it",
+    "deepspeed": "no-progress: no row in it",
 }
 
 
@@ -125,7 +133,9 @@ def _shares(source: str, parts: list[Part]) -> list[tuple[Input, list[Claim], Fo
         (one, [claim for series in found.series if series.source == source for claim in series.claims], found)
         for one, _, found in parts
     ]
-    if source == "mlflow":
+    if source == "deepspeed":
+        return [max(shares, key=lambda share: (len(share[1]), "loss" in share[0].path))]
+    if source in ("mlflow", "dvclive"):
         return [max(shares, key=lambda share: (not is_eval(key_of(share[0].path)), len(share[1])))]
     if source != "hfstate":
         return shares
@@ -149,6 +159,8 @@ def flags_of(chosen: Chosen) -> tuple[str, ...]:
     """What holds for every point of the track."""
     if is_weak(chosen.series):
         return ("weak",)
+    if chosen.series.source in database.SOURCES:
+        return ("unplaced",)
     return ("epoch",) if is_epoch(chosen.series) else ()
 
 

@@ -35,15 +35,17 @@ _days: dict[tuple[str, str, str], int | None] = {}
 
 def to_count(text: str | int | float | None) -> int | None:
     """A whole, non-negative number below 2^53, also from `1,234`, `1_000`, `12.0` and `1e3`; else null."""
-    if text is None or isinstance(text, bool):
-        return None
     if isinstance(text, str):
+        if len(text) < 16 and text.isdigit() and text.isascii():
+            return int(text)
         if len(text) > 32:
             return None
         text = text.strip().replace(",", "").replace("_", "")
         if text.isdigit() and text.isascii():
             value = int(text)
             return value if value < STEP_LIMIT else None
+    elif text is None or isinstance(text, bool):
+        return None
     number = to_float(text)
     if number is None or number < 0 or number >= STEP_LIMIT or number != math.floor(number):
         return None

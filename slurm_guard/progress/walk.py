@@ -13,7 +13,7 @@ MAX_DEPTH = 4
 MAX_ENTRIES = 5_000
 MAX_S = 2.0
 MAX_FOUND = 64
-MAX_KEYS = 16  # files of one MLflow run: each repeats the steps of the others
+MAX_KEYS = 16  # files of one MLflow or DVCLive run: each repeats the steps of the others
 EARLY_S = 2.0  # a file server's clock beside the node's (judgement)
 LATE_S = 120.0  # TensorBoard's flush after the run's end was noted
 
@@ -29,7 +29,7 @@ _NAMES = frozenset(
         "metrics.csv", "progress.csv", "measurements.csv", "training_log.csv", "train_log.csv", "log.csv",
         "history.csv", "results.csv", "md.log", "log.lammps", "OSZICAR", "rsl.out.0000", "rsl.error.0000",
         "progress.txt", "train.log", "training.log", "log.txt", "train_log.txt", "stats.jsonl",
-        "trainer_state.json",
+        "trainer_state.json", "mlflow.db", "Train_Samples_train_loss.csv", "Train_Samples_lr.csv",
     )
 )  # fmt: skip
 
@@ -45,7 +45,9 @@ def is_known(path: str) -> bool:
     name = path.rpartition("/")[2]
     if name in _NAMES or "events.out.tfevents." in name or name.endswith((".wandb", "monitor.csv")):
         return True
-    return "/mlruns/" in path and "/metrics/" in path and "/metrics/system/" not in path
+    if "/metrics/" not in path or "/metrics/system/" in path:
+        return False
+    return "/mlruns/" in path or ("/plots/metrics/" in path and path.endswith(".tsv"))
 
 
 def walk(root: str, from_at: float, until_at: float) -> tuple[list[Hit], list[str]]:

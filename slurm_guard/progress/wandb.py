@@ -18,6 +18,7 @@ from slurm_guard.progress.wandblog import MAGIC, Records
 MAX_ITEMS = 1024  # keys of one row that are looked at
 MAX_VALUE = 64  # bytes of a value that can be a number
 CLOCK_SHARE = 0.5  # of the rows that must say a step of their own (judgement)
+SAMPLES = "train/samples/"  # DeepSpeed's names: the step that it logs them with is its count of samples
 _PREFIXES = frozenset(("train", "trainer", ""))
 _WANTED = frozenset(
     (*keys.STEP_KEYS, *keys.SAMPLE_KEYS, *keys.TOKEN_KEYS, *keys.LOSS_KEYS, *keys.EPOCH_KEYS, "_timestamp")
@@ -54,6 +55,7 @@ class WandbReader:
         self._rows: list[tuple[Claim, Claim]] = []  # by wandb's own step, and by the training's
         self._clocks: Counter[str] = Counter()
         self._n_rows = 0
+        self._counts_samples = False
         self._phases: list[Claim] = []
         self._problems: Counter[str] = Counter()
         self._job = ""  # the Slurm job that it was written in, as it says
@@ -90,6 +92,9 @@ class WandbReader:
             said = [own for _, own in self._rows if own.key == key]
             if len({own.step for own in said}) >= CLOCK_SHARE * len(said):  # one that stands still is none
                 return key, said
+        if self._counts_samples:
+            said = [row._replace(key="samples", samples=row.step, step=None) for row, _ in self._rows]
+            return "samples", [row for row in said if row.samples is not None]
         return "_step", [row for row, _ in self._rows if row.key == "_step"]
 
     def _record(self, data: bytes, end: int) -> None:
@@ -116,6 +121,7 @@ class WandbReader:
             elif number == 1 and kind == 2:
                 name, value_json = _item(data, start, until)
                 evals = evals or keys.is_eval(name)
+                self._counts_samples |= name.startswith(SAMPLES)
                 prefix, _, last = name.rpartition("/")
                 if prefix not in _PREFIXES or last not in _WANTED:
                     continue

@@ -153,3 +153,12 @@ def test_a_file_is_known_by_its_header(head: bytes, path: str, name: str | None)
     source = choose(head, path, "walk")
 
     assert (source.name if source else None) == name
+
+
+def test_deepspeeds_names_say_that_the_step_counts_samples() -> None:
+    rows_ = [row(_step=n * 32, _timestamp=AT + n, Train__Samples__train_loss=2.0) for n in range(4)]
+
+    (series,) = read(log(*rows_)).series
+
+    assert series.key == "samples"
+    assert [(claim.step, claim.samples) for claim in series.claims] == [(None, n * 32) for n in range(4)]
