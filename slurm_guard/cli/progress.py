@@ -1,9 +1,8 @@
 """`slurm-guard progress`: `show` what the audit would read from a job's files; `step=…` tells progress."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
 class _Group(TyperGroup):
     """`slurm-guard progress step=5` needs no further word."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # click's types, which Typer has of its own
         """`tell`, where the first word is a pair."""
         return super().resolve_command(ctx, ["tell", *args] if "=" in args[0] else args)
 
@@ -57,7 +54,7 @@ def tell(
     step = fields.pop("step", None)
     if len(fields) + (step is not None) < len(pairs):
         typer.echo("progress: every word has to be name=value; the others are left out", err=True)
-    progress(step, force=True, **fields)  # type: ignore[arg-type]  # force is not among the fields
+    progress(step, force=True, **fields)
 
 
 @progress_app.command()

@@ -75,7 +75,7 @@ def test_the_hugging_face_trainer_tells_steps_losses_evaluations_checkpoints_and
 
     from slurm_guard.callbacks.huggingface import SlurmGuardCallback
 
-    class Model(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Model(torch.nn.Module):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.Linear(4, 1)
@@ -108,7 +108,7 @@ def test_lightning_tells_global_steps_and_no_sanity_check(told: Told, tmp_path: 
     lightning = pytest.importorskip("lightning.pytorch")
     from slurm_guard.callbacks.lightning import SlurmGuardCallback
 
-    class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
+    class Module(lightning.LightningModule):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.Linear(4, 1)

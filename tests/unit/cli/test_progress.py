@@ -1,4 +1,4 @@
-"""`slurm-guard progress step=…` in a job script: a record or nothing, and never an exit status that ends it."""
+"""`slurm-guard progress step=…` in a job script: a record or nothing, and no exit status that ends it."""
 
 import json
 import os
