@@ -156,7 +156,7 @@ def bracket(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> tuple[
             _contradictions(at, (lo, hi), _earlier_growth(trail, mark.offset, frame), (trail, frame))
         )
         points.append(_point(mark, at, (lo, hi), flags))
-    return _flag_bulk(_renumbered(points), trails, frame), dict(dropped)
+    return _flag_bulk(_renumbered(points), frame), dict(dropped)
 
 
 def _naive(marks: list[Mark], file: int, trail: Trail, frame: Frame) -> list[tuple[float, float, float]]:
@@ -220,24 +220,24 @@ def _renumbered(points: list[Point]) -> list[Point]:
     return out
 
 
-def _flag_bulk(points: list[Point], trails: dict[int, Trail], frame: Frame) -> list[Point]:
+def _flag_bulk(points: list[Point], frame: Frame) -> list[Point]:
     """Marks points of which most of their track came to disk within the length of one short tick.
 
     Two ticks side by side count as one, for a moment's writing may fall on both sides of a sight. A point
     that claims the time of its tick is what it says, and one full buffer is what an honest writer leaves.
     """
-    ticks: dict[str, Counter[Tick]] = {}
+    ticks: dict[str, dict[Tick, list[Point]]] = {}
     for point in points:
         if point.obs_lo_at is not None and point.obs_hi_at is not None:
-            ticks.setdefault(point.track, Counter())[point.obs_lo_at, point.obs_hi_at] += 1
-    bulky = {track: _bulky(counts, frame) for track, counts in ticks.items()}
+            of_track = ticks.setdefault(point.track, {})
+            of_track.setdefault((point.obs_lo_at, point.obs_hi_at), []).append(point)
+    bulky = {(track, tick) for track, inside in ticks.items() for tick in _bulky(track, inside, frame)}
     out = []
     for point in points:
         lo, hi = point.obs_lo_at, point.obs_hi_at
-        if lo is not None and hi is not None and (lo, hi) in bulky[point.track]:
+        if lo is not None and hi is not None and (point.track, (lo, hi)) in bulky:
             agrees = point.at is not None and lo - BULK_AGREES_S <= point.at <= hi + BULK_AGREES_S
-            buffer_b = BLOCK_B if point.track.startswith("wandb:") else BUFFER_B
-            if not agrees and _grown_b(trails[point.file], point.offset or 0) > buffer_b:
+            if not agrees:
                 point = point._replace(flags=sorted({*point.flags, "bulk"}))
         out.append(point)
     return out
@@ -246,28 +246,27 @@ def _flag_bulk(points: list[Point], trails: dict[int, Trail], frame: Frame) -> l
 Tick = tuple[float, float]  # obs_lo_at, obs_hi_at
 
 
-def _bulky(counts: "Counter[Tick]", frame: Frame) -> set[Tick]:
+def _bulky(track: str, inside: dict[Tick, list[Point]], frame: Frame) -> set[Tick]:
     """The ticks of a track in which, alone or with the next, most of its points came."""
-    total, most_s = sum(counts.values()), BULK_TICK_SHARE * frame.length_s()
+    total, most_s = sum(map(len, inside.values())), BULK_TICK_SHARE * frame.length_s()
+    buffer_b = BLOCK_B if track.startswith("wandb:") else BUFFER_B
     found: set[Tick] = set()
     if total < BULK_LEAST:
         return found
-    inside = sorted(counts)
-    for nth, tick in enumerate(inside):
-        following = inside[nth + 1 : nth + 2]
-        for group in ([tick], [tick, *(other for other in following if other[0] == tick[1])]):
-            width_s = group[-1][1] - group[0][0]
-            if sum(counts[one] for one in group) > BULK_SHARE * total and width_s < most_s:
+    order = sorted(inside)
+    for tick, after in zip(order, [*order[1:], None], strict=True):
+        groups = [[tick]] if after is None or after[0] != tick[1] else [[tick], [tick, after]]
+        for group in groups:
+            come = [point for one in group for point in inside[one]]
+            short = group[-1][1] - group[0][0] < most_s
+            if short and len(come) > BULK_SHARE * total and _size_b(come) > buffer_b:
                 found.update(group)
     return found
 
 
-def _grown_b(trail: Trail, offset: int) -> int:
-    """Bytes by which the file grew between the two sights around a record; in a tick beside, if more."""
-    index = min(bisect_left(trail.sizes, offset), len(trail.sizes) - 1)
-    steps = [
-        trail.sizes[i] - trail.sizes[i - 1] if i else trail.sizes[0]
-        for i in (index - 1, index, index + 1)
-        if 0 <= i < len(trail.sizes)
-    ]
-    return max(steps)
+def _size_b(points: list[Point]) -> int:
+    """Bytes from the first of these records to the last, in each file."""
+    ends: dict[int, list[int]] = {}
+    for point in points:
+        ends.setdefault(point.file, []).append(point.offset or 0)
+    return sum(max(offsets) - min(offsets) for offsets in ends.values())

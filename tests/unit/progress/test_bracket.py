@@ -180,3 +180,12 @@ def test_a_birth_before_the_run_or_after_the_first_sight_says_nothing(born: floa
     seen = [Sight(T0 + HOUR, 50, 7, int((T0 + HOUR) * 1e9))]
 
     assert with_birth(seen, born, 7, FRAME) == seen
+
+
+def test_a_burst_whose_halves_are_smaller_than_a_buffer_is_bulk_as_a_whole() -> None:
+    sizes = [0] * 300 + [6_000, 12_000] + [12_000] * 59
+    seen = [Sight(T0 + 60 * k, size, 7, int((T0 + 60 * k) * 1e9)) for k, size in enumerate(sizes)]
+
+    found = points([mark(n, T0 + 150 * n) for n in range(1, 121)], seen)
+
+    assert flagged(found, "bulk") >= 110
