@@ -46,6 +46,7 @@ class Seen(NamedTuple):
 
     plan: str
     style: str
+    name: str  # of the file in the job's folder
     source: str
     clock: bool
     n: int
@@ -83,25 +84,45 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     rows.append(_row("all honest, clockless too", honest))
     bulk = [one for one in seen if not one.clock and one.plan in ("bulk", "premade", "pasted")]
     rows.append(_row("clockless, written at once", bulk))
+    if options.page is not None:
+        _put(options.page, _markdown(rows) + "\n" + _markdown(matrix(seen)))
     if options.by_format:
         rows += [
-            _row(f"{one.plan}, {one.style}: {one.source}", [one])
-            for one in sorted(seen, key=lambda one: (one.plan, one.style, one.source))
+            _row(f"{one.plan}, {one.style}: {one.name}", [one])
+            for one in sorted(seen, key=lambda one: (one.plan, one.style, one.name))
         ]
-    if options.page is not None:
-        _put(options.page, rows)
     return rows
 
 
-def _put(page: Path, rows: list[dict[str, Any]]) -> None:
-    """The rows as Markdown between the page's marks."""
+def matrix(seen: list[Seen]) -> list[dict[str, Any]]:
+    """A row for each file's name, a column for each behaviour: the share that is flagged or left out."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name in sorted({one.name for one in seen}):
+        mine = {(one.plan, one.style): one for one in seen if one.name == name}
+        source = next(iter(mine.values())).source
+        rows[name] = {"file": f"`{name}`", "read as": source}
+        for job in JOBS:
+            one = mine.get(job)
+            rows[name][f"{job[0]}, {job[1]}"] = (
+                100.0 * one.caught() / one.n if one is not None and one.n else None
+            )
+    return list(rows.values())
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    """The rows as a table."""
     heads = list(rows[0])
     lines = [f"| {' | '.join(heads)} |", f"| --- |{' --: |' * (len(heads) - 1)}"]
     for row in rows:
         cells = [_cell(value) for value in row.values()]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _put(page: Path, text: str) -> None:
+    """The text between the page's marks."""
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{rest.partition(END)[2]}", "utf-8")
+    page.write_text(f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}", "utf-8")
 
 
 def play(options: argparse.Namespace) -> list[Seen]:
@@ -169,12 +190,18 @@ def _files_of(job: Job, result: Result) -> list[Seen]:
         name = log.path[len(str(job.folder)) + 1 :]
         out.append(
             Seen(
-                job.plan, job.style, log.source or name, name not in CLOCKLESS, len(points) + dropped,
-                dropped, sum(bool(TELLING.intersection(point.flags)) for point in points),
+                job.plan, job.style, _file(name), log.source or name, name not in CLOCKLESS,
+                len(points) + dropped, dropped,
+                sum(bool(TELLING.intersection(point.flags)) for point in points),
                 sum(point.obs_lo_at is None for point in points), flags,
             )
         )  # fmt: skip
     return out
+
+
+def _file(name: str) -> str:
+    """A name that is the same in every job."""
+    return "runs/events.out.tfevents.*" if "tfevents" in name else name
 
 
 def _row(what: str, seen: list[Seen]) -> dict[str, Any]:
