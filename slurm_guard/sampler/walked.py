@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from slurm_guard.light import from_json
 
 MOST_LINES = 1_000  # of files in one reading; the reader names at most 256 asked for and 64 found
 MOST_LINE_B = 65_536
@@ -15,7 +15,7 @@ def walked(path: str) -> list[str]:
         with open(path, "rb") as file:
             file.readline(MOST_LINE_B)  # the head
             for _ in range(MOST_LINES):
-                body = json.loads(file.readline(MOST_LINE_B))
+                body = from_json(file.readline(MOST_LINE_B))
                 if body.get("k") != "log":
                     break
                 if body.get("how") == "walk" and body.get("size") is not None:
