@@ -1,6 +1,7 @@
 """Valid files of every format, as their records: what the edits hurt. Each maker takes a Course."""
 
 import json
+import sqlite3
 import struct
 import time
 from collections.abc import Callable
@@ -209,7 +210,52 @@ def _wandb(course: Course) -> list[bytes]:
     return [whole[at : at + 173] for at in range(0, len(whole), 173)]
 
 
+def _deepspeed(course: Course) -> list[bytes]:
+    return [
+        b"step,train_loss\n",
+        *(f"{step},{3 / (k + 1):.4f}\n".encode() for k, step in enumerate(course.steps())),
+    ]
+
+
+def _dvclive(course: Course) -> list[bytes]:
+    return [
+        b"step\tloss\n",
+        *(f"{step}\t{3 / (k + 1):.4f}\n".encode() for k, step in enumerate(course.steps())),
+    ]
+
+
+def _clearml(course: Course) -> list[bytes]:
+    events = [
+        {"timestamp": int(T0 * 1000) + 1000 * k, "type": "training_stats_scalar", "task": "offline-1", "iter": step,
+         "metric": "loss", "variant": "train", "value": 3 / (k + 1)}
+        for k, step in enumerate(course.steps())
+    ]  # fmt: skip
+    return [(json.dumps(events[at : at + 5]) + "\n").encode() for at in range(0, len(events), 5)]
+
+
+def _database(course: Course) -> list[bytes]:
+    """MLflow's table of metrics, in slices of a page."""
+    made = sqlite3.connect(":memory:")
+    made.execute(
+        'CREATE TABLE "metrics" ("key" VARCHAR(250) NOT NULL, value FLOAT NOT NULL, timestamp BIGINT NOT NULL,'
+        " run_uuid VARCHAR(32) NOT NULL, step BIGINT DEFAULT '0' NOT NULL, is_nan BOOLEAN DEFAULT '0' NOT NULL)"
+    )
+    rows = [
+        ("loss", 3 / (k + 1), int(T0 * 1000) + 1000 * k, "a" * 32, step, 0)
+        for k, step in enumerate(course.steps())
+    ]
+    made.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?)", rows)
+    made.commit()
+    whole = bytes(made.serialize())
+    made.close()
+    return [whole[at : at + 512] for at in range(0, len(whole), 512)]
+
+
 MAKERS: dict[str, tuple[Maker, ...]] = {
+    "deepspeed": (_deepspeed,),
+    "dvclive": (_dvclive,),
+    "clearml": (_clearml,),
+    "database": (_database,),
     "tfevents": (_events,),
     "wandb": (_wandb,),
     "hfstate": (_hfstate,),

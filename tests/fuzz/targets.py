@@ -78,7 +78,7 @@ def _readers() -> dict[str, Callable[[], Reader]]:
 def _keeps(name: str) -> str:
     if name in _ALONE:
         return "lines"
-    return "nothing" if name in ("tfevents", "wandb", "hfstate") else "before"
+    return "nothing" if name in ("tfevents", "wandb", "hfstate", "clearml", "database") else "before"
 
 
 TARGETS: dict[str, Target] = {
