@@ -77,7 +77,7 @@ def framed(marks: list[Mark], size: int, at: list[float], sizes: list[int]) -> N
     mark_flags = {mark.offset: mark.flags for mark in marks}
     for point in points:
         assert point.segment >= 0
-        if "unplaced" in mark_flags[point.offset]:  # rows of a database stand where they like
+        if "unplaced" in mark_flags[point.offset or 0]:  # rows of a database stand where they like
             assert (point.obs_lo_at, point.obs_hi_at) == (None, None)
             continue
         assert point.obs_hi_at is not None
