@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance fuzz frameworks
 
 PY := .venv/bin/python
 
@@ -32,6 +32,14 @@ quick:
 conformance: ## every real log under ../shared/data against the table of what a person counts in it
 	@tools/bootstrap dev
 	@$(PY) -m pytest -q tests/contract/test_conformance.py -m shared_data
+
+FUZZ_SECONDS ?= 600
+fuzz: ## every reader against hurt files, 10 minutes each (4 hours on 2 cores); goes on where it stopped; writes docs/fuzz.md
+	@tools/bootstrap dev
+	@$(PY) -m tests.fuzz all --seconds $(FUZZ_SECONDS) --table docs/fuzz.md
+
+frameworks: ## the callbacks inside real trainings, in an environment that has PyTorch, Transformers, Lightning and Keras: PY=…
+	@PYTHONPATH=. $(PY) -m pytest -rs tests/frameworks -m frameworks
 
 wheel: ## dist/*.whl and dist/*.tar.gz
 	@tools/bootstrap dev

@@ -223,7 +223,7 @@ class FileSeen(NamedTuple):
     run: str
     at: float
     path: str
-    how: str  # fd, stdout, stderr, guard
+    how: str  # fd, stdout, stderr, guard, walk
     dev: int | None
     ino: int | None
     size: int | None

@@ -1,17 +1,30 @@
-"""`slurm-guard progress show`: what the audit would read from a job's files, and every problem with them."""
+"""`slurm-guard progress`: `show` what the audit would read from a job's files; `step=…` tells progress."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slurm_guard.wire import LogFile, Point
 
+
+class _Group(TyperGroup):
+    """`slurm-guard progress step=5` needs no further word."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # click's types, which Typer has of its own
+        """`tell`, where the first word is a pair."""
+        return super().resolve_command(ctx, ["tell", *args] if "=" in args[0] else args)
+
+
 progress_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Look at the progress that jobs log."
+    cls=_Group,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look at the progress that jobs log; `step=10 tokens=40960` tells it.",
 )
 
 
@@ -22,7 +35,26 @@ def add(app: typer.Typer) -> None:
 
 
 def _root() -> None:
-    """Keeps `show` a subcommand although it is the only one."""
+    """Two things that one does with progress."""
+
+
+@progress_app.command()
+def tell(
+    pairs: Annotated[
+        list[str], typer.Argument(help="step=… total=… samples=… tokens=… loss=… phase=… run=…")
+    ],
+) -> None:
+    """Write a record to $SLURM_GUARD_PROGRESS, as `slurm-guard progress step=… tokens=…`. Never ends a job.
+
+    The exit status is 0 whatever happens: a script with `set -e` goes on.
+    """
+    from slurm_guard.progress.client import progress
+
+    fields = dict(pair.split("=", 1) for pair in pairs if "=" in pair and not pair.startswith("force="))
+    step = fields.pop("step", None)
+    if len(fields) + (step is not None) < len(pairs):
+        typer.echo("progress: every word has to be name=value; the others are left out", err=True)
+    progress(step, force=True, **fields)
 
 
 @progress_app.command()

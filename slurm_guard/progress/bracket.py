@@ -22,6 +22,9 @@ CTIME_SLACK_S = 2.0  # judgement: a file server's clock beside the node's
 BULK_SHARE = 0.5  # of a track's points in one tick (design note; judgement)
 BULK_LEAST = 10
 BULK_TICK_SHARE = 0.25  # a tick longer than this share of the run says nothing
+BULK_AGREES_S = 60.0  # judgement: a minute of flushing
+BUFFER_B = 8_192  # Python's and C's buffer of a file: what comes at once up to this may be an honest lag
+BLOCK_B = 32_768  # wandb-core writes whole blocks
 
 
 class Sight(NamedTuple):
@@ -76,6 +79,17 @@ def trail_of(sights: list[Sight], size: int, ctime_at: float | None, frame: Fram
     at = [sight.at for sight in life] + [last_at]
     sizes = [sight.size for sight in life] + [size]
     return Trail(at, sizes, before_b, bool(life), tuple(sorted(flags)), _slack_s(at, sizes, frame))
+
+
+def with_birth(sights: list[Sight], born_at: float | None, ino: int | None, frame: Frame) -> list[Sight]:
+    """The sights, and one more where the inode was made during the run: then the file was empty.
+
+    Nobody but the kernel sets that time. A server's clock may differ from the node's, so the moment is put a
+    little earlier, and it says nothing where the sampler has seen the file before it.
+    """
+    if born_at is None or born_at < frame.ticket_at or any(sight.at <= born_at for sight in sights):
+        return sights
+    return [Sight(max(frame.ticket_at, born_at - CTIME_SLACK_S), 0, ino, int(1e9 * born_at)), *sights]
 
 
 def _other(a: int | None, b: int | None) -> bool:
@@ -146,12 +160,16 @@ def bracket(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> tuple[
 
 
 def _naive(marks: list[Mark], file: int, trail: Trail, frame: Frame) -> list[tuple[float, float, float]]:
-    """(local time, lo, hi) of the records with a naive clock, for the choice of the zone."""
+    """(local time, lo, hi) of the records with a naive clock, for the choice of the zone.
+
+    A buffer may hold them back to the growth before their own, as in `_contradictions`.
+    """
     out = []
     for mark in marks:
         if mark.file == file and mark.naive and mark.at is not None:
             lo, hi = limits(trail, mark.offset, frame)
-            out.append((mark.at, frame.ticket_at if lo is None else lo, frame.read_at if hi is None else hi))
+            low = frame.ticket_at if lo is None else min(lo, _earlier_growth(trail, mark.offset, frame))
+            out.append((mark.at, low, frame.read_at if hi is None else hi))
     return out
 
 
@@ -203,17 +221,52 @@ def _renumbered(points: list[Point]) -> list[Point]:
 
 
 def _flag_bulk(points: list[Point], frame: Frame) -> list[Point]:
-    """Marks points of which most of their track came to disk in one short tick."""
-    ticks: Counter[tuple[str, float | None, float | None]] = Counter()
-    totals: Counter[str] = Counter()
+    """Marks points of which most of their track came to disk within the length of one short tick.
+
+    Two ticks side by side count as one, for a moment's writing may fall on both sides of a sight. A point
+    that claims the time of its tick is what it says, and one full buffer is what an honest writer leaves.
+    """
+    ticks: dict[str, dict[Tick, list[Point]]] = {}
     for point in points:
-        ticks[point.track, point.obs_lo_at, point.obs_hi_at] += 1
-        totals[point.track] += 1
+        if point.obs_lo_at is not None and point.obs_hi_at is not None:
+            of_track = ticks.setdefault(point.track, {})
+            of_track.setdefault((point.obs_lo_at, point.obs_hi_at), []).append(point)
+    bulky = {(track, tick) for track, inside in ticks.items() for tick in _bulky(track, inside, frame)}
     out = []
     for point in points:
         lo, hi = point.obs_lo_at, point.obs_hi_at
-        many = ticks[point.track, lo, hi] > BULK_SHARE * totals[point.track] >= BULK_SHARE * BULK_LEAST
-        if many and lo is not None and hi is not None and hi - lo < BULK_TICK_SHARE * frame.length_s():
-            point = point._replace(flags=sorted({*point.flags, "bulk"}))
+        if lo is not None and hi is not None and (point.track, (lo, hi)) in bulky:
+            agrees = point.at is not None and lo - BULK_AGREES_S <= point.at <= hi + BULK_AGREES_S
+            if not agrees:
+                point = point._replace(flags=sorted({*point.flags, "bulk"}))
         out.append(point)
     return out
+
+
+Tick = tuple[float, float]  # obs_lo_at, obs_hi_at
+
+
+def _bulky(track: str, inside: dict[Tick, list[Point]], frame: Frame) -> set[Tick]:
+    """The ticks of a track in which, alone or with the next, most of its points came."""
+    total, most_s = sum(map(len, inside.values())), BULK_TICK_SHARE * frame.length_s()
+    buffer_b = BLOCK_B if track.startswith("wandb:") else BUFFER_B
+    found: set[Tick] = set()
+    if total < BULK_LEAST:
+        return found
+    order = sorted(inside)
+    for tick, after in zip(order, [*order[1:], None], strict=True):
+        groups = [[tick]] if after is None or after[0] != tick[1] else [[tick], [tick, after]]
+        for group in groups:
+            come = [point for one in group for point in inside[one]]
+            short = group[-1][1] - group[0][0] < most_s
+            if short and len(come) > BULK_SHARE * total and _size_b(come) > buffer_b:
+                found.update(group)
+    return found
+
+
+def _size_b(points: list[Point]) -> int:
+    """Bytes from the first of these records to the last, in each file."""
+    ends: dict[int, list[int]] = {}
+    for point in points:
+        ends.setdefault(point.file, []).append(point.offset or 0)
+    return sum(max(offsets) - min(offsets) for offsets in ends.values())

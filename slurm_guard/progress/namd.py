@@ -11,7 +11,9 @@ _TIMING = re.compile(
     r"Wall: [\d.]{1,20}, ([\d.]{1,20})/step",
     re.ASCII,
 )
-_SAVED = re.compile(r"WRITING (?:COORDINATES|EXTENDED SYSTEM) TO RESTART FILE AT STEP (\d{1,15})", re.ASCII)
+_SAVED = re.compile(
+    r"WRITING (?:COORDINATES|EXTENDED SYSTEM) TO RESTART FILE AT STEP (\d{1,15})(?!\d)", re.ASCII
+)
 _END = re.compile(r"WallClock:[ \t]{1,4}[\d.]{1,20}[ \t]{1,4}CPUTime:", re.ASCII)
 
 

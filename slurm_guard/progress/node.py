@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from slurm_guard.progress.bracket import Trail, bracket, trail_of
+from slurm_guard.progress.bracket import Trail, bracket, trail_of, with_birth
 from slurm_guard.progress.opener import Opened, open_files
 from slurm_guard.progress.parser_child import MAX_POINTS, Answer, parse
 from slurm_guard.progress.protocol import NAMES_JOB
@@ -26,6 +26,8 @@ _DIGITS = re.compile(r"\d{1,17}")
 _ORDER = {"guard": 0, "stdout": 1, "fd": 2, "stderr": 3, "walk": 4}
 _CONFIDENCE = {"guard": 1.0, "fd": 1.0, "stdout": 0.95, "stderr": 0.95, "walk": 0.5}  # design note, section 3
 OTHER_WRITER = 0.2  # a file that names another process or another job than the run's
+# Each file is one writing and repeats what was before: its birth says nothing of when its records came to be.
+WRITTEN_WHOLE = frozenset(("hfstate",))
 SAYS_SO = 0.8  # a file that names this job (design note, section 3): text that the user controls
 
 
@@ -123,7 +125,12 @@ def _settle(
 ) -> Result:
     """Brackets, and one row per file and track."""
     marks, truncated = parsed
-    trails = {file: _trail(one, request) for file, one in enumerate(opened) if one.fd is not None}
+    whole = {row.file for row in told if row.source in WRITTEN_WHOLE}
+    trails = {
+        file: _trail(one if file not in whole else one._replace(born_at=None), request)
+        for file, one in enumerate(opened)
+        if one.fd is not None
+    }
     points, dropped = bracket(marks, trails, request.frame)
     counts: dict[tuple[int, str], int] = {}
     for point in points:
@@ -143,7 +150,9 @@ def _settle(
 
 def _trail(one: Opened, request: Request) -> Trail:
     sights = [sight for nth in one.nths for sight in request.files[nth].sights]
-    return trail_of(sights, one.size or 0, one.ctime_at, request.frame)
+    return trail_of(
+        with_birth(sights, one.born_at, one.ino, request.frame), one.size or 0, one.ctime_at, request.frame
+    )
 
 
 def _row(told: Told, one: Opened | None, request: Request, n: int) -> LogFile:

@@ -13,6 +13,7 @@ import time
 from typing import Any, NamedTuple
 
 from slurm_guard.progress import child
+from slurm_guard.progress.birth import birth_of
 from slurm_guard.progress.request import Request
 from slurm_guard.progress.walk import walk
 
@@ -35,6 +36,7 @@ class Opened(NamedTuple):
     ino: int | None
     ctime_at: float | None
     problem: str | None
+    born_at: float | None = None  # of the inode, where the file system says so
 
 
 def open_files(request: Request, deadline_s: float) -> list[Opened]:
@@ -204,8 +206,9 @@ def _accepted(names: tuple[str, str, tuple[int, ...]], fd: int, owner: int) -> O
         _close(fd)
         return _refused(path, how, nths, refusal)
     return Opened(
-        path, how, nths, fd, status.st_size, status.st_dev, status.st_ino, status.st_ctime_ns / 1e9, None
-    )
+        path, how, nths, fd, status.st_size, status.st_dev, status.st_ino, status.st_ctime_ns / 1e9, None,
+        birth_of(fd),
+    )  # fmt: skip
 
 
 def _close(fd: int | None) -> None:

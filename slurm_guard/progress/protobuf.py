@@ -39,8 +39,12 @@ def fields(data: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int, i
             return
         tag, at = varint(data, at)
         kind = tag & 7
+        if tag < 8 or at > end:
+            raise WireError("tag")  # no field has the number 0; none ends behind its message
         if kind == 0:
             value, at = varint(data, at)
+            if at > end:
+                raise WireError("value")
             yield tag >> 3, 0, value, at
         elif kind == 2:
             size, at = varint(data, at)

@@ -97,7 +97,10 @@ def _wanted(body: dict[str, Any]) -> Wanted:
     ]
     how = body.get("how")
     return Wanted(
-        path, how if how in ("fd", "stdout", "stderr", "guard") else "fd", _ints(body.get("pids")), sights
+        path,
+        how if how in ("fd", "stdout", "stderr", "guard", "walk") else "fd",
+        _ints(body.get("pids")),
+        sights,
     )
 
 

@@ -115,17 +115,24 @@ class TfeventsReader:
         self._problems[slug] = self._problems.get(slug, 0) + 1
 
     def _event(self, data: bytes, at: int, end: int, offset: int) -> None:
-        """One Event. The usual order (wall_time, step, summary) is read without a general walk."""
+        """One Event. The usual order (wall_time, step, summary) is read without a general walk.
+
+        Nothing is kept before the record has been walked to its end: a broken one says nothing.
+        """
         wall = 0.0
         step = 0
+        values: list[tuple[bytes, float, int]] = []
+        restarts = 0
         try:
-            if data[at] == 0x09 and end - at > 9:
+            if end - at > 9 and data[at] == 0x09:
                 wall = _F64.unpack_from(data, at + 1)[0]
                 at += 9
-            if data[at] == 0x10:
+            if at < end and data[at] == 0x10:
                 step, at = data[at + 1], at + 2
                 if step >= 0x80:
                     step, at = varint(data, at - 1)
+                if at > end:
+                    raise WireError("step")
             spot = self._spots.get(end - at)
             if spot is not None and step < STEP_LIMIT:
                 series = self._known.get(data[at : at + spot] + data[at + spot + 4 : end])
@@ -135,10 +142,11 @@ class TfeventsReader:
                     series.offsets.append(offset)
                     series.values.append(_F32.unpack_from(data, at + spot)[0])
                     return
-            if data[at] == 0x2A:
+            if at < end and data[at] == 0x2A:
                 size, begin = varint(data, at + 1)
                 if begin + size == end:
-                    self._summary(data, begin, end, (step, wall, offset))
+                    _summary(data, begin, end, values)
+                    self._keep(values, (step, wall, offset))
                     self._remember(data, at, end)
                     return
             for number, kind, start, stop in fields(data, at, end):
@@ -147,11 +155,15 @@ class TfeventsReader:
                 elif number == 2 and kind == 0:
                     step = start
                 elif number == 5 and kind == 2:
-                    self._summary(data, start, stop, (step, wall, offset))
+                    _summary(data, start, stop, values)
                 elif number == 7 and kind == 2:
-                    self._count("writer-restarts")
+                    restarts += 1
         except (WireError, IndexError, struct.error):
             self._count("broken-records")
+            return
+        if restarts:
+            self._count("writer-restarts")
+        self._keep(values, (step, wall, offset))
 
     def _remember(self, data: bytes, at: int, end: int) -> None:
         """What stands around the scalar of data[at:end], if it is the only one there."""
@@ -160,40 +172,27 @@ class TfeventsReader:
             if spot == self._spot - at:
                 self._known[data[at : at + spot] + data[at + spot + 4 : end]] = self._last
 
-    def _summary(self, data: bytes, at: int, end: int, where: tuple[int, float, int]) -> None:
-        """Every scalar in one Summary."""
+    def _keep(self, values: list[tuple[bytes, float, int]], where: tuple[int, float, int]) -> None:
+        """The scalars of one whole record."""
         self._n_taken = 0
+        if not values:
+            return
         if signed(where[0]) != where[0] or where[0] >= STEP_LIMIT:
             self._count("impossible-steps")
             return
-        for number, kind, start, stop in fields(data, at, end):
-            if number == 1 and kind == 2:
-                self._value(data, start, stop, where)
-
-    def _value(self, data: bytes, at: int, end: int, where: tuple[int, float, int]) -> None:
-        tag: bytes | None = None
-        value: float | None = None
-        for number, kind, start, stop in fields(data, at, end):
-            if number == 1 and kind == 2:
-                tag = data[start : min(stop, start + 64)]
-            elif number == 2 and kind == 5:
-                value, self._spot = _F32.unpack_from(data, start)[0], start
-            elif number == 8 and kind == 2 and stop - start < 256:
-                value, self._spot = _tensor(data, start, stop)
-        if tag is None or value is None:
-            return
-        series = self._tags.get(tag)
-        if series is None:
-            if len(self._tags) >= MAX_TAGS:
-                self._count("many-tags")
-                return
-            series = self._tags[tag] = _Tag(array("q"), array("d"), array("q"), array("d"))
-        series.steps.append(where[0])
-        series.at.append(where[1])
-        series.offsets.append(where[2])
-        series.values.append(value)
-        self._last = series
-        self._n_taken += 1 if self._spot else 2  # of eight bytes: nothing to remember
+        for tag, value, spot in values:
+            series = self._tags.get(tag)
+            if series is None:
+                if len(self._tags) >= MAX_TAGS:
+                    self._count("many-tags")
+                    continue
+                series = self._tags[tag] = _Tag(array("q"), array("d"), array("q"), array("d"))
+            series.steps.append(where[0])
+            series.at.append(where[1])
+            series.offsets.append(where[2])
+            series.values.append(value)
+            self._last, self._spot = series, spot
+            self._n_taken += 1 if spot else 2  # of eight bytes: nothing to remember
 
     def _clock(self) -> list[Claim]:
         """The longest tag's points; ties go to the first name that is no evaluation's."""
@@ -234,6 +233,24 @@ class TfeventsReader:
             )
             for i in range(0, len(series.steps), stride)
         ]
+
+
+def _summary(data: bytes, at: int, end: int, into: list[tuple[bytes, float, int]]) -> None:
+    """Every scalar in one Summary: tag, value, and where its four bytes stand or 0."""
+    for number, kind, start, stop in fields(data, at, end):
+        if number == 1 and kind == 2:
+            tag: bytes | None = None
+            value: float | None = None
+            spot = 0
+            for inner, wire, first, last in fields(data, start, stop):
+                if inner == 1 and wire == 2:
+                    tag = data[first : min(last, first + 64)]
+                elif inner == 2 and wire == 5:
+                    value, spot = _F32.unpack_from(data, first)[0], first
+                elif inner == 8 and wire == 2 and last - first < 256:
+                    value, spot = _tensor(data, first, last)
+            if tag is not None and value is not None:
+                into.append((tag, value, spot))
 
 
 def _evaluates(tag: bytes) -> bool:

@@ -3,10 +3,12 @@
 Law: with absolute clocks, shuffled or repeated records give the same track; without, repeated ones do.
 """
 
+from bisect import bisect_right
 from typing import NamedTuple
 
 from slurm_guard.progress.protocol import Claim
 
+_LAST = 1 << 62  # beyond any point's number
 LOOK = 12  # records looked ahead to tell a late line from a restart (judgement: more than ranks lag behind)
 
 
@@ -177,25 +179,41 @@ def _cumulative(out: list[Mark], values: list[int | None]) -> bool:
 
 
 def _merge(points: list[Mark], phases: list[Mark]) -> list[Mark]:
-    """Phase marks put where they belong: into the segment of the point before them in the same file."""
+    """Phase marks put behind the point that stands before them in the same file, and into its segment.
+
+    The points keep the order of their clock, which need not be the file's.
+    """
     if not phases:
         return points
-    files = sorted({mark.file for mark in (*points, *phases)})
-    rank = {file: index for index, file in enumerate(files)}
-    keyed = [((rank[m.file], m.offset, 0), m) for m in points] + [
-        ((rank[m.file], m.offset, 1), m) for m in phases
-    ]
-    # Points are already in the order of their clock: only the marks are placed, by offset.
-    keyed.sort(key=lambda pair: pair[0])
+    places: dict[int, list[tuple[int, int]]] = {}
+    for index, point in enumerate(points):
+        places.setdefault(point.file, []).append((point.offset, index))
+    for mine in places.values():
+        mine.sort()
+    behind: dict[int, list[Mark]] = {}
+    for mark in sorted(phases, key=lambda mark: (mark.file, mark.offset)):
+        behind.setdefault(_place(mark, places), []).append(mark)
     segment = 0
     placed: list[Mark] = []
-    for (_, _, kind), mark in keyed:
-        if kind == 0:
-            segment = mark.segment
-            placed.append(mark)
-        elif not placed or placed[-1].phase != mark.phase or placed[-1].step != mark.step:
-            placed.append(mark._replace(segment=segment))
+    for index in range(-1, len(points)):
+        if index >= 0:
+            segment = points[index].segment
+            placed.append(points[index])
+        for mark in behind.get(index, ()):
+            if not placed or placed[-1].phase != mark.phase or placed[-1].step != mark.step:
+                placed.append(mark._replace(segment=segment))
     return placed
+
+
+def _place(mark: Mark, places: dict[int, list[tuple[int, int]]]) -> int:
+    """The number of the point that a phase mark stands behind; -1: before all."""
+    mine = places.get(mark.file)
+    if mine is None:
+        return max(
+            (index for file, theirs in places.items() if file < mark.file for _, index in theirs), default=-1
+        )
+    nth = bisect_right(mine, (mark.offset, _LAST)) - 1
+    return mine[nth][1] if nth >= 0 else min(index for _, index in mine) - 1
 
 
 def thin(marks: list[Mark], limit: int) -> list[Mark]:

@@ -17,7 +17,7 @@ MOST_OBS = 2000  # observations kept per file, thinned beyond (the reader's cont
 MOST_FAILS = 3  # looks that find nothing before a file is let go: judgement
 MOST_BYTES = 1 << 30  # a file of unknown name beyond this is data, not a log: judgement
 MOST_PIDS_TOLD = 16
-_HOWS = frozenset({"fd", "stdout", "stderr", "guard"})
+_HOWS = frozenset({"fd", "stdout", "stderr", "guard", "walk"})
 SBATCH_DEFAULTS = ("slurm-%j.out", "slurm-%A_%a.out")  # documented; up to 24.11 unset then
 
 
@@ -90,6 +90,19 @@ class RunFiles:
             answer = Answer(at, body.get("dev"), body.get("ino"), size, body.get("ctime_ns"), None)
             watched.last = answer
             watched.note(answer)
+
+    def adopt(self, paths: Iterable[str]) -> None:
+        """Follow files that a reading found by its walk: no descriptor shows those that are opened for each
+        record and closed. At most half of the room is theirs."""
+        room = self.most // 2 - sum(watched.how == "walk" for watched in self.watched.values())
+        for path in paths:
+            if path in self.watched or hash(path) in self._ignored or len(path) >= wire.MAX_TEXT:
+                continue
+            if room <= 0 or len(self.watched) >= self.most:
+                self.truncated = True
+                return
+            self.watched[path] = Watched(path, "walk", rank(path))
+            room -= 1
 
     def scan(self, members: Iterable[Process], stepds: Iterable[Process], now: Instant) -> None:
         """Look through open descriptors, then ask the helper about every file that is followed."""
@@ -179,7 +192,8 @@ class RunFiles:
         watched.fails += 1
         if watched.fails == 1 and watched.how != "fd":
             self.told.append(self._record(watched, answer, {"size": answer.error or "unreadable"}))
-        if watched.fails >= MOST_FAILS and watched.how == "fd" and watched.last is None:
+        new = watched.how == "fd" and watched.last is None
+        if watched.fails >= MOST_FAILS and (new or watched.how == "walk"):
             self.watched.pop(watched.path, None)
 
     def _is_anothers(self, watched: Watched, answer: Answer) -> bool:

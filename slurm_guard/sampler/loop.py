@@ -25,6 +25,7 @@ from slurm_guard.sampler.runs import Folders, Run, RunBook
 from slurm_guard.sampler.streams import Streams, origin_of
 from slurm_guard.sampler.switch import Switch
 from slurm_guard.sampler.tables import Tables
+from slurm_guard.sampler.walked import walked
 from slurm_guard.sampler.windows import WindowRules
 from slurm_guard.sampler.writer import Instant, prepare
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from slurm_guard.config import Config
 
 SETTLE_S = 2.0  # after a run's end, for the last bytes of its logs; less where files are looked at oftener
+FIRST_READ_S = (
+    600.0  # into a run: from then on files are followed that only a walk finds (design note, section 3)
+)
 MOST_ERRORS = 10  # rounds in a row that may fail before the sampler gives up: judgement
 
 
@@ -246,7 +250,7 @@ class Loop:
             files.resume(files_of(self.place.folders.spool, run.key))
             self.files[run.key] = files
             self._reads[run.key] = Every(self.config.node.segment_s)
-            self._reads[run.key].due(self.clock.mono_s())
+            self._reads[run.key].next_s = self.clock.mono_s() + min(FIRST_READ_S, self.config.node.segment_s)
             if run.ended_by in (None, "epilog", "superseded"):  # it may be over since the last round
                 self.holding.hold(run, self.now())
         for name, reason in self.book.strange:
@@ -302,7 +306,11 @@ class Loop:
             self._n_hung = self.n_hung
             self.event("helper-hung", n=self._n_hung)
         self._drain_files()
-        for failure in self.readers.poll(now.mono_s):
+        failures = self.readers.poll(now.mono_s)
+        for run, reading in self.readers.take_done():
+            if run in self.files:
+                self.files[run].adopt(walked(reading))
+        for failure in failures:
             self.event("reader-failed", failure.run, read=failure.read, reason=failure.reason)
 
     def _drain_files(self) -> None:

@@ -40,6 +40,8 @@ def rank(path: str) -> int:
     name = path.rsplit("/", 1)[-1]
     if _KNOWN.search(name):
         return KNOWN
+    if "/mlruns/" in path and "/metrics/" in path:  # MLflow names the file as the metric is called
+        return SUFFIX
     return SUFFIX if name.lower().endswith(_SUFFIXES) else OTHER
 
 

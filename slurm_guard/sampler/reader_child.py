@@ -57,6 +57,7 @@ class Readers:
         self._under: list[_Under] = []
         self._killed: list[Child] = []  # until the kernel lets them go
         self._reads: dict[str, int] = {}
+        self._done: list[tuple[str, str]] = []
 
     @property
     def busy(self) -> bool:
@@ -110,6 +111,9 @@ class Readers:
                 if status != 0:
                     code = os.waitstatus_to_exitcode(status)
                     failures.append(self._fail(under.wanted, f"exit status {code}", mono_s))
+                else:
+                    name = f"{wire.stem(under.wanted.run)}.{under.wanted.read:06d}.jsonl"
+                    self._done.append((under.wanted.run, os.path.join(self.out, name)))
             elif mono_s > under.until_s:
                 under.child.kill()
                 self._killed.append(under.child)
@@ -126,6 +130,11 @@ class Readers:
             if reason is not None:
                 failures.append(self._fail(wanted, reason, mono_s))
         return failures
+
+    def take_done(self) -> list[tuple[str, str]]:
+        """(run, path) of the readings that were finished since the last call."""
+        done, self._done = self._done, []
+        return done
 
     def _fail(self, wanted: _Wanted, reason: str, mono_s: float) -> Failure:
         """Told, and tried again unless it was tried enough or a later reading of the run waits."""

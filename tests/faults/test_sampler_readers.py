@@ -56,6 +56,22 @@ def test_a_reading_gets_its_request_its_limits_and_the_next_number(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("program")
+def test_a_finished_reading_is_named_once_and_a_failed_one_never(tmp_path: Path) -> None:
+    readers = Readers(str(tmp_path), ProgressConfig(timeout_s=5.0))
+    for run in ("r", "bad"):
+        readers.submit(run, {"run": run})
+    until = time.monotonic() + 15
+    while not (tmp_path / "bad.000000.jsonl").exists() and time.monotonic() < until:
+        readers.poll(0.0)
+        time.sleep(0.02)
+    time.sleep(0.3)
+    readers.poll(0.0)
+
+    assert readers.take_done() == [("r", str(tmp_path / "r.000000.jsonl"))]
+    assert readers.take_done() == []
+
+
+@pytest.mark.usefixtures("program")
 def test_a_reader_that_fails_or_hangs_is_told_and_ended(tmp_path: Path) -> None:
     readers = Readers(str(tmp_path), ProgressConfig(timeout_s=1.0))
     for run in ("bad", "slow"):

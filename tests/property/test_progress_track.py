@@ -83,3 +83,19 @@ def test_thinning_never_exceeds_its_limit_and_keeps_first_and_last(n: int, limit
     if n and limit > 1:
         assert (kept[0], kept[-1]) == (marks[0], marks[-1])
     assert sorted(kept, key=lambda mark: mark.offset) == kept
+
+
+@given(parts=gaps, seed=st.integers())
+@settings(max_examples=200, deadline=None)
+def test_phase_marks_do_not_undo_the_order_of_the_clock(parts: list[list[int]], seed: int) -> None:
+    """Law: a shuffled log with an evaluation in it is the same track."""
+    claims = claims_of(stretches(parts))
+    shaken = [claim._replace(offset=10 * (n + 1)) for n, claim in enumerate(claims)]
+    random.Random(seed).shuffle(shaken)
+    shaken = [claim._replace(offset=10 * (n + 1)) for n, claim in enumerate(shaken)]
+    evaluation = Claim(5, "phase", at=T0, phase="eval", advances=False)
+
+    marks = build("t:x", [(0, claim) for claim in shaken], [(0, evaluation)], ())
+
+    assert [(m.segment, m.step, m.at) for m in marks if m.phase == "train"] == told(claims)
+    assert [m.phase for m in marks].count("eval") == 1

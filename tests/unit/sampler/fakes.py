@@ -161,6 +161,9 @@ class FakeReaders(Readers):
     def poll(self, mono_s: float) -> list[Failure]:
         return []
 
+    def take_done(self) -> list[tuple[str, str]]:
+        return []
+
     def close(self) -> None:
         pass
 

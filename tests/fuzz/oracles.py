@@ -1,0 +1,206 @@
+"""What a slow and simple reader finds in the same bytes. A point that no oracle can name was invented.
+
+An oracle answers a claim's place in the file with every counter that could be read there; null: it has no
+word on this file.
+"""
+
+import csv
+import io
+import json
+import math
+import re
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from slurm_guard.progress.protocol import Claim
+
+Oracle = Callable[[bytes, Claim], bool | None]
+_NUMBER = re.compile(r"\d[\d,_]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[ -/]?[@-~]")
+
+
+def numbers_in(text: str) -> set[int]:
+    """Every whole number that somebody could read in a text, `1,234` and `1e3` among them."""
+    found: set[int] = set()
+    for match in _NUMBER.finditer(text):
+        word = match[0]
+        for part in (word, word.replace(",", "").replace("_", ""), *re.split(r"[,_.eE+-]", word)):
+            if len(part) > 32 or not part:
+                continue
+            try:
+                value = float(part) if not part.isdigit() else int(part)
+            except ValueError:
+                continue
+            if math.isfinite(value) and value == int(value):
+                found.add(int(value))
+    return found
+
+
+def line_at(data: bytes, end: int) -> bytes:
+    """The line that ends at `end`, without its break."""
+    last = end - (1 if 0 < end <= len(data) and data[end - 1 : end] in (b"\n", b"\r", b"\x08") else 0)
+    begin = max(data.rfind(mark, 0, last) for mark in (b"\n", b"\r", b"\x08")) + 1
+    return data[begin:last]
+
+
+def counters(claim: Claim) -> list[int]:
+    """The claim's counters, but nothing beside epochs: those are in millionths, or from a bar before."""
+    own = (None, None) if claim.key == "epoch" else (claim.step, claim.total)
+    return [count for count in (*own, claim.samples, claim.tokens) if count is not None]
+
+
+def by_line(data: bytes, claim: Claim) -> bool | None:
+    """Every counter stands in the line that ends where the claim does, as a number of its own."""
+    text = _ESCAPES.sub(b"", line_at(data, claim.offset)).decode("utf-8", "replace")
+    seen = numbers_in(text)
+    return all(count in seen for count in counters(claim))
+
+
+def by_line_but_tokens(data: bytes, claim: Claim) -> bool | None:
+    """As `by_line`, where tokens are printed in billions."""
+    return by_line(data, claim._replace(tokens=None))
+
+
+def by_line_but_total(data: bytes, claim: Claim) -> bool | None:
+    """As `by_line`, where the total stands in the file's head."""
+    return by_line(data, claim._replace(total=None))
+
+
+def by_cells(data: bytes, claim: Claim) -> bool | None:
+    """Every counter is a cell that csv.reader finds, at any of the separators, or stands just before."""
+    near = data[max(0, claim.offset - 70_000) : claim.offset].decode("utf-8", "replace")
+    wanted = set(counters(claim)) - numbers_in("\n".join(near.split("\n")[-66:]))
+    return not wanted or wanted <= _cells(data)
+
+
+@lru_cache(maxsize=4)
+def _cells(data: bytes) -> set[int]:
+    """Every number in a cell of the table, read with each separator."""
+    text = data.decode("utf-8", "replace").replace("\0", "\ufffd")
+    cells: set[int] = set()
+    for separator in ",;\t|":
+        try:
+            for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
+                cells.update(*map(numbers_in, row))
+        except csv.Error:
+            continue
+    return cells
+
+
+def by_json(data: bytes, claim: Claim) -> bool | None:
+    """In a whole document, the history's steps and the state's own; else any number in the file."""
+    return claim.step in _state(data)
+
+
+@lru_cache(maxsize=4)
+def _state(data: bytes) -> set[int | None]:
+    try:
+        body = json.loads(data)
+        said = [body["global_step"], *(entry.get("step") for entry in body["log_history"])]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        text = data.decode("ascii", "replace")
+        return {*numbers_in(text), *map(_whole, re.findall(r"[-+.\deE]{1,40}", text))}
+    # A document that says its step twice is damaged; either is a word of the file.
+    said += re.findall(rb'"global_step"\s*:\s*(\d{1,15})', data)
+    return {_whole(one.decode() if isinstance(one, bytes) else one) for one in said}
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        number = float(str(value).replace(",", "").replace("_", "")) if not isinstance(value, int) else value
+    except (ValueError, OverflowError):
+        return None
+    return (
+        int(number) if isinstance(number, int) or (math.isfinite(number) and number == int(number)) else None
+    )
+
+
+def by_wire(data: bytes, claim: Claim) -> bool | None:
+    """The record that ends at the claim's place is an Event with this step and at least one value."""
+    said = events(data).get(claim.offset)
+    return said is not None and said[0] == claim.step and bool(said[1])
+
+
+Tagged = tuple[int, list[tuple[bytes, bool]]]  # a step; tags, and whether their value is a plain float
+
+
+@lru_cache(maxsize=4)
+def events(data: bytes) -> dict[int, Tagged]:
+    """Offset of each whole record's end -> what it says."""
+    out: dict[int, Tagged] = {}
+    at = 0
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from("<Q", data, at)
+        if length > 1 << 40 or at + 16 + length > len(data):
+            break
+        said = _event(data[at + 12 : at + 12 + length]) if length <= 65_536 else None
+        if said is not None:
+            out[at + 16 + length] = said
+        at += 16 + length
+    return out
+
+
+def _event(payload: bytes) -> Tagged | None:
+    """The step and the tags of an Event that decodes whole; null: it does not, or its step is none."""
+    message = decode(payload)
+    if message is None:
+        return None
+    steps = [value for number, kind, value in message if (number, kind) == (2, 0)]
+    step = int(steps[-1]) if steps else 0
+    tags: list[tuple[bytes, bool]] = []
+    for number, kind, summary in message:
+        if (number, kind) == (5, 2):
+            values = decode(summary)
+            if values is None:
+                return None
+            for inner, wire, value in values:
+                if (inner, wire) == (1, 2):
+                    scalar = decode(value)
+                    if scalar is None:
+                        return None
+                    names = [text for n, k, text in scalar if (n, k) == (1, 2)]
+                    kinds = {(n, k) for n, k, _ in scalar}
+                    if names and kinds & {(2, 5), (8, 2)}:
+                        tags.append((names[-1][:64], (8, 2) not in kinds))
+    return (step, tags) if step < 1 << 53 else None
+
+
+def decode(payload: bytes) -> list[tuple[int, int, Any]] | None:
+    """(number, wire type, value) of every field of a message; null: it is none."""
+    out: list[tuple[int, int, Any]] = []
+    rest = payload
+    while rest:
+        tag, rest = _varint(rest)
+        if tag is None or tag < 8:
+            return None
+        kind = tag & 7
+        value: Any
+        if kind == 0:
+            value, rest = _varint(rest)
+            if value is None:
+                return None
+        elif kind in (1, 5):
+            width = 8 if kind == 1 else 4
+            value, rest, short = rest[:width], rest[width:], len(rest) < width
+            if short:
+                return None
+        elif kind == 2:
+            size, rest = _varint(rest)
+            if size is None or size > len(rest):
+                return None
+            value, rest = rest[:size], rest[size:]
+        else:
+            return None
+        out.append((tag >> 3, kind, value))
+    return out
+
+
+def _varint(rest: bytes) -> tuple[int | None, bytes]:
+    value = 0
+    for index, byte in enumerate(rest[:10]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, rest[index + 1 :]
+    return None, rest
