@@ -12,6 +12,7 @@ from typing import NamedTuple
 MAGIC = b"SQLite format 3\0"
 MAX_COLUMNS = 64  # of a record that is looked at
 MAX_TEXT = 16_384  # bytes of a text that is taken; a longer one is null
+MAX_ROW = 4 * MAX_TEXT  # bytes of a row that are looked at; columns behind them are null
 MAX_DEPTH = 16  # of a tree; SQLite's own limit is 20
 MAX_NESTED = 4  # parentheses in a column's definition that are seen through
 _NAME = re.compile(r"\s{0,40}[\"`\[]?(\w{1,64})")
@@ -103,7 +104,7 @@ class Database:
         local = local if local <= most else least
         payload = page[at : at + local]
         follow = int.from_bytes(page[at + local : at + local + 4], "big")
-        while follow and len(payload) < min(size, MAX_TEXT + 1024):
+        while follow and len(payload) < min(size, MAX_ROW):
             begin = (follow - 1) * self._page_b
             if not 0 <= begin <= len(self._data) - self._page_b:
                 return None
