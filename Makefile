@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults storm slurms clean conformance
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults storm slurms clean conformance network
 
 PY := .venv/bin/python
 
@@ -57,6 +57,10 @@ faults: ## a node hurt in more than 40 ways on the rig (about 12 minutes); write
 storm: ## 500 jobs of a moment on the rig: no ticket, seal or window may go astray
 	@tools/bootstrap rig
 	@$(PY) -m tests.rig --dir .rig-storm storm --jobs 500
+
+network: ## 67 situations with tunnels and without, ten plays each (about 20 minutes; goes on where it was left)
+	@tools/bootstrap network
+	@$(PY) -m bench network --n 10 --at-once 12 --out .network-plays.jsonl
 
 ROOTS ?= .roots
 slurms: ## the night on this Debian's Slurm, 24.11 and 26.05 (2 GB of packages, 20 minutes); writes docs/slurm-versions.md
