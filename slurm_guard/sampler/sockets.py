@@ -93,6 +93,7 @@ class SocketTable:
         for flows in (self._flows, self._fading):
             for ident in [ident for ident, flow in flows.items() if flow.run == run]:
                 yield from self._tell_end(flows.pop(ident), now)
+        yield from self._watch.end(run, now)
 
     def close(self) -> None:
         """Hear no more."""
@@ -108,7 +109,7 @@ class SocketTable:
             known = {ident: flow.sample for ident, flow in self._flows.items()}
             rows, cut = self.diag.dump(uids, known)
             # After it: what is missing there has been told by now.
-            ended = self.diag.closed(self._flows.keys() | self._fading.keys())
+            ended = self.diag.closed(self._flows.keys() | self._fading.keys(), self._watch.places())
             cut = cut or self.diag.lost > self._n_lost
             self._n_lost, self._n_failed = self.diag.lost, 0
         if self.diag is None:

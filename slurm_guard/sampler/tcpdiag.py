@@ -28,12 +28,13 @@ _DESTROYED = 0b101  # groups SKNLGRP_INET_TCP_DESTROY and SKNLGRP_INET6_TCP_DEST
 # queues, uid, inode
 _MESSAGE = struct.Struct("=BBBB2s2s16s16s4xQ12xII")
 _ATTRIBUTE = struct.Struct("=HH")
-# tcp_info by its offsets, which never move: unacked; bytes acked and received; min_rtt; data segments in and
-# out; bytes sent and retransmitted (kernel 4.19).
-_UNACKED, _ACKED, _MIN_RTT, _SEGMENTS, _SENT = 24, 120, 148, 152, 200
+# tcp_info by its offsets, which never move: unacked; ages of the last data sent and received; bytes acked and
+# received; min_rtt; data segments in and out; bytes sent and retransmitted (kernel 4.19).
+_UNACKED, _LAST, _ACKED, _MIN_RTT, _SEGMENTS, _SENT = 24, 44, 120, 148, 152, 200
 _WITHIN = ("127.", "[::1]", "[::ffff:127.")
 _NO_RTT = 0xFFFFFFFF
 _COOKIE, _COOKIE_AT = struct.Struct("=Q"), 44
+_AGES = struct.Struct("=III")
 _U32, _PAIR_U32, _PAIR_U64 = struct.Struct("=I"), struct.Struct("=II"), struct.Struct("=QQ")
 
 
@@ -59,9 +60,12 @@ class Sample(NamedTuple):
     out_n: int | None = None  # data segments
     in_n: int | None = None
     min_rtt_us: int | None = None
+    sent_ms: int | None = None  # since data was last sent, when this was read; null: it has ended
+    recv_ms: int | None = None  # since data was last received
 
 
 _COUNTS_AT = Sample._fields.index("opened")
+_STILL = Sample._fields.index("sent_ms") - _COUNTS_AT  # the counts that stand still where nothing moves
 
 
 class TcpDiag:
@@ -127,9 +131,9 @@ class TcpDiag:
             asked.close()
         return rows[:MOST_ROWS], cut or len(rows) > MOST_ROWS
 
-    def closed(self, known: Container[int]) -> list[Sample]:
-        """Connections that ended since the last call, with their last counts: the known ones, and all within
-        the node. The kernel no longer tells whose they were (uid 0)."""
+    def closed(self, known: Container[int], places: Container[str] = ()) -> list[Sample]:
+        """Connections that ended since the last call, with their last counts: the known ones, all within the
+        node, and all to these places. The kernel no longer tells whose they were (uid 0)."""
         if self._closed is None:
             return []
         rows: list[Sample] = []
@@ -146,7 +150,7 @@ class TcpDiag:
                 sample = _sample(table, body, None)
                 if sample is None or sample.state == "LISTEN" or sample.peer.endswith(":0"):
                     continue
-                if sample.ident in known or sample.peer.startswith(_WITHIN):
+                if sample.ident in known or sample.peer.startswith(_WITHIN) or sample.peer in places:
                     rows.append(sample)
         self.lost += 1
         return rows
@@ -181,7 +185,9 @@ def _again(body: bytes, known: Mapping[int, Sample]) -> Sample | None:
     if before is None or before.state != _STATES.get(body[1]):
         return None
     counts = _counts(_tcp_info(body), is_open=True)
-    return before if counts == before[_COUNTS_AT:] else Sample._make((*before[:_COUNTS_AT], *counts))
+    if counts[:_STILL] == before[_COUNTS_AT:][:_STILL]:
+        return before
+    return Sample._make((*before[:_COUNTS_AT], *counts))
 
 
 def _place(family: int, packed: bytes, port: bytes) -> str:
@@ -210,6 +216,8 @@ class _Counts(NamedTuple):
     out_n: int | None = None
     in_n: int | None = None
     min_rtt_us: int | None = None
+    sent_ms: int | None = None
+    recv_ms: int | None = None
 
 
 def _counts(info: bytes, *, is_open: bool) -> _Counts:
@@ -225,7 +233,10 @@ def _counts(info: bytes, *, is_open: bool) -> _Counts:
         opened = True if acked > data else False if unacked == 0 else None
     else:  # an acknowledged FIN counts one more
         opened = True if acked >= data + 2 else False if acked == data and unacked == 0 else None
-    return _Counts(opened, data, received, segments_out, segments_in, None if rtt_us == _NO_RTT else rtt_us)
+    # of one that ended they are as old as its end
+    sent_ms, _, recv_ms = _AGES.unpack_from(info, _LAST) if is_open else (None, None, None)
+    rtt = None if rtt_us == _NO_RTT else rtt_us
+    return _Counts(opened, data, received, segments_out, segments_in, rtt, sent_ms, recv_ms)
 
 
 def tcp_diag(proc: str) -> TcpDiag | None:
