@@ -101,7 +101,7 @@ def _play(
     seen, alert = watcher.shapes()
     played = Played(
         situation.name, situation.shape, k, code_digest(), tuple(sorted(seen)), alert, n_uses,
-        watcher.looks_late, watcher.n, failed + said if n_uses == 0 else "",
+        watcher.looks_late, watcher.busy_late, watcher.n, failed + said if n_uses == 0 else "",
     )  # fmt: skip
     if options.verbose:
         sys.stderr.write(f"{played}\n")

@@ -172,6 +172,12 @@ def queue_worker(stage: Stage) -> None:
     stage.job_talk_later("worker", OUTSIDE, str(far), str(inner), stage.seconds, stage.seed)
 
 
+def shards_to_loader(stage: Stage) -> None:
+    """A reader that fetches parts of a data set outside and pushes them to a loader over loopback."""
+    far, inner = stage.far_service(), stage.service()
+    stage.job_talk_later("shards", OUTSIDE, str(far), str(inner), stage.seconds, stage.seed)
+
+
 def login_and_outside(stage: Stage) -> None:
     """A dashboard that serves the login node while its process reports outside."""
     far, port = stage.far_service(), stage.port()
@@ -183,7 +189,7 @@ SITUATIONS = (
     *(Situation(build, NONE) for build in (
         storage_and_rendezvous, storage_and_local_workers, tracker_and_mesh, database_and_scheduler,
         pools_both_ways, ring, ring_and_tracker, ring_and_storage, mesh, notebook_from_login,
-        notebook_with_kernels, notebook_by_login_tunnel, queue_worker, login_and_outside,
+        notebook_with_kernels, notebook_by_login_tunnel, queue_worker, shards_to_loader, login_and_outside,
     )),
     *(Situation(build, NONE, ("nginx", "curl")) for build in (
         gateway_to_model, gateway_from_outside, gateway_to_nodes,

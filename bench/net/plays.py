@@ -5,12 +5,25 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-_SAMPLER = ("sockets", "flows", "relays", "relaywatch", "joints", "tcpdiag", "tcptext", "procfs")
+_SAMPLER = (
+    "sockets",
+    "flows",
+    "relays",
+    "relaywatch",
+    "joints",
+    "chains",
+    "places",
+    "unixdiag",
+    "tcpdiag",
+    "tcptext",
+    "procfs",
+)
 
 
 class Played(NamedTuple):
     """`seen`: shapes told of; `alert`: a hard fact was; `n_uses`: exchanges and transfers that came to an
-    end; `looks_late`: looks from the one in which the first began to the first word of a relay."""
+    end; `looks_late`: looks from the one in which the first began to the first word of a relay;
+    `busy_late`: looks up to it in which an exchange had come to an end since the one before."""
 
     name: str
     shape: str
@@ -20,6 +33,7 @@ class Played(NamedTuple):
     alert: bool
     n_uses: int
     looks_late: int | None
+    busy_late: int | None
     n_looks: int
     said: str
 

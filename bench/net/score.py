@@ -45,6 +45,9 @@ def _row(situation: Situation, every: list[Played]) -> dict[str, Any]:
         "late_median": late[len(late) // 2] if late else None,
         "late_worst": late[-1] if late else None,
         "within_2": sum(n <= 2 for n in late) if situation.shape == BRIDGE else None,
+        "busy_worst": max((p.busy_late for p in played if p.busy_late is not None), default=None)
+        if situation.shape == BRIDGE
+        else None,
     }
 
 
@@ -71,6 +74,9 @@ def _of_shape(shape: str, played: list[Played]) -> dict[str, Any]:
         "late_median": late[len(late) // 2] if late and shape == BRIDGE else None,
         "late_worst": late[-1] if late and shape == BRIDGE else None,
         "within_2": sum(n <= 2 for n in late) if shape == BRIDGE else None,
+        "busy_worst": max((p.busy_late for p in of if p.busy_late is not None), default=None)
+        if shape == BRIDGE
+        else None,
     }
 
 
@@ -95,5 +101,6 @@ def _false(honest: list[Played]) -> list[dict[str, Any]]:
             "late_median": None,
             "late_worst": None,
             "within_2": None,
+            "busy_worst": None,
         }
     ]

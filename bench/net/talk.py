@@ -290,6 +290,21 @@ async def worker(host: str, port: str, inner: str, seconds: str, seed: str) -> N
         await asyncio.sleep(rng.expovariate(2))
 
 
+async def shards(host: str, port: str, inner: str, seconds: str, seed: str) -> None:
+    """Fetches parts of a data set outside and pushes them on to a loader nearby, which says thank you."""
+    rng, loop = random.Random(seed), asyncio.get_running_loop()
+    until = loop.time() + float(seconds)
+    far, near = await _open(host, port), await _open("127.0.0.1", inner)
+    while loop.time() < until:
+        size = rng.randrange(50_000, 3_000_000)
+        for (reader, writer), ask, want in ((far, rng.randrange(250, 500), size), (near, size, 40)):
+            writer.write(_ASK.pack(ask, want) + os.urandom(ask))
+            await writer.drain()
+            await reader.readexactly(want)
+        _note()
+        await asyncio.sleep(rng.expovariate(2))
+
+
 async def both(*words: str) -> None:
     """Several of these in one process: their words apart by `+`."""
     parts: list[list[str]] = []
@@ -306,7 +321,7 @@ async def both(*words: str) -> None:
 PROGRAMS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "service": service, "use": use, "stream": stream, "forward": forward, "tunnel": tunnel,
     "far_end": far_end, "socks": socks, "both": both, "http": http, "pool": pool, "ring": ring,
-    "worker": worker,
+    "worker": worker, "shards": shards,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -50,6 +50,10 @@ class Watcher:
         self._sockets = SocketTable(proc, NetworkConfig(), tcp_diag(proc.root))
         self.told: list[wire.FlowSeen | wire.RelaySeen | wire.Event] = []
         self.looks_late: int | None = None
+        self.busy_late: int | None = (
+            None  # of these, those since whose predecessor an exchange came to an end
+        )
+        self._n_busy = self._n_uses = 0
         self._used_since: int | None = None
         self.n = 0
 
@@ -61,8 +65,11 @@ class Watcher:
         self.n += 1
         if self._used_since is None and self._is_used(told):
             self._used_since = self.n
+        n_uses = self._stage.n_uses()
+        self._n_busy += n_uses > self._n_uses
+        self._n_uses = n_uses
         if self.looks_late is None and any(isinstance(t, wire.RelaySeen) for t in told):
-            self.looks_late = self.n - (self._used_since or self.n)
+            self.looks_late, self.busy_late = self.n - (self._used_since or self.n), self._n_busy
         self.told += told
 
     def _is_used(self, told: list[wire.FlowSeen | wire.RelaySeen | wire.Event]) -> bool:
@@ -86,7 +93,8 @@ class Watcher:
             if not isinstance(relay, wire.RelaySeen):
                 continue
             out = self._near.of(parse_place(relay.outer_peer)) == OUTSIDE and relay.outer_opened
-            if out and relay.inner_opened is not None:
+            # as the audit has it: strangers' short connections may have been counted
+            if out and relay.inner_opened is not None and relay.inner_owned is not False:
                 found.add(BRIDGE if relay.inner_opened else FORWARD)
             else:
                 found.add("other")
