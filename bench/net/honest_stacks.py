@@ -39,6 +39,15 @@ def database_and_scheduler(stage: Stage) -> None:
     )
 
 
+def container_trainer(stage: Stage) -> None:
+    """Object storage beside local workers in a container's own network namespace (pasta)."""
+    store, inner = stage.far_service(), stage.port()
+    service = " ".join(stage.talk("service", "127.0.0.1", str(inner)))
+    parts = ["both", "stream", OUTSIDE, str(store), stage.seconds, stage.seed, "down"]
+    train = " ".join(stage.talk(*parts, "+", *_use(stage, "127.0.0.1", inner, "/w")))
+    stage.contained(f"{service} &\nsleep 0.5\n{train}")
+
+
 def pools_both_ways(stage: Stage) -> None:
     """A pool of connections to a database outside beside one to a cache on loopback."""
     far, inner = stage.far_service(), stage.service()
@@ -194,5 +203,6 @@ SITUATIONS = (
     *(Situation(build, NONE, ("nginx", "curl")) for build in (
         gateway_to_model, gateway_from_outside, gateway_to_nodes,
     )),
+    Situation(container_trainer, NONE, ("pasta",)),
     Situation(balancer, NONE, ("haproxy",)),
 )  # fmt: skip

@@ -6,17 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 _SAMPLER = (
-    "sockets",
-    "flows",
-    "relays",
-    "relaywatch",
-    "joints",
-    "chains",
-    "places",
-    "unixdiag",
-    "tcpdiag",
-    "tcptext",
-    "procfs",
+    *("sockets", "flows", "relays", "relaywatch", "joints", "chains", "places", "namespaces", "unixdiag"),
+    *("tcpdiag", "tcptext", "procfs"),
 )
 
 

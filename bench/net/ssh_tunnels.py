@@ -122,6 +122,15 @@ def dropbear_reverse(stage: Stage) -> None:
     stage.use_outside("127.0.0.1", door)
 
 
+def ssh_reverse_in_container(stage: Stage) -> None:
+    """All of it in a network namespace of the job's own, which leaves by a rootless helper (pasta)."""
+    inner, door = stage.port(), stage.port()
+    service = " ".join(stage.talk("service", "127.0.0.1", str(inner)))
+    ssh = f"ssh -N -R 127.0.0.1:{door}:127.0.0.1:{inner} {' '.join(stage.ssh)}"
+    stage.contained(f"{service} &\nuntil {ssh}; do sleep 0.3; done &")
+    stage.use_outside("127.0.0.1", door)
+
+
 def paramiko_reverse(stage: Stage) -> None:
     """A remote forward by paramiko, in Python's threads."""
     inner, door = stage.service(), stage.port()
@@ -146,6 +155,7 @@ SITUATIONS = (
         ssh_reverse_socks, ssh_reverse_proxycommand, ssh_reverse_master, ssh_reverse_shell,
     )),
     Situation(ssh_reverse_over_tls, BRIDGE, ("stunnel4",)),
+    Situation(ssh_reverse_in_container, BRIDGE, ("pasta",)),
     Situation(autossh_reverse, BRIDGE, ("autossh",)),
     Situation(dropbear_reverse, BRIDGE, ("dbclient", "dropbearconvert")),
     Situation(paramiko_reverse, BRIDGE, ("pypi:python",)),

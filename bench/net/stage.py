@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from bench.net.hosts import LOGIN, NEAR, OUTSIDE, SSH_PORT, USER, Host, Hosts
+from bench.net.programs import path_of
 
 _PROGRAMS = ("talk.py", "pyssh.py", "far_end.py")
 _SLOWEST_START_S = 3.0
@@ -125,6 +126,13 @@ class Stage:
         port = self.port()
         self.job_talk("service", "127.0.0.1", str(port))
         return port
+
+    def contained(self, script: str) -> None:
+        """A script of the job's in a network namespace of its own, with a rootless helper (pasta)."""
+        used = 'used() { printf . >>"$GUARD_USES"; }\n'
+        path = self.file("contained.sh", f"{used}sleep 0.5\n{script}\nsleep 60\n")
+        words = ("--ipv4-only", "--config-net", "--no-map-gw", "-q", "-f")
+        self.job_later(path_of("pasta"), *words, "--", "sh", path)
 
     # -- others
 

@@ -20,7 +20,7 @@ def chained(of_owner: Owned, doors: list[Flow]) -> Owned:
     if not far:
         return {}
     at = {
-        (flow.sample.local, flow.sample.peer): flow
+        (flow.sample.netns, flow.sample.local, flow.sample.peer): flow
         for owned in of_owner.values()
         for flow in owned
         if flow.near == LOOPBACK
@@ -29,7 +29,7 @@ def chained(of_owner: Owned, doors: list[Flow]) -> Owned:
     for key in far:
         partners: dict[Key, None] = {}
         for flow in of_owner[key]:
-            other = at.get((flow.sample.peer, flow.sample.local))
+            other = at.get((flow.sample.netns, flow.sample.peer, flow.sample.local))
             if other is not None and other.process is not None and other.run == flow.run:
                 partners[other.process.key] = None
         partners.pop(key, None)

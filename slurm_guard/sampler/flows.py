@@ -95,6 +95,7 @@ class Flow:
             out_b=sample.out_b,
             in_b=sample.in_b,
             min_rtt_us=sample.min_rtt_us,
+            netns=sample.netns,
         )
 
 

@@ -43,7 +43,8 @@ class RelayWatch:
         ] = {}  # outer connections, and whether with owned inner ones that this end opened
         self._places = Places()
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
-        self._own: frozenset[tuple[int, int]] = frozenset()  # (bits, address) of the node's
+        # (bits, address) of the node's, null, and of each other namespace: a job may give itself any there
+        self._own: dict[int | None, frozenset[tuple[int, int]]] = {}
 
     def take_truncated(self) -> bool:
         """Whether pairs were left out since this was last asked."""
@@ -90,9 +91,12 @@ class RelayWatch:
 
     def _place(self, fresh: list[Flow]) -> None:
         """How near the far ends of new connections are; their near ends are the node's own addresses."""
-        self._own |= {_address(flow.sample.local) for flow in fresh} - _NO_ADDRESS
         for flow in fresh:
-            flow.near = self._nearness(flow.sample.peer)
+            netns = flow.sample.netns
+            own = self._own.get(netns, frozenset())
+            self._own[netns] = own | ({_address(flow.sample.local)} - _NO_ADDRESS)
+        for flow in fresh:
+            flow.near = self._nearness(flow.sample.peer, flow.sample.netns)
 
     def _joined(
         self, of_owner: dict[tuple[int, int], list[Flow]], now: Instant
@@ -137,9 +141,9 @@ class RelayWatch:
                 told += self._tell_first(now, outer)
         return told
 
-    def _nearness(self, peer: str) -> int:
+    def _nearness(self, peer: str, netns: int | None = None) -> int:
         try:
-            return self._near.of(parse_place(peer), self._own)
+            return self._near.of(parse_place(peer), self._own.get(netns, frozenset()))
         except ValueError:
             return LOOPBACK  # nothing is concluded from what cannot be read
 
@@ -153,7 +157,7 @@ class RelayWatch:
         fresh: bool = True,
     ) -> Moved:
         door = None if opened is None else _port(sample.peer if opened else sample.local)
-        near = self._nearness(sample.peer) if near is None else near
+        near = self._nearness(sample.peer, sample.netns) if near is None else near
         ages = (sample.sent_ms, sample.recv_ms)
         ends = (opened, door, sample.local, sample.peer)
         return Moved(sample.ident, near, *counts, *ends, *ages, int(fresh))
@@ -192,7 +196,7 @@ class RelayWatch:
 
     def _is_bridge(self, outer: Flow, record: wire.RelaySeen) -> bool:
         """A hard fact (rulings 9, 19): opened outwards, opened inwards, and nobody allowed it."""
-        if self._nearness(record.outer_peer) != OUTSIDE or record.exe in self._programs:
+        if self._nearness(record.outer_peer, outer.sample.netns) != OUTSIDE or record.exe in self._programs:
             return False
         peer = parse_place(record.outer_peer)
         allowed = any(net.holds(peer) for net in self._allowed)

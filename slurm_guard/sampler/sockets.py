@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING
 from slurm_guard.sampler.flows import Flow
+from slurm_guard.sampler.namespaces import Namespaces
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc
@@ -44,6 +45,7 @@ class SocketTable:
         # runs of which sockets were left out at the last look, and how many; null: the kernel's table was cut
         self.truncated: dict[str, int | None] = {}
         self._watch = RelayWatch(network, proc)
+        self._elsewhere = Namespaces(proc)
         self._flows: dict[int, Flow] = {}
         self._fading: dict[int, Flow] = {}  # no longer among the open ones, its end not heard yet
         self._orphans: set[int] = set()  # sockets of the runs' users that no followed process held
@@ -55,6 +57,7 @@ class SocketTable:
         """One pass over the kernel's tables; what is told comes one by one."""
         members = [p for p in table.by_pid.values() if p.run in runs]
         uids = {process.uid for process in members if process.uid is not None}
+        self._elsewhere.look(members, now.mono_s)
         try:
             rows, ended = self._samples(uids, runs)
         except OSError as error:
@@ -97,6 +100,7 @@ class SocketTable:
 
     def close(self) -> None:
         """Hear no more."""
+        self._elsewhere.close()
         if self.diag is not None:
             self.diag.close()
 
@@ -105,8 +109,8 @@ class SocketTable:
         rows: list[Sample] = []
         cut = False
         ended: list[Sample] = []
+        known = {ident: flow.sample for ident, flow in self._flows.items()}
         if self.diag is not None:
-            known = {ident: flow.sample for ident, flow in self._flows.items()}
             rows, cut = self.diag.dump(uids, known)
             # After it: what is missing there has been told by now.
             ended = self.diag.closed(self._flows.keys() | self._fading.keys(), self._watch.places())
@@ -114,9 +118,17 @@ class SocketTable:
             self._n_lost, self._n_failed = self.diag.lost, 0
         if self.diag is None:
             rows, cut = read_tables(self.proc, uids)
-        self.truncated = dict.fromkeys(runs) if cut else {}
-        doors = {row.local for row in rows if row.state == "LISTEN"}
-        return {row.ident: _guessed(row, doors) for row in rows}, [_guessed(row, doors) for row in ended]
+        others, over = self._elsewhere.samples(
+            uids, {**known, **{i: f.sample for i, f in self._fading.items()}}
+        )
+        self.truncated = dict.fromkeys(runs) if cut or self._elsewhere.truncated else {}
+        found: dict[int, Sample] = {}
+        for part in (rows, *others):
+            doors = {row.local for row in part if row.state == "LISTEN"}
+            found.update((row.ident, _guessed(row, doors)) for row in part)
+            if part is rows:
+                ended = [_guessed(row, doors) for row in ended]
+        return found, ended + over
 
     def _closed(self, ended: list[Sample], rows: dict[int, Sample]) -> tuple[list[Flow], list[Sample]]:
         """(followed connections, with their last counts; what ended and was not followed)."""

@@ -54,6 +54,7 @@ class Sample(NamedTuple):
     uid: int
     inode: int
     cookie: int | None = None
+    netns: int | None = None  # inode of its network namespace; null: the sampler's own
     opened: bool | None = None
     out_b: int | None = None
     in_b: int | None = None
@@ -69,29 +70,23 @@ _STILL = Sample._fields.index("sent_ms") - _COUNTS_AT  # the counts that stand s
 
 
 class TcpDiag:
-    """The kernel's words about the TCP sockets of the sampler's network namespace."""
+    """The kernel's words about the TCP sockets of a network namespace: the one that `asked` and `heard` were
+    opened in, by default the sampler's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: _socket.socket | None = None, heard: _socket.socket | None = None) -> None:
         self.lost = 0  # times that more closed than there was room for
-        self._closed: _socket.socket | None = None
+        self._asked = asked
+        self._closed = heard
+        if heard is not None:
+            heard.setblocking(False)
 
     def listen(self) -> None:
         """Begin to hear of destroyed sockets. Raises OSError: not allowed, or no such group.
 
         Without CAP_NET_ADMIN the room for them is what net.core.rmem_max allows.
         """
-        heard = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
-        try:
-            try:
-                heard.setsockopt(_socket.SOL_SOCKET, SO_RCVBUFFORCE, _ROOM_B)
-            except PermissionError:
-                heard.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, _ROOM_B)
-            heard.bind((0, _DESTROYED))
-            heard.setblocking(False)
-        except OSError:
-            heard.close()
-            raise
-        self._closed = heard
+        self._closed = hear_ends()
+        self._closed.setblocking(False)
 
     @property
     def hears_ends(self) -> bool:
@@ -100,19 +95,24 @@ class TcpDiag:
 
     def close(self) -> None:
         """Hear no more."""
-        if self._closed is not None:
-            self._closed.close()
-            self._closed = None
+        for one in (self._closed, self._asked):
+            if one is not None:
+                one.close()
+        self._closed = self._asked = None
 
-    def dump(self, uids: set[int], known: Mapping[int, Sample]) -> tuple[list[Sample], bool]:
+    def dump(
+        self, uids: set[int], known: Mapping[int, Sample], most_s: float = DUMP_S
+    ) -> tuple[list[Sample], bool]:
         """(open sockets of these users, listeners of all; whether some were left out). Raises OSError.
 
         `known`: the samples of the look before, by cookie; what has not changed is the same object again.
         """
         rows: list[Sample] = []
-        deadline_s = time.thread_time() + DUMP_S
+        deadline_s = time.thread_time() + most_s
         cut = False
-        asked = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
+        asked = self._asked
+        if asked is None:
+            asked = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
         try:
             asked.settimeout(1.0)
             for table in ("tcp", "tcp6"):
@@ -128,7 +128,8 @@ class TcpDiag:
                         if sample is not None:
                             rows.append(sample)
         finally:
-            asked.close()
+            if asked is not self._asked:
+                asked.close()
         return rows[:MOST_ROWS], cut or len(rows) > MOST_ROWS
 
     def closed(self, known: Container[int], places: Container[str] = ()) -> list[Sample]:
@@ -156,6 +157,21 @@ class TcpDiag:
         return rows
 
 
+def hear_ends() -> _socket.socket:
+    """A socket that hears of each TCP connection that ends in this network namespace. Raises OSError."""
+    heard = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
+    try:
+        try:
+            heard.setsockopt(_socket.SOL_SOCKET, SO_RCVBUFFORCE, _ROOM_B)
+        except PermissionError:
+            heard.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, _ROOM_B)
+        heard.bind((0, _DESTROYED))
+    except OSError:
+        heard.close()
+        raise
+    return heard
+
+
 def _sample(table: str, body: bytes, uids: set[int] | None) -> Sample | None:
     """One inet_diag_msg; null: of another user than `uids` (null: of any)."""
     if len(body) < _MESSAGE.size:
@@ -173,6 +189,7 @@ def _sample(table: str, body: bytes, uids: set[int] | None) -> Sample | None:
         uid,
         inode,
         cookie,
+        None,
         *_counts(_tcp_info(body), is_open=known is not None),
     )
 

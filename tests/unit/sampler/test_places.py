@@ -13,7 +13,7 @@ _OWNER = Process(Stat(1, "x", "S", 1, 1, 0, False), 0.0, _NOW)
 
 
 def _flow(ident: int, peer: str = "203.0.113.1:443", opened: bool = True) -> Flow:
-    sample = Sample(ident, "tcp", f"10.0.0.1:{ident}", peer, "ESTABLISHED", 1000, 1, ident, opened)
+    sample = Sample(ident, "tcp", f"10.0.0.1:{ident}", peer, "ESTABLISHED", 1000, 1, ident, None, opened)
     flow = Flow(sample, _OWNER, "r", _NOW, began=True)
     flow.near = OUTSIDE
     return flow
