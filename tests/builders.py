@@ -96,6 +96,7 @@ class World:
     config: AuditConfig = field(default_factory=lambda: AuditConfig(least_gpu_h=0.2))
     talk: tuple[Talk, ...] = ()
     handed: tuple[Handed, ...] = ()
+    nets: tuple[str | None, str | None] = (None, None)  # snapshots of the network, at the begin, at the end
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
@@ -286,6 +287,7 @@ def _marks(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
     if world.ticket:
         _ticket(rows, 7, list(range(world.gpus)))
         rows["tickets"][-1]["comment"] = world.comments[0]
+        rows["tickets"][-1]["net"] = world.nets[0]
         at = AT + world.length_s
         rows.setdefault("ends", []).append(
             {
@@ -295,6 +297,7 @@ def _marks(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
                 "boot_id": "0123abcd",
                 "uid": UID,
                 "comment": world.comments[1],
+                "net": world.nets[1],
             }
         )
     if world.seal and world.ticket:
