@@ -52,9 +52,7 @@ class NodeConfig:
         "/etc/slurm-guard/disabled",
         "while this file exists the sampler does nothing; hooks: their own setting",
     )
-    disabled_everywhere: str = _key(
-        "", "the same for the whole cluster, on a shared file system; empty: none"
-    )
+    disabled_everywhere: str = _key("", "the same for the cluster, on a shared file system; empty: none")
     idle_exit_s: float = _key(0.0, "leave after this long without a run; 0: never (under systemd)")
     gres_devices: list[str] = _key(
         [], "device files in the order of gres.conf's File=, where that is not their numbers' order"
@@ -142,10 +140,13 @@ class NetworkConfig:
         "networks of the cluster; every other address is outside",
     )
     egress: list[str] = _key(
-        [], "allowed destinations outside: network or network:port, e.g. 140.82.112.0/20:443; empty: no rule"
+        [],
+        "allowed destinations outside: network or network:port, e.g. 140.82.112.0/20:443, for all or with "
+        "user=, account=, partition= after it (names by commas); empty: no rule",
     )
     tunnels: list[str] = _key(
-        [], "allowed tunnels: network, network:port, or the full path of a program (VS Code, pasta, squid)"
+        [],
+        "allowed tunnels: network, network:port, a program's full path (VS Code, squid); for whom: as in egress",
     )
 
 

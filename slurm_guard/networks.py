@@ -74,6 +74,33 @@ def parse_net(text: str) -> Net:
     return Net(bits, address >> (bits - length), length, port)
 
 
+class Rule(NamedTuple):
+    """What is allowed, and to whom: `who` maps user, account or partition to names; empty: to everybody."""
+
+    what: str  # a network, or a program's path
+    who: dict[str, tuple[str, ...]]
+
+    def is_for(self, **run: str) -> bool:
+        """Whether a run with these names is meant: one of each that the rule names."""
+        return all(run.get(key) in names for key, names in self.who.items())
+
+
+QUALIFIERS = ("user", "account", "partition")
+
+
+def parse_rule(text: str) -> Rule:
+    """`198.51.100.0/24:443 account=lab,chem partition=gpu`. Raises ValueError for a qualifier that is empty
+    or comes twice; what is none belongs to the network or the path before it."""
+    words = text.strip().split(" ")
+    who: dict[str, tuple[str, ...]] = {}
+    while len(words) > 1 and words[-1].partition("=")[0] in QUALIFIERS and "=" in words[-1]:
+        key, _, names = words.pop().partition("=")
+        who.setdefault(key, tuple(names.split(",")))
+        if "" in who[key] or who[key] != tuple(names.split(",")):
+            raise ValueError(f"{key}= in {text!r} is empty or comes twice")
+    return Rule(" ".join(words).strip(), who)
+
+
 def _address(host: str) -> tuple[int, int]:
     host = host.removeprefix("[").removesuffix("]")
     family = _socket.AF_INET6 if ":" in host else _socket.AF_INET

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Any
-from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place
+from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place, parse_rule
 from slurm_guard.sampler.chains import chained
 from slurm_guard.sampler.flows import Counts, Flow
 from slurm_guard.sampler.joints import Joints
@@ -33,8 +33,10 @@ class RelayWatch:
     def __init__(self, network: NetworkConfig, proc: Proc) -> None:
         self._joints = Joints(proc)
         self._near = Nearness(network.cluster)
-        self._allowed = [parse_net(text) for text in network.tunnels if not text.startswith("/")]
-        self._programs = {text for text in network.tunnels if text.startswith("/")}
+        # whom a tunnel is allowed to is the audit's to say: here it is no hard fact for anybody
+        tunnels = [parse_rule(text).what for text in network.tunnels]
+        self._allowed = [parse_net(text) for text in tunnels if not text.startswith("/")]
+        self._programs = {text for text in tunnels if text.startswith("/")}
         self._relays = Relays()
         self._short: list[Moved] = []
         self._short_to: dict[str, list[Moved]] = {}  # by far end

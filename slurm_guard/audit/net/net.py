@@ -115,7 +115,7 @@ def net_of(
     flows, relays = list(told.flows_of(i)), told.relays_of(i)
     if not flows and not relays:
         return Net(cut=i in told.cut, changes=changes)
-    ground = Ground(rules, told.own, run.nodes, parse_intent(run.comment, run.extra).egress)
+    ground = Ground(rules, told.own, run, parse_intent(run.comment, run.extra).egress)
     users = list(who[0])
     ties = {(u.node, u.pid): u.cls for u in users}
     people = _people(who[1])

@@ -127,6 +127,10 @@ TUNNEL = replace(SHORT, talk=(HELD,), handed=(Handed(until_s=3000),))
         (replace(TUNNEL, comments=("guard:egress=203.0.113.0/24", "guard:egress=203.0.113.0/24")), 2.0),
         (replace(TUNNEL, network=NetworkConfig(tunnels=["203.0.113.9:443"])), None),
         (replace(TUNNEL, network=NetworkConfig(tunnels=["203.0.113.9:22"])), 6.0),
+        (replace(TUNNEL, network=NetworkConfig(tunnels=["203.0.113.9:443 account=chem,lab"])), None),
+        (replace(TUNNEL, network=NetworkConfig(tunnels=["203.0.113.9:443 account=lab partition=cpu"])), 6.0),
+        (replace(TUNNEL, network=NetworkConfig(egress=["203.0.113.9 user=ann"])), 2.0),
+        (replace(TUNNEL, network=NetworkConfig(egress=["203.0.113.9 user=bob"])), 6.0),
         # who opened what is not known of all: no hard fact, and no way to hide
         (replace(TUNNEL, handed=(Handed(inner_opened=None),)), 2.0),
         (replace(TUNNEL, handed=(Handed(outer_opened=None),)), 2.0),
