@@ -146,7 +146,7 @@ class NetworkConfig:
     )
     tunnels: list[str] = _key(
         [],
-        "allowed tunnels: network, network:port, a program's full path (VS Code, squid); for whom: as in egress",
+        "allowed tunnels: network, network:port, a program's full path (VS Code, squid); for whom: as egress",
     )
 
 

@@ -24,6 +24,7 @@ Told = wire.RelaySeen | wire.Event
 
 
 MOST_S = 0.1  # CPU time of a look, beyond which owners are left out. Judgement
+_COUNTED = ("tcp", "tcp6")  # of which the kernel tells bytes
 _NO_ADDRESS = frozenset({(32, 0), (128, 0), (0, 0)})
 
 
@@ -63,7 +64,7 @@ class RelayWatch:
 
     def look(self, now: Instant, flows: Iterable[Flow]) -> list[Told]:
         """What moved since the last look, owner by owner."""
-        every = [flow for flow in flows if flow.process is not None]
+        every = [flow for flow in flows if flow.process is not None and flow.sample.proto in _COUNTED]
         self._place([flow for flow in every if flow.near is None])
         of_owner: dict[tuple[int, int], list[Flow]] = {}
         for flow in every:

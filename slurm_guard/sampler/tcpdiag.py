@@ -1,4 +1,5 @@
 """TCP sockets from the kernel's socket diagnostics: who opened each, its bytes, and those that came and went.
+Of UDP the connected ones, of which the kernel keeps no counts.
 
 A dump tells the sockets that are there; between two dumps the kernel tells of each that is destroyed, with
 its last counts, to whoever listens to a multicast group. Neither needs eBPF.
@@ -21,7 +22,7 @@ MOST_CLOSED = 20_000  # heard between two looks. Judgement
 SO_RCVBUFFORCE = getattr(_socket, "SO_RCVBUFFORCE", 33)
 _ROOM_B = 4 << 20  # for what closes between two looks: some thousand sockets. Judgement
 _STATES = {netlink.ESTABLISHED: "ESTABLISHED", netlink.LISTEN: "LISTEN", netlink.CLOSE_WAIT: "CLOSE_WAIT"}
-_WANTED = sum(1 << state for state in _STATES)
+_WANTED, _CONNECTED = sum(1 << state for state in _STATES), 1 << netlink.ESTABLISHED
 _WANT_INFO = 1 << (netlink.INFO - 1)
 _DESTROYED = 0b101  # groups SKNLGRP_INET_TCP_DESTROY and SKNLGRP_INET6_TCP_DESTROY
 # inet_diag_msg: family, state, timer, retrans; ports in network order; addresses; if, cookie; expires,
@@ -77,6 +78,7 @@ class TcpDiag:
         self.lost = 0  # times that more closed than there was room for
         self._asked = asked
         self._closed = heard
+        self._tables = {"tcp": _WANTED, "tcp6": _WANTED, "udp": _CONNECTED, "udp6": _CONNECTED}
         if heard is not None:
             heard.setblocking(False)
 
@@ -115,22 +117,42 @@ class TcpDiag:
             asked = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
         try:
             asked.settimeout(1.0)
-            for table in ("tcp", "tcp6"):
-                asked.send(netlink.dump_request(table, _WANTED, _WANT_INFO))
-                done = False
-                while not done:
-                    bodies, done = netlink.messages(asked.recv(1 << 15))
-                    if len(rows) >= MOST_ROWS or time.thread_time() > deadline_s:
-                        cut = cut or bool(bodies)
-                        continue  # the rest of the dump has to leave the socket all the same
-                    for body in bodies:
-                        sample = _again(body, known) or _sample(table, body, uids)
-                        if sample is not None:
-                            rows.append(sample)
+            for table, states in list(self._tables.items()):
+                try:
+                    cut = self._take(asked, (table, states), uids, known, rows, deadline_s) or cut
+                except OSError as error:
+                    # after a late answer the rest of it would be taken for the next one's
+                    if table.startswith("tcp") or isinstance(error, TimeoutError):
+                        raise
+                    del self._tables[table]  # a kernel without it
         finally:
             if asked is not self._asked:
                 asked.close()
         return rows[:MOST_ROWS], cut or len(rows) > MOST_ROWS
+
+    def _take(
+        self,
+        asked: _socket.socket,
+        what: tuple[str, int],
+        uids: set[int],
+        known: Mapping[int, Sample],
+        rows: list[Sample],
+        deadline_s: float,
+    ) -> bool:
+        """One table's sockets into `rows`; whether some were left out. Raises OSError."""
+        table, states = what
+        asked.send(netlink.dump_request(table, states, _WANT_INFO))
+        cut = done = False
+        while not done:
+            bodies, done = netlink.messages(asked.recv(1 << 15))
+            if len(rows) >= MOST_ROWS or time.thread_time() > deadline_s:
+                cut = cut or bool(bodies)
+                continue  # the rest of the dump has to leave the socket all the same
+            for body in bodies:
+                sample = _again(body, known) or _sample(table, body, uids)
+                if sample is not None:
+                    rows.append(sample)
+        return cut
 
     def closed(self, known: Container[int], places: Container[str] = ()) -> list[Sample]:
         """Connections that ended since the last call, with their last counts: the known ones, all within the
