@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import _socket
 import os
-import signal
 import struct
 from array import array
-from collections.abc import Iterable, Mapping
 
 from slurm_guard import netlink
+from slurm_guard.light import TYPE_CHECKING
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.tcpdiag import Sample, TcpDiag, hear_ends
 from slurm_guard.sampler.tcptext import read_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 MOST = 16  # namespaces on a node that are looked into. Judgement: a container each, and GPUs are few
 MOST_LINKS = 512  # processes asked in one look which one they live in. Judgement
@@ -27,6 +29,7 @@ DEADLINE_S = 30.0  # for the child. Judgement
 DUMP_S = 0.05  # CPU time of one namespace's dump. Judgement
 _EVERY = 6  # looks after which a process is asked again; new ones in each of their first three
 _CLONE_NEWNET = 0x40000000
+_SIGKILL = 9  # `signal` would bring `enum`
 _INODE = struct.Struct("=Q")
 _PREFIX = "net:["
 
@@ -152,7 +155,7 @@ class _Door:
         self._child = None
         ours.close()
         try:
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, _SIGKILL)
             os.waitpid(child, os.WNOHANG)
         except OSError:
             pass

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from slurm_guard.light import TYPE_CHECKING
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOST_PLACES = 256  # of a node. Judgement
 IDLE_S = 600.0  # without a connection a place is forgotten. Judgement
