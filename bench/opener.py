@@ -43,9 +43,7 @@ def _row(name: str, play: Callable[[Ends], None], family: str, n: int) -> dict[s
             pairs.append((opener, server.accept()[0]))
             play(pairs[-1])
         time.sleep(0.3)
-        said = {
-            (s.local, s.peer): s.opened for s in TcpDiag().dump({os.getuid()}, {})[0] if s.state != "LISTEN"
-        }
+        said = {(s.local, s.peer): s.opened for s in TcpDiag().dump({os.getuid()})[0] if s.state != "LISTEN"}
     truth = {_name(end): k == 0 for pair in pairs for k, end in enumerate(pair)}
     found = [(said[place], opened) for place, opened in truth.items() if place in said]
     for pair in pairs:

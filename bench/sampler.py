@@ -8,9 +8,10 @@ alone.
 Rows by the wall clock watch a program with all its processes, from outside; each is begun by a few lines
 that import next to nothing. `pss_mib` is the sum of their proportional sizes on this machine; `alone_mib`
 counts private pages and the shared ones once: what it would take if nothing else ran Python; `rss_mib`
-counts shared pages once for each process. `below_both` says for each of the first three whether ours is
+counts shared pages once for each process. `below_both` says for CPU and each of these whether ours is
 lower than every other. Rows by a turned clock live through `--turned` seconds in a moment, with NVML in
-the same process, to show what grows with time; `cpu_pct` there is of the turned time.
+the same process, to show what grows with time; `cpu_pct` there is of the turned time. The last row is the
+first with `--many` connections, of which the table follows 512 of each job.
 """
 
 import argparse
@@ -48,33 +49,46 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", type=int, default=8)
     parser.add_argument("--procs", type=int, default=200, help="processes of the jobs")
     parser.add_argument("--sockets", type=int, default=500, help="established connections of the jobs")
+    parser.add_argument("--many", type=int, default=5000, help="connections of a row of its own; 0: none")
     parser.add_argument("--seconds", type=float, default=60.0, help="wall clock that each is watched for")
     parser.add_argument("--turned", type=float, default=1800.0, help="turned time to live through; 0: none")
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Each row in a process of its own, so that peak memory is its own."""
-    from bench import peers
-
     folder = Path(tempfile.mkdtemp(prefix="guard-bench-"))
     try:
-        with boards(folder, options.gpus), _jobs(options.procs, options.sockets) as pids:
-            _load(folder / "gpu" / "loads", pids, options.gpus)
-            rows = [_wall(folder, pids, options)]
-            rows += [peers.watch_peer(name, folder, 1.0, options.seconds) for name in peers.PEERS]
-            rows[0]["below_both"] = _below(rows)
-            if options.turned > 0:
-                rows += [_turned(folder, name, pids, options) for name in _SCALES]
+        with boards(folder, options.gpus):
+            with _jobs(options.procs, options.sockets) as pids:
+                rows = _usual(folder, pids, options)
+            if options.many > 0:
+                with _jobs(options.procs, options.many) as pids:
+                    _load(folder / "gpu" / "loads", pids, options.gpus)
+                    rows.append(_wall(folder, "many", pids, options))
+                    rows[-1]["what"] += f", {options.many:,} connections"
     finally:
         shutil.rmtree(folder)
     heads = list(dict.fromkeys(head for row in rows for head in row))
     return [{head: row.get(head) for head in heads} for row in rows]
 
 
+def _usual(folder: Path, pids: list[int], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The row of the budget, those of others beside it, and those by a turned clock."""
+    from bench import peers
+
+    _load(folder / "gpu" / "loads", pids, options.gpus)
+    rows = [_wall(folder, "usual", pids, options)]
+    rows += [peers.watch_peer(name, folder, 1.0, options.seconds) for name in peers.PEERS]
+    rows[0]["below_both"] = _below(rows)
+    if options.turned > 0:
+        rows += [_turned(folder, name, pids, options) for name in _SCALES]
+    return rows
+
+
 def _below(rows: list[dict[str, Any]]) -> str:
     """In what the first row is lower than every other."""
     ours, *others = rows
-    heads = ("cpu_pct", "pss_mib", "alone_mib")
+    heads = ("cpu_pct", "pss_mib", "alone_mib", "rss_mib")
     below = {head: all(ours[head] < row[head] for row in others) for head in heads}
     return " ".join(f"{head.partition('_')[0]}:{'yes' if is_so else 'NO'}" for head, is_so in below.items())
 
@@ -87,17 +101,18 @@ def _load(loads: Path, pids: list[int], n_gpus: int) -> None:
         (loads / f"new.{pid}x").rename(loads / str(pid))
 
 
-def _wall(folder: Path, pids: list[int], options: argparse.Namespace) -> dict[str, Any]:
+def _wall(base: Path, name: str, pids: list[int], options: argparse.Namespace) -> dict[str, Any]:
     """The sampler as a prolog starts it, watched from outside."""
     from bench import _usage, peers
 
-    jobs = _jobs_of(pids, options.gpus)
+    jobs, folder = _jobs_of(pids, options.gpus), base / name
+    folder.mkdir()
     (folder / "pids").write_text("".join(f"{pid} {job}\n" for pid, job in jobs.items()))
     _put_tickets(folder / "run" / "n", options.gpus, time.time())
     node = {"run_dir": str(folder / "run"), "spool_dir": str(folder / "spool"), **_node(options.gpus)}
     lines = [f"{name} = {json.dumps(value)}" for name, value in node.items()]
     (folder / "guard.toml").write_text("\n".join(["[node]", *lines]) + "\n")
-    sampler = _start_live(folder)
+    sampler = _start_live(folder, base / "gpu")
     assert sampler.stdout is not None
     try:
         seen = _usage.watch(sampler.pid, peers.WARM_S, options.seconds)
@@ -113,13 +128,13 @@ def _wall(folder: Path, pids: list[int], options: argparse.Namespace) -> dict[st
     return {"what": "slurm-guard, 1 Hz, wall clock", **peers.columns(seen), **followed}
 
 
-def _start_live(folder: Path) -> "subprocess.Popen[str]":
+def _start_live(folder: Path, library: Path) -> "subprocess.Popen[str]":
     """The command and environment of the prolog's, with a program of ours in the place of its entry."""
     from slurm_guard.hooks import launch
     from slurm_guard.hooks.settings import Settings
 
     known = {"sampler_python": sys.executable, "config": str(folder / "guard.toml")}
-    settings = Settings(sampler_ld_library_path=str(folder / "gpu"), lib="LIB", **known)
+    settings = Settings(sampler_ld_library_path=str(library), lib="LIB", **known)
     program = [str(_ROOT / "bench" / "_live_sampler.py"), str(folder / "pids")]
     command = []
     for word in launch.command(settings, "n"):
@@ -169,13 +184,18 @@ def boards(folder: Path, n: int) -> Iterator[None]:
 
 @contextmanager
 def _jobs(n_procs: int, n_sockets: int) -> Iterator[list[int]]:
-    """Idle processes that stand for the jobs'; the first ones hold the connections, 50 each."""
+    """Idle processes that stand for the jobs'; the first ones hold the connections, 50 each or more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 3 * n_sockets + 1024)), hard))
+    each = max(50, -(-n_sockets // n_procs))
     server = socket.create_server(("127.0.0.1", 0), backlog=n_sockets)
     kept = []
     children = []
     try:
         for place in range(n_procs):
-            mine = [socket.create_connection(server.getsockname()) for _ in range(_share(place, n_sockets))]
+            mine = [
+                socket.create_connection(server.getsockname()) for _ in range(_share(place, n_sockets, each))
+            ]
             kept += [server.accept()[0] for _ in mine]
             fds = [part.fileno() for part in mine]
             children.append(subprocess.Popen(["sleep", "3600"], pass_fds=fds, stdout=subprocess.DEVNULL))
@@ -191,8 +211,8 @@ def _jobs(n_procs: int, n_sockets: int) -> Iterator[list[int]]:
         server.close()
 
 
-def _share(place: int, n_sockets: int) -> int:
-    return max(0, min(50, n_sockets - 50 * place))
+def _share(place: int, n_sockets: int, each: int) -> int:
+    return max(0, min(each, n_sockets - each * place))
 
 
 # -- the process with a turned clock

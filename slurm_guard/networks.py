@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import _socket
-from collections.abc import Iterable
 
-from slurm_guard.light import NamedTuple
+from slurm_guard.light import Iterable, NamedTuple
 
 LOOPBACK, CLUSTER, OUTSIDE = 0, 1, 2  # how near the other end of a connection is
 _MAPPED = 0xFFFF << 32  # ::ffff:a.b.c.d is the IPv4 address a.b.c.d

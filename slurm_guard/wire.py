@@ -426,4 +426,5 @@ def clip(text: str | None, limit: int = MAX_TEXT) -> str | None:
     if text is None:
         return None
     raw = text.encode("utf-8", "surrogateescape")[:limit]
-    return raw.decode("utf-8", "replace")
+    clipped = raw.decode("utf-8", "replace")
+    return text if clipped == text else clipped  # not once more in memory

@@ -1,7 +1,6 @@
 """The prolog: one ticket for the run, written on the node before anybody knows how the run will end."""
 
 import time
-from collections.abc import Callable
 
 from slurm_guard import wire
 from slurm_guard.hooks.client import make_progress_file
@@ -9,6 +8,7 @@ from slurm_guard.hooks.environ import MAX_SHORT, Environ, Identity
 from slurm_guard.hooks.netstate import read_netstate
 from slurm_guard.hooks.settings import Settings
 from slurm_guard.hooks.spool import run_store, spool_store, write_file
+from slurm_guard.light import Callable
 
 Trace = Callable[[str], None]
 

@@ -7,19 +7,18 @@ that takes syslog lines, instead of the machine's.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` itself loads enum and functools
 import fcntl
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable
 
 if __package__ in (None, ""):  # started by its path: put our package where imports find it
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from slurm_guard.clock import SteadyClock, SystemClock
 from slurm_guard.errors import EXIT_DONE, EXIT_FAILURE, EXIT_USAGE, GuardError
-from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple
+from slurm_guard.light import TYPE_CHECKING, Any, Callable, NamedTuple
 from slurm_guard.sampler import settings
 from slurm_guard.sampler.limits import Limits, be_nice, leave_slurmd
 from slurm_guard.sampler.nvml_client import NvmlClient, Pace
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 LOCK_WAIT_S = 3.0  # the prolog that starts us holds the lock for a moment: judgement, its budget is 2 s
 _TRY_S = 0.05
 _PATIENT_TRY_S = 1.0
+_NAMES = {_signal.SIGTERM: "SIGTERM", _signal.SIGINT: "SIGINT"}
 
 
 class Words(NamedTuple):
@@ -158,11 +158,11 @@ def _prepare(config: Config, words: Words) -> Loop:
             part.moved = moved
 
     def leave(number: int, _: Any) -> None:
-        loop.stop_reason = signal.Signals(number).name
+        loop.stop_reason = _NAMES.get(number, str(number))
 
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGINT, leave)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _signal.signal(_signal.SIGTERM, leave)
+    _signal.signal(_signal.SIGINT, leave)
+    _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
     return loop
 
 

@@ -1,9 +1,8 @@
 """NVML's accounting mode: turned on with the admin's consent alone, and put back, after a crash too."""
 
-import json
 import os
-from collections.abc import Mapping
 
+from slurm_guard.light import Mapping, from_json, to_plain_json
 from slurm_guard.sampler.nvml_board import NvmlBoard
 from slurm_guard.sampler.whole import write_whole
 
@@ -22,7 +21,7 @@ class Accounting:
         """UUID -> mode that a sampler of ours found; empty: nothing is to be put back."""
         try:
             with open(self._path or "", encoding="ascii") as text:
-                told = json.load(text)
+                told = from_json(text.read())
         except (OSError, ValueError):
             return {}
         if not isinstance(told, dict):
@@ -56,7 +55,7 @@ class Accounting:
         if self._path is None:
             return False
         if self._before:
-            return write_whole(self._path, json.dumps(self._before).encode("ascii"))
+            return write_whole(self._path, to_plain_json(self._before).encode("ascii"))
         try:
             os.unlink(self._path)
         except OSError:

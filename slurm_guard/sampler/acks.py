@@ -2,11 +2,11 @@
 
 import os
 import stat
-from array import array
-from collections.abc import Iterator
+import struct
 from heapq import merge
 from itertools import islice
 
+from slurm_guard.light import Iterator, Sequence
 from slurm_guard.sampler.writer import COLLECTED
 
 MOST_LISTS = 8
@@ -19,17 +19,19 @@ class Acks:
 
     def __init__(self, spool: str) -> None:
         self._folder = os.path.join(spool, COLLECTED)
-        self._keys: array[int] = array("q")
+        self._keys: Sequence[int] = ()
 
     def read(self) -> Iterator[None]:
         """Yields between portions. The folder may be another user's to write: nothing in it is trusted."""
-        sorted_parts: list[array[int]] = []
+        sorted_parts: list[Sequence[int]] = []
         for path in self._lists():
             yield from self._read_list(path, sorted_parts)
         merged = merge(*sorted_parts)
-        while part := array("q", islice(merged, PORTION)):
-            self._keys.extend(part)
+        keys = bytearray()
+        while part := list(islice(merged, PORTION)):
+            keys += _pack(part)
             yield
+        self._keys = memoryview(keys).cast("q") if keys else ()
 
     def has(self, kind: str, name: str, size_b: int) -> bool:
         """Whether a collector has this file with this size."""
@@ -51,7 +53,7 @@ class Acks:
         lists = [name for name in names if name.endswith(".list") and not name.startswith(".")]
         return [os.path.join(self._folder, name) for name in lists[:MOST_LISTS]]
 
-    def _read_list(self, path: str, parts: "list[array[int]]") -> Iterator[None]:
+    def _read_list(self, path: str, parts: list[Sequence[int]]) -> Iterator[None]:
         """Hashes by a key that only this process knows: texts, or even a list of numbers, cost megabytes."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -63,7 +65,14 @@ class Acks:
         with os.fdopen(fd, "rb") as lines:
             while len(parts) < MOST_LINES // PORTION:
                 some = [lines.readline(1024) for _ in range(PORTION)]
-                parts.append(array("q", sorted(hash(line.rstrip(b"\n")) for line in some if line)))
+                hashes = sorted(hash(line.rstrip(b"\n")) for line in some if line)
+                if hashes:
+                    parts.append(memoryview(_pack(hashes)).cast("q"))
                 if not some[-1]:
                     return
                 yield
+
+
+def _pack(numbers: list[int]) -> bytes:
+    """As `array`, which would load `collections`, keeps them: 8 bytes each."""
+    return struct.pack(f"{len(numbers)}q", *numbers)

@@ -7,9 +7,7 @@ Times are compared on the boot clock, which no set clock moves; on the wall cloc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
-from slurm_guard.light import NamedTuple
+from slurm_guard.light import Callable, Iterable, NamedTuple
 from slurm_guard.sampler.cgroups import JobRef
 
 # A ticket is written before any process of its run starts; the two clocks differ by rounding: judgement.

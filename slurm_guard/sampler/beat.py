@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 
-from slurm_guard.light import Any
+from slurm_guard.light import Any, Callable
 from slurm_guard.sampler import datagram
 from slurm_guard.sampler.whole import write_public
 from slurm_guard.sampler.writer import Instant

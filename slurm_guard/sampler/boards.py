@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from slurm_guard.light import Any, NamedTuple
+from slurm_guard.light import Any, Callable, NamedTuple
 from slurm_guard.sampler.held import HeldSeen
 from slurm_guard.sampler.plausible import Plausibility
 from slurm_guard.sampler.process import Process

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from slurm_guard.light import NamedTuple
+from slurm_guard.light import Iterable, NamedTuple
 from slurm_guard.sampler.process import Process
 
 # Per run and look. What starts a hundred workers is told at once, what forks on and on is not. Judgement

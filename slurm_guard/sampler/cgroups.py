@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 from slurm_guard.light import NamedTuple
+from slurm_guard.sampler.patterns import pattern
 
-_JOB = re.compile(r"job_(\d{1,10})")
-_SLUID = re.compile(r"s[0-9A-HJKMNP-TV-Z]{13}")  # Slurm 26.05's job folders (its src/common/sluid.c)
-_UID = re.compile(r"uid_(\d{1,10})")
+_JOB = pattern(r"job_(\d{1,10})")
+_SLUID = pattern(r"s[0-9A-HJKMNP-TV-Z]{13}")  # Slurm 26.05's job folders (its src/common/sluid.c)
+_UID = pattern(r"uid_(\d{1,10})")
 _SCOPE = "slurmstepd.scope"
 # setproctitle of slurmstepd: "slurmstepd: [44.batch]", "[44.0]", "[44+1.0]" (het), a SLUID from 26.05
-_TITLE = re.compile(r"slurmstepd: \[(?:(\d{1,10})|(s[0-9A-HJKMNP-TV-Z]{13}))(?:\+\d+)?\.(\w+)")
+_TITLE = pattern(r"slurmstepd: \[(?:(\d{1,10})|(s[0-9A-HJKMNP-TV-Z]{13}))(?:\+\d+)?\.(\w+)")
+
+
+_SOCKET = pattern(r"(.+)_(\d+)\.\d+(?:\.\d+)?")
 
 
 class JobRef(NamedTuple):
@@ -70,5 +72,5 @@ def parse_title(cmdline: str) -> JobRef | None:
 def parse_stepd_socket(path: str, job: JobRef) -> str | None:
     """The node in the name of a slurmstepd's socket, `<spool>/<node>_<job>.<step>`; null: another file."""
     name = path.rsplit("/", 1)[-1]
-    found = re.fullmatch(rf"(.+)_{job.job_id}\.\d+(?:\.\d+)?", name)
-    return found[1] if found else None
+    found = _SOCKET.fullmatch(name)
+    return found[1] if found and found[2] == str(job.job_id) else None

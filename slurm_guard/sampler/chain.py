@@ -6,11 +6,10 @@ says the same. Without it (an older release, a power cut) the segments in `seale
 
 from __future__ import annotations
 
-import json
 import os
 
 from slurm_guard import wire
-from slurm_guard.light import Any, NamedTuple, to_json
+from slurm_guard.light import Any, NamedTuple, from_json, to_json
 from slurm_guard.sampler.whole import write_whole
 
 SEALED, CHAIN = "sealed", "chain"
@@ -88,7 +87,7 @@ def _read_kept(path: str) -> Chain:
     """The kept chain; empty when there is none or it makes no sense."""
     try:
         with open(path, "rb") as kept:
-            body = json.loads(kept.read(_MOST_B))
+            body = from_json(kept.read(_MOST_B))
         if body["format"] != _FORMAT:
             return Chain([], [])
         closed = [Closed(int(s), int(n), str(sha), int(w)) for s, n, sha, w in body["closed"]]
@@ -106,7 +105,7 @@ def _read_closed(path: str, seq: int) -> Closed:
             while line := lines.readline(wire.MAX_LINE + 1):
                 n_windows += line.startswith(b'{"k":"window"')
                 last = line
-        tail = json.loads(last)
+        tail = from_json(last)
         return Closed(seq, int(tail["n"]), str(tail["sha256"]), n_windows)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return Closed(seq, 0, "", 0)
@@ -124,9 +123,9 @@ def read_ends(path: str) -> Ends:
     """First and last line of a sealed segment, without reading what lies between."""
     try:
         with open(path, "rb") as body:
-            head = json.loads(body.readline(wire.MAX_LINE))
+            head = from_json(body.readline(wire.MAX_LINE))
             body.seek(max(0, os.fstat(body.fileno()).st_size - 4096))  # a tail has 200 bytes
-            tail = json.loads(body.read(4096).rstrip(b"\n").rpartition(b"\n")[2])
+            tail = from_json(body.read(4096).rstrip(b"\n").rpartition(b"\n")[2])
         run, n, sha256 = head.get("run"), tail.get("n"), tail.get("sha256")
     except (OSError, ValueError, AttributeError, RecursionError):
         return Ends(None, None, None)
@@ -144,7 +143,7 @@ def read_lost(path: str, most: int) -> list[wire.Lost]:
         with open(path, "rb") as lines:
             while line := lines.readline(wire.MAX_LINE + 1):
                 if line.startswith(b'{"k":"lost"'):
-                    body = json.loads(line)
+                    body = from_json(line)
                     found.append(wire.Lost(**{name: body[name] for name in wire.Lost._fields}))
     except (OSError, ValueError, KeyError, RecursionError):
         pass  # what could be read is worth saying

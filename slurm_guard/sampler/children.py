@@ -5,15 +5,16 @@ costs each child 3 MB before it has imported anything. The sampler has one threa
 keeps nothing open of the sampler's but its two pipes: not the lock, no segment, no other child's pipe.
 """
 
+import _signal  # type: ignore[import-not-found]  # `signal` itself loads enum and functools
 import fcntl
 import gc
 import os
-import signal
 import time
-from collections.abc import Callable
+
+from slurm_guard.light import Callable
 
 MOST_FD = 65_536  # higher ones are never opened here
-_DEFAULTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_DEFAULTS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
 class Child:
@@ -52,7 +53,7 @@ class Child:
         """Let go of it; `poll` says when the kernel does too."""
         if self.status is None:
             try:
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, _signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.shut()
@@ -91,7 +92,7 @@ def start(command: list[str], stdin: int, nice: int) -> Child:
     if pid == 0:
         try:
             _cut_off(stdin, os.open(os.devnull, os.O_WRONLY))
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and a program inherits that
+            _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # Python ignores it, and a program inherits that
             os.nice(nice)
             os.execv(command[0], command)  # noqa: S606  our own interpreter
         finally:
@@ -121,7 +122,7 @@ def _cut_off(into: int, out: int) -> None:
         os.dup2(fd, place)
     os.closerange(3, MOST_FD)
     for number in _DEFAULTS:
-        signal.signal(number, signal.SIG_DFL)
+        _signal.signal(number, _signal.SIG_DFL)
     os.chdir("/")
 
 

@@ -83,7 +83,7 @@ class DeviceFiles:
                 at.setdefault(found.minor, (fd, text))
         files = [found for found in told.values() if found is not None]
         uvm, real = any(found.uvm for found in files), any(found.real for found in files)
-        return Open(at, uvm, bool(files), links[1] <= MOST_FDS, min(links[1], MOST_FDS), real)
+        return Open(at or NOTHING.at, uvm, bool(files), links[1] <= MOST_FDS, min(links[1], MOST_FDS), real)
 
     def still(self, pid: int, before: Open) -> bool:
         """Whether the descriptors that showed what was open show it still; a few links instead of all."""

@@ -5,10 +5,10 @@ in its environment tells the two runs apart. So an end mark counts once the job'
 they are when slurmd runs an epilog; while one lives with processes of the run, so does the run.
 """
 
-import enum
-from collections.abc import Callable
+from __future__ import annotations
 
 from slurm_guard import wire
+from slurm_guard.light import TYPE_CHECKING, Callable
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.runs import Run, RunBook
@@ -18,12 +18,11 @@ from slurm_guard.sampler.writer import Instant
 _SLACK_S = 1.0
 
 
-class Belief(enum.Enum):
-    """What to do with an end mark now."""
+if TYPE_CHECKING:
+    from typing import Literal
 
-    END = "end"
-    WAIT = "wait"  # a step may be dying
-    DOUBT = "doubt"
+    # What to do with an end mark now. `wait`: a step may be dying.
+    Belief = Literal["end", "wait", "doubt"]
 
 
 def judge(
@@ -31,13 +30,13 @@ def judge(
 ) -> Belief:
     """Whether a run ended with this mark; `stepds` live now, `n_members` processes of the run do."""
     if not stepds:
-        return Belief.END
+        return "end"
     if any(stepd.started.after_s(mark.at, mark.boot_s) > _SLACK_S for stepd in stepds):
-        return Belief.DOUBT  # slurmd starts no step after a run's epilog: this is the next run's
+        return "doubt"  # slurmd starts no step after a run's epilog: this is the next run's
     if waited_s < grace_s:
-        return Belief.WAIT
+        return "wait"
     # A slurmstepd that hangs below nothing is no sign of life; one with the job's processes is.
-    return Belief.DOUBT if n_members else Belief.END
+    return "doubt" if n_members else "end"
 
 
 class Endings:
@@ -65,11 +64,11 @@ class Endings:
         stepds = [p for p in self.table.stepds(run.facts) if self.table.lives(p)] if run.alive else []
         members = [p for p in self.table.of_run(run.key) if self.table.lives(p)]
         belief = judge(mark, stepds, len(members), waited_s, self.grace_s)
-        if belief is Belief.WAIT:
+        if belief == "wait":
             return
         run.mark = None
         self._since_s.pop(run.key, None)
-        if belief is Belief.END:
+        if belief == "end":
             run.take_end(mark)
             how = edit_of(run.ticket, mark)
             if how is not None:

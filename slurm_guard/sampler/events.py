@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 
 from slurm_guard import wire
 from slurm_guard.light import Any, Protocol
@@ -22,7 +21,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.n_windows = self.n_dropped = self.gap_ms = 0
-        self.events: Counter[str] = Counter()
+        self.events: dict[str, int] = {}
         self.window_end_at: dict[str, float] = {}  # run -> end of its last window
         self.maps: dict[str, str] = {}  # GPU -> how sure its last window was of its run
         self.last_error: dict[str, Any] | None = None
@@ -38,7 +37,7 @@ class Tally:
             if record.map is not None:
                 self.maps[record.gpu] = record.map
         elif isinstance(record, wire.Event):
-            self.events[record.name] += 1
+            self.events[record.name] = self.events.get(record.name, 0) + 1
             if record.name == "sampler-error":
                 self.last_error = {"at": record.at, **record.detail}
 
@@ -59,8 +58,8 @@ class Journal:
         self.tally = Tally()
         self.n_lost = 0  # lines that no socket took
         self._since_s: float | None = None
-        self._told: Counter[str] = Counter()
-        self._held: Counter[str] = Counter()
+        self._told: dict[str, int] = {}
+        self._held: dict[str, int] = {}
 
     def note(self, record: Any, kept: bool, now: Instant) -> None:
         """A record on its way to the spool: counted, and told when it is an event."""
@@ -71,10 +70,11 @@ class Journal:
     def tell(self, event: wire.Event, now: Instant) -> None:
         """One line; when this minute has had enough of its kind, a count for `events-suppressed`."""
         self.tick(now)
-        if self._told[event.name] >= MOST_A_MINUTE:
-            self._held[event.name] += 1
+        n_told = self._told.get(event.name, 0)
+        if n_told >= MOST_A_MINUTE:
+            self._held[event.name] = self._held.get(event.name, 0) + 1
             return
-        self._told[event.name] += 1
+        self._told[event.name] = n_told + 1
         self._send(event)
 
     def _send(self, event: wire.Event) -> None:
@@ -97,7 +97,7 @@ class Journal:
     def _flush(self, now: Instant) -> None:
         for name, n in sorted(self._held.items()):
             self._send(wire.Event(now.at, None, "events-suppressed", {"of": name, "n": n}, now.mono_s))
-        self._told, self._held = Counter(), Counter()
+        self._told, self._held = {}, {}
 
     def close(self, now: Instant) -> None:
         """What was held back is told before the last word."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from slurm_guard.light import Any, NamedTuple
+from slurm_guard.light import Any, Callable, NamedTuple
 
 _NOT_SUPPORTED, _NO_PERMISSION, _FUNCTION_NOT_FOUND, _VERSION_MISMATCH = 3, 4, 13, 25  # nvml.h
 _INVALID_ARGUMENT = 2

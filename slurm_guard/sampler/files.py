@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from slurm_guard import wire
-from slurm_guard.light import Any
+from slurm_guard.light import Any, Iterable
 from slurm_guard.sampler.helper import Answer, Ask, Helper
 from slurm_guard.sampler.paths import OTHER, JobNames, expand, is_file_link, matcher, parse_fdinfo, rank
 from slurm_guard.sampler.process import Process

@@ -10,10 +10,9 @@ contradicts it: then nobody is accused by it.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable
 
-from slurm_guard.light import NamedTuple
+from slurm_guard.light import Iterable, NamedTuple
+from slurm_guard.sampler.patterns import pattern
 from slurm_guard.sampler.reading import GpuInfo
 
 BY_UUID, CONFIRMED, UNCONFIRMED, CONTRADICTED = "by-uuid", "confirmed", "unconfirmed", "contradicted"
@@ -23,8 +22,8 @@ WITNESSES = 2  # runs that must contradict: one may be a stray, which is what we
 MOST_SETS = 64  # index sets remembered per board: judgement
 MOST_FILES = 256  # device files of one node: judgement
 LEAST_PREFIX = 8  # characters of a shortened UUID that are believed (CUDA takes any unique prefix): judgement
-_FILE = re.compile(r"nvidia(\d{1,4})")
-_RANGE = re.compile(r"(.*)\[([\d,-]{1,256})\]")
+_FILE = pattern(r"nvidia(\d{1,4})")
+_RANGE = pattern(r"(.*)\[([\d,-]{1,256})\]")
 
 Order = dict[int, str]  # GRES index -> UUID; an index whose board is not there is not in it
 

@@ -7,10 +7,8 @@ whose ticket is missing, another slurmd's job, a service that the site named. Th
 
 from __future__ import annotations
 
-import json
-
 from slurm_guard import wire
-from slurm_guard.light import Any, NamedTuple
+from slurm_guard.light import Any, NamedTuple, from_json, to_plain_json
 from slurm_guard.sampler.attribution import RunFacts
 from slurm_guard.sampler.cgroups import JobRef
 from slurm_guard.sampler.events import HARD
@@ -55,7 +53,7 @@ class Memory:
             del self._told[next(iter(self._told))]
         if self.path is None:
             return
-        body = json.dumps({"boot_id": self.boot_id, "told": list(self._told)})
+        body = to_plain_json({"boot_id": self.boot_id, "told": list(self._told)})
         write_whole(self.path, body.encode("ascii"), durable=False)
 
     def _load(self) -> list[Told]:
@@ -64,7 +62,7 @@ class Memory:
             return []
         try:
             with open(self.path, encoding="ascii") as body:
-                found = json.load(body)
+                found = from_json(body.read())
             if found["boot_id"] != self.boot_id:
                 return []
             told = [(int(pid), int(ticks), str(gpu), str(name)) for pid, ticks, gpu, name in found["told"]]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
 
 from slurm_guard import wire
-from slurm_guard.light import Any
+from slurm_guard.light import Any, Iterator, from_json
 from slurm_guard.sampler.chain import SEALED
 from slurm_guard.sampler.recover import OPEN
 
@@ -57,7 +55,7 @@ def _bodies(path: str) -> Iterator[dict[str, Any]]:
 
 def _body(line: bytes) -> dict[str, Any] | None:
     try:
-        body: Any = json.loads(line)
+        body: Any = from_json(line)
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None

@@ -10,14 +10,11 @@ path is looked at as the job's user (root may not enter a root-squashed folder),
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
-from collections import deque
-from collections.abc import Callable
 
-from slurm_guard.light import Any, NamedTuple
+from slurm_guard.light import Any, Callable, NamedTuple, deque, from_json, to_plain_json
 from slurm_guard.sampler import children
 from slurm_guard.sampler.children import Child
 
@@ -93,7 +90,7 @@ class Helper:
         self._in += said
         *lines, self._in = self._in.split(b"\n")
         for line in lines[: len(self._asked)]:
-            told = json.loads(line)
+            told = from_json(line)
             _, done = self._asked.popleft()
             fields = {name: told.get(name) for name in Answer._fields if name != "at"}
             done(Answer(at - (mono_s - told["mono_s"]), **fields))
@@ -207,6 +204,6 @@ def serve(asks: list[Ask], out: int) -> None:
     """Answer and leave."""
     for ask in asks:
         told = {**look(ask), "mono_s": time.clock_gettime(time.CLOCK_BOOTTIME)}
-        line = json.dumps(told).encode("ascii") + b"\n"
+        line = to_plain_json(told).encode("ascii") + b"\n"
         while line:
             line = line[os.write(out, line) :]

@@ -5,8 +5,7 @@ every sixth look at the tables; of one that holds a device only the descriptors 
 again. What could not be reached in time is marked. Measured: 7.5 ms a look at 400 processes (docs/node.md).
 """
 
-from collections.abc import Iterable
-
+from slurm_guard.light import Iterable
 from slurm_guard.sampler.devnodes import DeviceFiles
 from slurm_guard.sampler.process import SYSTEM_UID, Key, Process
 from slurm_guard.sampler.processes import ProcessTable

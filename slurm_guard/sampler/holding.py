@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from slurm_guard.light import Any
+from slurm_guard.light import Any, Callable
 from slurm_guard.sampler.boards import Board
 from slurm_guard.sampler.gpumap import Map, Resolved
 from slurm_guard.sampler.reading import GpuInfo

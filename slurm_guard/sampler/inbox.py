@@ -6,12 +6,10 @@ The spool keeps its files for days: its folders are listed only when their mtime
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable
 
-from slurm_guard.light import Any, NamedTuple
+from slurm_guard.light import Any, Callable, NamedTuple, from_json
 
 KEEP_S = 3600.0  # an epilog may come late and looks for its ticket: judgement
 # A file made in the clock tick of a listing may leave the folder's mtime as it was: an mtime that is younger
@@ -87,7 +85,7 @@ def read_record(path: str, kind: str) -> dict[str, Any]:
     """One record's file as an object; empty: unreadable, or another kind of record."""
     try:
         with open(path, "rb") as body:
-            found = json.loads(body.read(_MAX_FILE))
+            found = from_json(body.read(_MAX_FILE))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) and found.get("k") == kind else {}

@@ -6,14 +6,12 @@ journald's protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): `NAME=value\\n`, or fo
 
 from __future__ import annotations
 
-import json
-import re
 import struct
-from collections.abc import Mapping
 
 from slurm_guard import wire
 from slurm_guard.digest import sha256
-from slurm_guard.light import Any
+from slurm_guard.light import Any, Mapping, to_plain_json
+from slurm_guard.sampler.patterns import pattern
 
 IDENT = "slurm-guard-sampler"
 MOST_LINE = 1800  # below syslog's traditional 2 KiB
@@ -30,7 +28,8 @@ SEVERITY: dict[str, int] = {
     **dict.fromkeys(("sampler-started", "gpu-found", "switched-on", "nvml-back", "cap-left"), INFO),
 }
 _STEPS = (400, 200, 100, 50, 25, 12, 6)  # characters a value keeps, until the whole fits: halved each time
-_FIELD = re.compile(r"[A-Z][A-Z0-9_]{0,63}")  # journald drops fields with other names
+_NOT_IN_NAMES = pattern(r"[^A-Za-z0-9]")
+_FIELD = pattern(r"[A-Z][A-Z0-9_]{0,63}")  # journald drops fields with other names
 
 
 def message_id(name: str) -> str:
@@ -68,7 +67,7 @@ def body_of(name: str, run: str | None, detail: Mapping[str, Any], most_b: int) 
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), default=str)
+    return to_plain_json(value, default=str)
 
 
 def _shorten(value: Any, limit: int) -> Any:
@@ -108,7 +107,7 @@ def datagram(pid: int, node: str, event: wire.Event) -> bytes:
         "SLURM_GUARD_JOB": parts[1] if len(parts) == 5 else None,
     }
     for key, value in event.detail.items():
-        name = f"SLURM_GUARD_{re.sub(r'[^A-Za-z0-9]', '_', key).upper()}"
+        name = f"SLURM_GUARD_{_NOT_IN_NAMES.sub('_', key).upper()}"
         if isinstance(value, (str, int, float)) and name not in fields:
             fields[name] = _shorten(value, _STEPS[0])
     return b"".join(_field(name, value) for name, value in fields.items() if value is not None)

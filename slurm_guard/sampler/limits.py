@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 
-from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple, Protocol
+from slurm_guard.light import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from slurm_guard.config import NodeConfig

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from slurm_guard import __version__, wire
 from slurm_guard.clock import Clock
-from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple
+from slurm_guard.light import TYPE_CHECKING, Any, Callable, NamedTuple
 from slurm_guard.sampler.boards import Board
 from slurm_guard.sampler.endings import Endings
 from slurm_guard.sampler.events import Journal

@@ -6,9 +6,8 @@ So a look has a budget, of which a part is kept for those that NVML lists (`devn
 
 from __future__ import annotations
 
-import re
-
 from slurm_guard.light import NamedTuple
+from slurm_guard.sampler.patterns import pattern
 from slurm_guard.sampler.procfs import Proc
 
 MOST_TEXT = 2 << 20  # bytes of mount tables and mappings in one look: judgement
@@ -16,8 +15,8 @@ KEPT = 1 << 20  # … of it not for mount tables of those that nobody lists: jud
 MOST_MOUNTS = 1 << 18  # bytes of a mount table: judgement; a container engine's node has some 100 KiB
 MOST_TABLES = 64  # mount tables kept: judgement, one a container
 MADE_ON = frozenset({"devtmpfs", "tmpfs"})
-FILE = re.compile(r"nvidia(?:([0-9]{1,3})|(-uvm)|ctl)")
-_OCTAL = re.compile(r"\\([0-7]{3})")
+FILE = pattern(r"nvidia(?:([0-9]{1,3})|(-uvm)|ctl)")
+_OCTAL = pattern(r"\\([0-7]{3})")
 
 
 class Mounts(NamedTuple):

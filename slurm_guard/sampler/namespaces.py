@@ -11,17 +11,16 @@ from __future__ import annotations
 import _socket
 import os
 import struct
-from array import array
 
 from slurm_guard import netlink
 from slurm_guard.light import TYPE_CHECKING
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
-from slurm_guard.sampler.tcpdiag import Sample, TcpDiag, hear_ends
+from slurm_guard.sampler.tcpdiag import Known, Sample, TcpDiag, hear_ends
 from slurm_guard.sampler.tcptext import read_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 MOST = 16  # namespaces on a node that are looked into. Judgement: a container each, and GPUs are few
 MOST_LINKS = 512  # processes asked in one look which one they live in. Judgement
@@ -30,7 +29,7 @@ DUMP_S = 0.05  # CPU time of one namespace's dump. Judgement
 _EVERY = 6  # looks after which a process is asked again; new ones in each of their first three
 _CLONE_NEWNET = 0x40000000
 _SIGKILL = 9  # `signal` would bring `enum`
-_INODE = struct.Struct("=Q")
+_INODE, _FD = struct.Struct("=Q"), struct.Struct("=i")
 _PREFIX = "net:["
 
 
@@ -62,7 +61,7 @@ class Namespaces:
                 door = self._doors[inode] = _Door(inode)
             door.step(process.pid, mono_s, self.proc.root)
 
-    def samples(self, uids: set[int], known: Mapping[int, Sample]) -> tuple[list[list[Sample]], list[Sample]]:
+    def samples(self, uids: set[int], known: Known) -> tuple[list[list[Sample]], list[Sample]]:
         """(what is open in each, what was heard to end and was known)."""
         found, ended = [], []
         for door in self._doors.values():
@@ -160,9 +159,7 @@ class _Door:
         except OSError:
             pass
 
-    def samples(
-        self, proc: Proc, uids: set[int], known: Mapping[int, Sample]
-    ) -> tuple[list[Sample], list[Sample]]:
+    def samples(self, proc: Proc, uids: set[int], known: Known) -> tuple[list[Sample], list[Sample]]:
         """(open sockets, those that ended and were known). A namespace that vanished has none."""
         self.cut = False
         if self._diag is None:
@@ -173,7 +170,8 @@ class _Door:
         try:
             rows, self.cut = self._diag.dump(uids, known, DUMP_S)
             lost = self._diag.lost
-            ended = [row for row in self._diag.closed(known) if row.ident in known]
+            ended = self._diag.closed(lambda ident: known(ident) is not None)
+            ended = [row for row in ended if known(row.ident) is not None]
             self.cut = self.cut or self._diag.lost > lost
         except OSError:  # what is left of the answer would be taken for the next one's
             self._diag.close()
@@ -201,7 +199,7 @@ def go_in(pid: int, back: _socket.socket) -> None:
         sockets.append(hear_ends())
     except OSError:  # not told of ends there
         pass
-    fds = array("i", [one.fileno() for one in sockets])
+    fds = b"".join(_FD.pack(one.fileno()) for one in sockets)
     # the pid may be another process's by now
     back.sendmsg([_INODE.pack(os.fstat(at).st_ino)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
     os._exit(0)
@@ -210,15 +208,15 @@ def go_in(pid: int, back: _socket.socket) -> None:
 def _receive(ours: _socket.socket, inode: int) -> list[_socket.socket] | None:
     """What a child brought; empty: nothing, it is gone or was elsewhere; null: not yet."""
     try:
-        data, more, _, _ = ours.recvmsg(_INODE.size, _socket.CMSG_SPACE(2 * 4))
+        data, more, _, _ = ours.recvmsg(_INODE.size, _socket.CMSG_SPACE(2 * _FD.size))
     except BlockingIOError:
         return None
     except OSError:
         return []
-    fds = array("i")
+    fds: list[int] = []
     for level, kind, part in more:
         if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
-            fds.frombytes(part[: len(part) - len(part) % fds.itemsize])
+            fds += [fd for (fd,) in _FD.iter_unpack(part[: len(part) - len(part) % _FD.size])]
     sockets = [_socket.socket(fileno=fd) for fd in fds]
     if len(data) < _INODE.size or _INODE.unpack(data)[0] != inode:
         for one in sockets:

@@ -5,27 +5,15 @@ The sampler itself never imports this file: it runs in `nvml_child`, since any c
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
-from types import ModuleType
 
-# pynvml imports a function of `ctypes.util` that it never calls on Linux; the real module loads `shutil`,
-# `subprocess` and three compressors, 1 MB.
-if "ctypes.util" not in sys.modules:
-    _util: Any = ModuleType("ctypes.util")
-    _util.find_library = lambda name: None
-    sys.modules["ctypes.util"] = _util
-    import pynvml
-
-    del sys.modules["ctypes.util"]
-else:
-    import pynvml
-
-from slurm_guard.light import Any
+from slurm_guard.light import Any, Callable
+from slurm_guard.sampler import binding
 from slurm_guard.sampler.fieldset import Why
 from slurm_guard.sampler.nvml_board import NvmlBoard
 from slurm_guard.sampler.reading import GpuFacts, GpuInfo, GpuProc, GpuReading, PastProc, silence
+
+pynvml = binding.load("pynvml")
 
 FIRST_RETRY_S = 2.0  # at a boot the driver comes some seconds late; doubled with each try: judgement
 RETRY_S = 30.0  # between tries to start NVML again, or to open a lost GPU again: judgement

@@ -12,12 +12,11 @@ It leaves when its input ends, and puts back then what it changed.
 
 from __future__ import annotations
 
-import json
+import _signal  # type: ignore[import-not-found]  # `signal` itself loads enum and functools
 import os
-import signal
 import time
 
-from slurm_guard.light import Any
+from slurm_guard.light import Any, from_json, to_plain_json
 from slurm_guard.sampler.accounting import Accounting
 from slurm_guard.sampler.nvml import NvmlReader
 from slurm_guard.sampler.reading import GpuFacts, GpuInfo, GpuReading
@@ -35,7 +34,7 @@ class Server:
 
     def say(self, *words: Any) -> None:
         """One line. OSError: the sampler is gone."""
-        line = json.dumps(words, separators=(",", ":")).encode("ascii") + b"\n"
+        line = to_plain_json(words).encode("ascii") + b"\n"
         while line:
             line = line[os.write(self._out, line) :]
 
@@ -83,8 +82,8 @@ class Server:
 
 def serve(into: int, out: int, folder: str, accounting: bool) -> None:
     """Serve until the input ends. `folder`: for what must be put back."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the end of the input is the word to leave
+    for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
+        _signal.signal(number, _signal.SIG_IGN)  # the end of the input is the word to leave
     own = os.dup(out)
     os.dup2(2, out)  # a library that prints must not be taken for an answer
     server = Server(NvmlReader(time.monotonic), Accounting(folder, accounting), own)
@@ -92,7 +91,7 @@ def serve(into: int, out: int, folder: str, accounting: bool) -> None:
         server.say("hello", GpuReading._fields)
         with open(into, "rb") as questions:
             for line in questions:
-                _, number, lists, left_out, since_at = json.loads(line)
+                _, number, lists, left_out, since_at = from_json(line)
                 server.round(number, lists, left_out, since_at)
     except BrokenPipeError:
         pass

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
 
-from slurm_guard.light import Any
+from slurm_guard.light import Any, Callable
 from slurm_guard.sampler.nvml_hangs import Hangs
 from slurm_guard.sampler.nvml_lane import LEAST_PAUSE_S, Lane
 from slurm_guard.sampler.nvml_lane import Pace as Pace

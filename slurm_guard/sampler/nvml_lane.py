@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 
-from slurm_guard.light import Any, NamedTuple
+from slurm_guard.light import Any, NamedTuple, from_json, to_plain_json
 from slurm_guard.sampler.nvml_process import NvmlProcess
 from slurm_guard.sampler.reading import GpuInfo, GpuReading
 
@@ -68,7 +67,7 @@ class Lane:
         if lists:
             self._lists_s = now_s + lists_every_s
         self._number += 1
-        line = json.dumps(["round", self._number, lists, left_out, self.since_at]).encode("ascii") + b"\n"
+        line = to_plain_json(["round", self._number, lists, left_out, self.since_at]).encode("ascii") + b"\n"
         self.sent = (at, now_s, time.monotonic())
         self.pending, self.silent_s, self._looked_s = True, 0.0, self.sent[2]
         return self.process.send(line)
@@ -78,7 +77,7 @@ class Lane:
         lines = self.process.read(wait_s)
         if lines:
             self.silent_s = 0.0
-        return None if lines is None else [json.loads(line) for line in lines]
+        return None if lines is None else [from_json(line) for line in lines]
 
     def reading(self, uuid: str, real_s: float, fields: list[Any]) -> GpuReading:
         """A reading's times are the question's, plus what the child needed since."""

@@ -2,8 +2,8 @@
 
 import os
 import select
-from collections.abc import Callable
 
+from slurm_guard.light import Callable
 from slurm_guard.sampler import children
 from slurm_guard.sampler.children import Child
 

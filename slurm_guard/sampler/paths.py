@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from slurm_guard.light import TYPE_CHECKING, NamedTuple
+from slurm_guard.sampler.patterns import pattern
 
-from slurm_guard.light import NamedTuple
+if TYPE_CHECKING:
+    import re
 
-_KNOWN = re.compile(
+_KNOWN = pattern(
     r"events\.out\.tfevents|\.wandb$|trainer_state\.json$|(?:^|[_.-])metrics\.(?:csv|jsonl?)$|"
     r"progress\.(?:csv|txt|jsonl?)$|measurements\.csv$|"
     r"^(?:train(?:ing)?_)?log\.csv$|^(?:history|results)\.csv$|(?:^|\.)monitor\.csv$|"
@@ -27,7 +29,7 @@ _SUFFIXES = (
     ".sqlite",
     ".sqlite3",
 )
-_FIELD = re.compile(r"%(\d{0,2})([%A-Za-z])")
+_FIELD = pattern(r"%(\d{0,2})([%A-Za-z])")
 _NOT_FILES = ("/dev/", "/proc/", "/sys/", "/memfd:", "/anon_hugepage")
 
 KNOWN, SUFFIX, OTHER = 0, 1, 2  # ranks: which files stay when the cap is met

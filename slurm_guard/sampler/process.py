@@ -1,5 +1,7 @@
 """One process as the node's table knows it, and the record that speaks of it."""
 
+from sys import intern
+
 from slurm_guard import wire
 from slurm_guard.sampler.attribution import Started
 from slurm_guard.sampler.cgroups import JobRef
@@ -26,7 +28,12 @@ class Process:
     )  # fmt: skip
 
     def __init__(self, stat: Stat, start_at: float, now: Instant) -> None:
-        self.pid, self.start_ticks, self.ppid, self.comm = stat.pid, stat.start_ticks, stat.ppid, stat.comm
+        self.pid, self.start_ticks, self.ppid, self.comm = (
+            stat.pid,
+            stat.start_ticks,
+            stat.ppid,
+            intern(stat.comm),
+        )
         self.kernel = stat.kernel
         self.start_at = start_at
         self.start_s = start_at - (now.at - now.mono_s)  # since boot, as start_ticks
@@ -47,14 +54,14 @@ class Process:
         self.exe_flags: list[str] = []
         self.cmdline: str | None = None
         self.parents: list[str] = []
-        self.gpus: set[str] = set()
+        self.gpus: frozenset[str] = frozenset()
         self.cpu_ms = 0
         self.written_b: int | None = None
         self.flags: list[str] = []  # ProcessSeen.flags, and euid-<n> where it differs from the uid
         self.renamed = False  # its comm changed since the command line was read: perhaps another program
         self.changed = False
         self.n_changes = 0
-        self.devices: set[str] = set()  # UUIDs of GPUs whose device file it had open
+        self.devices: frozenset[str] = frozenset()  # UUIDs of GPUs whose device file it had open
         self.open: Open | None = None  # at the last look; null: not looked at, gone or refused
         self.listed_s: float | None = None  # monotonic second of the last look in which NVML listed it
         self.holds: bool | None = None  # any device file, where NVML lists it; null: it cannot be told

@@ -1,7 +1,8 @@
 """The node's processes: one pass over /proc per look, bounded, keyed by pid and start so that reuse shows."""
 
-from collections.abc import Iterable
+from sys import intern
 
+from slurm_guard.light import Iterable
 from slurm_guard.sampler.attribution import (
     Ancestor,
     Found,
@@ -16,7 +17,7 @@ from slurm_guard.sampler.process import MOST_CHANGES, Process, flags_of
 from slurm_guard.sampler.procfs import Proc, Stat
 from slurm_guard.sampler.redact import redact
 from slurm_guard.sampler.stepds import find_job
-from slurm_guard.sampler.texts import MOST_CMDLINE, MOST_NAME, short, short_path
+from slurm_guard.sampler.texts import MOST_CMDLINE, MOST_NAME, shared, short, short_path
 from slurm_guard.sampler.writer import Instant
 
 MOST_PARENTS = 6
@@ -84,8 +85,9 @@ class ProcessTable:
             start_at = now.at - now.mono_s + stat.start_ticks / self.proc.ticks_per_s
             process = Process(stat, start_at, now)
         process.ppid, process.last_at, process.last_s = stat.ppid, now.at, now.mono_s
-        process.renamed = process.renamed or process.comm != stat.comm
-        process.comm, process.state = stat.comm, stat.state
+        process.state = stat.state
+        if process.comm != stat.comm:
+            process.renamed, process.comm = True, intern(stat.comm)
         process.cpu_ms = stat.cpu_ticks * 1000 // self.proc.ticks_per_s
         return process
 
@@ -154,7 +156,7 @@ class ProcessTable:
     def _read_program(self, process: Process, exe: str | None, flags: list[str]) -> None:
         """An execve may keep the exe (the next script of one interpreter); a title is set without any."""
         text = self.proc.cmdline(process.pid)
-        cmdline = short(redact(text), MOST_CMDLINE) if text is not None else process.cmdline
+        cmdline = shared(short(redact(text), MOST_CMDLINE)) if text is not None else process.cmdline
         if (exe, cmdline) != (process.exe, process.cmdline):
             process.changed = True
         process.exe, process.exe_flags, process.cmdline, process.renamed = exe, flags, cmdline, False
@@ -208,7 +210,7 @@ class ProcessTable:
         for pid in above[:MOST_PARENTS]:
             exe = self.proc.link(pid, "exe")
             name = exe.rsplit("/", 1)[-1] if exe else self.by_pid[pid].comm if pid in self.by_pid else "?"
-            names.append(short(name, MOST_NAME) or "?")
+            names.append(shared(short(name, MOST_NAME)) or "?")
         return names
 
     def mark_gpu(self, pid: int, gpu: str) -> Process | None:
@@ -217,16 +219,17 @@ class ProcessTable:
         if process is None:
             process = self._take_in(pid)
         if process is not None and gpu not in process.gpus:
-            self._mark(process, process.gpus, gpu)
+            process.gpus |= {gpu}
+            self._mark(process)
         return process
 
     def mark_device(self, process: Process, gpu: str) -> None:
         """It has a GPU's device file open."""
         if gpu not in process.devices:
-            self._mark(process, process.devices, gpu)
+            process.devices |= {gpu}
+            self._mark(process)
 
-    def _mark(self, process: Process, place: set[str], gpu: str) -> None:
-        place.add(gpu)
+    def _mark(self, process: Process) -> None:
         process.changed = True
         process.n_changes = min(process.n_changes, MOST_CHANGES - 1)  # no title hides this
         if process.ref is None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
-from slurm_guard.light import NamedTuple
+from slurm_guard.light import Iterator, NamedTuple
 
 MAX_CMDLINE = 4096
 _MAX_FILE = 1 << 16

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
-from collections import deque
 
 from slurm_guard import wire
-from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple
+from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple, deque, to_plain_json
 from slurm_guard.sampler import children
 from slurm_guard.sampler.children import Child
 
@@ -85,19 +82,17 @@ class Readers:
         self._queue = deque(wanted for wanted in self._queue if wanted.run != run)
         if len(self._queue) >= MOST_QUEUED:
             return False
-        self._queue.append(_Wanted(run, read, json.dumps(body).encode("ascii")))
+        self._queue.append(_Wanted(run, read, to_plain_json(body).encode("ascii")))
         return True
 
     def _next_read(self, run: str) -> int:
         """One more than the last, also across restarts."""
         if run not in self._reads:
-            pattern = re.compile(re.escape(wire.stem(run)) + r"\.(\d{6})\.jsonl")
             try:
                 names = os.listdir(self.out)
             except OSError:
                 names = []
-            found = (pattern.fullmatch(name) for name in names)
-            self._reads[run] = max((int(match[1]) for match in found if match), default=-1)
+            self._reads[run] = max((_read_of(name, wire.stem(run)) for name in names), default=-1)
         self._reads[run] += 1
         return self._reads[run]
 
@@ -160,3 +155,10 @@ class Readers:
         for child in [*self._killed, *(under.child for under in self._under)]:
             child.poll()  # one that runs on is init's to collect
         self._under, self._killed = [], []
+
+
+def _read_of(name: str, stem: str) -> int:
+    """The number of the reading in a file's name, `<stem>.<six digits>.jsonl`; -1: another file."""
+    number = name.removeprefix(f"{stem}.").removesuffix(".jsonl")
+    is_one = name == f"{stem}.{number}.jsonl" and len(number) == 6 and number.isdecimal()
+    return int(number) if is_one else -1

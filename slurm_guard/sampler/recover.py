@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 
 from slurm_guard import wire
 from slurm_guard.digest import sha256
-from slurm_guard.light import TYPE_CHECKING, NamedTuple
+from slurm_guard.light import TYPE_CHECKING, NamedTuple, from_json
 from slurm_guard.sampler.chain import SEALED
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def _kind(line: bytes) -> str | None:
     """The record's kind; one that this release does not know is a record all the same (an older sampler
     may follow a newer one)."""
     try:
-        kind = json.loads(line.decode("ascii"))["k"]
+        kind = from_json(line.decode("ascii"))["k"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return kind if isinstance(kind, str) else None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 
 from slurm_guard import wire
-from slurm_guard.light import TYPE_CHECKING, Any
+from slurm_guard.light import TYPE_CHECKING, Any, Iterable
 from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place, parse_rule
 from slurm_guard.sampler.chains import chained
 from slurm_guard.sampler.flows import Counts, Flow

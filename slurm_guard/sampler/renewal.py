@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` itself loads enum and functools
 import os
-import signal
 import sys
-from collections.abc import Mapping
 
-from slurm_guard.light import TYPE_CHECKING
+from slurm_guard.light import TYPE_CHECKING, Mapping
 
 if TYPE_CHECKING:
     from slurm_guard.sampler.loop import Loop
@@ -35,8 +34,8 @@ def renew(loop: Loop, mono_s: float) -> None:
     """
     if loop.stop_reason != MEMORY or not may_renew(os.environ, mono_s):
         return
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    for number in (_signal.SIGTERM, _signal.SIGINT):
+        _signal.signal(number, _signal.SIG_DFL)
     if loop.stop_reason == MEMORY:
         os.environ[_LAST] = f"{mono_s:.3f}"
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606  our own interpreter

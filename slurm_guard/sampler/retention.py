@@ -9,10 +9,9 @@ from __future__ import annotations
 import heapq
 import os
 import stat
-from collections.abc import Callable, Iterator
 
 from slurm_guard import wire
-from slurm_guard.light import Any, NamedTuple
+from slurm_guard.light import Any, Callable, Iterator, NamedTuple
 from slurm_guard.sampler.acks import Acks
 from slurm_guard.sampler.chain import CHAIN, SEALED, read_ends, read_lost
 from slurm_guard.sampler.recover import BAD, OPEN, SEALS

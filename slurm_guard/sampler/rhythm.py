@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Sequence
 
+from slurm_guard.light import Sequence
 from slurm_guard.wire import Rhythm
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -1,19 +1,22 @@
-"""The configuration as the sampler has it: read by a child, because what reads it takes 3 MB for good."""
+"""The configuration as the sampler has it: read by a child, because what reads it takes 3 MB for good.
+
+The child brings the programs of our regular expressions along (patterns.py).
+"""
 
 from __future__ import annotations
 
-import json
 import os
 from types import SimpleNamespace
 
 from slurm_guard.errors import GuardError
-from slurm_guard.light import TYPE_CHECKING, Any, cast
-from slurm_guard.sampler import children
+from slurm_guard.light import TYPE_CHECKING, Any, cast, from_json, to_plain_json
+from slurm_guard.sampler import children, patterns
 
 if TYPE_CHECKING:
     from slurm_guard.config import Config
 
 NAME = "guard-config"
+_PROGRAMS = "patterns"  # beside the parts of the configuration
 
 
 def load(path: str) -> Config:
@@ -26,9 +29,10 @@ def load(path: str) -> Config:
     child.wait(1.0)
     if not said:
         raise GuardError("config-unreadable", f"{path or 'the configuration'} could not be read", "")
-    body = json.loads(said)
+    body = from_json(said)
     if isinstance(body, list):
         raise GuardError(*body)
+    patterns.know(body.pop(_PROGRAMS))
     return cast("Config", SimpleNamespace(**{name: SimpleNamespace(**part) for name, part in body.items()}))
 
 
@@ -42,7 +46,16 @@ def _tell(path: str, out: int) -> None:
     body: Any
     try:
         body = asdict(load_config(Path(path) if path else None))
+        body[_PROGRAMS] = _programs()
     except GuardError as error:
         body = [error.slug, error.sentence, error.hint, error.exit_code]
     with open(out, "wb") as into:
-        into.write(json.dumps(body).encode("ascii"))
+        into.write(to_plain_json(body).encode("ascii"))
+
+
+def _programs() -> list[patterns.Program]:
+    """None where the sampler's modules cannot be loaded: it will say so itself, and of what."""
+    try:
+        return patterns.compile_all()
+    except Exception:  # noqa: BLE001  whatever a broken installation does
+        return []

@@ -6,13 +6,11 @@ looks; by the text tables of /proc where it has none.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-
 from slurm_guard import wire
-from slurm_guard.light import TYPE_CHECKING
+from slurm_guard.light import TYPE_CHECKING, Iterable, Iterator
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.namespaces import Namespaces
+from slurm_guard.sampler.patterns import pattern
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc
@@ -30,7 +28,7 @@ MOST_FDS = 4096  # of one process
 MOST_LINKS = 8192  # of all processes in one look: judgement; what is left comes first in the next one
 MOST_FAILURES = 3  # looks in a row at which the kernel's diagnostics fail before they are given up: judgement
 AGAIN_S = 3600.0  # a connection's bytes are told at least this often while they grow
-_INODE = re.compile(r"socket:\[(\d+)\]")
+_INODE = pattern(r"socket:\[(\d+)\]")
 
 Told = wire.FlowSeen | wire.RelaySeen | wire.Event
 
@@ -69,7 +67,7 @@ class SocketTable:
             flow.update(rows[ident])
         new = {ident: row for ident, row in rows.items() if ident not in self._flows and row.uid in uids}
         yield from self._take(new, members, now)
-        self._orphans &= set(rows)
+        self._orphans = {ident for ident in self._orphans if ident in rows}
         yield from self._tell_short(short, now)
         yield from self._watch.look(now, [*self._flows.values(), *over])
         for flow in over:
@@ -109,18 +107,17 @@ class SocketTable:
         rows: list[Sample] = []
         cut = False
         ended: list[Sample] = []
-        known = {ident: flow.sample for ident, flow in self._flows.items()}
         if self.diag is not None:
-            rows, cut = self.diag.dump(uids, known)
+            rows, cut = self.diag.dump(uids, self._known)
             # After it: what is missing there has been told by now.
-            ended = self.diag.closed(self._flows.keys() | self._fading.keys(), self._watch.places())
+            ended = self.diag.closed(
+                lambda ident: ident in self._flows or ident in self._fading, self._watch.places()
+            )
             cut = cut or self.diag.lost > self._n_lost
             self._n_lost, self._n_failed = self.diag.lost, 0
         if self.diag is None:
             rows, cut = read_tables(self.proc, uids)
-        others, over = self._elsewhere.samples(
-            uids, {**known, **{i: f.sample for i, f in self._fading.items()}}
-        )
+        others, over = self._elsewhere.samples(uids, self._known)
         self.truncated = dict.fromkeys(runs) if cut or self._elsewhere.truncated else {}
         found: dict[int, Sample] = {}
         for part in (rows, *others):
@@ -129,6 +126,10 @@ class SocketTable:
             if part is rows:
                 ended = [_guessed(row, doors) for row in ended]
         return found, ended + over
+
+    def _known(self, ident: int) -> Sample | None:
+        flow = self._flows.get(ident) or self._fading.get(ident)
+        return None if flow is None else flow.sample
 
     def _closed(self, ended: list[Sample], rows: dict[int, Sample]) -> tuple[list[Flow], list[Sample]]:
         """(followed connections, with their last counts; what ended and was not followed)."""
@@ -165,8 +166,7 @@ class SocketTable:
 
     def _take(self, new: dict[int, Sample], members: list[Process], now: Instant) -> Iterator[Told]:
         """New sockets of followed processes."""
-        fresh = set(new) - self._orphans
-        if not fresh:
+        if all(ident in self._orphans for ident in new):
             return
         inodes = {row.inode: ident for ident, row in new.items() if row.inode}
         found, whole = self._owners(set(inodes), members)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from slurm_guard import __version__
-from slurm_guard.light import TYPE_CHECKING, Any
+from slurm_guard.light import TYPE_CHECKING, Any, from_json, to_plain_json
 from slurm_guard.sampler.whole import write_public
 from slurm_guard.sampler.writer import Instant
 
@@ -100,7 +99,7 @@ class Status:
             "stopped": None if reason is None else {"at": now.at, "reason": reason},
             **describe(self.loop, now),
         }
-        write_public(self.path, json.dumps(body, separators=(",", ":"), default=str) + "\n")
+        write_public(self.path, to_plain_json(body, default=str) + "\n")
 
 
 def describe(loop: Loop, now: Instant) -> dict[str, Any]:
@@ -174,7 +173,7 @@ def read_status(folder: str) -> dict[str, Any] | None:
     """The file's content; null: there is none, or it is no status. Raises OSError when it may not be read."""
     try:
         with open(os.path.join(folder, STATUS_FILE), "rb") as body:
-            found = json.loads(body.read(MOST_BYTES))
+            found = from_json(body.read(MOST_BYTES))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return found if isinstance(found, dict) else None
@@ -188,4 +187,4 @@ def mark_stopped(folder: str, at: float, reason: str) -> None:
         return
     if found.get("pid") == os.getpid() and found.get("stopped") is None:
         found["stopped"] = {"at": at, "reason": reason}
-        write_public(os.path.join(folder, STATUS_FILE), json.dumps(found, separators=(",", ":")) + "\n")
+        write_public(os.path.join(folder, STATUS_FILE), to_plain_json(found) + "\n")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
-from slurm_guard.light import TYPE_CHECKING, Any
+from slurm_guard.light import TYPE_CHECKING, Any, Callable
 from slurm_guard.sampler.helper import Answer, Ask, Helper
 from slurm_guard.sampler.writer import Instant
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from slurm_guard import wire
-from slurm_guard.light import TYPE_CHECKING, Any
+from slurm_guard.light import TYPE_CHECKING, Any, Callable
 from slurm_guard.sampler.attribution import RunFacts, find_by_uid
 from slurm_guard.sampler.boards import Board
 from slurm_guard.sampler.budget import Budget, Word

@@ -8,13 +8,11 @@ its last counts, to whoever listens to a multicast group. Neither needs eBPF.
 from __future__ import annotations
 
 import _socket
-import contextlib
 import struct
 import time
-from collections.abc import Container, Mapping
 
 from slurm_guard import netlink
-from slurm_guard.light import NamedTuple
+from slurm_guard.light import Callable, NamedTuple
 
 MOST_ROWS = 20_000  # of one dump: judgement; 500 sockets are a busy training node (budget)
 DUMP_S = 0.5  # CPU time of one dump, beyond which it is left off. Judgement
@@ -66,6 +64,13 @@ class Sample(NamedTuple):
     recv_ms: int | None = None  # since data was last received
 
 
+Known = Callable[[int], Sample | None]  # cookie -> its sample in the look before; null: it was not there
+
+
+def _no_one(_: int) -> None:
+    return None
+
+
 _COUNTS_AT = Sample._fields.index("opened")
 _STILL = Sample._fields.index("sent_ms") - _COUNTS_AT  # the counts that stand still where nothing moves
 
@@ -103,7 +108,7 @@ class TcpDiag:
         self._closed = self._asked = None
 
     def dump(
-        self, uids: set[int], known: Mapping[int, Sample], most_s: float = DUMP_S
+        self, uids: set[int], known: Known = _no_one, most_s: float = DUMP_S
     ) -> tuple[list[Sample], bool]:
         """(open sockets of these users, listeners of all; whether some were left out). Raises OSError.
 
@@ -135,7 +140,7 @@ class TcpDiag:
         asked: _socket.socket,
         what: tuple[str, int],
         uids: set[int],
-        known: Mapping[int, Sample],
+        known: Known,
         rows: list[Sample],
         deadline_s: float,
     ) -> bool:
@@ -154,7 +159,9 @@ class TcpDiag:
                     rows.append(sample)
         return cut
 
-    def closed(self, known: Container[int], places: Container[str] = ()) -> list[Sample]:
+    def closed(
+        self, is_known: Callable[[int], bool], places: set[str] | frozenset[str] = frozenset()
+    ) -> list[Sample]:
         """Connections that ended since the last call, with their last counts: the known ones, all within the
         node, and all to these places. The kernel no longer tells whose they were (uid 0)."""
         if self._closed is None:
@@ -173,7 +180,7 @@ class TcpDiag:
                 sample = _sample(table, body, None)
                 if sample is None or sample.state == "LISTEN" or sample.peer.endswith(":0"):
                     continue
-                if sample.ident in known or sample.peer.startswith(_WITHIN) or sample.peer in places:
+                if is_known(sample.ident) or sample.peer.startswith(_WITHIN) or sample.peer in places:
                     rows.append(sample)
         self.lost += 1
         return rows
@@ -216,11 +223,11 @@ def _sample(table: str, body: bytes, uids: set[int] | None) -> Sample | None:
     )
 
 
-def _again(body: bytes, known: Mapping[int, Sample]) -> Sample | None:
+def _again(body: bytes, known: Known) -> Sample | None:
     """A socket that was there before, its places kept and its counts new; null: another one."""
     if len(body) < _MESSAGE.size:
         return None
-    before = known.get(_COOKIE.unpack_from(body, _COOKIE_AT)[0])
+    before = known(_COOKIE.unpack_from(body, _COOKIE_AT)[0])
     if before is None or before.state != _STATES.get(body[1]):
         return None
     counts = _counts(_tcp_info(body), is_open=True)
@@ -285,9 +292,11 @@ def tcp_diag(proc: str) -> TcpDiag | None:
         return None
     diag = TcpDiag()
     try:
-        diag.dump(set(), {})
+        diag.dump(set())
     except OSError:
         return None
-    with contextlib.suppress(OSError):
+    try:
         diag.listen()
+    except OSError:
+        pass
     return diag

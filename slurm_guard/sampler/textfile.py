@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
 
 from slurm_guard import __version__
-from slurm_guard.light import TYPE_CHECKING, Any, NamedTuple
+from slurm_guard.light import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple, Sequence
 from slurm_guard.sampler.limits import Usage, read_usage
 from slurm_guard.sampler.whole import write_public
 from slurm_guard.sampler.writer import Instant
@@ -117,7 +116,7 @@ def metrics_of(loop: Loop, status: Status, usage: Usage, state: tuple[float, int
         many("events_total", "counter", "Events by name.", "name", tally.events),
         one("dropped_total", "counter", "Records that the disk did not take.", tally.n_dropped),
         one("gap_ms_total", "counter", "Milliseconds of windows not observed.", tally.gap_ms),
-        one("nvml_hung_total", "counter", "NVML calls given up.", tally.events["nvml-hung"]),
+        one("nvml_hung_total", "counter", "NVML calls given up.", tally.events.get("nvml-hung", 0)),
         one("helpers_hung_total", "counter", "Looks at files given up.", loop.helper.n_hung),
         many("truncated", "gauge", "1 while a table meets more than it follows.", "table", cut),
         one("spool_bytes", "gauge", "Bytes in the node's spool.", status.spool.bytes),

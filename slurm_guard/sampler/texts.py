@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from sys import intern
 
 from slurm_guard.light import to_json
 from slurm_guard.wire import clip
@@ -26,7 +27,12 @@ def short(text: str | None, limit: int, end: int = 0) -> str | None:
 
 def short_path(path: str | None) -> str | None:
     """A path as the table keeps it."""
-    return short(path, MOST_PATH, _PATH_END)
+    return shared(short(path, MOST_PATH, _PATH_END))
+
+
+def shared(text: str | None) -> str | None:
+    """The same object for the same text: a job's processes have much in common. It goes with the last one."""
+    return None if text is None else intern(text)
 
 
 def _size(text: str) -> int:

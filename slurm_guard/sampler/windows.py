@@ -17,6 +17,7 @@ from slurm_guard.light import NamedTuple
 from slurm_guard.sampler.plausible import Plausibility, believe, is_jump
 from slurm_guard.sampler.reading import GpuInfo, GpuReading
 from slurm_guard.sampler.rhythm import describe
+from slurm_guard.sampler.seen import Seen
 from slurm_guard.wire import ProcShare, Window
 
 _RATES = {  # window's field -> reading's field; percent over the step that the reading ends
@@ -113,7 +114,7 @@ class WindowBuilder:
         self.plausibility = Plausibility() if plausibility is None else plausibility
         self._last: GpuReading | None = None
         self._start_at = self._start_mono_s = 0.0
-        self._readings: list[GpuReading] = []
+        self._seen = Seen()
         self._kinds: dict[_Kind, _Sums] = {}
         self._step_why: dict[str, str] = {}
 
@@ -125,7 +126,7 @@ class WindowBuilder:
     @property
     def n(self) -> int:
         """Readings in the open window."""
-        return len(self._readings)
+        return self._seen.n
 
     def open(self, at: float, mono_s: float, last: GpuReading | None = None) -> None:
         """Begin at an instant; `last`: a reading at or before it that the first step builds on."""
@@ -134,14 +135,14 @@ class WindowBuilder:
         self._clear()
 
     def _clear(self) -> None:
-        self._readings, self._kinds, self._step_why = [], {}, {}
+        self._seen, self._kinds, self._step_why = Seen(), {}, {}
 
     def add(self, reading: GpuReading) -> None:
         """One more reading, later than those before."""
         reading = believe(reading, self.info.mem_total_mib)
         self.plausibility.add(reading, self.info.power_limit_mw)
         self.step_to(reading)
-        self._readings.append(reading if reading.more is None else reading._replace(more=None))
+        self._seen.add(reading)
 
     def step_to(self, reading: GpuReading) -> None:
         """Integrate up to a moment between two readings; it counts as none."""
@@ -162,7 +163,7 @@ class WindowBuilder:
         self, at: float, mono_s: float, procs: list[ProcShare] | None = None, procs_truncated: bool = False
     ) -> Window:
         """The window up to an instant not before the last reading; the next one begins there."""
-        why = _reasons(self._readings)
+        why = _reasons(self._seen.why)
         dropped = _broken_channels(self._kinds, why)
         needed = {name for name in _CORE if name not in dropped}
         kept = [sums for (seen, nulls), sums in self._kinds.items() if seen and not nulls & needed]
@@ -194,7 +195,7 @@ class WindowBuilder:
             end_at = at  # slewing: neighbours meet; after a step the window keeps its true length instead
         else:
             why["end_at"] = f"the wall clock stepped by {at - end_at:.3f} s"
-        looks = [(r.mono_s, r.power_mw, r.util_pct) for r in self._readings]
+        seen = self._seen
         return Window(
             run=self.run,
             gpu=self.info.uuid,
@@ -205,17 +206,17 @@ class WindowBuilder:
             start_at=self._start_at,
             end_at=end_at,
             start_mono_s=self._start_mono_s,
-            n=len(self._readings),
+            n=seen.n,
             covered_ms=0,
             gap_ms=0,
-            power_mw=_mean([r.power_mw for r in self._readings]),
+            power_mw=seen.mean("power_mw"),
             power_limit_mw=self.info.power_limit_mw,
-            mem_used_mib=_most([r.mem_used_mib for r in self._readings]),
+            mem_used_mib=seen.most("mem_used_mib"),
             mem_total_mib=self.info.mem_total_mib,
-            sm_clock_mhz=_mean([r.sm_clock_mhz for r in self._readings]),
-            temp_c=_most([r.temp_c for r in self._readings]),
-            throttle=_all_bits([r.throttle for r in self._readings]),
-            rhythm=describe(looks, self.rules.gap_limit_s),
+            sm_clock_mhz=seen.mean("sm_clock_mhz"),
+            temp_c=seen.most("temp_c"),
+            throttle=seen.throttle,
+            rhythm=describe(seen.looks(), self.rules.gap_limit_s),
             procs=[],
             procs_truncated=False,
             why=why,
@@ -230,7 +231,7 @@ class WindowBuilder:
             pcie_rx_b=amounts["pcie_rx_b"],
             nvlink_tx_b=amounts["nvlink_tx_b"],
             nvlink_rx_b=amounts["nvlink_rx_b"],
-            power_inst_mw=_mean([r.power_inst_mw for r in self._readings]),
+            power_inst_mw=seen.mean("power_inst_mw"),
             mem_busy_ms=amounts["mem_busy_ms"],
         )
 
@@ -265,10 +266,10 @@ def _step(before: GpuReading, after: GpuReading, share: float, power_limit_mw: i
     return _Step(long_s, amounts, seen, why, more)
 
 
-def _reasons(readings: list[GpuReading]) -> dict[str, str]:
-    """Why readings' fields were null, by the window's field names; the last reason given holds."""
+def _reasons(why: dict[str, str]) -> dict[str, str]:
+    """Why readings' fields were null, by the window's field names."""
     names = {source: name for name, source in (_RATES | _COUNTERS).items()}
-    return {names.get(key, key): text for reading in readings for key, text in reading.why.items()}
+    return {names.get(key, key): text for key, text in why.items()}
 
 
 def _broken_channels(kinds: dict[_Kind, _Sums], why: dict[str, str]) -> set[str]:
@@ -323,22 +324,3 @@ def _cap(procs: list[ProcShare], busy_ms: int | None, gap_ms: int) -> list[ProcS
     return [
         share if share.sm_ms is None else share._replace(sm_ms=share.sm_ms * most // told) for share in procs
     ]
-
-
-def _mean(values: list[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return round(sum(known) / len(known)) if known else None
-
-
-def _most(values: list[int | None]) -> int | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def _all_bits(values: list[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    bits = 0
-    for value in known:
-        bits |= value
-    return bits

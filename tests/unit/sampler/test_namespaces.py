@@ -36,6 +36,10 @@ sys.stdin.readline()
 """
 
 
+def nobody(ident: int) -> Sample | None:
+    return None
+
+
 @pytest.fixture
 def there() -> Iterator[subprocess.Popen[str]]:
     words = ["unshare", "--net", sys.executable, "-c", _TALK]
@@ -53,11 +57,11 @@ def _process(pid: int, key: int = 0) -> Process:
     return process
 
 
-def _look(spaces: Namespaces, members: list[Process], known: dict[int, Sample]) -> list[Sample]:
+def _look(spaces: Namespaces, members: list[Process]) -> list[Sample]:
     """Until something is told of, at most for three seconds."""
     for k in range(300):
         spaces.look(members, float(k))
-        found, _ = spaces.samples({0}, known)
+        found, _ = spaces.samples({0}, nobody)
         if any(found):
             return [row for part in found for row in part]
         time.sleep(0.01)
@@ -75,7 +79,7 @@ def _inode(pid: int) -> int:
 @pytest.mark.root
 def test_bytes_ends_and_openers_are_told_of_another_namespace(there: subprocess.Popen[str]) -> None:
     spaces, members = Namespaces(Proc()), [_process(there.pid), _process(os.getpid())]
-    rows = _look(spaces, members, {})
+    rows = _look(spaces, members)
     inode = _inode(there.pid)
     (opened,) = [row for row in rows if row.state == "ESTABLISHED" and row.peer == "127.0.0.1:7000"]
 
@@ -87,7 +91,7 @@ def test_bytes_ends_and_openers_are_told_of_another_namespace(there: subprocess.
     there.stdin.write("\n")
     there.stdin.flush()
     there.stdout.readline()
-    _, ended = spaces.samples({0}, {row.ident: row for row in rows})
+    _, ended = spaces.samples({0}, {row.ident: row for row in rows}.get)
     assert opened.ident in {row.ident for row in ended}
     assert {row.netns for row in ended} == {inode}
     spaces.close()
@@ -96,14 +100,14 @@ def test_bytes_ends_and_openers_are_told_of_another_namespace(there: subprocess.
 @pytest.mark.root
 def test_a_namespace_that_vanished_is_let_go(there: subprocess.Popen[str]) -> None:
     spaces = Namespaces(Proc())
-    assert _look(spaces, [_process(there.pid)], {})
+    assert _look(spaces, [_process(there.pid)])
     before = _n_open()
 
     there.kill()
     there.wait()
     spaces.look([], 1000.0)
 
-    assert spaces.samples({0}, {}) == ([], [])
+    assert spaces.samples({0}, nobody) == ([], [])
     assert _n_open() <= before - 2  # both sockets that kept it alive
 
 
@@ -112,7 +116,7 @@ def test_where_nobody_may_go_in_the_text_tables_have_to_do(
     there: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "go_in", lambda pid, back: None)
-    rows = _look(Namespaces(Proc()), [_process(there.pid)], {})
+    rows = _look(Namespaces(Proc()), [_process(there.pid)])
     assert {(row.state, row.out_b) for row in rows} == {("LISTEN", None), ("ESTABLISHED", None)}
     assert {row.netns for row in rows} == {_inode(there.pid)}
 
@@ -126,9 +130,9 @@ def test_a_child_that_hangs_is_killed_and_the_sampler_never_waits(
     began_s = time.monotonic()
     for mono_s in (0.0, 1.0, 2.0):
         spaces.look(members, mono_s)
-        assert spaces.samples({0}, {}) == ([[]], [])
+        assert spaces.samples({0}, nobody) == ([[]], [])
     spaces.look(members, 2.0 + module.DEADLINE_S)
-    assert any(spaces.samples({0}, {})[0])
+    assert any(spaces.samples({0}, nobody)[0])
     assert time.monotonic() - began_s < 5
 
 
@@ -157,7 +161,7 @@ def test_namespaces_and_questions_are_bounded() -> None:
     spaces.look(members, 0.0)
 
     assert spaces.truncated
-    assert len(spaces.samples({0}, {})[0]) == MOST
+    assert len(spaces.samples({0}, nobody)[0]) == MOST
 
 
 def test_a_process_of_the_nodes_own_namespace_costs_a_link_now_and_then() -> None:
@@ -167,5 +171,5 @@ def test_a_process_of_the_nodes_own_namespace_costs_a_link_now_and_then() -> Non
     for k in range(20):
         proc.link_texts["20/ns/net"] = f"net:[{1 if k < 7 else 5}]"
         spaces.look([_process(20)], float(k))
-        asked.append(bool(spaces.samples({0}, {})[0]))
+        asked.append(bool(spaces.samples({0}, nobody)[0]))
     assert asked.index(True) <= 13

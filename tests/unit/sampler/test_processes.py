@@ -195,7 +195,7 @@ def test_a_pid_that_nvml_lists_and_the_look_left_out_is_looked_up_with_what_is_a
     found = host.table.mark_gpu(50, "GPU-0")
 
     assert found is not None
-    assert (found.run, found.how, found.gpus) == (host.runs[0].run, "stepd", {"GPU-0"})
+    assert (found.run, found.how, found.gpus) == (host.runs[0].run, "stepd", frozenset({"GPU-0"}))
     assert host.table.mark_gpu(51, "GPU-0") is None
 
 
