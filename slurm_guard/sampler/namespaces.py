@@ -11,7 +11,6 @@ from __future__ import annotations
 import _socket
 import os
 import struct
-from array import array
 
 from slurm_guard import netlink
 from slurm_guard.light import TYPE_CHECKING
@@ -30,7 +29,7 @@ DUMP_S = 0.05  # CPU time of one namespace's dump. Judgement
 _EVERY = 6  # looks after which a process is asked again; new ones in each of their first three
 _CLONE_NEWNET = 0x40000000
 _SIGKILL = 9  # `signal` would bring `enum`
-_INODE = struct.Struct("=Q")
+_INODE, _FD = struct.Struct("=Q"), struct.Struct("=i")
 _PREFIX = "net:["
 
 
@@ -201,7 +200,7 @@ def go_in(pid: int, back: _socket.socket) -> None:
         sockets.append(hear_ends())
     except OSError:  # not told of ends there
         pass
-    fds = array("i", [one.fileno() for one in sockets])
+    fds = b"".join(_FD.pack(one.fileno()) for one in sockets)
     # the pid may be another process's by now
     back.sendmsg([_INODE.pack(os.fstat(at).st_ino)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
     os._exit(0)
@@ -210,15 +209,15 @@ def go_in(pid: int, back: _socket.socket) -> None:
 def _receive(ours: _socket.socket, inode: int) -> list[_socket.socket] | None:
     """What a child brought; empty: nothing, it is gone or was elsewhere; null: not yet."""
     try:
-        data, more, _, _ = ours.recvmsg(_INODE.size, _socket.CMSG_SPACE(2 * 4))
+        data, more, _, _ = ours.recvmsg(_INODE.size, _socket.CMSG_SPACE(2 * _FD.size))
     except BlockingIOError:
         return None
     except OSError:
         return []
-    fds = array("i")
+    fds: list[int] = []
     for level, kind, part in more:
         if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
-            fds.frombytes(part[: len(part) - len(part) % fds.itemsize])
+            fds += [fd for (fd,) in _FD.iter_unpack(part[: len(part) - len(part) % _FD.size])]
     sockets = [_socket.socket(fileno=fd) for fd in fds]
     if len(data) < _INODE.size or _INODE.unpack(data)[0] != inode:
         for one in sockets:
