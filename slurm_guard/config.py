@@ -17,6 +17,7 @@ from slurm_guard.configfile import read_file
 from slurm_guard.configpatterns import wrong_patterns
 from slurm_guard.configvalues import wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
+from slurm_guard.networks import PRIVATE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -128,15 +129,7 @@ class NetworkConfig:
     """[network]: what is near, and what is allowed."""
 
     cluster: list[str] = _key(
-        [
-            "10.0.0.0/8",
-            "172.16.0.0/12",
-            "192.168.0.0/16",
-            "100.64.0.0/10",
-            "169.254.0.0/16",
-            "fc00::/7",
-            "fe80::/10",
-        ],
+        list(PRIVATE),
         "networks of the cluster; every other address is outside",
     )
     egress: list[str] = _key(
@@ -147,6 +140,9 @@ class NetworkConfig:
     tunnels: list[str] = _key(
         [],
         "allowed tunnels: network, network:port, a program's full path (VS Code, squid); for whom: as egress",
+    )
+    resolver_log: str = _key(
+        "", "file of lines `EPOCH ADDRESS NAME`: names that the site's resolver gave out; empty: none"
     )
 
 

@@ -12,7 +12,7 @@ _ZERO_MEANS = frozenset({"idle_exit_s", "least_gpu_h", "least_share", "memory_mi
 # Texts for which empty means something, or nothing is wrong with it; every other one must name something.
 _MAY_BE_EMPTY = frozenset(
     {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to"}
-    | {"gres_devices", "services", "to", "patterns", "egress", "tunnels"}
+    | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
 )
 _ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+|[^<>\n\r]*<[^@\s<>]+@[^@\s<>]+>")
 

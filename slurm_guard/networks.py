@@ -10,6 +10,11 @@ import _socket
 from slurm_guard.light import Iterable, NamedTuple
 
 LOOPBACK, CLUSTER, OUTSIDE = 0, 1, 2  # how near the other end of a connection is
+# Addresses that are nobody's on the internet (RFC 1918, 6598, 3927, 4193, 4291): a cluster's own.
+PRIVATE = (
+    *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
+    *("fc00::/7", "fe80::/10"),
+)
 _MAPPED = 0xFFFF << 32  # ::ffff:a.b.c.d is the IPv4 address a.b.c.d
 
 

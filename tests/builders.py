@@ -97,6 +97,7 @@ class World:
     talk: tuple[Talk, ...] = ()
     handed: tuple[Handed, ...] = ()
     nets: tuple[str | None, str | None] = (None, None)  # snapshots of the network, at the begin, at the end
+    names: dict[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)  # as a resolver told them
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
@@ -144,7 +145,9 @@ def build(world: World) -> Facts:
             _ticket(rows, tenant.job_id, [world.board_gpus - 1])
     until = AT + world.length_s + world.watch_s + 3600
     frames = frames_of(rows)
-    return Facts("c", AT - 60, until, "0", tuple(runs.values()), frames, world.config, (), world.network)
+    return Facts(
+        "c", AT - 60, until, "0", tuple(runs.values()), frames, world.config, (), world.network, world.names
+    )
 
 
 def pid_of(world: World, name: str) -> int:

@@ -118,7 +118,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
         users,
         declared(runs, tables.keys, frames),
         said.words(frames, tables.keys),
-        read_rules(facts.network),
+        read_rules(facts.network, facts.names),
         people_of(tables.people, tables.keys),
         changes_of(runs, tables.keys, frames),
     )

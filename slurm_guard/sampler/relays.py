@@ -73,6 +73,22 @@ class Moved(_Moved):
         return self.out_b + self.in_b
 
 
+def merged(flows: list[Moved]) -> list[Moved]:
+    """At most MOST_NOTED by each door and way, the rest of them in the last one: thousands a second come and
+    go on some nodes, and each would be added up for each outer connection."""
+    by_door: dict[tuple[bool | None, int | None], list[Moved]] = {}
+    for flow in flows:
+        by_door.setdefault((flow.opened, flow.door), []).append(flow)
+    found: list[Moved] = []
+    for some in by_door.values():
+        found += some[:MOST_NOTED]
+        rest = some[MOST_NOTED - 1 :]
+        if len(rest) > 1:
+            sums = {name: sum(getattr(f, name) for f in rest) for name in ("out_b", "in_b", "out_n", "in_n")}
+            found[-1] = found[-1]._replace(**sums)
+    return found
+
+
 class Pair:
     """An outer connection and inner ones of one owner, taken together."""
 

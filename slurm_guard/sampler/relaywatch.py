@@ -12,7 +12,7 @@ from slurm_guard.sampler.flows import Counts, Flow
 from slurm_guard.sampler.joints import Joints
 from slurm_guard.sampler.places import Place, Places
 from slurm_guard.sampler.procfs import Proc
-from slurm_guard.sampler.relays import Moved, Pair, Relays
+from slurm_guard.sampler.relays import Moved, Pair, Relays, merged
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
 
@@ -55,11 +55,12 @@ class RelayWatch:
 
     def note_short(self, samples: list[Sample]) -> None:
         """Connections within the node that came and went since the last look, anybody's."""
-        self._short = [self._moved(s, _all_of(s), s.opened) for s in samples]
+        every = [self._moved(s, _all_of(s), s.opened) for s in samples]
         peers = self._places.peers() if samples else set()
-        for moved in self._short:
+        for moved in every:
             if moved.peer in peers:
                 self._short_to.setdefault(moved.peer, []).append(moved)
+        self._short = merged([moved for moved in every if moved.near == LOOPBACK])
 
     def look(self, now: Instant, flows: Iterable[Flow]) -> list[Told]:
         """What moved since the last look, owner by owner."""

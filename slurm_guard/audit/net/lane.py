@@ -62,7 +62,7 @@ def _relay(case: Case, bridge: Bridge, what: str) -> TimelineEvent:
     allowed = ", allowed by the site" if bridge.tunnel else _ALLOWED.get(bridge.allowed or "", "")
     inner = " and ".join(service(end) for end in bridge.inner[:2])
     text = (
-        f"{what}: {_who(case, bridge.node, bridge.pids, bridge.exe)} between {bridge.far} "
+        f"{what}: {_who(case, bridge.node, bridge.pids, bridge.exe)} between {case.net.place(bridge.far)} "
         f"{where(bridge.near)} and {inner}; {traffic(bridge.in_b, bridge.out_b)}, of which "
         f"{sized(into)} and {sized(out)} were passed on{allowed}"
     )
@@ -72,7 +72,7 @@ def _relay(case: Case, bridge: Bridge, what: str) -> TimelineEvent:
 def _lone(case: Case, flow: Flow) -> TimelineEvent:
     word = flow.word
     text = (
-        f"lone connection: {_who(case, word.node, (word.pid,), word.exe)} to {word.peer}; "
+        f"lone connection: {_who(case, word.node, (word.pid,), word.exe)} to {case.net.place(word.peer)}; "
         f"{traffic(word.in_b, word.out_b)}{_ALLOWED.get(flow.allowed or '', '')}"
     )
     return _event(word.first_at, word.last_at, text)
@@ -100,7 +100,8 @@ def _client(case: Case, flows: list[Flow], total: tuple[int, int]) -> TimelineEv
     words = [f.word for f in flows]
     pids = tuple(dict.fromkeys(w.pid for w in words))
     peers = sorted({w.peer for w in words})
-    places = peers[0] if len(peers) == 1 else f"{len(peers):,} places outside, {peers[0]} one of them"
+    first = case.net.place(peers[0])
+    places = first if len(peers) == 1 else f"{len(peers):,} places outside, {first} one of them"
     n = counted(len(words), "connection", "connections")
     text = f"{n} of {_who(case, words[0].node, pids, words[0].exe)} to {places}; {traffic(*total)}"
     allowed = {f.allowed for f in flows}

@@ -78,7 +78,13 @@ class Net:
     names: tuple[str, ...] = ()
     left_out: int = 0
     cut: bool = False
+    called: Mapping[str, str] | None = None  # far ends by the name that the site's resolver gave out last
     changes: tuple[Change, ...] = ()  # of the nodes' network, from before the run to after it
+
+    def place(self, text: str) -> str:
+        """A far end, with its name where the site's resolver told one."""
+        name = None if self.called is None else self.called.get(text)
+        return text if name is None else f"{text} ({name})"
 
     def person(self, node: str, pid: int | None) -> Person | None:
         """The process, where the node described it."""
@@ -128,8 +134,13 @@ def net_of(
         ground.names,
         told.left_out.get(i, 0),
         i in told.cut,
+        {peer: name for peer in _peers(flows, relays) if (name := ground.name(peer)) is not None},
         changes,
     )
+
+
+def _peers(flows: list[FlowWord], relays: list[RelayWord]) -> set[str]:
+    return {word.peer for word in flows} | {word.outer_peer for word in relays}
 
 
 def _people(frame: pl.DataFrame | None) -> dict[tuple[str, int], Person]:

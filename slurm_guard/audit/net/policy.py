@@ -20,6 +20,7 @@ class Rules:
     egress: tuple[tuple[Net, Rule], ...]
     tunnels: tuple[tuple[Net, Rule], ...]
     programs: tuple[Rule, ...]
+    names: Mapping[tuple[int, int], tuple[str, ...]]  # of addresses, as the site's resolver gave them out
 
     def nets_for(self, run: Run | None) -> tuple[tuple[Net, ...], tuple[Net, ...], frozenset[str]]:
         """(egress, tunnels, programs) that hold for a run; null: those for everybody."""
@@ -31,7 +32,7 @@ class Rules:
         )
 
 
-def read_rules(config: NetworkConfig) -> Rules:
+def read_rules(config: NetworkConfig, names: Mapping[tuple[int, int], tuple[str, ...]]) -> Rules:
     """The site's words as networks. Raises ValueError for what is none."""
     tunnels = [parse_rule(text) for text in config.tunnels]
     return Rules(
@@ -39,6 +40,7 @@ def read_rules(config: NetworkConfig) -> Rules:
         tuple((parse_net(rule.what), rule) for rule in map(parse_rule, config.egress)),
         tuple((parse_net(rule.what), rule) for rule in tunnels if not rule.what.startswith("/")),
         tuple(rule for rule in tunnels if rule.what.startswith("/")),
+        names,
     )
 
 
@@ -86,12 +88,35 @@ class Ground:
             return None
         if any(net.holds(place) for net in (*self._egress, *self._tunnels)):
             return SITE
-        return JOB if any(net.holds(place) for net in self._declared) else None
+        if any(net.holds(place) for net in self._declared):
+            return JOB
+        return JOB if self.names and self._is_named(place) else None
+
+    def _is_named(self, place: Place) -> bool:
+        """Whether the site's resolver gave the address out for a name that the job declared."""
+        told = self.rules.names.get((place.bits, place.address), ())
+        return any(_covers(declared, name, place.port) for declared in self.names for name in told)
+
+    def name(self, text: str) -> str | None:
+        """What the site's resolver called the place's address, last of all."""
+        place = self.place(text)
+        told = () if place is None else self.rules.names.get((place.bits, place.address), ())
+        return told[0] if told else None
 
     def tunnel(self, text: str, exe: str | None) -> bool:
         """Whether the site allows this tunnel, by its far end or its program."""
         place = self.place(text)
         return exe in self._programs or (place is not None and any(net.holds(place) for net in self._tunnels))
+
+
+def _covers(declared: str, name: str, port: int) -> bool:
+    """`example.org`, `example.org:443` or `*.example.org` as a job declares them."""
+    host, colon, only = declared.lower().rpartition(":")
+    if not colon or not only.isdecimal():
+        host, only = declared.lower(), ""
+    if only and int(only) != port:
+        return False
+    return name == host or (host.startswith("*.") and name.endswith(host[1:]))
 
 
 def _parse(text: str) -> Place | None:

@@ -466,3 +466,39 @@ def test_a_relay_is_named_by_who_opened_its_sides(outer: bool | None, inner: boo
 )
 def test_bytes_are_said_in_a_fitting_unit(n_b: int, words_: str) -> None:
     assert sized(n_b) == words_
+
+
+NAMED: dict[tuple[int, int], tuple[str, ...]] = {
+    (32, (203 << 24) + (113 << 8) + 9): ("relay.example.org", "old.example")
+}
+
+
+@pytest.mark.parametrize(
+    ("declared", "weight"),
+    [
+        ("relay.example.org", 2.0),
+        ("*.example.org:443", 2.0),
+        ("example.org", 6.0),
+        ("relay.example.org:22", 6.0),
+        ("old.example", 2.0),
+    ],
+)
+def test_names_that_a_job_declares_hold_where_the_resolver_knows_them(declared: str, weight: float) -> None:
+    world = replace(TUNNEL, names=NAMED, comments=(f"guard:egress={declared}",) * 2)
+    assert said(world)["reverse-tunnel"] == weight
+
+
+def test_far_ends_are_shown_with_the_name_that_the_resolver_gave_them() -> None:
+    judgement = judged(replace(TUNNEL, names=NAMED))
+    (finding,) = [f for f in judgement.findings if f.check == "reverse-tunnel"]
+    assert "to 203.0.113.9:443 (relay.example.org) outside" in finding.sentence
+    assert judgement.timeline is not None
+    assert any("203.0.113.9:443 (relay.example.org)" in event.text for event in judgement.timeline.events)
+
+
+def test_a_place_without_a_name_may_be_one_that_the_job_named() -> None:
+    declared = ("guard:egress=files.example",) * 2
+    world = replace(SHORT, talk=(_trainer("203.0.113.9:443", 9000, 90_000),), comments=declared)
+    assert "undeclared-egress" not in said(world)
+    assert "undeclared-egress" not in said(replace(world, names={(32, 5): ("x.example",)}))
+    assert said(replace(world, names=NAMED))["undeclared-egress"] == 0.5

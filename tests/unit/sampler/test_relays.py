@@ -5,7 +5,7 @@ import random
 import pytest
 
 from slurm_guard.networks import CLUSTER, LOOPBACK, OUTSIDE
-from slurm_guard.sampler.relays import MOST_GROUPS, Moved, Pair, Relays
+from slurm_guard.sampler.relays import MOST_GROUPS, MOST_NOTED, Moved, Pair, Relays, merged
 
 OUT, IN = 1, 2
 Look = tuple[list[Moved], list[Moved]]
@@ -177,6 +177,15 @@ def test_what_came_and_went_counts_by_the_door_of_its_service() -> None:
     assert pair is not None
     assert (pair.n_coupled, len(pair.idents)) == (3, 3)
     assert pair.n_owned == 0  # whose they were is not known: no hard fact
+
+
+def test_thousands_that_came_and_went_are_few_and_their_bytes_all_there() -> None:
+    flows = [inner(k, 2 * k, ident=k) for k in range(5000)] + [inner(7, 7, ident=9001, door=1)]
+    few = merged(flows)
+    assert len(few) == MOST_NOTED + 1
+    for name in ("in_b", "out_b", "in_n", "out_n"):
+        assert sum(getattr(f, name) for f in few) == sum(getattr(f, name) for f in flows)
+    assert merged(few[-3:]) == few[-3:]
 
 
 def test_who_opened_the_inner_ones_is_told_apart() -> None:
