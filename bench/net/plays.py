@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 _SAMPLER = (
-    *("sockets", "flows", "relays", "relaywatch", "joints", "chains", "places", "namespaces", "unixdiag"),
+    *(
+        "sockets",
+        "flows",
+        "relays",
+        "relaywatch",
+        "joints",
+        "chains",
+        "places",
+        "namespaces",
+        "devices",
+        "unixdiag",
+    ),
     *("tcpdiag", "tcptext", "procfs"),
 )
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench.net.plays import Played
-from bench.net.shape import BRIDGE, FORWARD, NONE, Situation
+from bench.net.shape import BRIDGE, DEVICE, FORWARD, NONE, Situation
 from bench.pace import wilson
 
 
@@ -11,7 +11,7 @@ def rows_of(situations: list[Situation], played: list[Played]) -> list[dict[str,
     """A row for each situation, then the shapes. Plays in which nothing came about are void."""
     rows = [_row(s, [p for p in played if p.name == s.name]) for s in situations]
     real = [p for p in played if not is_void(p)]
-    shapes = [shape for shape in (BRIDGE, FORWARD) if any(p.shape == shape for p in real)]
+    shapes = [shape for shape in (BRIDGE, FORWARD, DEVICE) if any(p.shape == shape for p in real)]
     honest = [p for p in real if p.shape == NONE]
     return [row for row in rows if row["n"]] + [_of_shape(s, real) for s in shapes] + _false(honest)
 
@@ -23,7 +23,11 @@ def is_void(played: Played) -> bool:
 
 def is_right(played: Played) -> bool:
     """Told as what it is, and honest traffic as neither."""
-    return played.shape in played.seen if played.shape != NONE else not {*played.seen} & {BRIDGE, FORWARD}
+    return (
+        played.shape in played.seen
+        if played.shape != NONE
+        else not {*played.seen} & {BRIDGE, FORWARD, DEVICE}
+    )
 
 
 def _row(situation: Situation, every: list[Played]) -> dict[str, Any]:

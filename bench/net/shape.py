@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from bench.net.stage import Stage
 
-BRIDGE, FORWARD, NONE = "bridge", "forward", "none"
+BRIDGE, FORWARD, DEVICE, NONE = "bridge", "forward", "device", "none"
 
 Build = Callable[[Stage], None]
 

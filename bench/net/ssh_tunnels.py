@@ -2,7 +2,7 @@
 
 from bench.net.hosts import NEAR, OUTSIDE, SSH_PORT, USER
 from bench.net.programs import PYTHON, path_of
-from bench.net.shape import BRIDGE, Situation
+from bench.net.shape import BRIDGE, DEVICE, Situation
 from bench.net.stage import Stage
 
 
@@ -131,6 +131,23 @@ def ssh_reverse_in_container(stage: Stage) -> None:
     stage.use_outside("127.0.0.1", door)
 
 
+def ssh_device(stage: Stage) -> None:
+    """`ssh -w` in a container of the user's own (elsewhere it is refused): packets, by a device."""
+    inner, n = stage.port(), stage.port() % 200 + 20
+    here, there, device = f"10.99.{n}.2", f"10.99.{n}.1", f"tun{n}"
+    host = stage.hosts.outside
+    words = [f"tuntap add dev {device} mode tun user {USER}", f"addr add {there} peer {here} dev {device}"]
+    made = " && ".join(f"ip {w}" for w in [*words, f"link set {device} up"])
+    stage.at(host, "sh", "-c", f"{made} && exec sleep 60")
+    service = " ".join(stage.talk("service", "0.0.0.0", str(inner)))
+    up = f"ip addr add {here} peer {there} dev tun0 && ip link set tun0 up"
+    ssh = f"ssh -N -w 0:{n} {' '.join(stage.ssh)}"
+    stage.contained(f"{service} &\n(until {ssh}; do sleep 0.3; done) &\nuntil {up}; do sleep 0.2; done")
+    stage.at(
+        host, *stage.talk("use", here, str(inner), stage.seconds, stage.seed), delay_s=stage.a_while(2.0)
+    )
+
+
 def paramiko_reverse(stage: Stage) -> None:
     """A remote forward by paramiko, in Python's threads."""
     inner, door = stage.service(), stage.port()
@@ -156,6 +173,7 @@ SITUATIONS = (
     )),
     Situation(ssh_reverse_over_tls, BRIDGE, ("stunnel4",)),
     Situation(ssh_reverse_in_container, BRIDGE, ("pasta",)),
+    Situation(ssh_device, DEVICE, ("pasta",)),
     Situation(autossh_reverse, BRIDGE, ("autossh",)),
     Situation(dropbear_reverse, BRIDGE, ("dbclient", "dropbearconvert")),
     Situation(paramiko_reverse, BRIDGE, ("pypi:python",)),

@@ -2,7 +2,7 @@
 
 import time
 
-from bench.net.shape import BRIDGE, FORWARD
+from bench.net.shape import BRIDGE, DEVICE, FORWARD
 from bench.net.stage import Stage
 from slurm_guard import wire
 from slurm_guard.config import NetworkConfig
@@ -87,14 +87,16 @@ class Watcher:
         self._sockets.close()
 
     def shapes(self) -> tuple[set[str], bool]:
-        """(bridge, forward, other: what the node told of connections to outside; whether as a hard fact)."""
+        """(bridge, forward, device, other: what the node told of, to outside; whether as a hard fact)."""
         found = set()
         for relay in self.told:
             if not isinstance(relay, wire.RelaySeen):
                 continue
             out = self._near.of(parse_place(relay.outer_peer)) == OUTSIDE and relay.outer_opened
             # as the audit has it: strangers' short connections may have been counted
-            if out and relay.inner_opened is not None and relay.inner_owned is not False:
+            if out and relay.inner_local.startswith("device "):
+                found.add(DEVICE)
+            elif out and relay.inner_opened is not None and relay.inner_owned is not False:
                 found.add(BRIDGE if relay.inner_opened else FORWARD)
             else:
                 found.add("other")

@@ -43,6 +43,9 @@ MOST_NOTED = 64  # inner connections that are counted singly. Judgement
 MOST_PAIRS = 1024  # on a node. Judgement
 
 
+DEVICE = "device "  # how the ends of what is no connection begin
+
+
 class _Moved(NamedTuple):
     ident: int
     near: int
@@ -246,7 +249,9 @@ class Relays:
         for outer in (*(m for m in moved if m.ident in outers), *places):
             groups: dict[Group, list[Moved]] = {}
             for flow in moved:
-                if flow.near < outer.near and flow.opened is not None:
+                if flow.near < outer.near and flow.local.startswith(DEVICE):
+                    groups.setdefault((None, None), []).append(flow)
+                elif flow.near < outer.near and flow.opened is not None:
                     groups.setdefault((flow.opened, None), []).append(flow)
                     groups.setdefault((flow.opened, flow.door), []).append(flow)
             own, loose = set(groups), set[Group]()

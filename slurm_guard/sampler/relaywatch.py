@@ -8,6 +8,7 @@ from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Any, Iterable
 from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place, parse_rule
 from slurm_guard.sampler.chains import chained
+from slurm_guard.sampler.devices import Devices
 from slurm_guard.sampler.flows import Counts, Flow
 from slurm_guard.sampler.joints import Joints
 from slurm_guard.sampler.places import Place, Places
@@ -44,6 +45,7 @@ class RelayWatch:
             int, bool
         ] = {}  # outer connections, and whether with owned inner ones that this end opened
         self._places = Places()
+        self._devices = Devices(proc)
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
         # (bits, address) of the node's, null, and of each other namespace: a job may give itself any there
         self._own: dict[int | None, frozenset[tuple[int, int]]] = {}
@@ -81,6 +83,7 @@ class RelayWatch:
                 break
             if any(flow.near != LOOPBACK for flow in owned):
                 told += self._look_at(now, owned + joined.get(key, []), key)
+        self._devices.forget_gone(set(of_owner))
         for flow in every:
             flow.start_look()
         self._short, self._short_to = [], {}
@@ -130,6 +133,8 @@ class RelayWatch:
             if m.near != LOOPBACK and flow.process is not None and flow.process.key == owner
         ]
         process = outers[0].process if outers else None
+        if process is not None:
+            moved += self._devices.moved(process, outers[0].sample.netns, now.mono_s)
         places = [] if process is None else self._places.note(process, outers, now.mono_s)
         sums = tuple(_together(place, [*moved, *self._short_to.get(place.peer, ())]) for place in places)
         self._relays.look(now.at, moved, self._short, {flow.sample.ident for flow in outers}, sums)

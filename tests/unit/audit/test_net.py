@@ -502,3 +502,11 @@ def test_a_place_without_a_name_may_be_one_that_the_job_named() -> None:
     assert "undeclared-egress" not in said(world)
     assert "undeclared-egress" not in said(replace(world, names={(32, 5): ("x.example",)}))
     assert said(replace(world, names=NAMED))["undeclared-egress"] == 0.5
+
+
+def test_packets_through_a_device_ask_for_a_look_and_are_no_hard_fact() -> None:
+    device = Handed(inner="device tun0", inner_local="device tun0", inner_opened=None)
+    judgement = judged(replace(TUNNEL, handed=(device,)))
+    (finding,) = [f for f in judgement.findings if f.check == "reverse-tunnel"]
+    assert (finding.hard, finding.weight, judgement.verdict) == (False, 2.0, Verdict.REVIEW)
+    assert "device tun0" in finding.sentence
