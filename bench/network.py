@@ -86,7 +86,7 @@ def _play(
     rng = random.Random(f"{options.seed}/{situation.name}/{k}")
     seconds = options.seconds * rng.uniform(0.7, 1.3)
     stage = Stage(made, rng, account, port, seconds)
-    watcher = Watcher(stage)
+    watcher = Watcher(stage, situation.shape)
     try:
         failed = _build(situation, stage)
         until_s = time.monotonic() + seconds + 4

@@ -42,8 +42,10 @@ class _Processes:
 class Watcher:
     """Looks, and remembers what was told."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, shape: str) -> None:
+        """`shape`: what is awaited: of a bridge its event, since a joint on its way may be told before."""
         proc = Proc()
+        self._awaited = wire.Event if shape == BRIDGE else wire.RelaySeen
         self._stage = stage
         self._near = Nearness(NetworkConfig().cluster)
         self._processes = _Processes(proc, stage.roots)
@@ -68,7 +70,7 @@ class Watcher:
         n_uses = self._stage.n_uses()
         self._n_busy += n_uses > self._n_uses
         self._n_uses = n_uses
-        if self.looks_late is None and any(isinstance(t, wire.RelaySeen) for t in told):
+        if self.looks_late is None and any(isinstance(t, self._awaited) for t in told):
             self.looks_late, self.busy_late = self.n - (self._used_since or self.n), self._n_busy
         self.told += told
 
