@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults storm slurms clean conformance network
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance network
 
 PY := .venv/bin/python
 
@@ -54,6 +54,11 @@ faults: ## a node hurt in more than 40 ways on the rig (about 12 minutes); write
 	@tools/bootstrap rig
 	@$(PY) -m tests.rig.faults --out docs/faults.md
 
+floods: ## what a hostile job can do to a node's sampler, on the rig (about 10 minutes); writes docs/floods.md
+	@tools/bootstrap rig
+	@rm -f .rig-floods.json
+	@$(PY) -m tests.rig.floods --json .rig-floods.json --out docs/floods.md
+
 storm: ## 500 jobs of a moment on the rig: no ticket, seal or window may go astray
 	@tools/bootstrap rig
 	@$(PY) -m tests.rig --dir .rig-storm storm --jobs 500
@@ -70,4 +75,4 @@ slurms: ## the night on this Debian's Slurm, 24.11 and 26.05 (2 GB of packages, 
 	@$(PY) -m tests.rig slurms --roots $(ROOTS)
 
 clean: ## what a build left behind
-	rm -rf .demo .rig .rig-faults .rig-storm .rig-slurms dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .demo .rig .rig-faults .rig-storm .rig-floods .rig-floods.json .rig-slurms dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

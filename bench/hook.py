@@ -3,11 +3,16 @@
 A sampler counts as running (a pid file that names a living process), as on any node but for its first job.
 That one is a row of its own, with `true` in the sampler's place: measured is the hook until the sampler has
 its own session, not what it then does. Another row has tens of thousands of TCP sockets open.
-The budget is p50 and p99; `python -IS -c pass` and `sh -c :` say what the machine gives at this moment.
+The budget is p50 and p99; `python -IS -c pass` and `sh -c :` say what the machine gives at this moment, and
+`fsync` what its disk does: 3 KB written, synced and renamed by this process, as a hook does once.
+`worst_cpu_ms` is the CPU time of the slowest start with its children, and `worst_queue_ms` for how long
+during it some process of the machine waited for a core (Linux's pressure stall information; null: the
+kernel has none).
 """
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -16,12 +21,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _ROOT = Path(__file__).resolve().parent.parent
 _NODE = "bench"
 _BUDGET_MS = (30.0, 60.0)  # p50, p99 of a hook
 _PYTHON = "python -IS -c pass"
+_SYNC, _TICKET_B = "fsync", 3072
 _FEW = 10  # of the rows that cost more to set up, one in so many starts
 _PER_CHILD = 5000  # connections of one holder: within usual limits on descriptors, and on ephemeral ports
 # Opens connections to itself, says how many, and keeps them until its stdin ends.
@@ -39,6 +45,7 @@ except OSError:
 print(n, flush=True)
 sys.stdin.read()
 """
+_PRESSURE = Path("/proc/pressure/cpu")
 _ENV = {
     "SLURMD_NODENAME": _NODE,
     "SLURM_CLUSTER_NAME": "bench",
@@ -53,6 +60,17 @@ _ENV = {
     "SLURM_JOB_RESTART_COUNT": "0",
     "SLURM_JOB_NODELIST": "bench[1-64]",
 }
+
+
+class Took(NamedTuple):
+    """One start."""
+
+    wall_s: float
+    cpu_s: float  # of the children that ended
+    queue_s: float | None  # some process of the machine waited for a core; null: not told
+
+
+Times = dict[str, list[Took]]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +88,8 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     folder = Path(tempfile.mkdtemp(prefix="guard-bench-", dir=options.dir))
     try:
         shims = _install(folder, options.python)
-        times = _in_turn(_programs(shims, options.python), options.n, lambda: _tidy(folder))
+        sync = {_SYNC: lambda: _sync(folder)}
+        times = _in_turn(_programs(shims, options.python), options.n, lambda: _tidy(folder), sync)
         few = max(1, options.n // _FEW)
         first = {"prolog, first job": [str(shims["prolog-first"])]}
         times |= _in_turn(first, few, lambda: _forget_sampler(folder))
@@ -80,19 +99,26 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
                 times |= _in_turn({name: [str(shims["prolog"])]}, few, lambda: _tidy(folder))
         prologs = sum(len(values) for name, values in times.items() if name.startswith("prolog"))
         _check(folder, tickets=prologs, ends=options.n)
-        base_ms = _quantile_ms(sorted(times[_PYTHON]), 0.5)
+        base_ms = _quantile_ms(sorted(took.wall_s for took in times[_PYTHON]), 0.5)
         return [_row(name, values, base_ms) for name, values in times.items()]
     finally:
         shutil.rmtree(folder)
 
 
-def _in_turn(programs: dict[str, list[str]], n: int, before: Callable[[], None]) -> dict[str, list[float]]:
-    """n rounds of one start each; `before` each round, outside of the measured time."""
-    times: dict[str, list[float]] = {name: [] for name in programs}
+def _in_turn(
+    programs: dict[str, list[str]],
+    n: int,
+    before: Callable[[], None],
+    steps: dict[str, Callable[[], None]] | None = None,
+) -> Times:
+    """n rounds of one start and one step each; `before` each round, outside of the measured time."""
+    times: Times = {name: [] for name in (*programs, *(steps or ()))}
     for _ in range(n):
         before()
         for name, argv in programs.items():
-            times[name].append(_time_s(argv))
+            times[name].append(_time_s(lambda argv=argv: _start(argv)))  # type: ignore[misc]
+        for name, step in (steps or {}).items():
+            times[name].append(_time_s(step))
     return times
 
 
@@ -164,11 +190,37 @@ def _connections(n_pairs: int) -> Iterator[int]:
             holder.communicate()  # its stdin ends, and so does it
 
 
-def _time_s(argv: list[str]) -> float:
-    """Wall seconds of one start, in slurmd's way: no stdin, an environment of our own."""
-    begin_s = time.perf_counter()
+def _start(argv: list[str]) -> None:
+    """One start in slurmd's way: no stdin, an environment of our own."""
     subprocess.run(argv, env=_ENV, stdin=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begin_s
+
+
+def _sync(folder: Path) -> None:
+    """What a hook asks of the disk, and no more."""
+    target = folder / "synced"
+    fd = os.open(folder / ".synced", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    os.write(fd, b"x" * _TICKET_B)
+    os.fsync(fd)
+    os.close(fd)
+    (folder / ".synced").rename(target)
+
+
+def _time_s(step: Callable[[], None]) -> Took:
+    before, queued_s = resource.getrusage(resource.RUSAGE_CHILDREN), _queue_s()
+    begin_s = time.perf_counter()
+    step()
+    wall_s = time.perf_counter() - begin_s
+    after, now_s = resource.getrusage(resource.RUSAGE_CHILDREN), _queue_s()
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Took(wall_s, cpu_s, None if queued_s is None or now_s is None else now_s - queued_s)
+
+
+def _queue_s() -> float | None:
+    """`some` of the pressure on the CPUs since boot."""
+    try:
+        return int(_PRESSURE.read_text("ascii").split("total=")[1].split()[0]) / 1e6
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _check(folder: Path, **wanted: int) -> None:
@@ -183,9 +235,9 @@ def _quantile_ms(ordered_s: list[float], share: float) -> float:
     return ordered_s[min(len(ordered_s) - 1, int(share * len(ordered_s)))] * 1e3
 
 
-def _row(name: str, values_s: list[float], base_ms: float) -> dict[str, Any]:
+def _row(name: str, values: list[Took], base_ms: float) -> dict[str, Any]:
     """One program; `over_python`: its median in medians of a bare interpreter in the same run."""
-    ordered = sorted(values_s)
+    ordered, worst = sorted(took.wall_s for took in values), max(values, key=lambda took: took.wall_s)
     p50_ms, p99_ms = _quantile_ms(ordered, 0.5), _quantile_ms(ordered, 0.99)
     hook = name.startswith(("prolog", "epilog"))
     kept = p50_ms <= _BUDGET_MS[0] and p99_ms <= _BUDGET_MS[1]
@@ -194,7 +246,9 @@ def _row(name: str, values_s: list[float], base_ms: float) -> dict[str, Any]:
         "n": len(ordered),
         "p50_ms": p50_ms,
         "p99_ms": p99_ms,
-        "worst_ms": ordered[-1] * 1e3,
+        "worst_ms": worst.wall_s * 1e3,
+        "worst_cpu_ms": None if name == _SYNC else worst.cpu_s * 1e3,
+        "worst_queue_ms": None if worst.queue_s is None else worst.queue_s * 1e3,
         "over_python": p50_ms / base_ms,
         "budget_p50_p99_ms": f"{_BUDGET_MS[0]:g}/{_BUDGET_MS[1]:g}" if hook else None,
         "within": ("yes" if kept else "no") if hook else None,

@@ -13,6 +13,7 @@ PID_FILE = "sampler.pid"
 MAX_LOOK_S = 0.015  # CPU time for the walk over /proc: half of the hook's p50 budget (judgement)
 _MAX_ALIVE = 256  # processes named; a GPU process of one job per GPU and loader is tens (judgement)
 _MAX_FDS = 4096  # descriptors looked at per process; a CUDA process opens its devices among the first
+_MAX_THREADS = 64  # of a process without descriptors (judgement)
 _MAX_ENTRIES = 100_000  # names read of the tickets folder
 _MAX_OPENED = 8  # tickets opened for their start; more requeues on one node keep the newest
 
@@ -126,6 +127,8 @@ def _holds_gpu(folder: str, uid: int, devices: str) -> bool:
         if os.stat(folder).st_uid != uid:
             return False
         fds = os.listdir(f"{folder}/fd")[:_MAX_FDS]
+        if not fds:  # the first thread may have ended while others live
+            folder, fds = _find_fds(folder)
     except OSError:
         return False
     for fd in fds:
@@ -136,6 +139,18 @@ def _holds_gpu(folder: str, uid: int, devices: str) -> bool:
         if link.startswith(devices) and link[len(devices) :].isdigit():
             return True
     return False
+
+
+def _find_fds(folder: str) -> tuple[str, list[str]]:
+    """The folder of a thread that has descriptors, and those; none: nobody has. Raises OSError."""
+    for thread in os.listdir(f"{folder}/task")[:_MAX_THREADS]:
+        try:
+            fds = os.listdir(f"{folder}/task/{thread}/fd")[:_MAX_FDS]
+        except OSError:
+            continue
+        if fds:
+            return f"{folder}/task/{thread}", fds
+    return folder, []
 
 
 def read_start_ticks(pid: int, proc: str = "/proc") -> int | None:

@@ -30,9 +30,10 @@ class Dump(NamedTuple):
     whole: bool
 
 
-def dump_sockets(table: str, states: int, most: int, cpu_s: float) -> Dump:
+def dump_sockets(table: str, states: int, most: int, cpu_s: float, *, to_end: bool = True) -> Dump:
     """Sockets of `table` (tcp, tcp6, udp, udp6) in any of `states`: `most` rows kept, `cpu_s` of work spent.
 
+    `to_end` false: no more are counted than are kept.
     Raises OSError where the kernel has no such interface.
     """
     deadline_s = time.thread_time() + cpu_s
@@ -48,7 +49,7 @@ def dump_sockets(table: str, states: int, most: int, cpu_s: float) -> Dump:
             rows += [parse_message(table, part) for part in found[: most - len(rows)]]
             if done:
                 return Dump(rows, n, True)
-            if time.thread_time() > deadline_s:
+            if time.thread_time() > deadline_s or (len(rows) >= most and not to_end):
                 return Dump(rows, n, False)
     finally:
         sock.close()

@@ -17,6 +17,7 @@ from slurm_guard.sampler.mounts import FILE, MADE_ON, Mounts, MountTables
 from slurm_guard.sampler.procfs import Proc
 
 MOST_FDS = 4096  # of one process, as in the epilog's look
+MOST_THREAD_LINKS = 16_384  # of all its other threads: judgement, 40 ms for one that is listed and has none
 MOST_MAPS = 1 << 20  # bytes of a process's mappings, some 10,000; a CUDA process has one to three thousand
 _INFO_B = 256  # what the look at one descriptor's mount counts in the budget of text
 _DELETED = " (deleted)"
@@ -94,21 +95,45 @@ class DeviceFiles:
     # -- one that NVML lists and that seems to have none
 
     def hides_any(self, pid: int) -> bool | None:
-        """Whether a descriptor lies on a device file under another name; null: not each could be told."""
+        """Whether a descriptor lies on a device file, under whatever name; null: not each could be told.
+
+        A thread may have descriptors of its own, which the process's folder does not show.
+        """
         links = self._proc.fds(pid, MOST_FDS)
         if links is None or links[1] > MOST_FDS:
             return None
+        found = self._holds_device(pid, links[0])
+        return self._hides_in_threads(pid, set(links[0])) if found is False else found
+
+    def _hides_in_threads(self, pid: int, known: set[tuple[str, str]]) -> bool | None:
+        """The same of descriptors that the first thread does not have."""
+        left, untold = MOST_THREAD_LINKS, False
+        for thread in self._proc.names(pid, "task"):
+            whose = f"{pid}/task/{thread}"
+            links = self._proc.fds(whose, left) if thread != str(pid) else None
+            if links is None:
+                continue  # that has ended
+            if links[1] > left:
+                return None
+            left -= links[1]
+            found = self._holds_device(whose, [link for link in links[0] if link not in known])
+            if found:
+                return True
+            untold = untold or found is None
+        return None if untold else False
+
+    def _holds_device(self, whose: int | str, links: list[tuple[str, str]]) -> bool | None:
         untold = False
-        for fd, text in links[0]:
+        for fd, text in links:
             if text and not text.startswith("/"):
                 continue  # the kernel's own: sockets, pipes, anon inodes
-            told = self._is_device(pid, fd, text)
+            told = self._is_device(whose, fd, text)
             if told:
                 return True
             untold = untold or told is None
         return None if untold else False
 
-    def _is_device(self, pid: int, fd: str, text: str) -> bool | None:
+    def _is_device(self, pid: int | str, fd: str, text: str) -> bool | None:
         """Whether a mount shows that the driver's file is behind a descriptor; null: its mount is unknown."""
         mount = self._mount_of(pid, fd) if self._mounts.spend(_INFO_B) else None
         if mount is None or text in ("", "/"):
@@ -167,7 +192,7 @@ class DeviceFiles:
         real = kind == "devtmpfs" or folder in self._folders
         return _File(minor, uvm, real) if real or kind in MADE_ON else None
 
-    def _mount_of(self, pid: int, fd: str) -> str | None:
+    def _mount_of(self, pid: int | str, fd: str) -> str | None:
         """The mount that an open file lies on; null: not told."""
         info = self._proc.read(pid, f"fdinfo/{fd}", 1024) or ""
         return next((line.split()[1] for line in info.splitlines() if line.startswith("mnt_id:\t")), None)

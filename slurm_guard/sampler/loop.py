@@ -140,7 +140,13 @@ class Loop:
         self.readers.close()
         self.helper.close()
         self.tables.close()
+        self.proc.close()
         self.reader.close()
+
+    @property
+    def n_hung(self) -> int:
+        """Children that had to be killed, of those that look at users' files and at locked ones of /proc."""
+        return self.helper.n_hung + self.proc.n_hung
 
     def tick(self) -> None:
         """One round: everything that is due."""
@@ -156,6 +162,7 @@ class Loop:
         if self._table.due(now.mono_s):
             self._find_boards()
             self.tables.look(self.now(), self.book, self.boards)
+            self.proc.rest()
         self._release_ended(now)
         if self._file.due(now.mono_s):
             self._scan_files()
@@ -291,8 +298,8 @@ class Loop:
 
     def _poll_children(self, now: Instant) -> None:
         self.helper.poll(now.at, now.mono_s)
-        if self.helper.n_hung > self._n_hung:
-            self._n_hung = self.helper.n_hung
+        if self.n_hung > self._n_hung:
+            self._n_hung = self.n_hung
             self.event("helper-hung", n=self._n_hung)
         self._drain_files()
         for failure in self.readers.poll(now.mono_s):

@@ -75,9 +75,9 @@ class MountTables:
         return known
 
     def read(self, name: str, most: int) -> str | None:
-        """Another table of the kernel's, as far as the budget goes; null: refused, or longer."""
+        """A process's mappings, as far as the budget goes; null: refused, or longer."""
         most = min(most, self._left_b)
-        text = self._proc.read_all(name, most) if most > 0 else None
+        text = self._proc.read_locked(name, most) if most > 0 else None
         self.spend(len(text or ""))
         return None if text is None or len(text) >= most else text
 

@@ -22,9 +22,10 @@ class Process:
 
     __slots__ = (
         "bare_n", "cgroup", "changed", "cmdline", "comm", "cpu_ms", "devices", "euid", "exe", "exe_flags",
-        "first_at", "flags", "gid", "gpus", "groups", "holds", "how", "kernel", "last_at", "last_s",
-        "listed_s", "looked_n", "n_changes", "n_looked", "open", "parents", "pid", "ppid", "ref", "renamed",
-        "run", "start_at", "start_s", "start_ticks", "state", "stepd", "stopped", "uid", "written_b",
+        "exe_hash", "first_at", "flags", "gid", "gpus", "groups", "holds", "how", "kernel", "last_at",
+        "last_s", "listed_s", "looked_n", "n_changes", "n_looked", "open", "parents", "pid", "ppid", "ref",
+        "renamed", "run", "start_at", "start_s", "start_ticks", "state", "stepd", "stopped", "uid",
+        "words_hash", "written_b",
     )  # fmt: skip
 
     def __init__(self, stat: Stat, start_at: float, now: Instant) -> None:
@@ -53,6 +54,8 @@ class Process:
         self.exe: str | None = None
         self.exe_flags: list[str] = []
         self.cmdline: str | None = None
+        self.exe_hash: int | None = None  # of the exe's link, and of it with the command line, when they were
+        self.words_hash: int | None = None  # last read; null: not yet
         self.parents: list[str] = []
         self.gpus: frozenset[str] = frozenset()
         self.cpu_ms = 0
@@ -86,8 +89,9 @@ class Process:
 
     @property
     def due(self) -> bool:
-        """Whether a record is due because facts changed."""
-        return self.changed and self.told and self.n_changes < MOST_CHANGES
+        """Whether a record is due because facts changed; not before its program was read."""
+        read = self.words_hash is not None
+        return self.changed and self.told and read and self.n_changes < MOST_CHANGES
 
     def take_change(self) -> bool:
         """As `due`; the record is taken for told."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 
 from slurm_guard.light import Iterator, NamedTuple
+from slurm_guard.sampler.locked import Locked
 
 MAX_CMDLINE = 4096
 _MAX_FILE = 1 << 16
+_OF_ALL = ("stat", "status", "io", "task")  # told of the process as a whole, its first thread living or not
+_MOST_THREADS = 256  # asked whether they live; those that ended are not listed, but for the first. Judgement
+_MOST_HEADS = 4096
 _PF_KTHREAD = 0x200000  # include/linux/sched.h
 
 
@@ -37,6 +41,10 @@ class Proc:
 
     def __init__(self, root: str = "/proc") -> None:
         self.root = root
+        # Processes whose first thread has ended while others live: /proc/PID shows no descriptor, program or
+        # mapping of theirs, /proc/PID/task/TID of a living thread does. Nobody hides in that.
+        self._heads: dict[int, str] = {}
+        self.locked: Locked | None = None  # reads what may hang; null: read here
         self.ticks_per_s = os.sysconf("SC_CLK_TCK")
 
     def pids(self) -> list[int]:
@@ -49,7 +57,7 @@ class Proc:
     def read(self, pid: int | str, name: str, limit: int = _MAX_FILE) -> str | None:
         """The beginning of a file below /proc/PID; null: gone or refused."""
         try:
-            fd = os.open(f"{self.root}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self._path(pid, name), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
@@ -59,10 +67,19 @@ class Proc:
         finally:
             os.close(fd)
 
+    def _path(self, pid: int | str, name: str) -> str:
+        head = self._heads.get(pid) if self._heads and isinstance(pid, int) and name not in _OF_ALL else None
+        return f"{self.root}/{pid if head is None else head}/{name}"
+
+    def _whole_path(self, name: str) -> str:
+        """The same of a name that begins with the process."""
+        whose, _, rest = name.partition("/")
+        return self._path(int(whose), rest) if whose.isdigit() else f"{self.root}/{name}"
+
     def lines(self, name: str, limit: int) -> Iterator[bytes]:
         """A table of the kernel's, line by line up to `limit` bytes; none: refused."""
         try:
-            with open(f"{self.root}/{name}", "rb") as table:
+            with open(self._whole_path(name), "rb") as table:
                 for line in table:
                     yield line
                     limit -= len(line)
@@ -73,49 +90,58 @@ class Proc:
 
     def read_all(self, name: str, limit: int) -> str | None:
         """A file of the kernel's that takes several reads, up to `limit` bytes; null: refused or gone."""
-        try:
-            fd = os.open(f"{self.root}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        parts, left = [], limit
-        try:
-            while left > 0:
-                part = os.read(fd, min(left, _MAX_FILE))
-                if not part:
-                    break
-                parts.append(part)
-                left -= len(part)
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
-        return b"".join(parts).decode("utf-8", "surrogateescape")
+        raw = read_file(self._whole_path(name), limit)
+        return None if raw is None else raw.decode("utf-8", "surrogateescape")
+
+    def read_locked(self, name: str, limit: int) -> str | None:
+        """A file for which the kernel takes the process's memory lock (locked.py), up to `limit` bytes; null:
+        refused, gone, or nobody can say now.
+        """
+        if self.locked is None:
+            return self.read_all(name, limit)
+        raw = self.locked.read(self._whole_path(name), limit)
+        return None if raw is None else raw.decode("utf-8", "surrogateescape")
+
+    @property
+    def n_hung(self) -> int:
+        """Readers of locked files that had to be killed."""
+        return 0 if self.locked is None else self.locked.n_hung
+
+    def rest(self) -> None:
+        """A look is over."""
+        if self.locked is not None:
+            self.locked.rest()
+
+    def close(self) -> None:
+        """The sampler ends."""
+        if self.locked is not None:
+            self.locked.close()
 
     def link(self, pid: int | str, name: str) -> str | None:
         """The text of a link below /proc/PID; null: gone or refused. No file system is asked."""
         try:
-            return os.readlink(f"{self.root}/{pid}/{name}")
+            return os.readlink(self._path(pid, name))
         except OSError:
             return None
 
     def link_mode(self, pid: int, name: str) -> int | None:
         """The permission bits of a link below /proc/PID (of an fd: how it is open); null: gone or refused."""
         try:
-            return os.lstat(f"{self.root}/{pid}/{name}").st_mode & 0o777
+            return os.lstat(self._path(pid, name)).st_mode & 0o777
         except OSError:
             return None
 
     def names(self, pid: int, name: str) -> list[str]:
         """The names in a folder below /proc/PID; empty: gone or refused."""
         try:
-            return os.listdir(f"{self.root}/{pid}/{name}")
+            return os.listdir(self._path(pid, name))
         except OSError:
             return []
 
-    def fds(self, pid: int, most: int) -> tuple[list[tuple[str, str]], int] | None:
+    def fds(self, pid: int | str, most: int) -> tuple[list[tuple[str, str]], int] | None:
         """(descriptor, link text) of at most so many, and how many there are; null: gone or refused."""
         try:
-            folder = os.open(f"{self.root}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder = os.open(self._path(pid, "fd"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             return None
         found = []
@@ -133,18 +159,36 @@ class Proc:
         return found, len(names)
 
     def stat(self, pid: int) -> Stat | None:
-        """A process's numbers; null: gone, or a zombie (which holds nothing any more)."""
+        """A process's numbers; null: gone, or a zombie of whose threads none lives."""
         text = self.read(pid, "stat", 1024)
         if text is None:
             return None
         open_at, close_at = text.find("("), text.rfind(")")
         cells = text[close_at + 1 :].split()
-        if open_at < 0 or len(cells) < 20 or cells[0] in "ZX":
+        if open_at < 0 or len(cells) < 20:
             return None
+        if cells[0] in "ZX":
+            cells[0] = self._find_head(pid) if int(cells[17]) > 1 else ""
+            if not cells[0]:
+                return None
+        elif self._heads:
+            self._heads.pop(pid, None)
         cpu_ticks = int(cells[11]) + int(cells[12])
         kernel = bool(int(cells[6]) & _PF_KTHREAD)
         comm = text[open_at + 1 : close_at]
         return Stat(pid, comm, cells[0], int(cells[1]), int(cells[19]), cpu_ticks, kernel)
+
+    def _find_head(self, pid: int) -> str:
+        """The state of a living thread, whose folder shows the process's things from now on; empty: none."""
+        if len(self._heads) >= _MOST_HEADS:
+            self._heads.clear()  # of those that are gone; the others come again
+        for thread in self.names(pid, "task")[:_MOST_THREADS]:
+            state = (self.read(f"{pid}/task/{thread}", "stat", 1024) or "").rpartition(")")[2].split()[:1]
+            if state and state[0] not in "ZX":
+                self._heads[pid] = f"{pid}/task/{thread}"
+                return state[0]
+        self._heads.pop(pid, None)
+        return ""
 
     def ids(self, pid: int) -> Ids:
         """Who a process is, from /proc/PID/status."""
@@ -170,7 +214,7 @@ class Proc:
 
     def cmdline(self, pid: int) -> str | None:
         """The arguments joined by spaces, bounded; null: gone or a kernel thread."""
-        text = self.read(pid, "cmdline", MAX_CMDLINE)
+        text = self.read_locked(f"{pid}/cmdline", MAX_CMDLINE)
         return text.rstrip("\0").replace("\0", " ") if text else None
 
     def memory_place(self) -> tuple[str, str] | None:
@@ -191,3 +235,24 @@ class Proc:
     def boot_id(self) -> str:
         """The boot's identity; empty: unreadable."""
         return (self.read("sys/kernel/random", "boot_id", 64) or "").strip()
+
+
+def read_file(path: str, limit: int) -> bytes | None:
+    """Up to `limit` bytes; null: refused or gone."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    parts, left = [], limit
+    try:
+        while left > 0:
+            part = os.read(fd, min(left, _MAX_FILE))
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return b"".join(parts)

@@ -66,8 +66,10 @@ class SocketTable:
         for ident, flow in self._flows.items():
             flow.update(rows[ident])
         new = {ident: row for ident, row in rows.items() if ident not in self._flows and row.uid in uids}
+        lasting = [ident for ident in self._orphans if ident in rows]
         yield from self._take(new, members, now)
         self._orphans = {ident for ident in self._orphans if ident in rows}
+        self._note_unowned([rows[i] for i in lasting if i in self._orphans], table, members)
         yield from self._tell_short(short, now)
         yield from self._watch.look(now, [*self._flows.values(), *over])
         for flow in over:
@@ -188,6 +190,20 @@ class SocketTable:
             flow = Flow(new[inodes[inode]], process, process.run, now, began=self._has_looked)
             self._flows[inodes[inode]] = flow
             yield flow.record(now, gone=False)
+
+    def _note_unowned(self, rows: list[Sample], table: ProcessTable, members: list[Process]) -> None:
+        """Sockets that for two looks lay in no descriptor that was read: a thread may have its own table, or
+        they are on their way between processes. Where all processes of their user are in runs, they are those
+        runs'.
+        """
+        uids = {row.uid for row in rows if row.inode}
+        if not uids:
+            return
+        uids -= {p.uid for p in table.by_pid.values() if p.run is None and p.uid is not None}
+        for run, uid in {(p.run, p.uid) for p in members if p.run is not None}:
+            for row in rows:
+                if row.inode and row.uid == uid and uid in uids:
+                    self._leave_out(run)
 
     def _leave_out(self, run: str) -> None:
         self.truncated.setdefault(run, 0)

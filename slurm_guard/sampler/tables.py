@@ -145,6 +145,7 @@ class Tables:
 
     def _tell_processes(self, now: Instant, gone: list[Process], book: RunBook) -> None:
         """To the stream of its run while that lives, else to the node's own; what is left out is said."""
+        self._budget.begin()
         words = [Word(process, gone=True) for process in gone if process.told]
         words += [Word(process, gone=False) for process in self.processes.by_pid.values() if process.due]
         per_run: dict[str | None, list[Word]] = {}
@@ -156,6 +157,9 @@ class Tables:
                 if not word.gone:
                     word.process.take_change()
                 self.out(run, word.process.record(word.gone))
+        self._note_left_out(now)
+
+    def _note_left_out(self, now: Instant) -> None:
         for run in self._budget.left_out.keys() - self._told_budget:
             self._told_budget.add(run)
             self._tell_left_out(now, run)
@@ -182,8 +186,10 @@ class Tables:
 
     def end(self, run: Run, now: Instant) -> None:
         """The last words about a run's processes and flows."""
-        for process in self.processes.of_run(run.key):
-            self.out(run.key, process.record(gone=False))
+        living = [Word(process, gone=False) for process in self.processes.of_run(run.key)]
+        for word in self._budget.choose(run.key, living, last=True):
+            self.out(run.key, word.process.record(gone=False))
+        self._note_left_out(now)
         for told in self.sockets.end(run.key, now):
             self.out(run.key, told)
         self._told_truncated.discard(run.key)
@@ -193,7 +199,7 @@ class Tables:
         if run in self._told_budget:
             self._tell_left_out(now, run)
             self._told_budget.discard(run)
-            del self._budget.left_out[run]
+        self._budget.forget(run)
 
     def close(self) -> None:
         """Hear no more of the kernel."""

@@ -9,6 +9,7 @@ import pytest
 
 from slurm_guard.hooks import netstate
 from slurm_guard.hooks.netstate import parse_address, read_netstate
+from slurm_guard.hooks.sockdiag import ESTABLISHED, Dump
 from slurm_guard.wire import NetState, Socket
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -80,7 +81,48 @@ def test_ipv6_ends_are_in_brackets() -> None:
     assert parse_address(b"0100007F:1F90") == "127.0.0.1:8080"
 
 
-def _no_sock_diag(*_: object) -> None:
+class _Asked:
+    """sock_diag that gives 300 rows a time and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.walks: list[tuple[str, bool]] = []
+
+    def __call__(self, table: str, states: int, most: int, cpu_s: float, *, to_end: bool = True) -> Dump:
+        if states != ESTABLISHED:
+            return Dump([], 2, True)
+        self.walks.append((table, to_end))
+        return Dump([Socket(table, "a", "b", "ESTABLISHED", 0, n) for n in range(most)], 300, to_end)
+
+
+@pytest.mark.parametrize(
+    ("tcp", "walks", "whole"),
+    [
+        ("2", [], True),
+        ("302", [("tcp", True)], True),
+        ("50002", [("tcp", False)], False),
+        ("?", ["tcp"], True),
+    ],
+)
+def test_the_kernels_count_says_which_walks_are_worth_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tcp: str, walks: list[object], whole: bool
+) -> None:
+    proc = _proc(tmp_path, "")
+    (tmp_path / "net/sockstat").write_text(
+        f"sockets: used 9\nTCP: inuse {tcp} orphan 0\nUDP: inuse 2 mem 0\n"
+    )
+    (tmp_path / "net/sockstat6").write_text("TCP6: inuse 2\nUDP6: inuse 1\n")
+    monkeypatch.setattr(netstate, "dump_sockets", asked := _Asked())
+
+    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+
+    assert asked.walks == (walks if walks != ["tcp"] else [("tcp", True)])
+    assert state.n_established == (50_000 if not whole else 300 if walks else 0)
+    assert state.truncated is (bool(walks))  # 300 are more than are kept
+    assert state.why.get("tcp") == (None if whole else "left off after 302 of 50002 sockets")
+    assert state.n_listen == 8
+
+
+def _no_sock_diag(*_: object, **__: object) -> None:
     raise OSError(2, "No such file or directory")
 
 

@@ -108,7 +108,7 @@ class FakeProc(Proc):
     def link(self, pid: int | str, name: str) -> str | None:
         return self.link_texts.get(f"{pid}/{name}")
 
-    def fds(self, pid: int, most: int) -> tuple[list[tuple[str, str]], int] | None:
+    def fds(self, pid: int | str, most: int) -> tuple[list[tuple[str, str]], int] | None:
         if pid not in self.started or pid in self.refused:
             return None
         names = self.names(pid, "fd")

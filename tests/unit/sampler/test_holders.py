@@ -262,7 +262,7 @@ def test_a_crowd_costs_a_bounded_number_of_links_and_is_marked(tmp_path: Path) -
         read += 0 if found is None else len(found[0])
         return found
 
-    node.proc.fds = counted  # type: ignore[method-assign]
+    node.proc.fds = counted  # type: ignore[method-assign, assignment]
     node.turn(1)
     first = read
     node.turn(60)

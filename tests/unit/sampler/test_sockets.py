@@ -90,6 +90,29 @@ def test_a_runs_connection_is_told_once_and_again_when_it_is_gone() -> None:
     assert look() == [(50, "10.0.0.11:22", True)]
 
 
+@pytest.mark.parametrize(("elsewhere", "said"), [(False, {"r": 1}), (True, {})])
+def test_sockets_in_nobodys_descriptors_are_said_where_their_user_is_in_the_run_alone(
+    elsewhere: bool, said: dict[str, int]
+) -> None:
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    run = RunFacts("r", 7, None, 1000, clock.now_at(), None, frozenset())
+    proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    if elsewhere:  # the user's login on the same node
+        proc.start(60, 1000, "0::/user.slice")
+    proc.files["net/tcp"] = _HEAD + _line("0100007F:C350", "0A00000A:0016", "01", 1000, 11)
+    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc, NetworkConfig(), None)
+    seen = []
+    for _ in range(3):
+        now = Instant(clock.now_at(), clock.mono_s())
+        table.look(now, [run])
+        assert list(sockets.look(now, table, {"r"})) == []
+        clock.sleep(10)
+        seen.append(sockets.truncated)
+
+    assert seen == [{}, said, said]
+
+
 def test_flows_beyond_the_most_are_counted() -> None:
     clock = FakeClock()
     proc = FakeProc(clock)
