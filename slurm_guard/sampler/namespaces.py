@@ -14,6 +14,7 @@ import struct
 
 from slurm_guard import netlink
 from slurm_guard.light import TYPE_CHECKING
+from slurm_guard.sampler.children import MOST_FD
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.tcpdiag import Known, Sample, TcpDiag, hear_ends
@@ -42,10 +43,12 @@ class Namespaces:
         self._home = self._read("self")
         self._where: dict[tuple[int, int], tuple[int, int | None]] = {}  # process: (looks since, inode)
         self._doors: dict[int, _Door] = {}
+        self._late: list[int] = []  # children to be collected
 
     def look(self, members: list[Process], mono_s: float) -> None:
         """Which there are now."""
         self.truncated = False
+        self._late[:] = [pid for pid in self._late if not _is_collected(pid)]
         there: dict[int, Process] = {}
         for process, inode in self._places(members):
             if inode is not None and inode != self._home:
@@ -58,7 +61,7 @@ class Namespaces:
                 self.truncated = True
                 continue
             if door is None:
-                door = self._doors[inode] = _Door(inode)
+                door = self._doors[inode] = _Door(inode, self._late)
             door.step(process.pid, mono_s, self.proc.root)
 
     def samples(self, uids: set[int], known: Known) -> tuple[list[list[Sample]], list[Sample]]:
@@ -98,8 +101,9 @@ class Namespaces:
 class _Door:
     """The way into one namespace: first a child on its way, then its sockets; or a process to read by."""
 
-    def __init__(self, inode: int) -> None:
-        self.inode = inode
+    def __init__(self, inode: int, late: list[int]) -> None:
+        """`late`: takes children that have ended or will soon, to be collected."""
+        self.inode, self.late = inode, late
         self.cut = False
         self._pid = 0  # a process that lives there
         self._child: tuple[int, _socket.socket, float] | None = None  # pid, our end, when it was sent
@@ -127,6 +131,7 @@ class _Door:
             return
         if child == 0:
             try:
+                _keep_only(theirs.fileno())
                 go_in(self._pid, theirs)
             finally:
                 os._exit(1)
@@ -155,9 +160,9 @@ class _Door:
         ours.close()
         try:
             os.kill(child, _SIGKILL)
-            os.waitpid(child, os.WNOHANG)
         except OSError:
             pass
+        self.late.append(child)
 
     def samples(self, proc: Proc, uids: set[int], known: Known) -> tuple[list[Sample], list[Sample]]:
         """(open sockets, those that ended and were known). A namespace that vanished has none."""
@@ -184,6 +189,19 @@ class _Door:
         self._end_child()
         if self._diag is not None:
             self._diag.close()
+
+
+def _is_collected(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except OSError:  # somebody else did
+        return True
+
+
+def _keep_only(fd: int) -> None:
+    """A child keeps nothing open of the sampler's: not the lock, no segment, no other child's pipe."""
+    os.closerange(3, fd)
+    os.closerange(fd + 1, MOST_FD)
 
 
 def go_in(pid: int, back: _socket.socket) -> None:

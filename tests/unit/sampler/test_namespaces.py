@@ -68,6 +68,11 @@ def _look(spaces: Namespaces, members: list[Process]) -> list[Sample]:
     return []
 
 
+def _children() -> set[str]:
+    """Of this process, that run or wait to be collected."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
 def _n_open() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -126,12 +131,16 @@ def test_a_child_that_hangs_is_killed_and_the_sampler_never_waits(
     there: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "go_in", lambda pid, back: time.sleep(60))
+    before = _children()
     spaces, members = Namespaces(Proc()), [_process(there.pid)]
     began_s = time.monotonic()
     for mono_s in (0.0, 1.0, 2.0):
         spaces.look(members, mono_s)
         assert spaces.samples({0}, nobody) == ([[]], [])
     spaces.look(members, 2.0 + module.DEADLINE_S)
+    time.sleep(0.1)
+    spaces.look(members, 3.0 + module.DEADLINE_S)
+    assert _children() <= before
     assert any(spaces.samples({0}, nobody)[0])
     assert time.monotonic() - began_s < 5
 
