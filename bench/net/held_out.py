@@ -29,7 +29,7 @@ def pagekite(stage: Stage) -> None:
 
 
 def dask_and_redis(stage: Stage) -> None:
-    """Dask's scheduler and workers here and on another node, whose client also asks a Redis outside."""
+    """Dask's scheduler and a worker on loopback, whose client also asks a Redis outside."""
     scheduler, redis = stage.port(), stage.port()
     stage.far(
         path_of("redis-server"),
