@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance fuzz frameworks
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance fuzz frameworks network
 
 PY := .venv/bin/python
 
@@ -71,6 +71,10 @@ floods: ## what a hostile job can do to a node's sampler, on the rig (about 10 m
 storm: ## 500 jobs of a moment on the rig: no ticket, seal or window may go astray
 	@tools/bootstrap rig
 	@$(PY) -m tests.rig --dir .rig-storm storm --jobs 500
+
+network: ## 71 situations with tunnels and without, ten plays each (about 20 minutes; goes on where it was left)
+	@tools/bootstrap network
+	@$(PY) -m bench network --n 10 --at-once 12 --out .network-plays.jsonl
 
 ROOTS ?= .roots
 slurms: ## the night on this Debian's Slurm, 24.11 and 26.05 (2 GB of packages, 20 minutes); writes docs/slurm-versions.md

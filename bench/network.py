@@ -1,25 +1,30 @@
 """Tunnels and what resembles them, made with real programs between network namespaces: what is seen?
 
-Each situation is played several times with random delays, amounts and ports, by an ordinary user's processes.
-The sampler's own socket table looks at them each second (a tenth of the usual interval; the plays are short
-as well) and must call a tunnel in use a bridge, a forwarder a forwarder, and nothing else either. Needs root,
-iproute2, OpenSSH and socat.
+Each situation is played several times with random delays, amounts, ports and idle times, by an ordinary
+user's processes. The sampler's own socket table looks at them each second (a tenth of the usual interval;
+the plays are short as well) and must call a tunnel in use a bridge, a forwarder a forwarder, and nothing else
+either. With `--out FILE` a run can be left (`--budget-s`) and gone on with. Needs root; programs:
+`tools/bootstrap network`.
 """
 
 import argparse
 import random
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
-from typing import Any, NamedTuple
+from typing import Any
 
-from bench.net.hosts import Hosts, hosts
-from bench.net.situations import BRIDGE, FORWARD, NONE, SITUATIONS, Situation
-from bench.net.stage import ACCOUNTS, Stage
+from bench.net.hosts import ACCOUNTS, Hosts, enter, hosts
+from bench.net.plays import Book, Played, code_digest
+from bench.net.programs import missing
+from bench.net.score import rows_of
+from bench.net.shape import Situation
+from bench.net.situations import SITUATIONS
+from bench.net.stage import Stage
 from bench.net.watch import Watcher
-from bench.pace import wilson
 
-_FIRST_PORT, _PORTS = 20_000, 40  # a play's own
+_FIRST_PORT, _PORTS = 20_000, 24  # a play's own
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,40 +34,49 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=12.0, help="length of a play")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--at-once", type=int, default=6, help="plays at the same time")
+    parser.add_argument("--out", help="file of plays: those in it, by this code, are not played again")
+    parser.add_argument("--budget-s", type=float, help="begin no play after so many seconds")
+    parser.add_argument(
+        "--held-out", action="store_true", help="the situations that were left out, and no other"
+    )
+    parser.add_argument(
+        "--blind", action="store_true", help="do not look: only whether the programs do their work"
+    )
+    parser.add_argument("--verbose", action="store_true", help="a line for each play that went otherwise")
     parser.add_argument(
         "--situation", action="append", choices=names, metavar="NAME", help="only this; repeatable"
     )
 
 
-class Played(NamedTuple):
-    """What was seen of one play. `after_s`: from the first use to the first word of a bridge."""
-
-    name: str
-    shape: str
-    seen: frozenset[str]
-    looks_late: int | None
-
-
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each situation, then the shapes' precision and recall."""
-    chosen = [s for s in SITUATIONS if not options.situation or s.name in options.situation]
-    free: Queue[str] = Queue()
-    for account in ACCOUNTS:
-        free.put(account)
+    enter()
+    chosen = [s for s in SITUATIONS if s.held_out == options.held_out]
+    if options.situation:
+        chosen = [s for s in SITUATIONS if s.name in options.situation]
+    for situation in [s for s in chosen if missing(s.needs)]:
+        sys.stderr.write(f"{situation.name} left out, missing: {', '.join(missing(situation.needs))}\n")
+        chosen.remove(situation)
+    book = Book(options.out, code_digest())
+    until_s = time.monotonic() + (options.budget_s or float("inf"))
+    free: Queue[tuple[str, int]] = Queue()
+    for place, account in enumerate(ACCOUNTS):
+        free.put((account, place))
 
-    def play(order: tuple[Situation, int], place: int) -> Played:
-        account = free.get()
+    def play(order: tuple[Situation, int], place: int) -> None:
+        if time.monotonic() > until_s:
+            return
+        account, _ = seat = free.get()
         try:
-            return _play(order, account, _FIRST_PORT + _PORTS * (place % 1000), (made, options))
+            port = _FIRST_PORT + _PORTS * (place % 1700)
+            book.add(_play(order, account, port, (made, options)))
         finally:
-            free.put(account)
+            free.put(seat)
 
     with hosts() as made, ThreadPoolExecutor(min(options.at_once, len(ACCOUNTS))) as pool:
-        orders = [(s, k) for k in range(options.n) for s in chosen]
-        played = list(pool.map(play, orders, range(len(orders))))
-    rows = [_row(s, [p for p in played if p.name == s.name]) for s in chosen]
-    shapes = [shape for shape in (BRIDGE, FORWARD) if any(p.shape == shape for p in played)]
-    return rows + [_of_shape(shape, played) for shape in shapes]
+        orders = [(s, k) for k in range(options.n) for s in chosen if not book.has(s.name, k)]
+        list(pool.map(play, orders, range(len(orders))))
+    return rows_of(chosen, book.played)
 
 
 def _play(
@@ -72,57 +86,32 @@ def _play(
     rng = random.Random(f"{options.seed}/{situation.name}/{k}")
     seconds = options.seconds * rng.uniform(0.7, 1.3)
     stage = Stage(made, rng, account, port, seconds)
-    watcher = Watcher(stage.roots)
+    watcher = Watcher(stage, situation.shape)
     try:
-        situation.build(stage)
+        failed = _build(situation, stage)
         until_s = time.monotonic() + seconds + 4
         while time.monotonic() < until_s:
-            watcher.look()
+            if not options.blind:
+                watcher.look()
             time.sleep(1.0)
+        n_uses = stage.n_uses()
     finally:
-        stage.end()
+        said = stage.end()
         watcher.end()
-    return Played(situation.name, situation.shape, watcher.shapes(), watcher.looks_late)
+    seen, alert = watcher.shapes()
+    played = Played(
+        situation.name, situation.shape, k, code_digest(), tuple(sorted(seen)), alert, n_uses,
+        watcher.looks_late, watcher.busy_late, watcher.n, failed + said if n_uses == 0 else "",
+    )  # fmt: skip
+    if options.verbose:
+        sys.stderr.write(f"{played}\n")
+    return played
 
 
-def _row(situation: Situation, played: list[Played]) -> dict[str, Any]:
-    right = sum(_is_right(p) for p in played)
-    late = sorted(p.looks_late for p in played if p.looks_late is not None)
-    low, high = wilson(right, len(played))
-    return {
-        "what": situation.name,
-        "shape": situation.shape,
-        "n": len(played),
-        "right": right,
-        "right_lo_pct": 100 * low,
-        "right_hi_pct": 100 * high,
-        "seen_as_bridge": sum(BRIDGE in p.seen for p in played),
-        "seen_as_forward": sum(FORWARD in p.seen for p in played),
-        "looks_median": late[len(late) // 2] if late else None,
-        "looks_worst": late[-1] if late else None,
-    }
-
-
-def _is_right(played: Played) -> bool:
-    return played.shape in played.seen if played.shape != NONE else not played.seen & {BRIDGE, FORWARD}
-
-
-def _of_shape(shape: str, played: list[Played]) -> dict[str, Any]:
-    """Recall in `right`, precision in `seen_as_…` of all."""
-    of = [p for p in played if p.shape == shape]
-    said = [p for p in played if shape in p.seen]
-    hits = sum(shape in p.seen for p in of)
-    f1 = 2 * hits / (len(of) + len(said)) if of or said else 0.0
-    low, high = wilson(hits, len(of))
-    return {
-        "what": f"all {shape}: F1 {f1:.3f}",
-        "shape": shape,
-        "n": len(of),
-        "right": hits,
-        "right_lo_pct": 100 * low,
-        "right_hi_pct": 100 * high,
-        "seen_as_bridge": sum(BRIDGE in p.seen for p in played),
-        "seen_as_forward": sum(FORWARD in p.seen for p in played),
-        "looks_median": None,
-        "looks_worst": None,
-    }
+def _build(situation: Situation, stage: Stage) -> str:
+    """Start its programs. Returns why that failed: the play is void then."""
+    try:
+        situation.build(stage)
+    except OSError as error:
+        return f"{error}\n"
+    return ""

@@ -17,6 +17,7 @@ from slurm_guard.configfile import read_file
 from slurm_guard.configpatterns import wrong_patterns
 from slurm_guard.configvalues import wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
+from slurm_guard.networks import PRIVATE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -52,9 +53,7 @@ class NodeConfig:
         "/etc/slurm-guard/disabled",
         "while this file exists the sampler does nothing; hooks: their own setting",
     )
-    disabled_everywhere: str = _key(
-        "", "the same for the whole cluster, on a shared file system; empty: none"
-    )
+    disabled_everywhere: str = _key("", "the same for the cluster, on a shared file system; empty: none")
     idle_exit_s: float = _key(0.0, "leave after this long without a run; 0: never (under systemd)")
     gres_devices: list[str] = _key(
         [], "device files in the order of gres.conf's File=, where that is not their numbers' order"
@@ -130,22 +129,20 @@ class NetworkConfig:
     """[network]: what is near, and what is allowed."""
 
     cluster: list[str] = _key(
-        [
-            "10.0.0.0/8",
-            "172.16.0.0/12",
-            "192.168.0.0/16",
-            "100.64.0.0/10",
-            "169.254.0.0/16",
-            "fc00::/7",
-            "fe80::/10",
-        ],
+        list(PRIVATE),
         "networks of the cluster; every other address is outside",
     )
     egress: list[str] = _key(
-        [], "allowed destinations outside: network or network:port, e.g. 140.82.112.0/20:443; empty: no rule"
+        [],
+        "allowed destinations outside: network or network:port, e.g. 140.82.112.0/20:443, for all or with "
+        "user=, account=, partition= after it (names by commas); empty: no rule",
     )
     tunnels: list[str] = _key(
-        [], "allowed tunnels: network, network:port, or the full path of a program (VS Code, pasta, squid)"
+        [],
+        "allowed tunnels: network, network:port, a program's full path (VS Code, squid); for whom: as egress",
+    )
+    resolver_log: str = _key(
+        "", "file of lines `EPOCH ADDRESS NAME`: names that the site's resolver gave out; empty: none"
     )
 
 

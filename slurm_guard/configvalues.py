@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from slurm_guard.networks import parse_net
+from slurm_guard.networks import parse_net, parse_rule
 
 _ZERO_MEANS = frozenset({"idle_exit_s", "least_gpu_h", "least_share", "memory_mib", "nice", "slack_s"})
 
@@ -12,7 +12,7 @@ _ZERO_MEANS = frozenset({"idle_exit_s", "least_gpu_h", "least_share", "memory_mi
 # Texts for which empty means something, or nothing is wrong with it; every other one must name something.
 _MAY_BE_EMPTY = frozenset(
     {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to"}
-    | {"gres_devices", "services", "to", "patterns", "egress", "tunnels"}
+    | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
 )
 _ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+|[^<>\n\r]*<[^@\s<>]+@[^@\s<>]+>")
 
@@ -44,14 +44,17 @@ def wrong_text(name: str, value: Any) -> str:
         bad = [part for part in parts if part and not _ADDRESS.fullmatch(part)]
         return f"holds {bad[0]!a}, which is no user@host" if bad else ""
     if isinstance(value, list) and name in ("cluster", "egress", "tunnels"):
-        bad = [part for part in parts if not _is_net(part) and not (name == "tunnels" and part[0] == "/")]
+        bad = [part for part in parts if not _is_rule(part, name)]
         return f"holds {bad[0]!a}, which is no network" if bad else ""
     return ""
 
 
-def _is_net(text: str) -> bool:
+def _is_rule(text: str, name: str) -> bool:
+    """A network, for whom it is meant where that may be said, or a path where one may stand."""
     try:
-        parse_net(text)
+        what = text if name == "cluster" else parse_rule(text).what
+        if name != "tunnels" or not what.startswith("/"):
+            parse_net(what)
     except ValueError:
         return False
     return True

@@ -17,7 +17,11 @@ _REQUEST = struct.Struct("=BBBBI48x")  # inet_diag_req_v2 with an empty socket i
 def dump_request(table: str, states: int, extensions: int = 0) -> bytes:
     """A request for all sockets of `table` (tcp, tcp6, udp, udp6) in a set of states (bits)."""
     protocol, family = PROTOCOLS[table]
-    body = _REQUEST.pack(family, protocol, extensions, 0, states)
+    return request(_REQUEST.pack(family, protocol, extensions, 0, states))
+
+
+def request(body: bytes) -> bytes:
+    """A request for a dump, with its header."""
     return _HEADER.pack(_HEADER.size + len(body), BY_FAMILY, _REQUEST_DUMP, 1, 0) + body
 
 

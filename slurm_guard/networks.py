@@ -10,6 +10,11 @@ import _socket
 from slurm_guard.light import Iterable, NamedTuple
 
 LOOPBACK, CLUSTER, OUTSIDE = 0, 1, 2  # how near the other end of a connection is
+# Addresses that are nobody's on the internet (RFC 1918, 6598, 3927, 4193, 4291): a cluster's own.
+PRIVATE = (
+    *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
+    *("fc00::/7", "fe80::/10"),
+)
 _MAPPED = 0xFFFF << 32  # ::ffff:a.b.c.d is the IPv4 address a.b.c.d
 
 
@@ -71,6 +76,33 @@ def parse_net(text: str) -> Net:
     if not 0 <= length <= bits:
         raise ValueError(f"{text!r} has no prefix length of 0 to {bits}")
     return Net(bits, address >> (bits - length), length, port)
+
+
+class Rule(NamedTuple):
+    """What is allowed, and to whom: `who` maps user, account or partition to names; empty: to everybody."""
+
+    what: str  # a network, or a program's path
+    who: dict[str, tuple[str, ...]]
+
+    def is_for(self, **run: str) -> bool:
+        """Whether a run with these names is meant: one of each that the rule names."""
+        return all(run.get(key) in names for key, names in self.who.items())
+
+
+QUALIFIERS = ("user", "account", "partition")
+
+
+def parse_rule(text: str) -> Rule:
+    """`198.51.100.0/24:443 account=lab,chem partition=gpu`. Raises ValueError for a qualifier that is empty
+    or comes twice; what is none belongs to the network or the path before it."""
+    words = text.strip().split(" ")
+    who: dict[str, tuple[str, ...]] = {}
+    while len(words) > 1 and words[-1].partition("=")[0] in QUALIFIERS and "=" in words[-1]:
+        key, _, names = words.pop().partition("=")
+        who.setdefault(key, tuple(names.split(",")))
+        if "" in who[key] or who[key] != tuple(names.split(",")):
+            raise ValueError(f"{key}= in {text!r} is empty or comes twice")
+    return Rule(" ".join(words).strip(), who)
 
 
 def _address(host: str) -> tuple[int, int]:

@@ -96,6 +96,8 @@ class World:
     config: AuditConfig = field(default_factory=lambda: AuditConfig(least_gpu_h=0.2))
     talk: tuple[Talk, ...] = ()
     handed: tuple[Handed, ...] = ()
+    nets: tuple[str | None, str | None] = (None, None)  # snapshots of the network, at the begin, at the end
+    names: dict[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)  # as a resolver told them
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
@@ -143,7 +145,9 @@ def build(world: World) -> Facts:
             _ticket(rows, tenant.job_id, [world.board_gpus - 1])
     until = AT + world.length_s + world.watch_s + 3600
     frames = frames_of(rows)
-    return Facts("c", AT - 60, until, "0", tuple(runs.values()), frames, world.config, (), world.network)
+    return Facts(
+        "c", AT - 60, until, "0", tuple(runs.values()), frames, world.config, (), world.network, world.names
+    )
 
 
 def pid_of(world: World, name: str) -> int:
@@ -286,6 +290,7 @@ def _marks(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
     if world.ticket:
         _ticket(rows, 7, list(range(world.gpus)))
         rows["tickets"][-1]["comment"] = world.comments[0]
+        rows["tickets"][-1]["net"] = world.nets[0]
         at = AT + world.length_s
         rows.setdefault("ends", []).append(
             {
@@ -295,6 +300,7 @@ def _marks(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
                 "boot_id": "0123abcd",
                 "uid": UID,
                 "comment": world.comments[1],
+                "net": world.nets[1],
             }
         )
     if world.seal and world.ticket:

@@ -1,10 +1,11 @@
 """Named worlds: what the checks' own examples speak of, built with tests/builders.py."""
 
+import json
 from dataclasses import replace
 
 from slurm_guard.audit.facts import Facts
 from slurm_guard.config import NetworkConfig
-from tests.builders import Log, Tenant, World, build
+from tests.builders import UID, Log, Tenant, World, build
 from tests.talk import MIB, NODE_AT, Handed, Talk
 
 TRAIN = Tenant("train", 60, 1e9, share=0.95, period_s=6.0, written_b=10_000)
@@ -292,6 +293,40 @@ SHAPES |= {
         talk=tuple(
             Talk(f"10.9.{k // 250}.{k % 250}:22", 60 + k, 61 + k, 900 + k, "/usr/bin/nc", True, 20, 40)
             for k in range(500)
+        ),
+    ),
+}
+
+
+def snapshot(*listen: tuple[str, int], **parts: object) -> str:
+    """A hook's snapshot of the network: (place, uid) of each listener, and other parts."""
+    sockets = [
+        {"proto": "tcp", "local": at, "peer": "0.0.0.0:0", "state": "LISTEN", "uid": uid}
+        for at, uid in listen
+    ]
+    whole = {
+        "listen": sockets,
+        "established": [],
+        "interfaces": ["eth0", "lo"],
+        "routes": [],
+        "nameservers": [],
+    }
+    return json.dumps({**whole, "truncated": False, "why": {}, **parts})
+
+
+SHAPES |= {
+    "same-network": replace(
+        HONEST,
+        nets=(
+            snapshot(("0.0.0.0:22", 0), ("127.0.0.1:8888", UID)),
+            snapshot(("0.0.0.0:22", 0), ("127.0.0.1:8888", UID), ("127.0.0.1:9999", UID + 1)),
+        ),
+    ),
+    "network-left-open": replace(
+        HONEST,
+        nets=(
+            snapshot(("0.0.0.0:22", 0)),
+            snapshot(("0.0.0.0:22", 0), ("127.0.0.1:2222", UID), interfaces=["eth0", "lo", "wg0"]),
         ),
     ),
 }

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.net.hosts import NEAR, OUTSIDE, SSH_PORT, USER, Host, Hosts
+from bench.net.hosts import LOGIN, NEAR, OUTSIDE, SSH_PORT, USER, Host, Hosts
+from bench.net.programs import path_of
 
-_TALK = Path(__file__).with_name("talk.py")
+_PROGRAMS = ("talk.py", "pyssh.py", "far_end.py")
 _SLOWEST_START_S = 3.0
-# Accounts that every Debian has; a play's own, because a user with one run tells whose short connections are.
-ACCOUNTS = ("games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data", "backup", "list", "irc")
 
 
 class Stage:
@@ -22,26 +21,52 @@ class Stage:
     def __init__(
         self, hosts: Hosts, rng: random.Random, account: str, first_port: int, seconds: float
     ) -> None:
-        self.hosts, self.rng, self._account = hosts, rng, account
+        self.hosts, self.rng, self.account = hosts, rng, account
         self.seconds, self.seed = f"{seconds:.1f}", str(rng.randrange(10**9))
         self._port = first_port
-        self._folder = hosts.folder / f"play{first_port}"
-        self._folder.mkdir(mode=0o755)
+        self.folder = hosts.folder / f"play{first_port}"
+        self.folder.mkdir(mode=0o777)
+        self.folder.chmod(0o777)
+        self.home = hosts.folder / "home" / account
+        for name in _PROGRAMS:
+            shutil.copy(Path(__file__).with_name(name), self.folder / name)
         self._started: list[subprocess.Popen[bytes]] = []
         self.roots: list[int] = []
-        self._key = self._folder / "key"
-        shutil.copy(hosts.folder / "key", self._key)
-        self._key.chmod(0o600)
-        shutil.chown(self._key, account)
+        self.key = self.folder / "key"
+        shutil.copy(hosts.folder / "key", self.key)
+        self.key.chmod(0o600)
+        shutil.chown(self.key, account)
+        self._uses = self.folder / "uses"
+        self._uses.touch()
+        self._uses.chmod(0o666)
+        self._env = {
+            **{k: v for k, v in os.environ.items() if k not in ("SSH_AUTH_SOCK", "PYTHONPATH")},
+            "HOME": str(self.home),
+            "GUARD_USES": str(self._uses),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    # -- words
+
+    @property
+    def options(self) -> list[str]:
+        """An ssh client's options, without any user's own settings."""
+        given = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR")
+        words = ["-F", "none", "-i", str(self.key)]
+        return [*words, *(part for option in given for part in ("-o", option))]
 
     @property
     def ssh(self) -> list[str]:
-        """An ssh client's words up to the far end, without any user's own settings."""
-        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR")
-        words = ["-F", "none", "-i", str(self._key), "-p", str(SSH_PORT)]
-        return [*words, *(part for option in options for part in ("-o", option)), f"{USER}@{OUTSIDE}"]
+        """An ssh client's words up to the far end."""
+        return [*self.options, "-p", str(SSH_PORT), f"{USER}@{OUTSIDE}"]
 
-    def _while(self, least_s: float) -> float:
+    @property
+    def ssh_login(self) -> list[str]:
+        """The same to the login node."""
+        return [*self.options, "-p", str(SSH_PORT), f"{USER}@{LOGIN}"]
+
+    def a_while(self, least_s: float = 0.5) -> float:
+        """Random seconds before something begins."""
         return self.rng.uniform(least_s, _SLOWEST_START_S)
 
     def port(self) -> int:
@@ -51,33 +76,50 @@ class Stage:
 
     def file(self, name: str, text: str) -> str:
         """A file that the job may read."""
-        path = self._folder / name
+        path = self.folder / name
         path.write_text(text)
+        path.chmod(0o644)
         return str(path)
 
     def renamed(self, program: str, name: str) -> str:
         """A copy of a program under another name."""
-        path = self._folder / name
+        path = self.folder / name
         shutil.copy(shutil.which(program) or program, path)
         return str(path)
+
+    def talk(self, *words: str) -> list[str]:
+        """One of our own programs, as words of a command."""
+        return [sys.executable, "-I", str(self.folder / "talk.py"), *words]
+
+    def n_uses(self) -> int:
+        """Exchanges and transfers that came to an end: what was played did happen."""
+        return self._uses.stat().st_size
+
+    def began(self) -> bool:
+        """Whether the first exchange of one of our own programs has begun."""
+        return Path(f"{self._uses}.began").exists()
 
     # -- the job
 
     def job(self, *words: str) -> None:
         """A program of the job."""
-        self.roots.append(self._start(list(words), delay_s=0.0, user=self._account))
+        self.roots.append(self._start(list(words), delay_s=0.0, user=self.account))
 
     def job_later(self, *words: str) -> None:
         """A program of the job, after a random while."""
-        self.roots.append(self._start(list(words), delay_s=self._while(0.5), user=self._account))
+        self.roots.append(self._start(list(words), delay_s=self.a_while(), user=self.account))
+
+    def shell(self, script: str) -> None:
+        """A script of the job's, after a random while; `used` in it notes that something was done."""
+        self.job_later("sh", "-c", f'used() {{ printf . >>"$GUARD_USES"; }}\n{script}')
 
     def job_talk(self, *words: str) -> None:
         """One of our own programs as the job's."""
-        self.job(sys.executable, "-I", str(_TALK), *words)
+        self.job(*self.talk(*words))
 
     def job_talk_later(self, *words: str) -> None:
         """The same after a random while."""
-        self.job_later(sys.executable, "-I", str(_TALK), *words)
+        self.job_later(*self.talk(*words))
 
     def service(self) -> int:
         """A service of the job on loopback."""
@@ -85,26 +127,38 @@ class Stage:
         self.job_talk("service", "127.0.0.1", str(port))
         return port
 
+    def contained(self, script: str) -> None:
+        """A script of the job's in a network namespace of its own, with a rootless helper (pasta)."""
+        used = 'used() { printf . >>"$GUARD_USES"; }\n'
+        path = self.file("contained.sh", f"{used}sleep 0.5\n{script}\nsleep 60\n")
+        words = ("--ipv4-only", "--config-net", "--no-map-gw", "-q", "-f")
+        self.job_later(path_of("pasta"), *words, "--", "sh", path)
+
     # -- others
 
-    def _talk(self, host: Host, words: tuple[str, ...], delay_s: float = 0.0) -> None:
-        self._start(host.command(sys.executable, "-I", str(_TALK), *words), delay_s=delay_s, user=None)
+    def at(self, host: Host, *words: str, delay_s: float = 0.0) -> None:
+        """A program on another host."""
+        self._start(host.command(*words), delay_s=delay_s, user=None)
 
     def far(self, *words: str) -> None:
         """A program outside."""
-        self._start(self.hosts.outside.command(*words), delay_s=0.0, user=None)
+        self.at(self.hosts.outside, *words)
 
     def far_talk(self, *words: str) -> None:
         """One of our own programs outside."""
-        self._talk(self.hosts.outside, words)
+        self.far(*self.talk(*words))
 
     def near_talk(self, *words: str) -> None:
         """One of our own programs on another node."""
-        self._talk(self.hosts.near, words)
+        self.at(self.hosts.near, *self.talk(*words))
 
     def near_talk_later(self, *words: str) -> None:
         """The same after a random while."""
-        self._talk(self.hosts.near, words, self._while(0.5))
+        self.at(self.hosts.near, *self.talk(*words), delay_s=self.a_while())
+
+    def login_talk_later(self, *words: str) -> None:
+        """One of our own programs on the login node, after a random while."""
+        self.at(self.hosts.login, *self.talk(*words), delay_s=self.a_while(1.0))
 
     def far_service(self, address: str = OUTSIDE) -> int:
         """A service outside."""
@@ -118,10 +172,10 @@ class Stage:
         self.near_talk("service", NEAR, str(port))
         return port
 
-    def use_outside(self, address: str, port: int, how: str = "keep") -> None:
+    def use_outside(self, address: str, port: int, how: str = "") -> None:
         """Somebody outside asks what is behind a door there, after a random while."""
-        words = ("use", address, str(port), self.seconds, self.seed, how)
-        self._talk(self.hosts.outside, words, self._while(1.0))
+        words = ("use", address, str(port), self.seconds, self.seed, how or "keep")
+        self.at(self.hosts.outside, *self.talk(*words), delay_s=self.a_while(1.0))
 
     # -- life
 
@@ -129,18 +183,32 @@ class Stage:
         if delay_s > 0:
             words = ["sh", "-c", f'sleep {delay_s:.2f}; exec "$@"', "sh", *words]
         process = subprocess.Popen(
-            words, user=user, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True, cwd="/",
+            words, user=user, group=user, extra_groups=[] if user else None, env=self._env, cwd=self.folder,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+            stderr=(self.folder / "errors").open("ab"),
         )  # fmt: skip
         self._started.append(process)
         return process.pid
 
-    def end(self) -> None:
-        """Kill everything that was started, with its children."""
+    def _kill_rest(self) -> None:
+        """What the account has left: sessions of their own. The accounts are this benchmark's alone."""
+        uid = self.home.stat().st_uid
+        for path in Path("/proc").iterdir():
+            try:
+                if path.name.isdecimal() and path.stat().st_uid == uid:
+                    os.kill(int(path.name), signal.SIGKILL)
+            except OSError:
+                continue
+
+    def end(self) -> str:
+        """Kill everything that was started, with its children. Returns the last of their complaints."""
         for process in self._started:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
             process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._kill_rest()
+        said = (self.folder / "errors").read_bytes()[-600:].decode("utf-8", "replace")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return said

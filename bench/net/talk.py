@@ -3,19 +3,35 @@
 python talk.py service PORT            answers each request with as many bytes as it asks for
 python talk.py use HOST PORT SECONDS SEED [once]   asks it, with pauses; once: a connection for each
 ...
+
+Each exchange that came to an end is one byte in the file that GUARD_USES names; when the first one began
+stands beside it.
 """
 
 import asyncio
 import contextlib
 import os
 import random
+import ssl
 import struct
 import sys
+import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 _ASK = struct.Struct("!II")  # bytes that follow, bytes wanted back
 _FRAME = struct.Struct("!HI")  # stream, bytes; 0 bytes: closed
+
+
+def _begin() -> None:
+    with contextlib.suppress(KeyError, OSError), Path(os.environ["GUARD_USES"] + ".began").open("x") as began:
+        began.write(repr(time.monotonic()))
+
+
+def _note() -> None:
+    with contextlib.suppress(KeyError, OSError), Path(os.environ["GUARD_USES"]).open("ab", 0) as uses:
+        uses.write(b".")
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,9 +54,11 @@ async def _exchange(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rng: random.Random, size: float
 ) -> None:
     ask, want = (int(min(2e6, rng.lognormvariate(size, 1.2))) + 1 for _ in range(2))
+    _begin()
     writer.write(_ASK.pack(ask, want) + os.urandom(ask))
     await writer.drain()
     await reader.readexactly(want)
+    _note()
 
 
 async def use(host: str, port: str, seconds: str, seed: str, how: str = "keep") -> None:
@@ -57,7 +75,8 @@ async def use(host: str, port: str, seconds: str, seed: str, how: str = "keep") 
                     pair[1].close()
                 pair = await asyncio.open_connection(host, int(port))
             await asyncio.wait_for(_exchange(*pair, rng, size), 10)
-            await asyncio.sleep(rng.expovariate(1.5))
+            idle_s = rng.uniform(1.5, 4) if rng.random() < 0.08 else 0.0
+            await asyncio.sleep(rng.expovariate(1.5) + idle_s)
             continue
         pair = None
         await asyncio.sleep(0.3)
@@ -77,6 +96,7 @@ async def stream(host: str, port: str, seconds: str, seed: str, way: str) -> Non
                 writer.write(_ASK.pack(ask, want) + os.urandom(ask))
                 await writer.drain()
                 await reader.readexactly(want)
+                _note()
                 await asyncio.sleep(rng.expovariate(2))
             writer.close()
         await asyncio.sleep(rng.expovariate(1))
@@ -182,6 +202,109 @@ async def far_end(port: str, listen: str, pad: str = "0") -> None:
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
+async def http(host: str, port: str, cert: str = "") -> None:
+    """A web server: GET /N gives N bytes, GET /wait/S/N after S seconds; what is sent up is swallowed."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError, ValueError):
+            while line := await reader.readline():
+                parts = line.split()[1].decode().strip("/").split("/")
+                left = 0
+                while (head := await reader.readline()).strip():
+                    if head.lower().startswith(b"content-length:"):
+                        left = int(head.split(b":")[1])
+                    if head.lower().startswith(b"expect:"):
+                        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                while left > 0:
+                    left -= len(await reader.read(min(left, 1 << 16))) or left
+                if parts[0] == "wait":
+                    await asyncio.sleep(float(parts[1]))
+                size = int(parts[-1]) if parts[-1].isdecimal() else 64
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + os.urandom(size))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, host, int(port), ssl=_context(cert))
+    await server.serve_forever()
+
+
+def _context(cert: str) -> ssl.SSLContext | None:
+    if not cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert)
+    return context
+
+
+async def pool(host: str, port: str, seconds: str, seed: str, n: str) -> None:
+    """A database's pool: several long connections, each question on whichever is free."""
+    rng, loop = random.Random(seed), asyncio.get_running_loop()
+    until = loop.time() + float(seconds)
+    pairs = [await _open(host, port) for _ in range(int(n))]
+    while loop.time() < until:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await asyncio.wait_for(_exchange(*rng.choice(pairs), rng, 5.5), 10)
+        await asyncio.sleep(rng.expovariate(4))
+
+
+async def ring(before: str, after: str, seconds: str, seed: str, *hosts: str) -> None:
+    """A rank of a ring (Gloo, NCCL over sockets): what comes from one neighbour goes on to the other, summed.
+    `hosts`: where to listen, and the next one's address."""
+    rng, loop = random.Random(seed), asyncio.get_running_loop()
+    came: asyncio.Queue[bytes] = asyncio.Queue(64)
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                (size,) = struct.unpack("!I", await reader.readexactly(4))
+                await came.put(await reader.readexactly(size))
+
+    server = await asyncio.start_server(take, hosts[0], int(before))
+    async with server:
+        _, writer = await _open(hosts[1], after)
+        until = loop.time() + float(seconds)
+        while loop.time() < until:
+            part = os.urandom(rng.choice((4096, 65536, 262144)))
+            for _ in range(2):
+                writer.write(struct.pack("!I", len(part)) + part)
+                with contextlib.suppress(asyncio.TimeoutError, OSError):
+                    await writer.drain()
+                    part = await asyncio.wait_for(came.get(), 1)
+            _note()
+            await asyncio.sleep(rng.uniform(0.05, 0.6))
+
+
+async def worker(host: str, port: str, inner: str, seconds: str, seed: str) -> None:
+    """Takes questions from a queue outside, has a local model answer in other words, reports back."""
+    rng, loop = random.Random(seed), asyncio.get_running_loop()
+    until = loop.time() + float(seconds)
+    far, near = await _open(host, port), await _open("127.0.0.1", inner)
+    while loop.time() < until:
+        prompt, answer = rng.randrange(200, 4000), rng.randrange(300, 6000)
+        stages = ((far, 60, prompt), (near, 900 + 2 * prompt, 14 * answer), (far, answer, 40))
+        for (reader, writer), ask, want in stages:
+            writer.write(_ASK.pack(ask, want) + os.urandom(ask))
+            await writer.drain()
+            await reader.readexactly(want)
+        _note()
+        await asyncio.sleep(rng.expovariate(2))
+
+
+async def shards(host: str, port: str, inner: str, seconds: str, seed: str) -> None:
+    """Fetches parts of a data set outside and pushes them on to a loader nearby, which says thank you."""
+    rng, loop = random.Random(seed), asyncio.get_running_loop()
+    until = loop.time() + float(seconds)
+    far, near = await _open(host, port), await _open("127.0.0.1", inner)
+    while loop.time() < until:
+        size = rng.randrange(50_000, 3_000_000)
+        for (reader, writer), ask, want in ((far, rng.randrange(250, 500), size), (near, size, 40)):
+            writer.write(_ASK.pack(ask, want) + os.urandom(ask))
+            await writer.drain()
+            await reader.readexactly(want)
+        _note()
+        await asyncio.sleep(rng.expovariate(2))
+
+
 async def both(*words: str) -> None:
     """Several of these in one process: their words apart by `+`."""
     parts: list[list[str]] = []
@@ -197,7 +320,8 @@ async def both(*words: str) -> None:
 
 PROGRAMS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "service": service, "use": use, "stream": stream, "forward": forward, "tunnel": tunnel,
-    "far_end": far_end, "socks": socks, "both": both,
+    "far_end": far_end, "socks": socks, "both": both, "http": http, "pool": pool, "ring": ring,
+    "worker": worker, "shards": shards,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import time
 
+from bench.net.shape import BRIDGE, DEVICE, FORWARD
+from bench.net.stage import Stage
 from slurm_guard import wire
 from slurm_guard.config import NetworkConfig
 from slurm_guard.networks import OUTSIDE, Nearness, parse_place
@@ -40,27 +42,45 @@ class _Processes:
 class Watcher:
     """Looks, and remembers what was told."""
 
-    def __init__(self, roots: list[int]) -> None:
+    def __init__(self, stage: Stage, shape: str) -> None:
+        """`shape`: what is awaited: of a bridge its event, since a joint on its way may be told before."""
         proc = Proc()
+        self._awaited = wire.Event if shape == BRIDGE else wire.RelaySeen
+        self._stage = stage
         self._near = Nearness(NetworkConfig().cluster)
-        self._processes = _Processes(proc, roots)
+        self._processes = _Processes(proc, stage.roots)
         self._sockets = SocketTable(proc, NetworkConfig(), tcp_diag(proc.root))
         self.told: list[wire.FlowSeen | wire.RelaySeen | wire.Event] = []
         self.looks_late: int | None = None
+        self.busy_late: int | None = (
+            None  # of these, those since whose predecessor an exchange came to an end
+        )
+        self._n_busy = self._n_uses = 0
         self._used_since: int | None = None
-        self._n = 0
+        self.n = 0
 
     def look(self) -> None:
         """Once."""
         now = Instant(time.time(), time.monotonic())
         self._processes.look(now)
         told = list(self._sockets.look(now, self._processes, {RUN}))  # type: ignore[arg-type]
-        self._n += 1
-        if any(isinstance(t, wire.FlowSeen) and t.opened and t.peer.startswith("127.") for t in told):
-            self._used_since = self._n if self._used_since is None else self._used_since
-        if self.looks_late is None and any(isinstance(t, wire.Event) for t in told):
-            self.looks_late = self._n - (self._used_since or self._n)
+        self.n += 1
+        if self._used_since is None and self._is_used(told):
+            self._used_since = self.n
+        n_uses = self._stage.n_uses()
+        self._n_busy += n_uses > self._n_uses
+        self._n_uses = n_uses
+        if self.looks_late is None and any(isinstance(t, self._awaited) for t in told):
+            self.looks_late, self.busy_late = self.n - (self._used_since or self.n), self._n_busy
         self.told += told
+
+    def _is_used(self, told: list[wire.FlowSeen | wire.RelaySeen | wire.Event]) -> bool:
+        """Whether the first exchange has begun; where its program does not say when, the first connection
+        to this node or the cluster stands for it."""
+        if self._stage.began():
+            return True
+        flows = [t for t in told if isinstance(t, wire.FlowSeen) and t.opened]
+        return any(self._near.of(parse_place(t.peer)) != OUTSIDE for t in flows) and self._stage.n_uses() > 0
 
     def end(self) -> None:
         """The last word."""
@@ -68,16 +88,18 @@ class Watcher:
         self.told += self._sockets.end(RUN, now)
         self._sockets.close()
 
-    def shapes(self) -> frozenset[str]:
-        """bridge, forward: what the node told of."""
+    def shapes(self) -> tuple[set[str], bool]:
+        """(bridge, forward, device, other: what the node told of, to outside; whether as a hard fact)."""
         found = set()
         for relay in self.told:
-            if not isinstance(relay, wire.RelaySeen) or not relay.outer_opened:
+            if not isinstance(relay, wire.RelaySeen):
                 continue
-            if self._near.of(parse_place(relay.outer_peer)) != OUTSIDE:
-                continue
-            if relay.inner_opened is True:
-                found.add("bridge")
-            elif relay.inner_opened is False:
-                found.add("forward")
-        return frozenset(found)
+            out = self._near.of(parse_place(relay.outer_peer)) == OUTSIDE and relay.outer_opened
+            # as the audit has it: strangers' short connections may have been counted
+            if out and relay.inner_local.startswith("device "):
+                found.add(DEVICE)
+            elif out and relay.inner_opened is not None and relay.inner_owned is not False:
+                found.add(BRIDGE if relay.inner_opened else FORWARD)
+            else:
+                found.add("other")
+        return found, any(isinstance(t, wire.Event) and t.name == "bridge" for t in self.told)

@@ -25,6 +25,8 @@ class Facts:
     config: AuditConfig
     skips: tuple[Skip, ...] = ()  # what loading could not use
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    # (bits, address): names that the site's resolver gave out for it, the newest first
+    names: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
 
 
 def refusal(run: Run) -> str | None:

@@ -34,6 +34,7 @@ from slurm_guard.audit.hear import Heard
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.net import flows as said
+from slurm_guard.audit.net.changes import Change, changes_of
 from slurm_guard.audit.net.net import net_of, people_of
 from slurm_guard.audit.net.policy import Rules, read_rules
 from slurm_guard.audit.outside import Stint
@@ -79,6 +80,7 @@ class Night:
     said: said.Words
     rules: Rules
     people: Mapping[int, pl.DataFrame]
+    changes: Mapping[int, tuple[Change, ...]]
 
 
 def measure(runs: list[Run], facts: Facts) -> Night:
@@ -116,8 +118,9 @@ def measure(runs: list[Run], facts: Facts) -> Night:
         users,
         declared(runs, tables.keys, frames),
         said.words(frames, tables.keys),
-        read_rules(facts.network),
+        read_rules(facts.network, facts.names),
         people_of(tables.people, tables.keys),
+        changes_of(runs, tables.keys, frames),
     )
 
 
@@ -235,7 +238,14 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
             ),
             tuple(u for u in night.unlisted if u.own == i),
             guests,
-            net_of(i, run, night.said, night.rules, (night.users.get(i, ()), night.people.get(i))),
+            net_of(
+                i,
+                run,
+                night.said,
+                night.rules,
+                (night.users.get(i, ()), night.people.get(i)),
+                night.changes.get(i, ()),
+            ),
         )
 
 

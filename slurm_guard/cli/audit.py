@@ -74,6 +74,7 @@ def load_facts(
     from slurm_guard.audit.facts import Facts
     from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
     from slurm_guard.lake.frames import read_frames
+    from slurm_guard.lake.resolver import read_names
     from slurm_guard.slurm.sacct import Sacct, SacctFile
 
     _check_lake(lake)
@@ -92,6 +93,7 @@ def load_facts(
             EXIT_NOTHING_TO_AUDIT,
         )
     frames, skips = read_frames(lake, loaded.cluster, *window)
+    names, unread = read_names(settings.network.resolver_log, *window)
     return Facts(
         loaded.cluster,
         *window,
@@ -99,8 +101,9 @@ def load_facts(
         loaded.runs,
         frames,
         settings.audit,
-        (*loaded.skips, *skips),
+        (*loaded.skips, *skips, *unread),
         settings.network,
+        names,
     )
 
 

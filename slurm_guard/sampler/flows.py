@@ -7,7 +7,10 @@ from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
 
-_NOTHING = (0, 0, 0)
+_NOTHING = (0, 0, 0, 0)
+
+
+Counts = tuple[int, int, int, int]
 
 
 class Flow:
@@ -15,7 +18,19 @@ class Flow:
     began, so that all its bytes are of its own time."""
 
     __slots__ = (
-        *("sample", "process", "run", "first_at", "opened", "moved", "near", "_told_b", "_told_s", "_exe"),
+        *(
+            "sample",
+            "process",
+            "run",
+            "first_at",
+            "opened",
+            "moved",
+            "near",
+            "is_fresh",
+            "_told_b",
+            "_told_s",
+            "_exe",
+        ),
     )
 
     def __init__(
@@ -25,7 +40,10 @@ class Flow:
         self.first_at = now.at
         self.opened: bool | None = sample.opened
         self.near: int | None = None  # how near its far end is; null: not asked yet
-        self.moved = _counts(sample) if began else _NOTHING  # (out, in, segments) since the last look
+        self.moved = (
+            _counts(sample) if began else _NOTHING
+        )  # bytes out, in, segments out, in: since the last look
+        self.is_fresh = began  # it began since the last look
         self._told_b, self._told_s = -1, now.mono_s
         self._exe = None if process is None else wire.clip(process.exe)
 
@@ -48,7 +66,7 @@ class Flow:
 
     def start_look(self) -> None:
         """What moved before has been counted."""
-        self.moved = _NOTHING
+        self.moved, self.is_fresh = _NOTHING, False
 
     def is_due(self, mono_s: float, every_s: float) -> bool:
         """Whether bytes have grown since they were last told, and that is long ago."""
@@ -77,16 +95,18 @@ class Flow:
             out_b=sample.out_b,
             in_b=sample.in_b,
             min_rtt_us=sample.min_rtt_us,
+            netns=sample.netns,
         )
 
 
-def _counts(sample: Sample) -> tuple[int, int, int]:
-    return sample.out_b or 0, sample.in_b or 0, (sample.out_n or 0) + (sample.in_n or 0)
+def _counts(sample: Sample) -> Counts:
+    return sample.out_b or 0, sample.in_b or 0, sample.out_n or 0, sample.in_n or 0
 
 
 def _bytes(sample: Sample) -> int:
     return (sample.out_b or 0) + (sample.in_b or 0)
 
 
-def _less(now: tuple[int, int, int], before: tuple[int, int, int]) -> tuple[int, int, int]:
-    return max(0, now[0] - before[0]), max(0, now[1] - before[1]), max(0, now[2] - before[2])
+def _less(now: Counts, before: Counts) -> Counts:
+    a, b, c, d = now
+    return max(0, a - before[0]), max(0, b - before[1]), max(0, c - before[2]), max(0, d - before[3])

@@ -27,13 +27,23 @@ SAME = (
 )
 # constant, and agree for ever. Judgement.
 ODD_BITS = 1.0  # for each way that needed what the look before had left over: a second try
+HALF = 0.5  # of what the busiest pair handed on: about as much. Judgement
 SURE_BITS = 18.0  # one in 260,000 for a pair that is ever looked at
 LEAST_BITS = -20.0  # so much of traffic that fits nothing is remembered: a tunnel may begin late
+HANDSHAKE_B = 4096  # each way, for each outer connection that began: TLS with certificates. Judgement
 SURE_LOOKS = 2  # judgement
+EACH_BITS = 3.0  # of each direction: answers that would fit anything say nothing. Judgement
+# Where the last bytes of both sides moved at the same moment, chance is out, and amounts have to tell handing
+# on from asking: one in 500 that questions to others are as long as those that came, both ways.
+TIMED_BITS, TIMED_B = 9.0, 256
+AT_ONCE_MS = 30  # measured: 0 to 4 on a busy machine with steps of 4; the kernel's clock has steps of 1 to 10
 SURE_B = 512  # handed on in each direction. Judgement
 MOST_GROUPS = 8  # groups of inner connections that are followed beside one outer one. Judgement
 MOST_NOTED = 64  # inner connections that are counted singly. Judgement
 MOST_PAIRS = 1024  # on a node. Judgement
+
+
+DEVICE = "device "  # how the ends of what is no connection begin
 
 
 class _Moved(NamedTuple):
@@ -41,16 +51,22 @@ class _Moved(NamedTuple):
     near: int
     out_b: int
     in_b: int
-    n: int
+    out_n: int
+    in_n: int
     opened: bool | None = None
     door: int | None = None
     local: str = ""
     peer: str = ""
+    sent_ms: int | None = None
+    recv_ms: int | None = None
+    n_fresh: int = 0
 
 
 class Moved(_Moved):
-    """One connection's bytes since the last look. `near`: slurm_guard.networks; `n`: data segments; `door`:
-    the port of the end that accepted, null: not known which that was. `opened`: by this end."""
+    """One connection's bytes and data segments since the last look. `near`: slurm_guard.networks; `door`: the
+    port of the end that accepted, null: not known which that was. `opened`: by this end. `sent_ms`,
+    `recv_ms`: how long ago the last data went and came, null: not told. `n_fresh`: connections that began
+    since."""
 
     __slots__ = ()
 
@@ -60,39 +76,67 @@ class Moved(_Moved):
         return self.out_b + self.in_b
 
 
+def merged(flows: list[Moved]) -> list[Moved]:
+    """At most MOST_NOTED by each door and way, the rest of them in the last one: thousands a second come and
+    go on some nodes, and each would be added up for each outer connection."""
+    by_door: dict[tuple[bool | None, int | None], list[Moved]] = {}
+    for flow in flows:
+        by_door.setdefault((flow.opened, flow.door), []).append(flow)
+    found: list[Moved] = []
+    for some in by_door.values():
+        found += some[:MOST_NOTED]
+        rest = some[MOST_NOTED - 1 :]
+        if len(rest) > 1:
+            sums = {name: sum(getattr(f, name) for f in rest) for name in ("out_b", "in_b", "out_n", "in_n")}
+            found[-1] = found[-1]._replace(**sums)
+    return found
+
+
 class Pair:
     """An outer connection and inner ones of one owner, taken together."""
 
     __slots__ = (
         *("first_at", "last_at", "n_busy", "n_coupled", "outer_in_b", "outer_out_b", "inner_in_b"),
         *("inner_out_b", "coupled_in_b", "coupled_out_b", "opened", "idents", "face", "most_b"),
-        *("n_owned", "bits", "_rest_in", "_rest_out", "_last"),
+        *("n_owned", "n_timed", "in_bits", "out_bits", "_rest_in", "_rest_out", "_last"),
     )
 
     def __init__(self, at: float, opened: bool | None) -> None:
         self.first_at = self.last_at = at
         self.opened = opened  # whether this end opened the inner ones
         self.n_busy = self.n_coupled = self.n_owned = 0
+        self.n_timed = 0  # looks that fit, in which the last bytes of both sides moved at the same moment
         self.outer_in_b = self.outer_out_b = self.inner_in_b = self.inner_out_b = 0
         self.coupled_in_b = self.coupled_out_b = 0
         self.idents: set[int] = set()  # inner connections that bytes came by
         self.face = ("", "")  # local and peer of the one with most bytes in a look
         self.most_b = 0
-        self.bits = 0.0
+        self.in_bits = self.out_bits = 0.0
         self._last = (0, 0)  # amounts of the last look that fitted
         self._rest_in = self._rest_out = 0  # of the last look, outer less inner: it may come in this one
 
     @property
+    def coupled_b(self) -> int:
+        """Handed on, both ways."""
+        return self.coupled_in_b + self.coupled_out_b
+
+    @property
+    def bits(self) -> float:
+        """Against chance, both ways."""
+        return self.in_bits + self.out_bits
+
+    @property
     def is_sure(self) -> bool:
         """Bytes reappear in both directions, and not by chance."""
-        enough = min(self.coupled_in_b, self.coupled_out_b) >= SURE_B and self.n_coupled >= SURE_LOOKS
-        return enough and self.bits >= SURE_BITS
+        timed = self.n_timed >= SURE_LOOKS and 2 * self.n_timed >= self.n_coupled
+        least_bits, least_b = (TIMED_BITS, TIMED_B) if timed else (SURE_BITS, SURE_B)
+        enough = min(self.coupled_in_b, self.coupled_out_b) >= least_b and self.n_coupled >= SURE_LOOKS
+        return enough and self.bits >= least_bits and min(self.in_bits, self.out_bits) >= EACH_BITS
 
     def add(self, at: float, outer: Moved, inner: list[Moved], *, owned: bool) -> None:
         """One look at both. `owned`: all of the inner ones are known to be the owner's."""
         self.last_at = at
         in_b, out_b = sum(f.in_b for f in inner), sum(f.out_b for f in inner)
-        n = max(outer.n, sum(f.n for f in inner))
         self.outer_in_b += outer.in_b
         self.outer_out_b += outer.out_b
         self.inner_in_b += in_b
@@ -102,20 +146,31 @@ class Pair:
             self._rest_in = self._rest_out = 0
             return
         self.n_busy += 1
-        came = _fit_bits(outer.in_b, out_b, self._rest_in, n)
-        went = _fit_bits(outer.out_b, in_b, self._rest_out, n)
+        in_n, out_n = sum(f.in_n for f in inner), sum(f.out_n for f in inner)
+        n = max(outer.in_n + outer.out_n, in_n + out_n)
+        more = n + HANDSHAKE_B * outer.n_fresh // PER_MESSAGE_B
+        came = _fit_bits(outer.in_b, out_b, self._rest_in, (max(outer.in_n, out_n), n, more))
+        went = _fit_bits(outer.out_b, in_b, self._rest_out, (max(outer.out_n, in_n), n, more))
         self._rest_in = 0 if came is not None else outer.in_b - out_b
         self._rest_out = 0 if went is not None else outer.out_b - in_b
         if came is None or went is None:
-            self.bits = max(LEAST_BITS, self.bits - MISFIT_BITS)
-        elif min(in_b, out_b, outer.in_b, outer.out_b) >= MOVED_B:
-            if not (_is_near(in_b, self._last[0]) and _is_near(out_b, self._last[1])):
-                self.bits = min(4 * SURE_BITS, self.bits + came + went)
-            self._last = (in_b, out_b)
-            self.n_coupled += 1
-            self.n_owned += owned
-            self.coupled_in_b += min(outer.in_b, out_b)
-            self.coupled_out_b += min(outer.out_b, in_b)
+            self._weigh(-MISFIT_BITS / 2, -MISFIT_BITS / 2)
+            return
+        into, out = min(out_b, outer.in_b) >= MOVED_B, min(in_b, outer.out_b) >= MOVED_B
+        if not (into or out):
+            return
+        if not (_is_near(in_b, self._last[0]) and _is_near(out_b, self._last[1])):
+            self._weigh(came if into else 0.0, went if out else 0.0)
+        self._last = (in_b, out_b)
+        self.n_coupled += 1
+        self.n_owned += owned
+        self.n_timed += _is_timed(outer, inner, into=into, out=out)
+        self.coupled_in_b += min(outer.in_b, out_b) if into else 0
+        self.coupled_out_b += min(outer.out_b, in_b) if out else 0
+
+    def _weigh(self, in_bits: float, out_bits: float) -> None:
+        self.in_bits = min(2 * SURE_BITS, max(LEAST_BITS / 2, self.in_bits + in_bits))
+        self.out_bits = min(2 * SURE_BITS, max(LEAST_BITS / 2, self.out_bits + out_bits))
 
     def _note(self, inner: list[Moved]) -> None:
         for flow in inner:
@@ -125,15 +180,33 @@ class Pair:
                 self.most_b, self.face = flow.moved_b, (flow.local, flow.peer)
 
 
-def _fit_bits(outer_b: int, inner_b: int, rest_b: int, n: int) -> float | None:
+def _is_timed(outer: Moved, inner: list[Moved], *, into: bool, out: bool) -> bool:
+    """Whether the last bytes of both sides moved at the same moment, in each direction in which any did."""
+    sent = min((f.sent_ms for f in inner if f.out_b and f.sent_ms is not None), default=None)
+    received = min((f.recv_ms for f in inner if f.in_b and f.recv_ms is not None), default=None)
+    return (not into or _is_at_once(outer.recv_ms, sent)) and (
+        not out or _is_at_once(outer.sent_ms, received)
+    )
+
+
+def _is_at_once(one_ms: int | None, other_ms: int | None) -> bool:
+    return one_ms is not None and other_ms is not None and abs(one_ms - other_ms) <= AT_ONCE_MS
+
+
+def _fit_bits(outer_b: int, inner_b: int, rest_b: int, n: tuple[int, ...]) -> float | None:
     """How much it says that one is the other, framed; as they are, or with what the look before left over;
-    null: it is not."""
-    if _is_framed(outer_b, inner_b, n):
-        return _bits(inner_b, n)
+    null: it is not. `n`: messages this way as segments tell; at most, since a segment may hold several; and
+    with as many as the beginning of new connections weighs."""
+    for k, messages in enumerate(n):
+        if _is_framed(outer_b, inner_b, messages):
+            return max(0.0, _bits(inner_b, messages) - k * ODD_BITS)
     if rest_b == 0:
         return None
     outer_b, inner_b = outer_b + max(0, rest_b), inner_b + max(0, -rest_b)
-    return max(0.0, _bits(inner_b, n) - ODD_BITS) if _is_framed(outer_b, inner_b, n) else None
+    for k, messages in enumerate(n):
+        if _is_framed(outer_b, inner_b, messages):
+            return max(0.0, _bits(inner_b, messages) - (k + 1) * ODD_BITS)
+    return None
 
 
 def _is_near(one_b: int, other_b: int) -> bool:
@@ -162,14 +235,23 @@ class Relays:
         self.pairs: dict[tuple[int, Group], Pair] = {}
         self.truncated = False
 
-    def look(self, at: float, moved: list[Moved], short: list[Moved], outers: set[int]) -> None:
+    def look(
+        self,
+        at: float,
+        moved: list[Moved],
+        short: list[Moved],
+        outers: set[int],
+        places: tuple[Moved, ...] = (),
+    ) -> None:
         """One owner's connections, of which `outers` may be outer ones; what is nearer may be inner ones.
         `short`: anybody's within the node that came and went since the last look: by the door of a service,
-        since nothing else tells whose they were."""
-        for outer in (m for m in moved if m.ident in outers):
+        since nothing else tells whose they were. `places`: far ends with all connections to each together."""
+        for outer in (*(m for m in moved if m.ident in outers), *places):
             groups: dict[Group, list[Moved]] = {}
             for flow in moved:
-                if flow.near < outer.near and flow.opened is not None:
+                if flow.near < outer.near and flow.local.startswith(DEVICE):
+                    groups.setdefault((None, None), []).append(flow)
+                elif flow.near < outer.near and flow.opened is not None:
                     groups.setdefault((flow.opened, None), []).append(flow)
                     groups.setdefault((flow.opened, flow.door), []).append(flow)
             own, loose = set(groups), set[Group]()
@@ -200,9 +282,18 @@ class Relays:
             self.pairs[outer.ident, group] = pair
 
     def best(self, outer: int) -> Pair | None:
-        """By which most was handed on; null: none surely."""
+        """By which most was handed on; null: none surely.
+
+        Of two by which about as much was, the opened one: what a process accepts from another of the run that
+        hands it on to a third is a joint on the way, and the third is where it leads.
+        """
         sure = [pair for (ident, _), pair in self.pairs.items() if ident == outer and pair.is_sure]
-        return max(sure, key=lambda p: (p.coupled_in_b + p.coupled_out_b, len(p.idents)), default=None)
+        most = max((p.coupled_b for p in sure), default=0)
+        return max(
+            (p for p in sure if p.coupled_b >= HALF * most),
+            key=lambda p: (p.opened is True and p.n_owned > 0, p.coupled_b, len(p.idents)),
+            default=None,
+        )
 
     def forget(self, outer: int) -> None:
         """An outer connection that is gone."""

@@ -6,11 +6,14 @@ import time
 
 from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Any, Iterable
-from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place
-from slurm_guard.sampler.flows import Flow
+from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place, parse_rule
+from slurm_guard.sampler.chains import chained
+from slurm_guard.sampler.devices import Devices
+from slurm_guard.sampler.flows import Counts, Flow
 from slurm_guard.sampler.joints import Joints
+from slurm_guard.sampler.places import Place, Places
 from slurm_guard.sampler.procfs import Proc
-from slurm_guard.sampler.relays import Moved, Pair, Relays
+from slurm_guard.sampler.relays import Moved, Pair, Relays, merged
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
 
@@ -21,6 +24,7 @@ Told = wire.RelaySeen | wire.Event
 
 
 MOST_S = 0.1  # CPU time of a look, beyond which owners are left out. Judgement
+_COUNTED = ("tcp", "tcp6")  # of which the kernel tells bytes
 _NO_ADDRESS = frozenset({(32, 0), (128, 0), (0, 0)})
 
 
@@ -30,13 +34,21 @@ class RelayWatch:
     def __init__(self, network: NetworkConfig, proc: Proc) -> None:
         self._joints = Joints(proc)
         self._near = Nearness(network.cluster)
-        self._allowed = [parse_net(text) for text in network.tunnels if not text.startswith("/")]
-        self._programs = {text for text in network.tunnels if text.startswith("/")}
+        # whom a tunnel is allowed to is the audit's to say: here it is no hard fact for anybody
+        tunnels = [parse_rule(text).what for text in network.tunnels]
+        self._allowed = [parse_net(text) for text in tunnels if not text.startswith("/")]
+        self._programs = {text for text in tunnels if text.startswith("/")}
         self._relays = Relays()
-        self._short: list[Sample] = []
-        self._told: set[int] = set()  # outer connections
+        self._short: list[Moved] = []
+        self._short_to: dict[str, list[Moved]] = {}  # by far end
+        self._told: dict[
+            int, bool
+        ] = {}  # outer connections, and whether with owned inner ones that this end opened
+        self._places = Places()
+        self._devices = Devices(proc)
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
-        self._own: frozenset[tuple[int, int]] = frozenset()  # (bits, address) of the node's
+        # (bits, address) of the node's, null, and of each other namespace: a job may give itself any there
+        self._own: dict[int | None, frozenset[tuple[int, int]]] = {}
 
     def take_truncated(self) -> bool:
         """Whether pairs were left out since this was last asked."""
@@ -45,11 +57,16 @@ class RelayWatch:
 
     def note_short(self, samples: list[Sample]) -> None:
         """Connections within the node that came and went since the last look, anybody's."""
-        self._short = samples
+        every = [self._moved(s, _all_of(s), s.opened) for s in samples]
+        peers = self._places.peers() if samples else set()
+        for moved in every:
+            if moved.peer in peers:
+                self._short_to.setdefault(moved.peer, []).append(moved)
+        self._short = merged([moved for moved in every if moved.near == LOOPBACK])
 
     def look(self, now: Instant, flows: Iterable[Flow]) -> list[Told]:
         """What moved since the last look, owner by owner."""
-        every = [flow for flow in flows if flow.process is not None]
+        every = [flow for flow in flows if flow.process is not None and flow.sample.proto in _COUNTED]
         self._place([flow for flow in every if flow.near is None])
         of_owner: dict[tuple[int, int], list[Flow]] = {}
         for flow in every:
@@ -57,6 +74,8 @@ class RelayWatch:
                 of_owner.setdefault(flow.process.key, []).append(flow)
         told: list[Told] = []
         joined = self._joined(of_owner, now)
+        for key, more in chained(of_owner, [flow for flow in every if not flow.is_connection]).items():
+            joined.setdefault(key, []).extend(more)
         until_s = time.thread_time() + MOST_S
         for key, owned in of_owner.items():
             if time.thread_time() > until_s:
@@ -64,16 +83,26 @@ class RelayWatch:
                 break
             if any(flow.near != LOOPBACK for flow in owned):
                 told += self._look_at(now, owned + joined.get(key, []), key)
+        self._devices.forget_gone(set(of_owner))
         for flow in every:
             flow.start_look()
-        self._short = []
+        self._short, self._short_to = [], {}
+        for place in self._places.drop_idle(now.mono_s):
+            told += self._forget_place(place, now)
         return told
+
+    def places(self) -> set[str]:
+        """Far ends that short connections may lead to as well."""
+        return self._places.peers()
 
     def _place(self, fresh: list[Flow]) -> None:
         """How near the far ends of new connections are; their near ends are the node's own addresses."""
-        self._own |= {_address(flow.sample.local) for flow in fresh} - _NO_ADDRESS
         for flow in fresh:
-            flow.near = self._nearness(flow.sample.peer)
+            netns = flow.sample.netns
+            own = self._own.get(netns, frozenset())
+            self._own[netns] = own | ({_address(flow.sample.local)} - _NO_ADDRESS)
+        for flow in fresh:
+            flow.near = self._nearness(flow.sample.peer, flow.sample.netns)
 
     def _joined(
         self, of_owner: dict[tuple[int, int], list[Flow]], now: Instant
@@ -97,41 +126,68 @@ class RelayWatch:
 
     def _look_at(self, now: Instant, owned: list[Flow], owner: tuple[int, int]) -> list[Told]:
         """One process's connections, and those of the processes that it is joined to."""
-        moved = [self._moved(flow.sample, flow.moved, flow.opened, flow.near) for flow in owned]
+        moved = [self._moved(f.sample, f.moved, f.opened, f.near, fresh=f.is_fresh) for f in owned]
         outers = [
             flow
             for flow, m in zip(owned, moved, strict=True)
             if m.near != LOOPBACK and flow.process is not None and flow.process.key == owner
         ]
-        short = [self._moved(s, _all_of(s), s.opened) for s in self._short]
-        self._relays.look(now.at, moved, short, {flow.sample.ident for flow in outers})
+        process = outers[0].process if outers else None
+        if process is not None:
+            moved += self._devices.moved(process, outers[0].sample.netns, now.mono_s)
+        places = [] if process is None else self._places.note(process, outers, now.mono_s)
+        sums = tuple(_together(place, [*moved, *self._short_to.get(place.peer, ())]) for place in places)
+        self._relays.look(now.at, moved, self._short, {flow.sample.ident for flow in outers}, sums)
         told: list[Told] = []
+        for place in places:
+            told += self._tell_place(now, place)
         others = {flow.process.pid for flow in owned if flow.process is not None}
         for outer in outers:
             if len(others) > 1:
                 self._partners[outer.sample.ident] = others
-            if outer.sample.ident not in self._told:
+            if not self._told.get(outer.sample.ident, False):
                 told += self._tell_first(now, outer)
         return told
 
-    def _nearness(self, peer: str) -> int:
+    def _nearness(self, peer: str, netns: int | None = None) -> int:
         try:
-            return self._near.of(parse_place(peer), self._own)
+            return self._near.of(parse_place(peer), self._own.get(netns, frozenset()))
         except ValueError:
             return LOOPBACK  # nothing is concluded from what cannot be read
 
     def _moved(
-        self, sample: Sample, counts: tuple[int, int, int], opened: bool | None, near: int | None = None
+        self,
+        sample: Sample,
+        counts: Counts,
+        opened: bool | None,
+        near: int | None = None,
+        *,
+        fresh: bool = True,
     ) -> Moved:
         door = None if opened is None else _port(sample.peer if opened else sample.local)
-        near = self._nearness(sample.peer) if near is None else near
-        return Moved(sample.ident, near, *counts, opened, door, sample.local, sample.peer)
+        near = self._nearness(sample.peer, sample.netns) if near is None else near
+        ages = (sample.sent_ms, sample.recv_ms)
+        ends = (opened, door, sample.local, sample.peer)
+        return Moved(sample.ident, near, *counts, *ends, *ages, int(fresh))
 
     def _tell_first(self, now: Instant, outer: Flow) -> list[Told]:
         pair = self._relays.best(outer.sample.ident)
-        if pair is None:
+        opened = pair is not None and pair.opened is True and pair.n_owned > 0
+        if pair is None or (outer.sample.ident in self._told and not opened):
             return []
-        self._told.add(outer.sample.ident)
+        self._told[outer.sample.ident] = opened
+        return self._tell(now, outer, pair)
+
+    def _tell_place(self, now: Instant, place: Place) -> list[Told]:
+        """A far end by all connections to it, where none of them was told of alone."""
+        pair = self._relays.best(place.ident)
+        flow = place.flow
+        if pair is None or place.told is not None or flow is None or self._told.get(flow.sample.ident, False):
+            return []
+        place.told = flow
+        return self._tell(now, flow, pair)
+
+    def _tell(self, now: Instant, outer: Flow, pair: Pair) -> list[Told]:
         record = _record(now, outer, pair, self._partners.get(outer.sample.ident))
         told: list[Told] = [record]
         if self._is_bridge(outer, record):
@@ -148,25 +204,58 @@ class RelayWatch:
 
     def _is_bridge(self, outer: Flow, record: wire.RelaySeen) -> bool:
         """A hard fact (rulings 9, 19): opened outwards, opened inwards, and nobody allowed it."""
-        if self._nearness(record.outer_peer) != OUTSIDE or record.exe in self._programs:
+        if self._nearness(record.outer_peer, outer.sample.netns) != OUTSIDE or record.exe in self._programs:
             return False
         peer = parse_place(record.outer_peer)
         allowed = any(net.holds(peer) for net in self._allowed)
         opened = record.outer_opened is True and record.inner_opened is True
         return opened and record.inner_owned is True and not allowed
 
+    def end(self, run: str, now: Instant) -> list[Told]:
+        """The last word about a run's places."""
+        return [told for place in self._places.drop_run(run) for told in self._forget_place(place, now)]
+
+    def _forget_place(self, place: Place, now: Instant) -> list[Told]:
+        pair = self._relays.best(place.ident)
+        self._relays.forget(place.ident)
+        if pair is None or place.told is None:
+            return []
+        return [_record(now, place.told, pair, None)._replace(gone=True)]
+
     def forget(self, flow: Flow, now: Instant) -> list[Told]:
         """The last word about an outer connection that handed bytes on."""
         ident = flow.sample.ident
         pair = self._relays.best(ident) if ident in self._told else None
-        self._told.discard(ident)
+        self._told.pop(ident, None)
         self._relays.forget(ident)
         partners = self._partners.pop(ident, None)
         return [] if pair is None else [_record(now, flow, pair, partners)._replace(gone=True)]
 
 
-def _all_of(sample: Sample) -> tuple[int, int, int]:
-    return sample.out_b or 0, sample.in_b or 0, (sample.out_n or 0) + (sample.in_n or 0)
+def _together(place: Place, moved: list[Moved]) -> Moved:
+    """All connections to a place as one; those that came and went there are taken for the owner's."""
+    parts = [m for m in moved if m.peer == place.peer and m.opened]
+    sent_ms = min((p.sent_ms for p in parts if p.out_b and p.sent_ms is not None), default=None)
+    recv_ms = min((p.recv_ms for p in parts if p.in_b and p.recv_ms is not None), default=None)
+    return Moved(
+        place.ident,
+        place.near,
+        sum(p.out_b for p in parts),
+        sum(p.in_b for p in parts),
+        sum(p.out_n for p in parts),
+        sum(p.in_n for p in parts),
+        True,
+        _port(place.peer),
+        parts[-1].local if parts else "",
+        place.peer,
+        sent_ms,
+        recv_ms,
+        sum(p.n_fresh for p in parts),
+    )
+
+
+def _all_of(sample: Sample) -> Counts:
+    return sample.out_b or 0, sample.in_b or 0, sample.out_n or 0, sample.in_n or 0
 
 
 def _port(place: str) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Iterable, Iterator
 from slurm_guard.sampler.flows import Flow
+from slurm_guard.sampler.namespaces import Namespaces
 from slurm_guard.sampler.patterns import pattern
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
@@ -42,6 +43,7 @@ class SocketTable:
         # runs of which sockets were left out at the last look, and how many; null: the kernel's table was cut
         self.truncated: dict[str, int | None] = {}
         self._watch = RelayWatch(network, proc)
+        self._elsewhere = Namespaces(proc)
         self._flows: dict[int, Flow] = {}
         self._fading: dict[int, Flow] = {}  # no longer among the open ones, its end not heard yet
         self._orphans: set[int] = set()  # sockets of the runs' users that no followed process held
@@ -53,6 +55,7 @@ class SocketTable:
         """One pass over the kernel's tables; what is told comes one by one."""
         members = [p for p in table.by_pid.values() if p.run in runs]
         uids = {process.uid for process in members if process.uid is not None}
+        self._elsewhere.look(members, now.mono_s)
         try:
             rows, ended = self._samples(uids, runs)
         except OSError as error:
@@ -93,9 +96,11 @@ class SocketTable:
         for flows in (self._flows, self._fading):
             for ident in [ident for ident, flow in flows.items() if flow.run == run]:
                 yield from self._tell_end(flows.pop(ident), now)
+        yield from self._watch.end(run, now)
 
     def close(self) -> None:
         """Hear no more."""
+        self._elsewhere.close()
         if self.diag is not None:
             self.diag.close()
 
@@ -107,17 +112,25 @@ class SocketTable:
         if self.diag is not None:
             rows, cut = self.diag.dump(uids, self._known)
             # After it: what is missing there has been told by now.
-            ended = self.diag.closed(lambda ident: ident in self._flows or ident in self._fading)
+            ended = self.diag.closed(
+                lambda ident: ident in self._flows or ident in self._fading, self._watch.places()
+            )
             cut = cut or self.diag.lost > self._n_lost
             self._n_lost, self._n_failed = self.diag.lost, 0
         if self.diag is None:
             rows, cut = read_tables(self.proc, uids)
-        self.truncated = dict.fromkeys(runs) if cut else {}
-        doors = {row.local for row in rows if row.state == "LISTEN"}
-        return {row.ident: _guessed(row, doors) for row in rows}, [_guessed(row, doors) for row in ended]
+        others, over = self._elsewhere.samples(uids, self._known)
+        self.truncated = dict.fromkeys(runs) if cut or self._elsewhere.truncated else {}
+        found: dict[int, Sample] = {}
+        for part in (rows, *others):
+            doors = {row.local for row in part if row.state == "LISTEN"}
+            found.update((row.ident, _guessed(row, doors)) for row in part)
+            if part is rows:
+                ended = [_guessed(row, doors) for row in ended]
+        return found, ended + over
 
     def _known(self, ident: int) -> Sample | None:
-        flow = self._flows.get(ident)
+        flow = self._flows.get(ident) or self._fading.get(ident)
         return None if flow is None else flow.sample
 
     def _closed(self, ended: list[Sample], rows: dict[int, Sample]) -> tuple[list[Flow], list[Sample]]:

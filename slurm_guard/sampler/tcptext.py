@@ -13,12 +13,13 @@ _STATES = {b"01": "ESTABLISHED", b"0A": "LISTEN"}
 _LENGTHS = {"tcp": 13, "tcp6": 37}  # of an address and its port, in hex
 
 
-def read_tables(proc: Proc, uids: set[int]) -> tuple[list[Sample], bool]:
-    """(established sockets of these users and all listeners, whether lines were left out)."""
+def read_tables(proc: Proc, uids: set[int], folder: str = "net") -> tuple[list[Sample], bool]:
+    """(established sockets of these users and all listeners, whether lines were left out). `folder`: below
+    /proc; that of a process tells of its network namespace."""
     rows: list[Sample] = []
     cut = False
     for proto in ("tcp", "tcp6"):
-        for place, text in enumerate(proc.lines(f"net/{proto}", MOST_LINES * 200)):
+        for place, text in enumerate(proc.lines(f"{folder}/{proto}", MOST_LINES * 200)):
             if place > MOST_LINES:  # the first line is the heading
                 cut = True
                 break

@@ -3,7 +3,8 @@
 import pytest
 
 from slurm_guard.config import NetworkConfig
-from slurm_guard.networks import CLUSTER, LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place
+from slurm_guard.configvalues import wrong_text
+from slurm_guard.networks import CLUSTER, LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place, parse_rule
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,38 @@ def test_nearness_knows_the_node_the_cluster_and_the_rest() -> None:
     assert near.of(parse_place("[fe80::1]:1")) == CLUSTER
     assert near.of(parse_place("203.0.113.9:22")) == OUTSIDE
     assert near.of(parse_place("[2001:db8::1]:22")) == OUTSIDE
+
+
+def test_a_rule_says_to_whom_it_is_meant() -> None:
+    rule = parse_rule("203.0.113.0/24:443 account=lab,chem partition=gpu")
+    assert rule.what == "203.0.113.0/24:443"
+    assert rule.is_for(user="ann", account="chem", partition="gpu")
+    assert not rule.is_for(user="ann", account="chem", partition="cpu")
+    assert not rule.is_for()
+    assert parse_rule("203.0.113.9").is_for()
+
+
+def test_a_path_may_hold_blanks_and_signs() -> None:
+    assert parse_rule("/opt/my code/bin=x user=ann").what == "/opt/my code/bin=x"
+    assert parse_rule("/opt/a user").who == {}
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1 user=", "10.0.0.1 user=a, account=b", "10.0.0.1 user=a user=b"])
+def test_a_qualifier_that_is_empty_or_comes_twice_is_wrong(text: str) -> None:
+    with pytest.raises(ValueError, match="empty or comes twice"):
+        parse_rule(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "right"),
+    [
+        ("egress", "203.0.113.0/24:443 account=lab", True),
+        ("egress", "203.0.113.0/24:443 acount=lab", False),
+        ("egress", "/usr/bin/code", False),
+        ("tunnels", "/usr/bin/code partition=gpu", True),
+        ("tunnels", "203.0.113.0/24 partition=", False),
+        ("cluster", "10.0.0.0/8 account=lab", False),
+    ],
+)
+def test_the_configuration_takes_rules_where_they_mean_something(name: str, text: str, right: bool) -> None:
+    assert (wrong_text(name, [text]) == "") is right

@@ -63,7 +63,7 @@ def _sentence(case: Case, bridge: Bridge, hints: tuple[str, ...], *, sure: bool)
     reached = " and ".join(service(end) for end in bridge.inner[:2])
     allowed = {JOB: ", which the job declared,", "site": ", which the site allows as a destination,"}
     said = (
-        f"{someone} opened a connection to {bridge.far} "
+        f"{someone} opened a connection to {case.net.place(bridge.far)} "
         f"{where(bridge.near)}{allowed.get(bridge.allowed or '', '')} and handed it on to {reached} "
         f"{for_long(bridge.first_at, bridge.last_at)} ({traffic(bridge.in_b, bridge.out_b)}): "
     )

@@ -39,13 +39,16 @@ def places(flows: list[Flow]) -> dict[str, Place]:
 
 def find(case: Case, params: Params) -> list[Finding]:
     """Context only: an unknown destination alone is never more than a NOTE."""
-    if not case.net.ruled or case.net.names:
+    if not case.net.ruled or (case.net.names and not case.net.called):
         return []  # nobody said what is allowed, or in names that no address can be held against
-    found = places([f for f in case.net.flows if f.goes_out and f.allowed is None])
+    # a place without a name may be one that the job named
+    known = case.net.called if case.net.names else None
+    out = [f for f in case.net.flows if f.goes_out and f.allowed is None]
+    found = places([f for f in out if known is None or f.word.peer in known])
     if not found:
         return []
     first = list(found.items())[: params.most_named]
-    named = "; ".join(f"{peer} ({traffic(p.in_b, p.out_b)})" for peer, p in first)
+    named = "; ".join(f"{case.net.place(peer)} ({traffic(p.in_b, p.out_b)})" for peer, p in first)
     sentence = (
         f"Connections to {counted(len(found), 'place', 'places')} outside that neither the site's rules nor "
         f"the job's declaration name: {named}."

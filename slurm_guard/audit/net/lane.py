@@ -3,6 +3,7 @@
 from slurm_guard.audit.case import Case, counted, sized
 from slurm_guard.audit.net import lone, proxies, scans, tunnels
 from slurm_guard.audit.net.bridges import Bridge
+from slurm_guard.audit.net.changes import Change
 from slurm_guard.audit.net.hints import base
 from slurm_guard.audit.net.net import Flow
 from slurm_guard.audit.net.policy import JOB, SITE
@@ -10,14 +11,16 @@ from slurm_guard.audit.net.say import service, traffic, where, who
 from slurm_guard.model import TimelineEvent
 
 MOST = 12  # judgement: a lane of more is not read; the lake has every connection
+MOST_STAYED = 3  # nodes of which changes are shown. Judgement
 MOST_CLIENTS = 4  # of these, plain clients to outside, which speak for nothing by themselves. Judgement
 _ALLOWED = {SITE: ", allowed by the site", JOB: ", declared by the job"}
 
 
 def network_events(case: Case) -> list[TimelineEvent]:
     """Tunnels, proxies, scans and lone connections, then the plain clients that moved most; at most MOST."""
+    stayed = _stayed(case)
     if not case.net.flows and not case.net.relays:
-        return []
+        return stayed
     bridges = tunnels.found_bridges(case.net, tunnels.Params())
     forwards = proxies.found_proxies(case.net, proxies.Params())
     alone = lone.found_lone(case.net, lone.Params())
@@ -31,7 +34,23 @@ def network_events(case: Case) -> list[TimelineEvent]:
     first = {b.far for b, _ in bridges} | {b.far for b in forwards}  # how long their far side was held
     shown = {f.word.peer for f in alone}
     clients = _clients(case, first, shown)
+    found = [*stayed, *found]
     return [*found[:MOST], *clients[: max(0, MOST - len(found))]]
+
+
+def _stayed(case: Case) -> list[TimelineEvent]:
+    """What the epilog saw and the prolog did not, node by node, at the epilog's look."""
+    by_node: dict[str, list[Change]] = {}
+    for change in case.net.changes:
+        by_node.setdefault(change.node, []).append(change)
+    several = len(case.run.nodes) > 1
+    events = []
+    for node, changes in sorted(by_node.items())[:MOST_STAYED]:
+        shown = ", ".join(f"{c.kind} {c.what}" for c in changes[:3])
+        more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+        text = f"after the run and not before{f', on {node}' if several else ''}: {shown}{more}"
+        events.append(_event(changes[0].at, changes[0].at, text))
+    return events
 
 
 def _event(first_at: float, last_at: float, text: str) -> TimelineEvent:
@@ -43,7 +62,7 @@ def _relay(case: Case, bridge: Bridge, what: str) -> TimelineEvent:
     allowed = ", allowed by the site" if bridge.tunnel else _ALLOWED.get(bridge.allowed or "", "")
     inner = " and ".join(service(end) for end in bridge.inner[:2])
     text = (
-        f"{what}: {_who(case, bridge.node, bridge.pids, bridge.exe)} between {bridge.far} "
+        f"{what}: {_who(case, bridge.node, bridge.pids, bridge.exe)} between {case.net.place(bridge.far)} "
         f"{where(bridge.near)} and {inner}; {traffic(bridge.in_b, bridge.out_b)}, of which "
         f"{sized(into)} and {sized(out)} were passed on{allowed}"
     )
@@ -53,7 +72,7 @@ def _relay(case: Case, bridge: Bridge, what: str) -> TimelineEvent:
 def _lone(case: Case, flow: Flow) -> TimelineEvent:
     word = flow.word
     text = (
-        f"lone connection: {_who(case, word.node, (word.pid,), word.exe)} to {word.peer}; "
+        f"lone connection: {_who(case, word.node, (word.pid,), word.exe)} to {case.net.place(word.peer)}; "
         f"{traffic(word.in_b, word.out_b)}{_ALLOWED.get(flow.allowed or '', '')}"
     )
     return _event(word.first_at, word.last_at, text)
@@ -81,7 +100,8 @@ def _client(case: Case, flows: list[Flow], total: tuple[int, int]) -> TimelineEv
     words = [f.word for f in flows]
     pids = tuple(dict.fromkeys(w.pid for w in words))
     peers = sorted({w.peer for w in words})
-    places = peers[0] if len(peers) == 1 else f"{len(peers):,} places outside, {peers[0]} one of them"
+    first = case.net.place(peers[0])
+    places = first if len(peers) == 1 else f"{len(peers):,} places outside, {first} one of them"
     n = counted(len(words), "connection", "connections")
     text = f"{n} of {_who(case, words[0].node, pids, words[0].exe)} to {places}; {traffic(*total)}"
     allowed = {f.allowed for f in flows}

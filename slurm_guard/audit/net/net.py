@@ -7,6 +7,7 @@ from enum import Enum
 import polars as pl
 
 from slurm_guard.audit.holds import GpuUser
+from slurm_guard.audit.net.changes import Change
 from slurm_guard.audit.net.flows import FlowWord, RelayWord, Words
 from slurm_guard.audit.net.policy import SITE, Ground, Rules
 from slurm_guard.intent import parse_intent
@@ -77,6 +78,13 @@ class Net:
     names: tuple[str, ...] = ()
     left_out: int = 0
     cut: bool = False
+    called: Mapping[str, str] | None = None  # far ends by the name that the site's resolver gave out last
+    changes: tuple[Change, ...] = ()  # of the nodes' network, from before the run to after it
+
+    def place(self, text: str) -> str:
+        """A far end, with its name where the site's resolver told one."""
+        name = None if self.called is None else self.called.get(text)
+        return text if name is None else f"{text} ({name})"
 
     def person(self, node: str, pid: int | None) -> Person | None:
         """The process, where the node described it."""
@@ -102,13 +110,18 @@ def people_of(people: pl.DataFrame, keys: pl.DataFrame) -> dict[int, pl.DataFram
 
 
 def net_of(
-    i: int, run: Run, told: Words, rules: Rules, who: tuple[Iterable[GpuUser], pl.DataFrame | None]
+    i: int,
+    run: Run,
+    told: Words,
+    rules: Rules,
+    who: tuple[Iterable[GpuUser], pl.DataFrame | None],
+    changes: tuple[Change, ...] = (),
 ) -> Net:
     """The run's network side. `who`: its GPU processes, and what the nodes said of all its processes."""
     flows, relays = list(told.flows_of(i)), told.relays_of(i)
     if not flows and not relays:
-        return Net(cut=i in told.cut)
-    ground = Ground(rules, told.own, run.nodes, parse_intent(run.comment, run.extra).egress)
+        return Net(cut=i in told.cut, changes=changes)
+    ground = Ground(rules, told.own, run, parse_intent(run.comment, run.extra).egress)
     users = list(who[0])
     ties = {(u.node, u.pid): u.cls for u in users}
     people = _people(who[1])
@@ -121,7 +134,13 @@ def net_of(
         ground.names,
         told.left_out.get(i, 0),
         i in told.cut,
+        {peer: name for peer in _peers(flows, relays) if (name := ground.name(peer)) is not None},
+        changes,
     )
+
+
+def _peers(flows: list[FlowWord], relays: list[RelayWord]) -> set[str]:
+    return {word.peer for word in flows} | {word.outer_peer for word in relays}
 
 
 def _people(frame: pl.DataFrame | None) -> dict[tuple[str, int], Person]:

@@ -1,10 +1,11 @@
 """How near a place is, and who allowed a connection to it: the site's rules and the job's own declaration."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slurm_guard.config import NetworkConfig
-from slurm_guard.networks import Nearness, Net, Place, is_loopback, parse_net, parse_place
+from slurm_guard.model import Run
+from slurm_guard.networks import Nearness, Net, Place, Rule, is_loopback, parse_net, parse_place, parse_rule
 
 Addresses = frozenset[tuple[int, int]]  # (bits, address)
 SITE, JOB = "site", "job"  # whose word allows a connection
@@ -13,42 +14,54 @@ LEAST_BITS = 8  # of a network that a job may declare. Judgement: a wider one na
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """[network], read once a night. `programs`: full paths whose tunnels are allowed."""
+    """[network], read once a night. `programs`: full paths whose tunnels are allowed. Each with to whom."""
 
     near: Nearness
-    egress: tuple[Net, ...]
-    tunnels: tuple[Net, ...]
-    programs: frozenset[str]
+    egress: tuple[tuple[Net, Rule], ...]
+    tunnels: tuple[tuple[Net, Rule], ...]
+    programs: tuple[Rule, ...]
+    names: Mapping[tuple[int, int], tuple[str, ...]]  # of addresses, as the site's resolver gave them out
+
+    def nets_for(self, run: Run | None) -> tuple[tuple[Net, ...], tuple[Net, ...], frozenset[str]]:
+        """(egress, tunnels, programs) that hold for a run; null: those for everybody."""
+        who = {} if run is None else {"user": run.user, "account": run.account, "partition": run.partition}
+        return (
+            tuple(net for net, rule in self.egress if rule.is_for(**who)),
+            tuple(net for net, rule in self.tunnels if rule.is_for(**who)),
+            frozenset(rule.what for rule in self.programs if rule.is_for(**who)),
+        )
 
 
-def read_rules(config: NetworkConfig) -> Rules:
-    """The site's words as networks."""
-    paths = frozenset(text for text in config.tunnels if text.startswith("/"))
+def read_rules(config: NetworkConfig, names: Mapping[tuple[int, int], tuple[str, ...]]) -> Rules:
+    """The site's words as networks. Raises ValueError for what is none."""
+    tunnels = [parse_rule(text) for text in config.tunnels]
     return Rules(
         Nearness(config.cluster),
-        tuple(parse_net(text) for text in config.egress),
-        tuple(parse_net(text) for text in config.tunnels if text not in paths),
-        paths,
+        tuple((parse_net(rule.what), rule) for rule in map(parse_rule, config.egress)),
+        tuple((parse_net(rule.what), rule) for rule in tunnels if not rule.what.startswith("/")),
+        tuple(rule for rule in tunnels if rule.what.startswith("/")),
+        names,
     )
 
 
 class Ground:
     """The places that one run speaks to. Remembers what it parsed: many connections lead to few addresses.
 
-    `own`: each node's addresses; `nodes`: the run's; `declared`: the job's `egress=`, null: not declared.
+    `own`: each node's addresses; `run`: whose rules hold; `declared`: the job's `egress=`, null: none.
     """
 
     def __init__(
         self,
         rules: Rules,
         own: Mapping[str, Addresses],
-        nodes: Iterable[str],
+        run: Run,
         declared: tuple[str, ...] | None,
     ) -> None:
         self.rules = rules
         self._own = own
-        self._inside = frozenset().union(*(own.get(node, frozenset()) for node in nodes))
+        self._inside = frozenset().union(*(own.get(node, frozenset()) for node in run.nodes))
         self._declared, self.names = _split(declared or ())
+        self._egress, self._tunnels, self._programs = rules.nets_for(run)
         self.is_ruled = declared is not None or bool(rules.egress)
         self._places: dict[str, Place | None] = {}
 
@@ -73,16 +86,37 @@ class Ground:
         place = self.place(text)
         if place is None:
             return None
-        if any(net.holds(place) for net in (*self.rules.egress, *self.rules.tunnels)):
+        if any(net.holds(place) for net in (*self._egress, *self._tunnels)):
             return SITE
-        return JOB if any(net.holds(place) for net in self._declared) else None
+        if any(net.holds(place) for net in self._declared):
+            return JOB
+        return JOB if self.names and self._is_named(place) else None
+
+    def _is_named(self, place: Place) -> bool:
+        """Whether the site's resolver gave the address out for a name that the job declared."""
+        told = self.rules.names.get((place.bits, place.address), ())
+        return any(_covers(declared, name, place.port) for declared in self.names for name in told)
+
+    def name(self, text: str) -> str | None:
+        """What the site's resolver called the place's address, last of all."""
+        place = self.place(text)
+        told = () if place is None else self.rules.names.get((place.bits, place.address), ())
+        return told[0] if told else None
 
     def tunnel(self, text: str, exe: str | None) -> bool:
         """Whether the site allows this tunnel, by its far end or its program."""
         place = self.place(text)
-        return exe in self.rules.programs or (
-            place is not None and any(net.holds(place) for net in self.rules.tunnels)
-        )
+        return exe in self._programs or (place is not None and any(net.holds(place) for net in self._tunnels))
+
+
+def _covers(declared: str, name: str, port: int) -> bool:
+    """`example.org`, `example.org:443` or `*.example.org` as a job declares them."""
+    host, colon, only = declared.lower().rpartition(":")
+    if not colon or not only.isdecimal():
+        host, only = declared.lower(), ""
+    if only and int(only) != port:
+        return False
+    return name == host or (host.startswith("*.") and name.endswith(host[1:]))
 
 
 def _parse(text: str) -> Place | None:

@@ -15,7 +15,7 @@ class Params:
     # packets, and one line may serve several ends; connections that merely live side by side stay far below.
     sure_share: float = 0.3
     chance_share: float = 0.1  # below this, at all times, it was chance. Judgement
-    few_b: int = 512  # each way. Documented: a node tells of no less
+    few_b: int = 256  # each way. Documented: a node tells of no less
     least_b: int = 1024  # each way. Judgement: an ssh session through the tunnel begins with about 3 KiB
     least_b_s: float = 100.0  # both ways, in looks that fit. Judgement: heartbeats of two clients are less
     sure_looks: int = 2  # that fit. Documented: as many as a node asks for

@@ -127,6 +127,10 @@ TUNNEL = replace(SHORT, talk=(HELD,), handed=(Handed(until_s=3000),))
         (replace(TUNNEL, comments=("guard:egress=203.0.113.0/24", "guard:egress=203.0.113.0/24")), 2.0),
         (replace(TUNNEL, network=NetworkConfig(tunnels=["203.0.113.9:443"])), None),
         (replace(TUNNEL, network=NetworkConfig(tunnels=["203.0.113.9:22"])), 6.0),
+        (replace(TUNNEL, network=NetworkConfig(tunnels=["203.0.113.9:443 account=chem,lab"])), None),
+        (replace(TUNNEL, network=NetworkConfig(tunnels=["203.0.113.9:443 account=lab partition=cpu"])), 6.0),
+        (replace(TUNNEL, network=NetworkConfig(egress=["203.0.113.9 user=ann"])), 2.0),
+        (replace(TUNNEL, network=NetworkConfig(egress=["203.0.113.9 user=bob"])), 6.0),
         # who opened what is not known of all: no hard fact, and no way to hide
         (replace(TUNNEL, handed=(Handed(inner_opened=None),)), 2.0),
         (replace(TUNNEL, handed=(Handed(outer_opened=None),)), 2.0),
@@ -462,3 +466,47 @@ def test_a_relay_is_named_by_who_opened_its_sides(outer: bool | None, inner: boo
 )
 def test_bytes_are_said_in_a_fitting_unit(n_b: int, words_: str) -> None:
     assert sized(n_b) == words_
+
+
+NAMED: dict[tuple[int, int], tuple[str, ...]] = {
+    (32, (203 << 24) + (113 << 8) + 9): ("relay.example.org", "old.example")
+}
+
+
+@pytest.mark.parametrize(
+    ("declared", "weight"),
+    [
+        ("relay.example.org", 2.0),
+        ("*.example.org:443", 2.0),
+        ("example.org", 6.0),
+        ("relay.example.org:22", 6.0),
+        ("old.example", 2.0),
+    ],
+)
+def test_names_that_a_job_declares_hold_where_the_resolver_knows_them(declared: str, weight: float) -> None:
+    world = replace(TUNNEL, names=NAMED, comments=(f"guard:egress={declared}",) * 2)
+    assert said(world)["reverse-tunnel"] == weight
+
+
+def test_far_ends_are_shown_with_the_name_that_the_resolver_gave_them() -> None:
+    judgement = judged(replace(TUNNEL, names=NAMED))
+    (finding,) = [f for f in judgement.findings if f.check == "reverse-tunnel"]
+    assert "to 203.0.113.9:443 (relay.example.org) outside" in finding.sentence
+    assert judgement.timeline is not None
+    assert any("203.0.113.9:443 (relay.example.org)" in event.text for event in judgement.timeline.events)
+
+
+def test_a_place_without_a_name_may_be_one_that_the_job_named() -> None:
+    declared = ("guard:egress=files.example",) * 2
+    world = replace(SHORT, talk=(_trainer("203.0.113.9:443", 9000, 90_000),), comments=declared)
+    assert "undeclared-egress" not in said(world)
+    assert "undeclared-egress" not in said(replace(world, names={(32, 5): ("x.example",)}))
+    assert said(replace(world, names=NAMED))["undeclared-egress"] == 0.5
+
+
+def test_packets_through_a_device_ask_for_a_look_and_are_no_hard_fact() -> None:
+    device = Handed(inner="device tun0", inner_local="device tun0", inner_opened=None)
+    judgement = judged(replace(TUNNEL, handed=(device,)))
+    (finding,) = [f for f in judgement.findings if f.check == "reverse-tunnel"]
+    assert (finding.hard, finding.weight, judgement.verdict) == (False, 2.0, Verdict.REVIEW)
+    assert "device tun0" in finding.sentence

@@ -1,13 +1,19 @@
-"""Pipes that go to and fro between two processes, and pipes that do not."""
+"""Pipes, named pipes and socket pairs that go to and fro between two processes, and pipes that do not."""
 
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from slurm_guard.sampler.joints import Ends, ends_of, meet
+from slurm_guard.sampler.joints import AGAIN_S, Ends, Joints, ends_of, meet
+from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.unixdiag import peers
+from slurm_guard.sampler.writer import Instant
 
 
 @pytest.fixture
@@ -16,6 +22,14 @@ def there() -> Iterator[subprocess.Popen[bytes]]:
     yield process
     process.kill()
     process.communicate()
+
+
+def _process(pid: int) -> Process:
+    stat = Proc().stat(pid)
+    assert stat is not None
+    process = Process(stat, 0.0, Instant(0.0, 0.0))
+    process.run = "r"
+    return process
 
 
 def test_a_process_and_its_filter_are_joined(there: subprocess.Popen[bytes]) -> None:
@@ -33,3 +47,66 @@ def test_a_pipe_that_goes_one_way_joins_nobody() -> None:
 
 def test_a_process_that_is_gone_has_none() -> None:
     assert ends_of(Proc(), 2**22 + 5) == Ends(frozenset(), frozenset())
+
+
+def test_a_pipe_one_way_and_a_named_one_back_join(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "back")
+    one = subprocess.Popen(
+        ["sh", "-c", "exec cat <back"], stdout=subprocess.PIPE, cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    two = subprocess.Popen(["sh", "-c", "exec cat >back"], stdin=one.stdout, cwd=tmp_path)
+    try:
+        proc = Proc()
+        for _ in range(200):
+            ends = ends_of(proc, one.pid), ends_of(proc, two.pid)
+            if meet(*ends):
+                break
+            time.sleep(0.01)
+        assert meet(*ends)
+    finally:
+        for process in (one, two):
+            process.kill()
+            process.communicate()
+
+
+def test_a_socket_pair_joins_the_processes_that_hold_its_ends() -> None:
+    near, far = socket.socketpair()
+    there = subprocess.Popen(["sleep", "60"], stdin=far.fileno())
+    far.close()
+    try:
+        mine, its = _process(os.getpid()), _process(there.pid)
+        stranger = _process(os.getppid())
+        joints = Joints(Proc())
+        assert joints.joined([mine], [its], 1.0) == [(mine, its)]
+        assert joints.joined([its], [stranger], 2.0) == []
+    finally:
+        there.kill()
+        there.wait()
+        near.close()
+
+
+def test_both_ends_of_a_pair_are_told() -> None:
+    one, other = socket.socketpair()
+    found = peers()
+    inodes = [os.fstat(end.fileno()).st_ino for end in (one, other)]
+    assert [found[inode] for inode in inodes] == inodes[::-1]
+    one.close()
+    other.close()
+
+
+def test_a_process_is_read_often_while_it_is_new_and_then_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[float] = []
+    now = 0.0
+
+    def read(proc: Proc, pid: int) -> Ends:
+        asked.append(now)
+        return Ends(frozenset(), frozenset())
+
+    monkeypatch.setattr("slurm_guard.sampler.joints.ends_of", read)
+    joints, mine, other = Joints(Proc()), _process(os.getpid()), _process(os.getppid())
+    for now in (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0 + AGAIN_S):
+        joints.joined([mine], [other], now)
+
+    assert asked[::2] == [0.0, 10.0, 20.0, 40.0, 80.0 + AGAIN_S]

@@ -5,18 +5,20 @@ import random
 import pytest
 
 from slurm_guard.networks import CLUSTER, LOOPBACK, OUTSIDE
-from slurm_guard.sampler.relays import MOST_GROUPS, Moved, Pair, Relays
+from slurm_guard.sampler.relays import MOST_GROUPS, MOST_NOTED, Moved, Pair, Relays, merged
 
 OUT, IN = 1, 2
 Look = tuple[list[Moved], list[Moved]]
 
 
 def outer(in_b: int, out_b: int, n: int = 4) -> Moved:
-    return Moved(OUT, OUTSIDE, out_b, in_b, n, True, 22, "10.0.0.1:5000", "203.0.113.9:22")
+    return Moved(OUT, OUTSIDE, out_b, in_b, n // 2, n // 2, True, 22, "10.0.0.1:5000", "203.0.113.9:22")
 
 
 def inner(in_b: int, out_b: int, n: int = 4, opened: bool = True, ident: int = IN, door: int = 8888) -> Moved:
-    return Moved(ident, LOOPBACK, out_b, in_b, n, opened, door, "127.0.0.1:6000", "127.0.0.1:8888")
+    return Moved(
+        ident, LOOPBACK, out_b, in_b, n // 2, n // 2, opened, door, "127.0.0.1:6000", "127.0.0.1:8888"
+    )
 
 
 def play(looks: list[Look], every: int = 1, more: float = 1.5) -> Pair | None:
@@ -62,6 +64,80 @@ def test_a_relay_of_which_a_look_cuts_an_answer_in_two_is_one_all_the_same() -> 
     assert pair is not None
 
 
+def test_two_looks_are_enough_where_both_sides_move_at_the_same_moment() -> None:
+    def looks(sent_ms: int) -> list[Look]:
+        small = [(300, 400), (520, 150)]
+        return [
+            (
+                [
+                    outer(a + 40, b + 40, 2)._replace(recv_ms=500, sent_ms=480),
+                    inner(b, a, 2)._replace(sent_ms=sent_ms, recv_ms=480),
+                ],
+                [],
+            )
+            for a, b in small
+        ]
+
+    assert play(looks(504), more=1.0) is not None
+    assert play(looks(900), more=1.0) is None
+
+
+def test_questions_asked_at_once_elsewhere_are_none() -> None:
+    """A worker hands each task on at the same moment, in other words and of another length."""
+    rng = random.Random(5)
+    for _ in range(200):
+        found: list[Look] = []
+        for _ in range(40):
+            task, answer = rng.randrange(200, 4000), rng.randrange(300, 6000)
+            out = outer(task, answer, 4)._replace(recv_ms=500, sent_ms=100)
+            near = inner(14 * answer, 900 + 2 * task, 4)._replace(sent_ms=500, recv_ms=104)
+            found.append(([out, near], []))
+        assert play(found, more=1.0) is None
+
+
+def test_what_is_fetched_and_pushed_on_is_none_while_the_answers_are_not() -> None:
+    rng = random.Random(7)
+    looks: list[Look] = []
+    for _ in range(200):
+        size = rng.randrange(50_000, 3_000_000)
+        out = outer(size, rng.randrange(250, 500))._replace(recv_ms=300, sent_ms=700, in_n=40, out_n=1)
+        near = inner(40, size + 8)._replace(sent_ms=300, recv_ms=290, out_n=40, in_n=1)
+        looks.append(([out, near], []))
+    assert play(looks, more=1.0) is None
+
+
+def test_looks_that_move_one_way_count_once_the_other_way_has_been_seen() -> None:
+    """A shell through a tunnel: long output, now and then a command."""
+    command: Look = ([outer(700, 900, 4), inner(800, 600, 4)], [])
+    output: Look = ([outer(0, 8168, 8), inner(8088, 0, 2)], [])
+    assert play([output] * 20) is None
+    assert play([command, output, command, output, output]) is not None
+
+
+def test_all_connections_to_a_far_end_together_make_a_relay() -> None:
+    """A new outer connection for each user, each with a handshake."""
+    relays = Relays()
+    for k, (a, b) in enumerate([(3000, 9000), (1200, 4000), (7000, 2000), (400, 30_000), (9000, 800)] * 2):
+        one = outer(a + 1900, b + 1000, 8)._replace(ident=100 + k, n_fresh=1, recv_ms=9, sent_ms=9)
+        near = inner(b, a, 4, ident=200 + k)._replace(recv_ms=9, sent_ms=9)
+        relays.look(10.0 * k, [one, near], [], {100 + k}, (one._replace(ident=-5),))
+    pair = relays.best(-5)
+    assert pair is not None
+    assert pair.opened is True
+    assert all(relays.best(100 + k) is None for k in range(10))
+
+
+def test_where_it_leads_goes_before_the_joint_on_the_way() -> None:
+    """A proxy accepts from ssh what ssh hands on: the two ends carry about the same."""
+    relays = Relays()
+    for k, (a, b) in enumerate([(3000, 9000), (1200, 4000), (7000, 2000)]):
+        joint = inner(b + 80, a + 80, opened=False, ident=7, door=8080)
+        relays.look(10.0 * k, [outer(a + 200, b + 200), joint, inner(b, a)], [], {OUT})
+    pair = relays.best(OUT)
+    assert pair is not None
+    assert pair.opened is True
+
+
 def test_one_way_alone_is_none() -> None:
     """A ring of ranks takes from a far one and gives to a near one, and nothing comes back."""
     assert play([([outer(1_000_000, 0), inner(0, 1_000_000)], [])] * 20) is None
@@ -101,6 +177,15 @@ def test_what_came_and_went_counts_by_the_door_of_its_service() -> None:
     assert pair is not None
     assert (pair.n_coupled, len(pair.idents)) == (3, 3)
     assert pair.n_owned == 0  # whose they were is not known: no hard fact
+
+
+def test_thousands_that_came_and_went_are_few_and_their_bytes_all_there() -> None:
+    flows = [inner(k, 2 * k, ident=k) for k in range(5000)] + [inner(7, 7, ident=9001, door=1)]
+    few = merged(flows)
+    assert len(few) == MOST_NOTED + 1
+    for name in ("in_b", "out_b", "in_n", "out_n"):
+        assert sum(getattr(f, name) for f in few) == sum(getattr(f, name) for f in flows)
+    assert merged(few[-3:]) == few[-3:]
 
 
 def test_who_opened_the_inner_ones_is_told_apart() -> None:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from bench import opener
+from slurm_guard import netlink
 from slurm_guard.sampler.tcpdiag import Sample, TcpDiag, tcp_diag
 
 
@@ -49,6 +50,35 @@ def test_bytes_and_opener_of_both_ends(diag: TcpDiag) -> None:
     )
     assert here.cookie != there.cookie
     assert here.inode == os.fstat(one.fileno()).st_ino
+    one.close()
+    other.close()
+    diag.close()
+
+
+def test_connected_udp_is_told_without_counts_and_bound_udp_is_not(diag: TcpDiag) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as bound, socket.socket(type=socket.SOCK_DGRAM) as one:
+        bound.bind(("127.0.0.1", 0))
+        one.connect(bound.getsockname())
+        rows, _ = diag.dump({os.getuid()})
+        (found,) = [row for row in rows if row.inode == os.fstat(one.fileno()).st_ino]
+        host, port = bound.getsockname()
+        assert (found.proto, found.state, found.peer) == ("udp", "ESTABLISHED", f"{host}:{port}")
+        assert (found.opened, found.out_b, found.in_b) == (None, None, None)
+        assert os.fstat(bound.fileno()).st_ino not in {row.inode for row in rows}
+        again, _ = diag.dump({os.getuid()}, {row.ident: row for row in rows}.get)
+        assert found in again
+    diag.close()
+
+
+def test_a_kernel_without_udp_diagnostics_tells_of_tcp(
+    diag: TcpDiag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(netlink.PROTOCOLS, "udp", (254, 2))
+    one, other = _pair()
+    for _ in range(2):
+        rows, cut = diag.dump({os.getuid()})
+        assert not cut
+        assert _of(rows, one).proto == "tcp"
     one.close()
     other.close()
     diag.close()

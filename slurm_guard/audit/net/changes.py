@@ -1,0 +1,111 @@
+"""What prolog and epilog saw of the network, held against each other: what was there after a run alone.
+
+The snapshots are of the whole node and bounded: a socket counts when it is the owner's, and nothing is said
+of a list that was cut before the run. Another run of the owner's on the node makes his sockets nobody's.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from slurm_guard.model import Run
+
+# Names that the kernel and the programs give by default to devices that lead into another network.
+# Documented; a name can be chosen.
+_DEVICES = ("tun", "tap", "wg", "utun", "ppp", "zt", "tailscale", "sit", "gre", "vxlan", "ipsec", "nebula")
+MOST = 64  # changes of one node. Judgement: more are not read
+LISTENER, CONNECTION, DEVICE, ROUTE, NAMES = "listener", "connection", "device", "route", "name server"
+_PARTS = {DEVICE: "interfaces", ROUTE: "routes", NAMES: "nameservers"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that was there at `at`, the epilog's look, and not before the run."""
+
+    node: str
+    kind: str  # listener, connection (of the owner's), device, route, name server (of the node's)
+    what: str
+    at: float
+
+
+def changes_of(
+    runs: list[Run], keys: pl.DataFrame, frames: Mapping[str, pl.DataFrame]
+) -> dict[int, tuple[Change, ...]]:
+    """Per run with both snapshots, node by node."""
+    mine = keys.select("run", "i")
+    first = frames["tickets"].join(mine, on="run").select("run", "i", "node", "uid", before="net")
+    last = frames["ends"].select("run", "at", after="net").drop_nulls().sort("at").unique("run", keep="last")
+    rows = first.drop_nulls("before").join(last, on="run").sort("i", "node", "run")
+    shared = _shared(runs)
+    found: dict[int, list[Change]] = {}
+    for row in rows.iter_rows(named=True):
+        alone = (row["i"], row["node"]) not in shared
+        uid = row["uid"] if alone else None
+        before, after = _load(row["before"]), _load(row["after"])
+        if before and after:
+            found.setdefault(row["i"], []).extend(_compare(before, after, row["node"], uid, row["at"]))
+    return {i: tuple(changes) for i, changes in found.items() if changes}
+
+
+def _shared(runs: list[Run]) -> set[tuple[int, str]]:
+    """(run, node) where another run of the owner's was when this one ended, or began right then."""
+    at: dict[tuple[int | None, str], list[int]] = {}
+    for i, run in enumerate(runs):
+        for node in run.nodes:
+            at.setdefault((run.uid, node), []).append(i)
+    return {
+        (i, node)
+        for (_, node), places in at.items()
+        for i in places
+        if any(_is_there(runs[j], runs[i].until_at) for j in places if j != i)
+    }
+
+
+def _is_there(run: Run, at: float) -> bool:
+    return run.start_at <= at + _SLACK_S and (run.end_at is None or run.end_at > at)
+
+
+_SLACK_S = 60.0  # an epilog looks some seconds after accounting's end. Judgement
+
+
+def _load(text: str) -> dict[str, Any]:
+    try:
+        state = json.loads(text)
+    except ValueError:
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _compare(
+    before: dict[str, Any], after: dict[str, Any], node: str, uid: int | None, at: float
+) -> list[Change]:
+    found: list[Change] = []
+    if uid is not None and not before.get("truncated", True):
+        for kind, part in ((LISTENER, "listen"), (CONNECTION, "established")):
+            old = {_socket(s) for s in _rows(before, part)}
+            new = {_socket(s) for s in _rows(after, part) if s.get("uid") == uid} - old
+            found += [Change(node, kind, what, at) for what in sorted(new)]
+    for kind, part in _PARTS.items():
+        if part in (before.get("why") or {}) or part in (after.get("why") or {}):
+            continue
+        gone = {str(x) for x in before.get(part) or ()}
+        here = {str(x) for x in after.get(part) or ()} - gone
+        found += [Change(node, kind, what, at) for what in sorted(here) if kind != DEVICE or _leads_out(what)]
+    return found[:MOST]
+
+
+def _rows(state: dict[str, Any], part: str) -> Iterable[dict[str, Any]]:
+    return (row for row in state.get(part) or () if isinstance(row, dict))
+
+
+def _socket(row: dict[str, Any]) -> str:
+    """What tells a socket from another: a listener by its place, a connection by both ends."""
+    proto, local, peer = (str(row.get(name) or "") for name in ("proto", "local", "peer"))
+    return f"{proto} {local}" if row.get("state") != "ESTABLISHED" else f"{proto} {local} to {peer}"
+
+
+def _leads_out(name: str) -> bool:
+    return name.rstrip("0123456789") in _DEVICES or name.startswith(("zt", "tailscale", "nebula", "wg"))

@@ -1,0 +1,184 @@
+"""Connections in network namespaces of a job's own are looked at as the node's are."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slurm_guard.clock import FakeClock
+from slurm_guard.sampler import namespaces as module
+from slurm_guard.sampler.namespaces import MOST, MOST_LINKS, Namespaces
+from slurm_guard.sampler.process import Process
+from slurm_guard.sampler.procfs import Proc, Stat
+from slurm_guard.sampler.tcpdiag import Sample
+from slurm_guard.sampler.writer import Instant
+from tests.unit.sampler.fakes import FakeProc
+
+_TALK = """
+import socket, subprocess, sys, time
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+door = socket.create_server(("127.0.0.1", 7000))
+near = socket.create_connection(("127.0.0.1", 7000))
+far, _ = door.accept()
+near.sendall(b"x" * 5000)
+far.recv(5000)
+print("ready", flush=True)
+sys.stdin.readline()
+near.close()
+far.close()
+print("closed", flush=True)
+sys.stdin.readline()
+"""
+
+
+def nobody(ident: int) -> Sample | None:
+    return None
+
+
+@pytest.fixture
+def there() -> Iterator[subprocess.Popen[str]]:
+    words = ["unshare", "--net", sys.executable, "-c", _TALK]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def _process(pid: int, key: int = 0) -> Process:
+    process = Process(Stat(pid, "x", "S", 1, key or pid, 0, False), 0.0, Instant(0.0, 0.0))
+    process.run = "r"
+    return process
+
+
+def _look(spaces: Namespaces, members: list[Process]) -> list[Sample]:
+    """Until something is told of, at most for three seconds."""
+    for k in range(300):
+        spaces.look(members, float(k))
+        found, _ = spaces.samples({0}, nobody)
+        if any(found):
+            return [row for part in found for row in part]
+        time.sleep(0.01)
+    return []
+
+
+def _children() -> set[str]:
+    """Of this process, that run or wait to be collected."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+def _n_open() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _inode(pid: int) -> int:
+    return Path(f"/proc/{pid}/ns/net").stat().st_ino
+
+
+@pytest.mark.root
+def test_bytes_ends_and_openers_are_told_of_another_namespace(there: subprocess.Popen[str]) -> None:
+    spaces, members = Namespaces(Proc()), [_process(there.pid), _process(os.getpid())]
+    rows = _look(spaces, members)
+    inode = _inode(there.pid)
+    (opened,) = [row for row in rows if row.state == "ESTABLISHED" and row.peer == "127.0.0.1:7000"]
+
+    assert {row.netns for row in rows} == {inode}
+    assert (opened.opened, opened.out_b) == (True, 5000)
+
+    assert there.stdin is not None
+    assert there.stdout is not None
+    there.stdin.write("\n")
+    there.stdin.flush()
+    there.stdout.readline()
+    _, ended = spaces.samples({0}, {row.ident: row for row in rows}.get)
+    assert opened.ident in {row.ident for row in ended}
+    assert {row.netns for row in ended} == {inode}
+    spaces.close()
+
+
+@pytest.mark.root
+def test_a_namespace_that_vanished_is_let_go(there: subprocess.Popen[str]) -> None:
+    spaces = Namespaces(Proc())
+    assert _look(spaces, [_process(there.pid)])
+    before = _n_open()
+
+    there.kill()
+    there.wait()
+    spaces.look([], 1000.0)
+
+    assert spaces.samples({0}, nobody) == ([], [])
+    assert _n_open() <= before - 2  # both sockets that kept it alive
+
+
+@pytest.mark.root
+def test_where_nobody_may_go_in_the_text_tables_have_to_do(
+    there: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "go_in", lambda pid, back: None)
+    rows = _look(Namespaces(Proc()), [_process(there.pid)])
+    assert {(row.state, row.out_b) for row in rows} == {("LISTEN", None), ("ESTABLISHED", None)}
+    assert {row.netns for row in rows} == {_inode(there.pid)}
+
+
+@pytest.mark.root
+def test_a_child_that_hangs_is_killed_and_the_sampler_never_waits(
+    there: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "go_in", lambda pid, back: time.sleep(60))
+    before = _children()
+    spaces, members = Namespaces(Proc()), [_process(there.pid)]
+    began_s = time.monotonic()
+    for mono_s in (0.0, 1.0, 2.0):
+        spaces.look(members, mono_s)
+        assert spaces.samples({0}, nobody) == ([[]], [])
+    spaces.look(members, 2.0 + module.DEADLINE_S)
+    time.sleep(0.1)
+    spaces.look(members, 3.0 + module.DEADLINE_S)
+    assert _children() <= before
+    assert any(spaces.samples({0}, nobody)[0])
+    assert time.monotonic() - began_s < 5
+
+
+def test_what_a_child_brings_from_elsewhere_is_not_taken() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.socket() as one:
+        ours.setblocking(False)
+        assert module._receive(ours, 7) is None
+        socket.send_fds(theirs, [module._INODE.pack(8)], [one.fileno()])
+        before = _n_open()
+        assert module._receive(ours, 7) == []
+        assert _n_open() == before
+        theirs.close()
+        assert module._receive(ours, 7) == []
+
+
+def test_namespaces_and_questions_are_bounded() -> None:
+    proc = FakeProc(FakeClock())
+    proc.link_texts["self/ns/net"] = "net:[1]"
+    members = []
+    for pid in range(10, 10 + 2 * MOST_LINKS):
+        proc.link_texts[f"{pid}/ns/net"] = f"net:[{pid}]"
+        members.append(_process(pid))
+    spaces = Namespaces(proc)
+
+    spaces.look(members, 0.0)
+
+    assert spaces.truncated
+    assert len(spaces.samples({0}, nobody)[0]) == MOST
+
+
+def test_a_process_of_the_nodes_own_namespace_costs_a_link_now_and_then() -> None:
+    proc = FakeProc(FakeClock())
+    proc.link_texts.update({"self/ns/net": "net:[1]", "20/ns/net": "net:[1]"})
+    spaces, asked = Namespaces(proc), []
+    for k in range(20):
+        proc.link_texts["20/ns/net"] = f"net:[{1 if k < 7 else 5}]"
+        spaces.look([_process(20)], float(k))
+        asked.append(bool(spaces.samples({0}, nobody)[0]))
+    assert asked.index(True) <= 13
