@@ -8,6 +8,7 @@ from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Any
 from slurm_guard.sampler.events import Journal
 from slurm_guard.sampler.recover import SEALS
+from slurm_guard.sampler.syncing import Syncing
 from slurm_guard.sampler.writer import Instant, Origin, Stream
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Streams:
         self._streams: dict[str | None, Stream] = {}
         self._ending: dict[str, str] = {}  # run that is over, but not sealed -> how it ended
         self._retried_s: float | None = None
+        self._syncing = Syncing()
 
     def write(self, run: str | None, record: Any, now: Instant) -> bool:
         """One record; false: it was dropped and counted. The journal tells events on and counts the rest."""
@@ -109,9 +111,9 @@ class Streams:
         return sorted((round(now.mono_s - s, 1) for s in opened if s is not None), reverse=True)
 
     def sync(self) -> None:
-        """Push what was written to the disk."""
-        for stream in self._streams.values():
-            stream.sync()
+        """Have what was written pushed to the disk; nothing waits for it."""
+        paths = [stream.open_path for stream in self._streams.values() if stream.opened_mono_s is not None]
+        self._syncing.begin(paths)
 
     def close(self, reason: str, now: Instant) -> None:
         """Close every open segment."""

@@ -91,7 +91,8 @@ class Stream:
         return self.closed[-1].seq + 1 if self.closed else 0
 
     @property
-    def _open_path(self) -> str:
+    def open_path(self) -> str:
+        """Where the open segment stands, or the next one will."""
         return os.path.join(self.origin.spool, OPEN, f"{self.name}.{self.seq:06d}.jsonl")
 
     def _learn(self) -> bool:
@@ -142,7 +143,7 @@ class Stream:
                 self._known = False  # the chain on the disk is longer than we knew
                 return False
             self._fd = os.open(
-                self._open_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640
+                self.open_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640
             )
         except FileExistsError:
             self._take_over()
@@ -160,7 +161,7 @@ class Stream:
 
     def _take_over(self) -> None:
         """An older segment of this number is still open: close it, so that the next number is tried."""
-        entry = os.path.basename(self._open_path)
+        entry = os.path.basename(self.open_path)
         try:
             try:
                 recover_one(self.origin.spool, entry, None)
@@ -214,7 +215,7 @@ class Stream:
         self._let_go()
         try:
             if self.size == 0:
-                os.unlink(self._open_path)
+                os.unlink(self.open_path)
         except OSError:
             pass
 
@@ -237,7 +238,7 @@ class Stream:
     def close(self, reason: str, now: Instant) -> bool:
         """Seal the open segment; false: the disk refused, ask again. Nothing open, nothing owed: closed."""
         if self._fd is None and self._tail is None and not self._owes(now):
-            return self._known and self.dropped == 0 and not os.path.lexists(self._open_path)
+            return self._known and self.dropped == 0 and not os.path.lexists(self.open_path)
         if self._tail is None:
             self._tell_dropped(now)
             tail = Closed(self.seq, self._n, self._digest.hexdigest(), self._n_windows)
@@ -249,7 +250,7 @@ class Stream:
 
     def _owes(self, now: Instant) -> bool:
         """With no segment open: take over one that was let go; open one if dropped records are to be told."""
-        if self._learn() and os.path.lexists(self._open_path):
+        if self._learn() and os.path.lexists(self.open_path):
             self._take_over()
         return self.dropped > 0 and self._ready(now)
 
@@ -259,7 +260,7 @@ class Stream:
         try:
             if self._fd is not None:
                 os.fsync(self._fd)
-            os.rename(self._open_path, segment_path(self.origin.spool, self.name, self._tail.seq))
+            os.rename(self.open_path, segment_path(self.origin.spool, self.name, self._tail.seq))
         except OSError:
             return False
         self._let_go()
