@@ -23,7 +23,7 @@ from slurm_guard.sampler import settings
 from slurm_guard.sampler.limits import Limits, be_nice, leave_slurmd
 from slurm_guard.sampler.locked import Locked
 from slurm_guard.sampler.nvml_client import NvmlClient, Pace
-from slurm_guard.sampler.procfs import Proc, read_file
+from slurm_guard.sampler.procfs import Proc, look
 from slurm_guard.sampler.renewal import renew
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _prepare(config: Config, words: Words) -> Loop:
     """
     os.umask(0o027)
     proc, clock = Proc(), SteadyClock(SystemClock())
-    proc.locked = Locked(read_file)
+    proc.locked = Locked(look, lambda pid: proc.ids(pid).uid)
     folder = os.path.join(config.node.run_dir, words.node)
     write_pid(folder, proc)
     be_nice(config.node.nice)

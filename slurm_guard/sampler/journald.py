@@ -22,7 +22,9 @@ ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
 SEVERITY: dict[str, int] = {
     **dict.fromkeys(("foreign-process", "leftover", "bridge"), WARNING),
     **dict.fromkeys(("sampler-error", "seal-failed", "records-dropped", "segment-given-up"), ERROR),
-    **dict.fromkeys(("stalled", "helper-hung", "reader-failed", "cap-reached", "nvml-hung"), WARNING),
+    **dict.fromkeys(
+        ("stalled", "helper-hung", "proc-hung", "reader-failed", "cap-reached", "nvml-hung"), WARNING
+    ),
     **dict.fromkeys(("processes-truncated", "flows-truncated", "files-truncated"), WARNING),
     **dict.fromkeys(("gpu-map-contradicted", "events-suppressed", "nvml-apart"), WARNING),
     **dict.fromkeys(("sampler-started", "gpu-found", "switched-on", "nvml-back", "cap-left"), INFO),

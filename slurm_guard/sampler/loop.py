@@ -147,11 +147,6 @@ class Loop:
         self.proc.close()
         self.reader.close()
 
-    @property
-    def n_hung(self) -> int:
-        """Children that had to be killed, of those that look at users' files and at locked ones of /proc."""
-        return self.helper.n_hung + self.proc.n_hung
-
     def tick(self) -> None:
         """One round: everything that is due."""
         now = self.now()
@@ -166,7 +161,6 @@ class Loop:
         if self._table.due(now.mono_s):
             self._find_boards()
             self.tables.look(self.now(), self.book, self.boards)
-            self.proc.rest()
         self._release_ended(now)
         if self._file.due(now.mono_s):
             self._scan_files()
@@ -178,6 +172,7 @@ class Loop:
         self._rotate(now)
         self._tick_parts(now)
         self._leave_if_idle(now)
+        self.proc.rest()
 
     def _tick_parts(self, now: Instant) -> None:
         for part in self.parts:
@@ -302,9 +297,11 @@ class Loop:
 
     def _poll_children(self, now: Instant) -> None:
         self.helper.poll(now.at, now.mono_s)
-        if self.n_hung > self._n_hung:
-            self._n_hung = self.n_hung
+        if self.helper.n_hung > self._n_hung:
+            self._n_hung = self.helper.n_hung
             self.event("helper-hung", n=self._n_hung)
+        for pid, uid in self.proc.hung():
+            self.event("proc-hung", pid=pid, uid=uid)
         self._drain_files()
         failures = self.readers.poll(now.mono_s)
         for run, reading in self.readers.take_done():

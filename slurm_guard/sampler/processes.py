@@ -53,10 +53,14 @@ class ProcessTable:
         self._n_looks += 1
         self._n_programs = MOST_PROGRAMS
         seen: dict[int, Process] = {}
-        for pid in self._bounded(self.proc.pids()):
+        pids = self._bounded(self.proc.pids())
+        self.proc.prefetch(pids)
+        for pid in pids:
             stat = self.proc.stat(pid)
             if stat is not None:
                 seen[pid] = self._refresh(stat, now)
+            elif pid in self.by_pid and self.proc.is_left_alone(pid):
+                seen[pid] = self.by_pid[pid]  # nobody can say; it is not gone
         gone = [old for pid, old in self.by_pid.items() if seen.get(pid) is not old]
         self.by_pid = seen
         self._attribute(list(seen.values()))
@@ -249,8 +253,10 @@ class ProcessTable:
 
     def look_for_stepds(self, now: Instant) -> None:
         """Between two looks: take up the slurmstepds that began since; no other newcomer is read."""
-        for pid in self.proc.pids():
-            stat = self.proc.stat(pid) if pid not in self.by_pid else None
+        fresh = [pid for pid in self.proc.pids() if pid not in self.by_pid]
+        self.proc.prefetch(fresh)
+        for pid in fresh:
+            stat = self.proc.stat(pid)
             if stat is not None and stat.comm.startswith("slurmstepd"):
                 process = self._refresh(stat, now)
                 self._read_origin(process, set())
@@ -259,7 +265,9 @@ class ProcessTable:
     def lives(self, process: Process) -> bool:
         """Whether it lives at this moment; the table may be a look old."""
         stat = self.proc.stat(process.pid)
-        return stat is not None and stat.start_ticks == process.start_ticks
+        if stat is None:
+            return self.proc.is_left_alone(process.pid)
+        return stat.start_ticks == process.start_ticks
 
     def _take_in(self, pid: int) -> Process | None:
         """A pid that the look did not meet (too new, or left out of a crowd), with what stands above it."""

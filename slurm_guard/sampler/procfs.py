@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 from slurm_guard.light import Iterator, NamedTuple
-from slurm_guard.sampler.locked import Locked
+from slurm_guard.sampler.locked import FDS, LINK, MODE, READ, Locked
 
 MAX_CMDLINE = 4096
 _MAX_FILE = 1 << 16
 _OF_ALL = ("stat", "status", "io", "task")  # told of the process as a whole, its first thread living or not
+_FREE = ("status", "cgroup", "mountinfo")  # no lock of the process is taken for these
 _MOST_THREADS = 256  # asked whether they live; those that ended are not listed, but for the first. Judgement
 _MOST_HEADS = 4096
 _PF_KTHREAD = 0x200000  # include/linux/sched.h
@@ -44,7 +45,8 @@ class Proc:
         # Processes whose first thread has ended while others live: /proc/PID shows no descriptor, program or
         # mapping of theirs, /proc/PID/task/TID of a living thread does. Nobody hides in that.
         self._heads: dict[int, str] = {}
-        self.locked: Locked | None = None  # reads what may hang; null: read here
+        self.locked: Locked | None = None  # looks at what may hang; null: it is done here
+        self._stats: dict[int, str] = {}
         self.ticks_per_s = os.sysconf("SC_CLK_TCK")
 
     def pids(self) -> list[int]:
@@ -55,17 +57,12 @@ class Proc:
             return []
 
     def read(self, pid: int | str, name: str, limit: int = _MAX_FILE) -> str | None:
-        """The beginning of a file below /proc/PID; null: gone or refused."""
-        try:
-            fd = os.open(self._path(pid, name), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            return os.read(fd, limit).decode("utf-8", "surrogateescape")
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
+        """The beginning of a file below /proc/PID; null: gone, refused, or nobody can say now."""
+        if self.locked is not None and name.rpartition("/")[2] not in _FREE:
+            raw = self.locked.ask(READ, limit, _pid_of(pid), self._path(pid, name))
+        else:
+            raw = read_file(self._path(pid, name), limit)
+        return None if raw is None else raw.decode("utf-8", "surrogateescape")
 
     def _path(self, pid: int | str, name: str) -> str:
         head = self._heads.get(pid) if self._heads and isinstance(pid, int) and name not in _OF_ALL else None
@@ -94,12 +91,11 @@ class Proc:
         return None if raw is None else raw.decode("utf-8", "surrogateescape")
 
     def read_locked(self, name: str, limit: int) -> str | None:
-        """A file for which the kernel takes the process's memory lock (locked.py), up to `limit` bytes; null:
-        refused, gone, or nobody can say now.
-        """
-        if self.locked is None:
+        """A file that takes several reads and may hang, by a name that begins with the process."""
+        whose, _, rest = name.partition("/")
+        if self.locked is None or not whose.isdigit():
             return self.read_all(name, limit)
-        raw = self.locked.read(self._whole_path(name), limit)
+        raw = self.locked.ask(READ, limit, int(whose), self._path(int(whose), rest))
         return None if raw is None else raw.decode("utf-8", "surrogateescape")
 
     @property
@@ -107,8 +103,13 @@ class Proc:
         """Readers of locked files that had to be killed."""
         return 0 if self.locked is None else self.locked.n_hung
 
+    def hung(self) -> list[tuple[int, int | None]]:
+        """(pid, uid) of processes that hung a reader since the last question."""
+        return [] if self.locked is None else self.locked.hung()
+
     def rest(self) -> None:
-        """A look is over."""
+        """A round is over."""
+        self._stats = {}
         if self.locked is not None:
             self.locked.rest()
 
@@ -119,17 +120,19 @@ class Proc:
 
     def link(self, pid: int | str, name: str) -> str | None:
         """The text of a link below /proc/PID; null: gone or refused. No file system is asked."""
-        try:
-            return os.readlink(self._path(pid, name))
-        except OSError:
-            return None
+        raw = self._ask(LINK, 0, pid, name)
+        return None if raw is None else raw.decode("utf-8", "surrogateescape")
 
     def link_mode(self, pid: int, name: str) -> int | None:
         """The permission bits of a link below /proc/PID (of an fd: how it is open); null: gone or refused."""
-        try:
-            return os.lstat(self._path(pid, name)).st_mode & 0o777
-        except OSError:
-            return None
+        raw = self._ask(MODE, 0, pid, name)
+        return None if raw is None else int(raw)
+
+    def _ask(self, kind: str, most: int, pid: int | str, name: str) -> bytes | None:
+        path = self._path(pid, name)
+        return (
+            look(kind, most, path) if self.locked is None else self.locked.ask(kind, most, _pid_of(pid), path)
+        )
 
     def names(self, pid: int, name: str) -> list[str]:
         """The names in a folder below /proc/PID; empty: gone or refused."""
@@ -140,27 +143,24 @@ class Proc:
 
     def fds(self, pid: int | str, most: int) -> tuple[list[tuple[str, str]], int] | None:
         """(descriptor, link text) of at most so many, and how many there are; null: gone or refused."""
-        try:
-            folder = os.open(self._path(pid, "fd"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
+        raw = self._ask(FDS, most, pid, "fd")
+        if raw is None:
             return None
-        found = []
-        try:
-            names = os.listdir(folder)
-            for name in names[:most]:
-                try:
-                    found.append((name, os.readlink(name, dir_fd=folder)))
-                except OSError:  # closed meanwhile
-                    continue
-        except OSError:
-            return None
-        finally:
-            os.close(folder)
-        return found, len(names)
+        number, *cells = raw.decode("utf-8", "surrogateescape").split("\0")
+        return list(zip(cells[::2], cells[1::2], strict=False)), int(number)
+
+    def prefetch(self, pids: list[int]) -> None:
+        """Learn the numbers of these processes at once, for `stat` until the look's end."""
+        if self.locked is not None:
+            self._stats = self.locked.stats(pids, lambda pid: self._path(pid, "stat"))
+
+    def is_left_alone(self, pid: int) -> bool:
+        """Whether nobody can say now what the process does: it is there, and was not asked."""
+        return self.locked is not None and self.locked.is_left_alone(pid)
 
     def stat(self, pid: int) -> Stat | None:
         """A process's numbers; null: gone, or a zombie of whose threads none lives."""
-        text = self.read(pid, "stat", 1024)
+        text = self._stats.get(pid) or self.read(pid, "stat", 1024)
         if text is None:
             return None
         open_at, close_at = text.find("("), text.rfind(")")
@@ -256,3 +256,40 @@ def read_file(path: str, limit: int) -> bytes | None:
     finally:
         os.close(fd)
     return b"".join(parts)
+
+
+def look(kind: str, most: int, path: str) -> bytes | None:
+    """One of the looks that may hang; null: refused or gone."""
+    try:
+        if kind == LINK:
+            return os.fsencode(os.readlink(path))
+        if kind == MODE:
+            return b"%d" % (os.lstat(path).st_mode & 0o777)
+        return _fds(path, most) if kind == FDS else read_file(path, most)
+    except OSError:
+        return None
+
+
+def _fds(path: str, most: int) -> bytes:
+    """How many descriptors there are, then name and link of at most so many, with NULs between."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    found, number = [], 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                number += 1
+                if number > most:
+                    break  # one more than is looked at says that there are more
+                try:
+                    found += [os.fsencode(entry.name), os.fsencode(os.readlink(entry.name, dir_fd=folder))]
+                except OSError:  # closed meanwhile
+                    continue
+    finally:
+        os.close(folder)
+    return b"\0".join([b"%d" % number, *found])
+
+
+def _pid_of(pid: int | str) -> int | str:
+    """The process that a folder's name speaks of; a text: no other's than ours or the kernel's."""
+    head = str(pid).partition("/")[0]
+    return int(head) if head.isdigit() else head

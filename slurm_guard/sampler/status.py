@@ -122,7 +122,7 @@ def describe(loop: Loop, now: Instant) -> dict[str, Any]:
             "files": sum(len(files.watched) for files in loop.files.values()),
             "files_truncated": sum(files.truncated for files in loop.files.values()),
         },
-        "n_helpers_hung": loop.n_hung,
+        "n_helpers_hung": loop.helper.n_hung + loop.proc.n_hung,
         "segments": loop.streams.open_ages_s(now),
         "counts": {
             "windows": tally.n_windows,
