@@ -110,6 +110,7 @@ class Locked:
         self.rest()
         for child in self._stuck:
             child.kill()
+            child.wait(0.2)
 
     def _some_stats(self, pids: list[int], path_of: Callable[[int], str], found: dict[int, str]) -> int:
         """Adds to `found`; returns how many of the pids are done with, up to one that hung."""
