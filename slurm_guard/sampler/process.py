@@ -88,6 +88,11 @@ class Process:
         return self.run is not None or bool(self.gpus) or bool(self.devices)
 
     @property
+    def on_device(self) -> bool:
+        """Whether what it has open is a GPU's device file, and not one that a user made and called so."""
+        return bool(self.devices) and self.open is not None and self.open.real
+
+    @property
     def due(self) -> bool:
         """Whether a record is due because facts changed; not before its program was read."""
         read = self.words_hash is not None

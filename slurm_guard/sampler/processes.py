@@ -166,7 +166,7 @@ class ProcessTable:
         text = self.proc.cmdline(process.pid)
         words = hash((link, text))
         if words != process.words_hash:
-            if self._n_programs <= 0 and not (process.gpus or process.devices):
+            if self._n_programs <= 0 and not process.gpus:
                 return
             self._n_programs -= 1
             exe = short_path(link)

@@ -132,6 +132,8 @@ class Tables:
                 event = self._unlisted.judge(self._with_job(strange), facts)
                 if event is not None:
                     self.out(None, event)
+        for left_out in self._unlisted.take_left_out(now):
+            self.out(None, left_out)
 
     def _claim_by_uid(self, process: Process, board: Board, facts: dict[str, RunFacts]) -> None:
         """A process outside every job, of the uid of the one run that holds the GPU or held it last."""
