@@ -2,6 +2,7 @@
 
 import os
 import time
+from itertools import islice
 
 from slurm_guard import wire
 from slurm_guard.hooks.environ import MAX_SHORT, Environ, Identity, read_small
@@ -126,7 +127,7 @@ def _holds_gpu(folder: str, uid: int, devices: str) -> bool:
     try:
         if os.stat(folder).st_uid != uid:
             return False
-        fds = os.listdir(f"{folder}/fd")[:_MAX_FDS]
+        fds = _list(f"{folder}/fd", _MAX_FDS)
         if not fds:  # the first thread may have ended while others live
             folder, fds = _find_fds(folder)
     except OSError:
@@ -143,14 +144,20 @@ def _holds_gpu(folder: str, uid: int, devices: str) -> bool:
 
 def _find_fds(folder: str) -> tuple[str, list[str]]:
     """The folder of a thread that has descriptors, and those; none: nobody has. Raises OSError."""
-    for thread in os.listdir(f"{folder}/task")[:_MAX_THREADS]:
+    for thread in _list(f"{folder}/task", _MAX_THREADS):
         try:
-            fds = os.listdir(f"{folder}/task/{thread}/fd")[:_MAX_FDS]
+            fds = _list(f"{folder}/task/{thread}/fd", _MAX_FDS)
         except OSError:
             continue
         if fds:
             return f"{folder}/task/{thread}", fds
     return folder, []
+
+
+def _list(folder: str, most: int) -> list[str]:
+    """So many of the names in a folder; the others are not listed, for that is what costs. Raises OSError."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in islice(entries, most)]
 
 
 def read_start_ticks(pid: int, proc: str = "/proc") -> int | None:

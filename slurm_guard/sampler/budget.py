@@ -27,7 +27,7 @@ class Word(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """What NVML lists first, then who has a device file open, ends of what was told before, and who has lived
+        """What NVML lists first, then who has a device file open, ends of what was told before, who has lived
         longest. A file that is only called so counts for nothing here: anybody makes a thousand of them.
         """
         process, ended = self.process, self.gone and self.process.n_changes > 0
@@ -49,8 +49,8 @@ class Budget:
         self._n_looks += 1
 
     def choose(self, run: str | None, words: Iterable[Word], *, last: bool = False) -> list[Word]:
-        """Those that are told now. What NVML lists is always among them: it has a context on the GPU, and those
-        are few; open files are inherited by whatever forks. `last`: the run is over, there is no next look.
+        """Those that are told now. What NVML lists is always among them: it has a context on the GPU, and
+        those are few; open files are inherited by whatever forks. `last`: the run is over, no look follows.
         """
         every = [*words]
         left, at = self._purses.get(run, (PURSE, self._n_looks))
