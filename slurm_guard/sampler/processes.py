@@ -180,6 +180,8 @@ class ProcessTable:
     def _read_program(self, process: Process, link: str | None) -> None:
         """An execve may keep the exe (the next script of one interpreter); a title is set without any."""
         text = self.proc.cmdline(process.pid)
+        if process.read_n and (link is None or text is None) and self.proc.is_left_alone(process.pid):
+            return  # nobody can say now: what was read before is what is known
         words = hash((link, text))
         if words != process.words_hash:
             if self._n_programs <= 0 and not process.gpus:

@@ -397,3 +397,20 @@ def test_in_a_crowd_each_program_has_its_turn_and_those_on_a_gpu_have_it_at_once
     assert all(crowd[-1] in pids for pids in read)
     assert all(len(pids) == MOST_PROGRAMS for pids in read)
     assert all(one | other == set(crowd) for one, other in pairwise(read))
+
+
+def test_who_makes_its_reader_hang_is_known_by_what_was_read_before(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cgroup = "0::/system.slice/slurmstepd.scope/job_7/step_0"
+    host.proc.start(50, 1000, cgroup)
+    assert _changes(host, 50, 1) == ["python train.py"]
+    host.proc.start(51, 1000, cgroup)
+    monkeypatch.setattr(host.proc, "is_left_alone", lambda pid: pid in (50, 51))
+    for pid in (50, 51):
+        del host.proc.link_texts[f"{pid}/exe"], host.proc.files[f"{pid}/cmdline"]
+
+    assert _changes(host, 50, 8) == []
+    known = host.table.by_pid[50].record(gone=True)
+    assert (known.exe, known.cmdline) == ("/usr/bin/python", "python train.py")
+    assert host.table.by_pid[51].due  # of which nothing was ever read: it is told without
