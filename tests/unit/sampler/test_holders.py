@@ -300,9 +300,9 @@ def test_a_known_holder_costs_a_link_a_file_and_a_look_in_its_turn(tmp_path: Pat
     assert looks == 1
 
 
-def _flood(node: Node, kind: str, looks: int = 4, n: int = 300) -> None:
+def _flood(node: Node, kind: str, looks: int = 4, n: int = 300, first: int = 1000) -> None:
     """At each look new processes of user 3000's job, without a GPU, that hold what is called a GPU's file."""
-    first, living = 1000, []
+    living: list[range] = []
     for _ in range(looks):
         batch = range(first, first + n)
         for pid in batch:
@@ -343,7 +343,7 @@ def test_who_floods_with_files_that_are_only_called_so_hides_no_holder_of_a_devi
     node.proc.start(90_000, 3000, JOB.format(2))
     _hold(node, 90_000, 0)
     node.proc.link_texts["90000/ns/mnt"] = "mnt:[2]"
-    node.turn(30)
+    _flood(node, "tmpfs", looks=4, n=270, first=50_000)
 
     assert 90_000 in {event["detail"]["pid"] for event in node.events("unlisted-holder")}
     assert 90_000 in {record["pid"] for record in node.records("process", run)}
