@@ -2,6 +2,7 @@
 
 import os
 import time
+from itertools import islice
 
 from slurm_guard import wire
 from slurm_guard.hooks.environ import MAX_SHORT, Environ, Identity, read_small
@@ -9,8 +10,12 @@ from slurm_guard.hooks.netstate import read_netstate
 from slurm_guard.hooks.settings import Settings
 from slurm_guard.hooks.ticket import Trace, encode_bounded, hash_intent, read_boot_s, store
 
+_END = "."  # of the child's answer: without it the child was not done
+_KILL = 9  # `signal` costs 3 ms for its enums
 PID_FILE = "sampler.pid"
 MAX_LOOK_S = 0.015  # CPU time for the walk over /proc: half of the hook's p50 budget (judgement)
+MAX_ANSWER_S = 0.4  # wall time for it: a fifth of the hook's own, for a machine under load (judgement)
+_PAUSE_S = 0.0005  # between two looks at whether it is done
 _MAX_ALIVE = 256  # processes named; a GPU process of one job per GPU and loader is tens (judgement)
 _MAX_FDS = 4096  # descriptors looked at per process; a CUDA process opens its devices among the first
 _MAX_THREADS = 64  # of a process without descriptors (judgement)
@@ -36,7 +41,7 @@ def write_end(settings: Settings, environ: Environ, trace: Trace) -> None:
         or environ.text("SLURM_JOB_EXIT_CODE", MAX_SHORT),
         comment=environ.text("SLURM_JOB_COMMENT"),
         extra=environ.text("SLURM_JOB_EXTRA"),
-        alive=find_alive(who.uid, settings.gpu_devices, environ.why),
+        alive=ask_alive(who.uid, settings.gpu_devices, environ.why),
         net=read_netstate(at),
         why=environ.why,
         boot_s=boot_s,
@@ -97,6 +102,68 @@ def _stamps_ms(folder: str, prefix: str) -> list[int]:
     return sorted(stamps, reverse=True)
 
 
+def ask_alive(
+    uid: int | None, devices: str, why: dict[str, str], proc: str = "/proc"
+) -> list[wire.GpuProcess] | None:
+    """As `find_alive`, asked by a child, without whose answer we go on.
+
+    A user's process can make whoever reads its descriptors hang in the kernel, where no signal of ours ends
+    the wait: execve onto a file system that does not answer is enough. The mark must not wait with it.
+    """
+    if uid is None or uid == 0:
+        return find_alive(uid, devices, why, proc)
+    out, into = os.pipe()  # close-on-exec, as all of Python's descriptors
+    try:
+        child = os.fork()
+    except OSError as error:
+        os.close(out)
+        os.close(into)
+        why["alive"] = f"no child to look: {error.strerror}"
+        return None
+    if child == 0:
+        try:
+            _tell_alive(into, uid, devices, proc)
+        finally:
+            os._exit(0)
+    os.close(into)
+    try:
+        answer = _take(out, time.monotonic() + MAX_ANSWER_S)
+    finally:
+        os.close(out)
+        os.kill(child, _KILL)
+        os.waitpid(child, os.WNOHANG)  # one that hangs is left to init
+    reason, *lines, end = answer.split("\n") if "\n" in answer else ("", answer)
+    if end != _END or reason:
+        why["alive"] = reason or f"no answer within {MAX_ANSWER_S:g} s: a process could not be looked at"
+        return None
+    cells = [line.split(" ") for line in lines]
+    return [wire.GpuProcess(int(pid), int(ticks) if ticks else None, uid, None, None) for pid, ticks in cells]
+
+
+def _tell_alive(into: int, uid: int, devices: str, proc: str) -> None:
+    """The child: a line why not, one for each process, and an end mark; less than a pipe holds."""
+    why: dict[str, str] = {}
+    found = find_alive(uid, devices, why, proc)
+    lines = [f"{p.pid} {'' if p.start_ticks is None else p.start_ticks}" for p in found or ()]
+    os.write(into, "\n".join([why.get("alive", ""), *lines, _END]).encode("utf-8", "replace"))
+
+
+def _take(out: int, until_s: float) -> str:
+    """All that comes until the end or the time is over."""
+    os.set_blocking(out, False)
+    found = b""
+    while time.monotonic() < until_s:
+        try:
+            part = os.read(out, 65_536)
+        except BlockingIOError:
+            time.sleep(_PAUSE_S)
+            continue
+        if not part:
+            break
+        found += part
+    return found.decode("utf-8", "replace")
+
+
 def find_alive(
     uid: int | None, devices: str, why: dict[str, str], proc: str = "/proc"
 ) -> list[wire.GpuProcess] | None:
@@ -126,7 +193,7 @@ def _holds_gpu(folder: str, uid: int, devices: str) -> bool:
     try:
         if os.stat(folder).st_uid != uid:
             return False
-        fds = os.listdir(f"{folder}/fd")[:_MAX_FDS]
+        fds = _list(f"{folder}/fd", _MAX_FDS)
         if not fds:  # the first thread may have ended while others live
             folder, fds = _find_fds(folder)
     except OSError:
@@ -143,14 +210,20 @@ def _holds_gpu(folder: str, uid: int, devices: str) -> bool:
 
 def _find_fds(folder: str) -> tuple[str, list[str]]:
     """The folder of a thread that has descriptors, and those; none: nobody has. Raises OSError."""
-    for thread in os.listdir(f"{folder}/task")[:_MAX_THREADS]:
+    for thread in _list(f"{folder}/task", _MAX_THREADS):
         try:
-            fds = os.listdir(f"{folder}/task/{thread}/fd")[:_MAX_FDS]
+            fds = _list(f"{folder}/task/{thread}/fd", _MAX_FDS)
         except OSError:
             continue
         if fds:
             return f"{folder}/task/{thread}", fds
     return folder, []
+
+
+def _list(folder: str, most: int) -> list[str]:
+    """So many of the names in a folder; the others are not listed, for that is what costs. Raises OSError."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in islice(entries, most)]
 
 
 def read_start_ticks(pid: int, proc: str = "/proc") -> int | None:

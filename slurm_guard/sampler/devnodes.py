@@ -18,6 +18,7 @@ from slurm_guard.sampler.procfs import Proc
 
 MOST_FDS = 4096  # of one process, as in the epilog's look
 MOST_THREAD_LINKS = 16_384  # of all its other threads: judgement, 40 ms for one that is listed and has none
+MOST_THREADS = 4096  # of one process that are asked: judgement; a thread without descriptors costs 20 us
 MOST_MAPS = 1 << 20  # bytes of a process's mappings, some 10,000; a CUDA process has one to three thousand
 _INFO_B = 256  # what the look at one descriptor's mount counts in the budget of text
 _DELETED = " (deleted)"
@@ -108,7 +109,10 @@ class DeviceFiles:
     def _hides_in_threads(self, pid: int, known: set[tuple[str, str]]) -> bool | None:
         """The same of descriptors that the first thread does not have."""
         left, untold = MOST_THREAD_LINKS, False
-        for thread in self._proc.names(pid, "task"):
+        threads = self._proc.names(pid, "task", MOST_THREADS + 1)
+        if len(threads) > MOST_THREADS:
+            return None
+        for thread in threads:
             whose = f"{pid}/task/{thread}"
             links = self._proc.fds(whose, left) if thread != str(pid) else None
             if links is None:

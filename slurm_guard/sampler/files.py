@@ -111,6 +111,8 @@ class RunFiles:
         everyone = sorted(members, key=lambda p: p.start_ticks)
         self.truncated = len(everyone) > MOST_PIDS
         for process in [*stepds, *everyone[:MOST_PIDS]]:
+            if left <= 0:
+                break
             if not self.groups and process.uid == self.uid:
                 self.groups = process.groups
             left -= self._scan_process(process, left, held)
@@ -123,7 +125,7 @@ class RunFiles:
         self.ask()
 
     def _scan_process(self, process: Process, left: int, held: dict[str, Watched]) -> int:
-        names = self.proc.names(process.pid, "fd")[: max(0, left)]
+        names = self.proc.names(process.pid, "fd", left)
         for name in names:
             link = self.proc.link(process.pid, f"fd/{name}")
             if link is None or not is_file_link(link) or len(link) > wire.MAX_TEXT:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from slurm_guard import wire
 from slurm_guard.light import Any, NamedTuple, from_json, to_plain_json
 from slurm_guard.sampler.attribution import RunFacts
+from slurm_guard.sampler.budget import EVENTS, LeftOut, Purses
 from slurm_guard.sampler.cgroups import JobRef
 from slurm_guard.sampler.events import HARD
 from slurm_guard.sampler.gpumap import Map
 from slurm_guard.sampler.process import SYSTEM_UID, Key, Process
 from slurm_guard.sampler.whole import write_whole
+from slurm_guard.sampler.writer import Instant
 
 SIGHTINGS = 2  # looks that must find it: a process may be dying, or not yet in its cgroup, at one: judgement
 MOST_TOLD = 4096  # hard facts remembered across restarts: judgement
@@ -191,11 +193,15 @@ class Guests:
 
 class Unlisted:
     """Users' processes that have the device file of a GPU open, and what CUDA needs beside it, on a GPU that
-    is not theirs, while NVML lists them nowhere. Softly, once each: it may have been opened and not used.
+    is not theirs, while NVML lists them nowhere. Softly, once each: it may have been opened and not used. Any
+    number of processes may have any number of files that are called so: a run, or outside runs a user, has a
+    purse for them, and another one for those that have a device file indeed.
     """
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._purses = Purses()
+        self.left_out = LeftOut()  # by (run or null, uid)
         self._seen: dict[tuple[Key, str], int] = {}
 
     def judge(self, look: Look, facts: dict[str, RunFacts]) -> wire.Event | None:
@@ -209,6 +215,10 @@ class Unlisted:
         self._seen[place] = self._seen.get(place, 0) + 1
         if self._seen[place] != SIGHTINGS:
             return None
+        owner = (process.run, None if process.run is not None else process.uid)
+        if not self._purses.spend((owner, process.on_device)):
+            self.left_out.add(owner)
+            return None
         detail = {
             "gpu": look.gpu,
             "pid": process.pid,
@@ -219,6 +229,15 @@ class Unlisted:
             "job": None if look.job is None else look.job.job_id,
         }
         return wire.Event(look.at, process.run, "unlisted-holder", detail, look.mono_s)
+
+    def take_left_out(self, now: Instant) -> list[wire.Event]:
+        """At a look's end: whose purse was empty, and how many events will never come."""
+        self._purses.begin()
+        told = [(whose or (None, None), n) for whose, n in self.left_out.take(now.mono_s)]
+        return [
+            wire.Event(now.at, run, "holders-truncated", {"uid": uid, "most": EVENTS, "n": n}, now.mono_s)
+            for (run, uid), n in told
+        ]
 
     def forget(self, gone: list[Process]) -> None:
         """Processes that ended."""

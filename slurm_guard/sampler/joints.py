@@ -87,7 +87,7 @@ def ends_of(proc: Proc, pid: int) -> Ends:
     is not asked: its file system could hang."""
     reads, writes, sockets = set(), set(), set()
     n_files = 0
-    for name in proc.names(pid, "fd")[:MOST_FDS]:
+    for name in proc.names(pid, "fd", MOST_FDS):
         text = proc.link(pid, f"fd/{name}") or ""
         if text.startswith(_SOCKET):
             sockets.add(int(text[len(_SOCKET) : -1]))

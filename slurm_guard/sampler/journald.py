@@ -26,6 +26,7 @@ SEVERITY: dict[str, int] = {
         ("stalled", "helper-hung", "proc-hung", "reader-failed", "cap-reached", "nvml-hung"), WARNING
     ),
     **dict.fromkeys(("processes-truncated", "flows-truncated", "files-truncated"), WARNING),
+    **dict.fromkeys(("holders-truncated", "programs-truncated"), WARNING),
     **dict.fromkeys(("gpu-map-contradicted", "events-suppressed", "nvml-apart"), WARNING),
     **dict.fromkeys(("sampler-started", "gpu-found", "switched-on", "nvml-back", "cap-left"), INFO),
 }

@@ -23,8 +23,8 @@ class Process:
     __slots__ = (
         "bare_n", "cgroup", "changed", "cmdline", "comm", "cpu_ms", "devices", "euid", "exe", "exe_flags",
         "exe_hash", "first_at", "flags", "gid", "gpus", "groups", "holds", "how", "kernel", "last_at",
-        "last_s", "listed_s", "looked_n", "n_changes", "n_looked", "open", "parents", "pid", "ppid", "ref",
-        "renamed", "run", "start_at", "start_s", "start_ticks", "state", "stepd", "stopped", "uid",
+        "last_s", "listed_s", "looked_n", "n_changes", "n_looked", "open", "parents", "pid", "ppid", "read_n",
+        "ref", "renamed", "run", "start_at", "start_s", "start_ticks", "state", "stepd", "stopped", "uid",
         "words_hash", "written_b",
     )  # fmt: skip
 
@@ -56,6 +56,7 @@ class Process:
         self.cmdline: str | None = None
         self.exe_hash: int | None = None  # of the exe's link, and of it with the command line, when they were
         self.words_hash: int | None = None  # last read; null: not yet
+        self.read_n = 0  # the look at which they were; 0: never
         self.parents: list[str] = []
         self.gpus: frozenset[str] = frozenset()
         self.cpu_ms = 0
@@ -86,6 +87,11 @@ class Process:
     def told(self) -> bool:
         """Whether records speak of it: a run's process, one on a GPU, or with a GPU's device file open."""
         return self.run is not None or bool(self.gpus) or bool(self.devices)
+
+    @property
+    def on_device(self) -> bool:
+        """Whether what it has open is a GPU's device file, and not one that a user made and called so."""
+        return bool(self.devices) and self.open is not None and self.open.real
 
     @property
     def due(self) -> bool:

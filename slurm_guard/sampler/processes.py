@@ -44,6 +44,7 @@ class ProcessTable:
         self._uid_of: dict[str, int | None] = {}
         self._n_looks = 0
         self._n_programs = MOST_PROGRAMS  # that this look may still read
+        self.n_unread = 0  # programs that looks put off since somebody took the number
 
     def look(self, now: Instant, runs: Iterable[RunFacts]) -> list[Process]:
         """One pass; returns the processes that are gone since the last one."""
@@ -64,10 +65,25 @@ class ProcessTable:
         gone = [old for pid, old in self.by_pid.items() if seen.get(pid) is not old]
         self.by_pid = seen
         self._attribute(list(seen.values()))
-        for process in seen.values():
-            if process.told:
-                self._describe(process)
+        for process in self._in_turn([process for process in seen.values() if process.told]):
+            self._describe(process)
         return gone
+
+    def _in_turn(self, told: list[Process]) -> list[Process]:
+        """Where not all programs may be read in one look: each run (outside runs, each user) in turn, and of
+        each those first that were never read, then those read longest ago. Nobody keeps another's from being
+        read, whatever pids his processes have and however often they change their names.
+        """
+        if len(told) <= MOST_PROGRAMS:
+            return told
+        told.sort(key=lambda p: (p.read_n, not p.on_device, p.start_ticks))
+        turns: dict[object, int] = {}
+        placed = []
+        for n, process in enumerate(told):
+            owner = process.run if process.run is not None else process.uid
+            turns[owner] = turns.get(owner, 0) + 1
+            placed.append((not process.gpus, turns[owner], n))
+        return [told[n] for _, _, n in sorted(placed)]
 
     def _bounded(self, pids: list[int]) -> list[int]:
         """Within the cap: those that records speak of first, then the youngest.
@@ -164,9 +180,12 @@ class ProcessTable:
     def _read_program(self, process: Process, link: str | None) -> None:
         """An execve may keep the exe (the next script of one interpreter); a title is set without any."""
         text = self.proc.cmdline(process.pid)
+        if process.read_n and (link is None or text is None) and self.proc.is_left_alone(process.pid):
+            return  # nobody can say now: what was read before is what is known
         words = hash((link, text))
         if words != process.words_hash:
-            if self._n_programs <= 0 and not (process.gpus or process.devices):
+            if self._n_programs <= 0 and not process.gpus:
+                self.n_unread += 1
                 return
             self._n_programs -= 1
             exe = short_path(link)
@@ -175,6 +194,7 @@ class ProcessTable:
                 process.changed = True
             process.exe, process.exe_flags, process.cmdline = exe, flags_of(link), cmdline
         process.exe_hash, process.words_hash, process.renamed = hash(link), words, False
+        process.read_n = self._n_looks
 
     def _flags(self, process: Process) -> list[str]:
         flags = []

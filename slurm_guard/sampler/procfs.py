@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 
 from slurm_guard.light import Iterator, NamedTuple
 from slurm_guard.sampler.locked import FDS, LINK, MODE, READ, Locked
 
 MAX_CMDLINE = 4096
+MOST_NAMES = 32_768  # of a folder, where a caller knows no less. Judgement
 _MAX_FILE = 1 << 16
 _OF_ALL = ("stat", "status", "io", "task")  # told of the process as a whole, its first thread living or not
 _FREE = ("status", "cgroup", "mountinfo")  # no lock of the process is taken for these
@@ -134,10 +136,16 @@ class Proc:
             look(kind, most, path) if self.locked is None else self.locked.ask(kind, most, _pid_of(pid), path)
         )
 
-    def names(self, pid: int, name: str) -> list[str]:
-        """The names in a folder below /proc/PID; empty: gone or refused."""
+    def names(self, pid: int, name: str, most: int = MOST_NAMES) -> list[str]:
+        """The first names in a folder below /proc/PID; empty: gone or refused.
+
+        The others are not listed, which is what costs: 200 processes may share a table of 20,000 descriptors.
+        """
+        if most <= 0:
+            return []
         try:
-            return os.listdir(self._path(pid, name))
+            with os.scandir(self._path(pid, name)) as entries:
+                return [entry.name for entry in islice(entries, most)]
         except OSError:
             return []
 
@@ -182,7 +190,7 @@ class Proc:
         """The state of a living thread, whose folder shows the process's things from now on; empty: none."""
         if len(self._heads) >= _MOST_HEADS:
             self._heads.clear()  # of those that are gone; the others come again
-        for thread in self.names(pid, "task")[:_MOST_THREADS]:
+        for thread in self.names(pid, "task", _MOST_THREADS):
             state = (self.read(f"{pid}/task/{thread}", "stat", 1024) or "").rpartition(")")[2].split()[:1]
             if state and state[0] not in "ZX":
                 self._heads[pid] = f"{pid}/task/{thread}"

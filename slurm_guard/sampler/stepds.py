@@ -14,7 +14,7 @@ def find_job(proc: Proc, pid: int, ref: JobRef | None) -> JobRef | None:
         return None
     if ref is not None and ref.node is not None:
         return job._replace(node=ref.node)
-    names = proc.names(pid, "fd")[:_MOST_FDS]
+    names = proc.names(pid, "fd", _MOST_FDS)
     held = {link for link in (proc.link(pid, f"fd/{name}") for name in names) if link is not None}
     for line in proc.lines("net/unix", _TABLE_B):
         cells = line.decode("utf-8", "surrogateescape").split()

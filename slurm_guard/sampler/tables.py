@@ -8,13 +8,13 @@ from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Any, Callable
 from slurm_guard.sampler.attribution import RunFacts, find_by_uid
 from slurm_guard.sampler.boards import Board
-from slurm_guard.sampler.budget import Budget, Word
+from slurm_guard.sampler.budget import Budget, LeftOut, Word
 from slurm_guard.sampler.devnodes import DeviceFiles, folders_of
 from slurm_guard.sampler.guests import Guests, Look, Memory, Services, Unlisted
 from slurm_guard.sampler.holders import Holders
 from slurm_guard.sampler.holding import Holding
 from slurm_guard.sampler.process import Process
-from slurm_guard.sampler.processes import ProcessTable
+from slurm_guard.sampler.processes import MOST_PROGRAMS, ProcessTable
 from slurm_guard.sampler.reading import GpuProc, GpuReader
 from slurm_guard.sampler.runs import Run, RunBook
 from slurm_guard.sampler.sockets import SocketTable
@@ -44,6 +44,7 @@ class Tables:
         services = Services(node.services)
         self._guests, self._unlisted = Guests(holding.map, services, memory), Unlisted(services)
         self._truncated = False
+        self._unread = LeftOut()
         self._told_truncated: set[str] = set()
         self._budget = Budget()
         self._told_budget: set[str | None] = set()
@@ -95,6 +96,11 @@ class Tables:
             detail = {"most": self.config.max_procs, "n": self.processes.n_left_out}
             self._tell_event(now, None, "processes-truncated", detail)
         self._truncated = self.processes.truncated
+        if self.processes.n_unread:
+            self._unread.add(None, self.processes.n_unread)
+            self.processes.n_unread = 0
+        for _, n in self._unread.take(now.mono_s):
+            self._tell_event(now, None, "programs-truncated", {"most": MOST_PROGRAMS, "n": n})
 
     def _look_board(self, now: Instant, board: Board, facts: dict[str, RunFacts]) -> list[Look]:
         """NVML's list of one GPU set against /proc and the runs."""
@@ -132,6 +138,8 @@ class Tables:
                 event = self._unlisted.judge(self._with_job(strange), facts)
                 if event is not None:
                     self.out(None, event)
+        for left_out in self._unlisted.take_left_out(now):
+            self.out(None, left_out)
 
     def _claim_by_uid(self, process: Process, board: Board, facts: dict[str, RunFacts]) -> None:
         """A process outside every job, of the uid of the one run that holds the GPU or held it last."""

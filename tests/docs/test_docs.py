@@ -87,3 +87,31 @@ def test_every_relative_link_leads_somewhere() -> None:
     ]
 
     assert lost == []
+
+
+def _made_on_a_node() -> set[str]:
+    """The folders and files that the shims' settings and the units name, and what these make."""
+    shim = (ROOT / "prolog" / "slurm-guard-prolog").read_text()
+    settings = dict(re.findall(r"^([A-Z_]+)=(/[\w./-]*)$", shim.partition("\n# ---\n")[0], re.MULTILINE))
+    assert settings.keys() >= {"LIB", "RUN_DIR", "SPOOL_DIR", "CLIENT_DIR", "CONFIG", "DISABLED"}
+    made = {path for name, path in settings.items() if "slurm-guard" in path}
+    units = (ROOT / "packaging" / "systemd").iterdir()
+    for text in [path.read_text() for path in units]:
+        made |= set(re.findall(r"Install as (/[\w./-]+\w)", text))
+        made |= set(re.findall(r"^[dgu]\s+(\S+)", text, re.MULTILINE))
+    return made - {"/var/lib/slurm-guard"}  # the head node's lake lies there too
+
+
+def test_what_is_put_on_a_node_can_be_taken_off_again() -> None:
+    page = (ROOT / "prolog" / "README.md").read_text(encoding="utf-8")
+    section = page.partition("## Taking it off")[2]
+    commands = "\n".join(re.findall(r"```console\n(.*?)```", section, re.DOTALL))
+    removed = re.findall(r"[\w./-]+", commands)
+
+    made = _made_on_a_node()
+
+    assert len(made) >= 10
+    left = {name for name in made if not any(name == r or name.startswith(f"{r}/") for r in removed)}
+    assert left == set()
+    assert [name for name in ("Prolog=", "Epilog=", "TaskProlog=") if f"`{name}`" not in section] == []
+    assert "/var/lib/slurm-guard" not in removed  # no command takes the evidence of earlier nights

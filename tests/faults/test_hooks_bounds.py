@@ -29,8 +29,8 @@ for name in ("stat", "lstat", "access", "readlink", "statvfs", "listdir", "scand
     setattr(os, name, watched(getattr(os, name)))
 leave = os._exit
 def tell(status):
-    with real_open({out!r}, "w") as out:
-        out.write("\\n".join(told))
+    with real_open({out!r}, "a") as out:  # the epilog's child, and then the hook itself
+        out.write("\\n".join([*told, ""]))
     leave(status)
 real_open, os._exit = open, tell
 sys.path.insert(0, {lib!r})
@@ -272,3 +272,39 @@ def test_visible_devices_of_any_length_are_bounded(shim: Shim) -> None:
     assert shim.run("prolog", {**ENV, "CUDA_VISIBLE_DEVICES": "MIG-" + "a" * 90_000}) == SILENT
 
     assert len(fields_of(shim.files("tickets")[0])["visible"]) == 4096
+
+
+# What a user's process can do to whoever reads its descriptors: no signal but KILL ends the wait.
+HANGS = """
+import sys
+sys.path.insert(0, {lib!r})
+import _signal, time
+from slurm_guard.hooks import boundary, end
+def hang(*args):
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, range(1, _signal.NSIG))
+    time.sleep(20)
+end._holds_gpu = hang
+boundary.run({args!r})
+"""
+
+
+def test_a_process_whose_descriptors_cannot_be_read_costs_the_epilog_a_word_and_not_its_mark(
+    shim: Shim,
+) -> None:
+    uid = 65534 if os.getuid() == 0 else os.getuid()
+    args = ["epilog", *[f"{name}={getattr(shim, name)}" for name in ("run_dir", "spool_dir", "client_dir")]]
+    args += ["start_sampler=no", f"syslog={shim.log_path}", f"disabled={shim.folder / 'disabled'}"]
+    code = HANGS.format(lib=str(ROOT), args=args)
+    since_s = time.monotonic()
+
+    subprocess.run(
+        [shim.settings["PYTHON"], "-IS", "-c", code],
+        env={**ENV, "SLURM_JOB_UID": str(uid)},
+        check=True,
+        timeout=10,
+    )
+
+    assert time.monotonic() - since_s < 2.0
+    (mark,) = shim.files("ends")
+    assert fields_of(mark)["alive"] is None
+    assert "no answer" in fields_of(mark)["why"]["alive"]

@@ -9,7 +9,7 @@ import pytest
 
 from slurm_guard import wire
 from slurm_guard.hooks import end
-from slurm_guard.hooks.end import find_alive, find_run, read_start_ticks
+from slurm_guard.hooks.end import ask_alive, find_alive, find_run, read_start_ticks
 from slurm_guard.hooks.environ import Identity
 from slurm_guard.hooks.settings import Settings
 
@@ -82,6 +82,7 @@ def test_holders_of_a_gpu_device_are_found_by_their_links(tmp_path: Path) -> Non
 
     found = find_alive(uid, "/dev/nvidia", why, str(tmp_path))
 
+    assert ask_alive(uid, "/dev/nvidia", why, str(tmp_path)) == found
     assert found == [wire.GpuProcess(10, 22, uid, None, None)]
     assert why == {}
 
@@ -90,7 +91,7 @@ def test_holders_of_a_gpu_device_are_found_by_their_links(tmp_path: Path) -> Non
 def test_unknown_owner_and_root_are_not_looked_for(uid: int | None) -> None:
     why: dict[str, str] = {}
 
-    assert find_alive(uid, "/dev/nvidia", why) is None
+    assert ask_alive(uid, "/dev/nvidia", why) is None
     assert "uid" in why["alive"] or "root" in why["alive"]
 
 
@@ -99,8 +100,32 @@ def test_no_time_is_null_with_a_reason(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(end, "MAX_LOOK_S", -1.0)
     why: dict[str, str] = {}
 
-    assert find_alive(1, "/dev/nvidia", why, str(tmp_path)) is None
+    assert ask_alive(1, "/dev/nvidia", why, str(tmp_path)) is None
     assert "left off" in why["alive"]
+
+
+def test_nobody_found_is_an_answer_and_a_child_that_dies_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why: dict[str, str] = {}
+    assert ask_alive(1, "/dev/nvidia", why, str(tmp_path)) == []
+    assert why == {}
+    monkeypatch.setattr(end, "find_alive", lambda *_: os._exit(1))
+
+    assert ask_alive(1, "/dev/nvidia", why, str(tmp_path)) is None
+    assert "no answer" in why["alive"]
+
+
+def test_without_a_child_nobody_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    n_open, why = len([*Path("/proc/self/fd").iterdir()]), dict[str, str]()
+
+    assert ask_alive(1, "/dev/nvidia", why, str(tmp_path)) is None
+    assert "Resource temporarily unavailable" in why["alive"]
+    assert len([*Path("/proc/self/fd").iterdir()]) == n_open
 
 
 def test_start_ticks_survive_an_odd_process_name(tmp_path: Path) -> None:

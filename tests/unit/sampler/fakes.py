@@ -114,9 +114,9 @@ class FakeProc(Proc):
         names = self.names(pid, "fd")
         return [(name, self.link_texts[f"{pid}/fd/{name}"]) for name in names[:most]], len(names)
 
-    def names(self, pid: int, name: str) -> list[str]:
+    def names(self, pid: int, name: str, most: int = 1 << 20) -> list[str]:
         prefix = f"{pid}/{name}/"
-        return [key[len(prefix) :] for key in self.link_texts if key.startswith(prefix)]
+        return [key[len(prefix) :] for key in self.link_texts if key.startswith(prefix)][: max(0, most)]
 
 
 class FakeHelper(Helper):

@@ -134,6 +134,8 @@ def test_a_look_reads_the_command_lines_of_so_many_and_the_others_are_told_later
     told = [p for p in node.records("process", run) if p["pid"] >= 1000]
     assert len({p["pid"] for p in told}) == 3 * MOST_PROGRAMS
     assert all(p["cmdline"] for p in told)
+    (event,) = node.events("programs-truncated")  # the second look's are told with those of ten minutes
+    assert event["detail"] == {"most": MOST_PROGRAMS, "n": 2 * MOST_PROGRAMS}
 
 
 def test_no_crowd_hides_a_process_on_a_gpu_and_what_lives_on_is_told_later(tmp_path: Path) -> None:

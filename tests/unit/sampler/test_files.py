@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from slurm_guard import wire
 from slurm_guard.clock import FakeClock
+from slurm_guard.sampler import files as module
 from slurm_guard.sampler.files import RunFiles, Watched
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.writer import Instant
@@ -71,3 +74,38 @@ def test_files_within_the_bounds_are_not_told_as_left_out() -> None:
 
     assert not files.truncated
     assert files.take_told() == []
+
+
+class _CountingProc(FakeProc):
+    """Whose folders of descriptors were listed, and how many names of each."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.asked: list[tuple[int, int]] = []
+
+    def names(self, pid: int, name: str, most: int = 1 << 20) -> list[str]:
+        found = super().names(pid, name, most)
+        self.asked.append((pid, len(found)))
+        return found
+
+
+def test_once_a_scan_has_looked_at_enough_descriptors_no_other_folder_is_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """200 processes may share one table of 20,000 descriptors; to list it 200 times takes 8 s."""
+    monkeypatch.setattr(module, "MOST_FDS", 50)
+    proc = _CountingProc(FakeClock())
+    now = Instant(proc.clock.now_at(), proc.clock.mono_s())
+    members = []
+    for pid in range(50, 60):
+        proc.start(pid, 1000)
+        proc.link_texts.update({f"{pid}/fd/{n}": f"/home/a/{n}.log" for n in range(30)})
+        stat = proc.stat(pid)
+        assert stat is not None
+        members.append(Process(stat, now.at, now))
+    followed = RunFiles(_ticket(), proc, FakeHelper(), most=4)
+
+    followed.scan(members, [], now)
+
+    assert proc.asked == [(50, 30), (51, 20)]
+    assert followed.truncated

@@ -4,6 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from slurm_guard.sampler.budget import (
+    AGAIN_S,
+    EVENTS,
+    EVENTS_REFILL,
+    MOST_OWNERS,
+    MOST_RECORDS,
+    LeftOut,
+    Purses,
+)
 from slurm_guard.sampler.holders import CYCLE, MOST_LINKS
 from slurm_guard.sampler.mounts import MOST_TEXT
 from slurm_guard.sampler.reading import GpuProc
@@ -19,9 +28,9 @@ def _node(tmp_path: Path, n_gpus: int = 1) -> Node:
     return node
 
 
-def _hold(node: Node, pid: int, *minors: int, uvm: bool = True) -> None:
-    """The process opens device files, as CUDA does."""
-    node.proc.files[f"{pid}/mountinfo"] = "24 30 0:5 / /dev rw - devtmpfs udev rw\n"
+def _hold(node: Node, pid: int, *minors: int, uvm: bool = True, kind: str = "devtmpfs") -> None:
+    """The process opens device files, as CUDA does; on tmpfs files that are only called so."""
+    node.proc.files[f"{pid}/mountinfo"] = f"24 30 0:5 / /dev rw - {kind} udev rw\n"
     node.proc.files[f"{pid}/maps"] = "7f00-7f01 r--p 00000000 08:01 7 /usr/lib/libc.so.6\n"
     node.proc.link_texts[f"{pid}/ns/mnt"] = "mnt:[1]"
     names = [f"nvidia{minor}" for minor in minors] + (["nvidia-uvm"] if uvm else [])
@@ -289,3 +298,75 @@ def test_a_known_holder_costs_a_link_a_file_and_a_look_in_its_turn(tmp_path: Pat
     node.turn(10 * CYCLE)
 
     assert looks == 1
+
+
+def _flood(node: Node, kind: str, looks: int = 4, n: int = 300, first: int = 1000) -> None:
+    """At each look new processes of user 3000's job, without a GPU, that hold what is called a GPU's file."""
+    living: list[range] = []
+    for _ in range(looks):
+        batch = range(first, first + n)
+        for pid in batch:
+            node.proc.start(pid, 3000, JOB.format(2), cmdline="x" * 2000)
+            _hold(node, pid, *range(len(node.gpus.infos)), kind=kind)
+        living.append(batch)
+        if len(living) > 2:
+            for pid in living.pop(0):
+                node.proc.end(pid)
+        first += n
+        node.turn(10)
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "devtmpfs"])
+def test_files_that_are_open_in_a_thousand_processes_lift_no_bound(tmp_path: Path, kind: str) -> None:
+    """Whoever could write so much would push the evidence of others out of the spool."""
+    node = _node(tmp_path, n_gpus=3)
+    node.ticket(1, 1000, [0])
+    run = node.ticket(2, 3000, [])
+    node.turn(11)
+    _flood(node, kind)
+
+    assert len(node.records("process", run)) <= 4 * MOST_RECORDS
+    assert EVENTS <= len(node.events("unlisted-holder")) <= EVENTS + 6 * EVENTS_REFILL
+    (left_out,) = node.events("holders-truncated")
+    assert (left_out["run"], left_out["detail"]["most"]) == (run, EVENTS)
+    assert left_out["detail"]["n"] > 0
+
+
+def test_who_floods_with_files_that_are_only_called_so_hides_no_holder_of_a_device_file(
+    tmp_path: Path,
+) -> None:
+    node = _node(tmp_path, n_gpus=2)
+    node.ticket(1, 1000, [0])
+    run = node.ticket(2, 3000, [])
+    node.turn(11)
+    _flood(node, "tmpfs", looks=9, n=270)  # the run's purses are empty
+    node.proc.start(90_000, 3000, JOB.format(2))
+    _hold(node, 90_000, 0)
+    node.proc.link_texts["90000/ns/mnt"] = "mnt:[2]"
+    _flood(node, "tmpfs", looks=4, n=270, first=50_000)
+
+    assert 90_000 in {event["detail"]["pid"] for event in node.events("unlisted-holder")}
+    assert 90_000 in {record["pid"] for record in node.records("process", run)}
+    told = [event for event in node.events("unlisted-holder") if event["detail"]["pid"] != 90_000]
+    assert len(told) <= EVENTS + 16 * EVENTS_REFILL
+
+
+def test_what_was_left_out_is_told_at_once_and_then_at_most_every_ten_minutes() -> None:
+    left_out = LeftOut()
+    left_out.add("a", 3)
+    assert left_out.take(0.0) == [("a", 3)]
+    left_out.add("a")
+    left_out.add("b", 2)
+    assert left_out.take(10.0) == [("b", 2)]
+    left_out.add("a")
+
+    assert left_out.take(AGAIN_S - 1) == []
+    assert left_out.take(AGAIN_S) == [("a", 2)]
+    assert left_out.take(3 * AGAIN_S) == []
+
+
+def test_owners_without_number_share_one_purse() -> None:
+    purses = Purses()
+    purses.begin()
+
+    assert sum(purses.spend(n) for n in range(10 * MOST_OWNERS)) == MOST_OWNERS + EVENTS

@@ -1,5 +1,6 @@
 """Processes find their run by cgroup, by slurmstepd, by memory; never another uid's or another node's."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from slurm_guard.clock import FakeClock
 from slurm_guard.sampler.attribution import RunFacts, Started, find_by_uid
 from slurm_guard.sampler.process import flags_of
-from slurm_guard.sampler.processes import ProcessTable
+from slurm_guard.sampler.processes import MOST_PROGRAMS, ProcessTable
 from slurm_guard.sampler.writer import Instant
 from slurm_guard.wire import encode
 from tests.unit.sampler.fakes import NODE, FakeProc
@@ -350,3 +351,66 @@ def test_uid_and_time_name_a_run_only_when_one_fits(host: _Host) -> None:
     assert find_by_uid(1000, Started(at - 60, None), [one], None) is None
     assert find_by_uid(1000, Started(at + 1, None), [], ended) is not None
     assert find_by_uid(1000, Started(at + 60, None), [], ended) is None
+
+
+def _crowd(host: _Host, pids: range, look: int) -> None:
+    """Another user's processes rename themselves, as at every look."""
+    for pid in pids:
+        host.proc.files[f"{pid}/cmdline"] = f"x{look}\0{pid}\0"
+        host.proc.set_stat(pid, 1, f"c{look}")
+
+
+def test_a_crowd_that_renames_itself_keeps_nobody_elses_program_from_being_read() -> None:
+    host = _Host(most=4096)
+    host.runs.append(host.facts(8, 3000))
+    crowd = range(1000, 1000 + MOST_PROGRAMS + 100)
+    for pid in crowd:
+        host.proc.start(pid, 3000, "0::/system.slice/slurmstepd.scope/job_8/step_0")
+    host.look()
+    host.proc.start(50_000, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    _crowd(host, crowd, 0)
+    host.look()
+    assert host.table.by_pid[50_000].cmdline == "python train.py"
+    assert host.table.n_unread > 0
+    host.proc.files["50000/cmdline"] = "python\0mine.py\0"
+    host.proc.set_stat(50_000, 1, "pt_main")
+    _crowd(host, crowd, 1)
+
+    host.look()
+
+    assert host.table.by_pid[50_000].cmdline == "python mine.py"
+
+
+def test_in_a_crowd_each_program_has_its_turn_and_those_on_a_gpu_have_it_at_once() -> None:
+    host = _Host(most=4096)
+    crowd = range(1000, 1000 + MOST_PROGRAMS + 100)
+    for pid in crowd:
+        host.proc.start(pid, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    host.look()
+    host.table.mark_gpu(crowd[-1], "GPU-0")
+    read = []
+    for look in range(4):
+        _crowd(host, crowd, look)
+        host.look()
+        read.append({pid for pid in crowd if host.table.by_pid[pid].cmdline == f"x{look} {pid}"})
+
+    assert all(crowd[-1] in pids for pids in read)
+    assert all(len(pids) == MOST_PROGRAMS for pids in read)
+    assert all(one | other == set(crowd) for one, other in pairwise(read))
+
+
+def test_who_makes_its_reader_hang_is_known_by_what_was_read_before(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cgroup = "0::/system.slice/slurmstepd.scope/job_7/step_0"
+    host.proc.start(50, 1000, cgroup)
+    assert _changes(host, 50, 1) == ["python train.py"]
+    host.proc.start(51, 1000, cgroup)
+    monkeypatch.setattr(host.proc, "is_left_alone", lambda pid: pid in (50, 51))
+    for pid in (50, 51):
+        del host.proc.link_texts[f"{pid}/exe"], host.proc.files[f"{pid}/cmdline"]
+
+    assert _changes(host, 50, 8) == []
+    known = host.table.by_pid[50].record(gone=True)
+    assert (known.exe, known.cmdline) == ("/usr/bin/python", "python train.py")
+    assert host.table.by_pid[51].due  # of which nothing was ever read: it is told without
