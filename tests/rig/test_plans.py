@@ -8,7 +8,7 @@ from slurm_guard.config import load_config
 from tests.rig.guardconf import make_config
 from tests.rig.judge import MAX_WIDTH_PCT
 from tests.rig.layout import NODES, Rig, RigError, free_ports, make_rig
-from tests.rig.scenarios import OTHER_KINDS, draw_night, load_expected
+from tests.rig.scenarios import OTHER_KINDS, draw_night, draw_tunnel_night, load_expected
 from tests.rig.slurmconf import gres_conf, slurm_conf
 from tests.rig.submit import list_workloads
 from tests.rig.truth import read_truth
@@ -28,6 +28,28 @@ def test_every_drawn_job_has_a_workload_an_expectation_and_a_reason() -> None:
         assert expected[scenario.name].reason
     nights = [draw_night(1, share) for share in (0.2, 0.4)]
     assert {scenario.name for night in nights for scenario in night} == set(expected)
+
+
+def test_every_job_of_the_tunnel_night_has_a_workload_an_expectation_and_a_reason() -> None:
+    expected, workloads = load_expected("tunnel"), list_workloads()
+
+    drawn = draw_tunnel_night(1)
+
+    assert {scenario.name for scenario in drawn} == set(expected)
+    assert all(scenario.workload in workloads and expected[scenario.name].reason for scenario in drawn)
+    assert [expected[scenario.name].network for scenario in drawn] == ["tunnel", "quiet"]
+
+
+def test_tunnel_nights_vary_in_door_delay_share_and_the_tunnels_name() -> None:
+    nights = [draw_tunnel_night(seed)[0] for seed in range(40)]
+
+    assert draw_tunnel_night(7) == draw_tunnel_night(7)
+    assert len({night.guest for night in nights}) == 40
+    assert {night.env["RIG_SSH_NAME"] for night in nights} == {"", "dataloader"}
+    for night in nights:
+        assert night.guest is not None
+        seconds = float(night.args[night.args.index("--seconds") + 1])
+        assert float(night.env["RIG_TUNNEL_AFTER"]) + night.guest.work_after_s < 0.6 * seconds
 
 
 def test_a_seed_draws_the_same_night_and_another_seed_another() -> None:
