@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from slurm_guard.document import from_json
 from slurm_guard.model import Audit
 from tests.rig import cluster, outside, procs, stages
-from tests.rig.halves import find_network_faults, read_visits
+from tests.rig.halves import LATE_S, find_network_faults, read_visits
 from tests.rig.jobs import (
     Charge,
     Place,
@@ -94,11 +94,8 @@ def _night(rig: Rig, out: Path, plan: Plan, begun: float) -> Result:
     document = run_stages(rig, out, since, begun)
     faults = [f"node out of service: {line}" for line in drained_nodes(rig)]
     cases = _cases(rig, jobs, places, charges, document)
-    expected, visits = load_expected(plan.of), read_visits(outside.guest_log(rig))
-    for case in cases:
-        faults += find_network_faults(case, expected[case.scenario.name].network, visits)
-    if guests:
-        print(f"the guest: {visits}")
+    expected = load_expected(plan.of)
+    faults += _network_faults(rig, cases, expected)
     result = _report(cases, faults, out, expected)
     (out / "night.json").write_text(json.dumps(_summary(rig, result), indent=1) + "\n", "utf-8")
     return result
@@ -169,6 +166,20 @@ def _cases(
         truth = read_truth(rig.gpu_dir(place.node), place.gpus, charge.start_at, charge.end_at)
         cases.append(Case(scenario, job, place.node, charge, truth, judged.get(job)))
     return cases
+
+
+def _network_faults(rig: Rig, cases: list[Case], expected: dict[str, Expected]) -> list[str]:
+    """What the guest noted, beside what the document says of the network."""
+    visits = read_visits(outside.guest_log(rig))
+    if visits is not None:
+        print(f"the guest came in from {visits.first_at:.1f} to {visits.last_at:.1f}, {visits.n} exchanges")
+    return [
+        fault
+        for case in cases
+        for fault in find_network_faults(
+            case, expected[case.scenario.name].network, visits, LATE_S[rig.scale]
+        )
+    ]
 
 
 def _report(cases: list[Case], faults: list[str], out: Path, expected: dict[str, Expected]) -> Result:
