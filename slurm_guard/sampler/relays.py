@@ -98,7 +98,7 @@ class Pair:
     __slots__ = (
         *("first_at", "last_at", "n_busy", "n_coupled", "outer_in_b", "outer_out_b", "inner_in_b"),
         *("inner_out_b", "coupled_in_b", "coupled_out_b", "opened", "idents", "face", "most_b"),
-        *("n_owned", "n_timed", "in_bits", "out_bits", "_rest_in", "_rest_out", "_last"),
+        *("n_owned", "n_timed", "in_bits", "out_bits", "is_anybodys", "_rest_in", "_rest_out", "_last"),
     )
 
     def __init__(self, at: float, opened: bool | None) -> None:
@@ -112,6 +112,7 @@ class Pair:
         self.face = ("", "")  # local and peer of the one with most bytes in a look
         self.most_b = 0
         self.in_bits = self.out_bits = 0.0
+        self.is_anybodys = False  # never seen to be the owner's: followed because bytes fitted once
         self._last = (0, 0)  # amounts of the last look that fitted
         self._rest_in = self._rest_out = 0  # of the last look, outer less inner: it may come in this one
 
@@ -171,6 +172,15 @@ class Pair:
     def _weigh(self, in_bits: float, out_bits: float) -> None:
         self.in_bits = min(2 * SURE_BITS, max(LEAST_BITS / 2, self.in_bits + in_bits))
         self.out_bits = min(2 * SURE_BITS, max(LEAST_BITS / 2, self.out_bits + out_bits))
+
+    @property
+    def is_spent(self) -> bool:
+        """A stranger's that fitted by chance, and has not since."""
+        return self.is_anybodys and self.bits <= LEAST_BITS / 2
+
+    def owe(self) -> None:
+        """Begin as low as traffic that fits nothing: where strangers' fits are many, one says little."""
+        self._weigh(LEAST_BITS / 2, LEAST_BITS / 2)
 
     def _note(self, inner: list[Moved]) -> None:
         for flow in inner:
@@ -267,17 +277,26 @@ class Relays:
         own, loose = whose
         known = [group for ident, group in self.pairs if ident == outer.ident]
         for group in known:
-            self.pairs[outer.ident, group].add(at, outer, groups.get(group, []), owned=group not in loose)
+            pair = self.pairs[outer.ident, group]
+            pair.add(at, outer, groups.get(group, []), owned=group not in loose)
+            pair.is_anybodys = pair.is_anybodys and group not in own
         fresh = [group for group in groups if group not in known]
         fresh.sort(key=lambda g: (g not in own, -sum(f.moved_b for f in groups[g])))
         for group in fresh:
             pair = Pair(at, group[0])
             pair.add(at, outer, groups[group], owned=group not in loose)
-            if group not in own and pair.n_coupled == 0:
+            pair.is_anybodys = group not in own
+            if pair.is_anybodys and pair.n_coupled == 0:
                 continue  # strangers' traffic of a node: only what fits is worth following
             if len(known) >= MOST_GROUPS or len(self.pairs) >= MOST_PAIRS:
-                self.truncated = True
-                return
+                spent = next((g for g in known if self.pairs[outer.ident, g].is_spent), None)
+                if spent is None:
+                    self.truncated = True
+                    return
+                known.remove(spent)
+                del self.pairs[outer.ident, spent]
+                if pair.is_anybodys:
+                    pair.owe()
             known.append(group)
             self.pairs[outer.ident, group] = pair
 

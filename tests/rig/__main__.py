@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from tests.rig import cluster, root
 from tests.rig.layout import PROCTRACKS, USERS, RigError, load_rig
-from tests.rig.night import Plan, run_night
+from tests.rig.night import NIGHTS, Plan, run_night
 from tests.rig.nights import run_nights
 from tests.rig.slurms import made_roots, own_suite, run_slurms
 from tests.rig.storm import run_storm
@@ -43,6 +43,9 @@ def main() -> int:
     whole.add_argument("--share", type=float, help="what the co-tenant asks of its GPU; default: by seed")
     whole.add_argument("--proctrack", choices=PROCTRACKS, default="auto")
     whole.add_argument("--time-scale", choices=("rig", "production"), default="rig")
+    whole.add_argument(
+        "--of", choices=NIGHTS, default="whole", help="tunnel: a job lets in somebody from outside"
+    )
     whole.add_argument("--keep", action="store_true", help="leave the rig running")
     many = commands.add_parser("nights", help="several nights with other seeds, and a table of them")
     many.add_argument("--n", type=int, default=10)
@@ -101,7 +104,7 @@ def _run(args: argparse.Namespace) -> int:
     elif args.command == "submit":
         return _submit(args)
     elif args.command == "night":
-        plan = Plan(args.seed, args.share, args.time_scale, args.proctrack)
+        plan = Plan(args.seed, args.share, args.time_scale, args.proctrack, args.of)
         return 1 if run_night(args.dir, args.out, plan, args.keep).faults else 0
     elif args.command == "nights":
         plan = Plan(args.seed, None, args.time_scale, args.proctrack)

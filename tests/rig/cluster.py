@@ -6,12 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.rig import guardconf, procs, services, slurmconf, syslog, unified, users
+from tests.rig import guardconf, outside, procs, services, slurmconf, syslog, unified, users
 from tests.rig.layout import JOB_IDS, NODES, USERS, Rig, RigError, load_rig, make_rig
 
 _FOLDERS = ("etc", "log", "pid", "state", "slurmd", "home", "run")
 _BEFORE_SLURM = ("slurmctld", "slurmd.n1", "slurmd.n2", "slurmdbd", "mariadbd")
-_AFTER = ("smtp", "sshd", "boards.n1", "boards.n2", "syslog", "munged")
+_AFTER = ("guest", "outside", "smtp", "sshd", "boards.n1", "boards.n2", "syslog", "munged")
 
 
 def up(folder: Path, proctrack: str = "auto", scale: str = "rig", seed: int = 1) -> Rig:
@@ -49,6 +49,7 @@ def down(folder: Path, keep: bool = False) -> None:
     for name in _AFTER:
         procs.stop(rig, name)
     procs.end(procs.sweep(rig))
+    outside.drop(rig)
     syslog.give_back(rig.path / "log" / "socket")
     _drop_cgroups(rig)
     if keep:

@@ -92,11 +92,11 @@ def _within_bounds(case: Case) -> list[str]:
 
 def _cotenant_bounds(case: Case) -> list[str]:
     low, _, high = case.bounds_pct()
-    faults = []
+    faults, name = [], case.scenario.name
     if not low <= case.true_pct <= high:
-        faults.append(f"cotenant: true share {case.true_pct:.1f} % outside the bounds {low:.1f}–{high:.1f} %")
+        faults.append(f"{name}: true share {case.true_pct:.1f} % outside the bounds {low:.1f}–{high:.1f} %")
     if high - low >= MAX_WIDTH_PCT:
-        faults.append(f"cotenant: bounds are {high - low:.1f} points wide, {MAX_WIDTH_PCT:.0f} allowed")
+        faults.append(f"{name}: bounds are {high - low:.1f} points wide, {MAX_WIDTH_PCT:.0f} allowed")
     return faults
 
 

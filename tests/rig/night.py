@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from slurm_guard.document import from_json
 from slurm_guard.model import Audit
-from tests.rig import cluster, procs, stages
+from tests.rig import cluster, outside, procs, stages
+from tests.rig.halves import LATE_S, find_network_faults, read_visits
 from tests.rig.jobs import (
     Charge,
     Place,
@@ -21,7 +22,7 @@ from tests.rig.jobs import (
 )
 from tests.rig.judge import HEADER, Case, find_faults, render_row, worst_sum_ms
 from tests.rig.layout import Rig, RigError
-from tests.rig.scenarios import Scenario, draw_night, load_expected
+from tests.rig.scenarios import Expected, Scenario, draw_night, draw_tunnel_night, load_expected
 from tests.rig.submit import submit
 from tests.rig.truth import read_truth
 
@@ -30,13 +31,17 @@ PRODUCTION_STRETCH = (
 )
 
 
+NIGHTS = {"whole": draw_night, "tunnel": draw_tunnel_night}
+
+
 class Plan(NamedTuple):
-    """What is asked of a night. `share` null: drawn from the seed."""
+    """What is asked of a night. `share` null: drawn from the seed; `of`: one of NIGHTS."""
 
     seed: int = 1
     share: float | None = None
     scale: str = "rig"
     proctrack: str = "auto"
+    of: str = "whole"
 
 
 class Result(NamedTuple):
@@ -70,13 +75,17 @@ def say(begun: float, words: str) -> None:
 def _night(rig: Rig, out: Path, plan: Plan, begun: float) -> Result:
     since = time.time() - 1
     stretch = PRODUCTION_STRETCH if rig.scale == "production" else 1.0
-    jobs = {
-        submit(rig, part.workload, part.user, part.args, part.env): part
-        for part in draw_night(plan.seed, plan.share, stretch)
-    }
+    drawn = NIGHTS[plan.of](plan.seed, plan.share, stretch)
+    guests = [part.guest for part in drawn if part.guest is not None]
+    if guests:
+        say(begun, f"a host outside at {outside.start(rig)}")
+    jobs = {submit(rig, part.workload, part.user, part.args, part.env): part for part in drawn}
+    for guest in guests:
+        outside.invite(rig, guest)
     say(begun, f"{len(jobs)} jobs submitted by ordinary users, seed {plan.seed}")
     places = wait_for_jobs(rig, jobs, 300.0 * stretch)
     say(begun, "all jobs have ended")
+    procs.stop(rig, outside.GUEST)
     quiet_at = wait_for_outlivers(rig, 120.0 * stretch)
     segment_s = 120.0 if rig.scale == "production" else 30.0
     unsealed = wait_for_seals(rig, jobs, quiet_at, segment_s + 30.0)
@@ -85,7 +94,9 @@ def _night(rig: Rig, out: Path, plan: Plan, begun: float) -> Result:
     document = run_stages(rig, out, since, begun)
     faults = [f"node out of service: {line}" for line in drained_nodes(rig)]
     cases = _cases(rig, jobs, places, charges, document)
-    result = _report(cases, faults, out)
+    expected = load_expected(plan.of)
+    faults += _network_faults(rig, cases, expected)
+    result = _report(cases, faults, out, expected)
     (out / "night.json").write_text(json.dumps(_summary(rig, result), indent=1) + "\n", "utf-8")
     return result
 
@@ -157,8 +168,21 @@ def _cases(
     return cases
 
 
-def _report(cases: list[Case], faults: list[str], out: Path) -> Result:
-    expected = load_expected()
+def _network_faults(rig: Rig, cases: list[Case], expected: dict[str, Expected]) -> list[str]:
+    """What the guest noted, beside what the document says of the network."""
+    visits = read_visits(outside.guest_log(rig))
+    if visits is not None:
+        print(f"the guest came in from {visits.first_at:.1f} to {visits.last_at:.1f}, {visits.n} exchanges")
+    return [
+        fault
+        for case in cases
+        for fault in find_network_faults(
+            case, expected[case.scenario.name].network, visits, LATE_S[rig.scale]
+        )
+    ]
+
+
+def _report(cases: list[Case], faults: list[str], out: Path, expected: dict[str, Expected]) -> Result:
     lines = [HEADER, *(render_row(case) for case in cases)]
     faults += [fault for case in cases for fault in find_faults(case, expected[case.scenario.name])]
     text = "\n".join(lines)

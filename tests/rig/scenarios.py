@@ -17,6 +17,14 @@ OTHER_KINDS = ("hash", "infer", "fp64")
 SMALL_SHARE = 0.25  # of the board's time; below it a night's run is at the edge of what can be seen
 
 
+class Guest(NamedTuple):
+    """Somebody outside who comes in by a tunnel of the job's. `door`: the port that it opens there."""
+
+    door: int
+    seed: int
+    work_after_s: float  # from his first exchange until he has the job start its second process
+
+
 class Scenario(NamedTuple):
     """One job. `share`: what its second process asks of the board's time, null: there is none."""
 
@@ -26,27 +34,34 @@ class Scenario(NamedTuple):
     args: tuple[str, ...]
     env: dict[str, str]
     share: float | None
+    guest: Guest | None = None  # null: nobody comes in
 
 
 class Expected(NamedTuple):
     """A row of expected.toml. `klass`: a class that must stand beside the verdict, null: any.
 
-    `verdicts`: one, or two where the row argues that the run is at the edge of what can be seen.
+    `verdicts`: one, or two where the row argues that the run is at the edge of what can be seen. `network`:
+    `tunnel`, both halves must be there; `quiet`, nothing about the network may be; null: not asked.
     """
 
     verdicts: tuple[str, ...]
     klass: str | None
     reason: str
+    network: str | None = None
 
 
-def load_expected() -> dict[str, Expected]:
-    """The committed table."""
+def load_expected(night: str = "whole") -> dict[str, Expected]:
+    """The committed table's rows of that night."""
     data = tomllib.loads(EXPECTED.read_text("utf-8"))
     return {
         name: Expected(
-            tuple(row[key] for key in ("verdict", "or") if key in row), row.get("class"), row["reason"]
+            tuple(row[key] for key in ("verdict", "or") if key in row),
+            row.get("class"),
+            row["reason"],
+            row.get("network"),
         )
         for name, row in data.items()
+        if row.get("night", "whole") == night
     }
 
 
@@ -64,6 +79,35 @@ def draw_night(seed: int, share: float | None = None, stretch: float = 1.0) -> l
         _leftover(draw, stretch),
         _shell(draw, stretch),
     ]
+
+
+def draw_tunnel_night(seed: int, share: float | None = None, stretch: float = 1.0) -> list[Scenario]:
+    """A night with a host outside: one job lets somebody in, the other one speaks to it as many do."""
+    draw = random.Random(f"tunnel night {seed}")
+    share = round(draw.uniform(SMALL_SHARE, 0.6), 2) if share is None else share
+    return [_tunnel(draw, share, stretch), _ssh_out(draw, stretch)]
+
+
+def _tunnel(draw: random.Random, share: float, stretch: float) -> Scenario:
+    seconds = draw.uniform(105, 125) * stretch
+    guest = Guest(draw.randrange(20_000, 60_000), draw.randrange(10**6), draw.uniform(0.15, 0.3) * seconds)
+    env = {
+        **_hold(draw.choice(OTHER_KINDS), share, 0.0, 10 * seconds),
+        "RIG_DOOR": str(guest.door),
+        "RIG_TUNNEL_AFTER": f"{draw.uniform(0.08, 0.2) * seconds:.1f}",
+        "RIG_SSH_NAME": draw.choice(["", "dataloader"]),  # the program, or a copy by another name
+    }
+    return Scenario("tunnel", "tunnel", "sgrig1", tuple(_training(draw, seconds)), env, share, guest)
+
+
+def _ssh_out(draw: random.Random, stretch: float) -> Scenario:
+    env = {
+        "RIG_TYPES_EVERY": f"{draw.uniform(0.7, 4):.1f}",
+        "RIG_SENDS_EVERY": f"{draw.uniform(6, 20) * stretch:.1f}",
+        "RIG_SENDS": str(draw.randrange(200_000, 4_000_000)),
+    }
+    args = _training(draw, draw.uniform(95, 115) * stretch)
+    return Scenario("ssh-out", "ssh-out", "sgrig2", tuple(args), env, None)
 
 
 def _honest(draw: random.Random, name: str, user: str, stretch: float, eval_every: int) -> Scenario:

@@ -138,15 +138,19 @@ def start_sshd(rig: Rig) -> None:
         f"PermitRootLogin no\nAllowUsers {' '.join(USERS)}\nUseDNS no\nPrintMotd no\n",
         "ascii",
     )
-    (folder / "client_config").write_text(
-        f"Host node\n HostName 127.0.0.1\n Port {port}\n IdentityFile {rig.root}/home/%u/.ssh_key\n"
-        " IdentitiesOnly yes\n StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n",
-        "ascii",
-    )
+    (folder / "client_config").write_text(client_words(rig, "node", "127.0.0.1", port), "ascii")
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd jails its network half
     program = shutil.which("sshd", path="/usr/sbin:/usr/bin") or "/usr/sbin/sshd"
     procs.start(rig, "sshd", [program, "-D", "-e", "-f", str(folder / "sshd_config")])
     procs.wait_for("sshd", lambda: _listens(port))
+
+
+def client_words(rig: Rig, name: str, address: str, port: int) -> str:
+    """What an ssh client of the rig's users needs to know of a host."""
+    return (
+        f"Host {name}\n HostName {address}\n Port {port}\n IdentityFile {rig.root}/home/%u/.ssh_key\n"
+        " IdentitiesOnly yes\n StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n"
+    )
 
 
 def start_smtp(rig: Rig) -> None:

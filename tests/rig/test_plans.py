@@ -1,14 +1,17 @@
 """What a night is made of, without a cluster: draws, the judge's own arithmetic, the configuration files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from slurm_guard.config import load_config
+from slurm_guard.model import Timeline, TimelineEvent
 from tests.rig.guardconf import make_config
+from tests.rig.halves import Visits, find_axis_faults, read_visits
 from tests.rig.judge import MAX_WIDTH_PCT
 from tests.rig.layout import NODES, Rig, RigError, free_ports, make_rig
-from tests.rig.scenarios import OTHER_KINDS, draw_night, load_expected
+from tests.rig.scenarios import OTHER_KINDS, draw_night, draw_tunnel_night, load_expected
 from tests.rig.slurmconf import gres_conf, slurm_conf
 from tests.rig.submit import list_workloads
 from tests.rig.truth import read_truth
@@ -28,6 +31,28 @@ def test_every_drawn_job_has_a_workload_an_expectation_and_a_reason() -> None:
         assert expected[scenario.name].reason
     nights = [draw_night(1, share) for share in (0.2, 0.4)]
     assert {scenario.name for night in nights for scenario in night} == set(expected)
+
+
+def test_every_job_of_the_tunnel_night_has_a_workload_an_expectation_and_a_reason() -> None:
+    expected, workloads = load_expected("tunnel"), list_workloads()
+
+    drawn = draw_tunnel_night(1)
+
+    assert {scenario.name for scenario in drawn} == set(expected)
+    assert all(scenario.workload in workloads and expected[scenario.name].reason for scenario in drawn)
+    assert [expected[scenario.name].network for scenario in drawn] == ["tunnel", "quiet"]
+
+
+def test_tunnel_nights_vary_in_door_delay_share_and_the_tunnels_name() -> None:
+    nights = [draw_tunnel_night(seed)[0] for seed in range(40)]
+
+    assert draw_tunnel_night(7) == draw_tunnel_night(7)
+    assert len({night.guest for night in nights}) == 40
+    assert {night.env["RIG_SSH_NAME"] for night in nights} == {"", "dataloader"}
+    for night in nights:
+        assert night.guest is not None
+        seconds = float(night.args[night.args.index("--seconds") + 1])
+        assert float(night.env["RIG_TUNNEL_AFTER"]) + night.guest.work_after_s < 0.6 * seconds
 
 
 def test_a_seed_draws_the_same_night_and_another_seed_another() -> None:
@@ -104,6 +129,43 @@ def test_truth_counts_the_other_kinds_of_the_runs_own_gpus_in_its_time(tmp_path:
 
     assert truth == (900, 300)
     assert MAX_WIDTH_PCT == 15.0  # the number that the night is promised with
+
+
+TUNNEL = TimelineEvent(1018.0, 1100.0, "network", "reverse tunnel: ssh (pid 7) between …")
+SECOND = TimelineEvent(1042.0, 1100.0, "process", "pid 9 (stray) /usr/bin/python3")
+
+
+def _line(*events: TimelineEvent, work_from: int = 8) -> Timeline:
+    """Twenty slots of 5 s; unexplained work from one of them on."""
+    residual: list[int | None] = [0 if k < work_from else 2500 for k in range(20)]
+    return Timeline(1000.0, 5.0, {"residual": residual}, [500.0] * 20, [1.0] * 20, list(events))
+
+
+def test_both_halves_on_one_axis_are_no_fault() -> None:
+    assert find_axis_faults(_line(TUNNEL, SECOND), Visits(1017.0, 1099.0, 1041.0, 60)) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        _line(SECOND),
+        _line(TUNNEL),
+        _line(TUNNEL, SECOND, work_from=20),
+        _line(TUNNEL, SECOND, work_from=0),
+        _line(replace(TUNNEL, at=1060.0), SECOND),
+        _line(TUNNEL, replace(SECOND, at=1070.0)),
+    ],
+)
+def test_a_half_that_is_missing_or_elsewhere_on_the_axis_is_a_fault(line: Timeline) -> None:
+    assert find_axis_faults(line, Visits(1017.0, 1099.0, 1041.0, 60))
+
+
+def test_a_guest_who_noted_nothing_was_not_there(tmp_path: Path) -> None:
+    log = tmp_path / "guest.log"
+    assert read_visits(log) is None
+    log.write_text("10.5 0\n12.0 1\n13.0 1\n", "ascii")
+
+    assert read_visits(log) == Visits(10.5, 13.0, 12.0, 3)
 
 
 def _empty(folder: Path) -> Path:

@@ -200,6 +200,57 @@ def test_a_relay_that_goes_quiet_stays_known_and_an_unrelated_hour_makes_it_unsu
     assert play([busy, busy] + [([outer(90_000, 10), inner(0, 0, 0)], [])] * 50) is None
 
 
+def _crowded() -> Relays:
+    """Strangers' connections that came and went: each service fitted once by chance, and not again."""
+    relays = Relays()
+    for k in range(MOST_GROUPS):
+        size = 3000 + 700 * k
+        stranger = inner(size, size, ident=100 + k, door=9000 + k)
+        relays.look(float(k), [outer(size + 100, size + 100)], [stranger], {OUT})
+    for k in range(20):
+        relays.look(20.0 + k, [outer(50_000, 50_000)], [], {OUT})
+    assert len(relays.pairs) == MOST_GROUPS
+    return relays
+
+
+def test_strangers_that_fitted_by_chance_make_room_for_the_owners_own() -> None:
+    relays = _crowded()
+    for k in range(3):
+        more = 1 + k % 2
+        flows = [outer(3100 * more, 9100 * more), inner(9000 * more, 3000 * more)]
+        relays.look(100.0 + k, flows, [], {OUT})
+    pair = relays.best(OUT)
+    assert pair is not None
+    assert pair.n_owned == 3
+    assert len(relays.pairs) == MOST_GROUPS
+    assert not relays.truncated
+
+
+def test_one_stranger_that_takes_anothers_place_has_more_to_show() -> None:
+    def looks(relays: Relays, n: int) -> Pair | None:
+        for k in range(n):
+            more = 1 + k % 2
+            mine = inner(9000 * more, 3000 * more, ident=500 + k, door=8888)
+            relays.look(100.0 + k, [outer(3100 * more, 9100 * more)], [mine], {OUT})
+        return relays.best(OUT)
+
+    assert looks(Relays(), 2) is not None
+    assert looks(_crowded(), 2) is None
+    assert looks(_crowded(), 6) is not None
+
+
+def test_own_groups_that_fit_nothing_keep_their_places_and_their_record() -> None:
+    relays = Relays()
+    own = [inner(10, 10, ident=k, door=k) for k in range(10, 10 + MOST_GROUPS - 1)]
+    for k in range(20):
+        relays.look(float(k), [outer(50_000, 50_000), *own], [], {OUT})
+    before = dict(relays.pairs)
+    stranger = inner(3000, 3000, ident=900, door=9000)
+    relays.look(50.0, [outer(3100, 3100), *own], [stranger], {OUT})
+    assert relays.pairs == before
+    assert relays.truncated
+
+
 def test_groups_are_bounded_and_told_to_be() -> None:
     relays = Relays()
     many = [inner(10, 10, ident=k, door=k) for k in range(10, 10 + 3 * MOST_GROUPS)]
