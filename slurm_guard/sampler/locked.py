@@ -53,6 +53,7 @@ class Locked:
         self._hung_uids: dict[int | None, float] = {}  # … of users whose processes hung a child
         self._now_hung: set[int | None] = set()  # users, in this look
         self._told: list[tuple[int, int | None]] = []
+        self._refused = False  # no process to be had: a node without one sees no worse for it
 
     def ask(self, kind: str, most: int, pid: int | str, path: str) -> Answer:
         """One answer; null: gone, refused, or the process is left alone. `pid` no number: the sampler's
@@ -63,7 +64,7 @@ class Locked:
             return None
         child = self._child or self._start()
         if child is None:
-            return None
+            return self._look(kind, most, path) if self._refused else None
         try:
             os.write(child.into, f"{kind} {most} {path}\n".encode("utf-8", "surrogateescape"))
             return self._answer(child)
@@ -116,6 +117,10 @@ class Locked:
         """Adds to `found`; returns how many of the pids are done with, up to one that hung."""
         child = self._child or self._start() if pids else None
         if child is None:
+            for pid in pids if self._refused else []:
+                text = self._look(READ, 1024, path_of(pid))
+                if text is not None:
+                    found[pid] = text.decode("utf-8", "surrogateescape")
             return len(pids)
         done = 0
         for part in [pids[k : k + 256] for k in range(0, len(pids), 256)]:
@@ -134,11 +139,13 @@ class Locked:
 
     def _start(self) -> Child | None:
         self._reap()
+        self._refused = False
         if len(self._stuck) >= MOST_HUNG:
             return None
         try:
             self._child = children.fork(NAME, lambda into, out: serve(into, out, self._look))
         except OSError:
+            self._refused = True
             return None
         return self._child
 

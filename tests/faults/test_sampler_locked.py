@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from slurm_guard.sampler import children
 from slurm_guard.sampler.locked import LEFT_ALONE_S, MOST_HANGS, Locked
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc, look
@@ -184,6 +185,23 @@ def test_a_child_that_is_killed_is_a_hang_and_the_next_answers(node: Node) -> No
 
     assert node.proc.cmdline(8) in (None, "sh")
     assert node.proc.cmdline(7) == "python"
+
+
+def test_where_no_child_can_be_forked_the_sampler_looks_itself(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.start(7, b"python\0")
+
+    def refuse(*_: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(children, "fork", refuse)
+    node.proc.prefetch([7])
+    assert node.proc.stat(7) is not None
+    assert node.proc.cmdline(7) == "python"
+    monkeypatch.undo()
+    assert node.proc.cmdline(7) == "python"
+    assert len(_children()) >= 1
 
 
 def test_a_forked_child_looks_by_itself(node: Node) -> None:
