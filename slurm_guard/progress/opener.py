@@ -130,11 +130,20 @@ def open_regular(path: str, owner: int) -> tuple[int | None, str | None]:
     except (OSError, ValueError) as error:
         said = os.strerror(error.errno or 0) if isinstance(error, OSError) else "impossible name"
         return None, f"not-opened: {said}"
-    problem = check(os.fstat(fd), owner)
+    problem = _check_open(fd, owner)[1]
     if problem is not None:
-        os.close(fd)
+        _close(fd)
         return None, problem
     return fd, None
+
+
+def _check_open(fd: int, owner: int) -> tuple[os.stat_result | None, str | None]:
+    """(status, why an open file is not read): a file system may also say no to a descriptor that it gave."""
+    try:
+        status = os.fstat(fd)
+    except OSError as error:
+        return None, f"not-opened: {os.strerror(error.errno or 0)}"
+    return status, check(status, owner)
 
 
 def check(seen: os.stat_result, owner: int) -> str | None:
@@ -200,11 +209,10 @@ def _taken(message: bytes, fds: list[int], request: Request, owner: int) -> Open
 def _accepted(names: tuple[str, str, tuple[int, ...]], fd: int, owner: int) -> Opened:
     """A descriptor whose status we read ourselves."""
     path, how, nths = names
-    status = os.fstat(fd)
-    refusal = check(status, owner)
-    if refusal is not None:
+    status, refusal = _check_open(fd, owner)
+    if status is None or refusal is not None:
         _close(fd)
-        return _refused(path, how, nths, refusal)
+        return _refused(path, how, nths, refusal or "not-opened")
     return Opened(
         path, how, nths, fd, status.st_size, status.st_dev, status.st_ino, status.st_ctime_ns / 1e9, None,
         birth_of(fd),
