@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from slurm_guard.progress.bracket import Trail, bracket, trail_of, with_birth
+from slurm_guard.progress import database
+from slurm_guard.progress.bracket import Sight, Trail, bracket, changed_after_end, trail_of, with_birth
 from slurm_guard.progress.opener import Opened, open_files
 from slurm_guard.progress.parser_child import MAX_POINTS, Answer, parse
 from slurm_guard.progress.protocol import NAMES_JOB
@@ -142,16 +143,28 @@ def _settle(
         if row.file in dropped:
             problems.append(f"before-run: {dropped[row.file]} records are older than the run")
         if row.file in trails:
+            one = opened[row.file]
             problems.extend(f"{flag}: seen by the sampler" for flag in trails[row.file].flags)
+            # A database is changed in place by whatever other run is in it.
+            if row.source not in database.SOURCES and changed_after_end(
+                _sights(one, request), one.size or 0, one.ctime_at, request.frame
+            ):
+                problems.append("changed-after-end: it was changed, and not longer, after the run's end")
         n = counts.get((row.file, row.track), 0)
         logs.append(_row(row._replace(problems=problems), opened[row.file], request, n))
     return Result(logs, points, truncated)
 
 
+def _sights(one: Opened, request: Request) -> list[Sight]:
+    return [sight for nth in one.nths for sight in request.files[nth].sights]
+
+
 def _trail(one: Opened, request: Request) -> Trail:
-    sights = [sight for nth in one.nths for sight in request.files[nth].sights]
     return trail_of(
-        with_birth(sights, one.born_at, one.ino, request.frame), one.size or 0, one.ctime_at, request.frame
+        with_birth(_sights(one, request), one.born_at, one.ino, request.frame),
+        one.size or 0,
+        one.ctime_at,
+        request.frame,
     )
 
 
