@@ -9,7 +9,7 @@ PROBLEM = "neighbour: another run's processes write this log, so it says nothing
 def foreign_logs(
     logs: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame
 ) -> pl.DataFrame:
-    """Rows (run, file): logs that no process of the run was seen to hold (`how` walk), another run's.
+    """Rows (run, file): logs that no process of the run was seen to hold (`how` walk, declared), another's.
 
     A process of another run held the same file while this run lived. A file that an earlier execution of the
     same job wrote stays: that run is over. What several runs read of one file is settled in `sharedlogs`.
@@ -17,7 +17,7 @@ def foreign_logs(
     mine = logs.join(keys.select("run", "i"), on="run").join(
         runs.select("i", "start_at", "end_at"), on="i", how="left"
     )
-    walked = mine.filter((pl.col("how") == "walk") & pl.col("ino").is_not_null())
+    walked = mine.filter(pl.col("how").is_in(["walk", "declared"]) & pl.col("ino").is_not_null())
     return _held_by_others(walked, files, keys).unique().sort(_FILE)
 
 

@@ -74,8 +74,10 @@ def _claims(logs: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame) -> pl.Da
     """Logs whose inode another run of the user has in its reading, with the rank of the tie to their run."""
     how, conf = pl.col("how"), pl.col("bind_conf")
     rank = (
-        pl.when(how == "guard").then(_GUARD).when(how.is_in(["stdout", "stderr"])).then(_OUTPUT)
-        .when(how != "walk").then(_OPEN).when(conf >= SURE).then(2).when(conf >= MAYBE).then(1).otherwise(0)
+        pl.when(how == "guard").then(_GUARD)
+        .when(how.is_in(["stdout", "stderr"])).then(_OUTPUT)
+        .when(~how.is_in(["walk", "declared"])).then(_OPEN)
+        .when(conf >= SURE).then(2).when(conf >= MAYBE).then(1).otherwise(0)
     )  # fmt: skip
     return (
         logs.filter((pl.col("n") > 0) & pl.col("ino").is_not_null())

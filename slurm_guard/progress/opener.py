@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 from slurm_guard.progress import child
 from slurm_guard.progress.birth import birth_of
+from slurm_guard.progress.bracket import Frame
+from slurm_guard.progress.declared import NAME
 from slurm_guard.progress.request import Request
-from slurm_guard.progress.walk import walk
+from slurm_guard.progress.walk import changed_within, walk
 
 FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 MAX_MESSAGE = 65_536
-SUREST = ("guard", "fd", "stdout", "stderr", "walk")  # ways of knowing a file, best first
+SUREST = ("guard", "fd", "stdout", "stderr", "declared", "walk")  # ways of knowing a file, best first
 SPARSE_FROM_B = 64 << 20  # smaller files cost nothing even if they are holes
 SPARSE_FACTOR = 64  # judgement: no compressing file system shrinks a log more
 
@@ -203,13 +205,21 @@ def _taken(message: bytes, fds: list[int], request: Request, owner: int) -> Open
         path, how, nths = str(path)[:4096], "walk", ()
     if fd is None:
         return _refused(path, how, nths, str(problem)[:200])
-    return _accepted((path, how, nths), fd, owner)
+    return _accepted((path, how, nths), fd, owner, request.frame)
 
 
-def _accepted(names: tuple[str, str, tuple[int, ...]], fd: int, owner: int) -> Opened:
+def _accepted(
+    names: tuple[str, str, tuple[int, ...]], fd: int, owner: int, frame: Frame | None = None
+) -> Opened:
     """A descriptor whose status we read ourselves."""
     path, how, nths = names
     status, refusal = _check_open(fd, owner)
+    if how == NAME and status is not None and refusal is None and frame is not None:
+        until = frame.ended_at if frame.ended_at is not None else frame.read_at
+        if not changed_within(status, frame.ticket_at, until):
+            refusal = (
+                "not-changed: nothing was written to it during the run"  # what is in it is not the run's
+            )
     if status is None or refusal is not None:
         _close(fd)
         return _refused(path, how, nths, refusal or "not-opened")
