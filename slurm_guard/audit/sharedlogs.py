@@ -18,7 +18,8 @@ MAYBE = 0.5
 BREAK = 1 << 20  # added to a segment behind a gap: no increment reaches over it. More than segments there are
 
 PROBLEM = (
-    "shared-log: {} records count for {}: runs of the same time have this file; give each a file of its own"
+    "shared-log: {} records count for {}: runs of the same time have this file; "
+    "give each a file and folder of its own"
 )
 
 _LOG = ["run", "file"]

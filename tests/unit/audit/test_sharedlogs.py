@@ -39,7 +39,7 @@ def reading(
     run: str, how: str, at: range, ino: int = 5, path: str = "/w/train.log"
 ) -> tuple[dict[str, object], list[dict[str, object]]]:
     """A run's log and its points: one record of `LINE_B` bytes every 10 s since 0, seen within 10 s."""
-    conf = {"guard": 1.0, "fd": 1.0, "stdout": 0.95, "walk": 0.5}[how]
+    conf = {"guard": 1.0, "fd": 1.0, "stdout": 0.95, "declared": 0.9, "walk": 0.5}[how]
     log = {
         "run": run, "file": 0, "how": how, "path": path, "ino": ino, "n": len(at), "track": "t:x",
         "bind_conf": conf, "problems": [],
@@ -118,7 +118,9 @@ def test_what_nobody_knows_of_the_others_writing_is_no_proof() -> None:
     assert steps == {"a": [], "b": []}
 
 
-@pytest.mark.parametrize(("better", "worse"), [("guard", "fd"), ("stdout", "fd"), ("fd", "walk")])
+@pytest.mark.parametrize(
+    ("better", "worse"), [("guard", "fd"), ("stdout", "fd"), ("fd", "declared"), ("declared", "walk")]
+)
 def test_the_surer_tie_has_it(better: str, worse: str) -> None:
     steps, _, _ = left([reading("a", worse, ALL), reading("b", better, ALL)], uses=wrote(a=90_000, b=90_000))
 
