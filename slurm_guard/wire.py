@@ -343,7 +343,7 @@ class LogFile(NamedTuple):
 
     file: int  # referred to by Point.file
     path: str
-    how: str  # fd, stdout, stderr, guard, walk
+    how: str  # fd, stdout, stderr, guard, walk; declared: the job's `progress=` names it
     source: str | None  # reader id; null: no reader knows it
     track: str  # logical run inside the job that this file speaks of
     size: int | None

@@ -9,18 +9,16 @@ PROBLEM = "neighbour: another run's processes write this log, so it says nothing
 def foreign_logs(
     logs: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame
 ) -> pl.DataFrame:
-    """Rows (run, file): logs that no process of the run was seen to hold (`how` walk), another run's.
+    """Rows (run, file): logs that no process of the run was seen to hold (`how` walk, declared), another's.
 
-    Either a process of another run held the same file while this run lived; or several runs found it and this
-    one has a log of its own. A file that an earlier execution of the same job wrote stays: that run is over.
+    A process of another run held the same file while this run lived. A file that an earlier execution of the
+    same job wrote stays: that run is over. What several runs read of one file is settled in `sharedlogs`.
     """
     mine = logs.join(keys.select("run", "i"), on="run").join(
         runs.select("i", "start_at", "end_at"), on="i", how="left"
     )
-    walked = mine.filter((pl.col("how") == "walk") & pl.col("ino").is_not_null())
-    return (
-        pl.concat([_held_by_others(walked, files, keys), _found_by_others(walked, mine)]).unique().sort(_FILE)
-    )
+    walked = mine.filter(pl.col("how").is_in(["walk", "declared"]) & pl.col("ino").is_not_null())
+    return _held_by_others(walked, files, keys).unique().sort(_FILE)
 
 
 def without(logs: pl.DataFrame, foreign: pl.DataFrame) -> pl.DataFrame:
@@ -43,9 +41,3 @@ def _held_by_others(walked: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFram
     end = pl.col("end_at").fill_null(float("inf"))
     meets = (pl.col("other") != pl.col("i")) & pl.col("at").is_between(pl.col("start_at"), end)
     return walked.join(held, on=["path", "ino"]).filter(meets).select(_FILE)
-
-
-def _found_by_others(walked: pl.DataFrame, mine: pl.DataFrame) -> pl.DataFrame:
-    own = mine.filter((pl.col("how") != "walk") & (pl.col("n") > 0))["i"].unique()
-    several = pl.col("i").n_unique().over("path", "ino") > 1
-    return walked.filter(several & pl.col("i").is_in(own.implode())).select(_FILE)

@@ -19,6 +19,7 @@ from slurm_guard.audit import (
     outside,
     owners,
     rhythm,
+    sharedlogs,
     taut,
     work,
 )
@@ -60,7 +61,7 @@ class Tables:
     strange: pl.DataFrame  # windows in which somebody unlisted could have worked
     people: pl.DataFrame
     logs: pl.DataFrame
-    foreign_logs: pl.DataFrame  # (run, file) of logs that are another run's
+    points: pl.DataFrame  # those of each run's last reading that are not another run's, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
     """Bind, measure, divide, study and tally every run."""
     frames = dict(facts.frames)
     tables = _tables(runs, frames)
-    points = gather.latest(frames["points"]).join(tables.foreign_logs, on=["run", "file"], how="anti")
-    series = gather.series_of(points, tables.logs, tables.keys, facts.config.slack_s)
+    series = gather.series_of(tables.points, tables.logs, tables.keys, facts.config.slack_s)
     series = {i: [(n, taut.settle(m)) for n, m in part] for i, part in series.items()}
     problems = gather.problems_of(tables.logs, tables.keys)
     found = {i: tracks.build(series.get(i, []), None, problems.get(i, ())) for i in range(len(runs))}
@@ -140,15 +140,19 @@ def _tables(runs: list[Run], frames: dict[str, pl.DataFrame]) -> Tables:
     logs = gather.latest(frames["logs"])
     foreign = neighbours.foreign_logs(logs, frames["files"], keys, table)
     logs = neighbours.without(logs, foreign)
+    points = gather.latest(frames["points"]).join(
+        foreign, on=["run", "file"], how="anti", maintain_order="left"
+    )
+    points, logs = sharedlogs.settle(points, logs, (keys, table), uses)
     strange = holders.strangers(frames["held"], people)
-    return Tables(table, keys, good, refused, cells, uses, strange, people, logs, foreign)
+    return Tables(table, keys, good, refused, cells, uses, strange, people, logs, points)
 
 
 def _divided(
     runs: list[Run], tables: Tables, frames: dict[str, pl.DataFrame], found: dict[int, Track]
 ) -> tuple[pl.DataFrame, dict[int, Slots], Users]:
     """Cells and slots divided among processes; twice where a second process turns out to take turns."""
-    held = gather.holds_of(tables.logs, frames["files"], tables.keys, gather.latest(frames["points"]))
+    held = gather.holds_of(tables.logs, frames["files"], tables.keys, tables.points)
     ties = gather.partners(frames["flows"])
     users: Users = {
         i: owners.link(people, held.get(i, []), ties)

@@ -18,6 +18,7 @@ SLACK_S = 600.0  # documented: TensorBoard flushes after 120 s, Lightning after 
 SLACK_LEAST_S = 150.0  # TensorBoard's 120 s hold in the shortest run, too
 FUTURE_S = 60.0  # judgement: clocks of two nodes of one cluster
 FUTURE_LEAST_S = 5.0
+AFTER_END_S = 10.0  # judgement: a killed process' last pages on a file server
 CTIME_SLACK_S = 2.0  # judgement: a file server's clock beside the node's
 BULK_SHARE = 0.5  # of a track's points in one tick (design note; judgement)
 BULK_LEAST = 10
@@ -90,6 +91,16 @@ def with_birth(sights: list[Sight], born_at: float | None, ino: int | None, fram
     if born_at is None or born_at < frame.ticket_at or any(sight.at <= born_at for sight in sights):
         return sights
     return [Sight(max(frame.ticket_at, born_at - CTIME_SLACK_S), 0, ino, int(1e9 * born_at)), *sights]
+
+
+def changed_after_end(sights: list[Sight], size: int, ctime_at: float | None, frame: Frame) -> bool:
+    """Whether the file or its status was changed when the run was over, and nothing was added.
+
+    Growth is told apart: what a dying process still had to write makes the file longer.
+    """
+    if frame.ended_at is None or ctime_at is None or not sights:
+        return False
+    return ctime_at > frame.ended_at + AFTER_END_S and size == max(sights, key=lambda sight: sight.at).size
 
 
 def _other(a: int | None, b: int | None) -> bool:

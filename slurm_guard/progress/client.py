@@ -21,6 +21,7 @@ _NEVER = float("inf")
 
 _next_s = 0.0
 _fd = -1
+_file = (-1, -1)  # device and inode of what was opened
 _pid = 0
 _seq = 0
 
@@ -84,14 +85,27 @@ def _value(name: str, value: object) -> object:
 
 def _open() -> int:
     """The descriptor; -1: this process has nothing to write to. Opened once, anew in a forked child."""
-    global _fd, _pid
-    if _pid == os.getpid():
+    global _fd, _file, _pid
+    if _pid == os.getpid() and (_fd < 0 or _is_ours(_fd)):
         return _fd
+    # What has our number now is another's: it is neither written to nor closed.
     _pid, _fd = os.getpid(), -1
     path = os.environ.get(VARIABLE)
     rank = next((os.environ[name] for name in _RANKS if os.environ.get(name)), "0")
     if path and rank == "0":
         # A FIFO in its place would make us wait for a reader: without O_NONBLOCK, for ever.
         flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-        _fd = os.open(path, flags)
+        fd = os.open(path, flags)
+        seen = os.fstat(fd)
+        _fd, _file = fd, (seen.st_dev, seen.st_ino)
     return _fd
+
+
+def _is_ours(fd: int) -> bool:
+    """Whether the descriptor is still the file that was opened: a program that becomes a daemon closes all of
+    them, and the next file that it opens gets the number."""
+    try:
+        seen = os.fstat(fd)
+    except OSError:
+        return False
+    return (seen.st_dev, seen.st_ino) == _file

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from slurm_guard.progress.bracket import Trail, bracket, trail_of, with_birth
+from slurm_guard.progress import database, declared
+from slurm_guard.progress.bracket import Sight, Trail, bracket, changed_after_end, trail_of, with_birth
 from slurm_guard.progress.opener import Opened, open_files
 from slurm_guard.progress.parser_child import MAX_POINTS, Answer, parse
 from slurm_guard.progress.protocol import NAMES_JOB
@@ -23,8 +24,9 @@ from slurm_guard.wire import LogFile, Point
 
 OPEN_SHARE = 0.5  # of the deadline that opening may take (judgement)
 _DIGITS = re.compile(r"\d{1,17}")
-_ORDER = {"guard": 0, "stdout": 1, "fd": 2, "stderr": 3, "walk": 4}
+_ORDER = {"guard": 0, "stdout": 1, "fd": 2, "stderr": 3, declared.NAME: 4, "walk": 5}
 _CONFIDENCE = {"guard": 1.0, "fd": 1.0, "stdout": 0.95, "stderr": 0.95, "walk": 0.5}  # design note, section 3
+_CONFIDENCE[declared.NAME] = 0.9  # named before the outcome was known, and the user's own: judgement
 OTHER_WRITER = 0.2  # a file that names another process or another job than the run's
 # Each file is one writing and repeats what was before: its birth says nothing of when its records came to be.
 WRITTEN_WHOLE = frozenset(("hfstate",))
@@ -142,16 +144,28 @@ def _settle(
         if row.file in dropped:
             problems.append(f"before-run: {dropped[row.file]} records are older than the run")
         if row.file in trails:
+            one = opened[row.file]
             problems.extend(f"{flag}: seen by the sampler" for flag in trails[row.file].flags)
+            # A database is changed in place by whatever other run is in it.
+            if row.source not in database.SOURCES and changed_after_end(
+                _sights(one, request), one.size or 0, one.ctime_at, request.frame
+            ):
+                problems.append("changed-after-end: it was changed, and not longer, after the run's end")
         n = counts.get((row.file, row.track), 0)
         logs.append(_row(row._replace(problems=problems), opened[row.file], request, n))
     return Result(logs, points, truncated)
 
 
+def _sights(one: Opened, request: Request) -> list[Sight]:
+    return [sight for nth in one.nths for sight in request.files[nth].sights]
+
+
 def _trail(one: Opened, request: Request) -> Trail:
-    sights = [sight for nth in one.nths for sight in request.files[nth].sights]
     return trail_of(
-        with_birth(sights, one.born_at, one.ino, request.frame), one.size or 0, one.ctime_at, request.frame
+        with_birth(_sights(one, request), one.born_at, one.ino, request.frame),
+        one.size or 0,
+        one.ctime_at,
+        request.frame,
     )
 
 
@@ -163,9 +177,10 @@ def _row(told: Told, one: Opened | None, request: Request, n: int) -> LogFile:
     problems = [text for text in told.problems if not text.startswith(NAMES_JOB)]
     problems.extend([one.problem] if one.problem is not None else [])
     confidence = _CONFIDENCE.get(one.how, 0.5)
-    if one.how == "walk":
+    if one.how in ("walk", declared.NAME):
         jobs = [text for text in told.problems if text.startswith(NAMES_JOB)]
-        confidence, said = _by_job(jobs[0], request) if jobs else _by_name(one.path, request)
+        found, said = _by_job(jobs[0], request) if jobs else _by_name(one.path, request)
+        confidence = found if one.how == "walk" or found == OTHER_WRITER else confidence
         problems.extend(said)
     return LogFile(
         told.file, one.path, one.how, told.source, told.track, one.size, one.ino, n, told.read_b,

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 from slurm_guard.progress import child
 from slurm_guard.progress.birth import birth_of
+from slurm_guard.progress.bracket import Frame
+from slurm_guard.progress.declared import NAME
 from slurm_guard.progress.request import Request
-from slurm_guard.progress.walk import walk
+from slurm_guard.progress.walk import changed_within, walk
 
 FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 MAX_MESSAGE = 65_536
-SUREST = ("guard", "fd", "stdout", "stderr", "walk")  # ways of knowing a file, best first
+SUREST = ("guard", "fd", "stdout", "stderr", "declared", "walk")  # ways of knowing a file, best first
 SPARSE_FROM_B = 64 << 20  # smaller files cost nothing even if they are holes
 SPARSE_FACTOR = 64  # judgement: no compressing file system shrinks a log more
 
@@ -130,11 +132,20 @@ def open_regular(path: str, owner: int) -> tuple[int | None, str | None]:
     except (OSError, ValueError) as error:
         said = os.strerror(error.errno or 0) if isinstance(error, OSError) else "impossible name"
         return None, f"not-opened: {said}"
-    problem = check(os.fstat(fd), owner)
+    problem = _check_open(fd, owner)[1]
     if problem is not None:
-        os.close(fd)
+        _close(fd)
         return None, problem
     return fd, None
+
+
+def _check_open(fd: int, owner: int) -> tuple[os.stat_result | None, str | None]:
+    """(status, why an open file is not read): a file system may also say no to a descriptor that it gave."""
+    try:
+        status = os.fstat(fd)
+    except OSError as error:
+        return None, f"not-opened: {os.strerror(error.errno or 0)}"
+    return status, check(status, owner)
 
 
 def check(seen: os.stat_result, owner: int) -> str | None:
@@ -194,17 +205,24 @@ def _taken(message: bytes, fds: list[int], request: Request, owner: int) -> Open
         path, how, nths = str(path)[:4096], "walk", ()
     if fd is None:
         return _refused(path, how, nths, str(problem)[:200])
-    return _accepted((path, how, nths), fd, owner)
+    return _accepted((path, how, nths), fd, owner, request.frame)
 
 
-def _accepted(names: tuple[str, str, tuple[int, ...]], fd: int, owner: int) -> Opened:
+def _accepted(
+    names: tuple[str, str, tuple[int, ...]], fd: int, owner: int, frame: Frame | None = None
+) -> Opened:
     """A descriptor whose status we read ourselves."""
     path, how, nths = names
-    status = os.fstat(fd)
-    refusal = check(status, owner)
-    if refusal is not None:
+    status, refusal = _check_open(fd, owner)
+    if how == NAME and status is not None and refusal is None and frame is not None:
+        until = frame.ended_at if frame.ended_at is not None else frame.read_at
+        if not changed_within(status, frame.ticket_at, until):
+            refusal = (
+                "not-changed: nothing was written to it during the run"  # what is in it is not the run's
+            )
+    if status is None or refusal is not None:
         _close(fd)
-        return _refused(path, how, nths, refusal)
+        return _refused(path, how, nths, refusal or "not-opened")
     return Opened(
         path, how, nths, fd, status.st_size, status.st_dev, status.st_ino, status.st_ctime_ns / 1e9, None,
         birth_of(fd),

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from slurm_guard.configpatterns import MAX_PATTERNS
 from slurm_guard.progress.bracket import Frame, Sight
+from slurm_guard.progress.declared import NAME, declared_path
 
 MAX_REQUEST_B = 16 << 20
 MAX_FILES = 256
@@ -66,6 +67,10 @@ def parse_request(raw: bytes) -> Request:
     limits = limits if isinstance(limits, dict) else {}
     at = _number(body, "at")
     ended_at = None if body.get("ended_at") is None else _number(body, "ended_at")
+    work_dir = _text_or_none(body.get("work_dir"))
+    files = [_wanted(one) for one in _list(body.get("files"))[:MAX_FILES] if isinstance(one, dict)]
+    texts = _text_or_none(body.get("comment")), _text_or_none(body.get("extra"))
+    named = declared_path(*texts, work_dir, _text(body, "run"))
     return Request(
         run=_text(body, "run"),
         node=_text(body, "node"),
@@ -74,7 +79,7 @@ def parse_request(raw: bytes) -> Request:
         gid=_whole_or_none(body, "gid"),
         read=int(_number(body, "read")),
         frame=Frame(_number(body, "ticket_at"), at, ended_at),
-        work_dir=_text_or_none(body.get("work_dir")),
+        work_dir=work_dir,
         out=_text(body, "out"),
         parser_user=_text_or_none(body.get("parser_user")) or "nobody",
         limits=Limits(
@@ -84,7 +89,7 @@ def parse_request(raw: bytes) -> Request:
         ),
         pids=frozenset(_first_numbers(body.get("pids"))),
         patterns=tuple(text for text in _list(body.get("patterns"))[:MAX_PATTERNS] if isinstance(text, str)),
-        files=[_wanted(one) for one in _list(body.get("files"))[:MAX_FILES] if isinstance(one, dict)],
+        files=files if named is None else [*files, Wanted(named, NAME, [], [])],
     )
 
 

@@ -4,12 +4,22 @@ Law: with absolute clocks, shuffled or repeated records give the same track; wit
 """
 
 from bisect import bisect_right
+from collections import Counter
+from itertools import pairwise
 from typing import NamedTuple
 
 from slurm_guard.progress.protocol import Claim
 
 _LAST = 1 << 62  # beyond any point's number
 LOOK = 12  # records looked ahead to tell a late line from a restart (judgement: more than ranks lag behind)
+MOST_LOOK = 512
+# Judgement: how many ranks print one log unlabelled shows in how often its values come again.
+RANKS_REPEAT = 4  # from this on often enough for ranks …
+RANKS_FALL = 0.1  # … and this part of the records below the one before, in a log of …
+RANKS_VALUES = 50  # … so many values: a late line may then be …
+RANKS_LAG = 3  # … this many values behind
+MANY_FALLS = 8  # of a counter whose rises add up to more than twice its span: judgement
+SAME_OFTEN = 0.9  # of the distinct records that come equally often, where ranks flush whole buffers
 
 
 class Mark(NamedTuple):
@@ -39,7 +49,9 @@ def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, 
     moving = [item for item in _ordered(filed) if item[1].advances and item[1].clock() is not None]
     still = [item for item in filed if not item[1].advances]
     out: list[Mark] = []
-    for (file, claim), segment, fell in _segments(_without_looks_back(_carry_epochs(moving))):
+    for (file, claim), segment, fell in _segments(
+        _without_looks_back(_carry_epochs(_without_copies(moving)))
+    ):
         extra = (*flags, "step-back") if fell else flags
         if claim.phase not in ("end", "train"):
             claim = claim._replace(phase="train")
@@ -105,25 +117,71 @@ def _without_looks_back(moving: list[Filed]) -> list[Filed]:
     return out
 
 
+def _without_copies(moving: list[Filed]) -> list[Filed]:
+    """Ranks without labels that flush whole buffers print every record once each: the first of each counts.
+
+    They are told from a training that is run again, which falls back to its first value, and from one that
+    resumes, which repeats a part: here nearly all records come equally often, and most falls go elsewhere.
+    """
+    keys = [(claim.clock(), claim.at, claim.loss) for _, claim in moving]
+    if not keys or any(at is None and loss is None for _, at, loss in keys):
+        return moving
+    often = Counter(Counter(keys).values())
+    times, n = often.most_common(1)[0]
+    if times < 2 or n < SAME_OFTEN * often.total():
+        return moving
+    values = [value or 0 for value, _, _ in keys]
+    falls = [after for before, after in pairwise(values) if after < before]
+    if sum(value > values[0] for value in falls) * 2 < len(falls):
+        return moving
+    first: dict[tuple[int | None, float | None, float | None], Filed] = {}
+    for item, key in zip(moving, keys, strict=True):
+        first.setdefault(key, item)
+    return list(first.values())
+
+
 def _segments(moving: list[Filed]) -> list[tuple[Filed, int, bool]]:
     """(record, segment, whether it opens one by falling back), without repeated and late records."""
     out: list[tuple[Filed, int, bool]] = []
     values = [claim.clock() or 0 for _, claim in moving]
+    crowd = _crowd(values)
     high: int | None = None
+    high_at: float | None = None
     segment = 0
     for index, item in enumerate(moving):
-        value = values[index]
-        if high is None or value > high:
-            out.append((item, segment, False))
-            high = value
-        elif value < high and _restarts(values, index, high, item[1].total):
-            segment += 1
-            out.append((item, segment, True))
-            high = value
+        value, claim = values[index], item[1]
+        fell = False
+        if high is not None and value <= high:
+            # No restart lies before what it restarts from: a rank's late line, or its buffer.
+            late = claim.at is not None and high_at is not None and claim.at < high_at
+            if value == high or late or not _restarts(values, index, high, claim.total, crowd):
+                continue
+            segment, fell = segment + 1, True
+        out.append((item, segment, fell))
+        high, high_at = value, claim.at
     return out
 
 
-def _restarts(values: list[int], index: int, high: int, total: int | None) -> bool:
+class Crowd(NamedTuple):
+    """How a log's values come again. `lag`: the least value that is `RANKS_LAG` behind another; empty: one
+    writer, or ranks in step."""
+
+    look: int
+    lag: dict[int, int]
+
+
+def _crowd(values: list[int]) -> Crowd:
+    """What is known of the number of ranks that print one log."""
+    distinct = sorted(set(values))
+    often = len(values) / max(1, len(distinct))
+    look = min(MOST_LOOK, max(LOOK, round(3 * often)))
+    falls = sum(after < before for before, after in pairwise(values))
+    if often < RANKS_REPEAT or len(distinct) < RANKS_VALUES or falls < RANKS_FALL * len(values):
+        return Crowd(look, {})
+    return Crowd(look, {value: distinct[max(0, nth - RANKS_LAG)] for nth, value in enumerate(distinct)})
+
+
+def _restarts(values: list[int], index: int, high: int, total: int | None, crowd: Crowd) -> bool:
     """Whether the fall at `index` is a restart rather than a late line of another rank.
 
     A late line is followed by one above the mark; a restart climbs on below it, or ends far below it.
@@ -131,14 +189,27 @@ def _restarts(values: list[int], index: int, high: int, total: int | None) -> bo
     value = values[index]
     if total is not None and high >= total:
         return True
-    later = [v for v in values[index + 1 : index + 1 + LOOK] if v != value]
-    if not later:
+    ahead = range(index + 1, min(len(values), index + 1 + crowd.look))
+    if value >= crowd.lag.get(high, high) and any(values[place] > high for place in ahead):
+        return False
+    follows = next((values[place] for place in ahead if values[place] != value), None)
+    if follows is None:
         return value * 2 <= high
-    if value < later[0] < high:
+    if value < follows < high:
         return True
-    if later[0] == high:
-        return all(v <= high for v in later)
-    return False
+    return follows == high and not any(values[place] > high for place in ahead)
+
+
+def many_writers(marks: list[Mark]) -> str | None:
+    """A problem's words where the counter fell so often that several write the log; null: nothing to say."""
+    values = [mark.step for mark in marks if mark.step is not None and mark.phase in ("train", "end")]
+    falls = sum("step-back" in mark.flags for mark in marks)
+    gross = sum(max(0, after - before) for before, after in pairwise(values))
+    if falls < MANY_FALLS or gross <= 2 * (max(values, default=0) - min(values, default=0)):
+        return None
+    return (
+        f"many-writers: its counter falls {falls} times; print on rank 0 alone, or one log for each training"
+    )
 
 
 def _standing(moving: list[Filed], out: list[Mark]) -> list[Filed]:

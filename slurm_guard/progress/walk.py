@@ -98,9 +98,14 @@ def _visit(
         seen = entry.stat(follow_symlinks=False)
     except OSError:
         return
-    changed = min(seen.st_mtime, seen.st_ctime)  # mtime may be set back, ctime not: both must lie in the run
     run, mlflow, _ = entry.path.rpartition("/metrics/")
     if mlflow and sum(hit.path.startswith(f"{run}/metrics/") for hit in hits) >= MAX_KEYS:
         return
-    if stat.S_ISREG(seen.st_mode) and from_at - EARLY_S <= changed and seen.st_ctime <= until_at + LATE_S:
+    if stat.S_ISREG(seen.st_mode) and changed_within(seen, from_at, until_at):
         hits.append(Hit(entry.path))
+
+
+def changed_within(seen: os.stat_result, from_at: float, until_at: float) -> bool:
+    """Whether a file was last changed during the run: mtime may be set back, ctime not, so both."""
+    changed = min(seen.st_mtime, seen.st_ctime)
+    return from_at - EARLY_S <= changed and seen.st_ctime <= until_at + LATE_S

@@ -329,6 +329,8 @@ class Loop:
             "ticket_at": ticket.at,
             "ended_at": run.ended_at,
             "work_dir": ticket.work_dir,
+            "comment": ticket.comment,
+            "extra": ticket.extra,
             "pids": [list(process.key) for process in self.tables.processes.of_run(run.key)],
             "files": files.request(),
         }

@@ -9,7 +9,7 @@ MOST_LINE_B = 65_536
 
 
 def walked(path: str) -> list[str]:
-    """The paths that a reading found by walking and opened; a reading that cannot be read has none."""
+    """The paths that a reading found by its walk or as declared, and opened; none if it is unreadable."""
     found: list[str] = []
     try:
         with open(path, "rb") as file:
@@ -18,7 +18,7 @@ def walked(path: str) -> list[str]:
                 body = from_json(file.readline(MOST_LINE_B))
                 if body.get("k") != "log":
                     break
-                if body.get("how") == "walk" and body.get("size") is not None:
+                if body.get("how") in ("walk", "declared") and body.get("size") is not None:
                     found.append(body["path"])
     except (OSError, ValueError, KeyError, AttributeError):
         pass

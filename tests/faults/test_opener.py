@@ -240,6 +240,30 @@ def test_an_opener_that_lies_is_not_believed(home: Path, monkeypatch: pytest.Mon
     assert found[1].problem == "foreign-owner: the file belongs to another user"
 
 
+@pytest.mark.parametrize("in_child", [False, True])
+def test_a_descriptor_without_a_status_costs_its_own_file_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch, in_child: bool
+) -> None:
+    """A stale or mandatory-access handle: the file system gave it, and refuses to speak of it."""
+    for name in ("a.log", "b.log"):
+        (home / name).write_text("step=1\n")
+        own(home / name)
+    bad, real, parent = (home / "a.log").stat().st_ino, os.fstat, os.getpid()
+
+    def refuse(fd: int) -> os.stat_result:
+        seen = real(fd)
+        if seen.st_ino == bad and (os.getpid() != parent) is in_child:
+            raise PermissionError(13, "Permission denied")
+        return seen
+
+    monkeypatch.setattr(os, "fstat", refuse)
+
+    found = opened([home / "a.log", home / "b.log"])
+
+    assert [one.problem for one in found] == ["not-opened: Permission denied", None]
+    assert found[0].fd is None
+
+
 def test_open_regular_leaves_no_descriptor_behind(home: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
 

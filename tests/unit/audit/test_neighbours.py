@@ -40,14 +40,6 @@ def test_a_log_that_an_earlier_execution_held_stays_with_the_one_that_goes_on_wi
     assert foreign.is_empty()
 
 
-def test_a_log_that_two_runs_found_is_taken_from_neither_that_has_one_of_its_own() -> None:
-    logs = frame("logs", log("a", 1, "stdout", 6), log("a", 2, "walk", 7), log("b", 2, "walk", 7))
-
-    foreign = foreign_logs(logs, frame("files"), KEYS, RUNS)
-
-    assert foreign.rows() == [("a", 2)]
-
-
 def test_a_log_alone_in_the_folder_stays() -> None:
     logs = frame("logs", log("a", 1, "stdout", 6), log("a", 2, "walk", 7), log("b", 2, "walk", 8))
 

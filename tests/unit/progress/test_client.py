@@ -124,6 +124,32 @@ def test_a_full_disk_is_no_fault_of_the_training(client: ModuleType, monkeypatch
     assert not client.progress(1)
 
 
+def test_a_program_that_closes_all_descriptors_finds_no_record_in_its_own_files(
+    client: ModuleType, tmp_path: Path
+) -> None:
+    assert client.progress(1, force=True)
+    number = client._fd
+    os.close(number)
+    mine = os.open(tmp_path / "users_file.txt", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        assert mine == number
+
+        assert client.progress(2, force=True)
+
+        assert os.fstat(mine).st_size == 0
+    finally:
+        os.close(mine)
+    assert [row["step"] for row in written(tmp_path)] == [1, 2]
+
+
+def test_a_program_that_closed_its_descriptors_goes_on_telling(client: ModuleType, tmp_path: Path) -> None:
+    assert client.progress(1, force=True)
+    os.close(client._fd)
+
+    assert client.progress(2, force=True)
+    assert [row["step"] for row in written(tmp_path)] == [1, 2]
+
+
 def test_a_throttled_call_costs_less_than_a_microsecond(client: ModuleType) -> None:
     """Measured: 0.2 µs; the least of many rounds, because the machine is not ours alone."""
     client.progress(1)

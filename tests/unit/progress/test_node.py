@@ -70,6 +70,27 @@ def test_sights_bracket_the_points(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("seen_b", "after_s", "said"),
+    [(28, 50.0, True), (28, 3.0, False), (14, 50.0, False), (None, 50.0, False)],
+    ids=["edited", "at the end", "grown", "never seen"],
+)
+def test_an_edit_after_the_end_is_told(
+    tmp_path: Path, seen_b: int | None, after_s: float, said: bool
+) -> None:
+    log = tmp_path / "slurm.out"
+    log.write_text("step=1 loss=2\nstep=9 loss=1\n")
+    end_at = log.stat().st_ctime - after_s
+    obs = [] if seen_b is None else [[end_at - 20, seen_b, None, int((end_at - 25) * 1e9)]]
+    wanted = {"path": str(log), "how": "fd", "obs": obs, "pids": []}
+    times = {"ticket_at": end_at - 600, "ended_at": end_at, "at": end_at + after_s + 1}
+
+    found = rows(tmp_path, body(tmp_path, wanted, **times))
+
+    words = "changed-after-end: it was changed, and not longer, after the run's end"
+    assert (words in next(row["problems"] for row in found if row["k"] == "log")) is said
+
+
 def test_event_files_of_one_folder_continue_one_track(tmp_path: Path) -> None:
     first = version() + b"".join(event(NOW - 500 + n, n, scalar("loss", 1.0)) for n in range(10))
     second = version() + b"".join(event(NOW - 400 + n, n, scalar("loss", 1.0)) for n in range(5, 20))

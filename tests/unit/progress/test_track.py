@@ -1,7 +1,13 @@
 """From claims to a track: what is a restart, what is another rank, what is a batch size."""
 
+import random
+
+import pytest
+
 from slurm_guard.progress.protocol import Claim
-from slurm_guard.progress.track import Mark, build, thin
+from slurm_guard.progress.track import Mark, build, many_writers, thin
+
+T0 = 1_795_000_000.0
 
 
 def track(*steps: int | Claim, **common: object) -> list[Mark]:
@@ -71,6 +77,100 @@ def test_an_evaluation_at_a_new_step_is_progress_and_at_an_old_one_a_phase() -> 
 def test_a_small_fall_at_the_very_end_is_no_restart_but_a_deep_one_is() -> None:
     assert shape(track(10, 20, 30, 25))[-1] == (0, 30)
     assert shape(track(10, 20, 30, 1))[-1] == (1, 1)
+
+
+def gross(marks: list[Mark]) -> int:
+    """Steps that the audit would add up."""
+    parts: dict[int, list[int]] = {}
+    for mark in marks:
+        parts.setdefault(mark.segment, []).append(mark.step or 0)
+    return sum(part[-1] - part[0] for part in parts.values())
+
+
+def flushed(ranks: int, top: int, per: int = 200) -> list[tuple[int, int]]:
+    """(step, rank) as ranks print each step and flush whole buffers, each of a slightly different length."""
+    rng = random.Random(1)
+    blocks = []
+    for rank in range(ranks):
+        at = 1
+        while at <= top:
+            block = range(at, min(top + 1, at + per + rng.randrange(-3, 4)))
+            blocks.append((block[-1] + rng.random() / 2, rank, block))
+            at = block[-1] + 1
+    return [(step, rank) for _, rank, block in sorted(blocks, key=lambda b: b[0]) for step in block]
+
+
+def jittered(ranks: int, top: int, spread: float) -> list[int]:
+    """Steps as ranks without buffers print them, each a little early or late."""
+    rng = random.Random(3)
+    rows = [(step + rng.gauss(0, spread), step) for _ in range(ranks) for step in range(1, top + 1)]
+    return [step for _, step in sorted(rows)]
+
+
+@pytest.mark.parametrize("ranks", [2, 8])
+def test_ranks_that_flush_whole_buffers_of_the_same_lines_are_one_training(ranks: int) -> None:
+    claims = [Claim(0, "step", step=step, loss=5 / step) for step, _ in flushed(ranks, 1_500)]
+
+    marks = track(*claims)
+
+    assert (gross(marks), {mark.segment for mark in marks}) == (1_499, {0})
+
+
+def test_ranks_that_flush_whole_buffers_with_local_times_are_one_training() -> None:
+    claims = [
+        Claim(0, "step", step=step, loss=5 / step + rank, at=T0 + step, naive=True)
+        for step, rank in flushed(8, 1_500)
+    ]
+
+    assert gross(track(*claims)) == 1_499
+
+
+@pytest.mark.parametrize(("spread", "most"), [(0.1, 1.0), (0.3, 1.02), (0.6, 1.05)])
+def test_ranks_a_little_apart_are_one_training(spread: float, most: float) -> None:
+    """Measured: before, 5 and 14 times the steps at 0.3 and 0.6."""
+    assert 399 <= gross(track(*jittered(64, 400, spread))) <= most * 399
+
+
+def test_a_training_that_is_run_again_alike_counts_each_time() -> None:
+    steps = [*range(1, 301)] * 3
+
+    assert gross(track(*(Claim(0, "step", step=n, loss=5 / n) for n in steps))) == 3 * 299
+
+
+def test_a_resume_that_repeats_its_losses_to_the_digit_counts_what_was_done_again() -> None:
+    steps = [*range(1, 1001), *range(801, 2001), *range(1801, 3001)]
+
+    assert gross(track(*(Claim(0, "step", step=n, loss=5 / n) for n in steps))) == 999 + 1199 + 1199
+
+
+def test_a_sweep_of_short_trainings_of_growing_length_counts_all() -> None:
+    lengths = [3] * 64 + [9] * 20 + [27] * 7
+
+    assert gross(track(*(n for length in lengths for n in range(1, length + 1)))) == sum(lengths) - 91
+
+
+def test_a_restart_with_local_times_is_one_all_the_same() -> None:
+    steps = [10, 20, 30, 15, 25, 35]
+    claims = [Claim(0, "step", step=n, at=T0 + 60 * k, naive=True) for k, n in enumerate(steps)]
+
+    assert shape(track(*claims)) == [(0, 10), (0, 20), (0, 30), (1, 15), (1, 25), (1, 35)]
+
+
+def test_what_cannot_be_told_apart_says_what_to_do() -> None:
+    rng, slow, quick, steps = random.Random(5), 0, 0, []
+    while quick < 3_000:
+        if rng.random() < 0.5:
+            quick += 1
+            steps.append(quick)
+        elif slow < 600:
+            slow += 1
+            steps.append(slow)
+
+    said = many_writers(track(*steps))
+
+    assert said is not None
+    assert said.startswith("many-writers: its counter falls")
+    assert many_writers(track(*range(1000), *range(500, 1500))) is None
 
 
 def test_thinning_keeps_both_ends_of_every_segment() -> None:
