@@ -39,6 +39,7 @@ _WORDS = "|".join(
     for word in sorted((*STEP_KEYS, *EPOCH_KEYS, "s"), key=len, reverse=True)
 )
 # word, separator, number, optional "/ total" or "of total", in a lowered line. All repetition is bounded.
+# A comma belongs to the number before three digits only: `Epoch: 001, Loss: …` has none.
 # It stands at the beginning, behind a separator, or behind a slash after a digit: asked in the order that
 # lets the engine leave most places at once.
 _CLOCK = re.compile(
@@ -46,8 +47,8 @@ _CLOCK = re.compile(
     + _WORDS
     + r")(?:\(train\))?"
     r"(['\"]?[ \t]{0,40}[=:|][ \t|]{0,20}|[ \t]{0,3}(?:: )?[#\[][ \t]{0,12}|[ \t]{1,12})"
-    r"['\"]?(\d[\d,_]{0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%])"
-    r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d[\d,]{0,15})(?!\d))?",
+    r"['\"]?(\d(?:[\d_]|,(?=\d{3}(?!\d))){0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%])"
+    r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d(?:\d|,(?=\d{3}(?!\d))){0,15})(?!\d))?",
 )
 _INNER = re.compile(r"\[[ \t]{0,6}(\d{1,12})/(\d{1,12})[ \t(\]]")  # Epoch: [0][ 10/5005]
 # timm and Swin: `Train: 0 [ 50/1251 (4%)]`, `Train: [0/300][50/1251]` with the epoch before the batch
