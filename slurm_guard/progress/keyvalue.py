@@ -39,7 +39,8 @@ _WORDS = "|".join(
     for word in sorted((*STEP_KEYS, *EPOCH_KEYS, "s"), key=len, reverse=True)
 )
 # word, separator, number, optional "/ total" or "of total", in a lowered line. All repetition is bounded.
-# A comma belongs to the number before three digits only: `Epoch: 001, Loss: …` has none.
+# A comma belongs to the number before three digits only: `Epoch: 001, Loss: …` has none, and of `iter: 5,20`
+# nobody can say which of the two counts.
 # It stands at the beginning, behind a separator, or behind a slash after a digit: asked in the order that
 # lets the engine leave most places at once.
 _CLOCK = re.compile(
@@ -47,8 +48,8 @@ _CLOCK = re.compile(
     + _WORDS
     + r")(?:\(train\))?"
     r"(['\"]?[ \t]{0,40}[=:|][ \t|]{0,20}|[ \t]{0,3}(?:: )?[#\[][ \t]{0,12}|[ \t]{1,12})"
-    r"['\"]?(\d(?:[\d_]|,(?=\d{3}(?!\d))){0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%])"
-    r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d(?:\d|,(?=\d{3}(?!\d))){0,15})(?!\d))?",
+    r"['\"]?(\d(?:[\d_]|,(?=\d{3}(?!\d))){0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%]|,\d)"
+    r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d(?:\d|,(?=\d{3}(?!\d))){0,15})(?!,?\d))?",
 )
 _INNER = re.compile(r"\[[ \t]{0,6}(\d{1,12})/(\d{1,12})[ \t(\]]")  # Epoch: [0][ 10/5005]
 # timm and Swin: `Train: 0 [ 50/1251 (4%)]`, `Train: [0/300][50/1251]` with the epoch before the batch
@@ -58,10 +59,18 @@ _EVALUATES = re.compile(
     r"(?:^|[\s\[(])(?:val|(?:eval(?:uat)?|valid(?:at)?|test|inference)(?:e|ion|ing)?)[ :_-]{1,3}$",
     re.IGNORECASE,
 )
+# A word before the clock that makes another count of it: a rate, a bound, a part of a step, what is left.
+# `12.3 ms step: 5` ends a duration.
+_QUALIFIES = re.compile(
+    r"(?:^|[^\w])(?:fps|per|every|avg|average|mean|median|(?<![\d.])(?<![\d.][ \t])ms|best|max(?:imum)?|"
+    r"min(?:imum)?|remaining|skipped|micro|inner|sampling|denoising|throughput|warm[-_ ]?up)[ \t:_-]{1,3}$",
+    re.IGNORECASE,
+)
 _PAIR = re.compile(
     r"(?:^|(?<=[\s\[({|,;'\">-]))((?:[A-Za-z_][\w.-]{0,30}/){0,3}[A-Za-z_][\w.]{0,40}(?: loss)?)"
     r"['\"]?[ \t]{0,12}[=:|][ \t|]{0,12}['\"]?([-+]?[\d.][\d.,_]{0,24}(?:[eE][-+]?\d{1,3})?)(?![\w])"
 )
+_LOSS = re.compile(r"\bloss[=:]? {0,2}\d", re.IGNORECASE)
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
 _COMPANION = re.compile(
     r"loss|\blr\b|learning.rate|grad.?norm|tok(?:en)?s?/s|tokens_per|\bppl\b|perplex|\btime\b|acc|\bmfu\b|"
@@ -161,6 +170,8 @@ def _plan_of(text: str) -> _Plan:
             continue
         if _EVALUATES.search(text, max(0, match.start() - 16), match.start()) is not None:
             return _EVAL
+        if _QUALIFIES.search(text, max(0, match.start() - 16), match.start()) is not None:
+            continue
         word = match[1].replace(" ", "_")
         if word in EPOCH_KEYS:
             if epoch is None:
@@ -171,6 +182,8 @@ def _plan_of(text: str) -> _Plan:
         rank = _ORDER.get(word, len(_ORDER))
         if best is None or rank < best[0]:
             best = (rank, word, slice(*match.span(3)), slice(*match.span(4)) if match[4] else None)
+    if best is not None and best[1] == "batch" and not (best[3] or epoch or _counts_batches(text, best[2])):
+        best = None
     if best is None and "Train:" in text:
         train = _TRAIN.search(text, 0, 128)
         if train is not None and _INNER.match(text, train.end()) is not None:
@@ -185,6 +198,15 @@ def _plan_of(text: str) -> _Plan:
     if best is None:
         return _NO_CLOCK if epoch is None else _with_values(text, "epoch", epoch=epoch)
     return _with_values(text, best[1], best[2], best[3], epoch)
+
+
+def _counts_batches(text: str, place: Place) -> bool:
+    """`batch 1000 loss: 0.9` counts; `batch=16` and `'batch': 64` without total or epoch are sizes."""
+    return (
+        text[place.start - 1] == " "
+        and text[: place.start].rstrip()[-1:].isalpha()
+        and _LOSS.search(text, place.stop) is not None
+    )
 
 
 def _clocks(text: str) -> Iterator[re.Match[str]]:

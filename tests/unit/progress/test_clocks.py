@@ -49,11 +49,9 @@ def test_steps_are_added_up_over_epochs_with_a_comma(form: str) -> None:
 @pytest.mark.parametrize(
     ("line", "step", "total"),
     [
-        ("iter: 5,20 loss: 0.5", 5, None),
         ("step: 1,234,567 loss: 0.5", 1_234_567, None),
-        ("step: 12,345,6 loss: 0.5", 12_345, None),
         ("step 7/1,000, loss: 0.5", 7, 1000),
-        ("step 7/100,20 loss: 0.5", 7, 100),
+        ("step 7/100,20 loss: 0.5", 7, None),
         ("step=1_000, loss=0.5", 1000, None),
     ],
 )
@@ -61,3 +59,48 @@ def test_commas_group_three_digits(line: str, step: int, total: int | None) -> N
     claim = all_series(line + "\n")[0].claims[0]
 
     assert (claim.step, claim.total) == (step, total)
+
+
+@pytest.mark.parametrize("number", ["5,20", "12,345,6", "1,2345"])
+def test_a_tuple_is_no_counter(number: str) -> None:
+    assert all_series(f"iter: {number}, loss: 0.5\n") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ms per step: {}", "avg iter: {}", "best step: {}", "max iter: {}", "remaining step: {}",
+        "skipped step: {}", "tokens per step: {}", "micro step: {}", "inner iter: {}", "Sampling step: {}", "warmup step: {}",
+        "warm-up step: {}", "fps step: {}", "throughput step: {}", "every step: {}", "best epoch: {}",
+    ],
+)  # fmt: skip
+def test_a_word_before_the_clock_makes_it_another_count(words: str) -> None:
+    assert all_series("".join(words.format(n) + " loss: 0.5\n" for n in range(1, 9))) == []
+    assert steps("".join(f"{words.format(9 * n)} loss: 0.5 step: {n}\n" for n in range(1, 9))) == [
+        *range(1, 9)
+    ]
+
+
+@pytest.mark.parametrize("words", ["12.3 ms step: {}", "model step: {}", "train step: {}", "paper step: {}"])
+def test_other_words_before_the_clock_leave_it(words: str) -> None:
+    assert steps("".join(words.format(n) + " loss: 0.5\n" for n in range(1, 9))) == [*range(1, 9)]
+
+
+def test_a_frame_rate_is_no_step() -> None:
+    line = "fps step: {} fps step and policy inference: 41931 fps total: 43117 epoch: {}/1500 frames: {}\n"
+    text = "".join(line.format(54_000 + 97 * n % 3000, n, n * 65_536) for n in range(1, 9))
+
+    assert steps(text) == [n * MICRO for n in range(1, 9)]
+
+
+def test_a_size_is_no_batch_that_is_counted() -> None:
+    trial = "Trial {} finished with value: 0.9 and parameters: {{'lr': 0.1, 'batch': {}}}.\n"
+
+    assert all_series("".join(trial.format(n, 16 << n % 3) for n in range(30))) == []
+    assert (
+        all_series("engine/trainer: task=detect, mode=train, epochs=100, batch=16, imgsz=640, time=None\n")
+        == []
+    )
+    assert steps("".join(f"  batch {n} loss: 0.9\n" for n in range(1, 9))) == [*range(1, 9)]
+    assert steps("".join(f"batch: {n}/80 loss: 0.9\n" for n in range(1, 9))) == [*range(1, 9)]
+    assert steps("".join(f"epoch 0 batch: {n} loss: 0.9\n" for n in range(1, 9))) == [*range(1, 9)]
