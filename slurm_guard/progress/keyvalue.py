@@ -82,6 +82,14 @@ _TIMES = re.compile(
     r"(?:^|[\s,{])(?:ts|timestamp|time_ms|time|t|now|unixtime|unix_time|wall_time)['\"]?[=:] ?"
     r"(\d{10,19}(?:\.\d{1,9})?)(?![\w.])"
 )
+# What stands before a date behind the counter that is the writer's …
+_NAMES_TIME = re.compile(
+    r"[\[(<]$|(?:^|[\s,{'\"@])(?:ts|timestamp|wall_?time)['\"]?[=:] ?['\"]?$", re.IGNORECASE
+)
+# … and before one that is none wherever it stands.
+_MODEL_TIME = re.compile(
+    r"\b(?:model|sim|simulat\w{1,6}|forecast)[ _-]?(?:time|date)?[ =:]{0,4}$", re.IGNORECASE
+)
 _ORDER = {word: index for index, word in enumerate(STEP_KEYS)}
 
 
@@ -253,9 +261,22 @@ def _with_values(
         kinds.add(kind)
         if kind in _VALUES:
             values.append((kind, last, slice(*match.span(2))))
-    stamped = STAMP.search(text, 0, STAMP_WITHIN + 40) is not None
+    stamped = _is_stamped(text, step or epoch)
     evaluates = "eval" in kinds and "loss" not in kinds and "other" not in kinds
     return _Plan(key, step, total, epoch, tuple(values), evaluates, stamped, _TIMES.search(text) is not None)
+
+
+def _is_stamped(text: str, clock: Place | None) -> bool:
+    """Whether the line's first date is its writer's: a model's, which a climate code prints, is none.
+
+    The writer's own stands before the counter, in brackets or under a time stamp's name.
+    """
+    match = STAMP.search(text, 0, STAMP_WITHIN + 40)
+    if match is None or _MODEL_TIME.search(text, max(0, match.start() - 24), match.start()) is not None:
+        return False
+    if clock is None or match.start() < clock.start:
+        return True
+    return _NAMES_TIME.search(text, max(0, match.start() - 24), match.start()) is not None
 
 
 def _claim(text: str, offset: int, plan: _Plan) -> Claim | None:

@@ -70,7 +70,8 @@ def test_a_tuple_is_no_counter(number: str) -> None:
     "words",
     [
         "ms per step: {}", "avg iter: {}", "best step: {}", "max iter: {}", "remaining step: {}",
-        "skipped step: {}", "tokens per step: {}", "micro step: {}", "inner iter: {}", "Sampling step: {}", "warmup step: {}",
+        "skipped step: {}", "tokens per step: {}", "micro step: {}", "inner iter: {}", "Sampling step: {}",
+        "warmup step: {}",
         "warm-up step: {}", "fps step: {}", "throughput step: {}", "every step: {}", "best epoch: {}",
     ],
 )  # fmt: skip
@@ -104,3 +105,34 @@ def test_a_size_is_no_batch_that_is_counted() -> None:
     assert steps("".join(f"  batch {n} loss: 0.9\n" for n in range(1, 9))) == [*range(1, 9)]
     assert steps("".join(f"batch: {n}/80 loss: 0.9\n" for n in range(1, 9))) == [*range(1, 9)]
     assert steps("".join(f"epoch 0 batch: {n} loss: 0.9\n" for n in range(1, 9))) == [*range(1, 9)]
+
+
+def times(line: str) -> list[float | None]:
+    """The claimed times of three such lines."""
+    return [claim.at for claim in all_series("".join(line.format(n) + "\n" for n in range(3)))[0].claims]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Time step: {} model time 2020-01-01T00:00:00 loss 1",
+        "step={} loss=0.1 valid at 2020-01-01 00:00:00",
+        "model time: 2020-01-01 00:00:00, step: {}",
+        "step={} date=2020-01-01T06:00:00Z",
+    ],
+)
+def test_a_models_date_is_no_time(line: str) -> None:
+    assert times(line) == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-08-01 10:11:12 step: {} loss 1",
+        "[INFO|trainer.py:12] 2026-08-01 10:11:12,123 >> epoch: {} loss: 1",
+        "step: {} loss: 1 [2026-08-01 10:11:12]",
+        "step={} loss=1 ts=2026-08-01T10:11:12Z",
+    ],
+)
+def test_a_writers_date_is_a_time(line: str) -> None:
+    assert None not in times(line)
