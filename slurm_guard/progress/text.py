@@ -21,6 +21,8 @@ from slurm_guard.progress.protocol import (
 
 # Beside a run's log: what it summed up, and where it ran. Their counters are copies without a time.
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
+# What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
+_TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
 MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
 
 
@@ -111,7 +113,7 @@ class TextReader:
             return
         for begin in sorted(lines):
             end = body.index(b"\n", begin)
-            self._line(body[begin : min(end, begin + MAX_SEGMENT)], at + end + 1, lines[begin])
+            self._line(_first_of(body, begin, end), at + end + 1, lines[begin])
 
     def _scan_tables(
         self, body: bytes, at: int, lines: dict[int, int], tables: list[tuple[int, TableLines]]
@@ -133,7 +135,7 @@ class TextReader:
                     if table.following and not mask & bit and table.may_be_row(body[begin], body[end - 1]):
                         mask |= bit
                 if mask:
-                    self._line(body[begin : min(end, begin + MAX_SEGMENT)], at + end + 1, mask)
+                    self._line(_first_of(body, begin, end), at + end + 1, mask)
             begin = end + 1
 
     def _of(self, mask: int) -> tuple[LineSource, ...]:
@@ -184,6 +186,13 @@ class TextReader:
 
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
+
+
+def _first_of(body: bytes, begin: int, end: int) -> bytes:
+    """What is looked at of a line: of a long one the begin, blanks for the word that the cut tore."""
+    if end - begin <= MAX_SEGMENT:
+        return body[begin:end]
+    return body[begin : begin + MAX_SEGMENT].rstrip(_TEARABLE).ljust(MAX_SEGMENT)
 
 
 def _whole_words(line: bytes) -> bytes:

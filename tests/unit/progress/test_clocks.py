@@ -3,7 +3,7 @@
 import pytest
 
 from slurm_guard.progress.pick import pick
-from slurm_guard.progress.protocol import MICRO, Series
+from slurm_guard.progress.protocol import MAX_SEGMENT, MICRO, Series
 from slurm_guard.progress.registry import TEXT
 from slurm_guard.progress.track import build
 
@@ -136,3 +136,19 @@ def test_a_models_date_is_no_time(line: str) -> None:
 )
 def test_a_writers_date_is_a_time(line: str) -> None:
     assert None not in times(line)
+
+
+def test_a_number_that_the_cut_tears_is_not_read() -> None:
+    begin = "step=7 loss=0.5 "
+    for n in range(1, 20):
+        line = begin + "x" * (MAX_SEGMENT - len(begin) - n) + " tokens=12345 lr=1"
+        claims = [claim for one in all_series(line + "\n") for claim in one.claims]
+
+        assert [claim.step for claim in claims] == [7]
+        assert claims[0].tokens in (None, 12345)
+
+
+def test_a_long_object_without_blanks_keeps_what_stands_before_the_cut() -> None:
+    body = '{"step":12,' + ",".join(f'"k{n}":{n}' for n in range(900)) + ',"loss":0.5}'
+
+    assert steps(body + "\n" + body.replace(":12,", ":13,", 1) + "\n") == [12, 13]
