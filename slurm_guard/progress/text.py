@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from slurm_guard.progress.datarows import count_falls
 from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.needles import find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
@@ -23,6 +24,7 @@ from slurm_guard.progress.protocol import (
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
 # What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
 _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
+GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
 MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
 
 
@@ -95,11 +97,15 @@ class TextReader:
         if line:
             self._scan(line + b"\n", end - len(line) - 1)
         by_name = {source.name: source for source in self._sources}
-        series = []
+        series, data = [], []
         for (name, key, rank), claims in self._series.items():
             settled = by_name[name].settle(claims)  # which may have found a better clock
+            n_falls = count_falls(settled) if name in GENERIC else 0
+            if n_falls:
+                data.append(f"data-rows: {name}'s counter falls {n_falls} times in {len(settled)} records")
+                continue
             series.append(Series(name, settled[0].key if settled else key, rank, settled))
-        problems = [f"{slug}: {count}" for slug, count in sorted(self._problems.items())]
+        problems = [*data[:1], *(f"{slug}: {count}" for slug, count in sorted(self._problems.items()))]
         if self._splitter.n_cut:
             problems.append(f"long-lines: {self._splitter.n_cut} lines were read to 4096 bytes")
         return Found(series, self._phases, problems, self._read_b)
