@@ -102,6 +102,8 @@ def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], lis
         said = (
             "no-progress: no line in it says how far a training is" if name else "unknown-format: no reader"
         )
+        if one.size == 0:
+            said = "no-progress: the file is empty"
         told.append(Told(one.file, None, "", 0, found.read_b, [*found.problems, said]))
     return told, marks
 
