@@ -173,9 +173,13 @@ def _plan_of(text: str) -> _Plan:
     best: tuple[int, str, Place, Place | None] | None = None
     epoch: Place | None = None
     after = 0
+    companion: bool | None = None  # not looked for yet
     for match in _clocks(text):
-        if not _believable(match[2], text):
-            continue
+        if not _speaks_for_itself(match[2]):
+            if companion is None:
+                companion = _COMPANION.search(text) is not None
+            if not companion:
+                continue
         if _EVALUATES.search(text, max(0, match.start() - 16), match.start()) is not None:
             return _EVAL
         if _QUALIFIES.search(text, max(0, match.start() - 16), match.start()) is not None:
@@ -224,12 +228,10 @@ def _clocks(text: str) -> Iterator[re.Match[str]]:
     return islice(_CLOCK.finditer(lowered if len(lowered) == len(head) else head), 8)  # places are the text's
 
 
-def _believable(glue: str, text: str) -> bool:
-    """`step=1` and `step: 1` speak for themselves; a mere space or `step = 1` (also code) needs a metric."""
+def _speaks_for_itself(glue: str) -> bool:
+    """`step=1` and `step: 1` do; a mere space or `step = 1` (also code) needs a metric beside it."""
     plain = glue.strip("'\" \t")
-    if plain in ("=", ":", "|") and not (plain == "=" and glue.startswith(" ")):
-        return True
-    return _COMPANION.search(text) is not None
+    return plain in ("=", ":", "|") and not (plain == "=" and glue.startswith(" "))
 
 
 @lru_cache(maxsize=4096)  # a log has few names; a hostile one costs what it did without
