@@ -127,8 +127,10 @@ class TextReader:
         """The same where a table may be open: its rows hold no needle and come in turn."""
         order = sorted(lines)
         nth = begin = 0
+        always, marked = self._always, lines.get
+        following = [pair for pair in tables if pair[1].following]
         while begin < len(body):
-            if self._always == 0 and not any(table.following for _, table in tables):
+            if not always and not following:
                 while nth < len(order) and order[nth] < begin:
                     nth += 1
                 if nth == len(order):
@@ -136,26 +138,31 @@ class TextReader:
                 begin = order[nth]
             end = body.index(b"\n", begin)
             if end > begin:
-                mask = self._always | lines.get(begin, 0)
-                for bit, table in tables:
-                    if table.following and not mask & bit and table.may_be_row(body[begin], body[end - 1]):
-                        mask |= bit
+                mask, ended = always | marked(begin, 0), False
+                for bit, table in following:
+                    if not mask & bit:
+                        if table.may_be_row(body[begin], body[end - 1]):
+                            mask |= bit
+                        else:
+                            ended = ended or not table.following
                 if mask:
                     self._line(_first_of(body, begin, end), at + end + 1, mask)
+                if mask or ended:  # a line that was shown may have begun a table, or ended one
+                    following = [pair for pair in tables if pair[1].following]
             begin = end + 1
 
     def _of(self, mask: int) -> tuple[LineSource, ...]:
-        """The sources of a mask, in their order."""
-        sources = self._shown.get(mask)
-        if sources is None:
-            if len(self._shown) >= MAX_MASKS:
-                self._shown.clear()
-            sources = tuple(source for bit, source in enumerate(self._sources) if mask >> bit & 1)
-            self._shown[mask] = sources
+        """The sources of a mask, in their order, from now on remembered."""
+        if len(self._shown) >= MAX_MASKS:
+            self._shown.clear()
+        sources = tuple(source for bit, source in enumerate(self._sources) if mask >> bit & 1)
+        self._shown[mask] = sources
         return sources
 
     def _line(self, line: bytes, end: int, mask: int) -> None:
-        sources = self._of(mask)
+        sources = self._shown.get(mask)
+        if sources is None:
+            sources = self._of(mask)
         if sources:
             text, rank = clean(line)
             for source in sources:
