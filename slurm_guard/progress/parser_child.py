@@ -18,6 +18,7 @@ from slurm_guard.progress.values import AT_MAX, AT_MIN, LOSS_LIMIT, STEP_LIMIT, 
 
 MAX_POINTS = 20_000  # of one run
 READ_SHARE = 0.8  # of the time left: then it answers with what it has (judgement)
+ANSWER_S = 2.0  # … or so long before its end, if there is so much: tracks are made and sent (measured)
 MAX_ANSWER_B = 24 << 20
 MAX_PROBLEMS = 32
 _TRACK = re.compile(r"[a-z]{2,12}(/epoch)?:[A-Za-z0-9._~-]{1,120}")
@@ -43,7 +44,7 @@ def parse(inputs: list[Input], user: str, deadline_s: float, patterns: tuple[str
     reading, writing = os.pipe()
     keep = {writing, *(one.fd for one in inputs)}
     cpu_s = max(1, round(left_s))
-    until_s = deadline_s - (1 - READ_SHARE) * left_s
+    until_s = deadline_s - max((1 - READ_SHARE) * left_s, min(ANSWER_S, left_s / 2))
     helper = child.start(lambda: _work(inputs, user, writing, (cpu_s, until_s), patterns), keep)
     os.close(writing)
     try:

@@ -67,3 +67,14 @@ def test_the_parser_answers_before_its_time_is_over(tmp_path: Path, monkeypatch:
     assert answer.truncated
     assert answer.marks[-1].step == N - 1
     assert answer.told[0].problems[0].startswith("timeout: bytes 0 to ")
+
+
+def test_a_track_of_a_late_file_is_made_of_fewer_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slurm_guard.progress.unit.LATE_CLAIMS", 100)
+
+    _, marks = _read(_text(tmp_path / "a.out"), time.monotonic() - 1)
+
+    assert len(marks) <= 101
+    assert marks[-1].step == N - 1
