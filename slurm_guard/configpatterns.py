@@ -42,6 +42,10 @@ _FILLERS = (
     "1.",
     "é",
 )
+_CLASS = re.compile(r"(?<!\\)\[(?!\^)(\]?(?:\\.|[^\]\\])*)\]", re.DOTALL)
+# of a class: the begin of a range, an escaped sign that is itself, any other
+_MEMBER = re.compile(r"([^\\])-[^\\]|\\([^A-Za-z0-9])|\\.()|(.)", re.DOTALL)
+_N_MEMBERS = 8  # of a pattern's classes that are tried
 _N_JOINED = 8  # fillers that are also put between the pattern's words
 _PROBE = """
 import json, re, resource, sys, time, warnings
@@ -133,16 +137,25 @@ def hard_lines(regex: str) -> Iterator[str]:
     bare = re.sub(r"\(\?P<\w+>|\(\?[a-zA-Z:=!<]*|\\[a-zA-Z]|\{[\d,]*\}", "\0", regex)
     bare = re.sub(r"\\(.)", r"\1", bare)
     words = [word[:40] for word in re.findall(r"[^\0()\[\]|?*+.^$\\]+", bare)][:8]
-    for filler in _FILLERS:
+    members = _members(regex)
+    for filler in (*_FILLERS, *members):
         yield _fill("", filler)
     for word in words:
         yield _fill("", word)
-    for filler in _FILLERS[:_N_JOINED]:
+    for filler in (*_FILLERS[:_N_JOINED], *members):
         for n in range(1, len(words) + 1):
             begin = filler.join(words[:n])
             yield _fill(begin, filler)
             yield _fill("", begin + filler)
             yield _fill(begin, words[n - 1] + filler)
+
+
+def _members(regex: str) -> list[str]:
+    """A character of each class's ranges and single members: only they make `(?:[p-z]+)+` run."""
+    found: list[str] = []
+    for body in _CLASS.findall(regex):
+        found.extend(match[1] or match[2] or match[4] for match in _MEMBER.finditer(body))
+    return list(dict.fromkeys(char for char in found if char and char not in _FILLERS))[:_N_MEMBERS]
 
 
 def _fill(begin: str, filler: str) -> str:

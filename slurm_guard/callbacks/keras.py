@@ -21,7 +21,8 @@ class SlurmGuardCallback(Callback):
             self._step = int(self.model.optimizer.iterations)
         except (AttributeError, TypeError, ValueError):
             self._step = 0
-        steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        params = self.params or {}  # a loop of one's own need not set them
+        steps, epochs = params.get("steps"), params.get("epochs")
         self._last = self._step + steps * epochs if steps and epochs else None  # `steps` may be unknown
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

@@ -16,8 +16,8 @@ class _Group(TyperGroup):
     """`slurm-guard progress step=5` needs no further word."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # click's types, which Typer has of its own
-        """`tell`, where the first word is a pair."""
-        return super().resolve_command(ctx, ["tell", *args] if "=" in args[0] else args)
+        """`tell`, where the first word is no command: a slip in a script is told, and does not end it."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["tell", *args])
 
 
 progress_app = typer.Typer(
@@ -38,7 +38,7 @@ def _root() -> None:
     """Two things that one does with progress."""
 
 
-@progress_app.command()
+@progress_app.command(context_settings={"ignore_unknown_options": True})
 def tell(
     pairs: Annotated[
         list[str], typer.Argument(help="step=… total=… samples=… tokens=… loss=… phase=… run=…")
@@ -65,7 +65,10 @@ def show(
         Path | None, typer.Option("--config", help="configuration file", readable=False)
     ] = None,
 ) -> None:
-    """Print the tracks and problems that a reader finds in these files."""
+    """Print the tracks and problems that a reader finds in these files.
+
+    The exit status is 1 if none of them could be opened.
+    """
     from slurm_guard.config import load_config
     from slurm_guard.progress.show import read_paths
 
@@ -76,6 +79,8 @@ def show(
             typer.echo(line)
     if result.truncated:
         typer.echo("a limit was met: not everything was read")
+    if all(log.ino is None for log in result.logs):
+        raise typer.Exit(1)
 
 
 def _lines(log: "LogFile", points: "Sequence[Point]", n_points: int) -> list[str]:
@@ -89,6 +94,8 @@ def _lines(log: "LogFile", points: "Sequence[Point]", n_points: int) -> list[str
         out.append(f"  source {log.source}, track {log.track}: {_summary(points)}")
         ends = points if len(points) <= 2 * n_points else [*points[:n_points], *points[-n_points:]]
         out.extend(f"    {_point(point)}" for point in ends[: 2 * n_points])
+        if len(_moving(points)) == 1:
+            out.append("  one counter alone shows no progress: log it again and again")
     out.extend(f"  problem: {clean(problem, 200)}" for problem in log.problems)
     return out
 
@@ -97,16 +104,24 @@ def _summary(points: "Sequence[Point]") -> str:
     """Counts, segments, flags, first and last counter."""
     if not points:
         return "no points"
-    moving = [p for p in points if (p.step, p.samples, p.tokens) != (None, None, None)] or points
+    moving = _moving(points) or points
     segments = len({p.segment for p in points})
     flags = sorted({flag for p in points for flag in p.flags})
     said = f", flags {', '.join(flags)}" if flags else ""
     first, last = _counter(moving[0]), _counter(moving[-1])
     parts = "1 segment" if segments == 1 else f"{segments} segments"
-    return f"{len(points)} points in {parts}, {first} to {last}, {_span(points)}{said}"
+    count = "1 point" if len(points) == 1 else f"{len(points)} points"
+    return f"{count} in {parts}, {first} to {last}, {_span(points)}{said}"
+
+
+def _moving(points: "Sequence[Point]") -> "Sequence[Point]":
+    """Those with a counter."""
+    return [p for p in points if (p.step, p.samples, p.tokens) != (None, None, None)]
 
 
 def _counter(point: "Point") -> str:
+    if point.step is not None and "epoch" in point.flags:
+        return f"epoch {point.step / 1e6:.6g}"  # the clock counts in millionths
     for name, value in (("step", point.step), ("samples", point.samples), ("tokens", point.tokens)):
         if value is not None:
             return f"{name} {value}"

@@ -19,6 +19,7 @@ from slurm_guard.progress.values import (
 
 # For an object that the segment cap cut short: top-level looking pairs only.
 _CUT = re.compile(r'"([A-Za-z_@][\w@/ .]{0,40})": ?"?(-?[\d.]{1,24}(?:[eE][-+]?\d{1,3})?)"?(?=[,}])')
+_STEP_OF_TOTAL = "global_step/max_steps"  # ms-swift
 
 
 def _refuse(word: str) -> Any:
@@ -114,6 +115,9 @@ def claim_of(body: dict[str, Any], offset: int) -> Claim | None:
     """A claim from an object's usual names, or null when it has no counter."""
     roles = _roles_of(tuple(body))
     key, step = _first(body, roles.steps)
+    counted, total = _first(body, roles.totals)
+    if step is None and isinstance(both := body.get(_STEP_OF_TOTAL), str):
+        key, (step, total) = "step", _step_of_total(both)
     samples, tokens = _first(body, roles.samples)[1], _first(body, roles.tokens)[1]
     epoch = to_float(body[roles.epochs[0][1]]) if roles.epochs else None
     if epoch is not None and not 0 <= epoch < 1e6:
@@ -121,9 +125,10 @@ def claim_of(body: dict[str, Any], offset: int) -> Claim | None:
     if step is None and samples is None and tokens is None:
         if epoch is None:
             return None
-        key, step = "epoch", round(epoch * MICRO)
+        key, step, total = "epoch", round(epoch * MICRO), None  # a total of steps or of whole epochs
     elif step is None:
         key = "samples" if samples is not None else "tokens"
+        total = total if counted == "total" else None  # the others are of steps
     at, naive = _time_of(body, roles)
     phase = body[roles.phases[0][1]] if roles.phases else None
     return Claim(
@@ -132,7 +137,7 @@ def claim_of(body: dict[str, Any], offset: int) -> Claim | None:
         step,
         samples,
         tokens,
-        _first(body, roles.totals)[1],
+        total,
         to_loss(body[roles.losses[0][1]]) if roles.losses else None,
         epoch,
         at,
@@ -140,6 +145,12 @@ def claim_of(body: dict[str, Any], offset: int) -> Claim | None:
         _phase(phase, "eval" if roles.evaluates and not roles.losses else "train"),
         took_s=to_seconds(body[roles.tooks[0][1]], roles.tooks[0][0]) if roles.tooks else None,
     )
+
+
+def _step_of_total(text: str) -> tuple[int | None, int | None]:
+    """(step, total) of `10/600`."""
+    step, _, total = text.partition("/")
+    return to_count(step), to_count(total)
 
 
 def _phase(value: Any, otherwise: str) -> str:

@@ -3,7 +3,7 @@
 # Clocks, best first: what counts optimiser steps over the whole training before what may restart each epoch.
 STEP_KEYS = (
     "global_step", "global_steps", "global step", "_step", "num_updates", "training_iteration", "train_step",
-    "optimizer_step", "curr_global_step", "step_num", "iteration", "iter", "step", "update",
+    "optimizer_step", "curr_global_step", "current_steps", "step_num", "iteration", "iter", "step", "update",
     "total_timesteps", "num_timesteps", "timesteps_total", "num_env_steps_trained", "batch",
 )  # fmt: skip
 EPOCH_KEYS = ("epoch", "epoch_num", "_epoch")

@@ -39,6 +39,8 @@ _WORDS = "|".join(
     for word in sorted((*STEP_KEYS, *EPOCH_KEYS, "s"), key=len, reverse=True)
 )
 # word, separator, number, optional "/ total" or "of total", in a lowered line. All repetition is bounded.
+# A comma belongs to the number before three digits only: `Epoch: 001, Loss: …` has none, and of `iter: 5,20`
+# nobody can say which of the two counts.
 # It stands at the beginning, behind a separator, or behind a slash after a digit: asked in the order that
 # lets the engine leave most places at once.
 _CLOCK = re.compile(
@@ -46,8 +48,8 @@ _CLOCK = re.compile(
     + _WORDS
     + r")(?:\(train\))?"
     r"(['\"]?[ \t]{0,40}[=:|][ \t|]{0,20}|[ \t]{0,3}(?:: )?[#\[][ \t]{0,12}|[ \t]{1,12})"
-    r"['\"]?(\d[\d,_]{0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%])"
-    r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d[\d,]{0,15})(?!\d))?",
+    r"['\"]?(\d(?:[\d_]|,(?=\d{3}(?!\d))){0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%]|,\d)"
+    r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d(?:\d|,(?=\d{3}(?!\d))){0,15})(?!,?\d))?",
 )
 _INNER = re.compile(r"\[[ \t]{0,6}(\d{1,12})/(\d{1,12})[ \t(\]]")  # Epoch: [0][ 10/5005]
 # timm and Swin: `Train: 0 [ 50/1251 (4%)]`, `Train: [0/300][50/1251]` with the epoch before the batch
@@ -57,10 +59,18 @@ _EVALUATES = re.compile(
     r"(?:^|[\s\[(])(?:val|(?:eval(?:uat)?|valid(?:at)?|test|inference)(?:e|ion|ing)?)[ :_-]{1,3}$",
     re.IGNORECASE,
 )
+# A word before the clock that makes another count of it: a rate, a bound, a part of a step, what is left.
+# `12.3 ms step: 5` ends a duration.
+_QUALIFIES = re.compile(
+    r"(?:^|[^\w])(?:fps|per|every|avg|average|mean|median|(?<![\d.])(?<![\d.][ \t])ms|best|max(?:imum)?|"
+    r"min(?:imum)?|remaining|skipped|micro|inner|sampling|denoising|throughput|warm[-_ ]?up)[ \t:_-]{1,3}$",
+    re.IGNORECASE,
+)
 _PAIR = re.compile(
     r"(?:^|(?<=[\s\[({|,;'\">-]))((?:[A-Za-z_][\w.-]{0,30}/){0,3}[A-Za-z_][\w.]{0,40}(?: loss)?)"
     r"['\"]?[ \t]{0,12}[=:|][ \t|]{0,12}['\"]?([-+]?[\d.][\d.,_]{0,24}(?:[eE][-+]?\d{1,3})?)(?![\w])"
 )
+_LOSS = re.compile(r"\bloss[=:]? {0,2}\d", re.IGNORECASE)
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
 _COMPANION = re.compile(
     r"loss|\blr\b|learning.rate|grad.?norm|tok(?:en)?s?/s|tokens_per|\bppl\b|perplex|\btime\b|acc|\bmfu\b|"
@@ -71,6 +81,14 @@ _COMPANION = re.compile(
 _TIMES = re.compile(
     r"(?:^|[\s,{])(?:ts|timestamp|time_ms|time|t|now|unixtime|unix_time|wall_time)['\"]?[=:] ?"
     r"(\d{10,19}(?:\.\d{1,9})?)(?![\w.])"
+)
+# What stands before a date behind the counter that is the writer's …
+_NAMES_TIME = re.compile(
+    r"[\[(<]$|(?:^|[\s,{'\"@])(?:ts|timestamp|wall_?time)['\"]?[=:] ?['\"]?$", re.IGNORECASE
+)
+# … and before one that is none wherever it stands.
+_MODEL_TIME = re.compile(
+    r"\b(?:model|sim|simulat\w{1,6}|forecast)[ _-]?(?:time|date)?[ =:]{0,4}$", re.IGNORECASE
 )
 _ORDER = {word: index for index, word in enumerate(STEP_KEYS)}
 
@@ -155,11 +173,17 @@ def _plan_of(text: str) -> _Plan:
     best: tuple[int, str, Place, Place | None] | None = None
     epoch: Place | None = None
     after = 0
+    companion: bool | None = None  # not looked for yet
     for match in _clocks(text):
-        if not _believable(match[2], text):
-            continue
+        if not _speaks_for_itself(match[2]):
+            if companion is None:
+                companion = _COMPANION.search(text) is not None
+            if not companion:
+                continue
         if _EVALUATES.search(text, max(0, match.start() - 16), match.start()) is not None:
             return _EVAL
+        if _QUALIFIES.search(text, max(0, match.start() - 16), match.start()) is not None:
+            continue
         word = match[1].replace(" ", "_")
         if word in EPOCH_KEYS:
             if epoch is None:
@@ -170,6 +194,8 @@ def _plan_of(text: str) -> _Plan:
         rank = _ORDER.get(word, len(_ORDER))
         if best is None or rank < best[0]:
             best = (rank, word, slice(*match.span(3)), slice(*match.span(4)) if match[4] else None)
+    if best is not None and best[1] == "batch" and not (best[3] or epoch or _counts_batches(text, best[2])):
+        best = None
     if best is None and "Train:" in text:
         train = _TRAIN.search(text, 0, 128)
         if train is not None and _INNER.match(text, train.end()) is not None:
@@ -186,6 +212,15 @@ def _plan_of(text: str) -> _Plan:
     return _with_values(text, best[1], best[2], best[3], epoch)
 
 
+def _counts_batches(text: str, place: Place) -> bool:
+    """`batch 1000 loss: 0.9` counts; `batch=16` and `'batch': 64` without total or epoch are sizes."""
+    return (
+        text[place.start - 1] == " "
+        and text[: place.start].rstrip()[-1:].isalpha()
+        and _LOSS.search(text, place.stop) is not None
+    )
+
+
 def _clocks(text: str) -> Iterator[re.Match[str]]:
     """Each clock in the line, at most eight."""
     head = text[:CLOCK_WITHIN]
@@ -193,12 +228,10 @@ def _clocks(text: str) -> Iterator[re.Match[str]]:
     return islice(_CLOCK.finditer(lowered if len(lowered) == len(head) else head), 8)  # places are the text's
 
 
-def _believable(glue: str, text: str) -> bool:
-    """`step=1` and `step: 1` speak for themselves; a mere space or `step = 1` (also code) needs a metric."""
+def _speaks_for_itself(glue: str) -> bool:
+    """`step=1` and `step: 1` do; a mere space or `step = 1` (also code) needs a metric beside it."""
     plain = glue.strip("'\" \t")
-    if plain in ("=", ":", "|") and not (plain == "=" and glue.startswith(" ")):
-        return True
-    return _COMPANION.search(text) is not None
+    return plain in ("=", ":", "|") and not (plain == "=" and glue.startswith(" "))
 
 
 @lru_cache(maxsize=4096)  # a log has few names; a hostile one costs what it did without
@@ -230,9 +263,22 @@ def _with_values(
         kinds.add(kind)
         if kind in _VALUES:
             values.append((kind, last, slice(*match.span(2))))
-    stamped = STAMP.search(text, 0, STAMP_WITHIN + 40) is not None
+    stamped = _is_stamped(text, step or epoch)
     evaluates = "eval" in kinds and "loss" not in kinds and "other" not in kinds
     return _Plan(key, step, total, epoch, tuple(values), evaluates, stamped, _TIMES.search(text) is not None)
+
+
+def _is_stamped(text: str, clock: Place | None) -> bool:
+    """Whether the line's first date is its writer's: a model's, which a climate code prints, is none.
+
+    The writer's own stands before the counter, in brackets or under a time stamp's name.
+    """
+    match = STAMP.search(text, 0, STAMP_WITHIN + 40)
+    if match is None or _MODEL_TIME.search(text, max(0, match.start() - 24), match.start()) is not None:
+        return False
+    if clock is None or match.start() < clock.start:
+        return True
+    return _NAMES_TIME.search(text, max(0, match.start() - 24), match.start()) is not None
 
 
 def _claim(text: str, offset: int, plan: _Plan) -> Claim | None:

@@ -70,6 +70,8 @@ def clean(line: bytes) -> tuple[str, str]:
     text = line.decode("utf-8", "replace")
     if "\x1b" in text:
         text = _ANSI.sub("", text)
+    if text[:1] not in _BEGINS_PREFIX:  # of most lines
+        return text, ""
     rank = ""
     for _ in range(3):  # `0: [rank0]: text` has two; never more than three were seen
         if text[:1] not in _BEGINS_PREFIX:

@@ -17,6 +17,8 @@ from slurm_guard.progress.unit import Input, Told, read_unit
 from slurm_guard.progress.values import AT_MAX, AT_MIN, LOSS_LIMIT, STEP_LIMIT, TOOK_LIMIT_S
 
 MAX_POINTS = 20_000  # of one run
+READ_SHARE = 0.8  # of the time left: then it answers with what it has (judgement)
+ANSWER_S = 2.0  # … or so long before its end, if there is so much: tracks are made and sent (measured)
 MAX_ANSWER_B = 24 << 20
 MAX_PROBLEMS = 32
 _TRACK = re.compile(r"[a-z]{2,12}(/epoch)?:[A-Za-z0-9._~-]{1,120}")
@@ -42,7 +44,8 @@ def parse(inputs: list[Input], user: str, deadline_s: float, patterns: tuple[str
     reading, writing = os.pipe()
     keep = {writing, *(one.fd for one in inputs)}
     cpu_s = max(1, round(left_s))
-    helper = child.start(lambda: _work(inputs, user, writing, cpu_s, patterns), keep)
+    until_s = deadline_s - max((1 - READ_SHARE) * left_s, min(ANSWER_S, left_s / 2))
+    helper = child.start(lambda: _work(inputs, user, writing, (cpu_s, until_s), patterns), keep)
     os.close(writing)
     try:
         raw, problem = _collect(reading, deadline_s)
@@ -52,12 +55,15 @@ def parse(inputs: list[Input], user: str, deadline_s: float, patterns: tuple[str
     return _checked(raw, {one.file for one in inputs}, problem)
 
 
-def _work(inputs: list[Input], user: str, out: int, cpu_s: int, patterns: tuple[str, ...] = ()) -> None:
-    """The child: lose all rights, read, answer."""
+def _work(
+    inputs: list[Input], user: str, out: int, limits: tuple[int, float], patterns: tuple[str, ...] = ()
+) -> None:
+    """The child: lose all rights, read, answer. `limits`: seconds of CPU; until when it reads (monotonic)."""
+    cpu_s, until_s = limits
     uid, gid = child.parser_ids(user)
     child.become(uid, gid, [])
     child.limit(cpu_s)
-    for piece in _answer_lines(*read_unit(inputs, patterns)):
+    for piece in _answer_lines(*read_unit(inputs, patterns, until_s)):
         data = piece.encode("ascii")
         while data:
             data = data[os.write(out, data) :]
@@ -72,7 +78,8 @@ def _answer_lines(told: list[Told], marks: list[Mark]) -> Iterator[str]:
         if len(rows) >= 400:
             yield "\n".join(rows) + "\n"
             rows = []
-    rows.append(json.dumps(["end", len(kept) < len(marks)]))
+    late = any(problem.startswith("timeout:") for one in told for problem in one.problems)
+    rows.append(json.dumps(["end", late or len(kept) < len(marks)]))
     yield "\n".join(rows) + "\n"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from slurm_guard.config import ProgressConfig
 from slurm_guard.progress.bracket import Frame
 from slurm_guard.progress.node import Result, read_run
-from slurm_guard.progress.opener import open_files, open_own
+from slurm_guard.progress.opener import Opened, open_files, open_own
 from slurm_guard.progress.request import MIB, Limits, Request, Wanted
 from slurm_guard.progress.values import AT_MIN
 
@@ -32,14 +32,20 @@ def read_paths(paths: Sequence[str], config: ProgressConfig) -> Result:
         patterns=tuple(config.patterns),
     )
     # Root's own files are the admin's, named by himself; anybody else's are opened with that owner's rights.
-    return read_run(request, open_own if request.uid == os.geteuid() else open_files)
+    opening = open_own if request.uid == os.geteuid() else open_files
+    return read_run(request, lambda asked, deadline_s: _without_birth(opening(asked, deadline_s)))
 
 
-def _owner(paths: Sequence[str]) -> int | None:
-    """Whose rights root takes on: the first file's owner's."""
+def _without_birth(opened: list[Opened]) -> list[Opened]:
+    """A copy is born when it is copied: here, without a run, that says nothing of when its records came."""
+    return [one._replace(born_at=None) for one in opened]
+
+
+def _owner(paths: Sequence[str]) -> int:
+    """Whose rights root takes on: the first file's owner's; our own where there is none."""
     for path in paths:
         try:
             return os.lstat(path).st_uid
         except OSError:
             continue
-    return None
+    return os.geteuid()

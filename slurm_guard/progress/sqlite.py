@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 MAGIC = b"SQLite format 3\0"
+HEADER_B = 100
 MAX_COLUMNS = 64  # of a record that is looked at
 MAX_TEXT = 16_384  # bytes of a text that is taken; a longer one is null
 MAX_ROW = 4 * MAX_TEXT  # bytes of a row that are looked at; columns behind them are null
@@ -41,6 +42,8 @@ class Database:
 
     def __init__(self, data: bytes) -> None:
         """Raises BrokenError for what is no database."""
+        if len(data) < HEADER_B:
+            raise BrokenError("header")
         size = int.from_bytes(data[16:18], "big")
         self._page_b = 65_536 if size == 1 else size
         if not data.startswith(MAGIC) or self._page_b < 512 or self._page_b & (self._page_b - 1):

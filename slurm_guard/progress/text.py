@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from slurm_guard.progress.datarows import count_falls
 from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.needles import find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
@@ -21,6 +22,9 @@ from slurm_guard.progress.protocol import (
 
 # Beside a run's log: what it summed up, and where it ran. Their counters are copies without a time.
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
+# What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
+_TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
+GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
 MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
 
 
@@ -93,11 +97,15 @@ class TextReader:
         if line:
             self._scan(line + b"\n", end - len(line) - 1)
         by_name = {source.name: source for source in self._sources}
-        series = []
+        series, data = [], []
         for (name, key, rank), claims in self._series.items():
             settled = by_name[name].settle(claims)  # which may have found a better clock
+            n_falls = count_falls(settled) if name in GENERIC else 0
+            if n_falls:
+                data.append(f"data-rows: {name}'s counter falls {n_falls} times in {len(settled)} records")
+                continue
             series.append(Series(name, settled[0].key if settled else key, rank, settled))
-        problems = [f"{slug}: {count}" for slug, count in sorted(self._problems.items())]
+        problems = [*data[:1], *(f"{slug}: {count}" for slug, count in sorted(self._problems.items()))]
         if self._splitter.n_cut:
             problems.append(f"long-lines: {self._splitter.n_cut} lines were read to 4096 bytes")
         return Found(series, self._phases, problems, self._read_b)
@@ -111,7 +119,7 @@ class TextReader:
             return
         for begin in sorted(lines):
             end = body.index(b"\n", begin)
-            self._line(body[begin : min(end, begin + MAX_SEGMENT)], at + end + 1, lines[begin])
+            self._line(_first_of(body, begin, end), at + end + 1, lines[begin])
 
     def _scan_tables(
         self, body: bytes, at: int, lines: dict[int, int], tables: list[tuple[int, TableLines]]
@@ -119,8 +127,10 @@ class TextReader:
         """The same where a table may be open: its rows hold no needle and come in turn."""
         order = sorted(lines)
         nth = begin = 0
+        always, marked = self._always, lines.get
+        following = [pair for pair in tables if pair[1].following]
         while begin < len(body):
-            if self._always == 0 and not any(table.following for _, table in tables):
+            if not always and not following:
                 while nth < len(order) and order[nth] < begin:
                     nth += 1
                 if nth == len(order):
@@ -128,26 +138,31 @@ class TextReader:
                 begin = order[nth]
             end = body.index(b"\n", begin)
             if end > begin:
-                mask = self._always | lines.get(begin, 0)
-                for bit, table in tables:
-                    if table.following and not mask & bit and table.may_be_row(body[begin], body[end - 1]):
-                        mask |= bit
+                mask, ended = always | marked(begin, 0), False
+                for bit, table in following:
+                    if not mask & bit:
+                        if table.may_be_row(body[begin], body[end - 1]):
+                            mask |= bit
+                        else:
+                            ended = ended or not table.following
                 if mask:
-                    self._line(body[begin : min(end, begin + MAX_SEGMENT)], at + end + 1, mask)
+                    self._line(_first_of(body, begin, end), at + end + 1, mask)
+                if mask or ended:  # a line that was shown may have begun a table, or ended one
+                    following = [pair for pair in tables if pair[1].following]
             begin = end + 1
 
     def _of(self, mask: int) -> tuple[LineSource, ...]:
-        """The sources of a mask, in their order."""
-        sources = self._shown.get(mask)
-        if sources is None:
-            if len(self._shown) >= MAX_MASKS:
-                self._shown.clear()
-            sources = tuple(source for bit, source in enumerate(self._sources) if mask >> bit & 1)
-            self._shown[mask] = sources
+        """The sources of a mask, in their order, from now on remembered."""
+        if len(self._shown) >= MAX_MASKS:
+            self._shown.clear()
+        sources = tuple(source for bit, source in enumerate(self._sources) if mask >> bit & 1)
+        self._shown[mask] = sources
         return sources
 
     def _line(self, line: bytes, end: int, mask: int) -> None:
-        sources = self._of(mask)
+        sources = self._shown.get(mask)
+        if sources is None:
+            sources = self._of(mask)
         if sources:
             text, rank = clean(line)
             for source in sources:
@@ -184,6 +199,13 @@ class TextReader:
 
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
+
+
+def _first_of(body: bytes, begin: int, end: int) -> bytes:
+    """What is looked at of a line: of a long one the begin, blanks for the word that the cut tore."""
+    if end - begin <= MAX_SEGMENT:
+        return body[begin:end]
+    return body[begin : begin + MAX_SEGMENT].rstrip(_TEARABLE).ljust(MAX_SEGMENT)
 
 
 def _whole_words(line: bytes) -> bytes:

@@ -7,6 +7,7 @@ DVCLive run and of DeepSpeed's CSV monitor.
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,6 +22,9 @@ from slurm_guard.progress.track import Filed, Mark, build, many_writers
 
 HEAD_B = 65_536  # shown to the sources
 TEXT_HEAD_B = 1 << 20  # of a file beyond the cap: the beginning …
+TAIL_B = 1 << 20  # of a file for which the time does not suffice: the end, which says how far it came
+LATE_CLAIMS = 20_000  # of each series of such a file: a track of 200,000 takes seconds to make
+NEVER_S = float("inf")
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -78,9 +82,14 @@ NOTHING_IN = {
 }
 
 
-def read_unit(inputs: list[Input], patterns: tuple[str, ...] = ()) -> tuple[list[Told], list[Mark]]:
-    """Every track in these files, which are one file or belong together. `patterns`: the site's own."""
-    parts = [(one, *_read(one, patterns)) for one in inputs]
+def read_unit(
+    inputs: list[Input], patterns: tuple[str, ...] = (), until_s: float = NEVER_S
+) -> tuple[list[Told], list[Mark]]:
+    """Every track in these files, which are one file or belong together. `patterns`: the site's own.
+
+    `until_s`: monotonic; what is not read by then is left out, but for the end of a text, and told.
+    """
+    parts = [(one, *_read(one, patterns, until_s)) for one in inputs]
     if len(parts) > 1 or parts[0][1] in JOINED:
         return _joined(parts)
     return _single(*parts[0])
@@ -103,6 +112,8 @@ def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], lis
         said = (
             "no-progress: no line in it says how far a training is" if name else "unknown-format: no reader"
         )
+        if one.size == 0:
+            said = "no-progress: the file is empty"
         told.append(Told(one.file, None, "", 0, found.read_b, [*found.problems, said]))
     return told, marks
 
@@ -171,7 +182,7 @@ def _label(path: str) -> str:
     return f"{name}~{hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
 
 
-def _read(one: Input, patterns: tuple[str, ...]) -> tuple[str | None, Found]:
+def _read(one: Input, patterns: tuple[str, ...], until_s: float) -> tuple[str | None, Found]:
     """(source's name, what was found) of one file."""
     try:
         head = os.pread(one.fd, HEAD_B, 0)
@@ -179,20 +190,42 @@ def _read(one: Input, patterns: tuple[str, ...]) -> tuple[str | None, Found]:
         if source is None:
             return None, Found([], [], [], len(head))
         reader = source.reader()
-        problems = _drive(one, reader.feed, reader.skipped if source.resyncs else None)
+        problems = _drive(one, reader.feed, reader.skipped if source.resyncs else None, until_s)
         found = reader.finish()
     except OSError as error:
         return None, Found([], [], [f"read-error: {os.strerror(error.errno or 0)}"], 0)
+    if any(problem.startswith("timeout:") for problem in problems):
+        found = found._replace(series=[one._replace(claims=_fewer(one.claims)) for one in found.series])
     return source.name, found._replace(problems=[*problems, *found.problems])
 
 
-def _drive(one: Input, feed: Callable[[bytes, int], int], skipped: Callable[[int], None] | None) -> list[str]:
+def _fewer(claims: list[Claim]) -> list[Claim]:
+    """Some of them and the last, where there is no time to make a track of all: counters are cumulative."""
+    every = -(-len(claims) // LATE_CLAIMS)
+    return claims if every < 2 else [*claims[:-1:every], claims[-1]]
+
+
+def _drive(
+    one: Input,
+    feed: Callable[[bytes, int], int],
+    skipped: Callable[[int], None] | None,
+    until_s: float,
+) -> list[str]:
     """Feeds the file within its cap: all of it, or the beginning and, where the format allows, the end."""
     at, used = 0, 0
     problems: list[str] = []
     resume = one.size - (one.cap_b - TEXT_HEAD_B)
     whole = one.size <= one.cap_b
     while used < one.cap_b and at < one.size:
+        if time.monotonic() > until_s:
+            until_s = NEVER_S
+            tail = max(at, one.size - TAIL_B)
+            if skipped is None:
+                return [*problems, f"timeout: bytes from {at} on were not read"]
+            if tail > at:
+                problems.append(f"timeout: bytes {at} to {tail} were not read")
+                skipped(tail)
+                at, whole = tail, True
         data = os.pread(one.fd, min(CHUNK, one.cap_b - used, one.size - at), at)
         if not data:
             break

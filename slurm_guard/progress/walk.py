@@ -29,6 +29,7 @@ _NAMES = frozenset(
         "metrics.csv", "progress.csv", "measurements.csv", "training_log.csv", "train_log.csv", "log.csv",
         "history.csv", "results.csv", "md.log", "log.lammps", "OSZICAR", "rsl.out.0000", "rsl.error.0000",
         "progress.txt", "train.log", "training.log", "log.txt", "train_log.txt", "stats.jsonl",
+        "trainer_log.jsonl", "logging.jsonl", "scalars.json",
         "trainer_state.json", "mlflow.db", "Train_Samples_train_loss.csv", "Train_Samples_lr.csv",
     )
 )  # fmt: skip

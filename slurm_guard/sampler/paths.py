@@ -12,7 +12,7 @@ _KNOWN = pattern(
     r"events\.out\.tfevents|\.wandb$|trainer_state\.json$|(?:^|[_.-])metrics\.(?:csv|jsonl?)$|"
     r"progress\.(?:csv|txt|jsonl?)$|measurements\.csv$|"
     r"^Train_Samples_(?:train_loss|lr)\.csv$|^(?:train(?:ing)?_)?log\.csv$|^(?:history|results)\.csv$|(?:^|\.)monitor\.csv$|"
-    r"result\.json$|mlflow\.db$|latest_checkpointed_iteration|"
+    r"^trainer_log\.jsonl$|^logging\.jsonl$|^scalars\.json$|result\.json$|mlflow\.db$|latest_checkpointed_iteration|"
     r"^md\.log$|^log\.lammps$|^OSZICAR$|^rsl\.(?:out|error)\.\d+$|train[^/]*\.log$|nemo_log|slurm-\d+.*\.out$"
 )
 _SUFFIXES = (

@@ -114,9 +114,11 @@ def test_a_parser_that_misbehaves_costs_its_own_file_only(
     keep: dict[str, int] = {}
     real = parser_child._work
 
-    def work(inputs: list[Input], user: str, out: int, cpu_s: int, patterns: tuple[str, ...]) -> None:
+    def work(
+        inputs: list[Input], user: str, out: int, limits: tuple[int, float], patterns: tuple[str, ...]
+    ) -> None:
         keep["out"] = out
-        real(inputs, user, out, cpu_s, patterns)
+        real(inputs, user, out, limits, patterns)
 
     monkeypatch.setattr(parser_child, "_work", work)
     monkeypatch.setattr(parser_child, "read_unit", misbehave)

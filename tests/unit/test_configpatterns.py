@@ -92,3 +92,11 @@ def test_the_configuration_refuses_a_slow_pattern_and_keeps_a_good_one(tmp_path:
     assert config.progress.patterns == [GOOD]
     path.write_text(to_toml(config))
     assert load_config(path) == config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "regex", [r"^(?:[p-z]+)+!(?P<step>\d+)", r"^my (?:[%;]+)+!(?P<step>\d+)", r"^(?:[\]~]+)+!(?P<step>\d+)"]
+)
+def test_a_pattern_that_is_slow_on_its_own_classes_alone_is_refused(regex: str) -> None:
+    assert "is slow" in wrong_patterns([f"mycode: {regex}"])

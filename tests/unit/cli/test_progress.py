@@ -44,6 +44,63 @@ def test_a_slip_ends_no_script(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert len(path.read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", [("nonsense", "step=7"), ("", "step=7"), ("step=7", "-x"), ("step", "7")])
+def test_a_first_word_that_is_no_pair_ends_no_script_either(tmp_path: Path, words: tuple[str, ...]) -> None:
+    path = tmp_path / "p"
+    path.touch()
+
+    done = _tell(path, *words)
+
+    assert done.returncode == 0
+    assert "name=value" in done.stderr
+    assert ('"step": 7' in path.read_text().replace(":7", ": 7")) == ("step=7" in words)
+
+
+def _show(*words: str) -> subprocess.CompletedProcess[str]:
+    return _tell(None, "show", "--points", "1", *words)
+
+
+def test_show_tells_epochs_and_no_total_of_steps_beside_them(tmp_path: Path) -> None:
+    log = tmp_path / "train.jsonl"
+    log.write_text('{"epoch": 0.5, "total_steps": 500}\n{"epoch": 1.5, "total_steps": 500}\n')
+
+    done = _show(str(log))
+
+    assert "epoch 0.5 to epoch 1.5" in done.stdout
+    assert "of 500" not in done.stdout
+
+
+def test_show_says_that_a_file_is_empty_or_has_one_counter_alone(tmp_path: Path) -> None:
+    (tmp_path / "empty.out").touch()
+    (tmp_path / "one.out").write_text("step=5 loss=1\n")
+
+    done = _show(str(tmp_path / "empty.out"), str(tmp_path / "one.out"))
+
+    assert done.returncode == 0
+    assert "the file is empty" in done.stdout
+    assert "1 point in 1 segment" in done.stdout
+    assert "one counter alone shows no progress" in done.stdout
+
+
+def test_show_does_not_hold_a_copys_birth_against_it(tmp_path: Path) -> None:
+    log = tmp_path / "copied.out"
+    log.write_text(
+        "".join(f"2026-08-01 1{n // 600}:{n // 10 % 60:02d}:00 step={n} loss=1\n" for n in range(3000))
+    )
+
+    done = _show(str(log))
+
+    assert "3000 points" in done.stdout
+    assert "flags" not in done.stdout.replace("flags naive-clock", "")
+
+
+def test_show_fails_where_there_is_no_file(tmp_path: Path) -> None:
+    done = _show(str(tmp_path / "none"))
+
+    assert done.returncode == 1
+    assert "not-opened" in done.stdout
+
+
 def test_outside_of_a_job_nothing_happens() -> None:
     done = _tell(None, "step=5")
 

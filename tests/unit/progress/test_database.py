@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.progress.bracket import Frame, Sight, bracket, trail_of
+from slurm_guard.progress.sqlite import MAGIC, BrokenError, Database
 from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit
 
@@ -108,3 +109,9 @@ def test_another_database_is_no_log(tmp_path: Path) -> None:
 
     assert marks == []
     assert told[0].source is None
+
+
+@pytest.mark.parametrize("n", [16, 18, 20, 99])
+def test_a_header_that_is_cut_is_no_database(n: int) -> None:
+    with pytest.raises(BrokenError):
+        Database((MAGIC + b"\x10\0" + bytes(100))[:n])

@@ -12,11 +12,12 @@ from slurm_guard.sampler.paths import KNOWN, rank
 NAMES = (
     "metrics.csv", "progress.csv", "measurements.csv", "results.csv", "train_log.csv", "monitor.csv",
     "0.monitor.csv", "md.log", "log.lammps", "OSZICAR", "rsl.out.0000", "rsl.error.0000",
+    "trainer_log.jsonl", "logging.jsonl", "scalars.json",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_names_of_tables_and_simulations_are_known_to_both_halves(name: str) -> None:
+def test_the_names_of_tables_logs_and_simulations_are_known_to_both_halves(name: str) -> None:
     assert is_known(name)
     assert rank(f"/w/run/{name}") == KNOWN
 

@@ -1,0 +1,57 @@
+"""Lines of data that read like records: `{"id": 7, "num_tokens": 3540}` tells a sample's length, no progress.
+
+A training's counter falls where it begins again, near its lowest value, or a little, where another rank's
+line comes late, and of two that are interleaved one goes on climbing. A column of data falls from anywhere to
+anywhere, again and again, and rarely reaches a new height.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from operator import gt
+
+from slurm_guard.progress.protocol import Claim
+
+LEAST_FALLS = 8  # resumes in one file that are believed …
+FALL_SHARE = 0.1  # … and as a share of its records: beyond, they are data (judgement; as of CSV rows)
+CLIMB_SHARE = 0.1  # of the records that reach a new height: with more, something climbs (judgement)
+_FAR = 0.1  # of the usual range: beyond, a fall is no late line's and a place no beginning (judgement)
+_USUAL = 0.05  # of the values at each end are left out of that range (judgement)
+
+
+def count_falls(claims: Sequence[Claim]) -> int:
+    """How often the counter falls in the middle of its range, if that makes the records data; else 0.
+
+    A record with a total, or of a later epoch than the one before, may begin again anywhere.
+    """
+    steps = [claim.step for claim in claims]
+    if None not in steps and sum(map(gt, steps, steps[1:])) <= LEAST_FALLS:  # type: ignore[arg-type]
+        return 0  # most logs, at little cost
+    counted = [(value, claim) for claim in claims if (value := claim.clock()) is not None]
+    most = max(LEAST_FALLS, FALL_SHARE * len(counted))
+    falls = [
+        (before, value)
+        for (before, last), (value, claim) in pairwise(counted)
+        if value < before and claim.total is None and not _next_epoch(last.epoch, claim.epoch)
+    ]
+    if len(falls) <= most or _n_heights(value for value, _ in counted) > CLIMB_SHARE * len(counted):
+        return 0
+    values = sorted(value for value, _ in counted)
+    cut = int(len(values) * _USUAL)
+    low, high = values[cut], values[-1 - cut]
+    far = _FAR * (high - low)
+    n = sum(before - value > far and value - low > far for before, value in falls)
+    return n if n > most else 0
+
+
+def _n_heights(values: Iterable[int]) -> int:
+    """How many are higher than all before."""
+    n, high = 0, -1
+    for value in values:
+        if value > high:
+            n, high = n + 1, value
+    return n
+
+
+def _next_epoch(before: float | None, now: float | None) -> bool:
+    """Whether the counter may begin again because an epoch did."""
+    return before is not None and now is not None and now > before

@@ -1,0 +1,154 @@
+"""Which number of a line is its clock: commas, and words that make another count of it."""
+
+import pytest
+
+from slurm_guard.progress.pick import pick
+from slurm_guard.progress.protocol import MAX_SEGMENT, MICRO, Series
+from slurm_guard.progress.registry import TEXT
+from slurm_guard.progress.track import build
+
+
+def all_series(text: str) -> list[Series]:
+    """The tracks' series."""
+    reader = TEXT.reader()
+    reader.feed(text.encode(), 0)
+    return [chosen.series for chosen in pick(reader.finish().series)]
+
+
+def steps(text: str) -> list[int | None]:
+    """The first track's counters; empty: there is none."""
+    found = all_series(text)
+    return (
+        [mark.step for mark in build("t", [(0, claim) for claim in found[0].claims], [], ())] if found else []
+    )
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Epoch: {:03d}, Loss: 0.5, Train: 0.9",
+        "epoch={}, loss=0.5",
+        "epoch: {}, lr: 1.00e-03 - train loss: 2.31 - valid loss: 2.1",
+    ],
+)
+def test_a_comma_behind_an_epoch_is_not_part_of_it(form: str) -> None:
+    text = "".join(form.format(epoch) + "\n" for epoch in range(1, 6))
+
+    assert steps(text) == [epoch * MICRO for epoch in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    "form", ["Epoch: {}, Step: {}, Loss: 0.5", "INFO - __main__ - epoch: {}, step: {}, loss: 1"]
+)
+def test_steps_are_added_up_over_epochs_with_a_comma(form: str) -> None:
+    text = "".join(form.format(epoch, step) + "\n" for epoch in range(3) for step in (10, 20, 30))
+
+    assert steps(text) == [10, 20, 30, 40, 50, 60, 70, 80, 90]
+
+
+@pytest.mark.parametrize(
+    ("line", "step", "total"),
+    [
+        ("step: 1,234,567 loss: 0.5", 1_234_567, None),
+        ("step 7/1,000, loss: 0.5", 7, 1000),
+        ("step 7/100,20 loss: 0.5", 7, None),
+        ("step=1_000, loss=0.5", 1000, None),
+    ],
+)
+def test_commas_group_three_digits(line: str, step: int, total: int | None) -> None:
+    claim = all_series(line + "\n")[0].claims[0]
+
+    assert (claim.step, claim.total) == (step, total)
+
+
+@pytest.mark.parametrize("number", ["5,20", "12,345,6", "1,2345"])
+def test_a_tuple_is_no_counter(number: str) -> None:
+    assert all_series(f"iter: {number}, loss: 0.5\n") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ms per step: {}", "avg iter: {}", "best step: {}", "max iter: {}", "remaining step: {}",
+        "skipped step: {}", "tokens per step: {}", "micro step: {}", "inner iter: {}", "Sampling step: {}",
+        "warmup step: {}",
+        "warm-up step: {}", "fps step: {}", "throughput step: {}", "every step: {}", "best epoch: {}",
+    ],
+)  # fmt: skip
+def test_a_word_before_the_clock_makes_it_another_count(words: str) -> None:
+    assert all_series("".join(words.format(n) + " loss: 0.5\n" for n in range(1, 9))) == []
+    assert steps("".join(f"{words.format(9 * n)} loss: 0.5 step: {n}\n" for n in range(1, 9))) == [
+        *range(1, 9)
+    ]
+
+
+@pytest.mark.parametrize("words", ["12.3 ms step: {}", "model step: {}", "train step: {}", "paper step: {}"])
+def test_other_words_before_the_clock_leave_it(words: str) -> None:
+    assert steps("".join(words.format(n) + " loss: 0.5\n" for n in range(1, 9))) == [*range(1, 9)]
+
+
+def test_a_frame_rate_is_no_step() -> None:
+    line = "fps step: {} fps step and policy inference: 41931 fps total: 43117 epoch: {}/1500 frames: {}\n"
+    text = "".join(line.format(54_000 + 97 * n % 3000, n, n * 65_536) for n in range(1, 9))
+
+    assert steps(text) == [n * MICRO for n in range(1, 9)]
+
+
+def test_a_size_is_no_batch_that_is_counted() -> None:
+    trial = "Trial {} finished with value: 0.9 and parameters: {{'lr': 0.1, 'batch': {}}}.\n"
+
+    assert all_series("".join(trial.format(n, 16 << n % 3) for n in range(30))) == []
+    assert (
+        all_series("engine/trainer: task=detect, mode=train, epochs=100, batch=16, imgsz=640, time=None\n")
+        == []
+    )
+    assert steps("".join(f"  batch {n} loss: 0.9\n" for n in range(1, 9))) == [*range(1, 9)]
+    assert steps("".join(f"batch: {n}/80 loss: 0.9\n" for n in range(1, 9))) == [*range(1, 9)]
+    assert steps("".join(f"epoch 0 batch: {n} loss: 0.9\n" for n in range(1, 9))) == [*range(1, 9)]
+
+
+def times(line: str) -> list[float | None]:
+    """The claimed times of three such lines."""
+    return [claim.at for claim in all_series("".join(line.format(n) + "\n" for n in range(3)))[0].claims]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Time step: {} model time 2020-01-01T00:00:00 loss 1",
+        "step={} loss=0.1 valid at 2020-01-01 00:00:00",
+        "model time: 2020-01-01 00:00:00, step: {}",
+        "step={} date=2020-01-01T06:00:00Z",
+    ],
+)
+def test_a_models_date_is_no_time(line: str) -> None:
+    assert times(line) == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-08-01 10:11:12 step: {} loss 1",
+        "[INFO|trainer.py:12] 2026-08-01 10:11:12,123 >> epoch: {} loss: 1",
+        "step: {} loss: 1 [2026-08-01 10:11:12]",
+        "step={} loss=1 ts=2026-08-01T10:11:12Z",
+    ],
+)
+def test_a_writers_date_is_a_time(line: str) -> None:
+    assert None not in times(line)
+
+
+def test_a_number_that_the_cut_tears_is_not_read() -> None:
+    begin = "step=7 loss=0.5 "
+    for n in range(1, 20):
+        line = begin + "x" * (MAX_SEGMENT - len(begin) - n) + " tokens=12345 lr=1"
+        claims = [claim for one in all_series(line + "\n") for claim in one.claims]
+
+        assert [claim.step for claim in claims] == [7]
+        assert claims[0].tokens in (None, 12345)
+
+
+def test_a_long_object_without_blanks_keeps_what_stands_before_the_cut() -> None:
+    body = '{"step":12,' + ",".join(f'"k{n}":{n}' for n in range(900)) + ',"loss":0.5}'
+
+    assert steps(body + "\n" + body.replace(":12,", ":13,", 1) + "\n") == [12, 13]

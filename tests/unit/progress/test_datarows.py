@@ -1,0 +1,67 @@
+"""Rows of data beside honest counters that fall."""
+
+import random
+
+import pytest
+
+from slurm_guard.progress.datarows import count_falls
+from slurm_guard.progress.protocol import Claim, Found
+from slurm_guard.progress.registry import TEXT
+
+
+def _read(text: str) -> Found:
+    reader = TEXT.reader()
+    reader.feed(text.encode(), 0)
+    return reader.finish()
+
+
+def _claims(values: list[int]) -> list[Claim]:
+    return [Claim(n, "step", step=value) for n, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{{"id": {}, "prompt": "a", "num_tokens": {}}}',
+        '{{"question": "{}", "samples": {}, "acc": 1}}',
+        "doc {} done: tokens={} loss=0.1 step={}",
+    ],
+)
+def test_lengths_of_samples_are_no_progress(form: str) -> None:
+    rng = random.Random(7)
+    rows = [rng.randrange(3000, 4000) for _ in range(300)]
+
+    found = _read("".join(form.format(n, value, value) + "\n" for n, value in enumerate(rows)))
+
+    assert found.series == []
+    assert [problem.split(":")[0] for problem in found.problems] == ["data-rows"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [*range(0, 5000, 7)],
+        [step for _ in range(60) for step in (1, 2, 3, 4, 5)],  # a sweep of short trainings
+        [step for n in range(20) for step in range(40 * n, 40 * n + 60)],  # resumes that repeat some
+        [step + late for step in range(0, 2000, 10) for late in (0, -30, 10, -20)],  # ranks that lag
+        [
+            step for block in range(0, 800, 80) for _ in range(8) for step in range(block, block + 80)
+        ],  # buffers
+        [value for n in range(1, 100) for value in (n, 4 * n)],  # a code that counts coarse and fine steps
+        [
+            value for n in range(100) for value in (4 * n, 4 * n + 1, 4 * n + 2, n)
+        ],  # two trainings in one file
+        [3, 2, 1] * 2,
+    ],
+)
+def test_a_training_that_begins_again_is_one(values: list[int]) -> None:
+    assert count_falls(_claims(values)) == 0
+
+
+def test_a_fall_is_no_datas_where_the_record_has_a_total_or_a_later_epoch() -> None:
+    rng = random.Random(7)
+    claims = _claims([rng.randrange(1000) for _ in range(200)])
+
+    assert count_falls(claims) > 20
+    assert count_falls([claim._replace(total=1000) for claim in claims]) == 0
+    assert count_falls([claim._replace(epoch=float(n)) for n, claim in enumerate(claims)]) == 0

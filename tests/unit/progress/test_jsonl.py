@@ -1,0 +1,37 @@
+"""What the records of some frameworks' JSON lines count, and of how much."""
+
+import json
+from typing import Any
+
+import pytest
+
+from slurm_guard.progress.jsonl import claim_of
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "step", "total"),
+    [
+        # LLaMA-Factory's trainer_log.jsonl
+        (
+            {"current_steps": 20, "total_steps": 500, "epoch": 0.2, "total_tokens": 81_920},
+            "current_steps",
+            20,
+            500,
+        ),
+        # ms-swift's logging.jsonl
+        ({"loss": 0.2, "epoch": 0.1, "global_step/max_steps": "10/600"}, "step", 10, 600),
+        ({"loss": 0.2, "epoch": 0.5, "global_step/max_steps": "x"}, "epoch", 500_000, None),
+        # a total of epochs, or of steps, is none of millionths or of tokens
+        ({"epoch": 3, "total": 40, "loss": 0.1}, "epoch", 3_000_000, None),
+        ({"tokens": 4096, "total_steps": 500}, "tokens", None, None),
+        ({"tokens": 4096, "total": 8192}, "tokens", None, 8192),
+        ({"step": 5, "max_steps": 8}, "step", 5, 8),
+    ],
+)
+def test_a_records_counter_and_its_total(
+    body: dict[str, Any], key: str, step: int | None, total: int | None
+) -> None:
+    claim = claim_of(json.loads(json.dumps(body)), 1)
+
+    assert claim is not None
+    assert (claim.key, claim.step, claim.total) == (key, step, total)
