@@ -29,6 +29,7 @@ class Talk:
     state: str = "ESTABLISHED"
     cookie: int | None = None
     netns: int | None = None
+    proto: str = "tcp"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def flow_rows(
     rows: list[dict[str, Any]] = []
     for k, talk in enumerate(talks):
         base = {
-            "run": run, "pid": _pid(talk.who, pids), "exe": talk.exe, "proto": "tcp", "local": talk.local,
+            "run": run, "pid": _pid(talk.who, pids), "exe": talk.exe, "proto": talk.proto, "local": talk.local,
             "peer": talk.peer, "state": talk.state, "inode": 7000 + k, "netns": talk.netns,
             "cookie": 90_000 + k if talk.cookie is None else talk.cookie, "opened": talk.opened,
         }  # fmt: skip

@@ -38,8 +38,8 @@ EACH_BITS = 3.0  # of each direction: answers that would fit anything say nothin
 TIMED_BITS, TIMED_B = 9.0, 256
 AT_ONCE_MS = 30  # measured: 0 to 4 on a busy machine with steps of 4; the kernel's clock has steps of 1 to 10
 SURE_B = 512  # handed on in each direction. Judgement
-# What copies from outside into a service nearby (a mirror, rows into a database, a cache) asks there and stores
-# here: its requests' heads go out and the service's short answers come in, about as many bytes, one for one.
+# What copies from outside into a service nearby (a mirror, rows into a database, a cache) asks there and
+# stores here: its requests' heads go out and the service's short answers come in, about as many bytes.
 # Measured: 340 to 1,400 times as much inwards. A tunnel that is worked with sends answers. Judgement.
 ONE_WAY = 50
 MOST_GROUPS = 8  # groups of inner connections that are followed beside one outer one. Judgement

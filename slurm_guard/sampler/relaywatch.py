@@ -96,8 +96,9 @@ class RelayWatch:
         return self._places.peers()
 
     def _place(self, fresh: list[Flow]) -> None:
-        """How near the far ends of new connections are; their near ends are the node's own addresses."""
-        for flow in fresh:
+        """How near the far ends of new connections are; their near ends are the node's own addresses.
+        A listener may be bound to any address (IP_FREEBIND)."""
+        for flow in [f for f in fresh if f.is_connection]:
             netns = flow.sample.netns
             own = self._own.get(netns, frozenset())
             self._own[netns] = own | ({_address(flow.sample.local)} - _NO_ADDRESS)
@@ -115,9 +116,9 @@ class RelayWatch:
             if process is None:
                 continue
             places = {flow.near for flow in owned}
-            if LOOPBACK not in places:
+            if places - {LOOPBACK}:
                 far.append(process)
-            if OUTSIDE not in places:
+            if places - {OUTSIDE}:
                 near.append(process)
         found: dict[tuple[int, int], list[Flow]] = {}
         for a, b in self._joints.joined(far, near, now.mono_s) if far and near else ():

@@ -69,8 +69,8 @@ def _sentence(case: Case, bridge: Bridge, hints: tuple[str, ...], *, sure: bool)
     )
     if is_one_way(bridge, CHECK.params):
         said += (
-            "a tunnel in use, or a copy from there into a service here. Nearly all went inwards, and a copier's "
-            "requests and the service's short answers look like what a tunnel hands back."
+            "a tunnel in use, or a copy from there into a service here. Nearly all went inwards, and a "
+            "copier's requests and the service's short answers look like what a tunnel hands back."
         )
     elif sure:
         said += "a reverse tunnel in use."

@@ -329,8 +329,9 @@ def test_many_processes_do_not_crowd_the_network_out_of_the_timeline() -> None:
 def test_an_address_that_the_job_made_up_in_a_namespace_of_its_own_is_not_the_nodes() -> None:
     fake = replace(UPDATE, local=OUT, peer="10.0.0.1:22", netns=4_026_532_999, from_s=1, until_s=2)
     listens = replace(fake, netns=None, state="LISTEN", peer="0.0.0.0:0")
+    datagrams = replace(fake, netns=None, proto="udp6")
 
-    assert said(replace(TUNNEL, talk=(HELD, fake, listens)))["reverse-tunnel"] == 6.0
+    assert said(replace(TUNNEL, talk=(HELD, fake, listens, datagrams)))["reverse-tunnel"] == 6.0
 
 
 def test_the_order_of_rows_does_not_matter() -> None:

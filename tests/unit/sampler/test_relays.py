@@ -264,6 +264,8 @@ def test_groups_are_bounded_and_told_to_be() -> None:
 def test_what_copies_inwards_is_told_apart_until_answers_go_out() -> None:
     copied = [([outer(300_000, 300), inner(290, 300_500)], [])] * 6
     pair = play(copied)
-    assert pair is not None and pair.is_one_way
+    assert pair is not None
+    assert pair.is_one_way
     pair = play([*copied, *[([outer(400, 60_000), inner(60_000, 400)], [])] * 6])
-    assert pair is not None and not pair.is_one_way
+    assert pair is not None
+    assert not pair.is_one_way
