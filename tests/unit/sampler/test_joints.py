@@ -15,7 +15,6 @@ from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.unixdiag import peers
 from slurm_guard.sampler.writer import Instant
 
-
 _NO: frozenset[int] = frozenset()
 
 
@@ -128,7 +127,7 @@ def test_processes_that_hold_the_same_socket_are_joined(one: Ends, other: Ends, 
 
 def test_a_named_pipe_in_shared_memory_joins_and_a_device_does_not() -> None:
     before = ends_of(Proc(), os.getpid()).reads
-    path = Path(f"/dev/shm/guard-{os.getpid()}")  # noqa: S108 - the place is what is tested
+    path = Path(f"/dev/shm/guard-{os.getpid()}")
     os.mkfifo(path, 0o600)
     opened = [os.open(path, os.O_RDWR), os.open("/dev/null", os.O_RDWR)]
     try:
