@@ -521,3 +521,14 @@ def test_packets_through_a_device_ask_for_a_look_and_are_no_hard_fact() -> None:
     (finding,) = [f for f in judgement.findings if f.check == "reverse-tunnel"]
     assert (finding.hard, finding.weight, judgement.verdict) == (False, 2.0, Verdict.REVIEW)
     assert "device tun0" in finding.sentence
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("stalled", Verdict.CLEAR), ("flows-truncated", Verdict.NOTE)])
+def test_a_run_of_which_connections_were_left_out_is_not_clear(name: str, verdict: Verdict) -> None:
+    """A job can open as many as it likes beside the one that matters."""
+    facts = build(SHORT)
+    event = frames_of({"events": [{"run": key(7), "at": AT + 60, "name": name}]})["events"]
+    events = pl.concat([facts.frames["events"], event])
+    (judgement,) = audit_facts(replace(facts, frames={**facts.frames, "events": events})).judgements
+    assert judgement.verdict is verdict
+    assert ("more connections than a node follows" in judgement.sentence) == (verdict is Verdict.NOTE)
