@@ -262,7 +262,7 @@ def test_groups_are_bounded_and_told_to_be() -> None:
 
 
 def test_what_copies_inwards_is_told_apart_until_answers_go_out() -> None:
-    copied = [([outer(300_000, 300), inner(290, 300_500)], [])] * 6
+    copied: list[Look] = [([outer(300_000, 300), inner(290, 300_500)], [])] * 6
     pair = play(copied)
     assert pair is not None
     assert pair.is_one_way
