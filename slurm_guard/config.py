@@ -139,8 +139,8 @@ class NetworkConfig:
     )
     tunnels: list[str] = _key(
         [],
-        "allowed tunnels: network, network:port, a program's full path (VS Code, squid); for whom: as egress; "
-        "a job may put another program at a path (unshare -Urm, mount --bind): prefer networks",
+        "allowed tunnels: network, network:port, a program's full path (VS Code, squid); for whom: as "
+        "egress; a job may put another program at a path (unshare -Urm, mount --bind): prefer networks",
     )
     resolver_log: str = _key(
         "", "file of lines `EPOCH ADDRESS NAME`: names that the site's resolver gave out; empty: none"
