@@ -101,9 +101,10 @@ CHECK = Check(
     "or one inside the training process to a place in the cluster. One that only brings in, fifty times as "
     "much as goes out, is no hard fact: what copies from outside into a service of its own looks the same.",
     false_alarms="A worker that takes requests from an outside queue and has a local server answer them is "
-    "built like a tunnel where it asks word for word (prompts to a local model server by HTTP), and so is "
-    "`code tunnel`: name it in [network] tunnels. To a place in the cluster "
-    "(a notebook reached through the login node), to a declared or allowed destination, and where little "
+    "built like a tunnel where it asks word for word (prompts to a local model server by HTTP). So is what "
+    "puts outside the objects that it gets from a service here, and `code tunnel`: name it in [network] "
+    "tunnels. To a place in the cluster (a notebook reached through the login node), "
+    "to a declared or allowed destination, and where little "
     "reappeared, the finding is soft. What a run's own nodes say to each other is left out.",
     remedy="Ask the owner what was reached through it; look at sshd's journal and authorized_keys on the "
     "node.",
