@@ -15,7 +15,7 @@ from typing import Any
 
 from slurm_guard.configfile import read_file
 from slurm_guard.configpatterns import wrong_patterns
-from slurm_guard.configvalues import wrong_number, wrong_text
+from slurm_guard.configvalues import EXAMPLES, wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.networks import PRIVATE
 
@@ -139,7 +139,8 @@ class NetworkConfig:
     )
     tunnels: list[str] = _key(
         [],
-        "allowed tunnels: network, network:port, a program's full path (VS Code, squid); for whom: as egress",
+        "allowed tunnels: network, network:port, a program's full path (VS Code, squid); for whom: as "
+        "egress; a job may put another program at a path (unshare -Urm, mount --bind): prefer networks",
     )
     resolver_log: str = _key(
         "", "file of lines `EPOCH ADDRESS NAME`: names that the site's resolver gave out; empty: none"
@@ -272,6 +273,8 @@ def _typed(kind: Any, value: Any, key: str, path: str) -> Any:
 
 
 def _example(key: str) -> str:
+    if key in EXAMPLES:
+        return EXAMPLES[key]
     default = dict(_walk(Config, "")).get(key)
     text = str(default).lower() if isinstance(default, bool) else repr(default).replace("'", '"')
     return f"{key.rsplit('.', 1)[-1]} = {text}"

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from slurm_guard.networks import parse_net, parse_rule
+from slurm_guard.networks import QUALIFIERS, parse_net, parse_rule
 
 _ZERO_MEANS = frozenset({"idle_exit_s", "least_gpu_h", "least_share", "memory_mib", "nice", "slack_s"})
 
@@ -14,7 +14,14 @@ _MAY_BE_EMPTY = frozenset(
     {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to"}
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
 )
+_LEAST = {32: 8, 128: 7}  # bits of a prefix: fc00::/7 is a site's own. Judgement
 _ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+|[^<>\n\r]*<[^@\s<>]+@[^@\s<>]+>")
+
+
+EXAMPLES = {  # where the default shows nothing
+    "network.egress": 'egress = ["140.82.112.0/20:443", "198.51.100.0/24 account=lab,chem"]',
+    "network.tunnels": 'tunnels = ["203.0.113.0/28:443 user=alice,bob", "/usr/bin/code partition=dev"]',
+}
 
 
 def wrong_number(name: str, value: Any) -> str:
@@ -44,17 +51,29 @@ def wrong_text(name: str, value: Any) -> str:
         bad = [part for part in parts if part and not _ADDRESS.fullmatch(part)]
         return f"holds {bad[0]!a}, which is no user@host" if bad else ""
     if isinstance(value, list) and name in ("cluster", "egress", "tunnels"):
-        bad = [part for part in parts if not _is_rule(part, name)]
-        return f"holds {bad[0]!a}, which is no network" if bad else ""
+        said = [f"holds {part!a}: {why}" for part in parts if (why := _wrong_rule(part, name))]
+        return said[0] if said else ""
     return ""
 
 
-def _is_rule(text: str, name: str) -> bool:
-    """A network, for whom it is meant where that may be said, or a path where one may stand."""
+def _wrong_rule(text: str, name: str) -> str:
+    """Why it is no network, for whom it is meant where that may be said, and no path where one may stand;
+    empty: it is one. A path holds no blank: what follows one would be a name that nobody has."""
     try:
         what = text if name == "cluster" else parse_rule(text).what
         if name != "tunnels" or not what.startswith("/"):
             parse_net(what)
-    except ValueError:
-        return False
-    return True
+            return ""
+    except ValueError as error:
+        return str(error)
+    word = what.split()[-1] if len(what.split()) > 1 or "=" in what else ""
+    keys = "=, ".join(QUALIFIERS)
+    return f"{word!a} is no path without '=' and blanks, nor {keys}= with names by commas" if word else ""
+
+
+def wide_networks(values: list[str]) -> list[str]:
+    """Those of the rules whose prefix is below /8 (IPv6: /7): they allow, or take for the cluster, more than
+    anybody may have meant. `values`: as a right configuration has them."""
+    whats = [(text, parse_rule(text).what) for text in values]
+    nets = [(text, parse_net(what)) for text, what in whats if not what.startswith("/")]
+    return [text for text, net in nets if net.length < _LEAST[net.bits]]

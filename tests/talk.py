@@ -29,6 +29,7 @@ class Talk:
     state: str = "ESTABLISHED"
     cookie: int | None = None
     netns: int | None = None
+    proto: str = "tcp"
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ def flow_rows(
     rows: list[dict[str, Any]] = []
     for k, talk in enumerate(talks):
         base = {
-            "run": run, "pid": _pid(talk.who, pids), "exe": talk.exe, "proto": "tcp", "local": talk.local,
-            "peer": talk.peer, "state": talk.state, "inode": 7000 + k, "netns": talk.netns,
-            "cookie": 90_000 + k if talk.cookie is None else talk.cookie, "opened": talk.opened,
+            "run": run, "pid": _pid(talk.who, pids), "exe": talk.exe, "proto": talk.proto,
+            "local": talk.local, "peer": talk.peer, "state": talk.state, "inode": 7000 + k,
+            "netns": talk.netns, "opened": talk.opened,
+            "cookie": 90_000 + k if talk.cookie is None else talk.cookie,
         }  # fmt: skip
         first = {"first_seen_at": at + talk.from_s, "last_seen_at": at + talk.from_s, "gone": False}
         last = {"first_seen_at": at + talk.from_s, "last_seen_at": at + talk.until_s, "gone": talk.gone}

@@ -1,6 +1,6 @@
 """What jobs do on the network, made with real programs: tunnels, and honest traffic that resembles them."""
 
-from bench.net import forwards, held_out, honest_clients, honest_stacks, other_tunnels, ssh_tunnels
+from bench.net import copiers, forwards, held_out, honest_clients, honest_stacks, other_tunnels, ssh_tunnels
 
 SITUATIONS = (
     *ssh_tunnels.SITUATIONS,
@@ -8,5 +8,6 @@ SITUATIONS = (
     *forwards.SITUATIONS,
     *honest_clients.SITUATIONS,
     *honest_stacks.SITUATIONS,
+    *copiers.SITUATIONS,
     *held_out.SITUATIONS,
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.net.hosts import LOGIN, NEAR, OUTSIDE, SSH_PORT, USER, Host, Hosts
 from bench.net.programs import path_of
 
-_PROGRAMS = ("talk.py", "pyssh.py", "far_end.py")
+_PROGRAMS = ("talk.py", "pyssh.py", "far_end.py", "copier.py")
 _SLOWEST_START_S = 3.0
 
 
@@ -89,7 +89,11 @@ class Stage:
 
     def talk(self, *words: str) -> list[str]:
         """One of our own programs, as words of a command."""
-        return [sys.executable, "-I", str(self.folder / "talk.py"), *words]
+        return [*self.program("talk.py"), *words]
+
+    def program(self, name: str) -> list[str]:
+        """The words that begin one of our own programs."""
+        return [sys.executable, "-I", str(self.folder / name)]
 
     def n_uses(self) -> int:
         """Exchanges and transfers that came to an end: what was played did happen."""

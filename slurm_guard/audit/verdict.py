@@ -101,6 +101,8 @@ def _noteworthy(
     ambiguous = any(us > case.worth_us for us in open_us)
     heard = {hearing.RUN_WITHOUT_TICKET.id, hearing.HOOK_SILENT.id}
     context = [f for f in findings if f.weight != 0.0 or f.check in heard]
+    if case.net.cut:  # what was left out may have been the tunnel, and a job can see to that
+        return True
     return unobserved or ambiguous or bool(context) or bool({"parked", "hang"}.intersection(classes))
 
 
@@ -169,6 +171,8 @@ def _sentence(verdict: Verdict, case: Case, said: tuple[tuple[Finding, ...], Bou
             f"Steps took longer than in the run's best stretch, {spoken(slow_us(case))} in all at the power "
             "of waiting: a slow link, peer or loader looks like this, and a light load of another kind too."
         )
+    if verdict is Verdict.NOTE and case.net.cut:
+        return "The run had more connections than a node follows: what the others carried is not known."
     if verdict is Verdict.NOTE:
         unseen = spoken(1000.0 * ledger[Account.UNOBSERVED.value])
         return f"{unseen} of {allocated} were not observed; what was seen shows nothing that needs a look."

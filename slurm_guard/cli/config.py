@@ -19,9 +19,14 @@ def add(app: typer.Typer) -> None:
 def check(config: Where = None) -> None:
     """Say whether the configuration file is right; a wrong key is named with the nearest valid one."""
     from slurm_guard.config import DEFAULT_PATH, all_keys, load_config
+    from slurm_guard.configvalues import wide_networks
     from slurm_guard.report.words import load_zone
 
-    load_zone(load_config(config).report.timezone)
+    loaded = load_config(config)
+    load_zone(loaded.report.timezone)
+    for key in ("cluster", "egress", "tunnels"):
+        for rule in wide_networks(getattr(loaded.network, key)):
+            typer.echo(f"warning: network.{key}: {rule!a} holds a great part of all addresses", err=True)
     path = config or DEFAULT_PATH
     if config is None and not DEFAULT_PATH.exists():
         typer.echo(f"{path} does not exist: all {len(all_keys())} keys have their defaults")

@@ -18,6 +18,7 @@ MOST_PROCESSES = 32  # on either side, of one run and look. Judgement
 AGAIN_S = 30.0  # a process's ends are looked at again after as long as they have been known, at most this
 _READS, _WRITES = 0o400, 0o200
 _PIPE, _SOCKET = "pipe:[", "socket:["
+_SHM = "/dev/shm/"  # noqa: S108 - compared, never opened
 _NONE: frozenset[int] = frozenset()
 
 
@@ -34,7 +35,9 @@ class Ends(NamedTuple):
 def meet(one: Ends, other: Ends) -> bool:
     """Whether bytes can go to and fro between the two."""
     piped = bool(one.writes & other.reads) and bool(one.reads & other.writes)
-    return piped or bool(one.sockets & other.others) or bool(one.others & other.sockets)
+    # the same socket in both: inherited, or handed over
+    shared = bool(one.sockets & other.sockets)
+    return piped or shared or bool(one.sockets & other.others) or bool(one.others & other.sockets)
 
 
 class Joints:
@@ -94,7 +97,7 @@ def ends_of(proc: Proc, pid: int) -> Ends:
             continue
         if text.startswith(_PIPE):
             end = int(text[len(_PIPE) : -1])
-        elif text.startswith("/") and not text.startswith(("/dev/", "/memfd:")) and n_files < MOST_FILES:
+        elif _may_be_named_pipe(text) and n_files < MOST_FILES:
             n_files += 1
             end = ~abs(hash(text))  # below zero: no inode
         else:
@@ -105,3 +108,8 @@ def ends_of(proc: Proc, pid: int) -> Ends:
         if mode & _WRITES:
             writes.add(end)
     return Ends(frozenset(reads), frozenset(writes), frozenset(sockets))
+
+
+def _may_be_named_pipe(text: str) -> bool:
+    """A path on a file system on which users make files; /dev/shm is one."""
+    return text.startswith("/") and (text.startswith(_SHM) or not text.startswith(("/dev/", "/memfd:")))

@@ -43,7 +43,7 @@ class RelayWatch:
         self._short_to: dict[str, list[Moved]] = {}  # by far end
         self._told: dict[
             int, bool
-        ] = {}  # outer connections, and whether with owned inner ones that this end opened
+        ] = {}  # outer connections, and whether with owned inner ones that this end opened, and both ways
         self._places = Places()
         self._devices = Devices(proc)
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
@@ -96,8 +96,9 @@ class RelayWatch:
         return self._places.peers()
 
     def _place(self, fresh: list[Flow]) -> None:
-        """How near the far ends of new connections are; their near ends are the node's own addresses."""
-        for flow in fresh:
+        """How near the far ends of new connections are; their near ends are the node's own addresses.
+        A listener may be bound to any address (IP_FREEBIND)."""
+        for flow in [f for f in fresh if f.is_connection]:
             netns = flow.sample.netns
             own = self._own.get(netns, frozenset())
             self._own[netns] = own | ({_address(flow.sample.local)} - _NO_ADDRESS)
@@ -115,9 +116,9 @@ class RelayWatch:
             if process is None:
                 continue
             places = {flow.near for flow in owned}
-            if LOOPBACK not in places:
+            if places - {LOOPBACK}:
                 far.append(process)
-            if OUTSIDE not in places:
+            if places - {OUTSIDE}:
                 near.append(process)
         found: dict[tuple[int, int], list[Flow]] = {}
         for a, b in self._joints.joined(far, near, now.mono_s) if far and near else ():
@@ -172,25 +173,27 @@ class RelayWatch:
 
     def _tell_first(self, now: Instant, outer: Flow) -> list[Told]:
         pair = self._relays.best(outer.sample.ident)
-        opened = pair is not None and pair.opened is True and pair.n_owned > 0
-        if pair is None or (outer.sample.ident in self._told and not opened):
+        whole = pair is not None and pair.opened is True and pair.n_owned > 0 and not pair.is_one_way
+        if pair is None or (outer.sample.ident in self._told and not whole):
             return []
-        self._told[outer.sample.ident] = opened
+        self._told[outer.sample.ident] = whole
         return self._tell(now, outer, pair)
 
     def _tell_place(self, now: Instant, place: Place) -> list[Told]:
         """A far end by all connections to it, where none of them was told of alone."""
         pair = self._relays.best(place.ident)
         flow = place.flow
-        if pair is None or place.told is not None or flow is None or self._told.get(flow.sample.ident, False):
+        if pair is None or flow is None or self._told.get(flow.sample.ident, False):
             return []
-        place.told = flow
+        if place.told is not None and (place.told_both_ways or pair.is_one_way):
+            return []
+        place.told, place.told_both_ways = flow, not pair.is_one_way
         return self._tell(now, flow, pair)
 
     def _tell(self, now: Instant, outer: Flow, pair: Pair) -> list[Told]:
         record = _record(now, outer, pair, self._partners.get(outer.sample.ident))
         told: list[Told] = [record]
-        if self._is_bridge(outer, record):
+        if not pair.is_one_way and self._is_bridge(outer, record):
             detail: dict[str, Any] = {
                 "pid": record.pids[0] if record.pids else None,
                 "exe": record.exe,

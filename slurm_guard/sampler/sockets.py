@@ -49,6 +49,7 @@ class SocketTable:
         self._orphans: set[int] = set()  # sockets of the runs' users that no followed process held
         self._has_looked = False
         self._n_lost = self._n_failed = 0
+        self._is_cut = False  # whether open sockets may be missing from the last look's tables
         self._turn = 0  # the process at which the next look for owners begins
 
     def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> Iterator[Told]:
@@ -64,7 +65,8 @@ class SocketTable:
         over, short = self._closed(ended, rows)
         over += self._vanished(rows, runs)
         for ident, flow in self._flows.items():
-            flow.update(rows[ident])
+            if ident in rows:
+                flow.update(rows[ident])
         new = {ident: row for ident, row in rows.items() if ident not in self._flows and row.uid in uids}
         lasting = [ident for ident in self._orphans if ident in rows]
         yield from self._take(new, members, now)
@@ -111,6 +113,7 @@ class SocketTable:
         ended: list[Sample] = []
         if self.diag is not None:
             rows, cut = self.diag.dump(uids, self._known)
+            self._is_cut = cut
             # After it: what is missing there has been told by now.
             ended = self.diag.closed(
                 lambda ident: ident in self._flows or ident in self._fading, self._watch.places()
@@ -119,7 +122,9 @@ class SocketTable:
             self._n_lost, self._n_failed = self.diag.lost, 0
         if self.diag is None:
             rows, cut = read_tables(self.proc, uids)
+            self._is_cut = cut
         others, over = self._elsewhere.samples(uids, self._known)
+        self._is_cut = self._is_cut or self._elsewhere.truncated
         self.truncated = dict.fromkeys(runs) if cut or self._elsewhere.truncated else {}
         found: dict[int, Sample] = {}
         for part in (rows, *others):
@@ -148,12 +153,12 @@ class SocketTable:
 
     def _vanished(self, rows: dict[int, Sample], runs: set[str]) -> list[Flow]:
         """Flows that ended, or whose inode is another socket's by now. One that is closing gets a look's
-        time for its last word."""
+        time for its last word. Nothing ends by missing from a table that was cut."""
         over = list(self._fading.values())
         self._fading = {}
         for ident, flow in list(self._flows.items()):
             row = rows.get(ident)
-            if flow.run in runs and row is not None and flow.is_same(row):
+            if flow.run in runs and (self._is_cut if row is None else flow.is_same(row)):
                 continue
             del self._flows[ident]
             if flow.run in runs and row is None and flow.sample.cookie is not None:
@@ -233,6 +238,7 @@ class SocketTable:
         one goes on from there.
         """
         found: dict[int, Process] = {}
+        whole = True
         ordered = sorted(members, key=lambda p: p.key[::-1])
         begin, links = self._turn % max(1, len(ordered)), 0
         for place, process in enumerate([*ordered[begin:], *ordered[:begin]]):
@@ -243,6 +249,7 @@ class SocketTable:
             if held is None:
                 continue
             links += len(held[0]) + 1
+            whole = whole and held[1] <= MOST_FDS
             for _, text in held[0]:
                 match = _INODE.fullmatch(text)
                 if match is None or int(match[1]) not in wanted:
@@ -251,8 +258,8 @@ class SocketTable:
                 if process.key[::-1] < before.key[::-1]:
                     found[int(match[1])] = process
             if len(found) == len(wanted):
-                break
-        return found, True
+                return found, True
+        return found, whole
 
 
 class _Doors:

@@ -1,10 +1,23 @@
 """Addresses and networks: what holds what, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 
-from slurm_guard.config import NetworkConfig
-from slurm_guard.configvalues import wrong_text
-from slurm_guard.networks import CLUSTER, LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place, parse_rule
+from slurm_guard.cli.config import check
+from slurm_guard.config import NetworkConfig, load_config
+from slurm_guard.configvalues import wide_networks, wrong_text
+from slurm_guard.errors import GuardError
+from slurm_guard.networks import (
+    CLUSTER,
+    LOOPBACK,
+    OUTSIDE,
+    PRIVATE,
+    Nearness,
+    parse_net,
+    parse_place,
+    parse_rule,
+)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +106,31 @@ def test_a_qualifier_that_is_empty_or_comes_twice_is_wrong(text: str) -> None:
         ("egress", "/usr/bin/code", False),
         ("tunnels", "/usr/bin/code partition=gpu", True),
         ("tunnels", "203.0.113.0/24 partition=", False),
+        ("tunnels", "/usr/bin/code user=alice, bob", False),
+        ("tunnels", "/usr/bin/code users=alice", False),
+        ("tunnels", "/usr/bin/co=de", False),
         ("cluster", "10.0.0.0/8 account=lab", False),
     ],
 )
 def test_the_configuration_takes_rules_where_they_mean_something(name: str, text: str, right: bool) -> None:
     assert (wrong_text(name, [text]) == "") is right
+
+
+def test_the_word_that_means_nothing_is_named_and_an_example_shown(tmp_path: Path) -> None:
+    path = tmp_path / "guard.toml"
+    path.write_text('[network]\ntunnels = ["/usr/bin/code user=alice, bob"]\n')
+    with pytest.raises(GuardError, match="'bob' is no path") as caught:
+        load_config(path)
+    assert "user=alice,bob" in caught.value.hint
+
+
+def test_rules_that_hold_most_addresses_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert wide_networks([*PRIVATE, "/usr/bin/code", "10.0.0.0/8:443"]) == []
+    wide = ["0.0.0.0/0", "::/0", "8.0.0.0/7 user=ann"]
+    assert wide_networks(wide) == wide
+    path = tmp_path / "guard.toml"
+    path.write_text('[network]\ncluster = ["0.0.0.0/0"]\n')
+    check(path)
+    assert "network.cluster: '0.0.0.0/0'" in capsys.readouterr().err

@@ -74,7 +74,7 @@ CHECK = Check(
     detects="Connections that the run opened to addresses outside which are neither in [network] egress or "
     "tunnels nor in the job's own egress=, where one of them says something.",
     does_not_detect="Anything where neither the site nor the job named a destination, or where the job "
-    "named host names: addresses are all that is seen.",
+    "named host names that [network] resolver_log does not tell: addresses are all that is seen.",
     false_alarms="Content networks answer from ever new addresses. Context, without weight as a second "
     "kind of evidence: an unknown destination alone is never more than a NOTE.",
     remedy="Declare networks (egress=203.0.113.0/24:443), or list them in [network] egress.",

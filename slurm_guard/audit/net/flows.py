@@ -252,9 +252,10 @@ def _relay(row: dict[str, Any]) -> RelayWord:
 def own_addresses(flows: pl.DataFrame) -> dict[str, Addresses]:
     """Each node's addresses: the near ends of its connections in its own network namespace.
 
-    Not those of listeners or other namespaces: a job may name any address there.
+    Not those of listeners, datagram sockets or other namespaces: a job may name any address there.
     """
-    live = flows.filter(pl.col("netns").is_null() & (pl.col("state").fill_null("") != _LISTEN))
+    tcp = pl.col("proto").is_in(["tcp", "tcp6"]) & (pl.col("state").fill_null("") != _LISTEN)
+    live = flows.filter(pl.col("netns").is_null() & tcp)
     hosts = live.select("node", pl.col("local").str.replace(r":\d+$", "").alias("host")).drop_nulls().unique()
     found: dict[str, set[tuple[int, int]]] = {}
     for node, host in hosts.iter_rows():

@@ -152,6 +152,16 @@ def test_a_tunnel_weighs(world: World, weight: float | None) -> None:
     assert said(world).get("reverse-tunnel") == weight
 
 
+@pytest.mark.parametrize(("in_b", "hard"), [(63 * MIB, False), (2 * MIB, True)])
+def test_what_only_brings_in_asks_for_a_look_and_says_what_else_it_may_be(in_b: int, hard: bool) -> None:
+    """Heads of requests and short answers, 44 KB each, beside it: a mirror, rows into a database."""
+    heads = 64 * 1024
+    handed = Handed(outer_b=(in_b, heads), inner_b=(heads, in_b))
+    [found] = [f for f in judged(replace(SHORT, handed=(handed,))).findings if f.check == "reverse-tunnel"]
+    assert found.hard is hard
+    assert ("copy from there into a service here" in found.sentence) is not hard
+
+
 def test_a_tunnel_that_is_renewed_all_the_time_is_one_tunnel() -> None:
     parts = tuple(
         Handed(who=(300 + k,), from_s=60.0 * k, until_s=60.0 * k + 50, n_coupled=1, outer_b=(9000, 9000),
@@ -319,8 +329,9 @@ def test_many_processes_do_not_crowd_the_network_out_of_the_timeline() -> None:
 def test_an_address_that_the_job_made_up_in_a_namespace_of_its_own_is_not_the_nodes() -> None:
     fake = replace(UPDATE, local=OUT, peer="10.0.0.1:22", netns=4_026_532_999, from_s=1, until_s=2)
     listens = replace(fake, netns=None, state="LISTEN", peer="0.0.0.0:0")
+    datagrams = replace(fake, netns=None, proto="udp6")
 
-    assert said(replace(TUNNEL, talk=(HELD, fake, listens)))["reverse-tunnel"] == 6.0
+    assert said(replace(TUNNEL, talk=(HELD, fake, listens, datagrams)))["reverse-tunnel"] == 6.0
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -510,3 +521,14 @@ def test_packets_through_a_device_ask_for_a_look_and_are_no_hard_fact() -> None:
     (finding,) = [f for f in judgement.findings if f.check == "reverse-tunnel"]
     assert (finding.hard, finding.weight, judgement.verdict) == (False, 2.0, Verdict.REVIEW)
     assert "device tun0" in finding.sentence
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("stalled", Verdict.CLEAR), ("flows-truncated", Verdict.NOTE)])
+def test_a_run_of_which_connections_were_left_out_is_not_clear(name: str, verdict: Verdict) -> None:
+    """A job can open as many as it likes beside the one that matters."""
+    facts = build(SHORT)
+    event = frames_of({"events": [{"run": key(7), "at": AT + 60, "name": name}]})["events"]
+    events = pl.concat([facts.frames["events"], event])
+    (judgement,) = audit_facts(replace(facts, frames={**facts.frames, "events": events})).judgements
+    assert judgement.verdict is verdict
+    assert ("more connections than a node follows" in judgement.sentence) == (verdict is Verdict.NOTE)

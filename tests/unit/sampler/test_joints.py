@@ -15,6 +15,8 @@ from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.unixdiag import peers
 from slurm_guard.sampler.writer import Instant
 
+_NO: frozenset[int] = frozenset()
+
 
 @pytest.fixture
 def there() -> Iterator[subprocess.Popen[bytes]]:
@@ -110,3 +112,27 @@ def test_a_process_is_read_often_while_it_is_new_and_then_more_rarely(
         joints.joined([mine], [other], now)
 
     assert asked[::2] == [0.0, 10.0, 20.0, 40.0, 80.0 + AGAIN_S]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "joined"),
+    [
+        (Ends(_NO, _NO, frozenset({7})), Ends(_NO, _NO, frozenset({7, 8})), True),
+        (Ends(_NO, _NO, frozenset({7})), Ends(_NO, _NO, frozenset({8})), False),
+    ],
+)
+def test_processes_that_hold_the_same_socket_are_joined(one: Ends, other: Ends, joined: bool) -> None:
+    assert meet(one, other) is joined
+
+
+def test_a_named_pipe_in_shared_memory_joins_and_a_device_does_not() -> None:
+    before = ends_of(Proc(), os.getpid()).reads
+    path = Path(f"/dev/shm/guard-{os.getpid()}")
+    os.mkfifo(path, 0o600)
+    opened = [os.open(path, os.O_RDWR), os.open("/dev/null", os.O_RDWR)]
+    try:
+        assert ends_of(Proc(), os.getpid()).reads - before == {~abs(hash(str(path)))}
+    finally:
+        path.unlink()
+        for end in opened:
+            os.close(end)

@@ -1,10 +1,12 @@
 """Far ends to which a process opens one connection after the other."""
 
+from slurm_guard.config import NetworkConfig
 from slurm_guard.networks import OUTSIDE
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.places import IDLE_S, MOST_PLACES, Places
 from slurm_guard.sampler.process import Process
-from slurm_guard.sampler.procfs import Stat
+from slurm_guard.sampler.procfs import Proc, Stat
+from slurm_guard.sampler.relaywatch import RelayWatch
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
 
@@ -52,3 +54,13 @@ def test_they_are_bounded_and_have_names_of_their_own() -> None:
     assert len({place.ident for place in found}) == len(found) == MOST_PLACES
     places.drop_run("r")
     assert len(places.note(_OWNER, [*flows, *again], 0.0)) == MOST_PLACES
+
+
+def test_an_address_that_a_listener_was_bound_to_is_not_the_nodes() -> None:
+    """IP_FREEBIND: any process may listen at any address, here the tunnel's far end."""
+    watch = RelayWatch(NetworkConfig(), Proc())
+    door = Sample(8, "tcp", "203.0.113.1:9", "0.0.0.0:0", "LISTEN", 1000, 8, 8)
+    tunnel = _flow(9)
+    tunnel.near = None
+    watch.look(_NOW, [Flow(door, _OWNER, "r", _NOW, began=True), tunnel])
+    assert tunnel.near == OUTSIDE

@@ -259,3 +259,13 @@ def test_groups_are_bounded_and_told_to_be() -> None:
     assert relays.truncated
     relays.forget(OUT)
     assert not relays.pairs
+
+
+def test_what_copies_inwards_is_told_apart_until_answers_go_out() -> None:
+    copied: list[Look] = [([outer(300_000, 300), inner(290, 300_500)], [])] * 6
+    pair = play(copied)
+    assert pair is not None
+    assert pair.is_one_way
+    pair = play([*copied, *[([outer(400, 60_000), inner(60_000, 400)], [])] * 6])
+    assert pair is not None
+    assert not pair.is_one_way

@@ -160,6 +160,44 @@ def test_a_look_for_owners_reads_so_many_links_and_goes_on_in_the_next_one(
     assert not cut[-1]
 
 
+def test_a_process_with_more_descriptors_than_are_read_is_not_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owners, "MOST_FDS", 3)
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    run = RunFacts("r", 7, None, 1000, clock.now_at(), None, frozenset())
+    proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    proc.start(60, 1000, "0::/user.slice")  # so that what lies in no descriptor is nobody's
+    proc.link_texts.update({f"50/fd/{n}": "/dev/null" for n in range(3)})
+    proc.link_texts["50/fd/9"] = "socket:[11]"
+    proc.files["net/tcp"] = _HEAD + _line("0100007F:C350", "0A00000A:0016", "01", 1000, 11)
+    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc, NetworkConfig(), None)
+    now = Instant(clock.now_at(), clock.mono_s())
+    table.look(now, [run])
+
+    assert list(sockets.look(now, table, {"r"})) == []
+    assert sockets.truncated == {"r": None}
+
+
+def test_nothing_ends_by_missing_from_a_table_that_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    run = RunFacts("r", 7, None, 1000, clock.now_at(), None, frozenset())
+    proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    proc.link_texts["50/fd/4"] = "socket:[12]"
+    lines = [_line("0100007F:C350", "0A00000A:0016", "01", 1000, inode) for inode in (11, 12)]
+    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc, NetworkConfig(), None)
+    gone = []
+    for most, text in ((9, lines), (1, lines), (9, lines), (9, lines[:1])):
+        monkeypatch.setattr(module, "MOST_LINES", most)
+        proc.files["net/tcp"] = _HEAD + "".join(text)
+        now = Instant(clock.now_at(), clock.mono_s())
+        table.look(now, [run])
+        gone.append([t.gone for t in sockets.look(now, table, {"r"}) if isinstance(t, wire.FlowSeen)])
+        clock.sleep(10)
+
+    assert gone == [[False], [], [], [True]]
+
+
 def _door(local: str, run: str) -> Flow:
     now = Instant(0.0, 0.0)
     return Flow(Sample(1, "tcp", local, "0.0.0.0:0", "LISTEN", 0, 1), None, run, now, began=True)
