@@ -9,8 +9,8 @@ from tests.rig import procs, services, users
 from tests.rig.faults.case import Case, Fault
 from tests.rig.layout import CHECKOUT, RigError
 
-# Slurm begins a requeued job once its old credential has expired and the scheduler comes round: that took more
-# than 120 s beside other work on the machine.
+# Slurm begins a requeued job once its old credential has expired and the scheduler comes round: that took
+# more than 120 s beside other work on the machine.
 REQUEUED_S = 240.0
 
 
