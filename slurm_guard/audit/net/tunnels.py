@@ -19,9 +19,8 @@ class Params:
     least_b: int = 1024  # each way. Judgement: an ssh session through the tunnel begins with about 3 KiB
     least_b_s: float = 100.0  # both ways, in looks that fit. Judgement: heartbeats of two clients are less
     sure_looks: int = 2  # that fit. Documented: as many as a node asks for
-    # Times as much inwards: requests' heads out and short answers in from a service that is filled are alike.
-    # Measured: 340 to 1,400 for copiers. Documented: a node calls less than 50 no copier.
-    one_way: int = 50
+    # Requests' heads go out and short answers in from a service that is filled: they are alike.
+    one_way: int = 50  # times as much inwards, as a node has it. Judgement; copiers: 340 to 1,400 (measured)
 
 
 def grade(bridge: Bridge, params: Params) -> float:

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,13 +127,20 @@ def test_processes_that_hold_the_same_socket_are_joined(one: Ends, other: Ends, 
 
 
 def test_a_named_pipe_in_shared_memory_joins_and_a_device_does_not() -> None:
-    before = ends_of(Proc(), os.getpid()).reads
     path = Path(f"/dev/shm/guard-{os.getpid()}")
     os.mkfifo(path, 0o600)
-    opened = [os.open(path, os.O_RDWR), os.open("/dev/null", os.O_RDWR)]
-    try:
-        assert ends_of(Proc(), os.getpid()).reads - before == {~abs(hash(str(path)))}
-    finally:
-        path.unlink()
-        for end in opened:
-            os.close(end)
+    opens = (
+        f"import os, sys; [os.open(p, os.O_RDWR) for p in ({str(path)!r}, '/dev/null')]; print(1, flush=True)"
+    )
+    words = [sys.executable, "-c", f"{opens}; sys.stdin.read()"]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=null) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            ends = ends_of(Proc(), child.pid)
+            named = {end for end in ends.reads & ends.writes if end < 0}
+            assert named == {~abs(hash(str(path)))}
+        finally:
+            path.unlink()
+            child.kill()
