@@ -5,9 +5,10 @@ import pytest
 from slurm_guard import wire
 from slurm_guard.clock import FakeClock
 from slurm_guard.config import NetworkConfig
-from slurm_guard.sampler import sockets as owners
+from slurm_guard.sampler import fdowners as owners
 from slurm_guard.sampler import tcptext as module
 from slurm_guard.sampler.attribution import RunFacts
+from slurm_guard.sampler.doors import Doors
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.sockets import SocketTable
@@ -209,16 +210,16 @@ def _door(local: str, run: str) -> Flow:
 )
 def test_a_door_is_its_address_and_port(place: str, run: str | None) -> None:
     listeners = {"127.0.0.1:8899": "a", "[::1]:8899": "b", "0.0.0.0:7000": "c"}
-    found = owners._Doors(_door(*listener) for listener in listeners.items()).of(place)
+    found = Doors(_door(*listener) for listener in listeners.items()).of(place)
     assert (None if found is None else found.run) == run
 
 
 def test_a_door_of_two_runs_is_nobodys() -> None:
-    assert owners._Doors([_door("0.0.0.0:1", "a"), _door("0.0.0.0:1", "b")]).of("127.0.0.1:1") is None
+    assert Doors([_door("0.0.0.0:1", "a"), _door("0.0.0.0:1", "b")]).of("127.0.0.1:1") is None
 
 
 class _Deaf(TcpDiag):
-    def dump(self, *_: object) -> tuple[list[Sample], bool]:
+    def dump(self, *_: object, **__: object) -> tuple[list[Sample], bool]:
         raise OSError(12, "Cannot allocate memory")
 
 
