@@ -48,7 +48,7 @@ def ports_of(doors: set[str]) -> set[bytes]:
 def who_fills(
     samples: list[Sample], flows: Mapping[int, Flow], whose: dict[str | None, int]
 ) -> list[str | None]:
-    """The runs whose ends took the room that there was not for others': a quarter of what was heard is theirs.
+    """The runs whose ends took the room that there was not for others': a quarter of all is theirs.
     `whose`: how many are theirs of those that are only counted; changed here."""
     mine = Doors(flow for flow in flows.values() if flow.sample.state == "LISTEN")
     for sample in samples:
