@@ -20,7 +20,9 @@ DOCUMENT = (
     *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "ProgressSummary"),
     *("Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
 )
-PARTS = ("Socket", "NetState", "PlaceCount", "GpuProcess", "ProcShare", "Held", "Rhythm")  # records inside records
+PARTS = (
+    *("Socket", "NetState", "PlaceCount", "GpuProcess", "ProcShare", "Held", "Rhythm"),
+)  # records inside records
 
 
 def render() -> str:

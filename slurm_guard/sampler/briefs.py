@@ -7,10 +7,11 @@ meanwhile says it, if all of that was one run's; else who was on the node at all
 from __future__ import annotations
 
 from slurm_guard import wire
-from slurm_guard.light import Iterable
+from slurm_guard.light import Callable, Iterable, Mapping
 from slurm_guard.sampler.process import SYSTEM_UID, Process
 from slurm_guard.sampler.tally import Tally
-from slurm_guard.sampler.tcpdiag import Passed
+from slurm_guard.sampler.tcpdiag import Passed, TcpDiag
+from slurm_guard.sampler.users import Users
 from slurm_guard.sampler.writer import Instant
 
 EVERY_S = 60.0  # a run's counts are told. Judgement
@@ -109,6 +110,20 @@ class Briefs:
         others = any(p.run is None and p.uid is not None and p.uid >= SYSTEM_UID for p in every)
         self._alone = runs.pop() if len(runs) == 1 and not others else None
         self.seen.age()
+
+    def peek(
+        self, diag: TcpDiag, is_known: Callable[[int], bool], groups: Mapping[int, str], users: Users
+    ) -> None:
+        """Between two looks: whose the connections are that are open just now."""
+        try:
+            found = diag.peek(is_known)
+        except OSError:
+            return
+        for key, uid, group in found:
+            run = groups.get(group or 0) if uid else None  # root's are slurmstepd's and an admin's
+            owner = run or users.run_of(uid) or (None if uid in users.uids else NODES)
+            if owner is not None:  # a user with several runs, or with a login beside one: nobody can say
+                self.seen.note(key, owner)
 
     def add(self, passed: Passed, tally: Tally, now: Instant, netns: int | None = None) -> None:
         """Ended ones that were seen open, or lay where only one run lives."""

@@ -55,6 +55,10 @@ class RelayWatch:
         cut, self._relays.truncated = self._relays.truncated, False
         return cut
 
+    def take_crowded(self) -> set[str]:
+        """Runs of which far ends were left out since this was last asked."""
+        return self._places.take_truncated()
+
     def note_short(self, samples: list[Sample]) -> None:
         """Connections within the node that came and went since the last look, anybody's."""
         every = [self._moved(s, _all_of(s), s.opened) for s in samples]

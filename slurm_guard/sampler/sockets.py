@@ -10,6 +10,7 @@ from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Iterator
 from slurm_guard.sampler.briefs import NODES, Briefs
 from slurm_guard.sampler.doors import Doors, guess_opener, ports_of, who_fills
+from slurm_guard.sampler.fair import numbers
 from slurm_guard.sampler.fdowners import Owners
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.groups import Groups
@@ -32,7 +33,10 @@ MOST_FLOWS = 512  # followed per run: judgement
 MOST_SHORT = 512  # told per run and look, of connections that came and went: judgement
 MOST_FAILURES = 3  # looks in a row at which the kernel's diagnostics fail before they are given up: judgement
 AGAIN_S = 3600.0  # a connection's bytes are told at least this often while they grow
-ANEW = 6  # looks after which what was passed over is asked for again: judgement
+ANEW, MUCH = (
+    6,
+    5,
+)  # looks after which what was passed over is asked for again; times, where it is much. Judgement
 # CPU time for what is heard to end, of each second, and at once. Judgement: some 6,000 connections a second
 HEAR_SHARE, HEAR_S = 0.02, 0.05
 BUSY = 20  # nobody's that ended since the round before, for a look at what is open. Judgement
@@ -80,21 +84,10 @@ class SocketTable:
         self._elsewhere.hear(self._known, self._passed, spare_s / 4)
         n, self._n_seen = self._wanted.n_unknown - self._n_seen, self._wanted.n_unknown
         if n >= BUSY and self.diag.n_met <= MOST_MET:
-            self._peek(self.diag)
+            self._briefs.peek(self.diag, self._is_met, self._groups.ids, self._users)
 
-    def _peek(self, diag: TcpDiag) -> None:
-        """Whose the connections are that are open just now."""
-        try:
-            found = diag.peek(lambda ident: ident in self._flows or ident in self._passed)
-        except OSError:
-            return
-        for key, uid, group in found:
-            self._sight(key, uid, self._groups.ids.get(group or 0) if uid else None)
-
-    def _sight(self, key: bytes, uid: int, run: str | None) -> None:
-        owner = run or self._users.run_of(uid) or (None if uid in self._users.uids else NODES)
-        if owner is not None:  # a user with several runs, or with a login beside one: nobody can say
-            self._briefs.seen.note(key, owner)
+    def _is_met(self, ident: int) -> bool:
+        return ident in self._flows or ident in self._passed
 
     # -- a look
 
@@ -128,12 +121,17 @@ class SocketTable:
             if flow.is_due(now.mono_s, AGAIN_S):
                 yield flow.record(now, gone=False)
         yield from self._briefs.due(now)
-        if self._watch.take_truncated():
-            self.truncated = {**dict.fromkeys(runs), **self.truncated}
+        cut = runs if self._watch.take_truncated() else self._watch.take_crowded()
+        self.truncated = {**dict.fromkeys(cut), **self.truncated}
         self._has_looked = True
 
     def _begin_anew(self) -> None:
-        self._passed.clear()
+        """Whose the rest is may be known by now, and there may be room; of many it is asked less often."""
+        counts = numbers(flow.run for flow in self._flows.values())
+        often = len(self._passed) <= MOST_FLOWS or self._n_looks % (MUCH * ANEW) == 0
+        for ident, passed in list(self._passed.items()):
+            if often if passed.kind != LEFT else counts.get(passed.run or "", 0) < MOST_FLOWS:
+                del self._passed[ident]
         self._kept.clear()
         for flow in self._flows.values():
             self._note_place(flow.sample, flow.run)
@@ -271,9 +269,7 @@ class SocketTable:
             return
         found, unread = self._owners.find({row.inode for row in new.values() if row.inode}, members)
         self.truncated = {**dict.fromkeys(unread), **self.truncated}
-        counts: dict[str, int] = {}
-        for flow in self._flows.values():
-            counts[flow.run] = counts.get(flow.run, 0) + 1
+        counts = numbers(flow.run for flow in self._flows.values())
         once, self._once = self._once, set()
         for ident, row in sorted(new.items(), key=lambda item: item[1].inode):
             process = found.get(row.inode) if row.inode else None
@@ -320,17 +316,18 @@ class SocketTable:
         """What is passed over is said. Sockets that for two looks lay in no descriptor that was read (a
         thread may have its own table, or they are on their way between processes) are those runs' that have
         all processes of their user."""
+        counts: dict[Passed, int] = {}
         for ident in self._met:
             passed = self._passed.get(ident)
-            if passed is None or passed.kind == TRYING:
-                continue
+            if passed is not None and passed.kind != TRYING:
+                counts[passed] = counts.get(passed, 0) + 1
+        for passed, n in counts.items():
             for run in [passed.run] if passed.run is not None else self._users.runs.get(passed.uid, ()):
-                self._leave_out(run)
+                self._leave_out(run, n)
 
-    def _leave_out(self, run: str) -> None:
-        self.truncated.setdefault(run, 0)
-        left = self.truncated[run]
-        self.truncated[run] = None if left is None else left + 1
+    def _leave_out(self, run: str, n: int = 1) -> None:
+        left = self.truncated.get(run, 0)
+        self.truncated[run] = None if left is None else left + n
 
     def _tell_short(self, short: list[Sample], now: Instant) -> Iterator[Told]:
         """Connections within the node that came and went. Whose they were is known of the end at which a
