@@ -213,7 +213,11 @@ TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
         "how": pl.String,
     },
     "briefs": {
-        **_WHERE, "how": pl.String, "pid": pl.Int64, "exe": pl.String, "netns": pl.Int64,
+        **_WHERE,
+        "how": pl.String,
+        "pid": pl.Int64,
+        "exe": pl.String,
+        "netns": pl.Int64,
         **dict.fromkeys(("first_seen_at", "last_seen_at"), pl.Float64),
         **dict.fromkeys(("n", "n_failed", "out_b", "in_b", "n_addresses", "n_places", "n_unheard"), pl.Int64),
         # of each listed place, one entry in each of these

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST_FLOWS = 512  # followed per run: judgement
 MOST_SHORT = 512  # told per run and look, of connections that came and went: judgement
+MOST_PASSED = 32_768  # known to be there and not followed: judgement; 3 MB
 MOST_FAILURES = 3  # looks in a row at which the kernel's diagnostics fail before they are given up: judgement
 AGAIN_S = 3600.0  # a connection's bytes are told at least this often while they grow
 ANEW, MUCH = (
@@ -303,7 +304,8 @@ class SocketTable:
         kind = TRYING if row.state == "SYN_SENT" else ORPHAN if process is None else LEFT
         pid, exe = (None, None) if process is None else (process.pid, process.exe)
         passed = Passed(run, pid, exe, kind, row.uid)
-        self._passed[ident] = self._kept.setdefault(passed, passed)
+        if len(self._passed) < MOST_PASSED or ident in self._passed:
+            self._passed[ident] = self._kept.setdefault(passed, passed)
         self._met.add(ident)
         if run is not None:
             self._note_place(row, run)

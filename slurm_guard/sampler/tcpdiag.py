@@ -28,7 +28,9 @@ from slurm_guard.sampler.tcpsample import (
     Sample as Sample,
 )
 
-MOST_ROWS = 20_000  # of one dump: judgement; 500 sockets are a busy training node (budget)
+# New ones in one dump, of all users together and of each at least: judgement; 500 sockets are a busy training
+# node (budget), and of eight runs as many are followed
+MOST_ROWS, LEAST_ROWS = 8192, 1024
 DUMP_S = 0.5  # CPU time of one dump, beyond which it is left off. Judgement
 PEEK_S = 0.01  # of one look between two dumps. Judgement
 MOST_PEEKED = 256  # sockets that such a look may tell. Judgement
@@ -209,7 +211,9 @@ class _Dump:
         self.rows: list[Sample] = []
         self._diag, self._uids, self._known, self._groups, self._passed = diag, uids, known, groups, passed
         self._until_s = until_s
-        self._share = MOST_ROWS // max(1, len(uids))  # listeners of all others are one more user's
+        self._share = max(
+            LEAST_ROWS, MOST_ROWS // max(1, len(uids))
+        )  # listeners of all others are one more user's
         self._counts: dict[int, int] = {}
 
     def take(self, table: str, attributes: Attributes, data: bytes) -> bool:

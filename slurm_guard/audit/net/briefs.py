@@ -59,7 +59,8 @@ def last_briefs(rows: pl.DataFrame) -> dict[int, pl.DataFrame]:
     first, last = pl.col("first_seen_at"), pl.col("last_seen_at")
     sound = rows.filter(first.is_finite() & last.is_finite() & (last >= first))
     order = ["i", "first_seen_at", "node", "how", "netns", "last_seen_at", "n", "pid"]
-    kept = sound.sort(order, nulls_last=True).group_by("i", maintain_order=True).head(MOST_BRIEFS)
+    ordered = sound.sort(order, nulls_last=True).unique(maintain_order=True)
+    kept = ordered.group_by("i", maintain_order=True).head(MOST_BRIEFS)
     return {int(key[0]): part for key, part in kept.partition_by("i", as_dict=True).items()}
 
 
