@@ -102,10 +102,12 @@ class Briefs:
         self.seen = Sightings()
         self._accounts: dict[Whose, _Account] = {}
         self._alone: str | None = None
+        self._living: set[str] = set()
         self._since = Instant(0.0, 0.0)  # the look before
 
-    def look(self, members: Iterable[Process], every: Iterable[Process], now: Instant) -> None:
-        """Who is on the node."""
+    def look(self, members: Iterable[Process], every: Iterable[Process], living: set[str]) -> None:
+        """Who is on the node. `living`: runs of which anything may still be told."""
+        self._living = set(living)
         runs = {process.run for process in members}
         others = any(p.run is None and p.uid is not None and p.uid >= SYSTEM_UID for p in every)
         self._alone = runs.pop() if len(runs) == 1 and not others else None
@@ -127,7 +129,7 @@ class Briefs:
 
     def add(self, passed: Passed, tally: Tally, now: Instant, netns: int | None = None) -> None:
         """Ended ones that were seen open, or lay where only one run lives."""
-        if passed.run is None:
+        if passed.run not in self._living:
             self.add_unknown(tally, now, 0)
             return
         account = self._account((passed.run, KERNEL, netns), now)
@@ -156,7 +158,7 @@ class Briefs:
         if owner == NODES:
             return None, None, None
         if owner is not None:
-            return owner, ALIKE, None
+            return (owner, ALIKE, None) if owner in self._living else (None, None, None)
         return (self._alone, ALONE, None) if self._alone is not None else (None, None, None)
 
     def _account(self, whose: Whose, now: Instant) -> _Account:
@@ -175,6 +177,7 @@ class Briefs:
 
     def end(self, run: str, now: Instant) -> list[wire.BriefSeen]:
         """The last words about a run."""
+        self._living.discard(run)
         return self._take(now, [whose for whose in self._accounts if whose[0] == run])
 
     def _take(self, now: Instant, due: list[Whose]) -> list[wire.BriefSeen]:

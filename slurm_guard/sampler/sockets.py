@@ -68,9 +68,9 @@ class SocketTable:
         self._once: set[int] = set()  # in nobody's descriptors at the last look, and new then
         self._wanted = Wanted(lambda ident: ident in self._flows or ident in self._fading, self._passed)
         self._users = Users()
-        self._has_looked = False
+        self._has_looked, self._heard_s = False, 0.0
         self._n_looks = self._n_failed = self._n_lost = self._n_seen = 0
-        self._heard_s = 0.0
+        self._is_nobodys = False  # whether ends were lost at the last look, and nobody knew through whom
         self._is_cut = False  # whether anybody's open sockets may be missing from the last look's tables
 
     # -- what ends between two looks
@@ -98,7 +98,7 @@ class SocketTable:
         self._users = Users(members, table.by_pid.values())
         self._groups.look(members, runs)
         self._elsewhere.look(members, now.mono_s)
-        self._briefs.look(members, table.by_pid.values(), now)
+        self._briefs.look(members, table.by_pid.values(), runs)
         self._n_looks += 1
         if self._n_looks % ANEW == 0:
             self._begin_anew()
@@ -109,9 +109,8 @@ class SocketTable:
             return
         over, short = self._closed(ended, rows)
         over += self._vanished(rows, runs)
-        for ident, flow in self._flows.items():
-            if ident in rows:
-                flow.update(rows[ident])
+        for ident in self._flows.keys() & rows.keys():
+            self._flows[ident].update(rows[ident])
         yield from self._take({i: row for i, row in rows.items() if i not in self._flows}, members, now)
         self._note_passed()
         yield from self._tell_short(short, now)
@@ -123,12 +122,12 @@ class SocketTable:
                 yield flow.record(now, gone=False)
         yield from self._briefs.due(now)
         cut = runs if self._watch.take_truncated() else self._watch.take_crowded()
-        self.truncated = {**dict.fromkeys(cut), **self.truncated}
+        self.truncated = {r: n for r, n in {**dict.fromkeys(cut), **self.truncated}.items() if r in runs}
         self._has_looked = True
 
     def _begin_anew(self) -> None:
-        """Whose the rest is may be known by now, and there may be room; of many it is asked less often."""
-        counts = numbers(flow.run for flow in self._flows.values())
+        """Whose the rest is may be known by now; of many it is asked less often."""
+        counts = numbers(f.run for f in self._flows.values())
         often = len(self._passed) <= MOST_FLOWS or self._n_looks % (MUCH * ANEW) == 0
         for ident, passed in list(self._passed.items()):
             if often if passed.kind != LEFT else counts.get(passed.run or "", 0) < MOST_FLOWS:
@@ -209,9 +208,12 @@ class SocketTable:
         whose = self._briefs.add_unknown(tally, now, lost)
         for passed, part in tallies.items():
             whose[passed.run] = whose.get(passed.run, 0) + part.n
-        if lost or n_left_out:
-            fillers = who_fills(samples, self._flows, whose)
-            self.truncated |= dict.fromkeys([run for run in fillers if run in runs] or runs)
+        if lost or n_left_out or self._is_nobodys:
+            fillers = [run for run in who_fills(samples, self._flows, whose) if run in runs]
+            # Who began since the last look may be known at the next one; then it is said of all.
+            wait = not fillers and not self._is_nobodys
+            self.truncated |= dict.fromkeys(fillers or (() if wait else runs))
+            self._is_nobodys = wait
         for ident in wanted.over:
             self._passed.pop(ident, None)
         wanted.over.clear()
