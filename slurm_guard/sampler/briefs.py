@@ -127,12 +127,17 @@ class Briefs:
             if owner is not None:  # a user with several runs, or with a login beside one: nobody can say
                 self.seen.note(key, owner)
 
-    def add(self, passed: Passed, tally: Tally, now: Instant, netns: int | None = None) -> None:
-        """Ended ones that were seen open, or lay where only one run lives."""
+    def add(
+        self, passed: Passed, tally: Tally, now: Instant, where: tuple[int | None, int] = (None, 0)
+    ) -> None:
+        """Ended ones that were seen open, or lay where only one run lives: in `where`, a network namespace,
+        with how many there were not heard."""
+        netns, n_unheard = where
         if passed.run not in self._living:
             self.add_unknown(tally, now, 0)
             return
         account = self._account((passed.run, KERNEL, netns), now)
+        account.n_unheard += n_unheard
         if passed.pid is not None:
             account.who = passed.pid, passed.exe
         account.tally.add_all(tally)

@@ -48,8 +48,9 @@ class Namespaces:
         self.truncated: set[str] = set()  # runs of which something was left out
         self.cut: set[int] = set()  # namespaces from whose dumps something was left out
         self.there: set[int] = set()  # of what is passed over, the sockets that are there
-        # what ended in one in which a single run lives, and nobody had seen: (run, namespace, by far end)
-        self.ended: list[tuple[str, int, Tally]] = []
+        # what ended in one in which a single run lives, and nobody had seen: (run, namespace, by far end, how
+        # many more there was no room for)
+        self.ended: list[tuple[str, int, Tally, int]] = []
         self._home = self._read("self")
         self._where: dict[tuple[int, int], tuple[int, int | None]] = {}  # process: (looks since, inode)
         self._doors: dict[int, _Door] = {}
@@ -105,7 +106,7 @@ class Namespaces:
                 self.cut.add(door.inode)
                 self.truncated |= door.runs
             if door.tally.n and len(door.runs) == 1:
-                self.ended.append((min(door.runs), door.inode, door.tally))
+                self.ended.append((min(door.runs), door.inode, door.tally, door.n_lost))
         return found, ended
 
     def hear(self, known: Known, passed: Mapping[int, Passed], most_s: float) -> None:
@@ -146,6 +147,7 @@ class _Door:
         self.cut = False
         self.runs: set[str] = set()  # whose processes live there
         self.tally = Tally()  # opened outwards and ended, seen by nobody
+        self.n_lost = self._n_lost = 0  # ends that there was no room for: since the last look, in all
         self._wanted: Wanted | None = None
         self._pid = 0  # a process that lives there
         self._child: tuple[int, _socket.socket, float] | None = None  # pid, our end, when it was sent
@@ -216,7 +218,6 @@ class _Door:
                 return [], []
             rows, self.cut = read_tables(proc, uids, f"{self._pid}/net")
             return rows, []
-        lost = self._diag.lost
         try:
             rows, self.cut = self._diag.dump(uids, known, DUMP_S, passed=passed)
             self.hear(known, passed, DUMP_S)
@@ -230,7 +231,8 @@ class _Door:
             ended, self.tally, tallies = self._wanted.take()
             for tally in tallies.values():
                 self.tally.add_all(tally)
-        self.cut = self.cut or self._diag.lost > lost
+        self.n_lost, self._n_lost = self._diag.lost - self._n_lost, self._diag.lost
+        self.cut = self.cut or self.n_lost > 0
         return rows, [row for row in ended if known(row.ident) is not None]
 
     @property

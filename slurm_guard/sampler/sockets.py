@@ -184,8 +184,8 @@ class SocketTable:
             found.update((row.ident, guess_opener(row, doors)) for row in part)
             if part is rows and self.diag is not None:
                 ended = [*self._ended(self.diag, doors, now, runs), *ended]
-        for run, netns, tally in self._elsewhere.ended:
-            self._briefs.add(Passed(run, None, None, ORPHAN, 0), tally, now, netns)
+        for run, netns, tally, n_unheard in self._elsewhere.ended:
+            self._briefs.add(Passed(run, None, None, ORPHAN, 0), tally, now, (netns, n_unheard))
         return found, ended
 
     def _ended(self, diag: TcpDiag, doors: set[str], now: Instant, runs: set[str]) -> list[Sample]:
