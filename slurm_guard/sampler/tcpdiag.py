@@ -224,7 +224,7 @@ class _Dump:
             return done  # the rest of the dump has to leave the socket all the same
         self._diag.n_met += len(spans)
         known, passed, there = self._known, self._passed, self._diag.there
-        unpack = COOKIE.unpack_from
+        unpack, uid_of, crowded = COOKIE.unpack_from, U32.unpack_from, self._diag.crowded
         for begin, end in spans:
             (cookie,) = unpack(data, begin + COOKIE_AT)
             state = data[begin + 1]
@@ -235,7 +235,7 @@ class _Dump:
             told = passed.get(cookie)
             if told is not None and (told.kind == TRYING) is (state == netlink.SYN_SENT):
                 there.add(cookie)
-            else:
+            elif not crowded or uid_of(data, begin + UID_AT)[0] not in crowded or state == netlink.LISTEN:
                 self._take_new(table, attributes, data, (begin, end))
         return done
 
