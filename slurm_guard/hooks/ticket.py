@@ -11,6 +11,7 @@ from slurm_guard.hooks.spool import run_store, spool_store, write_file
 from slurm_guard.light import Callable
 
 Trace = Callable[[str], None]
+_LISTS = ("interfaces", "routes", "kinds", "rules", "firewall")  # lost where a snapshot is too long
 
 
 def write_ticket(settings: Settings, environ: Environ, trace: Trace) -> Identity:
@@ -82,7 +83,15 @@ def encode_bounded(record: wire.Ticket | wire.EndMark) -> bytes:
     line = wire.encode(record).encode("ascii")
     if len(line) > wire.MAX_LINE and record.net is not None:
         net = record.net._replace(
-            listen=[], established=[], routes=[], truncated=True, why={**record.net.why, "lists": "too long"}
+            listen=[],
+            established=[],
+            interfaces=[],
+            routes=[],
+            truncated=True,
+            why={**record.net.why, **dict.fromkeys((*_LISTS, "lists"), "too long")},
+            kinds=None,
+            rules=None,
+            firewall=None,
         )
         line = wire.encode(record._replace(net=net)).encode("ascii")
     return line
