@@ -332,6 +332,30 @@ SHAPES |= {
 }
 
 
+def wall(n_rules: int = 2, *, policy: str = "drop", **parts: object) -> dict[str, object]:
+    """A node's packet filters, with one chain."""
+    chain = {
+        "table": "inet filter",
+        "chain": "input",
+        "hook": "input 0",
+        "policy": policy,
+        "n_rules": n_rules,
+    }
+    chains = [{**chain, "digest": f"{n_rules:016x}"}]
+    whole = {"generation": n_rules, "tables": ["inet filter"], "chains": chains, "n_chains": 1, "legacy": []}
+    return {**whole, "n_rules": n_rules, **parts}
+
+
+ROUTE, OTHER_ROUTE = "0.0.0.0/0 via 10.1.0.1 dev eth0", "0.0.0.0/0 via 10.1.0.9 dev eth0"
+SHAPES["network-rerouted"] = replace(
+    HONEST,
+    nets=(
+        snapshot(routes=[ROUTE], kinds={}, rules=[], firewall=wall()),
+        snapshot(routes=[OTHER_ROUTE], kinds={}, rules=[], firewall=wall(0, policy="accept")),
+    ),
+)
+
+
 def facts_of(name: str) -> Facts:
     """A shape as the audit is given it; the run in question is job 7."""
     return build(SHAPES[name])

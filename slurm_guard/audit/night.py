@@ -35,8 +35,9 @@ from slurm_guard.audit.hear import Heard
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.net import flows as said
-from slurm_guard.audit.net.changes import Change, changes_of
+from slurm_guard.audit.net.changes import changes_of
 from slurm_guard.audit.net.net import net_of, people_of
+from slurm_guard.audit.net.nodewide import Change
 from slurm_guard.audit.net.policy import Rules, read_rules
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.spans import Kind

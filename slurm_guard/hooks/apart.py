@@ -16,7 +16,7 @@ _PAUSE_S = 0.0005  # between two looks at whether it is done
 
 
 class Apart:
-    """A child at `work`, which is given a function that sends bytes. Raises OSError where none can be made."""
+    """A child at `work`, which is given a function that sends bytes. Raises OSError: none can be made."""
 
     def __init__(self, work: Callable[[Callable[[bytes], None]], None]) -> None:
         self._out, into = os.pipe()  # close-on-exec, as all of Python's descriptors

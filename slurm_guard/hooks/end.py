@@ -22,8 +22,11 @@ _MAX_ENTRIES = 100_000  # names read of the tickets folder
 _MAX_OPENED = 8  # tickets opened for their start; more requeues on one node keep the newest
 
 
-def write_end(settings: Settings, environ: Environ, trace: Trace) -> None:
-    """Write the end mark to the run folder and the spool. Raises ValueError without a usable job id."""
+def write_end(settings: Settings, environ: Environ, trace: Trace, child: Apart | None = None) -> None:
+    """Write the end mark to the run folder and the spool. Raises ValueError without a usable job id.
+
+    `child` looks at the node's routes and filters meanwhile; null: none does.
+    """
     at, boot_s = time.time(), read_boot_s()
     who = environ.identity()
     start_at = environ.start_at()
@@ -41,7 +44,7 @@ def write_end(settings: Settings, environ: Environ, trace: Trace) -> None:
         comment=environ.text("SLURM_JOB_COMMENT"),
         extra=environ.text("SLURM_JOB_EXTRA"),
         alive=ask_alive(who.uid, settings.gpu_devices, environ.why),
-        net=read_netstate(at),
+        net=read_netstate(at, child),
         why=environ.why,
         boot_s=boot_s,
         slurm_start_at=None if start_at is None else float(start_at),

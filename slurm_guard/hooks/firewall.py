@@ -16,11 +16,6 @@ from slurm_guard.hooks.netdump import ONE, attributes, text, walk
 from slurm_guard.light import Any
 from slurm_guard.wirenet import Firewall, NetChain
 
-try:
-    from _blake2 import blake2b
-except ImportError:  # an interpreter without CPython's accelerator
-    from hashlib import blake2b
-
 MAX_ROWS = 256  # chains and tables kept; a site's own ruleset has tens (judgement)
 MAX_RULES_S = 0.006  # CPU time of our own for the rules: about 1,500 (measured)
 MAX_LISTS_S = 0.002  # for tables and for chains
@@ -60,7 +55,10 @@ def read_firewall(proc: str = "/proc", lib: str = "/lib/modules") -> dict[str, A
             raise OSError(4, "changed while it was read")
     except OSError as error:
         why["firewall"] = error.strerror or "refused"
-        return {"firewall": None if legacy is None else Firewall(None, [], [], None, None, legacy), "why": why}
+        return {
+            "firewall": None if legacy is None else Firewall(None, [], [], None, None, legacy),
+            "why": why,
+        }
     kept = chains.kept(why)
     n_chains = None if "chains" in why and chains.cut else len(chains.found)
     return {"firewall": Firewall(generation, tables, kept, n_chains, chains.n_rules, legacy), "why": why}
@@ -144,10 +142,12 @@ class _Chains:
                 self.cut = True
                 why["chains"] = f"left off after {len(self.found)}"
                 break
-        self._read_rules(why)
+        if self.found:
+            self._read_rules(why)
 
     def _read_rules(self, why: dict[str, str]) -> None:
-        """The kernel tells rules chain by chain, so that all but the last chain are whole when we leave off."""
+        """The kernel tells them chain by chain: all but the last chain are whole when we leave off."""
+        blake2b = _hasher()
         n, key = 0, b""
         counts, digests = self._counts, self._digests
         until_s = time.thread_time() + MAX_RULES_S
@@ -168,10 +168,12 @@ class _Chains:
 
     def kept(self, why: dict[str, str]) -> list[NetChain]:
         """Chains with what is known of their rules, those that packets meet first before the others."""
-        whole = self.n_rules is not None
-        rows = []
+        rows: list[NetChain] = []
+        if not self.found:
+            return rows
+        empty = _hasher()(digest_size=8) if self.n_rules is not None else None
         for key, chain in self.found.items():
-            digest = self._digests.get(key, blake2b(digest_size=8) if whole else None)
+            digest = self._digests.get(key, empty)
             if digest is not None:
                 chain = chain._replace(n_rules=self._counts.get(key, 0), digest=digest.hexdigest())
             rows.append(chain)
@@ -179,6 +181,15 @@ class _Chains:
             why.setdefault("chains", f"{MAX_ROWS} of {len(rows)} kept")
         rows.sort(key=lambda chain: (chain.hook is None, chain.table, chain.chain))
         return rows[:MAX_ROWS]
+
+
+def _hasher() -> Any:
+    """Where there is no chain, its half millisecond is saved."""
+    try:
+        from _blake2 import blake2b
+    except ImportError:  # an interpreter without CPython's accelerator
+        from hashlib import blake2b
+    return blake2b
 
 
 def _key(family: bytes, table: bytes, chain: bytes) -> bytes:

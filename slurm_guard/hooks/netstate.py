@@ -23,6 +23,7 @@ MOST_COUNTED = 2500
 _LITTLE = sys.byteorder == "little"
 _MAX_SMALL_B = 65_536
 _MAX_NAMESERVERS = 16
+_ASKED = ("firewall", "kinds", "routes", "rules")  # of the kernel, by a child
 _TABLES = ("tcp", "tcp6", "udp", "udp6")
 _STATES = {
     b"01": "ESTABLISHED",
@@ -113,12 +114,21 @@ def tell_kernel(send: Callable[[bytes], None]) -> None:
     send(f"{to_json(read_routing())}\n".encode())
 
 
-def read_netstate(at: float, proc: str = "/proc", resolv: str = "/etc/resolv.conf") -> NetState:
-    """A snapshot taken at `at`. Counts are whole or null; a part that could not be read is named in `why`."""
+def ask_apart() -> Apart | None:
+    """A child that asks the kernel for routes and filters; null: none can be made.
+
+    Called first of all by a hook, so that it is done by the time it is asked.
+    """
     try:
-        child: Apart | None = Apart(tell_kernel)
+        return Apart(tell_kernel)
     except OSError:
-        child = None
+        return None
+
+
+def read_netstate(
+    at: float, child: Apart | None, proc: str = "/proc", resolv: str = "/etc/resolv.conf"
+) -> NetState:
+    """A snapshot taken at `at`. Counts are whole or null; a part that could not be read is named in `why`."""
     tables = _Tables()
     in_use = _read_in_use(proc)
     for table in _TABLES:
@@ -132,6 +142,8 @@ def read_netstate(at: float, proc: str = "/proc", resolv: str = "/etc/resolv.con
     interfaces = _interfaces(tables, f"{proc}/net/dev")
     nameservers = _nameservers(tables, resolv)
     told = _hear(b"" if child is None else child.answer(), tables.why)
+    if child is None:
+        tables.why.update(dict.fromkeys(_ASKED, "no child to look"))
     return NetState(
         at=at,
         n_listen=tables.n_listen if tables.listen_whole else None,
@@ -160,7 +172,7 @@ def _hear(answer: bytes, why: dict[str, str]) -> dict[str, Any]:
     wall = told.get("firewall")
     if wall is not None:
         told["firewall"] = Firewall(**{**wall, "chains": [NetChain(**chain) for chain in wall["chains"]]})
-    for name in ("firewall", "kinds", "routes", "rules"):
+    for name in _ASKED:
         if name not in told:
             why[name] = f"no answer within {MAX_ANSWER_S:g} s"
     return told

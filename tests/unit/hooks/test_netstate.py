@@ -58,7 +58,7 @@ def test_sockets_are_seen_with_both_ends(
         monkeypatch.setattr(netstate, "dump_sockets", _no_sock_diag)
     listener, client, _, udp = pair
 
-    state = read_netstate(5.0)
+    state = read_netstate(5.0, None)
 
     local, peer = _end(client.getsockname()), _end(client.getpeername())
     assert [(s.proto, s.peer, s.state) for s in _find(state, local)] == [("tcp", peer, "ESTABLISHED")]
@@ -71,10 +71,10 @@ def test_sockets_are_seen_with_both_ends(
 
 def test_both_ways_give_the_same_rows(pair: list[socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
     local = _end(pair[1].getsockname())
-    by_kernel = _find(read_netstate(0.0), local)
+    by_kernel = _find(read_netstate(0.0, None), local)
     monkeypatch.setattr(netstate, "dump_sockets", _no_sock_diag)
 
-    assert _find(read_netstate(0.0), local) == by_kernel
+    assert _find(read_netstate(0.0, None), local) == by_kernel
 
 
 def test_ipv6_ends_are_in_brackets() -> None:
@@ -114,7 +114,7 @@ def test_the_kernels_count_says_which_walks_are_worth_it(
     (tmp_path / "net/sockstat6").write_text("TCP6: inuse 2\nUDP6: inuse 1\n")
     monkeypatch.setattr(netstate, "dump_sockets", asked := _Asked())
 
-    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+    state = read_netstate(0.0, None, proc, f"{proc}/resolv.conf")
 
     assert asked.walks == (walks if walks != ["tcp"] else [("tcp", True)])
     assert state.n_established == (50_000 if not whole else 300 if walks else 0)
@@ -150,7 +150,7 @@ def no_diag(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_text_tables_and_resolvers_are_read(tmp_path: Path) -> None:
     proc = _proc(tmp_path, _row(1, "0A") + _row(2) + _row(3, "06"))
 
-    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+    state = read_netstate(0.0, None, proc, f"{proc}/resolv.conf")
 
     assert (state.n_listen, state.n_established, state.truncated) == (1, 1, False)
     assert state.interfaces == ["eth0", "lo"]
@@ -162,7 +162,7 @@ def test_text_tables_and_resolvers_are_read(tmp_path: Path) -> None:
 def test_fifty_thousand_sockets_are_bounded_and_the_kernels_count_serves(tmp_path: Path) -> None:
     proc = _proc(tmp_path, "".join(_row(n) for n in range(50_000)))
 
-    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+    state = read_netstate(0.0, None, proc, f"{proc}/resolv.conf")
 
     assert len(state.established) == netstate.MAX_ROWS
     assert state.truncated
@@ -174,14 +174,14 @@ def test_fifty_thousand_sockets_are_bounded_and_the_kernels_count_serves(tmp_pat
 def test_more_rows_than_kept_are_still_counted(tmp_path: Path) -> None:
     proc = _proc(tmp_path, "".join(_row(n) for n in range(1000)))
 
-    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+    state = read_netstate(0.0, None, proc, f"{proc}/resolv.conf")
 
     assert (len(state.established), state.n_established, state.truncated) == (netstate.MAX_ROWS, 1000, True)
 
 
 @pytest.mark.usefixtures("no_diag")
 def test_missing_proc_is_null_with_reasons_and_no_error(tmp_path: Path) -> None:
-    state = read_netstate(0.0, str(tmp_path / "no"), str(tmp_path / "none"))
+    state = read_netstate(0.0, None, str(tmp_path / "no"), str(tmp_path / "none"))
 
     assert (state.n_listen, state.n_established) == (None, None)
     assert {"tcp", "udp", "interfaces", "nameservers"} <= state.why.keys()
@@ -194,7 +194,7 @@ def test_missing_proc_is_null_with_reasons_and_no_error(tmp_path: Path) -> None:
 def test_unknown_form_of_a_table_misses_that_part_alone(tmp_path: Path, text: str) -> None:
     proc = _proc(tmp_path, text)
 
-    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+    state = read_netstate(0.0, None, proc, f"{proc}/resolv.conf")
 
     assert state.interfaces == ["eth0", "lo"]
     assert state.listen == state.established == []
@@ -209,14 +209,15 @@ def _half(send: Callable[[bytes], None]) -> None:
     time.sleep(30)
 
 
-@pytest.mark.parametrize(("child", "said"), [(_silent, "no answer within"), (_half, "Operation not permitted")])
+@pytest.mark.parametrize(
+    ("work", "said"), [(_silent, "no answer within"), (_half, "Operation not permitted")]
+)
 def test_a_kernel_that_does_not_answer_costs_its_parts_and_no_more_time_than_given(
-    child: Callable[[object], None], said: str, monkeypatch: pytest.MonkeyPatch
+    work: Callable[[Callable[[bytes], None]], None], said: str
 ) -> None:
-    monkeypatch.setattr(netstate, "tell_kernel", child)
     begin_s = time.monotonic()
 
-    state = read_netstate(0.0)
+    state = read_netstate(0.0, apart.Apart(work))
 
     assert time.monotonic() - begin_s < apart.MAX_ANSWER_S + 1
     assert (state.firewall, state.kinds, state.rules, state.routes) == (None, None, None, [])
@@ -225,13 +226,15 @@ def test_a_kernel_that_does_not_answer_costs_its_parts_and_no_more_time_than_giv
     assert state.n_listen is not None
 
 
-def test_where_no_child_can_be_made_the_sockets_are_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_child_can_be_made_the_sockets_are_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def no_child(_: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(netstate, "Apart", no_child)
 
-    state = read_netstate(0.0)
+    state = read_netstate(0.0, netstate.ask_apart())
 
     assert (state.firewall, state.routes, state.n_listen is not None) == (None, [], True)
     assert {"firewall", "routes", "kinds", "rules"} <= state.why.keys()
