@@ -20,7 +20,8 @@ DOCUMENT = (
     *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "ProgressSummary"),
     *("Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
 )
-PARTS = ("Socket", "NetState", "GpuProcess", "ProcShare", "Held", "Rhythm")  # records inside records
+# Records inside records.
+PARTS = ("Socket", "NetState", "Firewall", "NetChain", "GpuProcess", "ProcShare", "Held", "Rhythm")
 
 
 def render() -> str:
