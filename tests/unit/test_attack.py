@@ -28,9 +28,8 @@ def test_page_mail_text_and_document_show_them() -> None:
     night = builders.night()
     judged = night.judgements[0]
     found = replace(judged.findings[0], attack=("T1572", "T1090"))
-    night = replace(
-        night, judgements=[replace(judged, findings=(found, *judged.findings[1:])), *night.judgements[1:]]
-    )
+    judged = replace(judged, findings=(found, *judged.findings[1:]))
+    night = replace(night, judgements=(judged, *night.judgements[1:]))
 
     built = page.build_page(night, page.Options())
     shown = (
