@@ -201,6 +201,14 @@ SHAPES: dict[str, World] = {
         log=Log(from_s=1260),
     ),
     "backdated": replace(HONEST, log=Log(flags=("backdated",))),
+    "replayed-days-later": replace(
+        HONEST, tenants=(FLAT,), log=Log(apart_s=-400_000.0, flags=("backdated",))
+    ),
+    "replayed-over-noise": replace(
+        HONEST, tenants=(replace(TRAIN, period_s=None, share=0.8),), log=Log(apart_s=-400_000.0)
+    ),
+    "model-time": replace(HONEST, log=Log(apart_s=-8e8, runs=600.0, flags=("backdated",))),
+    "copied-log": replace(HONEST, log=Log(apart_s=-400_000.0, lump=100_000, flags=("bulk",))),
     "no-ticket": replace(HONEST, ticket=False, log=None),
     "edited": replace(HONEST, comments=("guard:kind=pretrain", "guard:kind=serving")),
     "unsealed": replace(HONEST, seal=False),

@@ -10,6 +10,7 @@ from tests.rig.truth import Truth
 
 EXPLAINED = (Account.PROGRESS, Account.PHASE, Account.WAIT)
 MAX_WIDTH_PCT = 15.0  # of the allocation: what the co-tenant's bounds must be narrower than
+NARROW = ("cotenant", "cotenant-small")
 _SLACK_MS_PER_GPU = 1000  # conservation: within 1 s per GPU
 
 
@@ -58,7 +59,7 @@ def find_faults(case: Case, expected: Expected) -> list[str]:
     if expected.klass is not None and expected.klass not in judgement.classes:
         faults.append(f"{name}: class {expected.klass} is missing from {judgement.classes}")
     faults += _conservation(case, judgement)
-    return faults + (_within_bounds(case) if case.scenario.share is None else _cotenant_bounds(case))
+    return faults + (_cotenant_bounds(case) if case.scenario.name in NARROW else _within_bounds(case))
 
 
 def _conservation(case: Case, judgement: Judgement) -> list[str]:
