@@ -15,7 +15,7 @@ from gpu import Gpu  # type: ignore[import-not-found]  # in this folder: a job k
 
 
 def recorded(seed: int, seconds: float) -> list[tuple[float, str]]:
-    """(seconds from its beginning, line) of a training some days ago: steps differ, loaders stall, it saves."""
+    """(seconds from its beginning, line) of a training some days ago: steps differ, loaders stall."""
     draw = random.Random(f"earlier {seed}")
     begun = time.time() - 86400 * draw.uniform(1, 9)
     took, now, step, saved = draw.uniform(0.7, 1.4), draw.uniform(2, 6), 0, 0.0
@@ -26,13 +26,9 @@ def recorded(seed: int, seconds: float) -> list[tuple[float, str]]:
         now += this + (draw.uniform(0.5, 2.0) if draw.random() < 0.03 else 0.0)
         stamp = datetime.fromtimestamp(begun + now).strftime("%Y-%m-%d %H:%M:%S.%f")
         loss = 2 + 8 * math.exp(-step / 40) + draw.gauss(0, 0.03)
-        lines.append(
-            (
-                now,
-                f" [{stamp}] iteration {step:8d}/    5000 | consumed samples: {step * 64:12d} | elapsed time per "
-                f"iteration (ms): {1000 * this:.1f} | learning rate: 1.000E-04 | lm loss: {loss:.6E} |",
-            )
-        )
+        line = f" [{stamp}] iteration {step:8d}/    5000 | consumed samples: {step * 64:12d} |"
+        line += f" elapsed time per iteration (ms): {1000 * this:.1f} | learning rate: 1.000E-04 |"
+        lines.append((now, f"{line} lm loss: {loss:.6E} |"))
         if now - saved > 30:
             saved = now
             now += draw.uniform(0.8, 1.6)

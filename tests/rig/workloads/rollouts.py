@@ -1,4 +1,4 @@
-"""Reinforcement learning in one process: a rollout of any length, then a few updates; one line an iteration."""
+"""Reinforcement learning in one process: a rollout of any length, then updates; a line an iteration."""
 
 import argparse
 import random
@@ -12,7 +12,7 @@ from train import Student  # type: ignore[import-not-found]
 
 
 def main() -> None:
-    """Lines as verl's console logger prints them: counters, times and tokens of the iteration, no wall clock."""
+    """Lines as verl's console logger prints them: counters, times and tokens, no wall clock."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=90.0)
     parser.add_argument("--update", type=float, default=0.9, help="GPU-seconds of one update")
