@@ -23,6 +23,7 @@ from slurm_guard.audit.checks import (
     slower_beside,
     steps_too_regular,
     undeclared_egress,
+    unequal_siblings,
     unlisted_holder,
     work_residual,
 )
@@ -34,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     extra_context.CHECK,
     work_residual.CHECK,
     slower_beside.CHECK,
+    unequal_siblings.CHECK,
     log_began_anew.CHECK,
     no_step_rhythm.CHECK,
     no_arithmetic.CHECK,
