@@ -201,6 +201,43 @@ SHAPES: dict[str, World] = {
         log=Log(from_s=1260),
     ),
     "backdated": replace(HONEST, log=Log(flags=("backdated",))),
+    "replayed-days-later": replace(
+        HONEST, tenants=(FLAT,), log=Log(apart_s=-400_000.0, flags=("backdated",))
+    ),
+    "replayed-over-noise": replace(
+        HONEST, tenants=(replace(TRAIN, period_s=None, share=0.8),), log=Log(apart_s=-400_000.0)
+    ),
+    "model-time": replace(HONEST, log=Log(apart_s=-8e8, runs=600.0, flags=("backdated",))),
+    "copied-log": replace(HONEST, log=Log(apart_s=-400_000.0, lump=100_000, flags=("bulk",))),
+    "eight-alike": replace(
+        HONEST, gpus=8, board_gpus=8, tenants=(replace(TRAIN, gpus=tuple(range(8)), share=0.7),)
+    ),
+    "stages": replace(
+        HONEST,
+        gpus=8,
+        board_gpus=8,
+        tenants=tuple(replace(TRAIN, gpus=(g,), share=0.4 + 0.06 * g) for g in range(8)),
+    ),
+    "one-of-eight": replace(
+        HONEST,
+        gpus=8,
+        board_gpus=8,
+        tenants=(
+            replace(TRAIN, gpus=tuple(range(1, 8)), share=0.7),
+            replace(TRAIN, gpus=(0,), share=0.7, until_s=5400),
+            replace(TRAIN, gpus=(0,), share=0.93, from_s=5400),
+        ),
+    ),
+    "one-of-eight-piped": replace(
+        HONEST,
+        gpus=8,
+        board_gpus=8,
+        tenants=(
+            replace(TRAIN, gpus=tuple(range(1, 8)), share=0.7, pipe=0.5),
+            replace(TRAIN, gpus=(0,), share=0.7, until_s=5400, pipe=0.5),
+            replace(TRAIN, gpus=(0,), share=0.93, from_s=5400, pipe=0.5),
+        ),
+    ),
     "no-ticket": replace(HONEST, ticket=False, log=None),
     "edited": replace(HONEST, comments=("guard:kind=pretrain", "guard:kind=serving")),
     "unsealed": replace(HONEST, seal=False),

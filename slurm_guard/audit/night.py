@@ -20,6 +20,7 @@ from slurm_guard.audit import (
     owners,
     rhythm,
     sharedlogs,
+    siblings,
     taut,
     work,
 )
@@ -83,6 +84,7 @@ class Night:
     rules: Rules
     people: Mapping[int, pl.DataFrame]
     changes: Mapping[int, tuple[Change, ...]]
+    siblings: Mapping[int, list[siblings.Levels]]
 
 
 def measure(runs: list[Run], facts: Facts) -> Night:
@@ -122,6 +124,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
         read_rules(facts.network, facts.names),
         people_of(tables.people, tables.keys),
         changes_of(runs, tables.keys, frames),
+        siblings.levels_of(cells, runs),
     )
 
 
@@ -251,6 +254,7 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
                 (night.users.get(i, ()), night.people.get(i)),
                 night.changes.get(i, ()),
             ),
+            tuple(night.siblings.get(i, ())),
         )
 
 
