@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from slurm_guard.progress.child import MEMORY_B
+from tests.fuzz.laws import DEADLINE_S, STARVED
 from tests.fuzz.targets import Tally
 from tests.fuzz.whole import CAMPAIGNS
 
 BATCH = 400  # files between two looks at the clock
 SPELL_S = 60.0  # of processor time, of one target at a time
-GRACE_S = 120.0  # of wall time, beyond ten times the spell: a last batch, and a smaller example
 STATE = Path(".fuzz")
 BEGIN, END = "<!-- table -->", "<!-- end -->"
 
@@ -126,7 +126,7 @@ def run_all(names: list[str], seconds: float, folder: Path, jobs: int) -> int:
             spell_s = min(SPELL_S, seconds - had)
             words = [sys.executable, "-m", "tests.fuzz", "one", name, "--seconds", str(spell_s)]
             process = subprocess.Popen([*words, "--state", str(folder)])
-            running[name] = (process, time.monotonic() + 10 * spell_s + GRACE_S)
+            running[name] = (process, time.monotonic() + STARVED * (spell_s + DEADLINE_S))
         time.sleep(0.1)
 
 
