@@ -5,6 +5,7 @@ That one is a row of its own, with `true` in the sampler's place: measured is th
 its own session, not what it then does. Another row has tens of thousands of TCP sockets open.
 The budget is p50 and p99; `python -IS -c pass` and `sh -c :` say what the machine gives at this moment, and
 `fsync` what its disk does: 3 KB written, synced and renamed by this process, as a hook does once.
+With `--against`, the hooks of another checkout are started in turn with these, in the same run.
 `worst_cpu_ms` is the CPU time of the slowest start with its children, and `worst_queue_ms` for how long
 during it some process of the machine waited for a core (Linux's pressure stall information; null: the
 kernel has none).
@@ -29,6 +30,7 @@ _BUDGET_MS = (30.0, 60.0)  # p50, p99 of a hook
 _PYTHON = "python -IS -c pass"
 _SYNC, _TICKET_B = "fsync", 3072
 _FEW = 10  # of the rows that cost more to set up, one in so many starts
+_THERE = " (against)"
 _PER_CHILD = 5000  # connections of one holder: within usual limits on descriptors, and on ephemeral ports
 # Opens connections to itself, says how many, and keeps them until its stdin ends.
 _HOLD = """
@@ -79,6 +81,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sockets", type=int, default=50_000, help="open TCP sockets of the last row; 0: no row"
     )
+    parser.add_argument("--few", type=int, help=f"starts of the costly rows (default: n / {_FEW})")
+    parser.add_argument("--against", type=Path, help="another checkout whose hooks are measured beside these")
     parser.add_argument("--dir", type=Path, help="where run folder and spool go; default: a temporary folder")
     parser.add_argument("--python", default=os.path.realpath(sys.executable), help="interpreter of the hooks")
 
@@ -88,17 +92,25 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     folder = Path(tempfile.mkdtemp(prefix="guard-bench-", dir=options.dir))
     try:
         shims = _install(folder, options.python)
+        there = {} if options.against is None else _install(folder / "other", options.python, options.against)
         sync = {_SYNC: lambda: _sync(folder)}
-        times = _in_turn(_programs(shims, options.python), options.n, lambda: _tidy(folder), sync)
-        few = max(1, options.n // _FEW)
+        programs = {
+            **_programs(options.python),
+            **_hooks(shims, there, "prolog"),
+            **_hooks(shims, there, "epilog"),
+        }
+        times = _in_turn(programs, options.n, lambda: _tidy(folder), sync)
+        few = options.few or max(1, options.n // _FEW)
         first = {"prolog, first job": [str(shims["prolog-first"])]}
         times |= _in_turn(first, few, lambda: _forget_sampler(folder))
         if options.sockets:
             with _connections(options.sockets // 2) as n_pairs:
-                name = f"prolog, {2 * n_pairs} sockets"
-                times |= _in_turn({name: [str(shims["prolog"])]}, few, lambda: _tidy(folder))
-        prologs = sum(len(values) for name, values in times.items() if name.startswith("prolog"))
-        _check(folder, tickets=prologs, ends=options.n)
+                loaded = _hooks(shims, there, "prolog", f", {2 * n_pairs} sockets")
+                times |= _in_turn(loaded, few, lambda: _tidy(folder))
+        ours = {name: len(values) for name, values in times.items() if not name.endswith(_THERE)}
+        _check(
+            folder, tickets=sum(n for name, n in ours.items() if name.startswith("prolog")), ends=options.n
+        )
         base_ms = _quantile_ms(sorted(took.wall_s for took in times[_PYTHON]), 0.5)
         return [_row(name, values, base_ms) for name, values in times.items()]
     finally:
@@ -122,11 +134,12 @@ def _in_turn(
     return times
 
 
-def _install(folder: Path, python: str) -> dict[str, Path]:
-    """Shims with their settings beside them: of a node with a sampler, and of one without."""
+def _install(folder: Path, python: str, root: Path = _ROOT) -> dict[str, Path]:
+    """A checkout's shims with settings beside them: of a node with a sampler, and of one without."""
+    folder.mkdir(exist_ok=True)
     settings = {
         "PYTHON": python,
-        "LIB": _ROOT,
+        "LIB": root.resolve(),
         "RUN_DIR": folder / "run",
         "SPOOL_DIR": folder / "spool",
         "CLIENT_DIR": folder / "client",
@@ -142,7 +155,7 @@ def _install(folder: Path, python: str) -> dict[str, Path]:
     ):
         place = folder / name
         place.mkdir()
-        shutil.copy(_ROOT / shim, place)
+        shutil.copy(root / shim, place)
         conf = {**settings, "RUN_DIR": folder / run}
         (place / "slurm-guard-hooks.conf").write_text("".join(f"{k}={v}\n" for k, v in conf.items()))
         shims[name] = place / Path(shim).name
@@ -152,20 +165,22 @@ def _install(folder: Path, python: str) -> dict[str, Path]:
     return shims
 
 
-def _programs(shims: dict[str, Path], python: str) -> dict[str, list[str]]:
-    return {
-        "sh -c :": ["/bin/sh", "-c", ":"],
-        _PYTHON: [python, "-IS", "-c", "pass"],
-        "prolog": [str(shims["prolog"])],
-        "epilog": [str(shims["epilog"])],
-    }
+def _programs(python: str) -> dict[str, list[str]]:
+    return {"sh -c :": ["/bin/sh", "-c", ":"], _PYTHON: [python, "-IS", "-c", "pass"]}
+
+
+def _hooks(shims: dict[str, Path], there: dict[str, Path], hook: str, more: str = "") -> dict[str, list[str]]:
+    """One hook of ours, and of the other checkout where there is one."""
+    ours = {f"{hook}{more}": [str(shims[hook])]}
+    return ours | ({f"{hook}{more}{_THERE}": [str(there[hook])]} if there else {})
 
 
 def _tidy(folder: Path) -> None:
     """What the sampler does each hour: the run folder of a real node holds tens of files, not thousands."""
-    for kind in ("tickets", "ends"):
-        for path in (folder / "run" / _NODE / kind).glob("*.json"):
-            path.unlink()
+    for place in (folder, folder / "other"):
+        for kind in ("tickets", "ends"):
+            for path in (place / "run" / _NODE / kind).glob("*.json"):
+                path.unlink()
 
 
 def _forget_sampler(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 Format history
     1  2026-11: tickets, end marks, segments of windows/processes/files/flows/events, seals.
+       Network snapshots before `kinds`, `rules` and `firewall` have IPv4 routes of the main table alone, as
+       "dest/prefix via gateway dev name": they are not compared with later ones.
 
 Rules that hold for every record
     * one JSON object per line, UTF-8, ASCII-escaped, keys as the fields below plus "k" (the kind);
@@ -27,7 +29,9 @@ from __future__ import annotations
 
 from slurm_guard.light import Any, NamedTuple, to_json
 from slurm_guard.wirenet import BriefSeen as BriefSeen
+from slurm_guard.wirenet import Firewall as Firewall
 from slurm_guard.wirenet import FlowSeen as FlowSeen
+from slurm_guard.wirenet import NetChain as NetChain
 from slurm_guard.wirenet import NetState as NetState
 from slurm_guard.wirenet import PlaceCount as PlaceCount
 from slurm_guard.wirenet import RelaySeen as RelaySeen

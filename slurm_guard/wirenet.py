@@ -16,8 +16,34 @@ class Socket(NamedTuple):
     inode: int | None
 
 
+class NetChain(NamedTuple):
+    """One chain of nf_tables. Null counts and digests: the rules were not read to the chain's end."""
+
+    table: str  # family and name: "inet filter"
+    chain: str
+    hook: str | None  # where packets come to it, its priority and device: "input 0"; null: others jump to it
+    policy: str | None  # drop, accept
+    n_rules: int | None
+    digest: str | None  # of the rules in their order, without handles and counters
+
+
+class Firewall(NamedTuple):
+    """Packet filters as a hook saw them; members of sets and the rules of legacy tables are not looked at."""
+
+    generation: int | None  # of the nf_tables ruleset: counts its changes since boot; null: not loaded
+    tables: list[str]  # "inet filter", sorted; " (dormant)" after one that is switched off
+    chains: list[NetChain]  # those with a hook first
+    n_chains: int | None  # null: left off
+    n_rules: int | None
+    legacy: list[str] | None  # tables of the older iptables: "ip filter"; null: not readable
+
+
 class NetState(NamedTuple):
-    """The network as a hook saw it. Lists are bounded; `truncated`: more existed. Counts are whole."""
+    """The network as a hook saw it. Lists are bounded; `truncated`: more sockets existed. Counts are whole.
+
+    `why` also holds parts of which not everything was kept, with how many there were. Null in the fields with
+    a default: not told, by an older hook or for the reason in `why`.
+    """
 
     at: float
     n_listen: int | None
@@ -25,10 +51,13 @@ class NetState(NamedTuple):
     listen: list[Socket]
     established: list[Socket]
     interfaces: list[str]  # name, sorted
-    routes: list[str]  # "dest/prefix via gateway dev name", sorted
+    routes: list[str]  # as `ip route` words them, v4 and v6, all tables but local, sorted
     nameservers: list[str]
     truncated: bool
     why: dict[str, str]  # part -> reason it is missing
+    kinds: dict[str, str] | None = None  # device -> tun, tap, wireguard, veth, bridge …; hardware has none
+    rules: list[str] | None = None  # "inet 32766: from all lookup main": which table routes which packets
+    firewall: Firewall | None = None
 
 
 class FlowSeen(NamedTuple):

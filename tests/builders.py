@@ -70,6 +70,8 @@ class Log:
     flags: tuple[str, ...] = ()
     took_s: float | None = None  # printed step time, the same in every record
     phases: tuple[tuple[float, str], ...] = ()
+    apart_s: float = 0.0  # how much later the log's own clock is
+    runs: float = 1.0  # pace of the log's own clock
     lump: int = 1  # records that its writer keeps back until they reach the disk together
 
 
@@ -342,7 +344,7 @@ def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dic
     look = world.window_s
     for k, (t, step, segment) in enumerate(records):
         flushed = records[min(len(records) - 1, k - k % log.lump + log.lump - 1)][0]
-        at = None if log.clock is None else AT + int(t / log.clock) * log.clock
+        at = None if log.clock is None else AT + log.apart_s + log.runs * int(t / log.clock) * log.clock
         loss = 2.0 / (1 + step / 100) + 0.5 + log.loss_noise * rng.gauss(0, 1)
         phase = next((p for s, p in log.phases if s <= t < s + 5 * log.every * log.step_s), "train")
         rows.setdefault("points", []).append({

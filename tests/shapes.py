@@ -201,6 +201,43 @@ SHAPES: dict[str, World] = {
         log=Log(from_s=1260),
     ),
     "backdated": replace(HONEST, log=Log(flags=("backdated",))),
+    "replayed-days-later": replace(
+        HONEST, tenants=(FLAT,), log=Log(apart_s=-400_000.0, flags=("backdated",))
+    ),
+    "replayed-over-noise": replace(
+        HONEST, tenants=(replace(TRAIN, period_s=None, share=0.8),), log=Log(apart_s=-400_000.0)
+    ),
+    "model-time": replace(HONEST, log=Log(apart_s=-8e8, runs=600.0, flags=("backdated",))),
+    "copied-log": replace(HONEST, log=Log(apart_s=-400_000.0, lump=100_000, flags=("bulk",))),
+    "eight-alike": replace(
+        HONEST, gpus=8, board_gpus=8, tenants=(replace(TRAIN, gpus=tuple(range(8)), share=0.7),)
+    ),
+    "stages": replace(
+        HONEST,
+        gpus=8,
+        board_gpus=8,
+        tenants=tuple(replace(TRAIN, gpus=(g,), share=0.4 + 0.06 * g) for g in range(8)),
+    ),
+    "one-of-eight": replace(
+        HONEST,
+        gpus=8,
+        board_gpus=8,
+        tenants=(
+            replace(TRAIN, gpus=tuple(range(1, 8)), share=0.7),
+            replace(TRAIN, gpus=(0,), share=0.7, until_s=5400),
+            replace(TRAIN, gpus=(0,), share=0.93, from_s=5400),
+        ),
+    ),
+    "one-of-eight-piped": replace(
+        HONEST,
+        gpus=8,
+        board_gpus=8,
+        tenants=(
+            replace(TRAIN, gpus=tuple(range(1, 8)), share=0.7, pipe=0.5),
+            replace(TRAIN, gpus=(0,), share=0.7, until_s=5400, pipe=0.5),
+            replace(TRAIN, gpus=(0,), share=0.93, from_s=5400, pipe=0.5),
+        ),
+    ),
     "no-ticket": replace(HONEST, ticket=False, log=None),
     "edited": replace(HONEST, comments=("guard:kind=pretrain", "guard:kind=serving")),
     "unsealed": replace(HONEST, seal=False),
@@ -330,6 +367,30 @@ SHAPES |= {
         ),
     ),
 }
+
+
+def wall(n_rules: int = 2, *, policy: str = "drop", **parts: object) -> dict[str, object]:
+    """A node's packet filters, with one chain."""
+    chain = {
+        "table": "inet filter",
+        "chain": "input",
+        "hook": "input 0",
+        "policy": policy,
+        "n_rules": n_rules,
+    }
+    chains = [{**chain, "digest": f"{n_rules:016x}"}]
+    whole = {"generation": n_rules, "tables": ["inet filter"], "chains": chains, "n_chains": 1, "legacy": []}
+    return {**whole, "n_rules": n_rules, **parts}
+
+
+ROUTE, OTHER_ROUTE = "0.0.0.0/0 via 10.1.0.1 dev eth0", "0.0.0.0/0 via 10.1.0.9 dev eth0"
+SHAPES["network-rerouted"] = replace(
+    HONEST,
+    nets=(
+        snapshot(routes=[ROUTE], kinds={}, rules=[], firewall=wall()),
+        snapshot(routes=[OTHER_ROUTE], kinds={}, rules=[], firewall=wall(0, policy="accept")),
+    ),
+)
 
 
 def facts_of(name: str) -> Facts:

@@ -3,6 +3,7 @@
 import dataclasses
 import textwrap
 
+from slurm_guard.attack import spell
 from slurm_guard.audit.check import Check
 from slurm_guard.audit.registry import CHECKS
 
@@ -26,7 +27,7 @@ def _section(check: Check) -> str:
     parts = [
         f"\n## {check.id}\n",
         f"**{check.title}.** Family {check.family.name} ({check.family.value})"
-        + (f"; ATT&CK {', '.join(check.attack)}" if check.attack else "")
+        + (f"; {spell(check.attack)}" if check.attack else "")
         + ".\n",
     ]
     for name in ("detects", "does_not_detect", "false_alarms", "remedy"):

@@ -8,6 +8,7 @@ from slurm_guard.config import Config
 from tools.genchecks import checks
 
 DOCS = Path(__file__).parents[1] / "docs"
+RECIPES = Path(__file__).with_name("recipes.md")  # the end of the configuration's page, written by hand
 
 
 def configuration() -> str:
@@ -27,7 +28,7 @@ def configuration() -> str:
             f"| `{part.name}` | `{getattr(section, part.name)!r}` | {part.metadata['help']} |"
             for part in dataclasses.fields(section)
         ]
-    return "\n".join(out) + "\n"
+    return "\n".join(out) + "\n\n" + RECIPES.read_text(encoding="utf-8")
 
 
 PAGES = {"configuration.md": configuration, "checks.md": checks}

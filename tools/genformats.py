@@ -20,9 +20,11 @@ DOCUMENT = (
     *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "ProgressSummary"),
     *("Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
 )
+# Records inside records.
 PARTS = (
-    *("Socket", "NetState", "PlaceCount", "GpuProcess", "ProcShare", "Held", "Rhythm"),
-)  # records inside records
+    *("Socket", "NetState", "Firewall", "NetChain", "PlaceCount", "GpuProcess"),
+    *("ProcShare", "Held", "Rhythm"),
+)
 
 
 def render() -> str:

@@ -8,6 +8,7 @@ from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.net.net import Net
 from slurm_guard.audit.outside import Stint
+from slurm_guard.audit.siblings import Levels
 from slurm_guard.audit.study import Study
 from slurm_guard.audit.track import Track
 from slurm_guard.audit.unlisted import Unlisted
@@ -52,6 +53,7 @@ class Case:
     unlisted: tuple[Unlisted, ...] = ()
     unlisted_guests: tuple[Unlisted, ...] = ()
     net: Net = NOTHING_SAID
+    siblings: tuple[Levels, ...] = ()  # the run's GPUs of one model, where there are enough
 
     @property
     def allocated_us(self) -> float:
@@ -96,7 +98,9 @@ def spoken(us: float) -> str:
 
 
 def lasting(duration_s: float) -> str:
-    """A duration in words: 45 seconds, 8 minutes, 2.5 hours."""
+    """A duration in words: 45 seconds, 8 minutes, 2.5 hours, 4.6 days."""
+    if duration_s >= 172_800:
+        return f"{duration_s / 86_400:.1f} days"
     if duration_s >= 5400:
         return f"{duration_s / 3600:.1f} hours"
     return f"{duration_s / 60:.0f} minutes" if duration_s >= 100 else f"{duration_s:.0f} seconds"

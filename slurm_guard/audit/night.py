@@ -20,6 +20,7 @@ from slurm_guard.audit import (
     owners,
     rhythm,
     sharedlogs,
+    siblings,
     taut,
     work,
 )
@@ -35,8 +36,9 @@ from slurm_guard.audit.hear import Heard
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.net import flows as said
-from slurm_guard.audit.net.changes import Change, changes_of
+from slurm_guard.audit.net.changes import changes_of
 from slurm_guard.audit.net.net import net_of, people_of
+from slurm_guard.audit.net.nodewide import Change
 from slurm_guard.audit.net.policy import Rules, read_rules
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.spans import Kind
@@ -82,6 +84,7 @@ class Night:
     rules: Rules
     people: Mapping[int, pl.DataFrame]
     changes: Mapping[int, tuple[Change, ...]]
+    siblings: Mapping[int, list[siblings.Levels]]
 
 
 def measure(runs: list[Run], facts: Facts) -> Night:
@@ -121,6 +124,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
         read_rules(facts.network, facts.names),
         people_of(tables.people, tables.keys),
         changes_of(runs, tables.keys, frames),
+        siblings.levels_of(cells, runs),
     )
 
 
@@ -250,6 +254,7 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
                 (night.users.get(i, ()), night.people.get(i)),
                 night.changes.get(i, ()),
             ),
+            tuple(night.siblings.get(i, ())),
         )
 
 

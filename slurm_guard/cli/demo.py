@@ -29,7 +29,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="another seed, another night")] = 1,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="thresholds of [audit] and [report] from here", readable=False),
+        typer.Option("--config", help="[audit], [network] and [report] from here", readable=False),
     ] = None,
 ) -> None:
     """Simulate a night, then collect, audit and report it as a real one. Every figure is simulated."""
@@ -100,12 +100,15 @@ def _write_config(night: "Night", config: Path | None) -> Path:
     from dataclasses import asdict
 
     from slurm_guard.config import load_config
+    from slurm_guard.simulate import talk
 
     given = load_config(config)
+    # Without a word of the user's, the simulated site's own: the report shows what a policy explains.
+    policy = {} if config is not None else {"egress": list(talk.EGRESS), "tunnels": list(talk.TUNNELS)}
     tables: dict[str, dict[str, Any]] = {
         "lake": {"path": str(night.out / "lake"), "spools": [str(night.spool)]},
         "audit": asdict(given.audit),
-        "network": asdict(given.network),
+        "network": {**asdict(given.network), **policy},
         "report": {**asdict(given.report), "path": str(night.out), "site": given.report.site or SITE},
     }
     # JSON's texts, numbers, booleans and lists are TOML's, too.

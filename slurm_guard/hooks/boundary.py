@@ -4,6 +4,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` itself costs 3 ms f
 import os
 
 from slurm_guard.hooks.environ import Environ
+from slurm_guard.hooks.netstate import ask_apart
 from slurm_guard.hooks.settings import Settings, parse_settings
 from slurm_guard.hooks.trace import send_trace
 
@@ -76,10 +77,11 @@ def _run_hook(hook: str, settings: Settings, tracer: Tracer) -> None:
         tracer(f"switched off by {switch}")
         return
     environ = Environ(dict(os.environb))
+    child = ask_apart()  # before the imports below, and done by their end
     if hook == "epilog":
         from slurm_guard.hooks.end import is_alive, write_end
 
-        write_end(settings, environ, tracer)
+        write_end(settings, environ, tracer, child)
         if not is_alive(f"{settings.run_dir}/{environ.identity().node}"):
             tracer("no sampler runs on this node: the run stays without a seal until one does")
         return
@@ -87,7 +89,7 @@ def _run_hook(hook: str, settings: Settings, tracer: Tracer) -> None:
     from slurm_guard.hooks.launch import ensure_sampler, find_silence
     from slurm_guard.hooks.ticket import write_ticket
 
-    who = write_ticket(settings, environ, tracer)
+    who = write_ticket(settings, environ, tracer, child)
     problem = ensure_sampler(settings, who.node) if settings.start_sampler == "yes" else None
     folder = f"{settings.run_dir}/{who.node}"
     if settings.start_sampler != "yes" and not is_alive(folder):

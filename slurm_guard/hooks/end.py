@@ -5,17 +5,16 @@ import time
 from itertools import islice
 
 from slurm_guard import wire
+from slurm_guard.hooks.apart import MAX_ANSWER_S, Apart
 from slurm_guard.hooks.environ import MAX_SHORT, Environ, Identity, read_small
 from slurm_guard.hooks.netstate import read_netstate
 from slurm_guard.hooks.settings import Settings
 from slurm_guard.hooks.ticket import Trace, encode_bounded, hash_intent, read_boot_s, store
+from slurm_guard.light import Callable
 
 _END = "."  # of the child's answer: without it the child was not done
-_KILL = 9  # `signal` costs 3 ms for its enums
 PID_FILE = "sampler.pid"
 MAX_LOOK_S = 0.015  # CPU time for the walk over /proc: half of the hook's p50 budget (judgement)
-MAX_ANSWER_S = 0.4  # wall time for it: a fifth of the hook's own, for a machine under load (judgement)
-_PAUSE_S = 0.0005  # between two looks at whether it is done
 _MAX_ALIVE = 256  # processes named; a GPU process of one job per GPU and loader is tens (judgement)
 _MAX_FDS = 4096  # descriptors looked at per process; a CUDA process opens its devices among the first
 _MAX_THREADS = 64  # of a process without descriptors (judgement)
@@ -23,8 +22,11 @@ _MAX_ENTRIES = 100_000  # names read of the tickets folder
 _MAX_OPENED = 8  # tickets opened for their start; more requeues on one node keep the newest
 
 
-def write_end(settings: Settings, environ: Environ, trace: Trace) -> None:
-    """Write the end mark to the run folder and the spool. Raises ValueError without a usable job id."""
+def write_end(settings: Settings, environ: Environ, trace: Trace, child: Apart | None = None) -> None:
+    """Write the end mark to the run folder and the spool. Raises ValueError without a usable job id.
+
+    `child` looks at the node's routes and filters meanwhile; null: none does.
+    """
     at, boot_s = time.time(), read_boot_s()
     who = environ.identity()
     start_at = environ.start_at()
@@ -42,7 +44,7 @@ def write_end(settings: Settings, environ: Environ, trace: Trace) -> None:
         comment=environ.text("SLURM_JOB_COMMENT"),
         extra=environ.text("SLURM_JOB_EXTRA"),
         alive=ask_alive(who.uid, settings.gpu_devices, environ.why),
-        net=read_netstate(at),
+        net=read_netstate(at, child),
         why=environ.why,
         boot_s=boot_s,
         slurm_start_at=None if start_at is None else float(start_at),
@@ -112,26 +114,12 @@ def ask_alive(
     """
     if uid is None or uid == 0:
         return find_alive(uid, devices, why, proc)
-    out, into = os.pipe()  # close-on-exec, as all of Python's descriptors
     try:
-        child = os.fork()
+        child = Apart(lambda send: _tell_alive(send, uid, devices, proc))
     except OSError as error:
-        os.close(out)
-        os.close(into)
         why["alive"] = f"no child to look: {error.strerror}"
         return None
-    if child == 0:
-        try:
-            _tell_alive(into, uid, devices, proc)
-        finally:
-            os._exit(0)
-    os.close(into)
-    try:
-        answer = _take(out, time.monotonic() + MAX_ANSWER_S)
-    finally:
-        os.close(out)
-        os.kill(child, _KILL)
-        os.waitpid(child, os.WNOHANG)  # one that hangs is left to init
+    answer = child.answer().decode("utf-8", "replace")
     reason, *lines, end = answer.split("\n") if "\n" in answer else ("", answer)
     if end != _END or reason:
         why["alive"] = reason or f"no answer within {MAX_ANSWER_S:g} s: a process could not be looked at"
@@ -140,28 +128,12 @@ def ask_alive(
     return [wire.GpuProcess(int(pid), int(ticks) if ticks else None, uid, None, None) for pid, ticks in cells]
 
 
-def _tell_alive(into: int, uid: int, devices: str, proc: str) -> None:
-    """The child: a line why not, one for each process, and an end mark; less than a pipe holds."""
+def _tell_alive(send: Callable[[bytes], None], uid: int, devices: str, proc: str) -> None:
+    """The child: a line why not, one for each process, and an end mark."""
     why: dict[str, str] = {}
     found = find_alive(uid, devices, why, proc)
     lines = [f"{p.pid} {'' if p.start_ticks is None else p.start_ticks}" for p in found or ()]
-    os.write(into, "\n".join([why.get("alive", ""), *lines, _END]).encode("utf-8", "replace"))
-
-
-def _take(out: int, until_s: float) -> str:
-    """All that comes until the end or the time is over."""
-    os.set_blocking(out, False)
-    found = b""
-    while time.monotonic() < until_s:
-        try:
-            part = os.read(out, 65_536)
-        except BlockingIOError:
-            time.sleep(_PAUSE_S)
-            continue
-        if not part:
-            break
-        found += part
-    return found.decode("utf-8", "replace")
+    send("\n".join([why.get("alive", ""), *lines, _END]).encode("utf-8", "replace"))
 
 
 def find_alive(

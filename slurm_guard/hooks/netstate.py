@@ -5,9 +5,11 @@ import os
 import sys
 import time
 
+from slurm_guard.hooks.apart import MAX_ANSWER_S, Apart
 from slurm_guard.hooks.environ import read_small
 from slurm_guard.hooks.sockdiag import ESTABLISHED, LISTEN, UNCONNECTED, Dump, dump_sockets
-from slurm_guard.wire import NetState, Socket
+from slurm_guard.light import Any, Callable, from_json, to_json
+from slurm_guard.wire import Firewall, NetChain, NetState, Socket
 
 MAX_ROWS = 256  # kept of each list; a compute node has tens (judgement)
 MAX_TABLE_B = 1 << 20  # of one socket table: about 7,000 rows, 10 ms of kernel and Python time (measured)
@@ -21,6 +23,7 @@ MOST_COUNTED = 2500
 _LITTLE = sys.byteorder == "little"
 _MAX_SMALL_B = 65_536
 _MAX_NAMESERVERS = 16
+_ASKED = ("firewall", "kinds", "routes", "rules")  # of the kernel, by a child
 _TABLES = ("tcp", "tcp6", "udp", "udp6")
 _STATES = {
     b"01": "ESTABLISHED",
@@ -97,7 +100,34 @@ def parse_address(cell: bytes) -> str:
     return f"[{_socket.inet_ntop(_socket.AF_INET6, packed)}]:{int(port, 16)}"
 
 
-def read_netstate(at: float, proc: str = "/proc", resolv: str = "/etc/resolv.conf") -> NetState:
+def tell_kernel(send: Callable[[bytes], None]) -> None:
+    """The child: a line of JSON for each part, as soon as it is known.
+
+    On kernels before 6.9 rtnetlink waits for a lock that a network card's driver may hold for long; the
+    firewall, which waits for nobody, comes first. Imported here: the hook itself need not wait for it.
+    """
+    from slurm_guard.hooks.firewall import read_firewall
+
+    send(f"{to_json(read_firewall())}\n".encode())
+    from slurm_guard.hooks.routing import read_routing
+
+    send(f"{to_json(read_routing())}\n".encode())
+
+
+def ask_apart() -> Apart | None:
+    """A child that asks the kernel for routes and filters; null: none can be made.
+
+    Called first of all by a hook, so that it is done by the time it is asked.
+    """
+    try:
+        return Apart(tell_kernel)
+    except OSError:
+        return None
+
+
+def read_netstate(
+    at: float, child: Apart | None, proc: str = "/proc", resolv: str = "/etc/resolv.conf"
+) -> NetState:
     """A snapshot taken at `at`. Counts are whole or null; a part that could not be read is named in `why`."""
     tables = _Tables()
     in_use = _read_in_use(proc)
@@ -109,19 +139,43 @@ def read_netstate(at: float, proc: str = "/proc", resolv: str = "/etc/resolv.con
     n_established: int | None = tables.n_established
     if not tables.established_whole:
         n_established = _count_established(tables, f"{proc}/net/snmp")
+    interfaces = _interfaces(tables, f"{proc}/net/dev")
+    nameservers = _nameservers(tables, resolv)
+    told = _hear(b"" if child is None else child.answer(), tables.why)
+    if child is None:
+        tables.why.update(dict.fromkeys(_ASKED, "no child to look"))
     return NetState(
         at=at,
         n_listen=tables.n_listen if tables.listen_whole else None,
         n_established=n_established,
         listen=sorted(tables.listen),
         established=sorted(tables.established),
-        interfaces=_interfaces(tables, f"{proc}/net/dev"),
-        routes=_routes(tables, f"{proc}/net/route"),
-        nameservers=_nameservers(tables, resolv),
+        interfaces=interfaces,
+        routes=told.get("routes") or [],
+        nameservers=nameservers,
         truncated=not (tables.listen_whole and tables.established_whole)
         or max(tables.n_listen, tables.n_established) > MAX_ROWS,
         why=tables.why,
+        kinds=told.get("kinds"),
+        rules=told.get("rules"),
+        firewall=told.get("firewall"),
     )
+
+
+def _hear(answer: bytes, why: dict[str, str]) -> dict[str, Any]:
+    """What the child told; parts that it did not come to are named in `why`."""
+    told: dict[str, Any] = {}
+    for line in answer.split(b"\n")[:-1]:  # what follows the last line's end is cut
+        part = from_json(line)
+        why.update(part.pop("why"))
+        told.update(part)
+    wall = told.get("firewall")
+    if wall is not None:
+        told["firewall"] = Firewall(**{**wall, "chains": [NetChain(**chain) for chain in wall["chains"]]})
+    for name in _ASKED:
+        if name not in told:
+            why[name] = f"no answer within {MAX_ANSWER_S:g} s"
+    return told
 
 
 def _miss(tables: _Tables, part: str, error: Exception) -> None:
@@ -218,23 +272,9 @@ def _interfaces(tables: _Tables, path: str) -> list[str]:
     except OSError as error:
         _miss(tables, "interfaces", error)
         return []
+    if len(rows) > MAX_ROWS:
+        tables.why["interfaces"] = f"{MAX_ROWS} of {len(rows)} kept"
     return sorted(row.partition(":")[0].strip() for row in rows)[:MAX_ROWS]
-
-
-def _routes(tables: _Tables, path: str) -> list[str]:
-    """IPv4 routes; a row that is not in the known form makes the part missing, not the snapshot."""
-    try:
-        rows = read_small(path, _MAX_SMALL_B).decode("utf-8", "replace").splitlines()[1:]
-        return sorted(_route(row.split()) for row in rows[:MAX_ROWS])
-    except (OSError, ValueError, IndexError) as error:
-        _miss(tables, "routes", error if isinstance(error, OSError) else ValueError())
-        return []
-
-
-def _route(cells: list[str]) -> str:
-    dest, gateway = (parse_address(f"{cells[i]}:0".encode()).rpartition(":")[0] for i in (1, 2))
-    prefix = int(cells[7], 16).bit_count()
-    return f"{dest}/{prefix} via {gateway} dev {cells[0]}"
 
 
 def _nameservers(tables: _Tables, path: str) -> list[str]:
@@ -243,4 +283,7 @@ def _nameservers(tables: _Tables, path: str) -> list[str]:
     except OSError as error:
         _miss(tables, "nameservers", error)
         return []
-    return [row[1][:64] for row in rows if len(row) > 1 and row[0] == "nameserver"][:_MAX_NAMESERVERS]
+    found = [row[1][:64] for row in rows if len(row) > 1 and row[0] == "nameserver"]
+    if len(found) > _MAX_NAMESERVERS:
+        tables.why["nameservers"] = f"{_MAX_NAMESERVERS} of {len(found)} kept"
+    return found[:_MAX_NAMESERVERS]

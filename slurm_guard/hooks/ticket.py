@@ -3,6 +3,7 @@
 import time
 
 from slurm_guard import wire
+from slurm_guard.hooks.apart import Apart
 from slurm_guard.hooks.client import make_progress_file
 from slurm_guard.hooks.environ import MAX_SHORT, Environ, Identity
 from slurm_guard.hooks.netstate import read_netstate
@@ -11,17 +12,20 @@ from slurm_guard.hooks.spool import run_store, spool_store, write_file
 from slurm_guard.light import Callable
 
 Trace = Callable[[str], None]
+_LISTS = ("interfaces", "routes", "kinds", "rules", "firewall")  # lost where a snapshot is too long
 
 
-def write_ticket(settings: Settings, environ: Environ, trace: Trace) -> Identity:
+def write_ticket(settings: Settings, environ: Environ, trace: Trace, child: Apart | None = None) -> Identity:
     """Write the ticket to the run folder and the spool; each that fails is one trace. Returns who we are.
 
+    `child` looks at the node's routes and filters meanwhile; null: none does.
     Raises ValueError when there is no usable job id.
     """
     at, boot_s = time.time(), read_boot_s()
     who = environ.identity()
     run = wire.run_key(who.cluster, who.job_id, who.node, who.boot_id, at)
     ticket = build_ticket(environ, who, run, at, boot_s)
+    ticket = ticket._replace(net=read_netstate(at, child))
     ticket = ticket._replace(progress_path=_make_client_file(settings, ticket, trace))
     store(settings, who.node, "tickets", f"{wire.stem(run)}.json", encode_bounded(ticket), trace)
     return who
@@ -60,7 +64,7 @@ def build_ticket(environ: Environ, who: Identity, run: str, at: float, boot_s: f
         extra=environ.text("SLURM_JOB_EXTRA"),
         intent_sha256=hash_intent(environ.raw("SLURM_JOB_COMMENT"), environ.raw("SLURM_JOB_EXTRA")),
         progress_path=None,
-        net=read_netstate(at),
+        net=None,
         why=environ.why,
         boot_s=boot_s,
         visible=environ.text("CUDA_VISIBLE_DEVICES"),
@@ -82,7 +86,15 @@ def encode_bounded(record: wire.Ticket | wire.EndMark) -> bytes:
     line = wire.encode(record).encode("ascii")
     if len(line) > wire.MAX_LINE and record.net is not None:
         net = record.net._replace(
-            listen=[], established=[], routes=[], truncated=True, why={**record.net.why, "lists": "too long"}
+            listen=[],
+            established=[],
+            interfaces=[],
+            routes=[],
+            truncated=True,
+            why={**record.net.why, **dict.fromkeys((*_LISTS, "lists"), "too long")},
+            kinds=None,
+            rules=None,
+            firewall=None,
         )
         line = wire.encode(record._replace(net=net)).encode("ascii")
     return line

@@ -2,6 +2,7 @@
 
 import re
 
+from slurm_guard import attack
 from slurm_guard.model import Account, Bounds, Finding, Judgement, TimelineEvent, Verdict
 from slurm_guard.report import bars, charts, sentences, series, words
 from slurm_guard.report.safe import LONG, SHORT, clean, clean_or_dash, shorten
@@ -166,6 +167,7 @@ def _finding(finding: Finding, unit: Unit) -> FindingView:
             )
             for e in finding.evidence[:MOST_EVIDENCE]
         ),
+        attack=clean(attack.spell(finding.attack[:MOST_WORDS]), LONG),
     )
 
 

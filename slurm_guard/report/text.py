@@ -123,7 +123,8 @@ def _list(title: str, items: Iterable[str], width: int) -> list[str]:
 def _findings(title: str, findings: tuple[FindingView, ...], width: int) -> list[str]:
     out: list[str] = []
     for finding in findings:
-        out += _wrap(f"  - {finding.sentence} [{finding.check}; {finding.strength}]", width, "    ")
+        parts = [part for part in (finding.check, finding.strength, finding.attack) if part]
+        out += _wrap(f"  - {finding.sentence} [{'; '.join(parts)}]", width, "    ")
         for e in finding.evidence:
             out += _block(f"{e.what}: {e.value} (from {e.source})", width, "      ")
             # Not wrapped: a command that is broken into lines cannot be pasted.

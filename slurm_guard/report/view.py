@@ -36,6 +36,7 @@ class FindingView:
     strength: str  # words for weight and confidence
     hard: bool
     evidence: tuple[EvidenceView, ...]
+    attack: str = ""  # techniques of MITRE ATT&CK with their names; empty: none fits
 
 
 @dataclass(frozen=True, slots=True)

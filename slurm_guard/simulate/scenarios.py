@@ -152,6 +152,7 @@ def _unreadable(cast: Cast) -> None:
     cast.ranks(job, "-m ipykernel_launcher", launcher="srun")
     cast.program(job, [Stage("infer", 240.0, demand=0.2), Stage("idle")], Recipe(), [])
     talk.notebook(cast, job)
+    talk.editor(cast, job)
 
     truth = Truth("B16 no readable log", True, ("NOT AUDITABLE",), "a flow solver with a log of its own")
     job = cast.add("cfd-wing", _on("gpu03", 2, 3), (0.5, 3.0), truth)

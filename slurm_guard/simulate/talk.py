@@ -10,6 +10,9 @@ from slurm_guard.simulate.scene import Job, seeded
 
 _PYTHON = "/usr/bin/python3.11"
 _LOGIN = "10.20.0.2"
+# What the simulated site allows: its object store and metrics service, and editors that go by its relay.
+EGRESS = ("198.51.100.0/24:443",)
+TUNNELS = ("203.0.113.80/32:443",)
 
 
 def _address(node: str) -> str:
@@ -77,6 +80,23 @@ def notebook(cast: Cast, job: Job) -> None:
         node, pid, _PYTHON, f"{_address(node)}:8888", f"{_LOGIN}:{51_000 + rng.randrange(999)}", False, *long
     )
     job.tunnels.append(through(outer, ("127.0.0.1:46000", "127.0.0.1:46101", True), spells))
+
+
+def editor(cast: Cast, job: Job) -> None:
+    """Its user's editor comes by a relay outside that the site allows: the shape of a reverse tunnel."""
+    rng = seeded(cast.seed, job.name, "editor")
+    node, exe = job.procs[0].node, "/usr/share/code/bin/code-tunnel"
+    pid = cast.helper(job, node, exe, "code-tunnel tunnel --accept-server-license-terms", (0.1, 99.0))
+    long = (job.start_s + 240, job.end_s - 2)
+    used = tuple(
+        Spell(begin_s, begin_s + 420, rng.uniform(900, 2500), rng.uniform(9e3, 6e4))
+        for begin_s in (long[0] + 60, long[0] + 900, long[0] + 2400)
+    )
+    ends = (f"{_address(node)}:{35_000 + rng.randrange(999)}", "203.0.113.80:443")
+    outer = Line(node, pid, exe, *ends, True, *long, rtt_us=24_000)
+    job.tunnels.append(
+        through(outer, (f"127.0.0.1:{47_000 + rng.randrange(99)}", "127.0.0.1:8000", True), used)
+    )
 
 
 def reverse_tunnel(

@@ -21,6 +21,7 @@ ALLOWED = {
     "_weakref",
     "abc",
     "_abc",
+    "_blake2",  # of the child that looks at the firewall
     "collections",
     "collections.abc",
     "errno",  # built in; os.path of Python 3.13 asks for it
@@ -58,7 +59,7 @@ sys.path.insert(0, {lib!r})
 import os
 leave = os._exit
 def tell(status):
-    os.write(1, "\\n".join(sorted(set(sys.modules) - before)).encode())
+    os.write(1, "".join(name + "\\n" for name in sorted(set(sys.modules) - before)).encode())
     leave(status)
 os._exit = tell
 from slurm_guard.hooks import boundary
@@ -67,7 +68,7 @@ boundary.run({args!r})
 
 
 def _modules(tmp_path: Path, hook: str, **env: str) -> set[str]:
-    """Modules that one hook imported beyond a bare interpreter."""
+    """Modules that one hook and its children imported beyond a bare interpreter."""
     folder = tmp_path / "run" / "n1"
     folder.mkdir(parents=True, exist_ok=True)
     folder.parent.chmod(0o711)

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from slurm_guard.progress.child import MEMORY_B
+from tests.fuzz.laws import DEADLINE_S, STARVED
 from tests.fuzz.targets import Tally
 from tests.fuzz.whole import CAMPAIGNS
 
 BATCH = 400  # files between two looks at the clock
-SPELL_S = 60.0  # of one target at a time
-GRACE_S = 120.0  # beyond a spell: a last batch, and a smaller example
+SPELL_S = 60.0  # of processor time, of one target at a time
 STATE = Path(".fuzz")
 BEGIN, END = "<!-- table -->", "<!-- end -->"
 
@@ -30,7 +30,7 @@ BEGIN, END = "<!-- table -->", "<!-- end -->"
 class State(NamedTuple):
     """What all runs of one target did."""
 
-    seconds: float = 0.0
+    seconds: float = 0.0  # of processor time
     n: int = 0
     size_b: int = 0
     n_points: int = 0
@@ -58,15 +58,15 @@ def save(folder: Path, name: str, state: State) -> None:
 
 
 def run_one(name: str, seconds: float, folder: Path) -> int:
-    """One target for so long, in this process; 1: a law was broken, and the smallest file is kept."""
+    """One target, for so many seconds of processor time; 1: a law was broken, and the smallest is kept."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_B, MEMORY_B))
     database = DirectoryBasedExampleDatabase(folder / "corpus" / name)
     before = load(folder, name)
     tally, failures, batch = Tally(), list(before.failures), before.batch
-    begin = time.monotonic()
+    begin = time.process_time()
     failed = False
-    while not failed and time.monotonic() - begin < seconds:
-        left_s = seconds - (time.monotonic() - begin)
+    while not failed and time.process_time() - begin < seconds:
+        left_s = seconds - (time.process_time() - begin)
         n = max(20, min(BATCH, int(tally.n / max(0.1, seconds - left_s) * left_s))) if tally.n else 50
         try:
             CAMPAIGNS[name](n, batch, database, tally)()
@@ -76,7 +76,7 @@ def run_one(name: str, seconds: float, folder: Path) -> int:
         batch += 1
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     state = State(
-        before.seconds + time.monotonic() - begin,
+        before.seconds + time.process_time() - begin,
         before.n + tally.n,
         before.size_b + tally.size_b,
         before.n_points + tally.n_points,
@@ -126,7 +126,7 @@ def run_all(names: list[str], seconds: float, folder: Path, jobs: int) -> int:
             spell_s = min(SPELL_S, seconds - had)
             words = [sys.executable, "-m", "tests.fuzz", "one", name, "--seconds", str(spell_s)]
             process = subprocess.Popen([*words, "--state", str(folder)])
-            running[name] = (process, time.monotonic() + spell_s + GRACE_S)
+            running[name] = (process, time.monotonic() + STARVED * (spell_s + DEADLINE_S))
         time.sleep(0.1)
 
 
@@ -150,7 +150,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("what", choices=("one", "all", "table"))
     parser.add_argument("names", nargs="*", help="targets; default: all")
-    parser.add_argument("--seconds", type=float, default=600.0, help="of each target, all runs together")
+    parser.add_argument("--seconds", type=float, default=600.0, help="of processor time, each target, in all")
     parser.add_argument("--state", type=Path, default=STATE, help="folder of state, corpus and failures")
     parser.add_argument("--table", type=Path, help="put the table between the marks in this page")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

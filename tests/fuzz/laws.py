@@ -15,7 +15,8 @@ from slurm_guard.progress.values import AT_MAX, AT_MIN, LOSS_LIMIT, STEP_LIMIT, 
 from tests.fuzz.edits import Piece, joined
 from tests.fuzz.oracles import Oracle
 
-DEADLINE_S = 20.0  # a file of at most 6 MB: what is not read by then hangs
+STARVED = 30.0  # wall time over processor time on the busiest machine. Judgement
+DEADLINE_S = 20.0  # of processor time: a file of at most 6 MB: what is not read by then hangs
 CPU_S, CPU_S_PER_MB = 0.5, 1.5  # of one reading; measured below 0.1 s/MB, the rest is for a busy machine
 PIECEWISE_B = 40_000  # longer files are fed once only
 LOOKED_AT = 150  # claims of each end that the oracle is asked about: it is slow
@@ -38,18 +39,25 @@ class Hang(Exception):
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raises Hang where it stands; also inside a regular expression, which asks for signals now and then."""
+    """Raises Hang where it stands; also inside a regular expression, which asks for signals now and then.
+
+    Of processor time; of wall time, STARVED times as much: a campaign in the background gets little of a busy
+    machine, and a reader that waits for something uses none.
+    """
 
     def raise_it(number: int, frame: FrameType | None) -> None:
         raise Hang(f"no answer after {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, raise_it)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    clocks = ((signal.SIGPROF, signal.ITIMER_PROF, 1.0), (signal.SIGALRM, signal.ITIMER_REAL, STARVED))
+    before = [signal.signal(number, raise_it) for number, _, _ in clocks]
+    for _, timer, factor in clocks:
+        signal.setitimer(timer, factor * seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for (number, timer, _), old in zip(clocks, before, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, old)
 
 
 def drive(reader: Reader, data: bytes, size: int) -> Found:

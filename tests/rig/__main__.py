@@ -44,7 +44,10 @@ def main() -> int:
     whole.add_argument("--proctrack", choices=PROCTRACKS, default="auto")
     whole.add_argument("--time-scale", choices=("rig", "production"), default="rig")
     whole.add_argument(
-        "--of", choices=NIGHTS, default="whole", help="tunnel: a job lets in somebody from outside"
+        "--of",
+        choices=NIGHTS,
+        default="whole",
+        help="tunnel: a job lets somebody in from outside; varied: 18 jobs",
     )
     whole.add_argument("--keep", action="store_true", help="leave the rig running")
     many = commands.add_parser("nights", help="several nights with other seeds, and a table of them")
@@ -52,6 +55,7 @@ def main() -> int:
     many.add_argument("--seed", type=int, default=1, help="of the first night")
     many.add_argument("--out", type=Path, default=Path(".rig-nights"), help="folder for each night's files")
     many.add_argument("--table", type=Path, default=Path("docs/rig-nights.md"))
+    many.add_argument("--of", choices=("whole", "varied"), default="whole")
     many.add_argument("--proctrack", choices=PROCTRACKS, default="auto")
     many.add_argument("--time-scale", choices=("rig", "production"), default="rig")
     storm = commands.add_parser("storm", help="hundreds of jobs of a moment; 0 only if none lost its papers")
@@ -107,7 +111,7 @@ def _run(args: argparse.Namespace) -> int:
         plan = Plan(args.seed, args.share, args.time_scale, args.proctrack, args.of)
         return 1 if run_night(args.dir, args.out, plan, args.keep).faults else 0
     elif args.command == "nights":
-        plan = Plan(args.seed, None, args.time_scale, args.proctrack)
+        plan = Plan(args.seed, None, args.time_scale, args.proctrack, args.of)
         return 0 if run_nights(args.dir, args.out, args.table, plan, args.n) else 1
     elif args.command == "storm":
         return 1 if run_storm(args.dir, args.jobs, args.seed, args.proctrack, args.keep) else 0

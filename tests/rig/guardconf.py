@@ -44,7 +44,7 @@ def make_config(rig: Rig) -> Config:
             run_dir=f"{rig.root}/run",
             spool_dir=f"{rig.root}/spool",
             # The rig's device nodes lie outside /dev; every node's gres.conf names the same ones, from 0 up.
-            gres_devices=[f"{rig.root}/dev/nvidia{i}" for i in range(max(node.n_gpus for node in NODES))],
+            gres_devices=[f"{rig.root}/dev/nvidia{i}" for i in range(max(node.n_boards for node in NODES))],
         ),
         lake=LakeConfig(path=f"{rig.root}/lake", spools=[f"{rig.root}/spool"]),
         slurm=SlurmConfig(cluster=rig.cluster, timeout_s=60.0),

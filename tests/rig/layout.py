@@ -25,14 +25,21 @@ class RigError(RuntimeError):
 
 
 class NodeSpec(NamedTuple):
-    """One slurmd and its boards. `gres_type` is the board's model as Slurm spells it."""
+    """One slurmd and its boards. `gres_type` is the board's model as Slurm spells it; `n_spare`: boards above
+    those that Slurm was told of, as one that was taken out of gres.conf for a fault."""
 
     name: str
     gres_type: str
     n_gpus: int
+    n_spare: int = 0
+
+    @property
+    def n_boards(self) -> int:
+        """What the driver sees."""
+        return self.n_gpus + self.n_spare
 
 
-NODES = (NodeSpec("n1", "h100", 4), NodeSpec("n2", "a100", 4))
+NODES = (NodeSpec("n1", "h100", 4, n_spare=1), NodeSpec("n2", "a100", 4))
 
 
 @dataclass(frozen=True, slots=True)

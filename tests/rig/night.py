@@ -22,7 +22,14 @@ from tests.rig.jobs import (
 )
 from tests.rig.judge import HEADER, Case, find_faults, render_row, worst_sum_ms
 from tests.rig.layout import Rig, RigError
-from tests.rig.scenarios import Expected, Scenario, draw_night, draw_tunnel_night, load_expected
+from tests.rig.scenarios import (
+    Expected,
+    Scenario,
+    draw_night,
+    draw_tunnel_night,
+    draw_varied_night,
+    load_expected,
+)
 from tests.rig.submit import submit
 from tests.rig.truth import read_truth
 
@@ -31,7 +38,7 @@ PRODUCTION_STRETCH = (
 )
 
 
-NIGHTS = {"whole": draw_night, "tunnel": draw_tunnel_night}
+NIGHTS = {"whole": draw_night, "tunnel": draw_tunnel_night, "varied": draw_varied_night}
 
 
 class Plan(NamedTuple):
@@ -83,7 +90,7 @@ def _night(rig: Rig, out: Path, plan: Plan, begun: float) -> Result:
     for guest in guests:
         outside.invite(rig, guest)
     say(begun, f"{len(jobs)} jobs submitted by ordinary users, seed {plan.seed}")
-    places = wait_for_jobs(rig, jobs, 300.0 * stretch)
+    places = wait_for_jobs(rig, jobs, 420.0 * stretch)
     say(begun, "all jobs have ended")
     procs.stop(rig, outside.GUEST)
     quiet_at = wait_for_outlivers(rig, 120.0 * stretch)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.rig import procs
-from tests.rig.judge import MAX_WIDTH_PCT, Case, worst_sum_ms
+from tests.rig.judge import MAX_WIDTH_PCT, Case, is_inside, worst_sum_ms
 from tests.rig.layout import RigError
-from tests.rig.night import Plan, Result, run_night
+from tests.rig.night import NIGHTS, Plan, Result, run_night
 from tests.rig.scenarios import load_expected
 
 
@@ -40,19 +40,27 @@ def run_nights(folder: Path, out: Path, table: Path, plan: Plan, n: int) -> bool
 
 def render_table(nights: list[Night], plan: Plan, n: int) -> str:
     """The page in Markdown: how it was made, a row a night, the spread, and every fault in words."""
-    parts = [_head(plan, n), *_rows(nights), "", *_spread(nights), "", *_verdicts(nights), *_faults(nights)]
+    parts = [
+        _head(plan, n),
+        *_rows(nights),
+        "",
+        *_spread(nights),
+        "",
+        *_verdicts(nights, plan.of),
+        *_faults(nights),
+    ]
     return "\n".join(parts) + "\n"
 
 
 _HEAD = """\
 # Nights on the rig
 
-Real Slurm, real processes of ordinary users, *simulated* GPUs. Each night submits the eight jobs of
+Real Slurm, real processes of ordinary users, *simulated* GPUs. Each night submits the {jobs} jobs of
 `tests/rig/scenarios.py` with durations, step times, shares and kinds of load drawn from its seed; the boards
 are drawn anew as well. What the audit must say stands in `tests/rig/expected.toml`; the processes that run
 the audit can read neither that file, nor the loads, nor the boards' own record.
 
-Made by `python -m tests.rig nights --n {n} --seed {seed}{scale}` on {day}: {system}, {cores} cores,
+Made by `python -m tests.rig nights --n {n} --seed {seed}{scale}{of}` on {day}: {system}, {cores} cores,
 Python {python}, {slurm}.
 
 Shares are in per cent of the co-tenant run's allocation. *Asked*: of the board's time while it runs; *true*:
@@ -66,6 +74,8 @@ def _head(plan: Plan, n: int) -> str:
     return _HEAD.format(
         n=n,
         seed=plan.seed,
+        jobs=len(NIGHTS[plan.of](plan.seed, plan.share, 1.0)),
+        of="" if plan.of == "whole" else f" --of {plan.of}",
         scale="" if plan.scale == "rig" else f" --time-scale {plan.scale}",
         day=datetime.now(timezone.utc).date().isoformat(),
         system=f"{platform.system()} {platform.release().split('-')[0]}",
@@ -114,18 +124,22 @@ def _spread(nights: list[Night]) -> list[str]:
     ]
 
 
-def _verdicts(nights: list[Night]) -> list[str]:
+def _verdicts(nights: list[Night], of: str) -> list[str]:
     counts: dict[str, Counter[str]] = {}
+    spread: dict[str, list[Case]] = {}
     for night in nights:
         for case in night.result.cases if night.result is not None else []:
             said = case.judgement.verdict.value if case.judgement is not None else "no such run"
             counts.setdefault(case.scenario.name, Counter())[said] += 1
-    lines = ["| scenario | expected | said |", "| --- | --- | --- |"]
-    for name, row in load_expected().items():
+            spread.setdefault(case.scenario.name, []).append(case)
+    lines = ["| scenario | expected | said | truth inside |", "| --- | --- | --- | --- |"]
+    for name, row in load_expected(of).items():
         said = ", ".join(
             f"{number} × {verdict}" for verdict, number in counts.get(name, Counter()).most_common()
         )
-        lines.append(f"| {name} | {' or '.join(row.verdicts)} | {said} |")
+        cases = spread.get(name, [])
+        held = sum(is_inside(case) for case in cases)
+        lines.append(f"| {name} | {' or '.join(row.verdicts)} | {said} | {held} of {len(cases)} |")
     return lines
 
 

@@ -5,11 +5,14 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.rig.layout import NODES
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+SPARE = NODES[0].n_gpus  # the board of the first node that Slurm was not told of
 EXPECTED = Path(__file__).resolve().parent / "expected.toml"
 # What a diverted load may be; the honest loops never use these kinds, so the truth can be told apart.
 OTHER_KINDS = ("hash", "infer", "fp64")
@@ -50,6 +53,10 @@ class Expected(NamedTuple):
     network: str | None = None
 
 
+# Whose rows of the table a night has.
+_TABLES = {"whole": ("whole",), "tunnel": ("tunnel",), "varied": ("whole", "varied")}
+
+
 def load_expected(night: str = "whole") -> dict[str, Expected]:
     """The committed table's rows of that night."""
     data = tomllib.loads(EXPECTED.read_text("utf-8"))
@@ -61,7 +68,7 @@ def load_expected(night: str = "whole") -> dict[str, Expected]:
             row.get("network"),
         )
         for name, row in data.items()
-        if row.get("night", "whole") == night
+        if row.get("night", "whole") in _TABLES[night]
     }
 
 
@@ -78,6 +85,24 @@ def draw_night(seed: int, share: float | None = None, stretch: float = 1.0) -> l
         _idle(draw, stretch),
         _leftover(draw, stretch),
         _shell(draw, stretch),
+    ]
+
+
+def draw_varied_night(seed: int, share: float | None = None, stretch: float = 1.0) -> list[Scenario]:
+    """The whole night's jobs and as many other kinds; Slurm has the second half wait for the first."""
+    draw = random.Random(f"varied night {seed}")
+    return [
+        *draw_night(seed, share, stretch),
+        _hang(draw, stretch),
+        _beside(draw, "cotenant-10", draw.uniform(0.09, 0.13), stretch),
+        _beside(draw, "cotenant-30", draw.uniform(0.27, 0.34), stretch),
+        _evaluations(draw, stretch),
+        _rare_logs(draw, stretch),
+        _rollouts(draw, stretch),
+        _sweep(draw, stretch),
+        _inside(draw, stretch),
+        _replay(draw, stretch),
+        _wrong_gpu(draw, stretch),
     ]
 
 
@@ -117,11 +142,15 @@ def _honest(draw: random.Random, name: str, user: str, stretch: float, eval_ever
 
 
 def _cotenant(draw: random.Random, share: float, stretch: float) -> Scenario:
+    return _beside(draw, "cotenant" if share >= SMALL_SHARE else "cotenant-small", share, stretch)
+
+
+def _beside(draw: random.Random, name: str, share: float, stretch: float) -> Scenario:
+    share = round(share, 2)
     seconds = draw.uniform(95, 110) * stretch
     after = draw.uniform(0.3, 0.45) * seconds
     # Max-min fair boards: beside a full load a demand up to one half is met as asked.
     hold = _hold(draw.choice(OTHER_KINDS), share, after, 10 * seconds)
-    name = "cotenant" if share >= SMALL_SHARE else "cotenant-small"
     return Scenario(name, "cotenant", "sgrig1", tuple(_training(draw, seconds)), hold, share)
 
 
@@ -154,6 +183,57 @@ def _shell(draw: random.Random, stretch: float) -> Scenario:
     """Takes the GPU that the idle allocation leaves."""
     args = (f"{draw.uniform(45, 55) * stretch:.0f}", str(draw.randrange(600, 1000)))
     return Scenario("honest-shell", "honest-shell", "sgrig2", args, {}, None)
+
+
+def _evaluations(draw: random.Random, stretch: float) -> Scenario:
+    args = [*_training(draw, draw.uniform(95, 110) * stretch), "--eval-every", str(draw.randint(6, 9))]
+    args += ["--eval-work", f"{draw.uniform(3, 6):.1f}"]
+    return Scenario("evaluations", "evaluations", "sgrig2", tuple(args), {}, None)
+
+
+def _rare_logs(draw: random.Random, stretch: float) -> Scenario:
+    args = [*_training(draw, draw.uniform(95, 110) * stretch), "--log-every", str(draw.randint(4, 6))]
+    return Scenario("rare-logs", "rare-logs", "sgrig1", tuple(args), {}, None)
+
+
+def _rollouts(draw: random.Random, stretch: float) -> Scenario:
+    seconds, update = draw.uniform(95, 110) * stretch, draw.uniform(0.5, 1.2)
+    args = ("--seconds", f"{seconds:.0f}", "--update", f"{update:.2f}", "--seed", str(draw.randrange(10**6)))
+    return Scenario("rollouts", "rollouts", "sgrig2", args, {}, None)
+
+
+def _sweep(draw: random.Random, stretch: float) -> Scenario:
+    works = [f"{draw.uniform(0.4, 1.3):.2f}" for _ in range(draw.randint(3, 4))]
+    args = (f"{100 * stretch / len(works):.0f}", str(draw.randrange(10**6)), *works)
+    return Scenario("sweep", "sweep", "sgrig1", args, {}, None)
+
+
+def _hang(draw: random.Random, stretch: float) -> Scenario:
+    seconds = draw.uniform(95, 110) * stretch
+    args = [*_training(draw, seconds), "--hang-after", f"{draw.uniform(0.4, 0.55) * seconds:.0f}"]
+    return Scenario("hang", "hang", "sgrig2", tuple(args), {}, None)
+
+
+def _inside(draw: random.Random, stretch: float) -> Scenario:
+    seconds, after = draw.uniform(95, 110) * stretch, draw.uniform(0.35, 0.5)
+    words = f"--kind {draw.choice(OTHER_KINDS)} --demand {draw.uniform(0.4, 0.8):.2f}"
+    words += f" --after {after * seconds:.1f}"
+    return Scenario("inside", "inside", "sgrig1", tuple(_training(draw, seconds)), {"RIG_HOLD": words}, None)
+
+
+def _replay(draw: random.Random, stretch: float) -> Scenario:
+    args = ("--seconds", f"{draw.uniform(90, 105) * stretch:.0f}", "--seed", str(draw.randrange(10**6)))
+    words = f"--kind {draw.choice(OTHER_KINDS)} --demand {draw.uniform(0.85, 1.0):.2f}"
+    return Scenario("replay", "replay", "sgrig2", args, {"RIG_HOLD": words}, None)
+
+
+def _wrong_gpu(draw: random.Random, stretch: float) -> Scenario:
+    seconds = draw.uniform(95, 110) * stretch
+    hold = _hold(
+        draw.choice(OTHER_KINDS), draw.uniform(0.3, 0.9), draw.uniform(0.2, 0.4) * seconds, 10 * seconds
+    )
+    hold["RIG_HOLD"] += f" --gpus {SPARE}"
+    return Scenario("wrong-gpu", "wrong-gpu", "sgrig1", tuple(_training(draw, seconds)), hold, None)
 
 
 def _training(draw: random.Random, seconds: float, longest_s: float = 1.6) -> list[str]:

@@ -100,7 +100,7 @@ def start_boards(rig: Rig) -> None:
     devices = rig.path / "dev"
     devices.mkdir(exist_ok=True)
     # NVIDIA's major, and one of those that the kernel gives away; no driver is there, none is needed
-    numbers = {f"nvidia{index}": (195, index) for index in range(max(node.n_gpus for node in NODES))}
+    numbers = {f"nvidia{index}": (195, index) for index in range(max(node.n_boards for node in NODES))}
     for name, number in {**numbers, "nvidia-uvm": (511, 0)}.items():
         path = devices / name
         if not path.exists():
@@ -111,7 +111,7 @@ def start_boards(rig: Rig) -> None:
             path.chmod(0o666)
     for node in NODES:
         argv = [rig.python, "-m", "tests.rig.gpu", "--dir", str(rig.gpu_dir(node.name))]
-        argv += ["--model", node.gres_type, "--count", str(node.n_gpus), "--seed", str(rig.seed)]
+        argv += ["--model", node.gres_type, "--count", str(node.n_boards), "--seed", str(rig.seed)]
         procs.start(rig, f"boards.{node.name}", argv, {"PYTHONPATH": str(CHECKOUT)})
     for node in NODES:
         procs.wait_for(f"the boards of {node.name}", (rig.gpu_dir(node.name) / "ready").exists)

@@ -11,7 +11,14 @@ from tests.rig.guardconf import make_config
 from tests.rig.halves import Visits, find_axis_faults, read_visits
 from tests.rig.judge import MAX_WIDTH_PCT
 from tests.rig.layout import NODES, Rig, RigError, free_ports, make_rig
-from tests.rig.scenarios import OTHER_KINDS, draw_night, draw_tunnel_night, load_expected
+from tests.rig.scenarios import (
+    OTHER_KINDS,
+    SPARE,
+    draw_night,
+    draw_tunnel_night,
+    draw_varied_night,
+    load_expected,
+)
 from tests.rig.slurmconf import gres_conf, slurm_conf
 from tests.rig.submit import list_workloads
 from tests.rig.truth import read_truth
@@ -41,6 +48,25 @@ def test_every_job_of_the_tunnel_night_has_a_workload_an_expectation_and_a_reaso
     assert {scenario.name for scenario in drawn} == set(expected)
     assert all(scenario.workload in workloads and expected[scenario.name].reason for scenario in drawn)
     assert [expected[scenario.name].network for scenario in drawn] == ["tunnel", "quiet"]
+
+
+def test_the_varied_night_has_at_least_14_jobs_each_with_a_workload_an_expectation_and_a_reason() -> None:
+    expected, workloads = load_expected("varied"), list_workloads()
+
+    drawn = draw_varied_night(3)
+
+    assert len(drawn) >= 14
+    assert draw_varied_night(3) == drawn != draw_varied_night(4)
+    assert all(scenario.workload in workloads and expected[scenario.name].reason for scenario in drawn)
+    assert {"cotenant-small", "cotenant"} >= set(expected) - {scenario.name for scenario in drawn}
+
+
+def test_the_wrong_gpu_is_a_board_that_slurm_was_not_told_of(plan: Rig) -> None:
+    other = next(s for s in draw_varied_night(5) if s.name == "wrong-gpu")
+
+    assert f"--gpus {SPARE}" in other.env["RIG_HOLD"]
+    assert NODES[0].n_gpus <= SPARE < NODES[0].n_boards
+    assert "NodeName=n1 Name=gpu Type=h100 File=/tmp/never/dev/nvidia[0-3]" in gres_conf(plan)
 
 
 def test_tunnel_nights_vary_in_door_delay_share_and_the_tunnels_name() -> None:
@@ -74,7 +100,7 @@ def test_shares_and_kinds_vary_over_the_nights_and_a_given_share_holds() -> None
 
 
 def test_no_number_of_a_nights_second_process_stands_in_a_command_line() -> None:
-    for scenario in draw_night(3):
+    for scenario in draw_varied_night(3):
         assert not any(word.startswith(("--demand", "--kind", "--after")) for word in scenario.args)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
+from slurm_guard.audit.checks import log_of_another_time
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.track import DOUBTFUL, Mark
 from slurm_guard.model import Evidence, Family, Finding, Severity
@@ -23,6 +24,8 @@ def find(case: Case, params: Params) -> list[Finding]:
     doubtful = [m for m in marks if DOUBTFUL.intersection(m.flags) and _watched(m, case.slots)]
     if len(marks) < params.least_points or len(doubtful) < params.least_share * len(marks):
         return []
+    if log_of_another_time.find(case, log_of_another_time.CHECK.params):
+        return []  # the same fact, and said there
     kinds = sorted({f for m in doubtful for f in m.flags if f in DOUBTFUL})
     share = 100.0 * len(doubtful) / len(marks)
     if kinds == ["bulk"]:

@@ -1,8 +1,10 @@
 """An old, nearly silent connection to outside: a tunnel that waits, or a working process's thin line."""
 
+from dataclasses import replace
+
 from slurm_guard.audit.case import Case, counted, lasting
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
-from slurm_guard.audit.net.hints import hint, named
+from slurm_guard.audit.net.hints import POOL_PORTS, hint, named
 from slurm_guard.audit.net.lone import Params, found_lone
 from slurm_guard.audit.net.net import Flow
 from slurm_guard.audit.net.say import port_of, traffic, who
@@ -30,7 +32,15 @@ def find(case: Case, params: Params) -> list[Finding]:
     sentence += f" {'; '.join(extra)[:1].upper()}{'; '.join(extra)[1:]}." if extra else ""
     sentence += f" {counted(len(found) - 1, 'other', 'others')} like it." if found[1:] else ""
     rating = Rating(Severity.MEDIUM, 0.6, _weight(case, flow), Audience.OPERATOR)
-    return [finding(CHECK, case, rating, sentence, *(_evidence(f) for f in found[:5]))]
+    told = finding(CHECK, case, rating, sentence, *(_evidence(f) for f in found[:5]))
+    return [replace(told, attack=tuple(number for number in CHECK.attack if _fits(number, flow)))]
+
+
+def _fits(number: str, flow: Flow) -> bool:
+    """A port alone is weak: it is named where pools use it. Nor is every thin line one of other work."""
+    if number == "T1571":
+        return port_of(flow.word.peer) in POOL_PORTS
+    return number != "T1496" or flow.tie == "stray"
 
 
 def _hint(case: Case, flow: Flow) -> tuple[str, ...]:

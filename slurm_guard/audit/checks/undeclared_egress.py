@@ -106,5 +106,4 @@ CHECK = Check(
         Example("no-data", "nothing was heard"),
     ),
     flagged=(Example("undeclared", "the job declared to speak to nobody, and did"),),
-    attack=("T1571",),
 )

@@ -1,34 +1,23 @@
-"""What prolog and epilog saw of the network, held against each other: what was there after a run alone.
+"""What prolog and epilog saw of the network, held against each other: new, gone and changed over a run.
 
 The snapshots are of the whole node and bounded: a socket counts when it is the owner's, and nothing is said
 of a list that was cut before the run. Another run of the owner's on the node makes his sockets nobody's.
+Devices, routes, rules, packet filters and name servers are the node's: they are shown and tied to nobody.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
+from slurm_guard.audit.net import nodewide
+from slurm_guard.audit.net.nodewide import NEW, Change
 from slurm_guard.model import Run
 
-# Names that the kernel and the programs give by default to devices that lead into another network.
-# Documented; a name can be chosen.
-_DEVICES = ("tun", "tap", "wg", "utun", "ppp", "zt", "tailscale", "sit", "gre", "vxlan", "ipsec", "nebula")
 MOST = 64  # changes of one node. Judgement: more are not read
-LISTENER, CONNECTION, DEVICE, ROUTE, NAMES = "listener", "connection", "device", "route", "name server"
-_PARTS = {DEVICE: "interfaces", ROUTE: "routes", NAMES: "nameservers"}
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing that was there at `at`, the epilog's look, and not before the run."""
-
-    node: str
-    kind: str  # listener, connection (of the owner's), device, route, name server (of the node's)
-    what: str
-    at: float
+LISTENER, CONNECTION = "listener", "connection"  # of the owner's
 
 
 def changes_of(
@@ -46,8 +35,19 @@ def changes_of(
         uid = row["uid"] if alone else None
         before, after = _load(row["before"]), _load(row["after"])
         if before and after:
-            found.setdefault(row["i"], []).extend(_compare(before, after, row["node"], uid, row["at"]))
+            changes = _compare(before, after, row["node"], uid, row["at"])
+            n_beside = _beside(runs, row["i"], row["node"], row["at"]) if changes else 0
+            found.setdefault(row["i"], []).extend(replace(c, n_beside=n_beside) for c in changes)
     return {i: tuple(changes) for i, changes in found.items() if changes}
+
+
+def _beside(runs: list[Run], i: int, node: str, at: float) -> int:
+    """Other runs, anybody's, that were on the node between the run's start and the epilog's look."""
+    return sum(
+        node in run.nodes and run.start_at < at and (run.end_at is None or run.end_at > runs[i].start_at)
+        for j, run in enumerate(runs)
+        if j != i
+    )
 
 
 def _shared(runs: list[Run]) -> set[tuple[int, str]]:
@@ -87,13 +87,8 @@ def _compare(
         for kind, part in ((LISTENER, "listen"), (CONNECTION, "established")):
             old = {_socket(s) for s in _rows(before, part)}
             new = {_socket(s) for s in _rows(after, part) if s.get("uid") == uid} - old
-            found += [Change(node, kind, what, at) for what in sorted(new)]
-    for kind, part in _PARTS.items():
-        if part in (before.get("why") or {}) or part in (after.get("why") or {}):
-            continue
-        gone = {str(x) for x in before.get(part) or ()}
-        here = {str(x) for x in after.get(part) or ()} - gone
-        found += [Change(node, kind, what, at) for what in sorted(here) if kind != DEVICE or _leads_out(what)]
+            found += [Change(node, kind, what, at, NEW) for what in sorted(new)]
+    found += [Change(node, c.kind, c.what, at, c.how, c.telling) for c in nodewide.differences(before, after)]
     return found[:MOST]
 
 
@@ -105,7 +100,3 @@ def _socket(row: dict[str, Any]) -> str:
     """What tells a socket from another: a listener by its place, a connection by both ends."""
     proto, local, peer = (str(row.get(name) or "") for name in ("proto", "local", "peer"))
     return f"{proto} {local}" if row.get("state") != "ESTABLISHED" else f"{proto} {local} to {peer}"
-
-
-def _leads_out(name: str) -> bool:
-    return name.rstrip("0123456789") in _DEVICES or name.startswith(("zt", "tailscale", "nebula", "wg"))

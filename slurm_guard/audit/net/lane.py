@@ -4,15 +4,20 @@ from slurm_guard.audit.case import Case, counted, sized
 from slurm_guard.audit.net import lone, proxies, scans, tunnels
 from slurm_guard.audit.net.bridges import Bridge
 from slurm_guard.audit.net.briefs import Brief
-from slurm_guard.audit.net.changes import Change
 from slurm_guard.audit.net.hints import base
 from slurm_guard.audit.net.net import Flow
+from slurm_guard.audit.net.nodewide import CHANGED, GONE, NEW, Change
 from slurm_guard.audit.net.policy import JOB, SITE
 from slurm_guard.audit.net.say import service, traffic, where, who
 from slurm_guard.model import TimelineEvent
 
 MOST = 12  # judgement: a lane of more is not read; the lake has every connection
 MOST_STAYED = 3  # nodes of which changes are shown. Judgement
+_OVER_RUN = {
+    NEW: "after the run and not before",
+    GONE: "before the run and not after",
+    CHANGED: "changed over the run",
+}
 MOST_CLIENTS = 4  # of these, plain clients to outside, which speak for nothing by themselves. Judgement
 _ALLOWED = {SITE: ", allowed by the site", JOB: ", declared by the job"}
 
@@ -40,17 +45,21 @@ def network_events(case: Case) -> list[TimelineEvent]:
 
 
 def _stayed(case: Case) -> list[TimelineEvent]:
-    """What the epilog saw and the prolog did not, node by node, at the epilog's look."""
+    """In what the epilog's look differs from the prolog's, node by node, at the epilog's."""
     by_node: dict[str, list[Change]] = {}
     for change in case.net.changes:
         by_node.setdefault(change.node, []).append(change)
     several = len(case.run.nodes) > 1
     events = []
     for node, changes in sorted(by_node.items())[:MOST_STAYED]:
-        shown = ", ".join(f"{c.kind} {c.what}" for c in changes[:3])
-        more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-        text = f"after the run and not before{f', on {node}' if several else ''}: {shown}{more}"
-        events.append(_event(changes[0].at, changes[0].at, text))
+        parts = []
+        for how, words in _OVER_RUN.items():
+            some = [c.shown for c in changes if c.how == how]
+            more = f" and {len(some) - 3} more" if len(some) > 3 else ""
+            parts += (
+                [f"{words}{f', on {node}' if several else ''}: {', '.join(some[:3])}{more}"] if some else []
+            )
+        events.append(_event(changes[0].at, changes[0].at, "; ".join(parts)))
     return events
 
 

@@ -8,8 +8,8 @@ import polars as pl
 
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.net.briefs import Brief, briefs_of
-from slurm_guard.audit.net.changes import Change
 from slurm_guard.audit.net.flows import FlowWord, RelayWord, Words
+from slurm_guard.audit.net.nodewide import Change
 from slurm_guard.audit.net.policy import SITE, Ground, Rules
 from slurm_guard.intent import parse_intent
 from slurm_guard.model import Run

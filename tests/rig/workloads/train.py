@@ -8,6 +8,7 @@ import argparse
 import math
 import os
 import random
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -92,10 +93,24 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--log-every", type=int, default=1)
     parser.add_argument("--checkpoint-every", type=float, default=30.0, help="seconds between checkpoints")
     parser.add_argument("--eval-every", type=int, default=0, help="steps between evaluations; 0: none")
+    parser.add_argument("--eval-work", type=float, default=3.0, help="an evaluation's work, in steps")
+    parser.add_argument("--hang-after", type=float, help="seconds after which a collective waits for ever")
+    parser.add_argument(
+        "--inside", action="store_true", help="$RIG_HOLD's work in this process, step by step"
+    )
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--mem-mib", type=int, default=24000)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
+
+
+def _inside() -> argparse.Namespace:
+    """What else this process does on the GPU; the audit reads command lines, so it stands in $RIG_HOLD."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kind", default="hash")
+    parser.add_argument("--demand", type=float, default=0.4, help="of a step's work, after each step")
+    parser.add_argument("--after", type=float, default=0.0, help="seconds before it begins")
+    return parser.parse_args(shlex.split(os.environ.get("RIG_HOLD", "")))
 
 
 class Loop:
@@ -104,10 +119,12 @@ class Loop:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.gpu = Gpu()
+        self.began = time.monotonic()
         self.random = random.Random(args.seed)
         self.student = Student(args.seed)
         # A target that is not quite reached in the time: most jobs end at their limit, not at their goal.
         self.total = max(10, int(1.2 * args.seconds / args.work))
+        self.inside = _inside() if args.inside else None
         self.events = SummaryWriter(args.events, flush_secs=2) if args.events else None
 
     def run(self) -> None:
@@ -117,9 +134,13 @@ class Loop:
         time.sleep(args.startup * 0.5)
         self.gpu.memory(args.mem_mib)
         self.gpu.work(args.startup * 0.25, "compile", 0.6)
-        saved = time.monotonic()
+        saved = began = time.monotonic()
         step = 0
         while time.monotonic() < until:
+            if args.hang_after is not None and time.monotonic() - began > args.hang_after:
+                self.gpu.hold("spin", 1.0, args.mem_mib)
+                time.sleep(max(0.0, until - time.monotonic()))
+                break
             step += 1
             self.one_step(step)
             if args.eval_every and step % args.eval_every == 0:
@@ -138,6 +159,8 @@ class Loop:
         loss = self.student.step(self.args.batch)
         if late > 0:
             self.gpu.work(work * late, "membound", 0.9)  # gradients and weights pass through memory once
+        if self.inside is not None and time.monotonic() - self.began > self.inside.after:
+            self.gpu.work(work * self.inside.demand, self.inside.kind, 0.97)
         time.sleep(0.04 + self.random.expovariate(1 / 0.02))  # the data loader
         if step % self.args.log_every == 0:
             self.log(step, loss, time.monotonic() - began)
@@ -153,7 +176,7 @@ class Loop:
 
     def evaluate(self, step: int) -> None:
         began = time.monotonic()
-        self.gpu.work(3 * self.args.work, "eval", 0.9)
+        self.gpu.work(self.args.eval_work * self.args.work, "eval", 0.9)
         loss, took_s = self.student.evaluate(), time.monotonic() - began
         if self.args.style == "hf":
             epoch = round(step / HF_STEPS_PER_EPOCH, 2)

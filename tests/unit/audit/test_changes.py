@@ -8,7 +8,7 @@ from slurm_guard.audit.net.changes import changes_of
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.model import Run, Verdict
 from tests.builders import AT, UID, build, run_of
-from tests.shapes import HONEST, SHAPES, snapshot
+from tests.shapes import HONEST, OTHER_ROUTE, ROUTE, SHAPES, snapshot, wall
 
 SSHD = ("0.0.0.0:22", 0)
 MINE = ("127.0.0.1:2222", UID)
@@ -26,7 +26,7 @@ def test_what_is_new_and_the_owners_is_told_and_nothing_else() -> None:
     before = snapshot(SSHD, nameservers=["10.0.0.53"])
     after = snapshot(SSHD, MINE, ("127.0.0.1:3", UID + 1), nameservers=["10.0.0.53", "1.2.3.4"])
     assert _found(before, after) == [("listener", "tcp 127.0.0.1:2222"), ("name server", "1.2.3.4")]
-    assert _found(after, before) == []
+    assert _found(after, before) == [("name server", "1.2.3.4")]  # it is gone; the owner's socket may be
 
 
 def test_connections_that_outlive_the_run_are_told_by_both_ends() -> None:
@@ -67,6 +67,97 @@ def test_with_another_run_of_the_owners_on_the_node_sockets_are_nobodys() -> Non
     assert _found(*world.nets, before) == [("listener", "tcp 127.0.0.1:2222")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("wireguard", True), ("tun", True), ("veth", False), ("bridge", False), ("dummy", False)],
+)
+def test_a_device_counts_by_its_kind_where_it_was_told_whatever_it_is_called(kind: str, told: bool) -> None:
+    for name in ("eth7", "wg0"):
+        after = snapshot(interfaces=["eth0", "lo", name], kinds={name: kind})
+        assert _found(snapshot(kinds={}), after) == ([("device", f"{name} ({kind})")] if told else [])
+    hardware = snapshot(interfaces=["eth0", "lo", "wg0"], kinds={})
+    assert _found(snapshot(kinds={}), hardware) == []
+
+
+def _new(**parts: object) -> str:
+    return snapshot(**{"kinds": {}, "rules": [], "firewall": wall(), **parts})
+
+
+def _shown(before: str, after: str, *others: Run) -> list[tuple[str, str, bool]]:
+    world = replace(HONEST, nets=(before, after))
+    facts = build(world)
+    keys = facts.frames["tickets"].select("run").with_row_index("i")
+    found = changes_of([run_of(world), *others], keys, facts.frames).get(0, ())
+    return [(change.how, change.shown, change.telling) for change in found]
+
+
+def test_routes_that_come_and_go_are_told_by_name_the_telling_ones_first() -> None:
+    before = _new(routes=[ROUTE, "10.1.0.0/24 dev eth0", "fe80::/64 dev veth1 metric 256"])
+    after = _new(routes=[OTHER_ROUTE, "blackhole 10.9.0.0/16", "::/1 dev wg0", "10.2.0.0/24 dev eth0"])
+    assert _shown(before, after) == [
+        ("new", f"default route {OTHER_ROUTE}", True),
+        ("new", "route ::/1 dev wg0", True),
+        ("new", "blackhole route 10.9.0.0/16", True),
+        ("gone", f"default route {ROUTE}", True),
+        ("new", "route 10.2.0.0/24 dev eth0", False),
+        ("gone", "route 10.1.0.0/24 dev eth0", False),
+    ]
+
+
+def test_rules_and_filters_that_differ_are_told_in_words() -> None:
+    nat = [{"table": "ip nat", "chain": "DOCKER", "hook": None, "policy": None, "n_rules": 1, "digest": "a"}]
+    bare = wall(n_rules=0, policy="accept")
+    before = _new(rules=["inet 0: from all lookup local"])
+    after = _new(
+        rules=["inet 0: from all lookup local", "inet 9: from all lookup 51820"],
+        firewall={**bare, "chains": [*bare["chains"], *nat], "legacy": ["ip filter"]},  # type: ignore[misc]
+    )
+    assert _shown(before, after) == [
+        ("new", "policy rule inet 9: from all lookup 51820", True),
+        ("changed", "packet filter inet filter input (policy drop, then accept; 2 rules, then 0)", True),
+        ("new", "iptables table ip filter", False),
+        ("new", "packet filter ip nat DOCKER (1 rule)", False),
+    ]
+    same = {**wall(), "chains": [{**wall()["chains"][0], "digest": "b"}]}  # type: ignore[index]
+    assert _shown(before, _new(rules=["inet 0: from all lookup local"], firewall=same)) == [
+        ("changed", "packet filter inet filter input (2 rules, other ones)", True)
+    ]
+
+
+def test_filters_that_were_not_read_to_the_end_say_nothing() -> None:
+    unread = wall(0)
+    unread["chains"] = [{**unread["chains"][0], "n_rules": None, "digest": None}]  # type: ignore[index]
+    assert _shown(_new(), _new(firewall=unread)) == []
+    assert _shown(_new(), _new(firewall=wall(7), why={"firewall": "changed while it was read"})) == []
+    assert _shown(_new(), _new(firewall=None, why={"firewall": "Operation not permitted"})) == []
+    assert _shown(_new(), _new(firewall={**wall(), "chains": []}, why={"chains": "left off after 9"})) == []
+    assert _shown(_new(firewall=wall(2, generation=1)), _new(firewall=wall(2, generation=9))) == []
+
+
+def test_an_older_hooks_routes_are_compared_with_none_but_its_own() -> None:
+    old = ["0.0.0.0/0 via 10.1.0.1 dev eth0", "10.1.0.0/24 via 0.0.0.0 dev eth0"]
+    assert _shown(snapshot(routes=old), _new(routes=["10.1.0.0/24 dev eth0"])) == []
+    assert [shown for _, shown, _ in _shown(snapshot(routes=old[1:]), snapshot(routes=old))] == [
+        "default route 0.0.0.0/0 via 10.1.0.1 dev eth0"
+    ]
+
+
+def test_on_a_shared_node_a_change_is_the_nodes_and_the_words_say_so() -> None:
+    facts = build(SHAPES["network-rerouted"])
+    (alone,) = audit_facts(facts).judgements
+    beside = replace(run_of(SHAPES["network-rerouted"]), id="c/8/x", job_id=8, uid=4242)
+    facts = replace(facts, runs=(*facts.runs, beside))
+    judged = audit_facts(facts).judgements[0]
+
+    (first,) = (f for f in alone.findings if f.check == "network-changed")
+    (shared,) = (f for f in judged.findings if f.check == "network-changed")
+    assert alone.verdict is judged.verdict is Verdict.NOTE
+    assert f"default route {OTHER_ROUTE} on n1 (new)" in first.sentence
+    assert "nothing ties them to the run" in first.sentence
+    assert "1 other run was on the node meanwhile: this is the node's" in shared.sentence
+    assert max(first.weight, shared.weight) == 0.1
+
+
 def test_the_lane_shows_what_stayed_and_nothing_is_held_against_anybody() -> None:
     nets = SHAPES["network-left-open"].nets
     (tunnel,) = audit_facts(build(replace(SHAPES["tunnel"], nets=nets))).judgements
@@ -75,7 +166,8 @@ def test_the_lane_shows_what_stayed_and_nothing_is_held_against_anybody() -> Non
     assert "after the run and not before: listener tcp 127.0.0.1:2222, device wg0" in texts
 
     (alone,) = audit_facts(build(SHAPES["network-left-open"])).judgements
-    assert alone.verdict is Verdict.CLEAR
+    assert alone.verdict is Verdict.NOTE
     (sentence,) = [f.sentence for f in alone.findings if f.check == "network-changed"]
     assert "1 listener of the owner's, 1 network device." in sentence
-    assert "wg0 on n1 is named like a device that leads elsewhere." in sentence
+    assert "It may alter where packets go: device wg0 on n1 (new)." in sentence
+    assert "nothing ties them to the run" in sentence

@@ -47,7 +47,7 @@ def test_the_version_is_told() -> None:
 
 
 def test_words_in_brackets_stay_in_the_help() -> None:
-    assert "thresholds of [audit] and [report] from" in " ".join(_run("demo", "--help").stdout.split())
+    assert "[audit], [network] and [report] from" in " ".join(_run("demo", "--help").stdout.split())
 
 
 def test_a_full_disk_is_a_sentence_and_no_crash_report(

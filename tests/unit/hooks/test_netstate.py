@@ -1,13 +1,14 @@
 """The network snapshot: both ways agree, and neither can run away."""
 
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from slurm_guard.hooks import netstate
+from slurm_guard.hooks import apart, netstate
 from slurm_guard.hooks.netstate import parse_address, read_netstate
 from slurm_guard.hooks.sockdiag import ESTABLISHED, Dump
 from slurm_guard.wire import NetState, Socket
@@ -57,7 +58,7 @@ def test_sockets_are_seen_with_both_ends(
         monkeypatch.setattr(netstate, "dump_sockets", _no_sock_diag)
     listener, client, _, udp = pair
 
-    state = read_netstate(5.0)
+    state = read_netstate(5.0, None)
 
     local, peer = _end(client.getsockname()), _end(client.getpeername())
     assert [(s.proto, s.peer, s.state) for s in _find(state, local)] == [("tcp", peer, "ESTABLISHED")]
@@ -70,10 +71,10 @@ def test_sockets_are_seen_with_both_ends(
 
 def test_both_ways_give_the_same_rows(pair: list[socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
     local = _end(pair[1].getsockname())
-    by_kernel = _find(read_netstate(0.0), local)
+    by_kernel = _find(read_netstate(0.0, None), local)
     monkeypatch.setattr(netstate, "dump_sockets", _no_sock_diag)
 
-    assert _find(read_netstate(0.0), local) == by_kernel
+    assert _find(read_netstate(0.0, None), local) == by_kernel
 
 
 def test_ipv6_ends_are_in_brackets() -> None:
@@ -113,7 +114,7 @@ def test_the_kernels_count_says_which_walks_are_worth_it(
     (tmp_path / "net/sockstat6").write_text("TCP6: inuse 2\nUDP6: inuse 1\n")
     monkeypatch.setattr(netstate, "dump_sockets", asked := _Asked())
 
-    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+    state = read_netstate(0.0, None, proc, f"{proc}/resolv.conf")
 
     assert asked.walks == (walks if walks != ["tcp"] else [("tcp", True)])
     assert state.n_established == (50_000 if not whole else 300 if walks else 0)
@@ -132,11 +133,6 @@ def _proc(folder: Path, tcp: str, snmp: str = "Tcp: A CurrEstab\nTcp: 1 50000\n"
     (net / "tcp").write_text(HEADER + tcp)
     (net / "udp").write_text(HEADER)
     (net / "dev").write_text("h1\nh2\n  eth0: 1 2\n    lo: 3 4\n")
-    (net / "route").write_text(
-        "Iface\tDest\n"
-        "eth0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
-        "eth0\t000200C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0\n"
-    )
     (net / "snmp").write_text(snmp)
     (folder / "resolv.conf").write_text(
         "# x\nnameserver 10.0.0.53\nsearch a b\nnameserver\nnameserver fe80::1%eth0\n"
@@ -151,26 +147,22 @@ def no_diag(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_diag")
-def test_text_tables_routes_and_resolvers_are_read(tmp_path: Path) -> None:
+def test_text_tables_and_resolvers_are_read(tmp_path: Path) -> None:
     proc = _proc(tmp_path, _row(1, "0A") + _row(2) + _row(3, "06"))
 
-    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+    state = read_netstate(0.0, None, proc, f"{proc}/resolv.conf")
 
     assert (state.n_listen, state.n_established, state.truncated) == (1, 1, False)
     assert state.interfaces == ["eth0", "lo"]
-    assert state.routes == [
-        "0.0.0.0/0 via 192.0.2.1 dev eth0",
-        "192.0.2.0/24 via 0.0.0.0 dev eth0",
-    ]
     assert state.nameservers == ["10.0.0.53", "fe80::1%eth0"]
-    assert state.why == {}  # no tcp6 and udp6: a kernel without IPv6 misses nothing
+    assert not {"tcp6", "udp6"} & state.why.keys()  # a kernel without IPv6 misses nothing
 
 
 @pytest.mark.usefixtures("no_diag")
 def test_fifty_thousand_sockets_are_bounded_and_the_kernels_count_serves(tmp_path: Path) -> None:
     proc = _proc(tmp_path, "".join(_row(n) for n in range(50_000)))
 
-    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+    state = read_netstate(0.0, None, proc, f"{proc}/resolv.conf")
 
     assert len(state.established) == netstate.MAX_ROWS
     assert state.truncated
@@ -182,17 +174,17 @@ def test_fifty_thousand_sockets_are_bounded_and_the_kernels_count_serves(tmp_pat
 def test_more_rows_than_kept_are_still_counted(tmp_path: Path) -> None:
     proc = _proc(tmp_path, "".join(_row(n) for n in range(1000)))
 
-    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+    state = read_netstate(0.0, None, proc, f"{proc}/resolv.conf")
 
     assert (len(state.established), state.n_established, state.truncated) == (netstate.MAX_ROWS, 1000, True)
 
 
 @pytest.mark.usefixtures("no_diag")
 def test_missing_proc_is_null_with_reasons_and_no_error(tmp_path: Path) -> None:
-    state = read_netstate(0.0, str(tmp_path / "no"), str(tmp_path / "none"))
+    state = read_netstate(0.0, None, str(tmp_path / "no"), str(tmp_path / "none"))
 
     assert (state.n_listen, state.n_established) == (None, None)
-    assert {"tcp", "udp", "interfaces", "routes", "nameservers"} <= state.why.keys()
+    assert {"tcp", "udp", "interfaces", "nameservers"} <= state.why.keys()
 
 
 @pytest.mark.usefixtures("no_diag")
@@ -201,9 +193,48 @@ def test_missing_proc_is_null_with_reasons_and_no_error(tmp_path: Path) -> None:
 )
 def test_unknown_form_of_a_table_misses_that_part_alone(tmp_path: Path, text: str) -> None:
     proc = _proc(tmp_path, text)
-    (tmp_path / "net/route").write_text("h\n" + text)
 
-    state = read_netstate(0.0, proc, f"{proc}/resolv.conf")
+    state = read_netstate(0.0, None, proc, f"{proc}/resolv.conf")
 
     assert state.interfaces == ["eth0", "lo"]
     assert state.listen == state.established == []
+
+
+def _silent(send: object) -> None:
+    time.sleep(30)
+
+
+def _half(send: Callable[[bytes], None]) -> None:
+    send(b'{"firewall":null,"why":{"firewall":"Operation not permitted"}}\n{"routes":["cut"')
+    time.sleep(30)
+
+
+@pytest.mark.parametrize(
+    ("work", "said"), [(_silent, "no answer within"), (_half, "Operation not permitted")]
+)
+def test_a_kernel_that_does_not_answer_costs_its_parts_and_no_more_time_than_given(
+    work: Callable[[Callable[[bytes], None]], None], said: str
+) -> None:
+    begin_s = time.monotonic()
+
+    state = read_netstate(0.0, apart.Apart(work))
+
+    assert time.monotonic() - begin_s < apart.MAX_ANSWER_S + 1
+    assert (state.firewall, state.kinds, state.rules, state.routes) == (None, None, None, [])
+    assert said in state.why["firewall"]
+    assert all("no answer within" in state.why[part] for part in ("kinds", "routes", "rules"))
+    assert state.n_listen is not None
+
+
+def test_where_no_child_can_be_made_the_sockets_are_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_child(_: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(netstate, "Apart", no_child)
+
+    state = read_netstate(0.0, netstate.ask_apart())
+
+    assert (state.firewall, state.routes, state.n_listen is not None) == (None, [], True)
+    assert {"firewall", "routes", "kinds", "rules"} <= state.why.keys()

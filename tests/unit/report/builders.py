@@ -148,7 +148,8 @@ def timeline(
             at + 176 * slot_s,
             at + until_slot * slot_s,
             "network",
-            "python3 (pid 48112) opened a connection to 203.0.113.40:443; 18 GiB out, 2 GiB in",
+            "1 connection of python3 (pid 48112) to 203.0.113.40:443; 2.0 GiB in, 18 GiB out, "
+            "allowed by the site",
         ),
         TimelineEvent(
             at + from_slot * slot_s,

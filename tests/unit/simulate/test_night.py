@@ -113,10 +113,13 @@ def test_a_forged_log_goes_on_while_its_gpus_rest(night: Night) -> None:
 
 
 def test_a_notebook_is_reached_through_a_relay_that_was_accepted(night: Night) -> None:
-    relays = list(_records(night, "relay"))
+    told = list(_records(night, "relay"))
+    relays = [relay for relay in told if not relay["outer_opened"]]
     flows = list(_records(night, "flow"))
 
-    assert {(relay["outer_opened"], relay["inner_opened"]) for relay in relays} == {(False, True)}
+    editors = {relay["exe"] for relay in told if relay["outer_opened"]}
+    assert editors == {"/usr/share/code/bin/code-tunnel"}  # its user's editor, by a relay outside
+    assert {relay["inner_opened"] for relay in told} == {True}
     assert [relay["gone"] for relay in relays] == [False, True]
     assert {str(flow["pid"]) for flow in flows if flow["opened"] is False} >= {str(relays[0]["pids"][0])}  # type: ignore[index]
 

@@ -1,0 +1,133 @@
+"""A run's GPUs beside each other: the best control group there is (ledger notes 7.4 B).
+
+Ranks of one training do like work, whatever its pace. Where one GPU's work moves away from its siblings' at
+some moment and stays away, something is on that one that is not on the others.
+"""
+
+from dataclasses import dataclass
+from math import exp, log, sqrt
+
+import polars as pl
+
+from slurm_guard.audit.grid import exact_sum
+from slurm_guard.audit.stats import median, step_sigma
+from slurm_guard.model import Run
+
+BLOCKS = 24  # of a run's time. Judgement: an hour's run gets blocks of 2.5 minutes
+LEAST_GPUS = 4  # judgement: of three, one is a third of the median
+LEAST_BLOCKS = 3  # on each side of a change. Judgement
+KNOWN = 0.8  # of a block's covered time, for which a meter must speak. Judgement
+LEAST_NOISE = 0.01  # no two boards' meters keep their ratio better over an hour. Judgement
+FEW = 0.25  # of the GPUs: beyond it the ranks are of two kinds. Judgement
+STAYS = 0.5  # of the change must be there in the run's last blocks. Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Parallel lists of one GPU, an entry per block: work above idle per covered time, null where unknown."""
+
+    node: str
+    gpu: str
+    dyn: list[float | None]
+    pipe: list[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """One GPU that moved away from its siblings. `factor`: how much more work it did after `at` than its
+    siblings would have it; `over`: the change over its noise; `channel`: pipe or energy."""
+
+    node: str
+    gpu: str
+    at: float
+    factor: float
+    over: float
+    channel: str
+    n_siblings: int
+
+
+def levels_of(cells: pl.DataFrame, runs: list[Run]) -> dict[int, list[Levels]]:
+    """Each run's GPUs of its commonest model, in order of node and name; runs with few GPUs are left out."""
+    many = cells.group_by("i").agg(pl.col("gpu").n_unique().alias("n")).filter(pl.col("n") >= LEAST_GPUS)
+    ends = pl.DataFrame(
+        [(i, runs[i].from_at, max(1.0, runs[i].until_at - runs[i].from_at)) for i in many["i"].to_list()],
+        schema={"i": pl.Int64, "zero": pl.Float64, "length": pl.Float64},
+        orient="row",
+    )
+    mine = pl.when(pl.col("active") > 0).then(pl.col("own") / pl.col("active")).otherwise(1.0)
+    middle = (pl.col("start_at") + pl.col("end_at")) / 2 - pl.col("zero")
+    block = (middle / pl.col("length") * BLOCKS).floor().cast(pl.Int64).clip(0, BLOCKS - 1)
+    told = pl.col("dyn").is_not_null() & pl.col("own").is_not_null()
+    sums = (
+        cells.join(ends, on="i")
+        .with_columns(block.alias("block"))
+        .group_by("i", "model", "node", "gpu", "block")
+        .agg(
+            exact_sum(pl.col("cov")).alias("cov"),
+            exact_sum((pl.col("dyn") * mine).filter(told)).alias("dyn"),
+            exact_sum(pl.col("cov").filter(told)).alias("dyn_cov"),
+            exact_sum((pl.col("pipe") * mine).filter(pl.col("pipe").is_not_null())).alias("pipe"),
+            exact_sum(pl.col("cov").filter(pl.col("pipe").is_not_null())).alias("pipe_cov"),
+        )
+        .sort("i", "model", "node", "gpu", "block", nulls_last=True)
+    )
+    found: dict[int, dict[str, dict[tuple[str, str], Levels]]] = {}
+    for row in sums.iter_rows(named=True):
+        boards = found.setdefault(row["i"], {}).setdefault(row["model"] or "", {})
+        one = boards.setdefault(
+            (row["node"], row["gpu"]), Levels(row["node"], row["gpu"], [None] * BLOCKS, [None] * BLOCKS)
+        )
+        for name in ("dyn", "pipe"):
+            if row["cov"] > 0 and row[f"{name}_cov"] >= KNOWN * row["cov"]:
+                getattr(one, name)[row["block"]] = row[name] / row[f"{name}_cov"]
+    most = {i: max(models.values(), key=len) for i, models in found.items()}
+    return {i: list(boards.values()) for i, boards in most.items() if len(boards) >= LEAST_GPUS}
+
+
+def moved_away(boards: list[Levels], run: Run, least: float, least_over: float) -> list[Apart]:
+    """GPUs whose work changed by the factor 1 + `least` and more against their siblings', `least_over` times
+    its noise, and stayed so; none where that is true of more than few of them."""
+    if len(boards) < LEAST_GPUS:
+        return []
+    for channel in ("pipe", "dyn"):
+        found = _moved(boards, channel, run, (least, least_over))
+        if found:
+            few = max(1, int(FEW * len(boards)))
+            return found if len(found) <= few else []
+    return []
+
+
+def _moved(boards: list[Levels], channel: str, run: Run, least: tuple[float, float]) -> list[Apart]:
+    columns: list[list[float | None]] = [getattr(board, channel) for board in boards]
+    full = [b for b in range(BLOCKS) if all(column[b] is not None for column in columns)]
+    middles = {b: median([column[b] or 0.0 for column in columns]) for b in full}
+    usual = median(list(middles.values())) if middles else 0.0
+    # A block in which hardly anything ran says nothing about who does more.
+    full = [b for b in full if middles[b] > 0.25 * usual > 0 and all((c[b] or 0.0) > 0 for c in columns)]
+    if len(full) < 2 * LEAST_BLOCKS:
+        return []
+    ratios = [[log((column[b] or 0.0) / middles[b]) for b in full] for column in columns]
+    noise = max(LEAST_NOISE, median([step_sigma(r) for r in ratios]))
+    found = []
+    for board, ratio in zip(boards, ratios, strict=True):
+        split, change = _best_split(ratio)
+        n = len(ratio)
+        over = change / (noise * sqrt(1 / split + 1 / (n - split)))
+        stays = median(ratio[-LEAST_BLOCKS:]) - median(ratio[:split]) >= STAYS * change
+        if change >= log(1 + least[0]) and over >= least[1] and stays:
+            at = run.from_at + full[split] * (run.until_at - run.from_at) / BLOCKS
+            name = "pipe" if channel == "pipe" else "energy"
+            found.append(Apart(board.node, board.gpu, at, exp(change), over, name, len(boards) - 1))
+    return found
+
+
+def _best_split(ratio: list[float]) -> tuple[int, float]:
+    """(the first block after the change, by how much the median rose), where that is clearest."""
+    best, most = LEAST_BLOCKS, 0.0
+    for split in range(LEAST_BLOCKS, len(ratio) - LEAST_BLOCKS + 1):
+        change = median(ratio[split:]) - median(ratio[:split])
+        weighed = change * sqrt(split * (len(ratio) - split))
+        if weighed > most:
+            best, most = split, weighed
+    change = median(ratio[best:]) - median(ratio[:best])
+    return best, change
