@@ -12,6 +12,7 @@ MAX_CLAIMS = 200_000  # per series in memory; beyond, every second one is droppe
 MAX_SERIES = 64  # clocks followed in one file; a hostile file can name any number
 MAX_PHASES = 4_000  # phase marks kept per file
 NAMES_JOB = "names-job: "  # begins the word by which a file says its own Slurm job; no problem in itself
+NAMES_HOST = "names-host: "  # … its host
 MICRO = 1_000_000  # an epoch clock counts in millionths, because steps are integers
 
 

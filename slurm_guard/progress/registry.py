@@ -30,6 +30,7 @@ from slurm_guard.progress.tqdm import TqdmLines
 from slurm_guard.progress.vasp import VaspLines
 from slurm_guard.progress.vllm import VllmLines
 from slurm_guard.progress.wandb import WandbSource
+from slurm_guard.progress.wandbmeta import WandbMetaSource
 from slurm_guard.progress.wrf import WrfLines
 
 GUARD = GuardSource()
@@ -38,8 +39,8 @@ SIMULATIONS = (GromacsLines, LammpsLines, OpenmmLines, NamdLines, EspressoLines,
 TRAININGS = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines)
 TEXT = TextSource("text", (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines))
 SOURCES: tuple[ProgressSource, ...] = (
-    TfeventsSource(), WandbSource(), HfStateSource(), MlflowSource(), DeepspeedSource(), ClearmlSource(),
-    DvcliveSource(), DatabaseSource(), GUARD, CsvSource(), TEXT,
+    TfeventsSource(), WandbSource(), WandbMetaSource(), HfStateSource(), MlflowSource(), DeepspeedSource(),
+    ClearmlSource(), DvcliveSource(), DatabaseSource(), GUARD, CsvSource(), TEXT,
 )  # fmt: skip
 
 # How well a source's clock is known, for the choice between two that speak of the same bytes (judgement).
@@ -64,6 +65,7 @@ STRENGTH = {
     "keras": 0.8,
     "keyvalue": 0.7,
     "vllm": 0.5,
+    "checkpoint": 0.3,  # no file that is read: names of files
     "tqdm": 0.1,
 }
 

@@ -20,7 +20,7 @@ from slurm_guard.progress.protocol import (
     TableLines,
 )
 
-# Beside a run's log: what it summed up, and where it ran. Their counters are copies without a time.
+# Beside a run's log: what it summed up. Their counters are copies without a time.
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
 # What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
 _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from slurm_guard.progress import database, dvclive, hfstate
+from slurm_guard.progress import database, dvclive, hfstate, wandbmeta
 from slurm_guard.progress.deepspeed import is_monitor
 from slurm_guard.progress.keys import is_eval
 from slurm_guard.progress.mlflow import key_of
@@ -112,6 +112,8 @@ def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], lis
         said = (
             "no-progress: no line in it says how far a training is" if name else "unknown-format: no reader"
         )
+        if name == wandbmeta.SOURCE:
+            said = "no-progress: it tells where the W&B run beside it was written"
         if one.size == 0:
             said = "no-progress: the file is empty"
         told.append(Told(one.file, None, "", 0, found.read_b, [*found.problems, said]))
@@ -127,7 +129,7 @@ def _joined(parts: list[Part]) -> tuple[list[Told], list[Mark]]:
     for one, series, found in _shares(source, parts):
         claims.extend((one.file, claim) for claim in series)
         phases.extend((one.file, claim) for claim in found.phases)
-    marks = build(f"{source}:{_label(folder)}", claims, phases, ())
+    marks = build(f"{source}:{label_of(folder)}", claims, phases, ())
     told = []
     for one, name, found in parts:
         n = sum(mark.file == one.file for mark in marks)
@@ -163,7 +165,7 @@ def track_name(chosen: Chosen, path: str) -> str:
     """`source[/clock]:label[suffix]`: stable over readings, in plain characters."""
     series = chosen.series
     clock = "/epoch" if is_epoch(series) else ""
-    label = "job" if series.source == "guard" else _label(path)
+    label = "job" if series.source == "guard" else label_of(path)
     return f"{series.source}{clock}:{label}{chosen.suffix}"
 
 
@@ -176,7 +178,7 @@ def flags_of(chosen: Chosen) -> tuple[str, ...]:
     return ("epoch",) if is_epoch(chosen.series) else ()
 
 
-def _label(path: str) -> str:
+def label_of(path: str) -> str:
     """The last part of a path in plain characters, and six digits of the whole path's digest."""
     name = _ODD.sub("_", path.rpartition("/")[2])[:48] or "file"
     return f"{name}~{hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
