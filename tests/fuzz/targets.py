@@ -27,10 +27,11 @@ PATTERN = r"mycode: ^cycle (?P<step>\S+)(?: of (?P<total>\S+))?(?: t=(?P<time>\S
 LINES = (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines)
 # A record of these means the same wherever it stands; others continue a count or a table.
 _ALONE = frozenset(("megatron", "namd", "wrf", "jsonl", "keyvalue", "tqdm", "patterns", "mlflow", "guard"))
+_OWN = frozenset(("tfevents", "wandb", "hfstate", "clearml", "database", "wandbmeta"))
 _ORACLES: dict[str, oracles.Oracle] = {
     **dict.fromkeys(
         ("mllog", "hf", "lammps", "openmm", "namd", "jsonl", "keyvalue", "tqdm", "patterns",
-         "mlflow", "guard"),
+         "mlflow", "guard", "deepspeed", "dvclive", "clearml"),
         oracles.by_line,
     ),
     "megatron": oracles.by_line_but_tokens,
@@ -38,6 +39,7 @@ _ORACLES: dict[str, oracles.Oracle] = {
     "csv": oracles.by_cells,
     "hfstate": oracles.by_json,
     "tfevents": oracles.by_wire,
+    "database": oracles.by_sqlite,
 }  # fmt: skip
 
 
@@ -60,7 +62,22 @@ def _every_scalar(origin: bytes, data: bytes, found: Found) -> None:
         assert max(plain.values(), default=0) <= n <= max(every.values(), default=0), f"{n} points of {every}"
 
 
-_ALSO = {"wandb": _wandb_rows, "tfevents": _every_scalar}
+def _every_row(origin: bytes, data: bytes, found: Found) -> None:
+    """Of a database that no edit met, every row is read: one that is hurt may be sound and without a time."""
+    rows = oracles.sqlite_rows(data) if data == origin else None
+    if rows is not None:
+        assert {claim.step for claim in claims_of(found)} == rows, "rows are missing"
+
+
+def _names_in_it(origin: bytes, data: bytes, found: Found) -> None:
+    """The job and the host that are named stand in the document."""
+    for problem in found.problems:
+        assert problem.partition(": ")[2].encode() in data
+
+
+_ALSO = {
+    "wandb": _wandb_rows, "tfevents": _every_scalar, "database": _every_row, "wandbmeta": _names_in_it,
+}  # fmt: skip
 
 
 def _makes(kind: Callable[[], Any]) -> Callable[[], Reader]:
@@ -78,7 +95,7 @@ def _readers() -> dict[str, Callable[[], Reader]]:
 def _keeps(name: str) -> str:
     if name in _ALONE:
         return "lines"
-    return "nothing" if name in ("tfevents", "wandb", "hfstate", "clearml", "database") else "before"
+    return "nothing" if name in _OWN else "before"
 
 
 TARGETS: dict[str, Target] = {
