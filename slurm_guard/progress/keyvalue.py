@@ -19,7 +19,7 @@ from slurm_guard.progress.keys import (
     TOOK_KEYS,
     is_eval,
 )
-from slurm_guard.progress.protocol import MICRO, NOTHING, Claim
+from slurm_guard.progress.protocol import MICRO, NOTHING, Claim, Tailed
 from slurm_guard.progress.tqdm import find_bar
 from slurm_guard.progress.values import (
     STAMP,
@@ -121,10 +121,12 @@ _VALUES = frozenset(("tokens", "samples", "loss", "took"))
 _NO_CLOCK, _EVAL = _Plan(""), _Plan("eval")
 
 
-class KeyValueLines:
+class KeyValueLines(Tailed):
     """The fallback for lines that no named format claims; `step-less` epochs are a clock of their own."""
 
     name = "keyvalue"
+    # What `_CLOCK` or `_TRAIN` has behind a needle, or more: prose with these words has no number there.
+    tail = re.compile(rb"[A-Za-z_]{0,24}(?:\(train\))?['\"]?[ \t=:|#\[]{0,64}['\"]?[0-9\x80-\xff]")
     needles: tuple[bytes, ...] = (
         b"step", b"Step", b"iter", b"Iter", b"poch", b"update", b"Update", b"batch", b"Batch", b"Train:",
         b"trl:", b"STEP", b"EPOCH", b"ITER",
