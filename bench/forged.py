@@ -26,7 +26,7 @@ JOBS = (
     ("backfilled", "held"), ("backfilled", "reopened"), ("catching-up", "held"),
     ("premade", "held"), ("premade", "copied"), ("ahead", "held"), ("ahead", "reopened"),
     ("bulk", "held"), ("bulk", "copied"), ("replayed", "held"), ("replayed", "reopened"), ("pasted", "held"),
-    ("replayed-today", "held"),
+    ("replayed-today", "held"), ("replayed-zone", "held"),
     ("restamped", "held"),
 )  # fmt: skip
 BEGIN, END = "<!-- table -->", "<!-- end -->"

@@ -35,7 +35,9 @@ def plan(name: str, n: int, length_s: float) -> list[Moment]:
         return [(0.97 * length_s, at) for at in even]
     if name == "replayed":  # yesterday's log at its own pace
         return [(at, at - 26 * HOUR) for at in even]
-    if name == "replayed-today":
+    if name == "replayed-today":  # no whole or half hours old: no zone's distance
+        return [(at, at - 5.3 * HOUR) for at in even]
+    if name == "replayed-zone":
         return [(at, at - 5 * HOUR) for at in even]
     if name == "pasted":  # yesterday's log, all at once
         return [(0.5 * length_s, at - 26 * HOUR) for at in even]
