@@ -73,11 +73,10 @@ def test_a_word_with_a_tail_counts_where_it_stands_or_a_colour_hides_it(text: by
     assert lines == naive
 
 
-@given(
-    st.lists(
-        st.sampled_from([b"0: ", b"[rank3]: ", b"(A pid=7) ", b"\x1b[1m", b"[", b"[26]", b"x", b" ", b"\n"])
-    )
-)
+begins = st.sampled_from([b"0: ", b"[rank3]: ", b"(A pid=7) ", b"\x1b[1m", b"[", b"[26]", b"x", b" ", b"\n"])
+
+
+@given(st.lists(begins))
 def test_lines_that_begin_with_a_patterns_head_once_cleaned_are_found(parts: list[bytes]) -> None:
     body = b"".join(parts) + b"\n"
     lines: dict[int, int] = {}
