@@ -51,7 +51,10 @@ _CLOCK = re.compile(
     r"['\"]?(\d(?:[\d_]|,(?=\d{3}(?!\d))){0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%]|,\d)"
     r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d(?:\d|,(?=\d{3}(?!\d))){0,15})(?!,?\d))?",
 )
-_INNER = re.compile(r"\[[ \t]{0,6}(\d{1,12})/(\d{1,12})[ \t(\]]")  # Epoch: [0][ 10/5005]
+# Epoch: [0][ 10/5005], and `| epoch   1 |   200/2983 batches |` of PyTorch's language model
+_INNER = re.compile(
+    r"(?:\[|\|(?= {1,6}\d{1,12}/ {0,6}\d{1,12} batches))[ \t]{0,6}(\d{1,12})/ {0,6}(\d{1,12})[ \t(\]]"
+)
 # timm and Swin: `Train: 0 [ 50/1251 (4%)]`, `Train: [0/300][50/1251]` with the epoch before the batch
 _TRAIN = re.compile(r"\bTrain: \[?(\d{1,7})(?:/\d{1,7}\])?[ \t]{0,4}(?=\[)")
 # Composer's `[Eval batch=1/50]`, torchtitan's `validate step: 20`: no counter of the training
@@ -63,7 +66,8 @@ _EVALUATES = re.compile(
 # `12.3 ms step: 5` ends a duration.
 _QUALIFIES = re.compile(
     r"(?:^|[^\w])(?:fps|per|every|avg|average|mean|median|(?<![\d.])(?<![\d.][ \t])ms|best|max(?:imum)?|"
-    r"min(?:imum)?|remaining|skipped|micro|inner|sampling|denoising|throughput|warm[-_ ]?up)[ \t:_-]{1,3}$",
+    r"min(?:imum)?|remaining|skipped|micro|inner|sampling|denoising|throughput|warm[-_ ]?up|"
+    r"p?cg|f?gmres|bicg(?:stab)?|krylov|linear|line[-_ ]search|sub)[ \t:_-]{1,3}$",
     re.IGNORECASE,
 )
 _PAIR = re.compile(
@@ -74,7 +78,7 @@ _LOSS = re.compile(r"\bloss[=:]? {0,2}\d", re.IGNORECASE)
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
 _COMPANION = re.compile(
     r"loss|\blr\b|learning.rate|grad.?norm|tok(?:en)?s?/s|tokens_per|\bppl\b|perplex|\btime\b|acc|\bmfu\b|"
-    r"ms/|it/s|s/it|\beta\b|reward|samples/s|throughput|tflop|train_time|\btrl\b|\btel\b|elapsed",
+    r"ms/|it/s|s/it|verlust|genauigkeit|\beta\b|reward|samples/s|throughput|tflop|train_time|\btrl\b|\btel\b|elapsed",
     re.IGNORECASE,
 )
 # Ten and more digits before the point are seconds (or less) since 1970: no duration is that long.
@@ -129,7 +133,7 @@ class KeyValueLines(Tailed):
     tail = re.compile(rb"[A-Za-z_]{0,24}(?:\(train\))?['\"]?[ \t=:|#\[]{0,64}['\"]?[0-9\x80-\xff]")
     needles: tuple[bytes, ...] = (
         b"step", b"Step", b"iter", b"Iter", b"poch", b"update", b"Update", b"batch", b"Batch", b"Train:",
-        b"trl:", b"STEP", b"EPOCH", b"ITER",
+        b"trl:", b"STEP", b"EPOCH", b"ITER", b"chritt",
     )  # fmt: skip
 
     def __init__(self) -> None:

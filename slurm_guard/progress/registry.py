@@ -27,6 +27,7 @@ from slurm_guard.progress.protocol import ProgressSource
 from slurm_guard.progress.text import TextSource
 from slurm_guard.progress.tfevents import TfeventsSource
 from slurm_guard.progress.tqdm import TqdmLines
+from slurm_guard.progress.trainers import TrainerLines
 from slurm_guard.progress.vasp import VaspLines
 from slurm_guard.progress.vllm import VllmLines
 from slurm_guard.progress.wandb import WandbSource
@@ -36,7 +37,7 @@ from slurm_guard.progress.wrf import WrfLines
 GUARD = GuardSource()
 # The named formats before the generic ones: the first line source that claims a line keeps it.
 SIMULATIONS = (GromacsLines, LammpsLines, OpenmmLines, NamdLines, EspressoLines, VaspLines, WrfLines)
-TRAININGS = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines)
+TRAININGS = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines, TrainerLines)
 TEXT = TextSource("text", (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines))
 SOURCES: tuple[ProgressSource, ...] = (
     TfeventsSource(), WandbSource(), WandbMetaSource(), HfStateSource(), MlflowSource(), DeepspeedSource(),
@@ -61,6 +62,7 @@ STRENGTH = {
     "csv": 0.8,
     "monitor": 0.8,
     **{lines.name: 0.9 for lines in SIMULATIONS},
+    "trainers": 0.8,
     "jsonl": 0.8,
     "keras": 0.8,
     "keyvalue": 0.7,

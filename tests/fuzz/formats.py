@@ -305,6 +305,13 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "espresso": (_fixture("pw.out"),),
     "vasp": (_fixture("OSZICAR"), _fixture("OSZICAR_md")),
     "wrf": (_fixture("rsl.out.0000"),),
+    "trainers": (
+        _lines(lambda s, k, at: f"[{s % 1_000_000}]\ttrain-logloss:{3 / (k + 1):.5f}\teval-logloss:0.5"),
+        _lines(lambda s, k, at: f"I0801 10:00:00.123456 14 logging_writer.py:48] [{s}] loss={3 / (k + 1):.4f}, lr=0.1"),
+        _lines(lambda s, k, at: f"tick {k:<5d} kimg {s % 1_000_000}.0      time 5m 12s       sec/tick 61.5"),
+        _lines(lambda s, k, at: f"[{at}] Ep. 1 : Up. {s % 10**12} : Sen. {k * 25:,} : Cost 7.1 * 1,234 @ 12"),
+        _lines(lambda s, k, at: f"{at} INFO: {k // 9}epoch:train:{k}-{s % 10**9}batch: iter_time=0.1, loss=2.5"),
+    ),
     "monitor": (_fixture("0.monitor.csv"),),
     "jsonl": (_json, _dlll, _fairseq),
     "keyvalue": (

@@ -26,7 +26,9 @@ from tests.fuzz.laws import Target, claims_of, hold
 PATTERN = r"mycode: ^cycle (?P<step>\S+)(?: of (?P<total>\S+))?(?: t=(?P<time>\S+ \S+))?(?: e=(?P<loss>\S+))?"
 LINES = (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines)
 # A record of these means the same wherever it stands; others continue a count or a table.
-_ALONE = frozenset(("megatron", "namd", "wrf", "jsonl", "keyvalue", "tqdm", "patterns", "mlflow", "guard"))
+_ALONE = frozenset(
+    ("trainers", "megatron", "namd", "wrf", "jsonl", "keyvalue", "tqdm", "patterns", "mlflow", "guard")
+)
 _OWN = frozenset(("tfevents", "wandb", "hfstate", "clearml", "database", "wandbmeta"))
 _ORACLES: dict[str, oracles.Oracle] = {
     **dict.fromkeys(
@@ -35,6 +37,7 @@ _ORACLES: dict[str, oracles.Oracle] = {
         oracles.by_line,
     ),
     "megatron": oracles.by_line_but_tokens,
+    "trainers": oracles.by_line_but_thousands,
     "gromacs": oracles.by_line_but_total,
     "csv": oracles.by_cells,
     "hfstate": oracles.by_json,
