@@ -51,3 +51,13 @@ def test_batches_of_an_epoch_between_bars_count() -> None:
 def test_iterations_of_a_linear_solver_are_no_progress(word: str) -> None:
     assert told(*(f"{word} iter: {k} residual: 1e-{k}" for k in range(1, 9))) == []
     assert told("Newton step: 3", f"{word} iter: 1 residual: 0.1") == [("keyvalue", "step", [3])]
+
+
+def test_lightnings_rich_bar_counts_the_batches_of_all_epochs() -> None:
+    lines = [
+        f"Epoch {epoch}/2  ━━━━━━━━━━╺━━━━━ {batch}/100 0:00:12 • 0:00:03 8.31it/s train_loss: 1.2"
+        for epoch in range(3)
+        for batch in (50, 100)
+    ]
+
+    assert told(*lines) == [("keyvalue", "batch", [50, 100, 50, 100, 50, 100])]
