@@ -54,7 +54,8 @@ _CLOCK = re.compile(
 # Epoch: [0][ 10/5005], `| epoch   1 |   200/2983 batches |` of PyTorch's language model, and Lightning's Rich
 # bar, `Epoch 0/9 ━━━━━━ 50/100 0:00:06 …`
 _INNER = re.compile(
-    r"(?:\[|\|(?= {1,6}\d{1,12}/ {0,6}\d{1,12} batches)|[━╸╺]{2} (?=\d))[ \t]{0,6}(\d{1,12})/ {0,6}(\d{1,12})[ \t(\]]"
+    r"(?:\[|\|(?= {1,6}\d{1,12}/ {0,6}\d{1,12} batches)|[━╸╺]{2} (?=\d))"
+    r"[ \t]{0,6}(\d{1,12})/ {0,6}(\d{1,12})[ \t(\]]"
 )
 # timm and Swin: `Train: 0 [ 50/1251 (4%)]`, `Train: [0/300][50/1251]` with the epoch before the batch
 _TRAIN = re.compile(r"\bTrain: \[?(\d{1,7})(?:/\d{1,7}\])?[ \t]{0,4}(?=\[)")
