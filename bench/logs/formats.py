@@ -176,8 +176,9 @@ ZONELESS = ("slurm-7.out", "progress.txt", "training.log", "deepspeed.log", "tit
 class File:
     """One log file's content, record after record."""
 
-    def __init__(self, name: str, began_at: float) -> None:
+    def __init__(self, name: str, began_at: float, zone_s: float = 0.0) -> None:
         self.name, self.began_at = name, began_at
+        self.shift_s = zone_s if name in ZONELESS else 0.0  # what its program's zone adds to UTC
         self._wandb = Wandb()
 
     def head(self) -> bytes:
@@ -192,6 +193,7 @@ class File:
 
     def record(self, k: int, at: float) -> bytes:
         """Record k, dated `at`."""
+        at += self.shift_s
         if self.name in BINARY:
             return self._wandb.frame(_wandb(k, at))
         if self.name == "progress.csv":
