@@ -134,16 +134,17 @@ def _hit(entry: "os.DirEntry[str]", look: _Look) -> None:
 
 
 def _save(entry: "os.DirEntry[str]", folder: str, counter: tuple[int, bool], look: _Look) -> int:
-    """A checkpoint, if it was changed in the run: its name, size and times."""
+    """A checkpoint of the user's own, if it was changed in the run: its name, size and times."""
     seen = entry.stat(follow_symlinks=False)
     kind = stat.S_IFMT(seen.st_mode)
-    if kind not in (stat.S_IFREG, stat.S_IFDIR) or not changed_within(seen, look.from_at, look.until_at):
+    mine = seen.st_uid == os.geteuid() and kind in (stat.S_IFREG, stat.S_IFDIR)
+    if not mine or not changed_within(seen, look.from_at, look.until_at):
         return 0
-    mine = look.found.saved.setdefault(folder, [])
+    saved = look.found.saved.setdefault(folder, [])
     if sum(map(len, look.found.saved.values())) >= MAX_CHECKPOINTS:
         return 0
     size_b, n = (512 * seen.st_blocks, 0) if kind == stat.S_IFREG else _size_of(entry.path)
-    mine.append(Saved(*counter, seen.st_ctime_ns / 1e9, birth_at(entry.path), size_b))
+    saved.append(Saved(*counter, seen.st_ctime_ns / 1e9, birth_at(entry.path), size_b))
     return n
 
 
