@@ -76,7 +76,7 @@ _PAIR = re.compile(
     r"(?:^|(?<=[\s\[({|,;'\">-]))((?:[A-Za-z_][\w.-]{0,30}/){0,3}[A-Za-z_][\w.]{0,40}(?: loss)?)"
     r"['\"]?[ \t]{0,12}[=:|][ \t|]{0,12}['\"]?([-+]?[\d.][\d.,_]{0,24}(?:[eE][-+]?\d{1,3})?)(?![\w])"
 )
-_LOSS = re.compile(r"\bloss[=:]? {0,2}\d", re.IGNORECASE)
+_LOSS = re.compile(r"\bloss[=:]? {0,2}\d|\brmse", re.IGNORECASE)  # DeePMD has the latter
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
 _COMPANION = re.compile(
     r"loss|\blr\b|learning.rate|grad.?norm|tok(?:en)?s?/s|tokens_per|\bppl\b|perplex|\btime\b|acc|\bmfu\b|"
@@ -183,7 +183,8 @@ def _plan_of(text: str) -> _Plan:
     after = 0
     companion: bool | None = None  # not looked for yet
     for match in _clocks(text):
-        if not _speaks_for_itself(match[2]):
+        # `Learning iteration 12/1500` says what it is, too.
+        if not _speaks_for_itself(match[2]) and not (match[1] == "iteration" and match[4]):
             if companion is None:
                 companion = _COMPANION.search(text) is not None
             if not companion:
@@ -221,7 +222,10 @@ def _plan_of(text: str) -> _Plan:
 
 
 def _counts_batches(text: str, place: Place) -> bool:
-    """`batch 1000 loss: 0.9` counts; `batch=16` and `'batch': 64` without total or epoch are sizes."""
+    """`batch 1000 loss: 0.9` and Composer's `[metric][batch=20]: …` count; `batch=16` and `'batch': 64` alone
+    are sizes."""
+    if text[: place.start].endswith("[batch=") and text[place.stop : place.stop + 2] == "]:":
+        return True
     return (
         text[place.start - 1] == " "
         and text[: place.start].rstrip()[-1:].isalpha()

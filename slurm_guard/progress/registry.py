@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from slurm_guard.progress.amber import AmberLines
 from slurm_guard.progress.clearml import ClearmlSource
 from slurm_guard.progress.csvlog import CsvSource
 from slurm_guard.progress.database import DatabaseSource
@@ -36,7 +37,9 @@ from slurm_guard.progress.wrf import WrfLines
 
 GUARD = GuardSource()
 # The named formats before the generic ones: the first line source that claims a line keeps it.
-SIMULATIONS = (GromacsLines, LammpsLines, OpenmmLines, NamdLines, EspressoLines, VaspLines, WrfLines)
+SIMULATIONS = (
+    GromacsLines, LammpsLines, OpenmmLines, NamdLines, AmberLines, EspressoLines, VaspLines, WrfLines,
+)  # fmt: skip
 TRAININGS = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines, TrainerLines)
 TEXT = TextSource("text", (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines))
 SOURCES: tuple[ProgressSource, ...] = (

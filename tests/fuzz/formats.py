@@ -305,6 +305,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "espresso": (_fixture("pw.out"),),
     "vasp": (_fixture("OSZICAR"), _fixture("OSZICAR_md")),
     "wrf": (_fixture("rsl.out.0000"),),
+    "amber": (_lines(lambda s, k, at: f" NSTEP = {s % 10**12:8d}   TIME(PS) =  {k * 2:8.3f}  TEMP(K) =   300.0"),),
     "trainers": (
         _lines(lambda s, k, at: f"[{s % 1_000_000}]\ttrain-logloss:{3 / (k + 1):.5f}\teval-logloss:0.5"),
         _lines(lambda s, k, at: f"I0801 10:00:00.123456 14 logging_writer.py:48] [{s}] loss={3 / (k + 1):.4f}, lr=0.1"),

@@ -27,12 +27,24 @@ PATTERN = r"mycode: ^cycle (?P<step>\S+)(?: of (?P<total>\S+))?(?: t=(?P<time>\S
 LINES = (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines)
 # A record of these means the same wherever it stands; others continue a count or a table.
 _ALONE = frozenset(
-    ("trainers", "megatron", "namd", "wrf", "jsonl", "keyvalue", "tqdm", "patterns", "mlflow", "guard")
+    (
+        "amber",
+        "trainers",
+        "megatron",
+        "namd",
+        "wrf",
+        "jsonl",
+        "keyvalue",
+        "tqdm",
+        "patterns",
+        "mlflow",
+        "guard",
+    )
 )
 _OWN = frozenset(("tfevents", "wandb", "hfstate", "clearml", "database", "wandbmeta"))
 _ORACLES: dict[str, oracles.Oracle] = {
     **dict.fromkeys(
-        ("mllog", "hf", "lammps", "openmm", "namd", "jsonl", "keyvalue", "tqdm", "patterns",
+        ("mllog", "hf", "lammps", "openmm", "namd", "amber", "jsonl", "keyvalue", "tqdm", "patterns",
          "mlflow", "guard", "deepspeed", "dvclive", "clearml"),
         oracles.by_line,
     ),

@@ -61,3 +61,21 @@ def test_lightnings_rich_bar_counts_the_batches_of_all_epochs() -> None:
     ]
 
     assert told(*lines) == [("keyvalue", "batch", [50, 100, 50, 100, 50, 100])]
+
+
+@pytest.mark.parametrize(
+    ("line", "source", "key", "counter"),
+    [
+        (
+            " NSTEP =     1000   TIME(PS) =       2.000  TEMP(K) =   300.0  PRESS =     0.0",
+            "amber",
+            "step",
+            1000,
+        ),
+        ("[metric][batch=20]: throughput/tokens_per_sec: 12345.1", "keyvalue", "batch", 20),
+        ("          \x1b[1m Learning iteration 12/1500 \x1b[0m        ", "keyvalue", "iteration", 12),
+        ("DEEPMD INFO    batch     100: trn: rmse = 1.2e-01, lr = 1.00e-03", "keyvalue", "batch", 100),
+    ],
+)
+def test_a_line_gives_its_counter(line: str, source: str, key: str, counter: int) -> None:
+    assert told(line) == [(source, key, [counter])]
