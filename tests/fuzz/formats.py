@@ -336,6 +336,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "patterns": (_lines(lambda s, k, at: f"cycle {s} of {s + 9} t={at} e={3 / (k + 1):.3f}"),),
 }  # fmt: skip
 
+OTHER = Course(2, 3, 2, 0)  # the files whose records edits put into others
 OTHERS: tuple[bytes, ...] = tuple(
-    piece for makers in MAKERS.values() for piece in makers[0](Course(2, 3, 2, 0))[:3] if len(piece) < 2_000
+    piece for makers in MAKERS.values() for piece in makers[0](OTHER)[:3] if len(piece) < 2_000
 )

@@ -20,7 +20,7 @@ from slurm_guard.progress.tqdm import TqdmLines
 from slurm_guard.progress.wandb import WandbReader
 from tests.fuzz import oracles
 from tests.fuzz.edits import Plan, apply, joined, plans
-from tests.fuzz.formats import MAKERS, OTHERS, Course
+from tests.fuzz.formats import MAKERS, OTHER, OTHERS, Course
 from tests.fuzz.laws import Target, claims_of, hold
 
 PATTERN = r"mycode: ^cycle (?P<step>\S+)(?: of (?P<total>\S+))?(?: t=(?P<time>\S+ \S+))?(?: e=(?P<loss>\S+))?"
@@ -59,10 +59,13 @@ _ORACLES: dict[str, oracles.Oracle] = {
 
 
 def _wandb_rows(origin: bytes, data: bytes, found: Found) -> None:
-    """A checksum guards every row: no damage makes one that was not written."""
-    reader = WandbReader()
-    reader.feed(origin, 0)
-    written = {claim.step for row in reader._rows for claim in row}  # by both clocks
+    """A checksum guards every row: no damage makes one that was not written, here or in the file that edits
+    take records from."""
+    written: set[int | None] = set()
+    for whole in (origin, b"".join(MAKERS["wandb"][0](OTHER))):
+        reader = WandbReader()
+        reader.feed(whole, 0)
+        written |= {claim.step for row in reader._rows for claim in row}  # by both clocks
     said = {claim.step for claim in claims_of(found)}
     assert said <= written | {None}, f"invented: {said - written}"
 
