@@ -22,7 +22,9 @@ class TrainerLines:
     """Each counts by itself: rounds, steps, samples or updates."""
 
     name = "trainers"
-    needles: tuple[bytes, ...] = (b"]\t", b"logging_writer.py:", b" kimg ", b" : Up. ", b"epoch:train:")
+    needles: tuple[bytes, ...] = (
+        b"]\ttrain", b"]\tvalid", b"]\teval", b"logging_writer.py:", b" kimg ", b" : Up. ", b"epoch:train:",
+    )  # fmt: skip
 
     def read(self, text: str, offset: int) -> Claim | None:
         claim = _claim(text, offset)
