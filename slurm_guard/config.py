@@ -8,14 +8,13 @@ import difflib
 import json
 import sys
 import typing
-from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from slurm_guard.configfile import read_file
 from slurm_guard.configpatterns import wrong_patterns
-from slurm_guard.configvalues import EXAMPLES, wrong_number, wrong_text
+from slurm_guard.configvalues import EXAMPLES, FITS, NOUNS, wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.networks import PRIVATE
 
@@ -122,6 +121,12 @@ class AuditConfig:
     slack_s: float = _key(120.0, "difference of clocks and flush delay that is never held against a run")
     unobserved_share: float = _key(0.2, "more unobserved than this makes a run a NOTE at least")
     observe_only: bool = _key(True, "compute and keep verdicts, mail no owner")
+    enforce_partitions: list[str] = _key([], "partitions for which observe_only does not hold: a canary")
+    alarm_budget: float = _key(
+        0.1, "false alerts a night that are accepted; soft ALERTs beyond are REVIEW; 0: no budget"
+    )
+    history_nights: int = _key(60, "earlier nights that the alarm budget is measured on")
+    intent_partitions: list[str] = _key([], "partitions on which each run must declare an intent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,27 +250,11 @@ def _refuse_key(key: str, valid: list[str], path: str) -> None:
     raise GuardError("config-key", f"{path}: unknown key {key}", hint, EXIT_USAGE)
 
 
-_WORDS: dict[Any, str] = {
-    float: "a number",
-    int: "a whole number",
-    str: "a text in quotes",
-    bool: "true or false",
-    list[str]: "a list of texts",
-}
-_FITS: dict[Any, Callable[[Any], bool]] = {
-    float: lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
-    int: lambda v: isinstance(v, int) and not isinstance(v, bool),
-    str: lambda v: isinstance(v, str),
-    bool: lambda v: isinstance(v, bool),
-    list[str]: lambda v: isinstance(v, list) and all(isinstance(part, str) for part in v),
-}
-
-
 def _typed(kind: Any, value: Any, key: str, path: str) -> Any:
-    if not _FITS[kind](value):
+    if not FITS[kind](value):
         raise GuardError(
             "config-type",
-            f"{path}: {key} must be {_WORDS[kind]}, not {value!r}",
+            f"{path}: {key} must be {NOUNS[kind]}, not {value!r}",
             f"for example: {_example(key)}",
             EXIT_USAGE,
         )
@@ -308,27 +297,28 @@ def _check_values(config: Config, path: str) -> None:
     for key, _ in _walk(Config, ""):
         table, name = key.split(".", 1)
         value = getattr(getattr(config, table), name)
-        wrong = wrong_number(name, value) or wrong_text(name, value)
-        if wrong:
-            raise GuardError(
-                "config-value", f"{path}: {key} {wrong}", f"for example: {_example(key)}", EXIT_USAGE
-            )
-    wrong = wrong_patterns(config.progress.patterns)
-    if wrong:
-        raise GuardError(
-            "config-value",
-            f"{path}: progress.patterns {wrong}",
-            r"for example: patterns = ['mycode: ^cycle (?P<step>\d+) of (?P<total>\d+)']",
-            EXIT_USAGE,
+        _refuse_value(
+            wrong_number(name, value) or wrong_text(name, value),
+            f"{path}: {key}",
+            f"for example: {_example(key)}",
         )
+    _refuse_value(
+        wrong_patterns(config.progress.patterns),
+        f"{path}: progress.patterns",
+        r"for example: patterns = ['mycode: ^cycle (?P<step>\d+) of (?P<total>\d+)']",
+    )
     if config.node.window_s < config.node.sample_interval_s:
-        raise GuardError(
-            "config-value",
-            f"{path}: node.window_s ({config.node.window_s:g}) must not be below node.sample_interval_s "
+        _refuse_value(
+            f"({config.node.window_s:g}) must not be below node.sample_interval_s "
             f"({config.node.sample_interval_s:g})",
+            f"{path}: node.window_s",
             "a window holds at least one reading",
-            EXIT_USAGE,
         )
+
+
+def _refuse_value(wrong: str, where: str, hint: str) -> None:
+    if wrong:
+        raise GuardError("config-value", f"{where} {wrong}", hint, EXIT_USAGE)
 
 
 def to_toml(config: Config) -> str:

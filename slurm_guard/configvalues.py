@@ -2,23 +2,45 @@
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from slurm_guard.networks import QUALIFIERS, parse_net, parse_rule
 
-_ZERO_MEANS = frozenset({"idle_exit_s", "least_gpu_h", "least_share", "memory_mib", "nice", "slack_s"})
+_ZERO_MEANS = frozenset(
+    {"alarm_budget", "idle_exit_s", "least_gpu_h", "least_share", "memory_mib", "nice", "slack_s"}
+)
 
 
 # Texts for which empty means something, or nothing is wrong with it; every other one must name something.
 _MAY_BE_EMPTY = frozenset(
     {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to"}
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
+    | {"enforce_partitions", "intent_partitions"}
 )
 _LEAST = {32: 8, 128: 7}  # bits of a prefix: fc00::/7 is a site's own. Judgement
 _ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+|[^<>\n\r]*<[^@\s<>]+@[^@\s<>]+>")
 
 
+# What a value of each type is called, and whether one is of it.
+NOUNS: dict[Any, str] = {
+    float: "a number",
+    int: "a whole number",
+    str: "a text in quotes",
+    bool: "true or false",
+    list[str]: "a list of texts",
+}
+FITS: dict[Any, Callable[[Any], bool]] = {
+    float: lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
+    int: lambda v: isinstance(v, int) and not isinstance(v, bool),
+    str: lambda v: isinstance(v, str),
+    bool: lambda v: isinstance(v, bool),
+    list[str]: lambda v: isinstance(v, list) and all(isinstance(part, str) for part in v),
+}
+
 EXAMPLES = {  # where the default shows nothing
+    "audit.enforce_partitions": 'enforce_partitions = ["gpu-test"]',
+    "audit.intent_partitions": 'intent_partitions = ["gpu-large"]',
     "network.egress": 'egress = ["140.82.112.0/20:443", "198.51.100.0/24 account=lab,chem"]',
     "network.tunnels": 'tunnels = ["203.0.113.0/28:443 user=alice,bob", "/usr/bin/code partition=dev"]',
 }

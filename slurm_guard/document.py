@@ -1,7 +1,8 @@
 """The audit document: model.Audit to JSON and back, with its format number.
 
 Format history
-    1  2026-11: everything in model.Audit.
+    1  2026-11: everything in model.Audit. Fields with a default came later: where one is missing, the
+       default holds (`explained`, `left`, `again`, `p_value` of a run, `site` of the night).
 
 The same Audit gives the same bytes: keys in field order, one line a run, no clock and no host in it.
 """
@@ -18,6 +19,7 @@ from typing import Any
 from slurm_guard import model
 from slurm_guard.errors import GuardError
 
+T = typing.TypeVar("T")
 FORMAT = 1
 KIND = "slurm-guard audit"
 
@@ -84,6 +86,14 @@ def from_json(text: str, name: str = "the text") -> model.Audit:
     return audit
 
 
+def as_record(kind: type[T], data: Any) -> T:
+    """What json.loads gave, as a frozen record of ours. Raises ValueError; its text names the field."""
+    try:
+        return typing.cast(T, _reader(typing.cast(Any, kind))(data))
+    except _WrongShape as error:
+        raise ValueError(f"{error.where.lstrip('.') or 'it'} must be {error.what}") from None
+
+
 _AGAIN = "write it anew with `slurm-guard audit`"
 _Reader = Callable[[Any], Any]
 
@@ -118,23 +128,30 @@ def _reader(kind: Any) -> _Reader:
 
 def _record_reader(kind: type) -> _Reader:
     hints = typing.get_type_hints(kind)
-    parts = [(part.name, _reader(hints[part.name])) for part in dataclasses.fields(kind)]
+    parts = [(p.name, _reader(hints[p.name]), _is_optional(p)) for p in dataclasses.fields(kind)]
 
     def read(data: Any) -> Any:
         _expect(isinstance(data, dict), "an object")
-        values = []
-        for name, inner in parts:
+        values = {}
+        for name, inner, optional in parts:
+            if optional and name not in data:
+                continue  # written before there was such a field
             _expect(name in data, f"an object with {name!r}")
             try:
-                values.append(inner(data[name]))
+                values[name] = inner(data[name])
             except _WrongShape as error:
                 raise error.under(f".{name}") from None
         try:
-            return kind(*values)
+            return kind(**values)
         except ValueError as error:  # a finding without evidence
             raise _WrongShape(f"whole: {error}") from None
 
     return read
+
+
+def _is_optional(part: "dataclasses.Field[Any]") -> bool:
+    missing = dataclasses.MISSING
+    return part.default is not missing or part.default_factory is not missing
 
 
 def _plain_types(kind: Any) -> frozenset[type]:

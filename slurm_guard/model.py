@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import chain
 
+from slurm_guard.sitemodel import Explained, Recurrence, Site
+
 
 class Verdict(str, Enum):
     """Exactly one per run, most serious first."""
@@ -227,6 +229,15 @@ class Judgement:
     timeline: Timeline | None  # null: CLEAR, or nothing was observed
     coverage_pct: float  # observed share of the allocation
     notes: tuple[str, ...] = ()  # what could not be seen
+    explained: tuple[Explained, ...] = ()  # findings that an exemption of the site covers
+    left: Verdict | None = None  # what the other findings ask for, NOTE: nothing; null: none is covered
+    again: tuple[Recurrence, ...] = ()
+    p_value: float | None = None  # of a soft ALERT, against other users' earlier runs; null: not asked
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody should look: ALERT or REVIEW, by findings that the site has not explained."""
+        return (self.left or self.verdict) in (Verdict.ALERT, Verdict.REVIEW)
 
     def __post_init__(self) -> None:
         if self.timeline is not None and not self.timeline.is_observed:
@@ -273,3 +284,4 @@ class Audit:
     outside: tuple[Outside, ...]
     skips: tuple[Skip, ...]
     nodes: tuple[NodeCoverage, ...]
+    site: Site | None = None  # null: written by a release that knew no word of the site

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from slurm_guard.audit.facts import Facts
-from slurm_guard.config import NetworkConfig
+from slurm_guard.config import AuditConfig, NetworkConfig
 from tests.builders import UID, Log, Tenant, World, build
 from tests.talk import MIB, NODE_AT, Handed, Talk
 
@@ -77,6 +77,12 @@ SHAPES: dict[str, World] = {
         ),
         log=Log(),
     ),
+    "declared-right": replace(HONEST, comments=("guard:kind=train;target=steps:1800;budget=8", None)),
+    "declared-serving": replace(HONEST, comments=("guard:kind=inference", None)),
+    "declared-training": replace(HONEST, log=None, comments=("guard:kind=pretrain", None)),
+    "beyond-target": replace(HONEST, comments=("guard:target=steps:1000", None)),
+    "beyond-budget": replace(HONEST, comments=("guard:budget=1.5 gpu-h", None)),
+    "intent-required": replace(HONEST, config=AuditConfig(least_gpu_h=0.2, intent_partitions=["gpu"])),
     "leftover": replace(
         HONEST,
         watch_s=3600,

@@ -8,6 +8,7 @@ import polars as pl
 
 from slurm_guard.config import AuditConfig, NetworkConfig
 from slurm_guard.model import Run, Skip
+from slurm_guard.siteword import PastNight, SiteWords
 
 WIDEST_RUN_S = 400 * 86_400.0  # judgement: no Slurm time limit in use is longer than a year
 
@@ -27,6 +28,8 @@ class Facts:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     # (bits, address): names that the site's resolver gave out for it, the newest first
     names: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
+    words: SiteWords = SiteWords()  # noqa: RUF009 - a frozen value
+    past: tuple[PastNight, ...] = ()  # earlier nights, in order
 
 
 def refusal(run: Run) -> str | None:

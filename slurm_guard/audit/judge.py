@@ -1,7 +1,8 @@
 """One case to one judgement: checks, denial, bounds, ledger, verdict."""
 
-from slurm_guard.audit import bounds, ledger, timeline, verdict
+from slurm_guard.audit import bounds, exempt, ledger, timeline, verdict
 from slurm_guard.audit.case import Case, cost_unit, counted, spoken
+from slurm_guard.audit.checks import intent_held
 from slurm_guard.audit.denial import find_denial
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.spans import Kind
@@ -17,12 +18,16 @@ from slurm_guard.model import (
     Skip,
     Verdict,
 )
+from slurm_guard.siteword import SiteWords
 
+UNSAID = SiteWords()
 MOSTLY = 0.5  # of its claimed work denied: the log as a whole is contradicted. Judgement.
 
 
-def judge(case: Case) -> tuple[Judgement, list[Skip]]:
-    """The judgement, and a Skip for each check that failed on this run."""
+def judge(case: Case, words: SiteWords = UNSAID) -> tuple[Judgement, list[Skip]]:
+    """The judgement, and a Skip for each check that failed on this run. What the site said changes none of
+    it but what is left to ask for a look.
+    """
     findings, skips = run_checks(case)
     denial = find_denial(case, findings)
     denied = denial.share >= MOSTLY
@@ -33,6 +38,8 @@ def judge(case: Case) -> tuple[Judgement, list[Skip]]:
     whole = _around(whole, accounts)
     ruling = verdict.rule(case, findings, whole, mine, accounts)
     shown = ruling.verdict is not Verdict.CLEAR
+    explained, others = exempt.explained(case.run, findings, words.exemptions)
+    left = verdict.asks_for(case, others, mine) or Verdict.NOTE
     return Judgement(
         case.run,
         ruling.verdict,
@@ -48,6 +55,8 @@ def judge(case: Case) -> tuple[Judgement, list[Skip]]:
         timeline.draw(case, denial) if shown else None,
         _coverage_pct(case),
         _notes(case, denied=denied),
+        explained,
+        left if explained else None,
     ), skips
 
 
@@ -148,7 +157,7 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
         )
     if case.net.cut or case.net.left_out:
         notes.append("The run had more connections than were followed: some are not in the network lane.")
-    return tuple(notes)
+    return (*notes, *intent_held.notes(case))
 
 
 def refused(run: Run, why: str) -> Judgement:

@@ -9,6 +9,7 @@ from slurm_guard.audit.checks import (
     forward_proxy,
     hearing,
     intent_edited,
+    intent_held,
     leftover_process,
     log_began_anew,
     log_integrity,
@@ -56,4 +57,8 @@ CHECKS: tuple[Check, ...] = (
     hearing.HOOK_SILENT,
     hearing.UNSEALED,
     intent_edited.CHECK,
+    intent_held.KIND,
+    intent_held.TARGET,
+    intent_held.BUDGET,
+    intent_held.MISSING,
 )

@@ -2,12 +2,14 @@
 
 from dataclasses import asdict
 
-from slurm_guard.audit import hear, judge, outside
+from slurm_guard.audit import alarms, hear, judge, outside, past
 from slurm_guard.audit.case import counted
 from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.night import Night, cases, measure
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.model import Audit, Judgement, Skip
+from slurm_guard.sitemodel import Site
+from slurm_guard.siteword import digest_of
 
 
 def audit_facts(facts: Facts) -> Audit:
@@ -17,10 +19,11 @@ def audit_facts(facts: Facts) -> Audit:
     judgements: list[Judgement] = [judge.refused(run, why) for run, why in refused]
     skips = [*facts.skips, *(Skip(run.id, "run-refused", why) for run, why in refused)]
     for case in cases(runs, night, facts):
-        judgement, missed = judge.judge(case)
+        judgement, missed = judge.judge(case, facts.words)
         judgements.append(judgement)
         skips += missed
     skips += _refused_windows(night)
+    judgements, site = _with_the_site(judgements, facts)
     return Audit(
         facts.cluster,
         facts.from_at,
@@ -31,6 +34,27 @@ def audit_facts(facts: Facts) -> Audit:
         outside.documented(list(night.stints), runs),
         tuple(sorted(set(skips), key=lambda s: (s.subject, s.reason, s.detail))),
         hear.coverage(dict(facts.frames), night.tables.good, runs),
+        site,
+    )
+
+
+def _with_the_site(judgements: list[Judgement], facts: Facts) -> tuple[list[Judgement], Site]:
+    """The second pass over all runs: alarm budget and recurrence, by the site's words and earlier nights."""
+    words = facts.words.during(facts.from_at)
+    spent, budget = alarms.spend(
+        judgements, alarms.references(facts.past, facts.words), facts.config.alarm_budget
+    )
+    asked = [one for night in facts.past for one in night.asked]
+    disposed = {d.subject.run for d in words.dispositions}
+    return past.with_recurrence(spent, facts.past, words), Site(
+        digest_of(words, facts.past),
+        words.up_to,
+        len(words.exemptions),
+        len(facts.past),
+        len({one.run for one in asked}),
+        len({one.run for one in asked if one.run in disposed}),
+        past.precision(words),
+        budget,
     )
 
 

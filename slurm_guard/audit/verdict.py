@@ -48,14 +48,10 @@ def rule(
     case: Case, findings: tuple[Finding, ...], bounds: Bounds, mine: Bounds, ledger: dict[str, int]
 ) -> Ruling:
     """The verdict. `bounds` of the run, `mine` the same without what others did on its GPUs."""
-    against = families(findings)
-    hard = [f for f in findings if f.hard and f.family in HARD and f.weight > 0]
-    enough = 1000.0 * mine.lo_gpu_ms >= case.least_us and case.allocated_us > 0
     classes = _classes(case, findings, ledger)
-    if hard or (enough and len(against) >= 2 and ALONE.intersection(against)):
-        verdict = Verdict.ALERT
-    elif any(against.get(family, 0.0) >= ASKS for family in ALONE):
-        verdict = Verdict.REVIEW
+    asked = asks_for(case, findings, mine)
+    if asked is not None:
+        verdict = asked
     elif _unauditable(case, findings):
         verdict = Verdict.NOT_AUDITABLE
     elif _noteworthy(case, findings, classes, ledger):
@@ -64,6 +60,16 @@ def rule(
         verdict = Verdict.CLEAR
     sentence = _sentence(verdict, case, (findings, bounds, ledger))
     return Ruling(verdict, classes, _both_halves(case, findings, mine) or sentence, score(findings))
+
+
+def asks_for(case: Case, findings: tuple[Finding, ...], mine: Bounds) -> Verdict | None:
+    """ALERT or REVIEW where the findings ask for a look; null: they do not."""
+    against = families(findings)
+    hard = [f for f in findings if f.hard and f.family in HARD and f.weight > 0]
+    enough = 1000.0 * mine.lo_gpu_ms >= case.least_us and case.allocated_us > 0
+    if hard or (enough and len(against) >= 2 and ALONE.intersection(against)):
+        return Verdict.ALERT
+    return Verdict.REVIEW if any(against.get(family, 0.0) >= ASKS for family in ALONE) else None
 
 
 def _both_halves(case: Case, findings: tuple[Finding, ...], mine: Bounds) -> str:
