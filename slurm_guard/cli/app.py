@@ -108,5 +108,7 @@ COMMANDS: tuple[str, ...] = (
     "progress",
     "report",
     "mail",
+    "explain",
+    "disposition",
     "demo",
 )

@@ -43,9 +43,14 @@ def audit(
     config: Annotated[
         Path | None, typer.Option("--config", help="configuration file", readable=False)
     ] = None,
+    words_up_to: Annotated[
+        int | None,
+        typer.Option("--words-up-to", help="as if nothing had been said after this number: explain --list"),
+    ] = None,
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
     from slurm_guard.audit.run import audit_facts
+    from slurm_guard.cli.remember import leave, recall
     from slurm_guard.config import load_config
     from slurm_guard.document import to_json
     from slurm_guard.errors import EXIT_FINDINGS
@@ -54,12 +59,14 @@ def audit(
     settings = load_config(config)
     window = span(since, until, settings)
     facts = load_facts(window, settings, sacct_file, lake or Path(settings.lake.path))
-    done = audit_facts(facts)
+    done = audit_facts(recall(facts, settings, words_up_to))
     path = output or _default_path(window[0], settings)
     make_folder(path.parent)
     write_output(path, to_json(done).encode())
+    if output is None:
+        leave(done, path)  # one index a night: what is written elsewhere is a trial
     typer.echo(f"{summary(done)}: {path}")
-    if exit_code and any(j.verdict.value in ("ALERT", "REVIEW") for j in done.judgements):
+    if exit_code and any(j.asks for j in done.judgements):
         raise typer.Exit(EXIT_FINDINGS)
 
 
@@ -188,5 +195,7 @@ def summary(done: "Audit") -> str:
 
     counts = [(v.value, sum(j.verdict is v for j in done.judgements)) for v in Verdict]
     said = ", ".join(f"{n} {name}" for name, n in counts if n)
+    n_explained = sum(1 for j in done.judgements if j.left is not None and not j.asks)
+    said += f"; {n_explained} explained by the site" if n_explained else ""
     low = sum(j.unexplained.lo_gpu_ms for j in done.judgements) / 3.6e6
     return f"{plural(len(done.judgements), 'run')} ({said}); at least {low:.2f} GPU-hours unexplained"

@@ -54,7 +54,6 @@ def report(
     """Show a night: which GPU-hours logged progress explains, which it does not, and why."""
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
-    from slurm_guard.model import Verdict
     from slurm_guard.report.archive import choose_document, read_document, write_output
 
     settings = load_config(config)
@@ -66,8 +65,7 @@ def report(
         sys.stdout.flush()
     else:
         write_output(output, content)
-    found = any(j.verdict in (Verdict.ALERT, Verdict.REVIEW) for j in shown.judgements)
-    if exit_code and found:
+    if exit_code and any(j.asks for j in shown.judgements):
         raise typer.Exit(EXIT_FINDINGS)
 
 

@@ -4,7 +4,7 @@ import re
 
 from slurm_guard import attack
 from slurm_guard.model import Account, Bounds, Finding, Judgement, TimelineEvent, Verdict
-from slurm_guard.report import bars, charts, sentences, series, words
+from slurm_guard.report import bars, charts, decisions, sentences, series, words
 from slurm_guard.report.safe import LONG, SHORT, clean, clean_or_dash, shorten
 from slurm_guard.report.view import (
     Card,
@@ -28,15 +28,16 @@ def verdict_slug(verdict: Verdict) -> str:
     return verdict.value.lower().replace(" ", "-")
 
 
-def build_row(judgement: Judgement, unit: Unit) -> RunRow:
+def build_row(judgement: Judgement, unit: Unit, times: Times) -> RunRow:
     """The run as one line; every string of the document made harmless, a dash where nothing is known."""
     run, ledger, bounds = judgement.run, judgement.ledger_gpu_ms, judgement.unexplained
     unseen = sentences.is_unseen(judgement)
     judged = judgement.verdict is not Verdict.NOT_AUDITABLE and not unseen
+    is_aside = decisions.is_set_aside(judgement)
     return RunRow(
         anchor=_anchor(run.id),
-        verdict=judgement.verdict.value,
-        slug=verdict_slug(judgement.verdict),
+        verdict=decisions.EXPLAINED.upper() if is_aside else judgement.verdict.value,
+        slug=decisions.EXPLAINED if is_aside else verdict_slug(judgement.verdict),
         job=clean(run.job, 40),
         name=clean_or_dash(run.name, 60),
         owner=f"{clean_or_dash(run.user, 40)} / {clean_or_dash(run.account, 40)}",
@@ -48,6 +49,7 @@ def build_row(judgement: Judgement, unit: Unit) -> RunRow:
         bounds=f"{unit.show(bounds.lo_gpu_ms)}–{unit.show(bounds.hi_gpu_ms)}" if judged else "",
         trust=clean_or_dash(judgement.progress.trust, 20),
         sentence=clean(judgement.sentence, LONG),
+        aside=decisions.aside(judgement, times),
     )
 
 
@@ -58,7 +60,7 @@ def _anchor(run_id: str) -> str:
 
 def build_card(judgement: Judgement, unit: Unit, times: Times) -> Card:
     """The run in full."""
-    row = build_row(judgement, unit)
+    row = build_row(judgement, unit, times)
     ordered = sorted(judgement.findings, key=lambda f: (not f.hard, -abs(f.weight), f.check))
     against = [f for f in ordered if f.hard or f.weight >= 0][:MOST_FINDINGS]
     favour = [f for f in ordered if not f.hard and f.weight < 0][:MOST_FINDINGS]
@@ -72,13 +74,14 @@ def build_card(judgement: Judgement, unit: Unit, times: Times) -> Card:
         ledger=_ledger(judgement, unit),
         imbalance=sentences.imbalance(judgement, unit),
         timeline=_timeline(judgement, unit, times),
-        against=tuple(_finding(f, unit) for f in against),
+        against=tuple(_finding(f, unit, decisions.of_finding(f, judgement)) for f in against),
         favour=tuple(_finding(f, unit) for f in favour),
         clears=_clears(against),
         unseen=tuple(clean(note) for note in judgement.notes[:MOST_WORDS]),
         smallest=sentences.smallest(judgement, unit),
         remarks=sentences.remarks(judgement),
         remedy=sentences.remedy(judgement),
+        site=decisions.remarks(judgement, times),
     )
 
 
@@ -149,7 +152,7 @@ def _ledger(judgement: Judgement, unit: Unit) -> tuple[Fact, ...]:
     )
 
 
-def _finding(finding: Finding, unit: Unit) -> FindingView:
+def _finding(finding: Finding, unit: Unit, explained: str = "") -> FindingView:
     said = "hard: needs no second kind of evidence" if finding.hard else _strength(finding.weight)
     return FindingView(
         check=clean(finding.check, 60),
@@ -168,6 +171,7 @@ def _finding(finding: Finding, unit: Unit) -> FindingView:
             for e in finding.evidence[:MOST_EVIDENCE]
         ),
         attack=clean(attack.spell(finding.attack[:MOST_WORDS]), LONG),
+        explained=explained,
     )
 
 

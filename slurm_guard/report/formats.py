@@ -33,6 +33,7 @@ HEADS = (
     *("verdict", "classes", "start", "end", "from", "until"),
     *(*_TEXTS, *_NUMBERS, *_ACCOUNTS, *_BOUNDS),
     *("progress_points", "progress_units", "progress_unit", "progress_trust", "sentence"),
+    *("left", "explained"),
 )
 
 
@@ -65,6 +66,8 @@ def _row(judgement: Judgement) -> dict[str, object]:
         "progress_unit": progress.unit,
         "progress_trust": progress.trust,
         "sentence": judgement.sentence,
+        "left": None if judgement.left is None else judgement.left.value,
+        "explained": "; ".join(f"{e.check} by {e.by}: {e.reason}" for e in judgement.explained),
     }
     return {
         **{name: _cell(text) for name, text in texts.items()},

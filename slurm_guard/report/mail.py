@@ -13,6 +13,7 @@ from slurm_guard import document
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.model import Audit, Verdict
 from slurm_guard.report import words
+from slurm_guard.report.decisions import is_set_aside
 from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.render import render_mail_html
 from slurm_guard.report.safe import clean
@@ -107,10 +108,12 @@ def _compose(page: Page, subject: str, heads: _Heads, reply_to: str) -> Letter:
 
 
 def _subject(audit: Audit, title: str) -> str:
-    n_alerts = sum(j.verdict is Verdict.ALERT for j in audit.judgements)
-    n_reviews = sum(j.verdict is Verdict.REVIEW for j in audit.judgements)
+    called = [j.verdict for j in audit.judgements if not is_set_aside(j)]
+    n_alerts, n_reviews = called.count(Verdict.ALERT), called.count(Verdict.REVIEW)
     n_runs = words.plural(len(audit.judgements), "run")
-    counts = f"{words.plural(n_alerts, 'alert')}, {n_reviews} to review, {n_runs}"
+    n_aside = len(audit.judgements) - len(called)
+    aside = f"{n_aside} explained, " if n_aside else ""
+    counts = f"{words.plural(n_alerts, 'alert')}, {n_reviews} to review, {aside}{n_runs}"
     return f"{title}: {counts if audit.judgements else 'no runs'}"
 
 

@@ -1,14 +1,13 @@
 """A document to the page that is shown: sections, sums of the night, bounded lists."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timezone, tzinfo
 
 from slurm_guard.errors import GuardError
 from slurm_guard.model import Account, Audit, Judgement, Verdict
-from slurm_guard.report import bars, words
+from slurm_guard.report import bars, decisions, words
 from slurm_guard.report.cards import build_card, build_row, verdict_slug
 from slurm_guard.report.safe import clean, clean_or_dash
 from slurm_guard.report.view import Fact, LedgerRow, Line, Page, Section, Table
@@ -51,7 +50,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         total=unit.full(total),
         bar=bars.build_bar(ledger, unit),
         ledger=_ledger_rows(ledger, unit),
-        sections=tuple(_section(v, audit.judgements, unit, options) for v in ORDER),
+        sections=_sections(audit.judgements, unit, options),
         outside=_outside(audit, unit, options),
         skips=_skips(audit, options),
         nodes=_nodes(audit, unit, options),
@@ -61,6 +60,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         ties=tuple(Fact(word, said) for word, said in words.TIES.items()),
         settings=tuple(Fact(clean(k, 80), clean(str(v), 120)) for k, v in _flat(audit.settings)),
         footer=f"slurm-guard {clean(audit.version, 40)}, cluster {clean(audit.cluster, 80)}",
+        precision=decisions.precision(audit.site),
     )
 
 
@@ -89,24 +89,28 @@ def only_job(audit: Audit, job: str) -> Audit:
         )
     ids = {j.run.id for j in kept}
     outside = tuple(o for o in audit.outside if o.run in ids)
-    return dataclasses.replace(audit, judgements=kept, outside=outside)
+    return replace(audit, judgements=kept, outside=outside)
 
 
 def _headline(audit: Audit, ledger: dict[str, int]) -> str:
     """What the night asks of the reader; first of all whether anybody looked."""
-    counts = Counter(j.verdict for j in audit.judgements)
+    open_ = [j for j in audit.judgements if not decisions.is_set_aside(j)]
+    counts = Counter(j.verdict for j in open_)
     n_all = len(audit.judgements)
     if n_all == 0:
         return "No run to judge."
     alerts, reviews = counts[Verdict.ALERT], counts[Verdict.REVIEW]
     parts = _unseen_words(audit, ledger)
     if alerts:
-        about = _about([j for j in audit.judgements if j.verdict is Verdict.ALERT])
+        about = _about([j for j in open_ if j.verdict is Verdict.ALERT])
         parts.append(f"{words.plural(alerts, 'run needs', 'runs need')} a look today ({about})")
     if reviews:
         parts.append(f"{words.plural(reviews, 'run')} should be looked at")
     if not parts:
         parts.append("no run needs a look today")
+    if len(open_) < n_all:
+        n = n_all - len(open_)
+        parts.append(f"{words.plural(n, 'run was', 'runs were')} called and had been explained by the site")
     parts.append(
         f"{counts[Verdict.CLEAR]:,} of {n_all:,} {'is' if counts[Verdict.CLEAR] == 1 else 'are'} clear"
     )
@@ -178,6 +182,7 @@ def _coverage(audit: Audit, ledger: dict[str, int], times: Times) -> tuple[Fact,
         Fact("Observed", words.percent(total - unobserved, total), "of the allocated GPU time"),
         Fact("Nodes", nodes, ", ".join(f"{clean(n.node, 40)}: {clean(n.note, 80)}" for n in noted[:3])),
         Fact("Not judged", words.plural(len(audit.skips), "skip"), why or "nothing was skipped"),
+        *decisions.header(audit),
     )
 
 
@@ -194,21 +199,35 @@ def _ledger_rows(ledger: dict[str, int], unit: Unit) -> tuple[LedgerRow, ...]:
     )
 
 
-def _section(verdict: Verdict, judgements: Sequence[Judgement], unit: Unit, options: Options) -> Section:
-    own = [j for j in judgements if j.verdict is verdict]
+def _sections(judgements: Sequence[Judgement], unit: Unit, options: Options) -> tuple[Section, ...]:
+    """One a verdict; after REVIEW those that the site explained, where there are any."""
+    found = []
+    for verdict in ORDER:
+        own = [j for j in judgements if j.verdict is verdict and not decisions.is_set_aside(j)]
+        n_cards = 0 if verdict is Verdict.CLEAR and not options.scope else options.most_cards
+        kind = (verdict.value, verdict_slug(verdict), words.VERDICT_WORDS[verdict])
+        found.append(_section(kind, own, unit, replace(options, most_cards=n_cards)))
+    aside = [j for j in judgements if decisions.is_set_aside(j)]
+    if aside:
+        kind = (decisions.EXPLAINED.upper(), decisions.EXPLAINED, words.EXPLAINED_WORDS)
+        found.insert(2, _section(kind, aside, unit, options))
+    return tuple(found)
+
+
+def _section(kind: tuple[str, str, str], own: list[Judgement], unit: Unit, options: Options) -> Section:
+    verdict, slug, said = kind
+    times = Times(options.zone)
     own.sort(key=lambda j: (-j.unexplained.lo_gpu_ms, -j.score, -j.run.allocated_gpu_ms, j.run.id))
-    n_cards = 0 if verdict is Verdict.CLEAR and not options.scope else options.most_cards
-    rest = own[n_cards:]
-    more = len(rest) - options.most_rows
+    rest = own[options.most_cards :]
     return Section(
-        verdict=verdict.value,
-        slug=verdict_slug(verdict),
-        words=words.VERDICT_WORDS[verdict],
+        verdict=verdict,
+        slug=slug,
+        words=said,
         count=len(own),
         allocated=unit.full(sum(j.run.allocated_gpu_ms for j in own)),
-        cards=tuple(build_card(j, unit, Times(options.zone)) for j in own[:n_cards]),
-        rows=tuple(build_row(j, unit) for j in rest[: options.most_rows]),
-        more=_more(more, "run"),
+        cards=tuple(build_card(j, unit, times) for j in own[: options.most_cards]),
+        rows=tuple(build_row(j, unit, times) for j in rest[: options.most_rows]),
+        more=_more(len(rest) - options.most_rows, "run"),
     )
 
 

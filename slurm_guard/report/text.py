@@ -8,7 +8,14 @@ from slurm_guard.report.safe import display_width, fit
 from slurm_guard.report.text_table import verdict_lines
 from slurm_guard.report.view import Card, FindingView, Page, Section, Table
 
-_COLORS = {"alert": "1;31", "review": "33", "note": "36", "not-auditable": "35", "clear": "32"}
+_COLORS = {
+    "alert": "1;31",
+    "review": "33",
+    "note": "36",
+    "not-auditable": "35",
+    "clear": "32",
+    "explained": "34",
+}
 ALL = tuple(_COLORS)
 _NARROW = 88  # judgement: below this the ledger's words are left out
 
@@ -41,6 +48,7 @@ def render_text(page: Page, style: Style) -> str:
         "GPU work outside any allocation (beside the ledger, never in its sums)", page.outside, width
     )
     out += _table("Not judged, and why", page.skips, width)
+    out += _table("How often it was right, with 95 % intervals", page.precision, width)
     out += _legend(page, style, width)
     out += ["", *_wrap(page.method, width), "", *_wrap(page.footer, width)]
     return "\n".join(line.rstrip() for line in out) + "\n"
@@ -86,6 +94,7 @@ def _verdicts(page: Page, width: int, color: bool) -> list[str]:
     for row, own in zip((None, *rows), lines, strict=True):
         out += own
         if row is not None and row.slug != "clear":
+            out += _block(row.aside, width, "    ") if row.aside else []
             out += _block(row.sentence, width, "    ")
     return out + [line for s in page.sections if s.more for line in _wrap(f"{s.verdict}: {s.more}", width)]
 
@@ -101,6 +110,7 @@ def _card(card: Card, section: Section, width: int, color: bool) -> list[str]:
         out += _wrap(f"What would make it auditable: {card.remedy}", width)
     if card.imbalance:
         out += _wrap(card.imbalance, width)
+    out += _list("What the site and earlier nights say", card.site, width)
     out += _list("Ledger", (f"{f.label}: {f.value} ({f.note})" for f in card.ledger), width)
     if card.timeline is not None:
         out += _list("Unexplained stretches", card.timeline.stretches, width)
@@ -123,8 +133,9 @@ def _list(title: str, items: Iterable[str], width: int) -> list[str]:
 def _findings(title: str, findings: tuple[FindingView, ...], width: int) -> list[str]:
     out: list[str] = []
     for finding in findings:
-        parts = [part for part in (finding.check, finding.strength, finding.attack) if part]
-        out += _wrap(f"  - {finding.sentence} [{'; '.join(parts)}]", width, "    ")
+        parts = (finding.check, finding.strength, finding.attack, finding.explained)
+        said = "; ".join(part for part in parts if part)
+        out += _wrap(f"  - {finding.sentence} [{said}]", width, "    ")
         for e in finding.evidence:
             out += _block(f"{e.what}: {e.value} (from {e.source})", width, "      ")
             # Not wrapped: a command that is broken into lines cannot be pasted.

@@ -37,6 +37,7 @@ class FindingView:
     hard: bool
     evidence: tuple[EvidenceView, ...]
     attack: str = ""  # techniques of MITRE ATT&CK with their names; empty: none fits
+    explained: str = ""  # who explained it; empty: nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class RunRow:
     bounds: str  # empty: no bounds can be given
     trust: str  # the log word: observed, consistent, claimed-only, contradicted, none
     sentence: str
+    aside: str = ""  # why the site says that it needs no look
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,14 @@ class Card:
     smallest: str
     remarks: tuple[str, ...]  # of the reader, on the run's files
     remedy: str
+    site: tuple[str, ...] = ()  # what the site and the nights before say of it
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The runs of one verdict: cards first, lines for the rest, and how many are only in the document."""
+    """The runs of one verdict, or those that the site explained: cards first, lines for the rest, and how
+    many are only in the document.
+    """
 
     verdict: str
     slug: str
@@ -171,3 +176,4 @@ class Page:
     ties: tuple[Fact, ...]
     settings: tuple[Fact, ...]
     footer: str
+    precision: Table = Table((), (), "")

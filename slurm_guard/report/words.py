@@ -49,6 +49,14 @@ TRUST = {
 
 COST_SOURCES = {"own-cheapest": "the run's own cheap stretches"}
 
+# Which runs an exemption of the site is for.
+SCOPES = {
+    "run": "this run",
+    "job-name": "this user's jobs of this name",
+    "user": "this user's jobs",
+    "account": "this account's jobs",
+}
+
 # How the audit ties a run's processes to its log (docs/method.md, section 3).
 TIES = {
     "linked": "holds the progress log, wrote it, or is a rank beside the process that did",
@@ -65,6 +73,8 @@ VERDICT_WORDS = {
     "vouches for its log",
     Verdict.NOT_AUDITABLE: "no way to set GPU time against progress",
 }
+
+EXPLAINED_WORDS = "called as above, and the site has said why it needs no look, and until when"
 
 # What an alert is about, by the check whose hard fact made it one: (of one run, of several).
 FACTS = {

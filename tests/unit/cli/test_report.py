@@ -80,7 +80,7 @@ def test_json_is_the_document_itself(app: typer.Typer, archive: Path) -> None:
 def test_one_job_is_shown_in_full_and_said_to_be_a_part(app: typer.Typer, archive: Path) -> None:
     _, shown = _run(app, "report", "--config", archive, "--job", "48500")
 
-    assert "Job 48500 alone: 1 of the 12 runs" in shown
+    assert "Job 48500 alone: 1 of the 13 runs" in shown
     assert "What could not be seen" in shown
 
 
@@ -160,7 +160,7 @@ def test_mail_is_a_dry_run_unless_told(app: typer.Typer, archive: Path) -> None:
     (letter,) = (archive.parent / "reports" / "outbox").rglob("*.eml")
     assert code == 0
     assert str(letter) in shown
-    assert "ops@example.org: GPU-hours of Aurora, 2026-09-22: 1 alert, 1 to review, 12 runs" in shown
+    assert "ops@example.org: GPU-hours of Aurora, 2026-09-22: 1 alert, 1 to review, 1 explained, 13 runs" in shown
     assert "dry run" in shown
     assert not list(letter.parent.glob("*.json"))
 

@@ -24,6 +24,7 @@ from slurm_guard.model import (
     TimelineEvent,
     Verdict,
 )
+from slurm_guard.sitemodel import AlarmBudget, Explained, Precision, Recurrence, Site
 
 FROM_AT = 1_790_035_200.0  # 2026-09-22 00:00 UTC
 HOUR = 3600
@@ -265,6 +266,55 @@ def review() -> Judgement:
     )
 
 
+def explained() -> Judgement:
+    """A tunnel that the site knows of."""
+    of = run(48255, hours=3.0, gpus=1, name="vscode", start_h=10.0)
+    known = finding(
+        of,
+        "reverse-tunnel",
+        "A tunnel to 203.0.113.7:443 was in use for 2 h 10 min: 41 MiB came back on a port of this node.",
+        family=Family.F,
+        weight=6.0,
+        hard=True,
+        attack=("T1572",),
+    )
+    said = Explained(
+        12, "reverse-tunnel", "r.okoye", "job-name", True, FROM_AT + 20 * 24 * HOUR,
+        "the editor's own tunnel, agreed with the group in ticket 4711",
+    )  # fmt: skip
+    return judgement(
+        of,
+        Verdict.ALERT,
+        split(of, idle=0.3, phase=0.05),
+        known.sentence,
+        classes=("reverse-tunnel",),
+        findings=(known,),
+        score=-1.0,
+        explained=(said,),
+        left=Verdict.NOTE,
+        again=(Recurrence("reverse-tunnel", 3, 7, 3, 0),),
+    )
+
+
+def site() -> Site:
+    """What the site had said, and what it came to."""
+    return Site(
+        digest="9f" * 32,
+        up_to=17,
+        n_exemptions=2,
+        n_nights=12,
+        n_asked=14,
+        n_disposed=9,
+        precision=(
+            Precision("verdict", "ALERT", 5, 1, 0, 0.358765, 0.995789),
+            Precision("verdict", "REVIEW", 1, 1, 1, 0.012579, 0.987421),
+            Precision("check", "foreign-process", 4, 0, 0, 0.397635, 1.0),
+            Precision("check", "no-step-rhythm", 0, 0, 1, None, None),
+        ),
+        budget=AlarmBudget(0.1, 0.0308, 130, 4210, 1299, 0),
+    )
+
+
 def parked() -> Judgement:
     """An allocation that nothing ran on."""
     of = run(48300, hours=9.5, gpus=2, name="jupyter", state="TIMEOUT", gpu_type=None)
@@ -343,7 +393,7 @@ def clear(i: int) -> Judgement:
 
 def night() -> Audit:
     """One of each, eight clear runs, and something that could not be read."""
-    judgements = (alert(), review(), parked(), not_auditable(), *(clear(i) for i in range(8)))
+    judgements = (alert(), review(), explained(), parked(), not_auditable(), *(clear(i) for i in range(8)))
     return Audit(
         cluster="aurora",
         from_at=FROM_AT,
@@ -377,12 +427,13 @@ def night() -> Audit:
             NodeCoverage("g02", 4, 82 * GPU_H, FROM_AT + 24 * HOUR, "sampler restarted at 06:50"),
             NodeCoverage("g07", 4, 0, None, "no file since the window began"),
         ),
+        site=site(),
     )
 
 
 def empty_night() -> Audit:
     """Nobody used a GPU."""
-    return replace(night(), judgements=(), outside=(), skips=(), nodes=())
+    return replace(night(), judgements=(), outside=(), skips=(), nodes=(), site=None)
 
 
 ACCOUNTS = tuple(account.value for account in Account)

@@ -82,10 +82,18 @@ def night(text: str) -> Audit:
             replace(
                 judgement, run=run, classes=(text,), sentence=text, findings=findings, progress=progress,
                 timeline=timeline, notes=(text,), cost=replace(judgement.cost, unit=text, source=text),
+                explained=tuple(
+                    replace(e, check=text, by=text, scope=text, reason=text) for e in judgement.explained
+                ),
+                again=tuple(replace(r, check=text) for r in judgement.again),
             )
         )  # fmt: skip
+    assert plain.site is not None
+    precision = tuple(replace(p, kind=text, name=text) for p in plain.site.precision)
+    settings: dict[str, object] = {text: text, "audit": {"observe_only": True, "enforce_partitions": [text]}}
     return replace(
-        plain, cluster=text, version=text, settings={text: text}, judgements=tuple(judgements),
+        plain, cluster=text, version=text, settings=settings, site=replace(plain.site, precision=precision), judgements=tuple(judgements),
+       
         outside=(Outside(text, text, plain.from_at, plain.until_at, 1000, 1, 2, text, text, text),),
         skips=(Skip(text, text, text),), nodes=(NodeCoverage(text, 1, 1, None, text),),
     )  # fmt: skip

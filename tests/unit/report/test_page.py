@@ -49,11 +49,17 @@ def test_every_run_is_shown_once_under_its_verdict() -> None:
     page = _page()
 
     shown = [(s.verdict, row.job) for s in page.sections for row in (*(c.row for c in s.cards), *s.rows)]
-    assert sorted(shown) == sorted((j.verdict.value, j.run.job) for j in builders.night().judgements)
+    aside = builders.explained().run.job
+    assert sorted(shown) == sorted(
+        ("EXPLAINED" if j.run.job == aside else j.verdict.value, j.run.job)
+        for j in builders.night().judgements
+    )
 
 
 def test_alerts_come_first_and_clear_runs_last() -> None:
-    assert [s.verdict for s in _page().sections] == ["ALERT", "REVIEW", "NOTE", "NOT AUDITABLE", "CLEAR"]
+    order = ["ALERT", "REVIEW", "EXPLAINED", "NOTE", "NOT AUDITABLE", "CLEAR"]
+
+    assert [s.verdict for s in _page().sections] == order
 
 
 def test_a_run_that_was_not_auditable_says_the_one_thing_that_would_help() -> None:
@@ -221,7 +227,7 @@ def test_a_night_that_nobody_watched_is_not_called_quiet() -> None:
     page = build_page(blind, Options())
 
     assert page.headline == (
-        "Nothing was observed (readings from 0 of 3 nodes); 0 of 12 are clear; 12 could not be audited."
+        "Nothing was observed (readings from 0 of 3 nodes); 0 of 13 are clear; 13 could not be audited."
     )
     assert "no run needs a look" not in " ".join(_everything(page)).lower()
 

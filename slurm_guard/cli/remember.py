@@ -1,0 +1,40 @@
+"""What the audit is told of earlier nights and of the site's words, and what it leaves for later ones."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slurm_guard.audit.facts import Facts
+    from slurm_guard.config import Config
+    from slurm_guard.model import Audit
+
+
+def recall(facts: "Facts", settings: "Config", up_to: int | None) -> "Facts":
+    """The facts with what was said and remembered; where words may not be believed, none holds: a skip."""
+    from dataclasses import replace
+
+    from slurm_guard.errors import GuardError
+    from slurm_guard.memory.nights import read_nights
+    from slurm_guard.memory.words import NAME, Book, read_book
+    from slurm_guard.model import Skip
+
+    folder = Path(settings.report.path)
+    skips: list[Skip] = []
+    try:
+        book = read_book(folder / NAME)
+    except GuardError as error:
+        book = Book()
+        said = error.sentence.replace(str(folder / NAME), "the file")  # no path of the machine in a document
+        skips.append(Skip("site words", error.slug, f"{said}: nothing is explained"))
+    skips += [Skip("site words", "words-line", line) for line in book.bad]
+    past, unread = read_nights(folder, facts.cluster, facts.from_at, settings.audit.history_nights)
+    return replace(facts, words=book.words(up_to), past=past, skips=(*facts.skips, *skips, *unread))
+
+
+def leave(done: "Audit", document: Path) -> None:
+    """The night's index beside its document. Raises GuardError output-unwritable."""
+    from slurm_guard.audit.past import night_of
+    from slurm_guard.memory.nights import NAME, to_text
+    from slurm_guard.report.archive import write_output
+
+    write_output(document.with_name(NAME), to_text(night_of(done)).encode())
