@@ -47,7 +47,7 @@ class Exemption:
     said_at: float
     by: Speaker
     subject: Subject
-    scope: str  # one of SCOPES
+    scope: str  # run, job-name, user, account
     checks: tuple[str, ...]
     hard: bool  # whether hard facts of these checks are meant, too
     until_at: float
@@ -83,7 +83,7 @@ class Disposition:
     said_at: float
     by: Speaker
     subject: Subject
-    word: str  # one of WORDS
+    word: str  # right, wrong, unclear
     verdict: Verdict  # as it was called
     checks: tuple[str, ...]  # that called it
     note: str

@@ -20,6 +20,9 @@ DOCUMENT = (
     *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "ProgressSummary"),
     *("Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
 )
+# … and of the site's own word, which has a file of its own.
+SITE = ("Explained", "Recurrence", "Site", "Precision", "AlarmBudget")
+KEPT = ("Exemption", "Disposition", "Speaker", "Subject", "PastNight", "Cell", "Asked")
 # Records inside records.
 PARTS = (
     *("Socket", "NetState", "Firewall", "NetChain", "PlaceCount", "GpuProcess"),
@@ -36,7 +39,7 @@ def render() -> str:
 
 def names() -> list[str]:
     """Every table that the page must have."""
-    return [*wire.KINDS, *PARTS, "lake", *DOCUMENT]
+    return [*wire.KINDS, *PARTS, "lake", *DOCUMENT, *SITE, *KEPT]
 
 
 def _table(name: str) -> str:
@@ -44,6 +47,8 @@ def _table(name: str) -> str:
         return "".join(_lake_table(table) for table in TABLES)
     if name in DOCUMENT:
         return _class_table(ROOT / "slurm_guard" / "model.py", name)
+    if name in SITE or name in KEPT:
+        return _class_table(ROOT / "slurm_guard" / ("sitemodel.py" if name in SITE else "siteword.py"), name)
     shape = name if name in PARTS else wire.KINDS[name].__name__
     home = "wirenet.py" if hasattr(wirenet, shape) else "wire.py"
     return _class_table(ROOT / "slurm_guard" / home, shape)

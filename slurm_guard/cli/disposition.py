@@ -30,7 +30,7 @@ def add(app: typer.Typer) -> None:
 def disposition(
     run: Annotated[str | None, typer.Argument(help="a job, or the id of one of its runs")] = None,
     word: Annotated[
-        Word | None, typer.Argument(help="right: what called it was there; wrong: an innocent cause")
+        Word | None, typer.Argument(help="right: what called it was there; wrong: another cause")
     ] = None,
     note: Annotated[str, typer.Option("--note", help="how it was found out")] = "",
     show: Annotated[bool, typer.Option("--list", help="show what was said")] = False,

@@ -85,9 +85,7 @@ def _chance(judgement: Judgement) -> list[str]:
     if judgement.p_value is None:
         return []
     share = words.percent(judgement.p_value, 1.0)
-    return [
-        f"An innocent run is called at this score or above in {share} of cases, by earlier runs of others."
-    ]
+    return [f"Earlier runs of others were called at this score or above in at most {share} of cases."]
 
 
 def header(audit: Audit) -> tuple[Fact, ...]:

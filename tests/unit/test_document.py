@@ -127,6 +127,23 @@ def test_one_wrong_number_in_a_timeline_is_named(bad: object) -> None:
     assert "audit.judgements[0].timeline.accounts.idle[2] must be" in caught.value.sentence
 
 
+def test_a_document_written_before_the_sites_word_is_read_with_its_defaults() -> None:
+    data = json.loads(document.to_json(_audit()))
+    del data["site"]
+    for name in ("explained", "left", "again", "p_value"):
+        del data["judgements"][0][name]
+
+    assert document.from_json(json.dumps(data)) == _audit()
+
+
+def test_a_field_without_a_default_must_be_there() -> None:
+    data = json.loads(document.to_json(_audit()))
+    del data["judgements"][0]["score"]
+
+    with pytest.raises(GuardError, match="'score'"):
+        document.from_json(json.dumps(data))
+
+
 def test_a_newer_format_is_refused_by_name() -> None:
     data = json.loads(document.to_json(_audit()))
     data["format"] = document.FORMAT + 1

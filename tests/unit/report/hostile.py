@@ -92,8 +92,8 @@ def night(text: str) -> Audit:
     precision = tuple(replace(p, kind=text, name=text) for p in plain.site.precision)
     settings: dict[str, object] = {text: text, "audit": {"observe_only": True, "enforce_partitions": [text]}}
     return replace(
-        plain, cluster=text, version=text, settings=settings, site=replace(plain.site, precision=precision), judgements=tuple(judgements),
-       
+        plain, cluster=text, version=text, settings=settings,
+        site=replace(plain.site, precision=precision), judgements=tuple(judgements),
         outside=(Outside(text, text, plain.from_at, plain.until_at, 1000, 1, 2, text, text, text),),
         skips=(Skip(text, text, text),), nodes=(NodeCoverage(text, 1, 1, None, text),),
     )  # fmt: skip
