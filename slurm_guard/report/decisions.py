@@ -103,7 +103,9 @@ def _mode(settings: dict[str, object], site: Site | None) -> Fact:
     canary = settings.get("enforce_partitions")
     names = [clean(str(name), 40) for name in canary[:8]] if isinstance(canary, list) else []
     but = f", but for partition {', '.join(names)}" if names else ""
-    since = f"; {words.plural(site.n_nights, 'night')} before this one" if site and site.n_nights else ""
+    since = (
+        f"; {words.plural(site.n_nights, 'night')} audited before this one" if site and site.n_nights else ""
+    )
     return Fact("Mode", f"observe only{but}", f"verdicts are kept, no owner is written to{since}")
 
 

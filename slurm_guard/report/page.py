@@ -110,7 +110,7 @@ def _headline(audit: Audit, ledger: dict[str, int]) -> str:
         parts.append("no run needs a look today")
     if len(open_) < n_all:
         n = n_all - len(open_)
-        parts.append(f"{words.plural(n, 'run was', 'runs were')} called and had been explained by the site")
+        parts.append(f"{words.plural(n, 'run was', 'runs were')} called and explained by the site")
     parts.append(
         f"{counts[Verdict.CLEAR]:,} of {n_all:,} {'is' if counts[Verdict.CLEAR] == 1 else 'are'} clear"
     )

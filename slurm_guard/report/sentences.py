@@ -41,7 +41,7 @@ def unexplained(judgement: Judgement, unit: Unit) -> str:
         return f"There is nothing to set {unit.full(amount)} of GPU work against; that says nothing about it."
     if bounds.hi_gpu_ms == 0:
         said = f"Nothing of {unit.full(judgement.run.allocated_gpu_ms)} is unexplained"
-        fact = any(f.hard for f in judgement.findings)
+        fact = any(f.hard for f in judgement.findings) and judgement.asks
         return f"{said}; what needs a look is the fact below, not an amount." if fact else f"{said}."
     return (
         f"At least {unit.show(bounds.lo_gpu_ms)}, at most {unit.show(bounds.hi_gpu_ms)} of "

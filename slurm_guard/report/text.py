@@ -105,12 +105,12 @@ def _card(card: Card, section: Section, width: int, color: bool) -> list[str]:
     title = fit(card.title, width - len(section.verdict) - 2).rstrip()
     out = ["-" * min(width, 72), f"{verdict}  {title}", ""]
     out += _wrap(card.row.sentence, width)
+    out += [line for said in card.site for line in _wrap(f"> {said}", width, "  ")]
     out += _wrap(card.unexplained, width)
     if card.remedy:
         out += _wrap(f"What would make it auditable: {card.remedy}", width)
     if card.imbalance:
         out += _wrap(card.imbalance, width)
-    out += _list("What the site and earlier nights say", card.site, width)
     out += _list("Ledger", (f"{f.label}: {f.value} ({f.note})" for f in card.ledger), width)
     if card.timeline is not None:
         out += _list("Unexplained stretches", card.timeline.stretches, width)

@@ -277,6 +277,16 @@ def explained() -> Judgement:
         weight=6.0,
         hard=True,
         attack=("T1572",),
+        evidence=(
+            Evidence(
+                "bytes from outside that reappeared on 127.0.0.1:40101 of g01",
+                41.0,
+                "MiB",
+                "table relays",
+                "slurm-guard report --job 48255 --format json | jq '.judgements[0].findings'",
+                "[network] tunnels, where the site allows it for good",
+            ),
+        ),
     )
     said = Explained(
         12, "reverse-tunnel", "r.okoye", "job-name", True, FROM_AT + 20 * 24 * HOUR,

@@ -38,7 +38,7 @@ def test_an_explained_run_stands_apart_in_every_output() -> None:
 
     (section,) = [s for s in page.sections if s.slug == "explained"]
     assert [c.row.job for c in section.cards] == ["48255"]
-    assert "1 run was called and had been explained by the site" in page.headline
+    assert "1 run was called and explained by the site" in page.headline
     assert "1 run needs a look today" in page.headline
     for shown in (text.render_text(page, text.Style(400)), render_html(page), render_mail_html(page)):
         assert SAID.replace("'", "&#39;") in shown or SAID in shown
@@ -107,7 +107,10 @@ def test_observing_only_is_said_with_the_canary_and_ends() -> None:
     plain = _header(_with(night, observe_only=True))["Mode"]
     canary = _header(_with(night, observe_only=True, enforce_partitions=["gpu-test"]))["Mode"]
 
-    assert plain == ("observe only", "verdicts are kept, no owner is written to; 12 nights before this one")
+    assert plain == (
+        "observe only",
+        "verdicts are kept, no owner is written to; 12 nights audited before this one",
+    )
     assert canary[0] == "observe only, but for partition gpu-test"
     assert "Mode" not in _header(_with(night, observe_only=False))
     assert "Mode" not in _header(_with(night))
