@@ -125,7 +125,7 @@ def _alarms(budget: AlarmBudget, n_nights: int) -> list[Fact]:
 
 def precision(site: Site | None) -> Table:
     """How often runs were called rightly, as far as somebody found out."""
-    heads = ("Called", "Right", "Wrong", "Unclear", "Share right, 95 % interval")
+    heads = ("Called", "Found out", "Share right")
     rows = () if site is None else site.precision
     return Table(heads, tuple(map(_line, rows[:MOST_CHECKS])), _rest(site))
 
@@ -136,8 +136,8 @@ def _line(row: Precision) -> Line:
         share = "not known"
     else:
         share = f"{words.percent(row.n_right, n)} ({words.percent(row.lo, 1)} to {words.percent(row.hi, 1)})"
-    counts = (f"{row.n_right:,} right", f"{row.n_wrong:,} wrong", f"{row.n_unclear:,} unclear")
-    return Line((clean(row.name, 60), *counts, share))
+    found = f"{row.n_right:,} right, {row.n_wrong:,} wrong, {row.n_unclear:,} unclear"
+    return Line((clean(row.name, 60), found, share))
 
 
 def _rest(site: Site | None) -> str:

@@ -158,7 +158,7 @@ def test_without_budget_or_word_of_the_site_nothing_is_said() -> None:
 def test_precision_is_shown_with_its_interval_and_what_nobody_looked_at() -> None:
     table = build_page(builders.night(), Options()).precision
 
-    assert table.lines[0].cells == ("ALERT", "5 right", "1 wrong", "0 unclear", "83.3 % (35.9 % to 99.6 %)")
+    assert table.lines[0].cells == ("ALERT", "5 right, 1 wrong, 0 unclear", "83.3 % (35.9 % to 99.6 %)")
     assert table.lines[3].cells[-1] == "not known"
     assert table.more == "14 runs asked for a look in the last 12 nights; 9 of them have a disposition."
 
