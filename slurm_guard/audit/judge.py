@@ -18,13 +18,11 @@ from slurm_guard.model import (
     Skip,
     Verdict,
 )
-from slurm_guard.siteword import SiteWords
 
-UNSAID = SiteWords()
 MOSTLY = 0.5  # of its claimed work denied: the log as a whole is contradicted. Judgement.
 
 
-def judge(case: Case, words: SiteWords = UNSAID) -> tuple[Judgement, list[Skip]]:
+def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, list[Skip]]:
     """The judgement, and a Skip for each check that failed on this run. What the site said changes none of
     it but what is left to ask for a look.
     """
@@ -38,7 +36,7 @@ def judge(case: Case, words: SiteWords = UNSAID) -> tuple[Judgement, list[Skip]]
     whole = _around(whole, accounts)
     ruling = verdict.rule(case, findings, whole, mine, accounts)
     shown = ruling.verdict is not Verdict.CLEAR
-    explained, others = exempt.explained(case.run, findings, words.exemptions)
+    explained, others = exempt.explained(case.run, findings, known)
     left = verdict.asks_for(case, others, mine) or Verdict.NOTE
     return Judgement(
         case.run,
@@ -55,8 +53,8 @@ def judge(case: Case, words: SiteWords = UNSAID) -> tuple[Judgement, list[Skip]]
         timeline.draw(case, denial) if shown else None,
         _coverage_pct(case),
         _notes(case, denied=denied),
-        explained,
-        left if explained else None,
+        explained=explained,
+        left=left if explained else None,
     ), skips
 
 

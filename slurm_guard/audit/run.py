@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from slurm_guard.audit import alarms, hear, judge, outside, past
+from slurm_guard.audit import alarms, exempt, hear, judge, outside, past
 from slurm_guard.audit.case import counted
 from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.night import Night, cases, measure
@@ -18,8 +18,9 @@ def audit_facts(facts: Facts) -> Audit:
     night = measure(runs, facts)
     judgements: list[Judgement] = [judge.refused(run, why) for run, why in refused]
     skips = [*facts.skips, *(Skip(run.id, "run-refused", why) for run, why in refused)]
+    known = exempt.known(facts.words.exemptions)
     for case in cases(runs, night, facts):
-        judgement, missed = judge.judge(case, facts.words)
+        judgement, missed = judge.judge(case, known)
         judgements.append(judgement)
         skips += missed
     skips += _refused_windows(night)

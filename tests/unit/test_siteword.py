@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_guard.audit.exempt import explained
+from slurm_guard.audit.exempt import explained, known
 from slurm_guard.model import Audience, Evidence, Family, Finding, Run, Severity
 from slurm_guard.siteword import SCOPES, SiteWords, digest_of
 from tests.builders import World, run_of
@@ -113,9 +113,9 @@ def test_what_is_not_named_is_left_over(
     found: list[tuple[str, bool, float]], said: list[tuple[set[str], bool]]
 ) -> None:
     findings = tuple(_finding(check, weight, hard=hard) for check, hard, weight in found)
-    words = [exemption(RUN, *sorted(checks), hard=hard) for checks, hard in said]
+    words = [exemption(RUN, *sorted(checks), id=i, hard=hard) for i, (checks, hard) in enumerate(said)]
 
-    shown, others = explained(RUN, findings, words)
+    shown, others = explained(RUN, findings, known(words))
 
     named = {c for checks, _ in said for c in checks}
     hard_named = {c for checks, hard in said if hard for c in checks}
@@ -125,6 +125,16 @@ def test_what_is_not_named_is_left_over(
     assert {e.check for e in shown} == {f.check for f in gone}
 
 
+@given(st.lists(st.tuples(_runs, st.sampled_from(SCOPES)), max_size=6), _runs)
+def test_the_index_finds_what_looking_at_each_would(said: list[tuple[Run, str]], run: Run) -> None:
+    words = [exemption(of, "x", id=i, scope=scope) for i, (of, scope) in enumerate(said)]
+
+    found = known(words).near(run)
+
+    assert sorted(e.id for e in found) == [e.id for e in words if e.is_for(run)]
+    assert [SCOPES.index(e.scope) for e in found] == sorted(SCOPES.index(e.scope) for e in found)
+
+
 def test_the_narrowest_and_latest_word_is_shown() -> None:
     words = [
         exemption(RUN, "x", id=1, scope="run", reason="one"),
@@ -132,7 +142,7 @@ def test_the_narrowest_and_latest_word_is_shown() -> None:
         exemption(RUN, "x", id=3, scope="run", reason="three"),
     ]
 
-    ((said,), _) = explained(RUN, (_finding("x"),), words)
+    ((said,), _) = explained(RUN, (_finding("x"),), known(words))
 
     assert (said.id, said.reason) == (3, "three")
 
