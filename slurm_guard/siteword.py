@@ -50,7 +50,7 @@ class Exemption:
     subject: Subject
     scope: str  # run, job-name, user, account
     checks: tuple[str, ...]
-    hard: bool  # whether hard facts of these checks are meant, too
+    hard: tuple[str, ...]  # of these checks, those of which hard facts are meant, too
     until_at: float
     reason: str
 
@@ -73,7 +73,8 @@ class Exemption:
 
     def covers(self, run: Run, finding: Finding) -> bool:
         """Whether this finding needs no look."""
-        return finding.check in self.checks and (self.hard or not finding.hard) and self.is_for(run)
+        named = self.hard if finding.hard else self.checks
+        return finding.check in named and self.is_for(run)
 
 
 @dataclass(frozen=True, slots=True)

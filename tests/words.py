@@ -17,7 +17,7 @@ def subject(run: Run) -> Subject:
 def exemption(run: Run, *checks: str, **changes: object) -> Exemption:
     """Of this run alone, hard facts not meant, for ten days."""
     plain = Exemption(
-        1, run.start_at + DAY, BY, subject(run), "run", checks, False, run.start_at + 10 * DAY, "agreed"
+        1, run.start_at + DAY, BY, subject(run), "run", checks, (), run.start_at + 10 * DAY, "agreed"
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
 

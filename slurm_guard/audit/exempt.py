@@ -60,4 +60,5 @@ def explained(
 
 
 def _word(check: str, said: Exemption) -> Explained:
-    return Explained(said.id, check, said.by.name, said.scope, said.hard, said.until_at, said.reason)
+    hard = check in said.hard
+    return Explained(said.id, check, said.by.name, said.scope, hard, said.until_at, said.reason)

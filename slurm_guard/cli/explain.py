@@ -40,7 +40,7 @@ def explain(
     ] = Scope.RUN,
     check: Annotated[
         list[str] | None,
-        typer.Option("--check", help="a check that is meant; default: those that called the run"),
+        typer.Option("--check", help="a check that is meant; default: the one that called the run"),
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="show what was said")] = False,
     withdraw: Annotated[
@@ -97,7 +97,8 @@ def _said(
 
     reason, scope, until, named = said
     checks = _checks(judgement, named)
-    hard = any(f.hard for f in judgement.findings if f.check in checks)
+    found = {f.check for f in judgement.findings if f.hard}
+    hard = tuple(check for check in checks if check in found)
     now_at = SystemClock().now_at()
     until_at = _until(until, now_at, zone)
     by, subject = spoken.speaker(), spoken.subject_of(judgement)
@@ -110,7 +111,7 @@ def _said(
 
 
 def _checks(judgement: "Judgement", named: list[str]) -> tuple[str, ...]:
-    """The checks that are meant, never all of them. Raises GuardError check-unknown, explain-nothing."""
+    """The checks that are meant. Raises GuardError check-unknown, explain-nothing, explain-which."""
     import difflib
 
     from slurm_guard.audit.past import speaks
@@ -123,15 +124,22 @@ def _checks(judgement: "Judgement", named: list[str]) -> tuple[str, ...]:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]}?" if near else "docs/checks.md has them all"
             raise GuardError("check-unknown", f"no check is called {name!a}", hint, EXIT_USAGE)
-    checks = tuple(dict.fromkeys(named or [f.check for f in judgement.findings if speaks(f)]))
-    if not checks:
+    called = tuple(dict.fromkeys(f.check for f in judgement.findings if speaks(f)))
+    if not called and not named:
         raise GuardError(
             "explain-nothing",
             f"nothing called this run: its verdict is {judgement.verdict.value}",
             "name the check that may call it later with --check",
             EXIT_USAGE,
         )
-    return checks
+    if len(called) > 1 and not named:  # who explains a tunnel means no second program beside it
+        raise GuardError(
+            "explain-which",
+            f"{len(called)} checks called this run, and each is explained by its name",
+            "add those that you mean: " + " ".join(f"--check {name}" for name in called),
+            EXIT_USAGE,
+        )
+    return tuple(dict.fromkeys(named)) or called
 
 
 def _until(text: str | None, now_at: float, zone: "tzinfo") -> float:
@@ -183,7 +191,8 @@ def _words(said: "Exemption", zone: "tzinfo") -> str:
     from slurm_guard.report.words import SCOPES, Times
 
     times = Times(zone)
-    checks = ", ".join(clean(check, 60) for check in said.checks) + (", hard facts too" if said.hard else "")
+    hard = " with its hard facts"
+    checks = ", ".join(clean(name, 60) + (hard if name in said.hard else "") for name in said.checks)
     who = f"job {clean(said.subject.job, 40)} of {clean(said.subject.user, 40)}"
     return (
         f"{said.id}: {who}, for {SCOPES[said.scope]}: {checks}; by {clean(said.by.name, 40)} "

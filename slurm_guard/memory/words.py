@@ -258,4 +258,6 @@ def _wrong(entry: Entry) -> str:
         return f"its reason is longer than {MOST_REASON} characters"
     if isinstance(entry, Disposition):
         return "" if entry.word in WORDS else "no such disposition"
+    if not set(entry.hard) <= set(entry.checks):
+        return "it means hard facts of checks that it does not name"
     return "" if entry.scope in SCOPES and math.isfinite(entry.until_at) else "no such scope or end"

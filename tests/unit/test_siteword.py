@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_guard.audit.exempt import explained, known
@@ -11,6 +11,8 @@ from slurm_guard.model import Audience, Evidence, Family, Finding, Run, Severity
 from slurm_guard.siteword import SCOPES, SiteWords, digest_of
 from tests.builders import World, run_of
 from tests.words import DAY, exemption, past
+
+SLOWLY = settings(deadline=None)  # a busy machine is no failure
 
 RUN = run_of(World())
 LATER = replace(RUN, id="c/9/1", start_at=RUN.start_at + 3600, from_at=RUN.from_at + 3600)
@@ -67,7 +69,7 @@ def test_a_name_that_accounting_does_not_know_is_nobodys(scope: str) -> None:
 def test_a_hard_fact_is_covered_only_where_one_was_explained() -> None:
     soft, hard = _finding("reverse-tunnel", 2.0), _finding("reverse-tunnel", 6.0, hard=True)
 
-    plain, meant = (exemption(RUN, "reverse-tunnel", hard=h) for h in (False, True))
+    plain, meant = (exemption(RUN, "reverse-tunnel", hard=h) for h in ((), ("reverse-tunnel",)))
 
     assert (plain.covers(RUN, soft), plain.covers(RUN, hard)) == (True, False)
     assert (meant.covers(RUN, soft), meant.covers(RUN, hard)) == (True, True)
@@ -88,6 +90,7 @@ _runs = st.builds(
 )
 
 
+@SLOWLY
 @given(_runs, _runs)
 def test_each_scope_covers_no_more_than_the_next_wider_one_of_the_same_user(of: Run, run: Run) -> None:
     covered = [exemption(of, "x", scope=scope).is_for(run) for scope in ("run", "job-name", "user")]
@@ -95,6 +98,7 @@ def test_each_scope_covers_no_more_than_the_next_wider_one_of_the_same_user(of: 
     assert covered == sorted(covered)
 
 
+@SLOWLY
 @given(_runs, _runs, st.sampled_from(SCOPES))
 def test_no_scope_reaches_another_cluster_or_beyond_its_end(of: Run, run: Run, scope: str) -> None:
     said = exemption(of, "x", scope=scope)
@@ -105,6 +109,7 @@ def test_no_scope_reaches_another_cluster_or_beyond_its_end(of: Run, run: Run, s
         assert run.account == of.account if scope == "account" else run.user == of.user
 
 
+@SLOWLY
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.floats(-3, 6)), max_size=6),
     st.lists(st.tuples(st.sets(st.sampled_from("abc"), min_size=1), st.booleans()), max_size=3),
@@ -113,7 +118,10 @@ def test_what_is_not_named_is_left_over(
     found: list[tuple[str, bool, float]], said: list[tuple[set[str], bool]]
 ) -> None:
     findings = tuple(_finding(check, weight, hard=hard) for check, hard, weight in found)
-    words = [exemption(RUN, *sorted(checks), id=i, hard=hard) for i, (checks, hard) in enumerate(said)]
+    words = [
+        exemption(RUN, *sorted(checks), id=i, hard=tuple(checks) if hard else ())
+        for i, (checks, hard) in enumerate(said)
+    ]
 
     shown, others = explained(RUN, findings, known(words))
 
@@ -125,6 +133,7 @@ def test_what_is_not_named_is_left_over(
     assert {e.check for e in shown} == {f.check for f in gone}
 
 
+@SLOWLY
 @given(st.lists(st.tuples(_runs, st.sampled_from(SCOPES)), max_size=6), _runs)
 def test_the_index_finds_what_looking_at_each_would(said: list[tuple[Run, str]], run: Run) -> None:
     words = [exemption(of, "x", id=i, scope=scope) for i, (of, scope) in enumerate(said)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_guard.audit.alarms import OWN_MODEL, references, spend
@@ -13,6 +13,8 @@ from slurm_guard.model import Judgement, Verdict
 from slurm_guard.siteword import PastNight, SiteWords
 from tests.unit.report import builders
 from tests.words import asked, disposition, exemption, past
+
+SLOWLY = settings(deadline=None)  # a busy machine is no failure
 
 NOTHING = SiteWords()
 
@@ -138,6 +140,7 @@ _nights = st.lists(
 )
 
 
+@SLOWLY
 @given(
     _nights,
     st.lists(st.floats(-7, 7), min_size=1, max_size=5),
@@ -162,6 +165,7 @@ def test_a_larger_budget_never_allows_fewer_alerts(
         assert one.findings == before.findings
 
 
+@SLOWLY
 @given(_nights, st.lists(st.floats(-7, 7), min_size=2, max_size=6), st.floats(1e-3, 50))
 def test_of_two_runs_of_a_user_the_higher_score_is_never_the_one_demoted(
     nights: list[tuple[int, list[tuple[str, float]]]], scores: list[float], allowed: float

@@ -28,7 +28,7 @@ def _judged(shape: str, *said: Exemption, nights: tuple[PastNight, ...] = ()) ->
 def test_an_explained_fact_keeps_its_verdict_and_asks_for_nothing() -> None:
     plain = _judged("tunnel")
 
-    told = _judged("tunnel", exemption(RUN, "reverse-tunnel", hard=True, scope="job-name"))
+    told = _judged("tunnel", exemption(RUN, "reverse-tunnel", hard=("reverse-tunnel",), scope="job-name"))
 
     assert (plain.verdict, plain.asks, plain.left) == (Verdict.ALERT, True, None)
     assert (told.verdict, told.asks, told.left) == (Verdict.ALERT, False, Verdict.NOTE)
@@ -39,7 +39,7 @@ def test_an_explained_fact_keeps_its_verdict_and_asks_for_nothing() -> None:
 
 
 def test_an_explained_tunnel_does_not_hide_a_second_process() -> None:
-    told = _judged("tunnel-and-work", exemption(RUN, "reverse-tunnel", hard=True))
+    told = _judged("tunnel-and-work", exemption(RUN, "reverse-tunnel", hard=("reverse-tunnel",)))
 
     assert (told.verdict, told.left, told.asks) == (Verdict.ALERT, Verdict.ALERT, True)
 
@@ -47,7 +47,7 @@ def test_an_explained_tunnel_does_not_hide_a_second_process() -> None:
 def test_an_explained_process_does_not_hide_a_tunnel() -> None:
     checks = ("extra-context", "work-residual", "slower-beside")
 
-    told = _judged("tunnel-and-work", exemption(RUN, *checks, hard=True))
+    told = _judged("tunnel-and-work", exemption(RUN, *checks, hard=checks))
 
     assert {e.check for e in told.explained} == set(checks)
     assert (told.left, told.asks) == (Verdict.ALERT, True)
@@ -68,18 +68,20 @@ def test_a_tunnel_explained_within_the_cluster_is_not_explained_to_outside() -> 
 
 @pytest.mark.parametrize("checks", [("leftover-process",), ("no-such-check",), ("parked-allocation",)])
 def test_other_checks_explain_nothing(checks: tuple[str, ...]) -> None:
-    assert _judged("tunnel", exemption(RUN, *checks, hard=True)) == _judged("tunnel")
+    assert _judged("tunnel", exemption(RUN, *checks, hard=checks)) == _judged("tunnel")
 
 
 def test_what_has_ended_or_is_of_another_user_explains_nothing() -> None:
-    ended = exemption(RUN, "reverse-tunnel", hard=True, until_at=RUN.from_at)
-    another = exemption(replace(RUN, id="c/1/1", user="eve"), "reverse-tunnel", hard=True, scope="user")
+    ended = exemption(RUN, "reverse-tunnel", hard=("reverse-tunnel",), until_at=RUN.from_at)
+    another = exemption(
+        replace(RUN, id="c/1/1", user="eve"), "reverse-tunnel", hard=("reverse-tunnel",), scope="user"
+    )
 
     assert _judged("tunnel", ended, another) == _judged("tunnel")
 
 
 def test_the_same_words_and_nights_give_the_same_bytes_and_others_another_digest() -> None:
-    said = exemption(RUN, "reverse-tunnel", hard=True)
+    said = exemption(RUN, "reverse-tunnel", hard=("reverse-tunnel",))
     nights = (past(3, asked("c/1/1", "ann")),)
 
     one, same, other = (

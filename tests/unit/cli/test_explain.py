@@ -19,8 +19,8 @@ from tests.shapes import SHAPES
 from tests.unit.cli.test_audit import SINCE, UNTIL, _lake, _sacct
 from tests.unit.report import builders
 
-RUN, JOB = builders.alert().run.id, "48112"
-CHECKS = ("foreign-process", "work-residual")
+RUN, JOB = builders.explained().run.id, "48255"
+SEVERAL = "48112"  # called by two checks
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ def test_a_run_is_explained_by_its_job_for_thirty_days_and_its_own_checks(config
     shown = _run(config, "explain", JOB, "--because", "a test of ours")
 
     (said,) = read_book(config.parent / "reports" / NAME).words().exemptions
-    assert (said.scope, said.checks, said.hard) == ("run", CHECKS, True)
-    assert (said.subject.run, said.subject.user, said.reason) == (RUN, "mvance", "a test of ours")
+    assert (said.scope, said.checks, said.hard) == ("run", ("reverse-tunnel",), ("reverse-tunnel",))
+    assert (said.subject.run, said.subject.user, said.reason) == (RUN, "user4", "a test of ours")
     assert 29.9 * 86_400 < said.until_at - before < 30.1 * 86_400
-    assert shown.startswith("1: job 48112 of mvance, for this run: foreign-process, work-residual, hard ")
+    assert shown.startswith("1: job 48255 of user4, for this run: reverse-tunnel with its hard facts; by ")
     assert "It holds from the next audit on" in shown
 
 
@@ -71,18 +71,25 @@ def test_scope_checks_and_end_are_what_was_typed(config: Path) -> None:
 
     _run(
         config, "explain", RUN, "--because", "x", "--scope", "job-name", "--until", soon,
-        "--check", "extra-context", "--check", "foreign-process", "--check", "extra-context",
+        "--check", "extra-context", "--check", "reverse-tunnel", "--check", "extra-context",
     )  # fmt: skip
 
     (said,) = read_book(config.parent / "reports" / NAME).words().exemptions
-    assert (said.scope, said.checks) == ("job-name", ("extra-context", "foreign-process"))
+    assert (said.scope, said.checks) == ("job-name", ("extra-context", "reverse-tunnel"))
+    assert said.hard == ("reverse-tunnel",)
 
 
 def test_a_check_that_did_not_call_it_is_explained_for_soft_findings_alone(config: Path) -> None:
-    _run(config, "explain", JOB, "--because", "x", "--check", "reverse-tunnel")
+    _run(config, "explain", JOB, "--because", "x", "--check", "foreign-process")
 
     (said,) = read_book(config.parent / "reports" / NAME).words().exemptions
-    assert not said.hard
+    assert said.hard == ()
+
+
+def test_of_several_checks_those_that_are_meant_must_be_named(config: Path) -> None:
+    error = _refused(config, "explain-which", "explain", SEVERAL, "--because", "x")
+
+    assert error.hint == "add those that you mean: --check foreign-process --check work-residual"
 
 
 @pytest.mark.parametrize(
@@ -118,15 +125,15 @@ def test_a_misspelt_check_is_named_with_the_nearest(config: Path) -> None:
 
 def test_a_job_of_several_runs_is_asked_back(config: Path) -> None:
     night = builders.night()
-    again = replace(builders.alert(), run=replace(builders.alert().run, id="aurora/48112/9"))
+    again = replace(builders.explained(), run=replace(builders.explained().run, id="aurora/48255/9"))
     path = config.parent / "reports" / "2026-09-22" / "audit.json"
     path.write_text(document.to_json(replace(night, judgements=(*night.judgements, again))))
 
     error = _refused(config, "run-ambiguous", "explain", JOB, "--because", "x")
 
     assert RUN in error.hint
-    assert "aurora/48112/9" in error.hint
-    assert "aurora/48112/9" not in _run(config, "explain", RUN, "--because", "x")
+    assert "aurora/48255/9" in error.hint
+    assert "aurora/48255/9" not in _run(config, "explain", RUN, "--because", "x")
 
 
 def test_the_list_shows_what_holds_what_ended_and_what_was_withdrawn(config: Path) -> None:
@@ -157,8 +164,8 @@ def test_a_disposition_keeps_what_was_called(config: Path) -> None:
     _run(config, "disposition", JOB, "wrong")
 
     (said,) = read_book(config.parent / "reports" / NAME).words().dispositions
-    assert (said.word, said.verdict, said.checks) == ("wrong", Verdict.ALERT, CHECKS)
-    assert f"1: {RUN} of mvance: ALERT (foreign-process, work-residual) was right; by " in shown
+    assert (said.word, said.verdict, said.checks) == ("wrong", Verdict.ALERT, ("reverse-tunnel",))
+    assert f"1: {RUN} of user4: ALERT (reverse-tunnel) was right; by " in shown
     assert shown.endswith(": a co-tenant\n")
     assert _run(config, "disposition", "--list").startswith(f"2: {RUN}")
 

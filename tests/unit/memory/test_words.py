@@ -132,7 +132,13 @@ def test_a_line_that_is_no_word_is_counted_and_changes_nothing(tmp_path: Path, l
 
 @pytest.mark.parametrize(
     "changes",
-    [{"scope": "everybody"}, {"checks": ()}, {"reason": "x" * 1001}, {"until_at": 1e999}],
+    [
+        {"scope": "everybody"},
+        {"checks": ()},
+        {"reason": "x" * 1001},
+        {"until_at": 1e999},
+        {"hard": ["other"]},
+    ],
     ids=str,
 )
 def test_what_no_release_wrote_is_not_believed(tmp_path: Path, changes: dict[str, object]) -> None:
