@@ -13,7 +13,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from slurm_guard.document import as_record
-from slurm_guard.errors import GuardError
 from slurm_guard.model import Skip
 from slurm_guard.siteword import PastNight
 
@@ -40,9 +39,13 @@ def read_nights(
     nights: list[PastNight] = []
     skips: list[Skip] = []
     later = (datetime.fromtimestamp(before_at, timezone.utc) + timedelta(days=1)).date().isoformat()
-    named = (p for p in _listed(folder) if _DAY.fullmatch(p.name) and p.name <= later)
-    days = sorted(named, key=lambda p: p.name, reverse=True)
-    for day in days:
+    try:
+        named = [p for p in folder.iterdir() if _DAY.fullmatch(p.name) and p.name <= later]
+    except FileNotFoundError:
+        return (), ()  # nothing was ever kept
+    except OSError as error:
+        return (), (Skip("nights", "history-unreadable", error.strerror or "not listed"),)
+    for day in sorted(named, key=lambda p: p.name, reverse=True):
         if len(nights) >= most:
             break
         try:
@@ -56,17 +59,6 @@ def read_nights(
         if night.cluster == cluster and night.until_at <= before_at:
             nights.append(night)
     return tuple(sorted(nights, key=lambda n: (n.from_at, n.until_at))), tuple(skips)
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise GuardError(
-            "history-unlisted", f"{folder} cannot be listed: {error.strerror}", "check its owner and mode"
-        ) from None
 
 
 def _read(path: Path) -> PastNight:

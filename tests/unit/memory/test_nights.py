@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from slurm_guard.errors import GuardError
 from slurm_guard.memory.nights import MOST_BYTES, NAME, read_nights, to_text
 from slurm_guard.siteword import PastNight
 from tests.words import DAY, asked, past
@@ -70,8 +69,10 @@ def test_a_broken_index_is_a_skip_and_the_others_are_read(tmp_path: Path, conten
     assert str(tmp_path) not in skip.detail
 
 
-def test_a_folder_that_may_not_be_listed_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_listed_is_a_skip(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(GuardError, match="history-unlisted"):
-        read_nights(tmp_path / "file", "c", DAY, 9)
+    nights, (skip,) = read_nights(tmp_path / "file", "c", DAY, 9)
+
+    assert nights == ()
+    assert (skip.subject, skip.reason) == ("nights", "history-unreadable")
