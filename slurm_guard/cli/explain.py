@@ -149,7 +149,7 @@ def _until(text: str | None, now_at: float, zone: "tzinfo") -> float:
     from slurm_guard.siteword import DAY_S, MOST_DAYS, USUAL_DAYS
 
     if text is None:
-        return float(round(now_at + USUAL_DAYS * DAY_S))
+        return now_at + USUAL_DAYS * DAY_S - now_at % 60.0
     until_at = parse_instant(text, zone)
     if not now_at < until_at <= now_at + MOST_DAYS * DAY_S:
         raise GuardError(

@@ -74,7 +74,8 @@ def _again(found: tuple[Recurrence, ...]) -> list[str]:
 
 
 def _recurrence(n: int, of_nights: int, n_explained: int, n_wrong: int, checks: str) -> str:
-    last = "the night before" if of_nights == 1 else f"{n} of the last {of_nights} nights"
+    many = "each" if n == of_nights else str(n)
+    last = "the night before" if of_nights == 1 else f"{many} of the last {of_nights} nights"
     more = [f"explained on {n_explained} of them"] if n_explained else []
     more += [f"on {n_wrong} of them found to be called wrongly"] if n_wrong else []
     also = f"; {', '.join(more)}" if more else ""

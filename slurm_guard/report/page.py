@@ -147,7 +147,7 @@ def _about(alerts: Sequence[Judgement]) -> str:
 
 
 def _kind(judgement: Judgement) -> str:
-    hard = [f.check for f in judgement.findings if f.hard]
+    hard = [f.check for f in judgement.findings if f.hard and not decisions.of_finding(f, judgement)]
     known = [words.FACTS[check] for check in hard if check in words.FACTS]
     return known[0] if known else words.OTHER_FACT if hard else words.UNEXPLAINED_WORK
 

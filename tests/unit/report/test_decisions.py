@@ -59,6 +59,9 @@ def test_where_something_is_left_the_run_stays_and_its_card_says_so() -> None:
     page = build_page(replace(builders.night(), judgements=(partly,)), Options())
 
     assert [(s.slug, s.count) for s in page.sections if s.count] == [("alert", 1)]
+    assert page.headline.startswith(
+        "1 run needs a look today (GPU work that logged progress does not explain)"
+    )
     (card,) = page.sections[0].cards
     assert card.row.aside == ""
     assert card.site[0].startswith("Explained by r.okoye")
@@ -81,6 +84,10 @@ def test_a_hard_fact_beside_a_soft_word_of_the_same_check_is_not_marked() -> Non
         (
             Recurrence("x", 3, 7, 0, 0),
             "Also on 3 of the last 7 nights, on jobs of this user with this name (x).",
+        ),
+        (
+            Recurrence("x", 7, 7, 0, 0),
+            "Also on each of the last 7 nights, on jobs of this user with this name (x).",
         ),
         (Recurrence("x", 1, 1, 0, 0), "Also on the night before, on jobs of this user with this name (x)."),
         (
