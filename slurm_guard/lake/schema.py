@@ -236,6 +236,7 @@ TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
         "gone": pl.Boolean,
         "mono_s": pl.Float64,
         "inner_owned": pl.Boolean,
+        "led": pl.Boolean,
     },
     "events": {
         **_WHERE,

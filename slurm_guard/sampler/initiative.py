@@ -1,0 +1,123 @@
+"""Who leads: does the far end ask through this process, or does this process ask the far end? Pure.
+
+A worker that fetches its tasks outside and has a local server answer them hands on as many bytes as a
+tunnel. What differs is who has the last word on the outer connection. In a tunnel a question comes in, goes
+inwards at once, the answer goes out at once, and then there is rest until somebody outside asks again. What
+asks outside itself, by request and response, is answered there: after its own last word, a round trip later
+or more, the far end's comes, which goes nowhere. The kernel tells when data last went and came on each
+connection; a look at rest shows the order.
+
+An uplink that gets nearby and puts outside, a mirror that gets outside and puts nearby, and a tunnel that
+polls by HTTP all look like what asks outside: without the order of a tunnel there is no certainty.
+"""
+
+from __future__ import annotations
+
+from slurm_guard.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slurm_guard.sampler.relays import Moved
+
+# From a word's coming to its going on. Measured: 0 to 4 on a busy machine, and 36 to 52 where a program lets
+# small segments wait (Nagle) for an acknowledgement that the other end delays by 40 (TCP_DELACK_MIN)
+AT_ONCE_MS = 60
+TICK_MS = 5  # a step of the kernel's clock at 250 Hz; the two ends are read within a millisecond. Measured
+# A round trip, or the inner service's time to answer, from which on the order can be told by such a clock
+ORDERED_MS = 10
+# Nothing moved on either side for so long: whoever was going to answer at once has. Judgement: web services
+# acknowledge in some ten to a few hundred milliseconds.
+REST_MS = 300
+LONG_REST_MS = 5_000  # so long a rest says it once more. Judgement
+KEPT_MS = AT_ONCE_MS  # a word that went nowhere for so long is not handed on
+# More than this must have been said on the outer side alone, or it was framing, a ping or a window: 6 to 52
+# bytes each in WebSockets and ssh (measured); the head of an HTTP answer is 100 to 400. Judgement
+SAID_B = 64
+# Sending more than a first window (RFC 6928: ten segments) takes round trips, and more where some is lost.
+# Measured: up to 5. Judgement
+WINDOW_B, ROUNDS = 14_600, 8
+SURE_RESTS = 2  # judgement: as many looks as the bytes need
+# as many times more often. Measured: a tunnel's far end has the last word now and then (ssh's windows,
+# keep-alives), a worker's nearly always, but for a far end that is slow to acknowledge. Judgement
+MAJORITY = 4
+CLOSED_B = 16  # the ends of connections count as bytes, one each, where all was handed on. Judgement
+
+
+def is_led(outer: Moved, inner: list[Moved]) -> bool | None:
+    """What a look at both shows. True: at rest, and the last was a question from outside and its answer.
+    False: one end's last word went nowhere, or this process said something of its own outside.
+    Null: neither."""
+    sent = min((f.sent_ms for f in inner if f.sent_ms is not None), default=None)
+    received = min((f.recv_ms for f in inner if f.recv_ms is not None), default=None)
+    out, came = outer.sent_ms, outer.recv_ms
+    if sent is None or received is None or out is None or came is None:
+        return None
+    rest_ms = min(sent, received, out, came)
+    at_once_ms = AT_ONCE_MS + (ROUNDS * (outer.rtt_ms or 0) if outer.out_b > WINDOW_B else 0)
+    more_in = outer.in_b - sum(f.out_b for f in inner) >= SAID_B
+    more_out = outer.out_b - sum(f.in_b for f in inner) >= SAID_B
+    # ages: what is less is later
+    is_answered_by_far = more_in and KEPT_MS <= came < min(sent - AT_ONCE_MS, received - TICK_MS)
+    is_own = more_out and out < received - at_once_ms
+    is_kept = KEPT_MS <= received < out - AT_ONCE_MS
+    if is_answered_by_far or is_own or is_kept:
+        # how a connection begins (keys, certificates, logging in) is the outer side's alone
+        is_young = outer.n_fresh > 0 and outer.ident >= 0
+        return None if is_young or _is_unknown(inner) else False
+    in_at_once = -TICK_MS <= came - sent <= AT_ONCE_MS
+    is_answered = received <= sent + TICK_MS
+    out_at_once = -TICK_MS <= received - out <= at_once_ms
+    is_ordered = max(outer.rtt_ms or 0, sent - received) >= ORDERED_MS
+    return True if rest_ms >= REST_MS and in_at_once and is_answered and out_at_once and is_ordered else None
+
+
+def _is_unknown(inner: list[Moved]) -> bool:
+    """Whether some of what moved has ended: when it last did is not told."""
+    return any(f.moved_b and f.sent_ms is None and f.recv_ms is None for f in inner)
+
+
+class Rests:
+    """What the rests after looks that fit have shown."""
+
+    __slots__ = ("_excess", "_n_said", "is_led", "n_asked", "n_led")
+
+    def __init__(self) -> None:
+        self.n_led = self.n_asked = 0
+        self.is_led = False  # the far end leads, beyond doubt; what was said once stays said
+        self._n_said = 2  # how often this rest has said something; two is all
+        self._excess: tuple[int, int] | None = None  # at the last rest that was led
+
+    def begin(self) -> None:
+        """Bytes were handed on: what follows is another rest."""
+        self._n_said = 0
+
+    def drop(self) -> None:
+        """A keep-alive moved: this rest says nothing more."""
+        self._n_said = 2
+
+    def miss(self, outer: Moved, inner: list[Moved]) -> None:
+        """A look in which what moved was not handed on: it may speak against the far end, not for it."""
+        self._n_said = 2
+        self.n_asked += is_led(outer, inner) is False
+
+    def look(self, outer: Moved, inner: list[Moved], excess: tuple[int, int]) -> None:
+        """One look, in which bytes may have moved before. `excess`: how many bytes more the outer connection
+        has had than the inner ones, in and out, since both were first seen."""
+        if self._n_said >= 2:
+            return
+        led = is_led(outer, inner)
+        if led is None or (self._n_said and not (led and _age_ms(outer) >= LONG_REST_MS)):
+            return
+        self._n_said += 1
+        if led:
+            # At rest all has been handed on, and framing only adds: a tunnel's outer side has no less.
+            led = all(
+                now >= then - CLOSED_B for now, then in zip(excess, self._excess or excess, strict=True)
+            )
+            self._excess = excess
+        self.n_led += led
+        self.n_asked += not led
+        self.is_led = self.is_led or self.n_led >= max(SURE_RESTS, MAJORITY * self.n_asked)
+
+
+def _age_ms(outer: Moved) -> int:
+    return min(outer.sent_ms or 0, outer.recv_ms or 0)
