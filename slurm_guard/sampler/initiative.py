@@ -13,6 +13,8 @@ polls by HTTP all look like what asks outside: without the order of a tunnel the
 
 from __future__ import annotations
 
+from math import inf
+
 from slurm_guard.light import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ LONG_REST_MS = 5_000  # so long a rest says it once more. Judgement
 KEPT_MS = AT_ONCE_MS  # a word that went nowhere for so long is not handed on
 # More than this must have been said on the outer side alone, or it was framing, a ping or a window: 6 to 52
 # bytes each in WebSockets and ssh (measured); the head of an HTTP answer is 100 to 400. Judgement
-SAID_B = 64
+SAID_B, SAID_EACH_B = 64, 12  # in all, and for each segment
+PING_B = 40  # HTTP/2's is 17, in TLS 39 (documented), a WebSocket's 6 to 10 (measured)
 # Sending more than a first window (RFC 6928: ten segments) takes round trips, and more where some is lost.
 # Measured: up to 5. Judgement
 WINDOW_B, ROUNDS = 14_600, 8
@@ -43,7 +46,7 @@ CLOSED_B = 16  # the ends of connections count as bytes, one each, where all was
 
 
 def is_led(outer: Moved, inner: list[Moved]) -> bool | None:
-    """What a look at both shows. True: at rest, and the last was a question from outside and its answer.
+    """What a look at both shows. True: the last was a question from outside and its answer, so far.
     False: one end's last word went nowhere, or this process said something of its own outside.
     Null: neither."""
     sent = min((f.sent_ms for f in inner if f.sent_ms is not None), default=None)
@@ -51,10 +54,9 @@ def is_led(outer: Moved, inner: list[Moved]) -> bool | None:
     out, came = outer.sent_ms, outer.recv_ms
     if sent is None or received is None or out is None or came is None:
         return None
-    rest_ms = min(sent, received, out, came)
     at_once_ms = AT_ONCE_MS + (ROUNDS * (outer.rtt_ms or 0) if outer.out_b > WINDOW_B else 0)
-    more_in = outer.in_b - sum(f.out_b for f in inner) >= SAID_B
-    more_out = outer.out_b - sum(f.in_b for f in inner) >= SAID_B
+    more_in = outer.in_b - sum(f.out_b for f in inner) >= max(SAID_B, SAID_EACH_B * outer.in_n)
+    more_out = outer.out_b - sum(f.in_b for f in inner) >= max(SAID_B, SAID_EACH_B * outer.out_n)
     # ages: what is less is later
     is_answered_by_far = more_in and KEPT_MS <= came < min(sent - AT_ONCE_MS, received - TICK_MS)
     is_own = more_out and out < received - at_once_ms
@@ -67,7 +69,7 @@ def is_led(outer: Moved, inner: list[Moved]) -> bool | None:
     is_answered = received <= sent + TICK_MS
     out_at_once = -TICK_MS <= received - out <= at_once_ms
     is_ordered = max(outer.rtt_ms or 0, sent - received) >= ORDERED_MS
-    return True if rest_ms >= REST_MS and in_at_once and is_answered and out_at_once and is_ordered else None
+    return True if in_at_once and is_answered and out_at_once and is_ordered else None
 
 
 def _is_unknown(inner: list[Moved]) -> bool:
@@ -78,20 +80,24 @@ def _is_unknown(inner: list[Moved]) -> bool:
 class Rests:
     """What the rests after looks that fit have shown."""
 
-    __slots__ = ("_excess", "_n_said", "is_led", "n_asked", "n_led")
+    __slots__ = ("_excess", "_may_be", "_n_said", "is_led", "n_asked", "n_led")
 
     def __init__(self) -> None:
         self.n_led = self.n_asked = 0
         self.is_led = False  # the far end leads, beyond doubt; what was said once stays said
         self._n_said = 2  # how often this rest has said something; two is all
+        self._may_be = False  # it may be a led one that was too short yet
         self._excess: tuple[int, int] | None = None  # at the last rest that was led
 
     def begin(self) -> None:
         """Bytes were handed on: what follows is another rest."""
         self._n_said = 0
+        self._may_be = False
 
-    def drop(self) -> None:
-        """A keep-alive moved: this rest says nothing more."""
+    def ping(self, outer: Moved) -> None:
+        """A look in which little moved, on the outer side alone: the far end had nothing else to say."""
+        if self._may_be and self._n_said == 0 and max(outer.in_b, outer.out_b) <= PING_B:
+            self._count(led=True)
         self._n_said = 2
 
     def miss(self, outer: Moved, inner: list[Moved]) -> None:
@@ -105,7 +111,11 @@ class Rests:
         if self._n_said >= 2:
             return
         led = is_led(outer, inner)
-        if led is None or (self._n_said and not (led and _age_ms(outer) >= LONG_REST_MS)):
+        rest_ms = min(_age_ms(end) for end in (outer, *inner))
+        if led and rest_ms < REST_MS:
+            self._may_be = True
+            return
+        if led is None or (self._n_said and not (led and rest_ms >= LONG_REST_MS)):
             return
         self._n_said += 1
         if led:
@@ -114,10 +124,14 @@ class Rests:
                 now >= then - CLOSED_B for now, then in zip(excess, self._excess or excess, strict=True)
             )
             self._excess = excess
+        self._count(led=led)
+
+    def _count(self, *, led: bool) -> None:
         self.n_led += led
         self.n_asked += not led
         self.is_led = self.is_led or self.n_led >= max(SURE_RESTS, MAJORITY * self.n_asked)
 
 
-def _age_ms(outer: Moved) -> int:
-    return min(outer.sent_ms or 0, outer.recv_ms or 0)
+def _age_ms(end: Moved) -> float:
+    """Since data last went or came; of one that has ended it is not told."""
+    return min((ms for ms in (end.sent_ms, end.recv_ms) if ms is not None), default=inf)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from slurm_guard.networks import LOOPBACK, OUTSIDE
-from slurm_guard.sampler.initiative import AT_ONCE_MS, MAJORITY, REST_MS, SURE_RESTS, Rests, is_led
+from slurm_guard.sampler.initiative import AT_ONCE_MS, MAJORITY, PING_B, REST_MS, SURE_RESTS, Rests, is_led
 from slurm_guard.sampler.relays import Moved
 
 REST = REST_MS + 200
@@ -27,8 +27,30 @@ def test_a_question_from_outside_and_its_answer_with_rest_after_them_is_led() ->
     assert is_led(outer(REST, REST + 800), [inner(REST + 799, REST + 2)]) is True
 
 
+def _early() -> Rests:
+    rests = Rests()
+    for k in range(SURE_RESTS):
+        rests.begin()
+        rests.look(outer(REST_MS - 1, REST_MS - 1), [inner(REST_MS - 1, REST_MS - 1)], (k, k))
+    return rests
+
+
 def test_before_there_is_rest_nothing_is_said_for_it() -> None:
-    assert is_led(outer(REST_MS - 1, REST_MS - 1), [inner(REST_MS - 1, REST_MS - 1)]) is None
+    assert _early().n_led == 0
+
+
+def test_a_ping_alone_after_the_answer_shows_that_there_was_rest() -> None:
+    def pinged(in_b: int, out_b: int) -> int:
+        rests = _early()
+        rests.ping(outer(20, 40)._replace(in_b=in_b, out_b=out_b))
+        rests.ping(outer(20, 40)._replace(in_b=in_b, out_b=out_b))
+        return rests.n_led
+
+    assert pinged(6, 10) == 1
+    assert pinged(PING_B + 1, 0) == 0
+    rests = Rests()
+    rests.ping(outer(20, 40)._replace(in_b=6, out_b=10))
+    assert rests.n_led == 0
 
 
 def test_what_the_far_end_acknowledges_was_asked_for_here() -> None:
