@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
     names = [s.name for s in SITUATIONS]
     parser.add_argument("--n", type=int, default=10, help="plays of each situation")
-    parser.add_argument("--seconds", type=float, default=12.0, help="length of a play")
+    parser.add_argument("--seconds", type=float, default=16.0, help="length of a play")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--look-s", type=float, default=1.0, help="seconds from one look to the next")
     parser.add_argument("--rtt-ms", type=float, default=1000 * RTT_S, help="to the outside host and back")

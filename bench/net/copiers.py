@@ -39,6 +39,17 @@ def uplink(stage: Stage) -> None:
     _copy(stage, "uplink", (0.0, 0.02, 0.3, 1.0))
 
 
+def uplink_slow(stage: Stage) -> None:
+    """The same with a store outside that takes its time to say thanks, and no pause between objects."""
+    _copy_between(stage, "uplink", (stage.service(), stage.far_service(OUTSIDE, 0.2, 1.2)), (0.0, 0.02))
+
+
+def batch_slow(stage: Stage) -> None:
+    """Prompts and answers as below, from and to a service that takes its time."""
+    between = stage.service(0.02, 0.5), stage.far_service(OUTSIDE, 0.2, 1.2)
+    _copy_between(stage, "batch", between, (0.0, 0.02))
+
+
 def batch(stage: Stage) -> None:
     """Prompts from outside to a local model server by HTTP, word for word, and the answers back."""
     between = stage.service(0.2, 0.8), stage.far_service(OUTSIDE, *_SOON)
@@ -73,7 +84,18 @@ def polled(stage: Stage) -> None:
 SITUATIONS = (
     *(
         Situation(build, NONE)
-        for build in (mirror, etl, cachewarm, uplink, batch, batch_quick, batch_waits, batch_fresh)
+        for build in (
+            mirror,
+            etl,
+            cachewarm,
+            uplink,
+            uplink_slow,
+            batch,
+            batch_slow,
+            batch_quick,
+            batch_waits,
+            batch_fresh,
+        )
     ),
     Situation(polled, REVIEW),
 )

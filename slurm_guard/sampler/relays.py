@@ -164,7 +164,7 @@ class Pair:
         if outer.moved_b + in_b + out_b <= QUIET_B:
             self._rest_in = self._rest_out = 0
             if outer.moved_b and not (in_b or out_b):
-                self.rests.ping(outer)
+                self.rests.ping(outer, inner)
             else:
                 self.rests.look(outer, inner, self._excess)
             return

@@ -5,15 +5,24 @@ import itertools
 import pytest
 
 from slurm_guard.networks import LOOPBACK, OUTSIDE
-from slurm_guard.sampler.initiative import AT_ONCE_MS, MAJORITY, PING_B, REST_MS, SURE_RESTS, Rests, is_led
+from slurm_guard.sampler.initiative import (
+    AT_ONCE_MS,
+    LONG_REST_MS,
+    MAJORITY,
+    PING_B,
+    REST_MS,
+    SURE_RESTS,
+    Rests,
+    is_led,
+)
 from slurm_guard.sampler.relays import Moved
 
 REST = REST_MS + 200
 
 
-def outer(sent_ms: int, recv_ms: int, *, more: int = 40, rtt_ms: int | None = 20, n_fresh: int = 0) -> Moved:
+def outer(sent_ms: int, recv_ms: int, *, more: int = 40, rtt_ms: int | None = 20) -> Moved:
     """`more`: bytes that only this side had, each way."""
-    ends = (True, 443, "10.0.0.5:5000", "203.0.113.1:443", sent_ms, recv_ms, n_fresh, rtt_ms)
+    ends = (True, 443, "10.0.0.5:5000", "203.0.113.1:443", sent_ms, recv_ms, 0, rtt_ms)
     return Moved(1, OUTSIDE, 5000 + more, 3000 + more, 4, 3, *ends)
 
 
@@ -42,15 +51,23 @@ def test_before_there_is_rest_nothing_is_said_for_it() -> None:
 def test_a_ping_alone_after_the_answer_shows_that_there_was_rest() -> None:
     def pinged(in_b: int, out_b: int) -> int:
         rests = _early()
-        rests.ping(outer(20, 40)._replace(in_b=in_b, out_b=out_b))
-        rests.ping(outer(20, 40)._replace(in_b=in_b, out_b=out_b))
+        for _ in range(2):
+            rests.ping(outer(20, 40)._replace(in_b=in_b, out_b=out_b), [inner(900, 900)])
         return rests.n_led
 
     assert pinged(6, 10) == 1
     assert pinged(PING_B + 1, 0) == 0
     rests = Rests()
-    rests.ping(outer(20, 40)._replace(in_b=6, out_b=10))
+    rests.ping(outer(20, 40)._replace(in_b=6, out_b=10), [inner(900, 900)])
     assert rests.n_led == 0
+
+
+def test_an_acknowledgement_alone_speaks_against_it() -> None:
+    rests = Rests()
+    for _ in range(2):
+        rests.begin()
+        rests.ping(outer(600, 400)._replace(in_b=180, out_b=0), [inner(900, 601)._replace(in_b=0, out_b=0)])
+    assert (rests.n_led, rests.n_asked) == (0, 1)
 
 
 def test_what_the_far_end_acknowledges_was_asked_for_here() -> None:
@@ -88,8 +105,21 @@ def test_a_long_answer_takes_round_trips_to_leave() -> None:
 
 def test_how_a_connection_begins_speaks_against_nobody() -> None:
     late = [inner(REST + 400, REST + 400)]
-    assert is_led(outer(REST, REST, more=900, n_fresh=1), late) is None
     assert is_led(outer(REST, REST, more=900), late) is False
+    rests = Rests()
+    for n_asked in range(3):
+        rests.begin()
+        rests.look(outer(REST, REST, more=900), late, (0, 0))
+        assert rests.n_asked == n_asked
+
+
+def test_windows_that_are_opened_for_a_long_answer_are_no_answers() -> None:
+    def led(out_b: int) -> bool | None:
+        out = outer(REST + 30, REST, more=160)._replace(out_b=out_b)
+        return is_led(out, [inner(REST + 100, REST + 31)._replace(in_b=out_b)])
+
+    assert led(5000) is False
+    assert led(180_000) is None
 
 
 def test_a_connection_that_ended_hides_the_order_from_nobody_who_is_led() -> None:
@@ -111,22 +141,28 @@ def _play(looks: list[tuple[Moved, list[Moved]]], excess: tuple[int, int] = (0, 
     return rests
 
 
-def test_two_rests_are_enough_and_one_is_not() -> None:
+def test_a_few_rests_are_enough_and_fewer_are_not() -> None:
     assert not _play([LED] * (SURE_RESTS - 1)).is_led
     assert _play([LED] * SURE_RESTS).is_led
+
+
+def test_a_long_rest_counts_twice() -> None:
+    long = (outer(LONG_REST_MS, LONG_REST_MS), [inner(LONG_REST_MS, LONG_REST_MS)])
+    assert _play([long] * (SURE_RESTS // 2)).is_led
 
 
 @pytest.mark.parametrize("n_asked", range(1, 4))
 def test_a_far_end_that_answered_now_and_then_needs_a_majority(n_asked: int) -> None:
     few, enough = MAJORITY * n_asked - 1, MAJORITY * n_asked
+    asked = [ASKED] * (1 + n_asked)  # the first is how it began
     for order in itertools.permutations([LED, LED, LED, ASKED]):
-        assert not _play([ASKED, *order]).is_led
-    assert not _play([ASKED] * n_asked + [LED] * few).is_led
-    assert _play([ASKED] * n_asked + [LED] * enough).is_led
+        assert not _play([*asked, *order]).is_led
+    assert not _play(asked + [LED] * few).is_led
+    assert _play(asked + [LED] * enough).is_led
 
 
 def test_what_was_said_once_stays_said() -> None:
-    assert _play([LED, LED, *[ASKED] * 50]).is_led
+    assert _play([LED] * SURE_RESTS + [ASKED] * 50).is_led
 
 
 def test_a_rest_says_one_thing_and_a_long_one_says_it_again() -> None:
@@ -137,7 +173,7 @@ def test_a_rest_says_one_thing_and_a_long_one_says_it_again() -> None:
     assert rests.n_led == 1
     for more in (6000, 60_000):
         rests.look(outer(more, more), [inner(more, more)], (0, 0))
-    assert rests.n_led == 2
+    assert rests.n_led == 3
 
 
 def test_a_rest_that_nobody_handed_on_before_says_nothing_for_it() -> None:
@@ -152,9 +188,9 @@ def test_a_rest_that_nobody_handed_on_before_says_nothing_for_it() -> None:
 
 def test_framing_only_adds() -> None:
     """An uplink's thanks are now longer, now shorter than the next question nearby."""
-    assert _play([LED] * 3, excess=(90, 40)).is_led
-    assert not _play([LED] * 3, excess=(-90, 40)).is_led
-    assert not _play([LED] * 3, excess=(90, -90)).is_led
+    assert _play([LED] * SURE_RESTS, excess=(90, 40)).is_led
+    assert not _play([LED] * SURE_RESTS, excess=(-90, 40)).is_led
+    assert not _play([LED] * SURE_RESTS, excess=(90, -90)).is_led
 
 
 def test_an_answer_is_at_once_up_to_the_limit() -> None:
