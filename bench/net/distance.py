@@ -2,12 +2,15 @@
 
 Two TAP devices, one at each end, and a process that hands packets from one to the other, each as much later
 as the way is long. In netem's place, which not every kernel has.
+
+python distance.py PID HERE THERE RTT_MS   to the network namespace of a process, until it is ended
 """
 
 import fcntl
 import os
 import select
 import struct
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -25,9 +28,9 @@ def _open(name: str) -> int:
 
 
 def _open_in(netns: str, name: str) -> int:
-    """In another namespace; this thread comes back."""
+    """In another namespace, by its path; this thread comes back."""
     here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{netns}", os.O_RDONLY)
+    there = os.open(netns, os.O_RDONLY)
     try:
         _setns(there)
         try:
@@ -49,7 +52,7 @@ def _setns(namespace: int) -> None:
 @contextmanager
 def distance(netns: str, ends: tuple[str, str], rtt_s: float) -> Iterator[None]:
     """The devices `ends`, here and there, until this is left. Addresses are the caller's to give."""
-    here, there = _open(ends[0]), _open_in(netns, ends[1])
+    here, there = _open(ends[0]), _open_in(f"/run/netns/{netns}", ends[1])
     child = os.fork()
     if child == 0:
         try:
@@ -97,3 +100,13 @@ def _give(target: int, packet: bytes) -> None:
         os.write(target, packet)
     except OSError:
         return
+
+
+def main(pid: str, here: str, there: str, rtt_ms: str) -> None:
+    """Both devices, and what goes between them."""
+    far = _open_in(f"/proc/{pid}/ns/net", there)  # first: who waits for the near one finds both
+    _carry(_open(here), far, float(rtt_ms) / 2000)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
