@@ -15,40 +15,46 @@ SEEN = 2  # connections: one may be another program's turn at a door. Judgement
 MOST_DOORS = 1024  # of a node. Judgement: who scans it fills it, and what was there stays
 
 Key = tuple[int, int]
+Name = tuple[int | None, int]  # network namespace, port
 
 
 class Doors:
-    """By port, of the node's own network namespace and of jobs' others together."""
+    """By port, in each network namespace."""
 
     def __init__(self) -> None:
-        self._by: dict[tuple[int | None, int], dict[Key, set[int]]] = {}
+        self._by: dict[Name, dict[Key, set[int]]] = {}
+        self._of: dict[Key, set[Name]] = {}  # the same by visitor
 
     def look(self, flows: Iterable[Flow]) -> None:
         """Connections as they are now."""
         for flow in flows:
             if not (flow.opened and flow.is_connection and flow.process and flow.near != OUTSIDE):
                 continue
-            port = _port(flow.sample.peer)
-            name = (flow.sample.netns, port)
+            name = (flow.sample.netns, _port(flow.sample.peer))
             if name not in self._by and len(self._by) >= MOST_DOORS:
                 continue
             idents = self._by.setdefault(name, {}).setdefault(flow.process.key, set())
+            self._of.setdefault(flow.process.key, set()).add(name)
             if len(idents) < SEEN:
                 idents.add(flow.sample.ident)
 
     def of(self, owned: list[Flow]) -> set[int]:
         """The doors that these connections' processes alone were seen at, often enough."""
         keys = {flow.process.key for flow in owned if flow.process is not None}
-        netns = {flow.sample.netns for flow in owned}
-        return {
-            port
-            for (where, port), by in self._by.items()
-            if where in netns and by.keys() <= keys and sum(map(len, by.values())) >= SEEN
-        }
+        names = {name for key in keys for name in self._of.get(key, ())}
+        return {name[1] for name in names if self._is_theirs(self._by[name], keys)}
+
+    def _is_theirs(self, by: dict[Key, set[int]], keys: set[Key]) -> bool:
+        return by.keys() <= keys and sum(map(len, by.values())) >= SEEN
 
     def forget_gone(self, alive: set[Key]) -> None:
         """Doors whose every visitor has ended. One that another still visits stays shared."""
         self._by = {name: by for name, by in self._by.items() if by.keys() & alive}
+        self._of = {
+            key: left
+            for key, names in self._of.items()
+            if (left := {name for name in names if name in self._by})
+        }
 
 
 def _port(place: str) -> int:
