@@ -70,8 +70,7 @@ class Flow:
     def ages(self, mono_s: float) -> tuple[int | None, int | None]:
         """How long ago, in ms, data last went and came; null: not told. A socket that stood still keeps the
         sample that it had, whose ages are of that look."""
-        if self.sample is not self._read:
-            self._read, self._read_s = self.sample, mono_s
+        self._note_read(mono_s)
         since_ms = round(1000 * (mono_s - self._read_s))
         sent_ms, recv_ms = self.sample.sent_ms, self.sample.recv_ms
         return (
@@ -79,8 +78,13 @@ class Flow:
             None if recv_ms is None else recv_ms + since_ms,
         )
 
-    def start_look(self) -> None:
+    def _note_read(self, mono_s: float) -> None:
+        if self.sample is not self._read:
+            self._read, self._read_s = self.sample, mono_s
+
+    def start_look(self, mono_s: float) -> None:
         """What moved before has been counted."""
+        self._note_read(mono_s)
         self.moved, self.is_fresh = _NOTHING, False
 
     def is_due(self, mono_s: float, every_s: float) -> bool:

@@ -89,7 +89,7 @@ class RelayWatch:
         self._devices.forget_gone(set(of_owner))
         self._doors.forget_gone(set(of_owner))
         for flow in every:
-            flow.start_look()
+            flow.start_look(now.mono_s)
         self._short, self._short_to = [], {}
         for place in (*self._places.drop_idle(now.mono_s), *self._spread.drop_idle(now.mono_s)):
             told += self._forget_place(place, now)

@@ -83,3 +83,14 @@ def test_what_comes_in_by_one_connection_and_goes_out_by_another_is_told() -> No
 
     told = _play([outer(1, 443), outer(2, 8443)], [(*size, *_LED) for size in _SIZES])
     assert _names(told) == ["relay", "relay", "bridge"]
+
+
+def test_a_connection_that_stands_still_grows_older() -> None:
+    flow = Flow(_INNER, _OWNER, "r", _NOW, began=True)
+    _more(flow, 10, 10, (40, 30))
+    flow.start_look(10.0)
+    flow.update(flow.sample)
+    assert flow.ages(10.0) == (40, 30)
+    assert flow.ages(25.5) == (15_540, 15_530)
+    _more(flow, 10, 10, (7, 5))
+    assert flow.ages(30.0) == (7, 5)
