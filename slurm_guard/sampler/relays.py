@@ -23,10 +23,9 @@ MOVED_B = 64  # in each direction, for a look to show that both were handed on. 
 # (judgement): that one falls into the other's narrow window by chance is the window's part of them.
 SPREAD = 6.9  # ln 1000
 MISFIT_BITS = 5.0  # a look in which something moved and did not reappear. Judgement
-SAME = (
-    0.1  # amounts this near to the last look's that fitted say nothing new: two heartbeats may be alike and
-)
-# constant, and agree for ever. Judgement.
+# Amounts this near to the last look's that fitted say nothing new: two heartbeats may be alike and constant,
+# and agree for ever. Judgement
+SAME = 0.1
 ODD_BITS = 1.0  # for each way that needed what the look before had left over: a second try
 HALF = 0.5  # of what the busiest pair handed on: about as much. Judgement
 SURE_BITS = 18.0  # one in 260,000 for a pair that is ever looked at
@@ -42,8 +41,6 @@ SURE_B = 512  # handed on in each direction. Judgement
 MOST_GROUPS = 8  # groups of inner connections that are followed beside one outer one. Judgement
 MOST_NOTED = 64  # inner connections that are counted singly. Judgement
 MOST_PAIRS = 1024  # on a node. Judgement
-
-
 DEVICE = "device "  # how the ends of what is no connection begin
 
 
