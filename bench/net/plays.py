@@ -18,7 +18,7 @@ _SAMPLER = (
         "devices",
         "unixdiag",
     ),
-    *("tcpdiag", "tcptext", "procfs", "initiative", "doors", "spread"),
+    *("tcpdiag", "tcptext", "procfs", "initiative", "callers", "spread"),
 )
 
 

@@ -9,7 +9,7 @@ from slurm_guard.light import TYPE_CHECKING, Any, Iterable
 from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place, parse_rule
 from slurm_guard.sampler.chains import chained
 from slurm_guard.sampler.devices import Devices
-from slurm_guard.sampler.doors import Doors
+from slurm_guard.sampler.callers import Callers
 from slurm_guard.sampler.flows import Counts, Flow
 from slurm_guard.sampler.joints import Joints
 from slurm_guard.sampler.places import Place, Places
@@ -46,7 +46,7 @@ class RelayWatch:
         self._told: dict[int, bool] = {}  # outer connections, and whether as a tunnel in use
         self._places = Places()
         self._spread = Spread()
-        self._doors = Doors()
+        self._callers = Callers()
         self._devices = Devices(proc)
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
         # (bits, address) of the node's, null, and of each other namespace: a job may give itself any there
@@ -75,7 +75,7 @@ class RelayWatch:
             if flow.process is not None and flow.is_connection:
                 of_owner.setdefault(flow.process.key, []).append(flow)
         told: list[Told] = []
-        self._doors.look(every)
+        self._callers.look(every)
         joined = self._joined(of_owner, now)
         for key, more in chained(of_owner, [flow for flow in every if not flow.is_connection]).items():
             joined.setdefault(key, []).extend(more)
@@ -87,7 +87,7 @@ class RelayWatch:
             if any(flow.near != LOOPBACK for flow in owned):
                 told += self._look_at(now, owned + joined.get(key, []), key)
         self._devices.forget_gone(set(of_owner))
-        self._doors.forget_gone(set(of_owner))
+        self._callers.forget_gone(set(of_owner))
         for flow in every:
             flow.start_look(now.mono_s)
         self._short, self._short_to = [], {}
@@ -153,7 +153,7 @@ class RelayWatch:
         whole = None if process is None else self._spread.note(process, outers, now.mono_s)
         if whole is not None:
             sums.append(_together(whole, [m for m in moved if m.near == OUTSIDE]))
-        doors = self._doors.of(owned)
+        doors = self._callers.of(owned)
         self._relays.look(
             now.at, moved, self._short, {flow.sample.ident for flow in outers}, tuple(sums), doors
         )

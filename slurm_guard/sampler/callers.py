@@ -18,7 +18,7 @@ Key = tuple[int, int]
 Name = tuple[int | None, int]  # network namespace, port
 
 
-class Doors:
+class Callers:
     """By port, in each network namespace."""
 
     def __init__(self) -> None:
