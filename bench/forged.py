@@ -23,12 +23,14 @@ READ_S = 3600.0  # node.segment_s: a living run's logs are read so often …
 FIRST_READ_S = 600.0  # … and first so early
 JOBS = (
     ("honest", "held"), ("honest", "buffered"), ("honest", "reopened"), ("honest", "lazy"),
+    ("honest", "stalled"), ("restarted", "held"), ("elsewhere", "held"), ("elsewhere", "buffered"),
     ("backfilled", "held"), ("backfilled", "reopened"), ("catching-up", "held"),
     ("premade", "held"), ("premade", "copied"), ("ahead", "held"), ("ahead", "reopened"),
     ("bulk", "held"), ("bulk", "copied"), ("replayed", "held"), ("replayed", "reopened"), ("pasted", "held"),
-    ("replayed-today", "held"),
+    ("replayed-today", "held"), ("replayed-zone", "held"),
     ("restamped", "held"),
 )  # fmt: skip
+HONEST = frozenset(("honest", "restarted", "elsewhere"))
 BEGIN, END = "<!-- table -->", "<!-- end -->"
 TELLING = frozenset(("backdated", "future", "bulk", "rewritten", "inode-changed"))
 
@@ -80,7 +82,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
         for plan, style in JOBS
         if any((one.plan, one.style) == (plan, style) for one in seen)
     ]
-    honest = [one for one in seen if one.plan == "honest" and one.style != "lazy"]
+    honest = [one for one in seen if one.plan in HONEST]
     rows.append(_row("all honest, clockless too", honest))
     bulk = [one for one in seen if not one.clock and one.plan in ("bulk", "premade", "pasted")]
     rows.append(_row("clockless, written at once", bulk))
@@ -211,7 +213,7 @@ def _row(what: str, seen: list[Seen]) -> dict[str, Any]:
     for one in seen:
         for flag, count in one.flags.items():
             flags[flag] = flags.get(flag, 0) + count
-    worst = max if "honest" in what else min
+    worst = max if "honest" in what or what.split(",")[0] in HONEST else min
     share = {flag: 100.0 * flags.get(flag, 0) / n if n else None for flag in ("backdated", "future", "bulk")}
     return {
         "what": what,

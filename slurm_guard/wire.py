@@ -28,10 +28,12 @@ Where things stand, below one node's spool directory `<spool>/<node>/`
 from __future__ import annotations
 
 from slurm_guard.light import Any, NamedTuple, to_json
+from slurm_guard.wirenet import BriefSeen as BriefSeen
 from slurm_guard.wirenet import Firewall as Firewall
 from slurm_guard.wirenet import FlowSeen as FlowSeen
 from slurm_guard.wirenet import NetChain as NetChain
 from slurm_guard.wirenet import NetState as NetState
+from slurm_guard.wirenet import PlaceCount as PlaceCount
 from slurm_guard.wirenet import RelaySeen as RelaySeen
 from slurm_guard.wirenet import Socket as Socket
 
@@ -395,6 +397,7 @@ KINDS: dict[str, type] = {
     "process": ProcessSeen,
     "file": FileSeen,
     "flow": FlowSeen,
+    "brief": BriefSeen,
     "relay": RelaySeen,
     "event": Event,
     "gpu": GpuSeen,

@@ -82,6 +82,45 @@ class FlowSeen(NamedTuple):
     in_b: int | None = None  # bytes received
     min_rtt_us: int | None = None
     netns: int | None = None  # inode of the network namespace; null: the node's own
+    how: str | None = None  # cgroup, inode, both: what says that it is the run's; null: an older release
+
+
+class PlaceCount(NamedTuple):
+    """Connections to one far end."""
+
+    peer: str  # port 0: the kernel no longer told it (refused while the program waited, or cut off by it)
+    n: int
+    n_failed: int  # never answered, or refused
+    out_b: int
+    in_b: int
+
+
+class BriefSeen(NamedTuple):
+    """Connections opened outwards that were not followed one by one, counted: they came and went between two
+    looks, or were more than are followed. To loopback addresses they are not counted.
+
+    The kernel does not tell whose a connection was that has ended. `how` says by what it is known: `kernel`,
+    each was seen open, with its user or control group, or lay in the run's own network namespace; `alike`,
+    every connection that was seen open to the same place, or port, was the run's; `alone`, no other user was
+    on the node: it may be the node's own services' all the same. With `run` null nobody knows.
+    """
+
+    run: str | None
+    how: str | None
+    pid: int | None  # a process that held such ones when it was looked at; null: none was met
+    exe: str | None
+    netns: int | None
+    first_seen_at: float
+    last_seen_at: float
+    n: int
+    n_failed: int
+    out_b: int
+    in_b: int
+    n_addresses: int  # different ones; about, beyond some hundred
+    n_places: int  # with their ports; likewise
+    n_unheard: int  # ends of connections on the node, anybody's, that there was no room for meanwhile
+    places: list[PlaceCount]  # at most 32: those with most connections, and some of the others
+    mono_s: float | None = None  # of last_seen_at
 
 
 class RelaySeen(NamedTuple):

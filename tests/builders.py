@@ -17,7 +17,7 @@ from slurm_guard.audit.facts import Facts
 from slurm_guard.config import AuditConfig, NetworkConfig
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Run
-from tests.talk import Handed, Talk, flow_rows, relay_rows
+from tests.talk import Counted, Handed, Talk, brief_rows, flow_rows, relay_rows
 
 AT = 1_780_000_000.0
 NODE = "n1"
@@ -98,6 +98,7 @@ class World:
     config: AuditConfig = field(default_factory=lambda: AuditConfig(least_gpu_h=0.2))
     talk: tuple[Talk, ...] = ()
     handed: tuple[Handed, ...] = ()
+    counted: tuple[Counted, ...] = ()
     nets: tuple[str | None, str | None] = (None, None)  # snapshots of the network, at the begin, at the end
     names: dict[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)  # as a resolver told them
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -279,6 +280,7 @@ def _network(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
     """Connections of the run, and one to the login node by which the node's own address is known."""
     pids = {tenant.name: pid_of(world, tenant.name) for tenant in world.tenants}
     rows["flows"] = flow_rows(world.talk, key(7), AT, pids)
+    rows["briefs"] = brief_rows(world.counted, key(7), AT)
     rows["relays"] = relay_rows(world.handed, key(7), AT, pids)
 
 

@@ -53,6 +53,38 @@ class Handed:
     led: bool | None = True
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Connections that the node only counted; of `n_places` far ends `places` are listed, alike in all."""
+
+    places: tuple[str, ...]
+    n_places: int
+    n_each: int = 1
+    failed: bool = False
+    in_b: int = 0  # of each connection
+    out_b: int = 0
+    how: str | None = "alike"
+    from_s: float = 600.0
+    until_s: float = 660.0
+
+
+def brief_rows(counted: tuple[Counted, ...], run: str | None, at: float) -> list[dict[str, Any]]:
+    """One row each, as the sampler writes them."""
+    rows: list[dict[str, Any]] = []
+    for one in counted:
+        n, k = one.n_places * one.n_each, len(one.places)
+        hosts = {place.rpartition(":")[0] for place in one.places}
+        rows.append({
+            "run": run, "how": one.how, "first_seen_at": at + one.from_s, "last_seen_at": at + one.until_s,
+            "n": n, "n_failed": n * one.failed, "out_b": n * one.out_b, "in_b": n * one.in_b, "n_unheard": 0,
+            "n_addresses": one.n_places if len(hosts) > 1 else 1, "n_places": one.n_places,
+            "peer": list(one.places), "peer_n": [one.n_each] * k,
+            "peer_failed": [one.n_each * one.failed] * k,
+            "peer_out_b": [one.n_each * one.out_b] * k, "peer_in_b": [one.n_each * one.in_b] * k,
+        })  # fmt: skip
+    return rows
+
+
 def flow_rows(
     talks: tuple[Talk, ...], run: str | None, at: float, pids: dict[str, int]
 ) -> list[dict[str, Any]]:

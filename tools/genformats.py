@@ -21,7 +21,10 @@ DOCUMENT = (
     *("Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
 )
 # Records inside records.
-PARTS = ("Socket", "NetState", "Firewall", "NetChain", "GpuProcess", "ProcShare", "Held", "Rhythm")
+PARTS = (
+    *("Socket", "NetState", "Firewall", "NetChain", "PlaceCount", "GpuProcess"),
+    *("ProcShare", "Held", "Rhythm"),
+)
 
 
 def render() -> str:

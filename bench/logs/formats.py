@@ -110,7 +110,44 @@ LINES: dict[str, Line] = {
     ),
     "train_log.txt": lambda k, at: f"{{'loss': {_loss(k):.4f}, 'learning_rate': 1e-05, 'epoch': {k / 200:.3f}}}",
     "stats.jsonl": lambda k, at: json.dumps({"iteration": k, "loss": _loss(k)}),
+    "deepspeed.log": lambda k, at: f"[{_stamp(at)},171] [INFO] [timer.py:199:stop] epoch=0/micro_step={k * 4}/"
+    f"global_step={k}, RunningAvgSamplesPerSec=173.4, CurrSamplesPerSec=17{k % 10}.1",
+    "titan.log": lambda k, at: f"[titan] {_stamp(at)},171 - root - INFO - \x1b[31mstep: {k:2d}  \x1b[32mloss: "
+    f"{_loss(k):.4f}  \x1b[33mmemory: 12.3GiB(25%)  \x1b[34mtps: 12,345\x1b[0m",
+    "olmo.log": lambda k, at: f"{_stamp(at)}.935\th1:0\tolmo.train:990\tINFO\t[step={k}/900000,epoch=0]",
+    "lingua/metrics.jsonl": lambda k, at: json.dumps(
+        {"global_step": k, "loss/out": _loss(k), "created_at": f"{_stamp(at, '%Y-%m-%dT%H:%M:%S')}.123456+00:00"}
+    ),
+    "clearml/metrics.jsonl": lambda k, at: json.dumps(
+        [{"timestamp": int(at * 1000), "type": "training_stats_scalar", "task": "offline-1", "iter": k,
+          "metric": "loss", "variant": "train", "value": _loss(k)}]
+    ),
+    "live/plots/metrics/loss.tsv": lambda k, at: f"{int(at * 1000)}\t{k}\t{_loss(k)}",
+    # without a time
+    "trainer_log.jsonl": lambda k, at: json.dumps(
+        {"current_steps": k, "total_steps": 900_000, "loss": _loss(k), "epoch": k / 200, "elapsed_time": "0:01:02"}
+    ),
+    "maxtext.out": lambda k, at: f"completed step: {k}, seconds: 5.667, TFLOP/s/device: 134.924, "
+    f"Tokens/s/device: 8672.758, total_weights: 196608, loss: {_loss(k):.3f}",
+    "nanogpt.out": lambda k, at: f"iter {k}: loss {_loss(k):.4f}, time 19138.{k % 100:02d}ms, mfu 31.{k % 10}%",
+    "log.csv": lambda k, at: f"{k},{_loss(k):.4f},0.5",
+    "ds/Train_Samples_train_loss.csv": lambda k, at: f"{k * 512},{_loss(k)}",
+    "log.lammps": lambda k, at: f"{k * 100:10d}   1.65{k % 90:02d}131     -4.7577       5.6728",
+    "namd.out": lambda k, at: f"ENERGY: {k * 500:7d}      2101.1001      1802.2002      1403.3003        94.4004"
+    "         -72005.5005      4506.6006         0.0000         0.0000     11007.7007         -51090.2        298.8",
+    "OSZICAR": lambda k, at: f"RMM: {k:3d}    -0.{340_000 + k}00000E+02   -0.10000E-01   -0.90000E-02  3136   0.1E+00",
+    "md.log": lambda k, at: f"           Step           Time\n   {k * 5000:12d}   {k * 10:12d}.00000\n",
+    "rsl.out.0000": lambda k, at: "Timing for main: time "
+    f"{_stamp(1_769_256_000 + 60.0 * k, '%Y-%m-%d_%H:%M:%S')} on domain   1:    0.8{k % 10}032 elapsed seconds",
 }  # fmt: skip
+HEADS = {
+    "live/plots/metrics/loss.tsv": "timestamp\tstep\tloss\n",
+    "log.csv": "epoch,loss,accuracy\n",
+    "ds/Train_Samples_train_loss.csv": "step,Train/Samples/train_loss\n",
+    "log.lammps": "Per MPI rank memory allocation (min/avg/max) = 3.154 | 3.154 | 3.154 Mbytes\n"
+    "   Step          Temp          E_pair         Press\n",
+    "md.log": "   nsteps                         = 900000000\n",
+}
 TABLES = ("progress.csv", "0.monitor.csv")  # a heading, then rows
 BINARY = ("run-a1b2.wandb",)
 # Whose writers leave it to a buffer of 8 KiB (stdout, unless it is flushed) or of 32 KiB (wandb-core's blocks);
@@ -121,16 +158,27 @@ BUFFERED = {
     "training.log": 8192,
     "train_log.txt": 8192,
     "run-a1b2.wandb": 32768,
+    **dict.fromkeys(
+        ("deepspeed.log", "titan.log", "olmo.log", "maxtext.out", "nanogpt.out", "namd.out"), 8192
+    ),
+    **dict.fromkeys(("log.lammps", "OSZICAR", "md.log", "rsl.out.0000"), 8192),
 }
 EVENTS = "runs"  # the folder of TensorBoard's event file
-CLOCKLESS = ("train_log.txt", "stats.jsonl")  # their records claim no time
+# Their records claim no time.
+CLOCKLESS = (
+    "train_log.txt", "stats.jsonl", "trainer_log.jsonl", "maxtext.out", "nanogpt.out", "log.csv",
+    "ds/Train_Samples_train_loss.csv", "log.lammps", "namd.out", "OSZICAR", "md.log", "rsl.out.0000",
+)  # fmt: skip
+# Dated to the second by a clock without a zone.
+ZONELESS = ("slurm-7.out", "progress.txt", "training.log", "deepspeed.log", "titan.log", "olmo.log")
 
 
 class File:
     """One log file's content, record after record."""
 
-    def __init__(self, name: str, began_at: float) -> None:
+    def __init__(self, name: str, began_at: float, zone_s: float = 0.0) -> None:
         self.name, self.began_at = name, began_at
+        self.shift_s = zone_s if name in ZONELESS else 0.0  # what its program's zone adds to UTC
         self._wandb = Wandb()
 
     def head(self) -> bytes:
@@ -141,10 +189,11 @@ class File:
             return b"episode_reward_mean,training_iteration,timesteps_total,timestamp,loss\n"
         if self.name == "0.monitor.csv":
             return f'#{{"t_start": {self.began_at}, "env_id": "CartPole-v1"}}\nr,l,t\n'.encode()
-        return b""
+        return HEADS.get(self.name, "").encode()
 
     def record(self, k: int, at: float) -> bytes:
         """Record k, dated `at`."""
+        at += self.shift_s
         if self.name in BINARY:
             return self._wandb.frame(_wandb(k, at))
         if self.name == "progress.csv":

@@ -14,6 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from formats import BUFFERED, EVENTS, File, names  # type: ignore[import-not-found]  # a job knows no package of ours
 
 HOUR = 3600.0
+ZONE_S = -7 * HOUR  # of a program that keeps another zone's time than the node
+STALL_S = 300.0  # of the records' clock: a file server, or a log that is flushed every five minutes
+BACK = 50  # records since the checkpoint from which a program goes on
 Moment = tuple[float, float]  # when it is written and which time it claims, in seconds of the run
 
 
@@ -21,7 +24,7 @@ def plan(name: str, n: int, length_s: float) -> list[Moment]:
     """When each record is written, and what it claims."""
     last = length_s - 120.0
     even = [last * (k + 1) / n for k in range(n)]
-    if name in ("honest", "restamped"):
+    if name in ("honest", "restamped", "elsewhere", "restarted"):
         return [(at, at) for at in even]
     if name == "backfilled":  # five sixths of the run, told in the last sixth
         return [(last * (5 + (k + 1) / n) / 6, at * 5 / 6) for k, at in enumerate(even)]
@@ -35,24 +38,41 @@ def plan(name: str, n: int, length_s: float) -> list[Moment]:
         return [(0.97 * length_s, at) for at in even]
     if name == "replayed":  # yesterday's log at its own pace
         return [(at, at - 26 * HOUR) for at in even]
-    if name == "replayed-today":
+    if name == "replayed-today":  # no whole or half hours old: no zone's distance
+        return [(at, at - 5.3 * HOUR) for at in even]
+    if name == "replayed-zone":
         return [(at, at - 5 * HOUR) for at in even]
     if name == "pasted":  # yesterday's log, all at once
         return [(0.5 * length_s, at - 26 * HOUR) for at in even]
     raise SystemExit(f"no such plan: {name}")
 
 
+def counters(name: str, n: int) -> list[int]:
+    """The counter of each record: a program that is started again at its half goes on from a checkpoint."""
+    if name != "restarted":
+        return list(range(1, n + 1))
+    return [k if k <= n // 2 else k - BACK for k in range(1, n + 1)]
+
+
 class Held:
     """Files that stay open. Buffers: 0 none, 1 as their own programs have, else so many bytes."""
 
     def __init__(self, folder: Path, files: list[File], buffer_b: int, factor: float) -> None:
-        self.buffer_b, self.factor = buffer_b, factor
+        self.folder, self.files, self.buffer_b, self.factor = folder, files, buffer_b, factor
+        self.begin(anew=False)
+
+    def begin(self, anew: bool) -> None:
+        """Open everything; `anew`: the program was started again and appends."""
+        if anew:
+            self.close()
+        folder, files, buffer_b, factor = self.folder, self.files, self.buffer_b, self.factor
         self.open: list[tuple[File, IO[bytes]]] = []
         for file in files:
             path = _place(folder, file)
             own = BUFFERED.get(file.name, 0) if buffer_b == 1 else buffer_b
             handle = path.open("ab", buffering=own)
-            handle.write(file.head())
+            if not anew:
+                handle.write(file.head())
             self.open.append((file, handle))
         from tensorboardX import SummaryWriter
 
@@ -66,6 +86,12 @@ class Held:
         self.events.add_scalar("train/loss", 2.0 + 9.0 / (1 + k), k, walltime=at)
         if self.buffer_b == 0 and last:
             self.events.flush()
+
+    def flush(self) -> None:
+        """All that waits goes to disk."""
+        for _, handle in self.open:
+            handle.flush()
+        self.events.flush()
 
     def close(self) -> None:
         """As a program that ends."""
@@ -116,7 +142,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--plan", required=True)
-    parser.add_argument("--style", choices=("held", "buffered", "lazy", "reopened", "copied"), required=True)
+    parser.add_argument(
+        "--style", choices=("held", "buffered", "lazy", "stalled", "reopened", "copied"), required=True
+    )
     parser.add_argument("--n", type=int, required=True)
     parser.add_argument("--t0", type=float, required=True, help="the run's begin, of both clocks")
     parser.add_argument("--factor", type=float, required=True)
@@ -124,19 +152,26 @@ def main() -> None:
     args = parser.parse_args()
     moments = plan(args.plan, args.n, args.length)
     began_at = args.t0 + moments[0][1]
-    files = [File(name, began_at) for name in names()]
+    zone_s = ZONE_S if args.plan == "elsewhere" else 0.0
+    files = [File(name, began_at, zone_s) for name in names()]
     wait_until(args.t0, args.factor, 0.005 * args.length)
     if args.style == "copied":
         wait_until(args.t0, args.factor, moments[0][0])
         copy_in(args.folder, files, moments, args.t0)
     else:
-        buffer_b = {"buffered": 1, "lazy": 8192}.get(args.style, 0)
+        buffer_b = {"buffered": 1, "lazy": 8192, "stalled": 1 << 22}.get(args.style, 0)
         held = args.style != "reopened"
-        out = Held(args.folder, files, buffer_b, args.factor) if held else Reopened(args.folder, files)
-        for k, (write_s, at) in enumerate(moments, 1):
+        out: Any = Held(args.folder, files, buffer_b, args.factor) if held else Reopened(args.folder, files)
+        flush_s = STALL_S
+        for nth, (k, (write_s, at)) in enumerate(zip(counters(args.plan, args.n), moments, strict=True), 1):
             wait_until(args.t0, args.factor, write_s)
-            last = k == len(moments) or moments[k][0] > write_s
+            if args.plan == "restarted" and nth == args.n // 2 + 1:
+                out.begin(anew=True)
+            last = nth == len(moments) or moments[nth][0] > write_s
             out.write(k, args.t0 + at, last)
+            if args.style == "stalled" and write_s >= flush_s:
+                out.flush()
+                flush_s = write_s + STALL_S
         out.close()
     wait_until(args.t0, args.factor, args.length)
 

@@ -9,7 +9,7 @@ from slurm_guard.config import NetworkConfig
 from slurm_guard.networks import OUTSIDE, Nearness, parse_place
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
-from slurm_guard.sampler.sockets import SocketTable
+from slurm_guard.sampler.sockets import SocketTable, Told
 from slurm_guard.sampler.tcpdiag import tcp_diag
 from slurm_guard.sampler.writer import Instant
 
@@ -50,7 +50,7 @@ class Watcher:
         self._near = Nearness(NetworkConfig().cluster)
         self._processes = _Processes(proc, stage.roots)
         self._sockets = SocketTable(proc, NetworkConfig(), tcp_diag(proc.root))
-        self.told: list[wire.FlowSeen | wire.RelaySeen | wire.Event] = []
+        self.told: list[Told] = []
         self.looks_late: int | None = None
         self.busy_late: int | None = (
             None  # of these, those since whose predecessor an exchange came to an end
@@ -74,7 +74,7 @@ class Watcher:
             self.looks_late, self.busy_late = self.n - (self._used_since or self.n), self._n_busy
         self.told += told
 
-    def _is_used(self, told: list[wire.FlowSeen | wire.RelaySeen | wire.Event]) -> bool:
+    def _is_used(self, told: list[Told]) -> bool:
         """Whether the first exchange has begun; where its program does not say when, the first connection
         to this node or the cluster stands for it."""
         if self._stage.began():

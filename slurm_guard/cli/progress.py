@@ -24,6 +24,7 @@ progress_app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
     rich_markup_mode=None,
+    context_settings={"ignore_unknown_options": True},  # `-5` is a slip as well, for `tell` to say so
     help="Look at the progress that jobs log; `step=10 tokens=40960` tells it.",
 )
 
@@ -50,16 +51,23 @@ def tell(
     """
     from slurm_guard.progress.client import progress
 
-    fields = dict(pair.split("=", 1) for pair in pairs if "=" in pair and not pair.startswith("force="))
+    words = [pair.lstrip("-") for pair in pairs]  # `--step=5` is meant so, too
+    fields = dict(word.split("=", 1) for word in words if "=" in word and not word.startswith("force="))
     step = fields.pop("step", None)
     if len(fields) + (step is not None) < len(pairs):
-        typer.echo("progress: every word has to be name=value; the others are left out", err=True)
-    progress(step, force=True, **fields)
+        odd = next((pair for pair in pairs if "=" not in pair), "force=")
+        typer.echo(
+            f"progress: {odd[:40]!a} is no name=value as in `slurm-guard progress step=5`; left out", err=True
+        )
+    if step is not None or fields:
+        progress(step, force=True, **fields)
 
 
 @progress_app.command()
 def show(
-    paths: Annotated[list[str], typer.Argument(help="log files: stdout, event files, JSON lines")],
+    paths: Annotated[
+        list[str], typer.Argument(help="log files (stdout, event files, JSON lines), or folders with them")
+    ],
     n_points: Annotated[int, typer.Option("--points", min=0, help="show this many points of each end")] = 0,
     config: Annotated[
         Path | None, typer.Option("--config", help="configuration file", readable=False)

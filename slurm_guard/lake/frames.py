@@ -26,6 +26,7 @@ _SPANS = {
     "segments": ("opened_at", "closed_at", _BACK_S),
     "files": ("at", "at", 0.0),
     "flows": ("first_seen_at", "last_seen_at", _BACK_S),
+    "briefs": ("first_seen_at", "last_seen_at", _BACK_S),
     "relays": ("first_seen_at", "last_seen_at", _BACK_S),
     "events": ("at", "at", 0.0),
     "gpus": ("at", "at", 0.0),
@@ -33,7 +34,7 @@ _SPANS = {
     "lost": ("at", "at", 0.0),
     "processes": ("first_seen_at", "last_seen_at", _BACK_S),
 }
-_LONG = ("segments", "flows", "relays", "processes")  # whose rows may span any time
+_LONG = ("segments", "flows", "briefs", "relays", "processes")  # whose rows may span any time
 # Rows that come with their run, whenever they were written.
 _OF_RUN = ("tickets", "ends", "seals", "processes")
 _ORDER = {
@@ -43,6 +44,7 @@ _ORDER = {
     "segments": ("seq", "opened_at", "sha256"),
     "files": ("at", "path", "how"),
     "flows": ("first_seen_at", "pid", "local", "peer", "last_seen_at"),
+    "briefs": ("first_seen_at", "how", "netns", "last_seen_at", "n"),
     "relays": ("first_seen_at", "outer_local", "outer_peer", "last_seen_at"),
     "events": ("at", "name", "detail"),
     "gpus": ("gpu", "at"),

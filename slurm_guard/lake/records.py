@@ -101,6 +101,13 @@ def _add_file(rows: Rows, fields: Fields, head: Fields) -> None:
     rows.add("files", {**fields, "why": to_json(fields["why"])})
 
 
+def _add_brief(rows: Rows, fields: Fields, head: Fields) -> None:
+    columns = {"peer": "peer", "n": "peer_n", "n_failed": "peer_failed"}
+    columns |= {"out_b": "peer_out_b", "in_b": "peer_in_b"}
+    lists = {column: [place[name] for place in fields["places"]] for name, column in columns.items()}
+    rows.add("briefs", {**fields, **lists})
+
+
 def _add_event(rows: Rows, fields: Fields, head: Fields) -> None:
     rows.add("events", {**fields, "detail": to_json(fields["detail"])})
 
@@ -123,6 +130,7 @@ IN_SEGMENT: dict[str, Callable[[Rows, Fields, Fields], None]] = {
     "process": _plain_row("processes"),
     "file": _add_file,
     "flow": _plain_row("flows"),
+    "brief": _add_brief,
     "relay": _plain_row("relays"),
     "event": _add_event,
     "gpu": _add_gpu,

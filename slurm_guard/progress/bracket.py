@@ -20,6 +20,7 @@ FUTURE_S = 60.0  # judgement: clocks of two nodes of one cluster
 FUTURE_LEAST_S = 5.0
 AFTER_END_S = 10.0  # judgement: a killed process' last pages on a file server
 CTIME_SLACK_S = 2.0  # judgement: a file server's clock beside the node's
+LATE_LEAST = 10  # backdated records in a row, before those that follow are of the same lateness (judgement)
 BULK_SHARE = 0.5  # of a track's points in one tick (design note; judgement)
 BULK_LEAST = 10
 BULK_TICK_SHARE = 0.25  # a tick longer than this share of the run says nothing
@@ -167,7 +168,7 @@ def bracket(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> tuple[
             _contradictions(at, (lo, hi), _earlier_growth(trail, mark.offset, frame), (trail, frame))
         )
         points.append(_point(mark, at, (lo, hi), flags))
-    return _flag_bulk(_renumbered(points), frame), dict(dropped)
+    return _flag_bulk(_flag_catching_up(_renumbered(points), trails, frame), frame), dict(dropped)
 
 
 def _naive(marks: list[Mark], file: int, trail: Trail, frame: Frame) -> list[tuple[float, float, float]]:
@@ -228,6 +229,32 @@ def _renumbered(points: list[Point]) -> list[Point]:
         base = first.setdefault(point.track, point.segment)
         flags = [f for f in point.flags if f != "step-back"] if point.segment == base else point.flags
         out.append(point._replace(segment=point.segment - base, flags=flags))
+    return out
+
+
+def _flag_catching_up(points: list[Point], trails: dict[int, Trail], frame: Frame) -> list[Point]:
+    """Marks as backdated what follows many backdated records while it still claims an earlier time.
+
+    A log that was silent and then tells of that time comes nearer to the present with each record; its last
+    ones are late by less than the slack, and still no buffer's.
+    """
+    order = sorted(range(len(points)), key=lambda nth: (points[nth].file, points[nth].offset or 0))
+    out = list(points)
+    n, file = 0, -1
+    for nth in order:
+        point = points[nth]
+        n, file = (n if point.file == file else 0), point.file
+        if "backdated" in point.flags:
+            n += 1
+            continue
+        lo, at = point.obs_lo_at, point.at
+        if n < LATE_LEAST or lo is None or at is None:
+            n = n if at is None else 0
+            continue
+        if at < min(lo, _earlier_growth(trails[file], point.offset or 0, frame)):
+            out[nth] = point._replace(flags=sorted({*point.flags, "backdated"}))
+        else:
+            n = 0
     return out
 
 

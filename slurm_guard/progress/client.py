@@ -13,7 +13,10 @@ import os
 import time
 
 VARIABLE = "SLURM_GUARD_PROGRESS"  # a file that the prolog made for this job
-EVERY_S = 1.0  # least time between two records, unless one is forced
+EVERY_S = 1.0  # least time between two records, unless one is forced …
+# … in a file of up to 8 MiB (18 hours and more), then 10 s (another 3 days), then 100 s (another month). The
+# file lies in the node's memory: beyond 16 MiB nothing is written, forced or not.
+SLOWER_B = ((8 << 20, 1.0), (12 << 20, 10.0), (16 << 20, 100.0))
 MOST_B = 2048  # of a record; a longer one is left out
 _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 _WHOLE = ("step", "total", "samples", "tokens")
@@ -22,6 +25,7 @@ _NEVER = float("inf")
 _next_s = 0.0
 _fd = -1
 _file = (-1, -1)  # device and inode of what was opened
+_size = 0  # of the file before this record
 _pid = 0
 _seq = 0
 
@@ -48,6 +52,10 @@ def _write(step: object, fields: "dict[str, object]", now: float) -> bool:
     if fd < 0:
         _next_s = _NEVER
         return False
+    every_s = next((slower * EVERY_S for most, slower in SLOWER_B if _size < most), _NEVER)
+    if every_s == _NEVER:
+        _next_s = _NEVER
+        return False
     _seq += 1
     body: dict[str, object] = {
         "v": 1,
@@ -62,7 +70,7 @@ def _write(step: object, fields: "dict[str, object]", now: float) -> bool:
         if said is not None:
             body[name] = said
     line = json.dumps(body, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
-    _next_s = now + EVERY_S
+    _next_s = now + every_s
     if len(line) > MOST_B:
         return False
     return os.write(fd, line) == len(line)
@@ -85,7 +93,7 @@ def _value(name: str, value: object) -> object:
 
 def _open() -> int:
     """The descriptor; -1: this process has nothing to write to. Opened once, anew in a forked child."""
-    global _fd, _file, _pid
+    global _fd, _file, _pid, _size
     if _pid == os.getpid() and (_fd < 0 or _is_ours(_fd)):
         return _fd
     # What has our number now is another's: it is neither written to nor closed.
@@ -97,15 +105,17 @@ def _open() -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(path, flags)
         seen = os.fstat(fd)
-        _fd, _file = fd, (seen.st_dev, seen.st_ino)
+        _fd, _file, _size = fd, (seen.st_dev, seen.st_ino), seen.st_size
     return _fd
 
 
 def _is_ours(fd: int) -> bool:
     """Whether the descriptor is still the file that was opened: a program that becomes a daemon closes all of
     them, and the next file that it opens gets the number."""
+    global _size
     try:
         seen = os.fstat(fd)
     except OSError:
         return False
+    _size = seen.st_size
     return (seen.st_dev, seen.st_ino) == _file

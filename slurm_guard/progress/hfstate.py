@@ -22,6 +22,7 @@ _HISTORY = re.compile(rb'"log_history"\s{0,8}:\s{0,8}\[')
 _STEP = re.compile(rb'"global_step"\s{0,8}:\s{0,8}(\d{1,15})(?=[\s,}])')
 _TOTAL = re.compile(rb'"max_steps"\s{0,8}:\s{0,8}(\d{1,15})(?=[\s,}])')
 _BLANK = re.compile(r"[\s,]*")
+_BETWEEN = frozenset(" \t\r\n,]")  # what ends an element of the history
 
 
 def _null(word: str) -> None:
@@ -128,7 +129,7 @@ class HfStateReader:
                 body, end = self._decoder.raw_decode(text, begin)
             except (ValueError, RecursionError):
                 break
-            if end == len(text):
+            if text[end : end + 1] not in _BETWEEN:
                 break  # a number may go on
             self._record(body, self._at + end)
             at = end

@@ -3,10 +3,11 @@
 # Clocks, best first: what counts optimiser steps over the whole training before what may restart each epoch.
 STEP_KEYS = (
     "global_step", "global_steps", "global step", "_step", "num_updates", "training_iteration", "train_step",
-    "optimizer_step", "curr_global_step", "current_steps", "step_num", "iteration", "iter", "step", "update",
-    "total_timesteps", "num_timesteps", "timesteps_total", "num_env_steps_trained", "batch",
+    "optimizer_step", "curr_global_step", "current_steps", "step_num", "iteration", "iter", "iters", "step",
+    "update", "total_timesteps", "num_timesteps", "timesteps_total", "num_env_steps_trained", "schritt",
+    "batch",
 )  # fmt: skip
-EPOCH_KEYS = ("epoch", "epoch_num", "_epoch")
+EPOCH_KEYS = ("epoch", "epoch_num", "_epoch", "epoche")
 SAMPLE_KEYS = (
     "consumed_samples", "samples_seen", "num_samples", "samples_count", "samples", "consumed samples",
     "total_samples", "examples", "examples_seen",

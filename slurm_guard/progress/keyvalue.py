@@ -19,7 +19,7 @@ from slurm_guard.progress.keys import (
     TOOK_KEYS,
     is_eval,
 )
-from slurm_guard.progress.protocol import MICRO, NOTHING, Claim
+from slurm_guard.progress.protocol import MICRO, NOTHING, Claim, Tailed
 from slurm_guard.progress.tqdm import find_bar
 from slurm_guard.progress.values import (
     STAMP,
@@ -51,7 +51,12 @@ _CLOCK = re.compile(
     r"['\"]?(\d(?:[\d_]|,(?=\d{3}(?!\d))){0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%]|,\d)"
     r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d(?:\d|,(?=\d{3}(?!\d))){0,15})(?!,?\d))?",
 )
-_INNER = re.compile(r"\[[ \t]{0,6}(\d{1,12})/(\d{1,12})[ \t(\]]")  # Epoch: [0][ 10/5005]
+# Epoch: [0][ 10/5005], `| epoch   1 |   200/2983 batches |` of PyTorch's language model, and Lightning's Rich
+# bar, `Epoch 0/9 ━━━━━━ 50/100 0:00:06 …`
+_INNER = re.compile(
+    r"(?:\[|\|(?= {1,6}\d{1,12}/ {0,6}\d{1,12} batches)|[━╸╺]{2} (?=\d))"
+    r"[ \t]{0,6}(\d{1,12})/ {0,6}(\d{1,12})[ \t(\]]"
+)
 # timm and Swin: `Train: 0 [ 50/1251 (4%)]`, `Train: [0/300][50/1251]` with the epoch before the batch
 _TRAIN = re.compile(r"\bTrain: \[?(\d{1,7})(?:/\d{1,7}\])?[ \t]{0,4}(?=\[)")
 # Composer's `[Eval batch=1/50]`, torchtitan's `validate step: 20`: no counter of the training
@@ -63,18 +68,19 @@ _EVALUATES = re.compile(
 # `12.3 ms step: 5` ends a duration.
 _QUALIFIES = re.compile(
     r"(?:^|[^\w])(?:fps|per|every|avg|average|mean|median|(?<![\d.])(?<![\d.][ \t])ms|best|max(?:imum)?|"
-    r"min(?:imum)?|remaining|skipped|micro|inner|sampling|denoising|throughput|warm[-_ ]?up)[ \t:_-]{1,3}$",
+    r"min(?:imum)?|remaining|skipped|micro|inner|sampling|denoising|throughput|warm[-_ ]?up|"
+    r"p?cg|f?gmres|bicg(?:stab)?|krylov|linear|line[-_ ]search|sub)[ \t:_-]{1,3}$",
     re.IGNORECASE,
 )
 _PAIR = re.compile(
     r"(?:^|(?<=[\s\[({|,;'\">-]))((?:[A-Za-z_][\w.-]{0,30}/){0,3}[A-Za-z_][\w.]{0,40}(?: loss)?)"
     r"['\"]?[ \t]{0,12}[=:|][ \t|]{0,12}['\"]?([-+]?[\d.][\d.,_]{0,24}(?:[eE][-+]?\d{1,3})?)(?![\w])"
 )
-_LOSS = re.compile(r"\bloss[=:]? {0,2}\d", re.IGNORECASE)
+_LOSS = re.compile(r"\bloss[=:]? {0,2}\d|\brmse", re.IGNORECASE)  # DeePMD has the latter
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
 _COMPANION = re.compile(
     r"loss|\blr\b|learning.rate|grad.?norm|tok(?:en)?s?/s|tokens_per|\bppl\b|perplex|\btime\b|acc|\bmfu\b|"
-    r"ms/|it/s|s/it|\beta\b|reward|samples/s|throughput|tflop|train_time|\btrl\b|\btel\b|elapsed",
+    r"ms/|it/s|s/it|verlust|genauigkeit|\beta\b|reward|samples/s|throughput|tflop|train_time|\btrl\b|\btel\b|elapsed",
     re.IGNORECASE,
 )
 # Ten and more digits before the point are seconds (or less) since 1970: no duration is that long.
@@ -121,13 +127,15 @@ _VALUES = frozenset(("tokens", "samples", "loss", "took"))
 _NO_CLOCK, _EVAL = _Plan(""), _Plan("eval")
 
 
-class KeyValueLines:
+class KeyValueLines(Tailed):
     """The fallback for lines that no named format claims; `step-less` epochs are a clock of their own."""
 
     name = "keyvalue"
+    # What `_CLOCK` or `_TRAIN` has behind a needle, or more: prose with these words has no number there.
+    tail = re.compile(rb"[A-Za-z_]{0,24}(?:\(train\))?['\"]?[ \t=:|#\[]{0,64}['\"]?[0-9\x80-\xff]")
     needles: tuple[bytes, ...] = (
         b"step", b"Step", b"iter", b"Iter", b"poch", b"update", b"Update", b"batch", b"Batch", b"Train:",
-        b"trl:", b"STEP", b"EPOCH", b"ITER",
+        b"trl:", b"STEP", b"EPOCH", b"ITER", b"chritt",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -175,7 +183,8 @@ def _plan_of(text: str) -> _Plan:
     after = 0
     companion: bool | None = None  # not looked for yet
     for match in _clocks(text):
-        if not _speaks_for_itself(match[2]):
+        # `Learning iteration 12/1500` says what it is, too.
+        if not _speaks_for_itself(match[2]) and not (match[1] == "iteration" and match[4]):
             if companion is None:
                 companion = _COMPANION.search(text) is not None
             if not companion:
@@ -213,7 +222,10 @@ def _plan_of(text: str) -> _Plan:
 
 
 def _counts_batches(text: str, place: Place) -> bool:
-    """`batch 1000 loss: 0.9` counts; `batch=16` and `'batch': 64` without total or epoch are sizes."""
+    """`batch 1000 loss: 0.9` and Composer's `[metric][batch=20]: …` count; `batch=16` and `'batch': 64` alone
+    are sizes."""
+    if text[: place.start].endswith("[batch=") and text[place.stop : place.stop + 2] == "]:":
+        return True
     return (
         text[place.start - 1] == " "
         and text[: place.start].rstrip()[-1:].isalpha()

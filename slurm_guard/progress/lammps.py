@@ -2,6 +2,7 @@
 
 import re
 
+from slurm_guard.progress.lines import RAW_PREFIX
 from slurm_guard.progress.protocol import Claim, TableLines
 from slurm_guard.progress.values import to_count
 
@@ -9,8 +10,8 @@ _MULTI = re.compile(r"-{4,40} Step[ \t]{1,20}(\d{1,15}) -{3,40} CPU =", re.ASCII
 _YAML = re.compile(r"keywords: \[ ?'?Step'?, ")
 _YAML_ROW = re.compile(r"[ \t]{0,8}- \[(\d{1,15}), [-+\d.eEnaif, ]{0,4000}\]?[ \t\r]*", re.ASCII)
 _NUMBERS = re.compile(r"[-+\d.eE \tnaif]{1,4096}[\r]?", re.ASCII)  # also nan and inf: a run that blew up
-# Of a row's bytes, a launcher's prefix before it and a colour around it among them.
-_FIRST, _LAST = frozenset(b"-+.0123456789nif \t[(\x1b"), frozenset(b"0123456789.nf \t]m")
+# A raw row: numbers and colours alone, behind what launchers put before it.
+_MAY_BE_ROW = re.compile(rb"\n" + RAW_PREFIX + rb"[-+0-9.eEnaif \t\x1b\[\];m,]+(?=\n)")
 MAX_MISSES = 1000  # lines without a row after which the table is over: the program was killed (judgement)
 
 
@@ -41,22 +42,24 @@ class LammpsLines(TableLines):
         elif self.following:
             claim = self._row(text, offset)
             if claim is None:
-                self._miss()
+                self.passed(1)
             else:
                 self._misses = 0
             return claim
         return None
 
-    def may_be_row(self, first: int, last: int) -> bool:
+    def next_row(self, body: bytes, begin: int) -> int:
         """Below the heading: warnings that a run prints into its table are passed by."""
-        if (first in _FIRST and last in _LAST) or (self._column is None and not self._yaml):
-            return True
-        self._miss()
-        return False
+        if self._column is None and not self._yaml:
+            return begin
+        if begin == 0:
+            return 0  # the break before it is not in this piece
+        row = _MAY_BE_ROW.search(body, begin - 1)
+        return len(body) if row is None else row.start() + 1
 
-    def _miss(self) -> None:
-        """A line in the table that is no row of it."""
-        self._misses += 1
+    def passed(self, n: int) -> None:
+        """Lines in the table that are no rows of it."""
+        self._misses += n
         if self._misses >= MAX_MISSES:
             self.following = False
 

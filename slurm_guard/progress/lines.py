@@ -13,6 +13,11 @@ _PREFIX = re.compile(
     r"\([A-Za-z_][\w.]{0,60} pid=(\d{1,10})[^)\n]{0,80}\) )"
 )
 _BEGINS_PREFIX = frozenset(" \t[(0123456789")
+# What `clean` takes away at the begin of a raw line, or more: to tell by one search which lines may begin so.
+RAW_PREFIX = (
+    rb"(?:[ \t]{0,8}(?:\d{1,6}: |\[(?:rank|default)?\d{1,6}\]: ?|\([A-Za-z_][^\n)]{0,180}\) )|"
+    rb"\x1b(?:\[[0-9;?]{0,24}[ -/]?[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)?)){0,8}"
+)
 _HALF = MAX_SEGMENT // 2  # a line longer than MAX_SEGMENT covers one aligned block of half its size
 
 

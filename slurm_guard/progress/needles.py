@@ -1,8 +1,10 @@
 """Which lines of a chunk hold one of many words: each word is searched in the whole chunk at once."""
 
+import re
 import string
 from functools import lru_cache
 
+from slurm_guard.progress.lines import RAW_PREFIX
 from slurm_guard.progress.protocol import MAX_SEGMENT
 
 # Most words are not in a chunk, and a part of them is sought in what is left of it without common characters:
@@ -11,7 +13,10 @@ _COMMON = string.ascii_lowercase.encode() + string.digits.encode() + b" \t\r\n._
 _FREQUENT = b"aeon" + string.digits.encode() + b" \n.,_-"
 
 
-def find_lines(body: bytes, wanted: list[tuple[bytes, int]]) -> tuple[int, dict[int, int]]:
+Word = tuple[bytes, int, re.Pattern[bytes] | None]  # a word, its bit, and what has to stand behind it
+
+
+def find_lines(body: bytes, wanted: list[Word]) -> tuple[int, dict[int, int]]:
     """(bits of all words that were found, index of a line's begin -> bits of the words in it).
 
     `body`: whole lines. A word counts where it ends within a line's first MAX_SEGMENT bytes.
@@ -19,10 +24,15 @@ def find_lines(body: bytes, wanted: list[tuple[bytes, int]]) -> tuple[int, dict[
     rare, half = body.translate(None, _COMMON), body.translate(None, _FREQUENT)
     found = 0
     lines: dict[int, int] = {}
-    for word, bit in wanted:
+    coloured = b"\x1b" in rare
+    for word, bit, tail in wanted:
         in_rare, in_half = _parts(word)
-        if in_rare in rare and in_half in half and _mark(body, word, bit, lines):
-            found |= bit
+        if in_rare not in rare or in_half not in half:
+            continue
+        if tail is None:
+            found |= bit * _mark(body, word, bit, lines)
+        else:
+            found |= bit * _mark_tailed(body, (word, bit, tail), coloured, lines)
     return found, lines
 
 
@@ -40,6 +50,52 @@ def _mark(body: bytes, word: bytes, bit: int, lines: dict[int, int]) -> bool:
         after = body.index(b"\n", at) + 1
         at = body.find(word, after)
     return True
+
+
+def _mark_tailed(
+    body: bytes, wanted: tuple[bytes, int, re.Pattern[bytes]], coloured: bool, lines: dict[int, int]
+) -> bool:
+    """As `_mark`, where the word counts only with its tail."""
+    word, bit, tail = wanted
+    within, length, matches = MAX_SEGMENT - len(word), len(word), tail.match
+    found = False
+    after = 0
+    at = body.find(word)
+    while at >= 0:
+        if matches(body, at + length) is None and not (coloured and _is_coloured(body, at)):
+            at = body.find(word, at + length)
+            continue
+        begin = body.rfind(b"\n", after, at) + 1 or after
+        if at - begin <= within:
+            lines[begin] = lines.get(begin, 0) | bit
+            found = True
+        after = body.index(b"\n", at) + 1
+        at = body.find(word, after)
+    return found
+
+
+def _is_coloured(body: bytes, at: int) -> bool:
+    """Whether a terminal sequence follows in the line."""
+    return body.find(b"\x1b", at, body.index(b"\n", at)) >= 0
+
+
+def find_begins(body: bytes, head: bytes, bit: int, lines: dict[int, int]) -> None:
+    """Adds the bit to every line that begins with an expression, behind what a cleaning takes away, and to
+    every line with a terminal sequence, which may hide it."""
+    first, later = _begins(head)
+    if first.match(body) is not None:
+        lines[0] = lines.get(0, 0) | bit
+    for match in later.finditer(body):
+        at = match.start() + 1
+        lines[at] = lines.get(at, 0) | bit
+    _mark(body, b"\x1b", bit, lines)
+
+
+@lru_cache(maxsize=64)
+def _begins(head: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """At the body's begin, and behind a line feed."""
+    begins = rb"(?:" + head + rb"|(?=[ \t0-9\[(\x1b])" + RAW_PREFIX + head + rb")"
+    return re.compile(begins), re.compile(rb"\n" + begins)
 
 
 @lru_cache(maxsize=512)

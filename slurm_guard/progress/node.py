@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from slurm_guard.progress import database, declared
+from slurm_guard.progress import checkpoints, database, declared, wandbmeta
 from slurm_guard.progress.bracket import Sight, Trail, bracket, changed_after_end, trail_of, with_birth
 from slurm_guard.progress.opener import Opened, open_files
 from slurm_guard.progress.parser_child import MAX_POINTS, Answer, parse
-from slurm_guard.progress.protocol import NAMES_JOB
+from slurm_guard.progress.protocol import NAMES_HOST, NAMES_JOB
 from slurm_guard.progress.reading import write_reading
 from slurm_guard.progress.request import MAX_REQUEST_B, Request, RequestError, parse_request
 from slurm_guard.progress.track import Mark, thin
-from slurm_guard.progress.unit import Input, Told, together
+from slurm_guard.progress.unit import Input, Told, label_of, together
 from slurm_guard.wire import LogFile, Point
 
 OPEN_SHARE = 0.5  # of the deadline that opening may take (judgement)
@@ -31,6 +31,8 @@ OTHER_WRITER = 0.2  # a file that names another process or another job than the 
 # Each file is one writing and repeats what was before: its birth says nothing of when its records came to be.
 WRITTEN_WHOLE = frozenset(("hfstate",))
 SAYS_SO = 0.8  # a file that names this job (design note, section 3): text that the user controls
+SAYS_HOST = 0.6  # … that names this node alone: judgement
+_NAMES = (NAMES_JOB, NAMES_HOST)
 
 
 Opening = Callable[[Request, float], list[Opened]]
@@ -127,6 +129,7 @@ def _settle(
 ) -> Result:
     """Brackets, and one row per file and track."""
     marks, truncated = parsed
+    told = _with_metadata(told, opened)
     whole = {row.file for row in told if row.source in WRITTEN_WHOLE}
     trails = {
         file: _trail(one if file not in whole else one._replace(born_at=None), request)
@@ -152,8 +155,52 @@ def _settle(
             ):
                 problems.append("changed-after-end: it was changed, and not longer, after the run's end")
         n = counts.get((row.file, row.track), 0)
-        logs.append(_row(row._replace(problems=problems), opened[row.file], request, n))
-    return Result(logs, points, truncated)
+        if opened[row.file].fd is not None or opened[row.file].problem is not None:
+            logs.append(_row(row._replace(problems=problems), opened[row.file], request, n))
+    saved_logs, saved_points = _checkpoints(opened, request)
+    # What the sampler keeps for the next reading comes first.
+    return Result([*logs, *saved_logs], [*saved_points, *points], truncated)
+
+
+def _with_metadata(told: list[Told], opened: list[Opened]) -> list[Told]:
+    """What W&B's metadata says of the run beside it, where the run's own file says no job."""
+    said = {
+        opened[row.file].path.removesuffix(f"/files/{wandbmeta.NAME}"): row.problems
+        for row in told
+        if opened[row.file].path.endswith(f"/files/{wandbmeta.NAME}")
+    }
+    out = []
+    for row in told:
+        if row.source == "wandb" and not any(text.startswith(NAMES_JOB) for text in row.problems):
+            beside = said.get(opened[row.file].path.rpartition("/")[0], [])
+            names = [text for text in beside if text.startswith(_NAMES)]
+            row = row._replace(problems=[*row.problems, *names])
+        out.append(row)
+    return out
+
+
+def _checkpoints(opened: list[Opened], request: Request) -> tuple[list[LogFile], list[Point]]:
+    """A row for each folder with checkpoints, those of earlier readings that are gone now among them."""
+    folders: dict[str, list[Opened]] = {kept.path: [] for kept in request.checkpoints}
+    for one in opened:
+        if one.fd is None and one.problem is None:
+            folders.setdefault(one.path, []).append(one)
+    logs, points = [], []
+    for file, (path, rows) in enumerate(sorted(folders.items()), len(opened)):
+        saved = [each for row in rows for each in row.saved]
+        kept = [one for one in request.checkpoints if one.path == path]
+        track = f"{checkpoints.NAME}:{label_of(path)}"
+        said, problems = checkpoints.settle((file, track), saved, kept, request.frame)
+        source, track = (checkpoints.NAME, said[0].track) if said else (None, "")
+        size = saved[-1].size_b if saved else None
+        ino = next((row.ino for row in rows), None)
+        logs.append(
+            LogFile(
+                file, path, "walk", source, track, size, ino, len(said), 0, _CONFIDENCE["walk"], [], problems
+            )
+        )
+        points += said
+    return logs, points
 
 
 def _sights(one: Opened, request: Request) -> list[Sight]:
@@ -174,12 +221,15 @@ def _row(told: Told, one: Opened | None, request: Request, n: int) -> LogFile:
     if one is None:
         return LogFile(told.file, "", "fd", None, "", None, None, 0, 0, 0.0, [], told.problems)
     pids = sorted({pid for nth in one.nths for pid in request.files[nth].pids})[:16]
-    problems = [text for text in told.problems if not text.startswith(NAMES_JOB)]
+    problems = [text for text in told.problems if not text.startswith(_NAMES)]
     problems.extend([one.problem] if one.problem is not None else [])
     confidence = _CONFIDENCE.get(one.how, 0.5)
     if one.how in ("walk", declared.NAME):
         jobs = [text for text in told.problems if text.startswith(NAMES_JOB)]
+        hosts = [text[len(NAMES_HOST) :] for text in told.problems if text.startswith(NAMES_HOST)]
         found, said = _by_job(jobs[0], request) if jobs else _by_name(one.path, request)
+        if not jobs and request.node.split(".")[0] in [host.split(".")[0] for host in hosts]:
+            found = max(found, SAYS_HOST)
         confidence = found if one.how == "walk" or found == OTHER_WRITER else confidence
         problems.extend(said)
     return LogFile(

@@ -10,17 +10,20 @@ import os
 import socket
 import stat
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from slurm_guard.progress import child
 from slurm_guard.progress.birth import birth_of
 from slurm_guard.progress.bracket import Frame
+from slurm_guard.progress.checkpoints import Saved, parse_saved
 from slurm_guard.progress.declared import NAME
 from slurm_guard.progress.request import Request
 from slurm_guard.progress.walk import changed_within, walk
 
 FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 MAX_MESSAGE = 65_536
+SAVED_AT_ONCE = 256  # checkpoints in one message, of some 80 bytes each
 SUREST = ("guard", "fd", "stdout", "stderr", "declared", "walk")  # ways of knowing a file, best first
 SPARSE_FROM_B = 64 << 20  # smaller files cost nothing even if they are holes
 SPARSE_FACTOR = 64  # judgement: no compressing file system shrinks a log more
@@ -39,6 +42,7 @@ class Opened(NamedTuple):
     ctime_at: float | None
     problem: str | None
     born_at: float | None = None  # of the inode, where the file system says so
+    saved: tuple[Saved, ...] = ()  # of a folder: the checkpoints in it
 
 
 def open_files(request: Request, deadline_s: float) -> list[Opened]:
@@ -69,7 +73,22 @@ def open_own(request: Request, deadline_s: float) -> list[Opened]:
         fd, problem = open_regular(wanted.path, me)
         names = (wanted.path, wanted.how, (nth,))
         out.append(_accepted(names, fd, me) if fd is not None else _refused(*names, problem or "not-opened"))
+    if request.work_dir is not None:
+        out += _own_folder(request.work_dir, request.frame, me)
     return _without_twins(out)
+
+
+def _own_folder(root: str, frame: Frame, me: int) -> list[Opened]:
+    """What the walk finds, with our own rights."""
+    found = walk(root, frame.ticket_at, frame.read_at)
+    out = [_refused(root, "walk", (), problem) for problem in found.problems]
+    for hit in found.hits:
+        fd, problem = open_regular(hit.path, me)
+        names = (hit.path, "walk", ())
+        out.append(_accepted(names, fd, me) if fd is not None else _refused(*names, problem or "not-opened"))
+    return out + [
+        _folder(_folder_message(path, [list(one) for one in saved])) for path, saved in found.saved.items()
+    ]
 
 
 def _owner(request: Request) -> int | None:
@@ -84,6 +103,23 @@ def _refused(path: str, how: str, nths: tuple[int, ...], problem: str) -> Opened
     return Opened(path, how, nths, None, None, None, None, None, problem)
 
 
+def _folder_message(path: str, saved: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """What the walk saw of the checkpoints in a folder, which is not opened."""
+    try:
+        ino = os.stat(path).st_ino
+    except OSError:
+        ino = None
+    return {"path": path, "index": None, "problem": None, "ino": ino, "saved": saved}
+
+
+def _folder(body: dict[str, Any]) -> Opened:
+    """The same on the parent's side."""
+    ino = body.get("ino")
+    ino = ino if isinstance(ino, int) and 0 < ino < 1 << 64 else None
+    path, saved = str(body["path"])[:4096], parse_saved(body.get("saved"))
+    return Opened(path, "walk", (), None, None, None, ino, None, None, None, saved)
+
+
 def _serve(sock: socket.socket, request: Request, owner: int) -> None:
     """The child: become the user, then open what was asked for and what the walk finds."""
     gid, groups = child.job_ids(owner, request.gid)
@@ -93,11 +129,15 @@ def _serve(sock: socket.socket, request: Request, owner: int) -> None:
     frame = request.frame
     until = frame.ended_at if frame.ended_at is not None else frame.read_at
     if request.work_dir is not None:
-        hits, problems = walk(request.work_dir, frame.ticket_at, until)
-        for problem in problems:
+        found = walk(request.work_dir, frame.ticket_at, until)
+        for problem in found.problems:
             _send(sock, {"path": request.work_dir, "index": None, "problem": problem}, None)
-        for hit in hits:
+        for hit in found.hits:
             _offer(sock, hit.path, None, owner)
+        for folder, saved in found.saved.items():
+            for begin in range(0, len(saved), SAVED_AT_ONCE):
+                part = saved[begin : begin + SAVED_AT_ONCE]
+                _send(sock, _folder_message(folder, part), None)
     _send(sock, {"end": True}, None)
 
 
@@ -203,6 +243,8 @@ def _taken(message: bytes, fds: list[int], request: Request, owner: int) -> Open
         path, how, nths = request.files[index].path, request.files[index].how, (index,)
     else:
         path, how, nths = str(path)[:4096], "walk", ()
+    if fd is None and problem is None:
+        return _folder(body)
     if fd is None:
         return _refused(path, how, nths, str(problem)[:200])
     return _accepted((path, how, nths), fd, owner, request.frame)

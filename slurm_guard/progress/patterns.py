@@ -4,19 +4,27 @@ import re
 from collections.abc import Callable, Sequence
 
 from slurm_guard.configpatterns import compile_pattern, split_pattern
-from slurm_guard.progress.protocol import Claim, LineSource
+from slurm_guard.progress.protocol import Anchored, Claim, LineSource
 from slurm_guard.progress.values import find_ctime, parse_stamp, to_count, to_loss
 
 # A fixed beginning without alternatives or flags is looked for before the pattern is tried.
 _FIXED = re.compile(r"\^?((?:[A-Za-z0-9 _:=#,/@%<>~&;'\"!-]|\\[.|()\[\]+*?])+)(.?)", re.DOTALL)
+# The next part of a pattern: a group's begin or end, a digit and how often, or a character that is itself.
+_PART = re.compile(
+    r"\(\?P<\w+>|\)(?![?*+{])|(\\d)(\+|\{[1-9]\d?(?:,\d{1,2})?\})?(?![?*+{])|"
+    r"\\?((?<=\\)[.|()\[\]+*?\\{}^$-]|(?<!\\)[A-Za-z0-9 _:=#,/@%<>~&;'\"!-])(?![?*+{])"
+)
+_DIGIT = rb"(?:[0-9]|[\x80-\xff]{2,4})"  # other scripts' digits are digits to Python
 
 
-class PatternLines:
+class PatternLines(Anchored):
     """One pattern. A line that matches without a usable counter is a problem."""
 
     def __init__(self, name: str, pattern: re.Pattern[str]) -> None:
         self.name = name
-        self.needles: tuple[bytes, ...] = (fixed_part(pattern.pattern),)
+        fixed = fixed_part(pattern.pattern)
+        self.needles: tuple[bytes, ...] = (fixed,)
+        self.head = head_of(pattern.pattern) if fixed and pattern.pattern.startswith("^") else b""
         self._search = pattern.search
 
     def read(self, text: str, offset: int) -> Claim | None:
@@ -55,6 +63,18 @@ def fixed_part(regex: str) -> bytes:
         return b""
     fixed = re.sub(r"\\(.)", r"\1", match[1])
     return (fixed[:-1] if match[2] in ("?", "*", "{") else fixed).encode()
+
+
+def head_of(regex: str) -> bytes:
+    """What every line that matches begins with, as an expression of bytes: as far as the pattern's parts are
+    characters, digits and groups around them. `fixed_part` has seen that it has no alternatives."""
+    out, at = [], 1
+    if re.search(r"\)[?*{]", regex) is not None:
+        regex = regex.partition("(")[0]  # a group that may be left out
+    while (match := _PART.match(regex, at)) is not None:
+        out.append((_DIGIT + (match[2] or "").encode()) if match[1] else re.escape((match[3] or "").encode()))
+        at = match.end()
+    return b"".join(out)
 
 
 def makers_of(texts: Sequence[str], taken: frozenset[str]) -> list[Callable[[], LineSource]]:

@@ -22,16 +22,19 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("after training is done", "end"),  # Megatron's datetime line
     ("before the start of training step", "init"),
 )
+_RAW = tuple(phrase.encode() for phrase, _ in _PHRASES)
 NEEDLES = (b"***", b"heckpoint", b"ompleted", b"done", b"saved", b"start of training")
 
 
 def find_phase(line: bytes, offset: int) -> Claim | None:
     """The phase mark in a raw line, or null."""
-    for needle in NEEDLES:
-        if needle in line:
-            break
-    else:
-        return None
+    if b"\x1b" not in line:
+        raw = line[:400].lower()
+        for words in _RAW:
+            if words in raw:
+                break
+        else:
+            return None
     text, rank = clean(line[:400])
     lowered = text[:200].lower()
     for phrase, phase in _PHRASES:

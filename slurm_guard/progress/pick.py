@@ -22,9 +22,11 @@ class Chosen(NamedTuple):
 def pick(series: list[Series]) -> list[Chosen]:
     """The best clock first; others only where they lie outside what is already told (a second training)."""
     chosen: list[Chosen] = []
-    for one in sorted(_one_per_training(series), key=_worth, reverse=True):
+    kept = [
+        (one, {c.clock() for c in one.claims if c.advances} - {None}) for one in _one_per_training(series)
+    ]
+    for one, values in sorted(kept, key=lambda pair: _worth(*pair), reverse=True):
         claims = [c for c in one.claims if c.clock() is not None]
-        values = {c.clock() for c in claims if c.advances}
         if not values or (chosen and (len(values) < LEAST or is_weak(one))):
             continue
         span = (min(c.offset for c in claims), max(c.offset for c in claims))
@@ -55,8 +57,7 @@ def _told(one: Series, span: tuple[int, int], other: Chosen) -> bool:
     return span[0] <= other.span[1] and other.span[0] <= span[1]
 
 
-def _worth(one: Series) -> tuple[bool, int, float, int]:
-    values = {c.clock() for c in one.claims if c.advances and c.clock() is not None}
+def _worth(one: Series, values: set[int | None]) -> tuple[bool, int, float, int]:
     kind = 0 if is_weak(one) else 1 if is_epoch(one) else 2
     return len(values) >= LEAST, kind, STRENGTH.get(one.source, 0.5), len(values)
 

@@ -4,6 +4,7 @@ Everything a source sees was written by the audited party. A source never raises
 opens anything, and is fed bounded pieces: what it cannot use becomes a problem ("slug: words").
 """
 
+import re
 from typing import NamedTuple, Protocol
 
 MAX_SEGMENT = 4096  # bytes of one line that are looked at: a careless regex took 30 s on a 340 kB line
@@ -12,6 +13,7 @@ MAX_CLAIMS = 200_000  # per series in memory; beyond, every second one is droppe
 MAX_SERIES = 64  # clocks followed in one file; a hostile file can name any number
 MAX_PHASES = 4_000  # phase marks kept per file
 NAMES_JOB = "names-job: "  # begins the word by which a file says its own Slurm job; no problem in itself
+NAMES_HOST = "names-host: "  # … its host
 MICRO = 1_000_000  # an epoch clock counts in millionths, because steps are integers
 
 
@@ -112,11 +114,32 @@ class LineSource(Protocol):
         ...
 
 
+class Tailed:
+    """A line source whose needles count only where `tail`, an expression of bytes, matches behind them.
+
+    A line with a terminal sequence is shown wherever it holds a needle: one may stand between the two.
+    """
+
+    tail: re.Pattern[bytes]
+
+
 class TableLines:
     """A line source that also wants the lines after one of its own: rows below a heading have no needle."""
 
     following = False  # set by the source while it expects rows
 
-    def may_be_row(self, first: int, last: int) -> bool:
-        """Whether a raw line of these first and last bytes can be a row; one that cannot is not shown."""
-        return True
+    def next_row(self, body: bytes, begin: int) -> int:
+        """Where the next raw line begins, from `begin` (a line's begin) on, that can be a row."""
+        return begin
+
+    def passed(self, n: int) -> None:
+        """So many lines were passed by: none of them can be a row."""
+
+
+class Anchored:
+    """A line source whose lines all begin, once cleaned, with its one needle and match `head` there.
+
+    `head`: a regular expression of bytes; empty: they may begin otherwise.
+    """
+
+    head: bytes

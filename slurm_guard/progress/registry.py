@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from slurm_guard.progress.amber import AmberLines
 from slurm_guard.progress.clearml import ClearmlSource
 from slurm_guard.progress.csvlog import CsvSource
 from slurm_guard.progress.database import DatabaseSource
@@ -27,19 +28,23 @@ from slurm_guard.progress.protocol import ProgressSource
 from slurm_guard.progress.text import TextSource
 from slurm_guard.progress.tfevents import TfeventsSource
 from slurm_guard.progress.tqdm import TqdmLines
+from slurm_guard.progress.trainers import TrainerLines
 from slurm_guard.progress.vasp import VaspLines
 from slurm_guard.progress.vllm import VllmLines
 from slurm_guard.progress.wandb import WandbSource
+from slurm_guard.progress.wandbmeta import WandbMetaSource
 from slurm_guard.progress.wrf import WrfLines
 
 GUARD = GuardSource()
 # The named formats before the generic ones: the first line source that claims a line keeps it.
-SIMULATIONS = (GromacsLines, LammpsLines, OpenmmLines, NamdLines, EspressoLines, VaspLines, WrfLines)
-TRAININGS = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines)
+SIMULATIONS = (
+    GromacsLines, LammpsLines, OpenmmLines, NamdLines, AmberLines, EspressoLines, VaspLines, WrfLines,
+)  # fmt: skip
+TRAININGS = (MegatronLines, MllogLines, VllmLines, HfLines, KerasLines, TrainerLines)
 TEXT = TextSource("text", (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines))
 SOURCES: tuple[ProgressSource, ...] = (
-    TfeventsSource(), WandbSource(), HfStateSource(), MlflowSource(), DeepspeedSource(), ClearmlSource(),
-    DvcliveSource(), DatabaseSource(), GUARD, CsvSource(), TEXT,
+    TfeventsSource(), WandbSource(), WandbMetaSource(), HfStateSource(), MlflowSource(), DeepspeedSource(),
+    ClearmlSource(), DvcliveSource(), DatabaseSource(), GUARD, CsvSource(), TEXT,
 )  # fmt: skip
 
 # How well a source's clock is known, for the choice between two that speak of the same bytes (judgement).
@@ -60,10 +65,12 @@ STRENGTH = {
     "csv": 0.8,
     "monitor": 0.8,
     **{lines.name: 0.9 for lines in SIMULATIONS},
+    "trainers": 0.8,
     "jsonl": 0.8,
     "keras": 0.8,
     "keyvalue": 0.7,
     "vllm": 0.5,
+    "checkpoint": 0.3,  # no file that is read: names of files
     "tqdm": 0.1,
 }
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from slurm_guard.configpatterns import MAX_PATTERNS
 from slurm_guard.progress.bracket import Frame, Sight
+from slurm_guard.progress.checkpoints import Kept, parse_kept
 from slurm_guard.progress.declared import NAME, declared_path
 
 MAX_REQUEST_B = 16 << 20
@@ -51,6 +52,7 @@ class Request(NamedTuple):
     pids: frozenset[int]
     files: list[Wanted]
     patterns: tuple[str, ...] = ()
+    checkpoints: tuple[Kept, ...] = ()  # what earlier readings found of them
 
 
 def parse_request(raw: bytes) -> Request:
@@ -89,6 +91,7 @@ def parse_request(raw: bytes) -> Request:
         ),
         pids=frozenset(_first_numbers(body.get("pids"))),
         patterns=tuple(text for text in _list(body.get("patterns"))[:MAX_PATTERNS] if isinstance(text, str)),
+        checkpoints=tuple(parse_kept(body.get("checkpoints"))),
         files=files if named is None else [*files, Wanted(named, NAME, [], [])],
     )
 

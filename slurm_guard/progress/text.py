@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from slurm_guard.progress.datarows import count_falls
 from slurm_guard.progress.lines import Splitter, clean
-from slurm_guard.progress.needles import find_lines
+from slurm_guard.progress.needles import Word, find_begins, find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
 from slurm_guard.progress.protocol import (
     MAX_CLAIMS,
@@ -12,15 +12,17 @@ from slurm_guard.progress.protocol import (
     MAX_SEGMENT,
     MAX_SERIES,
     NOTHING,
+    Anchored,
     Claim,
     Found,
     LineSource,
     Reader,
     Series,
     TableLines,
+    Tailed,
 )
 
-# Beside a run's log: what it summed up, and where it ran. Their counters are copies without a time.
+# Beside a run's log: what it summed up. Their counters are copies without a time.
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
 # What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
 _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
@@ -69,11 +71,23 @@ class TextReader:
         self._tables: list[tuple[int, TableLines]] = [
             (1 << bit, source) for bit, source in enumerate(self._sources) if isinstance(source, TableLines)
         ]
+        self._table_bits = sum(bit for bit, _ in self._tables)
         self._phase_bit = 1 << len(self._sources)
-        needles = [(word, 1 << bit) for bit, source in enumerate(self._sources) for word in source.needles]
-        needles += [(word, self._phase_bit) for word in NEEDLES]
-        self._wanted = [(word, bit) for word, bit in needles if word]
-        self._always = sum({bit for word, bit in needles if not word})  # of sources that want every line
+        heads = [source.head if isinstance(source, Anchored) else b"" for source in self._sources]
+        self._anchored = [
+            (source.needles[0], head, 1 << bit)
+            for bit, (source, head) in enumerate(zip(self._sources, heads, strict=True))
+            if head
+        ]
+        needles: list[Word] = [
+            (word, 1 << bit, source.tail if isinstance(source, Tailed) else None)
+            for bit, source in enumerate(self._sources)
+            for word in source.needles
+            if not heads[bit]
+        ]
+        needles += [(word, self._phase_bit, None) for word in NEEDLES]
+        self._wanted = [wanted for wanted in needles if wanted[0]]
+        self._always = sum({bit for word, bit, _ in needles if not word})  # of sources that want every line
         self._shown: dict[int, tuple[LineSource, ...]] = {}
         self._splitter = Splitter()
         self._series: dict[tuple[str, str, str], list[Claim]] = {}
@@ -113,6 +127,9 @@ class TextReader:
     def _scan(self, body: bytes, at: int) -> None:
         """Shows each line to the sources whose needles it holds."""
         found, lines = find_lines(body, self._wanted)
+        for word, head, bit in self._anchored:
+            if word in body:
+                find_begins(body, head, bit, lines)
         tables = [one for one in self._tables if one[1].following or found & one[0]]
         if tables or self._always:
             self._scan_tables(body, at, lines, tables)
@@ -126,30 +143,39 @@ class TextReader:
     ) -> None:
         """The same where a table may be open: its rows hold no needle and come in turn."""
         order = sorted(lines)
-        nth = begin = 0
         always, marked = self._always, lines.get
-        following = [pair for pair in tables if pair[1].following]
-        while begin < len(body):
-            if not always and not following:
+        nth = begin = 0
+        following = {bit: table for bit, table in tables if table.following}
+        rows: dict[int, int] = {}  # of each open table: where its next row may begin …
+        since = dict.fromkeys(following, 0)  # … and where the line behind its last one does
+        while True:
+            target = begin
+            if not always:
                 while nth < len(order) and order[nth] < begin:
                     nth += 1
-                if nth == len(order):
-                    return
-                begin = order[nth]
-            end = body.index(b"\n", begin)
-            if end > begin:
-                mask, ended = always | marked(begin, 0), False
-                for bit, table in following:
-                    if not mask & bit:
-                        if table.may_be_row(body[begin], body[end - 1]):
-                            mask |= bit
-                        else:
-                            ended = ended or not table.following
-                if mask:
-                    self._line(_first_of(body, begin, end), at + end + 1, mask)
-                if mask or ended:  # a line that was shown may have begun a table, or ended one
-                    following = [pair for pair in tables if pair[1].following]
+                target = order[nth] if nth < len(order) else len(body)
+            for bit, table in following.items():
+                if rows.get(bit, -1) < begin:
+                    rows[bit] = table.next_row(body, begin)
+                target = min(target, rows[bit])
+            if target >= len(body):
+                break
+            begin, end = target, body.index(b"\n", target)
+            mask = always | marked(begin, 0)
+            for bit, table in following.items():
+                if rows[bit] == begin or mask & bit:
+                    table.passed(body.count(b"\n", since[bit], begin))
+                    since[bit] = end + 1
+                    mask |= bit if table.following and end > begin else 0
+            if mask:
+                self._line(_first_of(body, begin, end), at + end + 1, mask)
+            if mask & self._table_bits:  # it may have begun a table, or ended one
+                rows.clear()
+                following = {bit: table for bit, table in tables if table.following}
+                since = {bit: since.get(bit, end + 1) for bit in following}
             begin = end + 1
+        for bit, table in following.items():
+            table.passed(body.count(b"\n", since[bit], len(body)))
 
     def _of(self, mask: int) -> tuple[LineSource, ...]:
         """The sources of a mask, in their order, from now on remembered."""

@@ -92,7 +92,7 @@ def _carry_epochs(moving: list[Filed]) -> list[Filed]:
             last_epoch is not None
             and claim.epoch is not None
             and claim.epoch >= last_epoch + 1
-            and value < last
+            and (value < last or value == last == claim.total)  # only the end of each epoch is told
         ):
             base += claim.total if claim.total is not None and claim.total >= last else last
         elif last_epoch is not None and claim.epoch is not None and claim.epoch < last_epoch:
@@ -123,18 +123,18 @@ def _without_copies(moving: list[Filed]) -> list[Filed]:
     They are told from a training that is run again, which falls back to its first value, and from one that
     resumes, which repeats a part: here nearly all records come equally often, and most falls go elsewhere.
     """
-    keys = [(claim.clock(), claim.at, claim.loss) for _, claim in moving]
-    if not keys or any(at is None and loss is None for _, at, loss in keys):
+    keys = [(claim.clock(), claim.at, claim.loss, claim.epoch) for _, claim in moving]
+    if not keys or any(at is None and loss is None for _, at, loss, _ in keys):
         return moving
     often = Counter(Counter(keys).values())
     times, n = often.most_common(1)[0]
     if times < 2 or n < SAME_OFTEN * often.total():
         return moving
-    values = [value or 0 for value, _, _ in keys]
+    values = [value or 0 for value, *_ in keys]
     falls = [after for before, after in pairwise(values) if after < before]
     if sum(value > values[0] for value in falls) * 2 < len(falls):
         return moving
-    first: dict[tuple[int | None, float | None, float | None], Filed] = {}
+    first: dict[tuple[int | None, float | None, float | None, float | None], Filed] = {}
     for item, key in zip(moving, keys, strict=True):
         first.setdefault(key, item)
     return list(first.values())

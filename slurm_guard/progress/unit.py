@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from slurm_guard.progress import database, dvclive, hfstate
+from slurm_guard.progress import database, dvclive, eventruns, hfstate, wandbmeta
 from slurm_guard.progress.deepspeed import is_monitor
 from slurm_guard.progress.keys import is_eval
 from slurm_guard.progress.mlflow import key_of
@@ -73,6 +73,7 @@ class Told(NamedTuple):
 
 
 Part = tuple[Input, str | None, Found]  # a file, its source's name, and what was found
+Share = tuple[Input, list[Claim], Found]  # a file, what it adds, and all that was found in it
 NOTHING_IN = {
     "tfevents": "no-progress: no scalar in it",
     "hfstate": "no-progress: no record with a step in it",
@@ -112,6 +113,8 @@ def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], lis
         said = (
             "no-progress: no line in it says how far a training is" if name else "unknown-format: no reader"
         )
+        if name == wandbmeta.SOURCE:
+            said = "no-progress: it tells where the W&B run beside it was written"
         if one.size == 0:
             said = "no-progress: the file is empty"
         told.append(Told(one.file, None, "", 0, found.read_b, [*found.problems, said]))
@@ -119,26 +122,37 @@ def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], lis
 
 
 def _joined(parts: list[Part]) -> tuple[list[Told], list[Mark]]:
-    """Files that tell one run together: one track."""
+    """Files that tell one run together: one track, or one for each run with event files in the folder."""
     path = parts[0][0].path
     source, folder = together(path) or (parts[0][1] or "tfevents", path.rpartition("/")[0])
-    claims: list[Filed] = []
-    phases: list[Filed] = []
-    for one, series, found in _shares(source, parts):
-        claims.extend((one.file, claim) for claim in series)
-        phases.extend((one.file, claim) for claim in found.phases)
-    marks = build(f"{source}:{_label(folder)}", claims, phases, ())
+    marks: list[Mark] = []
+    for nth, shares in enumerate(_trainings(source, _shares(source, parts)), 1):
+        claims: list[Filed] = []
+        phases: list[Filed] = []
+        for one, series, found in shares:
+            claims.extend((one.file, claim) for claim in series)
+            phases.extend((one.file, claim) for claim in found.phases)
+        suffix = "" if nth == 1 else f".{nth}"
+        marks += build(f"{source}:{label_of(folder)}{suffix}", claims, phases, ())
     told = []
     for one, name, found in parts:
         n = sum(mark.file == one.file for mark in marks)
         empty = [] if found.series else [NOTHING_IN[source]]
         kind = name if found.series else None
-        track = marks[0].track if n else ""
+        track = next((mark.track for mark in marks if mark.file == one.file), "")
         told.append(Told(one.file, kind, track, n, found.read_b, [*found.problems, *empty]))
     return told, marks
 
 
-def _shares(source: str, parts: list[Part]) -> list[tuple[Input, list[Claim], Found]]:
+def _trainings(source: str, shares: list[Share]) -> list[list[Share]]:
+    """The files of each training: event files of two runs may lie in one folder."""
+    if source != "tfevents" or len(shares) == 1:
+        return [shares]
+    files = [eventruns.Written(claims, eventruns.writer_of(one.path)) for one, claims, _ in shares]
+    return [[shares[nth] for nth in group] for group in eventruns.group(files)]
+
+
+def _shares(source: str, parts: list[Part]) -> list[Share]:
     """What each file adds. Event files follow each other; of metrics the longest speaks, and of checkpoints
     each later copy for the records that the earlier ones had not yet."""
     shares = [
@@ -163,7 +177,7 @@ def track_name(chosen: Chosen, path: str) -> str:
     """`source[/clock]:label[suffix]`: stable over readings, in plain characters."""
     series = chosen.series
     clock = "/epoch" if is_epoch(series) else ""
-    label = "job" if series.source == "guard" else _label(path)
+    label = "job" if series.source == "guard" else label_of(path)
     return f"{series.source}{clock}:{label}{chosen.suffix}"
 
 
@@ -176,7 +190,7 @@ def flags_of(chosen: Chosen) -> tuple[str, ...]:
     return ("epoch",) if is_epoch(chosen.series) else ()
 
 
-def _label(path: str) -> str:
+def label_of(path: str) -> str:
     """The last part of a path in plain characters, and six digits of the whole path's digest."""
     name = _ODD.sub("_", path.rpartition("/")[2])[:48] or "file"
     return f"{name}~{hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"

@@ -1,10 +1,24 @@
-"""Times without a zone: the node's own zone, else UTC (containers), else the whole quarter hours that fit."""
+"""Times without a zone: the node's own zone, else UTC (containers), else a zone of the world that fits."""
 
 import time
 from collections.abc import Callable
+from functools import partial
 
-QUARTER_S = 900
-WIDEST_S = 14 * 3600  # the farthest zone from UTC
+# Offsets in use (IANA's tz database of 2024): whole hours, and these. A log of this morning that is played
+# again looks like a program of another zone only if it is as many hours old as that zone is away.
+_HOUR_S = 3600
+ZONES_S = tuple(
+    sorted(
+        [hour * _HOUR_S for hour in range(-12, 15)]
+        + [
+            round(hours * _HOUR_S)
+            for hours in (-9.5, -3.5, -2.5, 3.5, 4.5, 5.5, 5.75, 6.5, 8.75, 9.5, 10.5, 12.75, 13.75)
+        ]
+    )
+)
+# How far a record may lie outside its bracket where the zone is only guessed: what TensorBoard and a late
+# buffer hold back, and two nodes' clocks (judgement).
+EARLY_S, LATE_S = 150.0, 60.0
 ENOUGH = 0.9  # share of records that must fall into their brackets (judgement)
 
 Record = tuple[float, float, float]  # local time as if UTC, obs_lo_at, obs_hi_at
@@ -23,21 +37,27 @@ def resolve(records: list[Record], slack_s: float) -> Callable[[float], float]:
     """The first of node zone, UTC and a fitted offset under which the records lie where they were seen."""
     if not records:
         return node_zone
-    choices: list[Callable[[float], float]] = [node_zone, float]
-    fitted = _fitted(records)
-    if fitted is not None:
-        choices.append(fitted)
-    for choice in choices:
-        inside = sum(lo - slack_s <= choice(at) <= hi + slack_s for at, lo, hi in records)
-        if inside >= ENOUGH * len(records):
+    for choice in (node_zone, float):
+        if _fits(choice, records, slack_s, slack_s):
+            return choice
+    for offset in _nearest(records):
+        choice = partial(_moved, offset)
+        if _fits(choice, records, min(slack_s, EARLY_S), LATE_S):
             return choice
     return node_zone
 
 
-def _fitted(records: list[Record]) -> Callable[[float], float] | None:
-    """A constant offset in whole quarter hours by the median record; null when no zone is that far."""
+def _fits(choice: Callable[[float], float], records: list[Record], early_s: float, late_s: float) -> bool:
+    inside = sum(lo - early_s <= choice(at) <= hi + late_s for at, lo, hi in records)
+    return inside >= ENOUGH * len(records)
+
+
+def _moved(offset: float, local: float) -> float:
+    return local - offset
+
+
+def _nearest(records: list[Record]) -> list[int]:
+    """The two zones nearest to what the median record claims, in seconds east of UTC."""
     differences = sorted(at - hi for at, _, hi in records)
-    offset = round(differences[len(differences) // 2] / QUARTER_S) * QUARTER_S
-    if abs(offset) > WIDEST_S:
-        return None
-    return lambda local: local - offset
+    middle = differences[len(differences) // 2]
+    return sorted(ZONES_S, key=lambda zone: abs(zone - middle))[:2]

@@ -38,6 +38,21 @@ def parse_cgroup(text: str) -> JobRef | None:
     return None
 
 
+def job_folder(path: str) -> str | None:
+    """The beginning of a control group's path up to the folder of the outermost job; null: it is in none, or
+    the path was cut."""
+    parts = path.split("/")
+    if "[cut]" in path or ".." in parts:
+        return None
+    for place, part in enumerate(parts):
+        if part.startswith(("user.slice", "user-", "user@")):
+            return None
+        below = place and (parts[place - 1].endswith(_SCOPE) or _UID.fullmatch(parts[place - 1]))
+        if below and (_JOB.fullmatch(part) or _SLUID.fullmatch(part)):
+            return "/".join(parts[: place + 1])
+    return None
+
+
 def _parse_path(parts: list[str]) -> JobRef | None:
     for place, part in enumerate(parts):
         if part.startswith(("user.slice", "user-", "user@")):

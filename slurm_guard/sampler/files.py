@@ -8,6 +8,7 @@ from slurm_guard.sampler.helper import Answer, Ask, Helper
 from slurm_guard.sampler.paths import OTHER, JobNames, expand, is_file_link, matcher, parse_fdinfo, rank
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
+from slurm_guard.sampler.walked import Findings
 from slurm_guard.sampler.writer import Instant
 
 MOST_PIDS = 256  # of a run looked through per scan: judgement
@@ -54,6 +55,7 @@ class RunFiles:
         self.truncated = False
         self._told_truncated = False
         self.watched: dict[str, Watched] = {}
+        self.checkpoints: list[list[Any]] = []  # of the last reading: they may be gone at the next
         # By the hash of the path, for a job chooses how long that is.
         self._ignored: set[int] = set()  # looked at and found to be none of the run's logs
         self._pos: dict[int, int] = {}  # of files of unknown name at the scan before
@@ -90,6 +92,11 @@ class RunFiles:
             answer = Answer(at, body.get("dev"), body.get("ino"), size, body.get("ctime_ns"), None)
             watched.last = answer
             watched.note(answer)
+
+    def take_up(self, found: Findings) -> None:
+        """What a reading found in the work directory."""
+        self.adopt(found.paths)
+        self.checkpoints = found.checkpoints
 
     def adopt(self, paths: Iterable[str]) -> None:
         """Follow files that a reading found by its walk: no descriptor shows those that are opened for each

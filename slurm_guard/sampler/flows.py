@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slurm_guard import wire
 from slurm_guard.sampler.process import Process
-from slurm_guard.sampler.tcpdiag import Sample
+from slurm_guard.sampler.tcpsample import Sample
 from slurm_guard.sampler.writer import Instant
 
 _NOTHING = (0, 0, 0, 0)
@@ -64,7 +64,13 @@ class Flow:
         """One more look. Who opened it is kept once it is known: later data can hide it."""
         if self.opened is None or (sample.opened and sample.state != "CLOSED"):
             self.opened = sample.opened if sample.opened is not None else self.opened
-        self.moved = _NOTHING if sample is self.sample else _less(_counts(sample), _counts(self.sample))
+        if sample is self.sample:
+            self.moved = _NOTHING
+            return
+        self.moved = _less(_counts(sample), _counts(self.sample))
+        before = self.sample  # the message of its end says neither whose it was nor where it was made
+        if sample.state == "CLOSED":
+            sample = sample._replace(uid=before.uid, inode=before.inode, netns=before.netns, run=before.run)
         self.sample = sample
 
     def ages(self, mono_s: float) -> tuple[int | None, int | None]:
@@ -115,7 +121,18 @@ class Flow:
             in_b=sample.in_b,
             min_rtt_us=sample.min_rtt_us,
             netns=sample.netns,
+            how=self.how,
         )
+
+    @property
+    def how(self) -> str | None:
+        """What says that it is the run's: the control group that it was made in, a process of the run that
+        holds it, or both. Null: neither, of one that ended before anybody looked."""
+        by_group, by_holder = (
+            self.sample.run == self.run,
+            self.process is not None and self.process.run == self.run,
+        )
+        return "both" if by_group and by_holder else "cgroup" if by_group else "inode" if by_holder else None
 
 
 def _counts(sample: Sample) -> Counts:

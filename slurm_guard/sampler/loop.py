@@ -306,7 +306,7 @@ class Loop:
         failures = self.readers.poll(now.mono_s)
         for run, reading in self.readers.take_done():
             if run in self.files:
-                self.files[run].adopt(walked(reading))
+                self.files[run].take_up(walked(reading))
         for failure in failures:
             self.event("reader-failed", failure.run, read=failure.read, reason=failure.reason)
 
@@ -333,6 +333,7 @@ class Loop:
             "extra": ticket.extra,
             "pids": [list(process.key) for process in self.tables.processes.of_run(run.key)],
             "files": files.request(),
+            "checkpoints": files.checkpoints,
         }
         if not self.readers.submit(run.key, request):
             self.event("reader-failed", run.key, reason="too many readings wait")

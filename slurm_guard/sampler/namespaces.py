@@ -15,13 +15,18 @@ import struct
 from slurm_guard import netlink
 from slurm_guard.light import TYPE_CHECKING
 from slurm_guard.sampler.children import MOST_FD
+from slurm_guard.sampler.doors import ports_of
+from slurm_guard.sampler.fair import numbers, runs_short, share_out
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
-from slurm_guard.sampler.tcpdiag import Known, Sample, TcpDiag, hear_ends
+from slurm_guard.sampler.tally import Tally
+from slurm_guard.sampler.tcpdiag import Passed, TcpDiag
+from slurm_guard.sampler.tcpends import Wanted, hear_ends
+from slurm_guard.sampler.tcpsample import Known, Sample
 from slurm_guard.sampler.tcptext import read_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MOST = 16  # namespaces on a node that are looked into. Judgement: a container each, and GPUs are few
 MOST_LINKS = 512  # processes asked in one look which one they live in. Judgement
@@ -32,6 +37,7 @@ _CLONE_NEWNET = 0x40000000
 _SIGKILL = 9  # `signal` would bring `enum`
 _INODE, _FD = struct.Struct("=Q"), struct.Struct("=i")
 _PREFIX = "net:["
+_NOBODY: Mapping[int, Passed] = {}
 
 
 class Namespaces:
@@ -39,7 +45,12 @@ class Namespaces:
 
     def __init__(self, proc: Proc) -> None:
         self.proc = proc
-        self.truncated = False
+        self.truncated: set[str] = set()  # runs of which something was left out
+        self.cut: set[int] = set()  # namespaces from whose dumps something was left out
+        self.there: set[int] = set()  # of what is passed over, the sockets that are there
+        # what ended in one in which a single run lives, and nobody had seen: (run, namespace, by far end, how
+        # many more there was no room for)
+        self.ended: list[tuple[str, int, Tally, int]] = []
         self._home = self._read("self")
         self._where: dict[tuple[int, int], tuple[int, int | None]] = {}  # process: (looks since, inode)
         self._doors: dict[int, _Door] = {}
@@ -47,32 +58,61 @@ class Namespaces:
 
     def look(self, members: list[Process], mono_s: float) -> None:
         """Which there are now."""
-        self.truncated = False
+        self.truncated = set()
         self._late[:] = [pid for pid in self._late if not _is_collected(pid)]
         there: dict[int, Process] = {}
+        runs: dict[int, set[str]] = {}
         for process, inode in self._places(members):
             if inode is not None and inode != self._home:
                 there.setdefault(inode, process)
+                runs.setdefault(inode, set()).update([process.run] if process.run is not None else ())
         for inode in self._doors.keys() - there.keys():
             self._doors.pop(inode).close()
-        for inode, process in there.items():
+        for inode in self._chosen(there, runs):
             door = self._doors.get(inode)
-            if door is None and len(self._doors) >= MOST:
-                self.truncated = True
-                continue
             if door is None:
                 door = self._doors[inode] = _Door(inode, self._late)
-            door.step(process.pid, mono_s, self.proc.root)
+            door.runs = runs[inode]
+            door.step(there[inode].pid, mono_s, self.proc.root)
 
-    def samples(self, uids: set[int], known: Known) -> tuple[list[list[Sample]], list[Sample]]:
+    def _chosen(self, there: dict[int, Process], runs: dict[int, set[str]]) -> list[int]:
+        """Those that are looked into: of each run as many as of every other where there are too many, first
+        those that are looked into already. The others of a run that has more than its share are let go."""
+        whose = {inode: min(runs[inode], default="") for inode in there}
+        wanted = numbers(whose.values())
+        left = share_out(wanted, MOST)
+        self.truncated |= runs_short(wanted, left) - {""}
+        chosen = []
+        for inode in sorted(there, key=lambda i: i not in self._doors):
+            if left[whose[inode]] > 0:
+                left[whose[inode]] -= 1
+                chosen.append(inode)
+        for inode in self._doors.keys() - set(chosen):
+            self._doors.pop(inode).close()
+        return chosen
+
+    def samples(
+        self, uids: set[int], known: Known, passed: Mapping[int, Passed] = _NOBODY
+    ) -> tuple[list[list[Sample]], list[Sample]]:
         """(what is open in each, what was heard to end and was known)."""
         found, ended = [], []
+        self.cut, self.ended, self.there = set(), [], set()
         for door in self._doors.values():
-            rows, over = door.samples(self.proc, uids, known)
+            rows, over = door.samples(self.proc, uids, known, passed)
             found.append([row._replace(netns=door.inode) if row.netns is None else row for row in rows])
             ended += [row._replace(netns=door.inode) for row in over]
-            self.truncated = self.truncated or door.cut
+            self.there |= door.there
+            if door.cut:
+                self.cut.add(door.inode)
+                self.truncated |= door.runs
+            if door.tally.n and len(door.runs) == 1:
+                self.ended.append((min(door.runs), door.inode, door.tally, door.n_lost))
         return found, ended
+
+    def hear(self, known: Known, passed: Mapping[int, Passed], most_s: float) -> None:
+        """Take in what has ended since."""
+        for door in self._doors.values():
+            door.hear(known, passed, most_s)
 
     def close(self) -> None:
         """Leave them all."""
@@ -105,6 +145,10 @@ class _Door:
         """`late`: takes children that have ended or will soon, to be collected."""
         self.inode, self.late = inode, late
         self.cut = False
+        self.runs: set[str] = set()  # whose processes live there
+        self.tally = Tally()  # opened outwards and ended, seen by nobody
+        self.n_lost = self._n_lost = 0  # ends that there was no room for: since the last look, in all
+        self._wanted: Wanted | None = None
         self._pid = 0  # a process that lives there
         self._child: tuple[int, _socket.socket, float] | None = None  # pid, our end, when it was sent
         self._diag: TcpDiag | None = None
@@ -164,25 +208,45 @@ class _Door:
             pass
         self.late.append(child)
 
-    def samples(self, proc: Proc, uids: set[int], known: Known) -> tuple[list[Sample], list[Sample]]:
+    def samples(
+        self, proc: Proc, uids: set[int], known: Known, passed: Mapping[int, Passed]
+    ) -> tuple[list[Sample], list[Sample]]:
         """(open sockets, those that ended and were known). A namespace that vanished has none."""
-        self.cut = False
+        self.cut, self.tally = False, Tally()
         if self._diag is None:
             if not self._refused:
                 return [], []
             rows, self.cut = read_tables(proc, uids, f"{self._pid}/net")
             return rows, []
         try:
-            rows, self.cut = self._diag.dump(uids, known, DUMP_S)
-            lost = self._diag.lost
-            ended = self._diag.closed(lambda ident: known(ident) is not None)
-            ended = [row for row in ended if known(row.ident) is not None]
-            self.cut = self.cut or self._diag.lost > lost
+            rows, self.cut = self._diag.dump(uids, known, DUMP_S, passed=passed)
+            self.hear(known, passed, DUMP_S)
         except OSError:  # what is left of the answer would be taken for the next one's
             self._diag.close()
-            self._diag = None
+            self._diag = self._wanted = None
             return [], []
-        return rows, ended
+        ended: list[Sample] = []
+        if self._wanted is not None:
+            self._wanted.doors = ports_of({row.local for row in rows if row.state == "LISTEN"})
+            ended, self.tally, tallies = self._wanted.take()
+            for tally in tallies.values():
+                self.tally.add_all(tally)
+        self.n_lost, self._n_lost = self._diag.lost - self._n_lost, self._diag.lost
+        self.cut = self.cut or self.n_lost > 0
+        return rows, [row for row in ended if known(row.ident) is not None]
+
+    @property
+    def there(self) -> set[int]:
+        """Of what is passed over, the sockets that its last dump met."""
+        return set() if self._diag is None else self._diag.there
+
+    def hear(self, known: Known, passed: Mapping[int, Passed], most_s: float) -> None:
+        """What has ended there."""
+        if self._diag is None:
+            return
+        if self._wanted is None:
+            self._wanted = Wanted(lambda ident: known(ident) is not None, passed)
+        self._diag.hear(self._wanted, most_s)
 
     def close(self) -> None:
         """Let the namespace go."""

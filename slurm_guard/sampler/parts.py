@@ -8,6 +8,7 @@ from slurm_guard.light import TYPE_CHECKING, Any, Protocol
 from slurm_guard.sampler.beat import Beat, Notify
 from slurm_guard.sampler.clockwatch import ClockWatch
 from slurm_guard.sampler.events import JournalPart
+from slurm_guard.sampler.hearing import Hearing
 from slurm_guard.sampler.limits import Limits
 from slurm_guard.sampler.status import Status
 from slurm_guard.sampler.textfile import Textfile
@@ -41,6 +42,7 @@ def parts_of(loop: Loop) -> list[Part]:
     notify = Notify(os.environ.pop("NOTIFY_SOCKET", None))  # our children are not the service
     bounds = Bounds(node.spool_mib << 20, node.spool_days * 86_400.0)
     service: list[Part] = [
+        Hearing(loop),
         ClockWatch(loop),
         Beat(run, notify, status.line),
         JournalPart(loop.streams),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 MOST_PLACES = 256  # of a node. Judgement
 IDLE_S = 600.0  # without a connection a place is forgotten. Judgement
+RECENT_S = 60.0  # one with a connection since is missed, where it has to make room. Judgement
 _FIRST = -(1 << 70)  # below every connection's name
 
 
@@ -46,19 +47,51 @@ class Places:
     def __init__(self) -> None:
         self._of: dict[tuple[int, int], dict[str, Place]] = {}
         self._n = self._n_made = 0
+        self._truncated: set[str] = set()
+
+    def take_truncated(self) -> set[str]:
+        """Runs of which far ends were left out since this was last asked."""
+        found, self._truncated = self._truncated, set()
+        return found
 
     def note(self, owner: Process, flows: list[Flow], mono_s: float) -> list[Place]:
         """The places that these connections of a process lead to, of which several have been seen."""
         mine = self._of.setdefault(owner.key, {})
         for flow in flows:
             peer = flow.sample.peer
-            if flow.opened and peer not in mine and self._n < MOST_PLACES:
+            if flow.opened and peer not in mine and self._has_room(flow.run, mono_s):
                 mine[peer] = Place(_FIRST - self._n_made, peer)
                 self._n += 1
                 self._n_made += 1
             if flow.opened and peer in mine:
                 mine[peer].note(flow, mono_s)
         return [place for place in mine.values() if place.is_many]
+
+    def _has_room(self, run: str, mono_s: float) -> bool:
+        """Whether one more may be followed. Where there is no room, that of the run with most places that has
+        been silent longest makes some, or of this one's own if it has its share; never one that several
+        connections led to."""
+        if self._n < MOST_PLACES:
+            return True
+        of_run: dict[str, list[tuple[float, Place, dict[str, Place]]]] = {run: []}
+        for places in self._of.values():
+            for place in places.values():
+                if place.flow is not None:
+                    of_run.setdefault(place.flow.run, []).append((place.last_s, place, places))
+        fullest = max(of_run, key=lambda name: len(of_run[name]))
+        if len(of_run[run]) >= MOST_PLACES // len(of_run):
+            fullest = run
+        # one of this very look makes room for another run's alone
+        single = [e for e in of_run[fullest] if not e[1].is_many and (fullest != run or e[0] < mono_s)]
+        if not single:
+            self._truncated |= {run, fullest}
+            return False
+        last_s, place, places = min(single, key=lambda entry: (entry[0], -entry[1].ident))
+        del places[place.peer]
+        self._n -= 1
+        if mono_s - last_s < RECENT_S:
+            self._truncated.add(fullest)
+        return True
 
     def peers(self) -> set[str]:
         """Where to: what ends on the way there is of interest even if nobody saw it."""

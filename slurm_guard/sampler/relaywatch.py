@@ -7,9 +7,9 @@ import time
 from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Any, Iterable
 from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place, parse_rule
+from slurm_guard.sampler.callers import Callers
 from slurm_guard.sampler.chains import chained
 from slurm_guard.sampler.devices import Devices
-from slurm_guard.sampler.callers import Callers
 from slurm_guard.sampler.flows import Counts, Flow
 from slurm_guard.sampler.joints import Joints
 from slurm_guard.sampler.places import Place, Places
@@ -56,6 +56,10 @@ class RelayWatch:
         """Whether pairs were left out since this was last asked."""
         cut, self._relays.truncated = self._relays.truncated, False
         return cut
+
+    def take_crowded(self) -> set[str]:
+        """Runs of which far ends were left out since this was last asked."""
+        return self._places.take_truncated()
 
     def note_short(self, samples: list[Sample]) -> None:
         """Connections within the node that came and went since the last look, anybody's."""

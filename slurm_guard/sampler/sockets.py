@@ -1,22 +1,29 @@
-"""TCP connections and listeners of runs' processes, in the node's own network namespace.
+"""TCP connections and listeners of runs' processes, in the node's own network namespace and in theirs.
 
-By the kernel's socket diagnostics, which tell bytes, who opened a connection, and the short ones between two
-looks; by the text tables of /proc where it has none.
+By the kernel's socket diagnostics, which tell bytes, who opened a connection, where it was made, and the
+short ones between two looks; by the text tables of /proc where it has none.
 """
 
 from __future__ import annotations
 
 from slurm_guard import wire
-from slurm_guard.light import TYPE_CHECKING, Iterable, Iterator
+from slurm_guard.light import TYPE_CHECKING, Iterator
+from slurm_guard.sampler.briefs import NODES, Briefs
+from slurm_guard.sampler.doors import Doors, guess_opener, ports_of, who_fills
+from slurm_guard.sampler.fair import numbers
+from slurm_guard.sampler.fdowners import Owners
 from slurm_guard.sampler.flows import Flow
+from slurm_guard.sampler.groups import Groups
 from slurm_guard.sampler.namespaces import Namespaces
-from slurm_guard.sampler.patterns import pattern
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.relaywatch import RelayWatch
-from slurm_guard.sampler.tcpdiag import Sample, TcpDiag
+from slurm_guard.sampler.tcpdiag import LEFT, ORPHAN, TRYING, Passed, TcpDiag
+from slurm_guard.sampler.tcpends import Wanted, key_of
+from slurm_guard.sampler.tcpsample import Sample
 from slurm_guard.sampler.tcptext import read_tables
+from slurm_guard.sampler.users import Users
 from slurm_guard.sampler.writer import Instant
 
 if TYPE_CHECKING:
@@ -24,13 +31,19 @@ if TYPE_CHECKING:
 
 MOST_FLOWS = 512  # followed per run: judgement
 MOST_SHORT = 512  # told per run and look, of connections that came and went: judgement
-MOST_FDS = 4096  # of one process
-MOST_LINKS = 8192  # of all processes in one look: judgement; what is left comes first in the next one
+MOST_PASSED = 32_768  # known to be there and not followed: judgement; 3 MB
 MOST_FAILURES = 3  # looks in a row at which the kernel's diagnostics fail before they are given up: judgement
 AGAIN_S = 3600.0  # a connection's bytes are told at least this often while they grow
-_INODE = pattern(r"socket:\[(\d+)\]")
+ANEW, MUCH = (
+    6,
+    5,
+)  # looks after which what was passed over is asked for again; times, where it is much. Judgement
+# CPU time for what is heard to end, of each second, and at once. Judgement: some 6,000 connections a second
+HEAR_SHARE, HEAR_S = 0.02, 0.05
+BUSY = 20  # nobody's that ended since the round before, for a look at what is open. Judgement
+MOST_MET = 2000  # sockets of a node with which such a look is cheap enough. Judgement
 
-Told = wire.FlowSeen | wire.RelaySeen | wire.Event
+Told = wire.FlowSeen | wire.BriefSeen | wire.RelaySeen | wire.Event
 
 
 class SocketTable:
@@ -38,40 +51,68 @@ class SocketTable:
 
     def __init__(self, proc: Proc, network: NetworkConfig, diag: TcpDiag | None) -> None:
         """`diag`: null where the text tables are all there is."""
-        self.proc = proc
-        self.diag = diag
+        self.proc, self.diag = proc, diag
         # runs of which sockets were left out at the last look, and how many; null: the kernel's table was cut
         self.truncated: dict[str, int | None] = {}
+        self.n_unheard = 0  # ends that there was no room for, since the beginning
         self._watch = RelayWatch(network, proc)
         self._elsewhere = Namespaces(proc)
+        self._groups = Groups()
+        self._briefs = Briefs()
+        self._owners = Owners(proc)
         self._flows: dict[int, Flow] = {}
         self._fading: dict[int, Flow] = {}  # no longer among the open ones, its end not heard yet
-        self._orphans: set[int] = set()  # sockets of the runs' users that no followed process held
-        self._has_looked = False
-        self._n_lost = self._n_failed = 0
-        self._is_cut = False  # whether open sockets may be missing from the last look's tables
-        self._turn = 0  # the process at which the next look for owners begins
+        self._passed: dict[int, Passed] = {}  # open ones that are not followed
+        self._kept: dict[Passed, Passed] = {}  # one object for all that are alike
+        self._met: set[int] = set()  # of these, what the last look met
+        self._once: set[int] = set()  # in nobody's descriptors at the last look, and new then
+        self._wanted = Wanted(lambda ident: ident in self._flows or ident in self._fading, self._passed)
+        self._users = Users()
+        self._has_looked, self._heard_s = False, 0.0
+        self._n_looks = self._n_failed = self._n_lost = self._n_seen = 0
+        self._is_nobodys = False  # whether ends were lost at the last look, and nobody knew through whom
+        self._is_cut = False  # whether anybody's open sockets may be missing from the last look's tables
+
+    # -- what ends between two looks
+
+    def hear(self, mono_s: float) -> None:
+        """A moment between two looks: take in what has ended. Never waits."""
+        if self.diag is None or not self.diag.hears_ends or not self._has_looked:
+            return
+        spare_s = min(HEAR_S, HEAR_SHARE * max(0.0, mono_s - self._heard_s))
+        self._heard_s = mono_s
+        self.diag.hear(self._wanted, spare_s)
+        self._elsewhere.hear(self._known, self._passed, spare_s / 4)
+        n, self._n_seen = self._wanted.n_unknown - self._n_seen, self._wanted.n_unknown
+        if n >= BUSY and self.diag.n_met <= MOST_MET:
+            self._briefs.peek(self.diag, self._is_met, self._groups.ids, self._users)
+
+    def _is_met(self, ident: int) -> bool:
+        return ident in self._flows or ident in self._passed
+
+    # -- a look
 
     def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> Iterator[Told]:
         """One pass over the kernel's tables; what is told comes one by one."""
         members = [p for p in table.by_pid.values() if p.run in runs]
-        uids = {process.uid for process in members if process.uid is not None}
+        self._users = Users(members, table.by_pid.values())
+        self._groups.look(members, runs)
         self._elsewhere.look(members, now.mono_s)
+        self._briefs.look(members, table.by_pid.values(), runs)
+        self._n_looks += 1
+        if self._n_looks % ANEW == 0:
+            self._begin_anew()
         try:
-            rows, ended = self._samples(uids, runs)
+            rows, ended = self._samples(runs, now)
         except OSError as error:
             yield from self._note_failure(error, now, runs)
             return
         over, short = self._closed(ended, rows)
         over += self._vanished(rows, runs)
-        for ident, flow in self._flows.items():
-            if ident in rows:
-                flow.update(rows[ident])
-        new = {ident: row for ident, row in rows.items() if ident not in self._flows and row.uid in uids}
-        lasting = [ident for ident in self._orphans if ident in rows]
-        yield from self._take(new, members, now)
-        self._orphans = {ident for ident in self._orphans if ident in rows}
-        self._note_unowned([rows[i] for i in lasting if i in self._orphans], table, members)
+        for ident in self._flows.keys() & rows.keys():
+            self._flows[ident].update(rows[ident])
+        yield from self._take({i: row for i, row in rows.items() if i not in self._flows}, members, now)
+        self._note_passed()
         yield from self._tell_short(short, now)
         yield from self._watch.look(now, [*self._flows.values(), *over])
         for flow in over:
@@ -79,9 +120,21 @@ class SocketTable:
         for flow in self._flows.values():
             if flow.is_due(now.mono_s, AGAIN_S):
                 yield flow.record(now, gone=False)
-        if self._watch.take_truncated():
-            self.truncated = {**dict.fromkeys(runs), **self.truncated}
+        yield from self._briefs.due(now)
+        cut = runs if self._watch.take_truncated() else self._watch.take_crowded()
+        self.truncated = {r: n for r, n in {**dict.fromkeys(cut), **self.truncated}.items() if r in runs}
         self._has_looked = True
+
+    def _begin_anew(self) -> None:
+        """Whose the rest is may be known by now; of many it is asked less often."""
+        counts = numbers(f.run for f in self._flows.values())
+        often = len(self._passed) <= MOST_FLOWS or self._n_looks % (MUCH * ANEW) == 0
+        for ident, passed in list(self._passed.items()):
+            if often if passed.kind != LEFT else counts.get(passed.run or "", 0) < MOST_FLOWS:
+                del self._passed[ident]
+        self._kept.clear()
+        for flow in self._flows.values():
+            self._note_place(flow.sample, flow.run)
 
     def _note_failure(self, error: OSError, now: Instant, runs: set[str]) -> Iterator[Told]:
         """A look that the kernel did not answer is left out; after some the text tables have to do."""
@@ -99,6 +152,7 @@ class SocketTable:
             for ident in [ident for ident, flow in flows.items() if flow.run == run]:
                 yield from self._tell_end(flows.pop(ident), now)
         yield from self._watch.end(run, now)
+        yield from self._briefs.end(run, now)
 
     def close(self) -> None:
         """Hear no more."""
@@ -106,33 +160,64 @@ class SocketTable:
         if self.diag is not None:
             self.diag.close()
 
-    def _samples(self, uids: set[int], runs: set[str]) -> tuple[dict[int, Sample], list[Sample]]:
+    def _samples(self, runs: set[str], now: Instant) -> tuple[dict[int, Sample], list[Sample]]:
         """(what is open now, what was heard to end since the last look)."""
         rows: list[Sample] = []
-        cut = False
-        ended: list[Sample] = []
+        uids, self.truncated, self._is_cut = self._users.uids, {}, False
         if self.diag is not None:
-            rows, cut = self.diag.dump(uids, self._known)
-            self._is_cut = cut
-            # After it: what is missing there has been told by now.
-            ended = self.diag.closed(
-                lambda ident: ident in self._flows or ident in self._fading, self._watch.places()
+            groups = self._groups.ids
+            rows, _ = self.diag.dump(uids, self._known, groups=groups, passed=self._passed)
+            self._is_cut = self.diag.late
+            self.truncated = dict.fromkeys(
+                runs if self._is_cut else self._users.touched(self.diag.crowded, runs)
             )
-            cut = cut or self.diag.lost > self._n_lost
-            self._n_lost, self._n_failed = self.diag.lost, 0
-        if self.diag is None:
-            rows, cut = read_tables(self.proc, uids)
-            self._is_cut = cut
-        others, over = self._elsewhere.samples(uids, self._known)
-        self._is_cut = self._is_cut or self._elsewhere.truncated
-        self.truncated = dict.fromkeys(runs) if cut or self._elsewhere.truncated else {}
+            self._n_failed = 0
+        else:
+            rows, self._is_cut = read_tables(self.proc, uids)
+            self.truncated = dict.fromkeys(runs if self._is_cut else ())
+        others, ended = self._elsewhere.samples(uids, self._known, self._passed)
+        self._met = self._elsewhere.there | (set() if self.diag is None else self.diag.there)
+        self.truncated |= dict.fromkeys(self._elsewhere.truncated)
         found: dict[int, Sample] = {}
         for part in (rows, *others):
             doors = {row.local for row in part if row.state == "LISTEN"}
-            found.update((row.ident, _guessed(row, doors)) for row in part)
-            if part is rows:
-                ended = [_guessed(row, doors) for row in ended]
-        return found, ended + over
+            found.update((row.ident, guess_opener(row, doors)) for row in part)
+            if part is rows and self.diag is not None:
+                ended = [*self._ended(self.diag, doors, now, runs), *ended]
+        for run, netns, tally, n_unheard in self._elsewhere.ended:
+            self._briefs.add(Passed(run, None, None, ORPHAN, 0), tally, now, (netns, n_unheard))
+        return found, ended
+
+    def _ended(self, diag: TcpDiag, doors: set[str], now: Instant, runs: set[str]) -> list[Sample]:
+        """After the dump: what is missing there has been told by now."""
+        wanted = self._wanted
+        wanted.doors = ports_of(doors)
+        wanted.want_places(self._watch.places())
+        diag.hear(wanted, HEAR_S)
+        self._heard_s = now.mono_s
+        n_left_out, (samples, tally, tallies) = wanted.left_out, wanted.take()
+        self._n_seen = wanted.n_unknown
+        lost, self._n_lost = diag.lost - self._n_lost, diag.lost
+        self.n_unheard += lost
+        if not runs:
+            self._briefs.seen.note_nodes(tally.places)
+        for key in diag.others:
+            self._briefs.seen.note(key, NODES)
+        for passed, part in tallies.items():
+            self._briefs.add(passed, part, now)
+        whose = self._briefs.add_unknown(tally, now, lost)
+        for passed, part in tallies.items():
+            whose[passed.run] = whose.get(passed.run, 0) + part.n
+        if lost or n_left_out or self._is_nobodys:
+            fillers = [run for run in who_fills(samples, self._flows, whose) if run in runs]
+            # Who began since the last look may be known at the next one; then it is said of all.
+            wait = not fillers and not self._is_nobodys
+            self.truncated |= dict.fromkeys(fillers or (() if wait else runs))
+            self._is_nobodys = wait
+        for ident in wanted.over:
+            self._passed.pop(ident, None)
+        wanted.over.clear()
+        return [guess_opener(sample, doors) for sample in samples]
 
     def _known(self, ident: int) -> Sample | None:
         flow = self._flows.get(ident) or self._fading.get(ident)
@@ -147,7 +232,7 @@ class SocketTable:
             if flow is not None:
                 flow.update(sample)
                 over.append(flow)
-            elif sample.ident not in self._orphans:
+            elif sample.ident not in self._passed:
                 short.append(sample)
         return over, short
 
@@ -158,7 +243,7 @@ class SocketTable:
         self._fading = {}
         for ident, flow in list(self._flows.items()):
             row = rows.get(ident)
-            if flow.run in runs and (self._is_cut if row is None else flow.is_same(row)):
+            if flow.run in runs and (self._may_be_missing(flow) if row is None else flow.is_same(row)):
                 continue
             del self._flows[ident]
             if flow.run in runs and row is None and flow.sample.cookie is not None:
@@ -167,59 +252,92 @@ class SocketTable:
                 over.append(flow)
         return over
 
+    def _may_be_missing(self, flow: Flow) -> bool:
+        netns, uid = flow.sample.netns, flow.sample.uid
+        if netns is not None:
+            return netns in self._elsewhere.cut
+        return self._is_cut or (self.diag is not None and uid in self.diag.crowded)
+
     def _tell_end(self, flow: Flow, now: Instant) -> Iterator[Told]:
         yield flow.record(now, gone=True)
         yield from self._watch.forget(flow, now)
 
+    # -- new ones
+
     def _take(self, new: dict[int, Sample], members: list[Process], now: Instant) -> Iterator[Told]:
-        """New sockets of followed processes."""
-        if all(ident in self._orphans for ident in new):
+        """New sockets of runs: followed, or known from now on as passed over."""
+        new = {i: row for i, row in new.items() if row.uid in self._users.uids or row.run is not None}
+        if not new:
+            self._once = set()
             return
-        inodes = {row.inode: ident for ident, row in new.items() if row.inode}
-        found, whole = self._owners(set(inodes), members)
-        if whole:
-            self._orphans = set(new) - {inodes[inode] for inode in found}
-        else:
-            self.truncated = {**dict.fromkeys(p.run for p in members if p.run is not None), **self.truncated}
-        counts: dict[str, int] = {}
-        for flow in self._flows.values():
-            counts[flow.run] = counts.get(flow.run, 0) + 1
-        for inode in sorted(found):
-            process = found[inode]
-            if process.run is None:
+        found, unread = self._owners.find({row.inode for row in new.values() if row.inode}, members)
+        self.truncated = {**dict.fromkeys(unread), **self.truncated}
+        counts = numbers(flow.run for flow in self._flows.values())
+        once, self._once = self._once, set()
+        for ident, row in sorted(new.items(), key=lambda item: item[1].inode):
+            process = found.get(row.inode) if row.inode else None
+            run = row.run or (None if process is None else process.run)
+            if process is None and row.state != "SYN_SENT":
+                if self._is_unread(row, unread):
+                    continue
+                if (
+                    ident not in once and ident not in self._passed
+                ):  # on its way between two processes, perhaps
+                    self._once.add(ident)
+                    continue
+            if run is None or row.state == "SYN_SENT":
+                self._pass(ident, row, run or self._users.run_of(row.uid), process)
                 continue
-            counts[process.run] = counts.get(process.run, 0) + 1
-            if counts[process.run] > MOST_FLOWS:
-                self._leave_out(process.run)
+            counts[run] = counts.get(run, 0) + 1
+            if counts[run] > MOST_FLOWS:
+                self._pass(ident, row, run, process)
                 continue
-            flow = Flow(new[inodes[inode]], process, process.run, now, began=self._has_looked)
-            self._flows[inodes[inode]] = flow
+            flow = self._flows[ident] = Flow(row, process, run, now, began=self._has_looked)
+            self._note_place(row, run)
             yield flow.record(now, gone=False)
 
-    def _note_unowned(self, rows: list[Sample], table: ProcessTable, members: list[Process]) -> None:
-        """Sockets that for two looks lay in no descriptor that was read: a thread may have its own table, or
-        they are on their way between processes. Where all processes of their user are in runs, they are those
-        runs'.
-        """
-        uids = {row.uid for row in rows if row.inode}
-        if not uids:
-            return
-        uids -= {p.uid for p in table.by_pid.values() if p.run is None and p.uid is not None}
-        for run, uid in {(p.run, p.uid) for p in members if p.run is not None}:
-            for row in rows:
-                if row.inode and row.uid == uid and uid in uids:
-                    self._leave_out(run)
+    def _is_unread(self, row: Sample, unread: set[str]) -> bool:
+        if row.run is not None:
+            return row.run in unread
+        return bool(self._users.runs.get(row.uid, unread) & unread)
 
-    def _leave_out(self, run: str) -> None:
-        self.truncated.setdefault(run, 0)
-        left = self.truncated[run]
-        self.truncated[run] = None if left is None else left + 1
+    def _pass(self, ident: int, row: Sample, run: str | None, process: Process | None) -> None:
+        """Not followed; whose it is is known when it ends."""
+        kind = TRYING if row.state == "SYN_SENT" else ORPHAN if process is None else LEFT
+        pid, exe = (None, None) if process is None else (process.pid, process.exe)
+        passed = Passed(run, pid, exe, kind, row.uid)
+        if len(self._passed) < MOST_PASSED or ident in self._passed:
+            self._passed[ident] = self._kept.setdefault(passed, passed)
+        self._met.add(ident)
+        if run is not None:
+            self._note_place(row, run)
+
+    def _note_place(self, row: Sample, run: str) -> None:
+        if row.opened and row.state != "LISTEN" and row.netns is None and row.proto.startswith("tcp"):
+            self._briefs.seen.note(key_of(row.peer), run)
+
+    def _note_passed(self) -> None:
+        """What is passed over is said. Sockets that for two looks lay in no descriptor that was read (a
+        thread may have its own table, or they are on their way between processes) are those runs' that have
+        all processes of their user."""
+        counts: dict[Passed, int] = {}
+        for ident in self._met:
+            passed = self._passed.get(ident)
+            if passed is not None and passed.kind != TRYING:
+                counts[passed] = counts.get(passed, 0) + 1
+        for passed, n in counts.items():
+            for run in [passed.run] if passed.run is not None else self._users.runs.get(passed.uid, ()):
+                self._leave_out(run, n)
+
+    def _leave_out(self, run: str, n: int = 1) -> None:
+        left = self.truncated.get(run, 0)
+        self.truncated[run] = None if left is None else left + n
 
     def _tell_short(self, short: list[Sample], now: Instant) -> Iterator[Told]:
         """Connections within the node that came and went. Whose they were is known of the end at which a
         followed process listens; the other end's process is not."""
         self._watch.note_short(short)
-        doors = _Doors(flow for flow in self._flows.values() if flow.sample.state == "LISTEN")
+        doors = Doors(flow for flow in self._flows.values() if flow.sample.state == "LISTEN")
         counts: dict[str, int] = {}
         for sample in short:
             door = doors.of(sample.local) if sample.opened is False else None
@@ -230,66 +348,3 @@ class SocketTable:
                 self._leave_out(door.run)
             else:
                 yield Flow(sample, door.process, door.run, now, began=True).record(now, gone=True)
-
-    def _owners(self, wanted: set[int], members: list[Process]) -> tuple[dict[int, Process], bool]:
-        """(which process holds which socket, by inode, the oldest where several do; whether all were asked).
-
-        A job with many descriptors must not cost the others their readings: a look asks so many, and the next
-        one goes on from there.
-        """
-        found: dict[int, Process] = {}
-        whole = True
-        ordered = sorted(members, key=lambda p: p.key[::-1])
-        begin, links = self._turn % max(1, len(ordered)), 0
-        for place, process in enumerate([*ordered[begin:], *ordered[:begin]]):
-            if links >= MOST_LINKS:
-                self._turn = begin + place
-                return found, False
-            held = self.proc.fds(process.pid, MOST_FDS)
-            if held is None:
-                continue
-            links += len(held[0]) + 1
-            whole = whole and held[1] <= MOST_FDS
-            for _, text in held[0]:
-                match = _INODE.fullmatch(text)
-                if match is None or int(match[1]) not in wanted:
-                    continue
-                before = found.setdefault(int(match[1]), process)
-                if process.key[::-1] < before.key[::-1]:
-                    found[int(match[1])] = process
-            if len(found) == len(wanted):
-                return found, True
-        return found, whole
-
-
-class _Doors:
-    """Listening connections of runs by where they listen."""
-
-    def __init__(self, flows: Iterable[Flow]) -> None:
-        self._at: dict[str, list[Flow]] = {}
-        for flow in flows:
-            self._at.setdefault(flow.sample.local, []).append(flow)
-
-    def of(self, place: str) -> Flow | None:
-        """Who listens there, by the address first and by any address then; null: nobody, or several runs'."""
-        for name in (place, *_everywhere(place)):
-            flows = self._at.get(name)
-            if flows:
-                return flows[0] if len({flow.run for flow in flows}) == 1 else None
-        return None
-
-
-def _everywhere(place: str) -> tuple[str, str]:
-    """The places that a listener of any address has for a port."""
-    port = place.rpartition(":")[2]
-    return f"0.0.0.0:{port}", f"[::]:{port}"
-
-
-def _guessed(sample: Sample, doors: set[str]) -> Sample:
-    """Who opened a connection, where its counts do not say: not the end whose port somebody listens on."""
-    if sample.opened is not None or sample.state == "LISTEN":
-        return sample
-    here = not doors.isdisjoint((sample.local, *_everywhere(sample.local)))
-    within = sample.peer.rpartition(":")[0] == sample.local.rpartition(":")[0]
-    there = within and not doors.isdisjoint((sample.peer, *_everywhere(sample.peer)))
-    return sample._replace(opened=not here) if here != there else sample

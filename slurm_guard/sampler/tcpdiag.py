@@ -1,78 +1,71 @@
 """TCP sockets from the kernel's socket diagnostics: who opened each, its bytes, and those that came and went.
 Of UDP the connected ones, of which the kernel keeps no counts.
 
-A dump tells the sockets that are there; between two dumps the kernel tells of each that is destroyed, with
-its last counts, to whoever listens to a multicast group. Neither needs eBPF.
+A dump tells the sockets that are there; between two dumps the kernel tells of each that is destroyed
+(tcpends.py). Neither needs eBPF.
 """
 
 from __future__ import annotations
 
 import _socket
-import struct
 import time
 
 from slurm_guard import netlink
-from slurm_guard.light import Callable, NamedTuple
+from slurm_guard.light import Callable, Mapping, NamedTuple
+from slurm_guard.sampler.tcpends import Ends, Wanted, hear_ends
+from slurm_guard.sampler.tcpsample import (
+    COOKIE,
+    COOKIE_AT,
+    U32,
+    UID_AT,
+    Attributes,
+    Known,
+    read_again,
+    read_sample,
+)
+from slurm_guard.sampler.tcpsample import STATES as _STATES
+from slurm_guard.sampler.tcpsample import (
+    Sample as Sample,
+)
 
-MOST_ROWS = 20_000  # of one dump: judgement; 500 sockets are a busy training node (budget)
+# New ones in one dump, of all users together and of each at least: judgement; 500 sockets are a busy training
+# node (budget), and of eight runs as many are followed
+MOST_ROWS, LEAST_ROWS = 8192, 1024
 DUMP_S = 0.5  # CPU time of one dump, beyond which it is left off. Judgement
-MOST_CLOSED = 20_000  # heard between two looks. Judgement
-SO_RCVBUFFORCE = getattr(_socket, "SO_RCVBUFFORCE", 33)
-_ROOM_B = 4 << 20  # for what closes between two looks: some thousand sockets. Judgement
-_STATES = {netlink.ESTABLISHED: "ESTABLISHED", netlink.LISTEN: "LISTEN", netlink.CLOSE_WAIT: "CLOSE_WAIT"}
+PEEK_S = 0.01  # of one look between two dumps. Judgement
+MOST_PEEKED = 256  # sockets that such a look may tell. Judgement
 _WANTED, _CONNECTED = sum(1 << state for state in _STATES), 1 << netlink.ESTABLISHED
+# Of what comes and goes, whatever part of its life it is in: FIN_WAIT1 and 2, LAST_ACK and CLOSING too.
+_PASSING = sum(1 << state for state in (1, 2, 4, 5, 8, 9, 11))
 _WANT_INFO = 1 << (netlink.INFO - 1)
-_DESTROYED = 0b101  # groups SKNLGRP_INET_TCP_DESTROY and SKNLGRP_INET6_TCP_DESTROY
-# inet_diag_msg: family, state, timer, retrans; ports in network order; addresses; if, cookie; expires,
-# queues, uid, inode
-_MESSAGE = struct.Struct("=BBBB2s2s16s16s4xQ12xII")
-_ATTRIBUTE = struct.Struct("=HH")
-# tcp_info by its offsets, which never move: unacked; ages of the last data sent and received; bytes acked and
-# received; min_rtt; data segments in and out; bytes sent and retransmitted (kernel 4.19).
-_UNACKED, _LAST, _ACKED, _MIN_RTT, _SEGMENTS, _SENT = 24, 44, 120, 148, 152, 200
-_WITHIN = ("127.", "[::1]", "[::ffff:127.")
-_NO_RTT = 0xFFFFFFFF
-_COOKIE, _COOKIE_AT = struct.Struct("=Q"), 44
-_AGES = struct.Struct("=III")
-_U32, _PAIR_U32, _PAIR_U64 = struct.Struct("=I"), struct.Struct("=II"), struct.Struct("=QQ")
+_FAMILY_OF = {"tcp": b"\x02", "tcp6": b"\x0a"}
+MOST_OTHERS = 4096  # places of others that one dump tells. Judgement
 
 
-class Sample(NamedTuple):
-    """One TCP socket at one moment. Null: the kernel does not say.
+class Passed(NamedTuple):
+    """What is known of a socket that is not followed one by one: it need not be read again. `run`, null: not
+    known whose; `pid`, `exe`: of a process that holds it, null: none was seen to; `kind`: LEFT, ORPHAN or
+    TRYING."""
 
-    `opened`: this end opened the connection. Its SYN counts among the acknowledged bytes, the answer to
-    another's SYN does not; with data on its way the difference can only hide, so false needs none on its way
-    (`python -m bench opener`: 4,680 ends of ten patterns of traffic, none wrong).
-    """
-
-    ident: int  # cookie, or the inode's complement where there is no cookie
-    proto: str
-    local: str
-    peer: str
-    state: str
+    run: str | None
+    pid: int | None
+    exe: str | None
+    kind: int
     uid: int
-    inode: int
-    cookie: int | None = None
-    netns: int | None = None  # inode of its network namespace; null: the sampler's own
-    opened: bool | None = None
-    out_b: int | None = None
-    in_b: int | None = None
-    out_n: int | None = None  # data segments
-    in_n: int | None = None
-    min_rtt_us: int | None = None
-    sent_ms: int | None = None  # since data was last sent, when this was read; null: it has ended
-    recv_ms: int | None = None  # since data was last received
 
 
-Known = Callable[[int], Sample | None]  # cookie -> its sample in the look before; null: it was not there
+LEFT, ORPHAN, TRYING = (
+    0,
+    1,
+    2,
+)  # beyond what is followed; in nobody's descriptors; its far end has not answered
+
+_NO_GROUPS: Mapping[int, str] = {}
+_NOBODY: Mapping[int, Passed] = {}
 
 
 def _no_one(_: int) -> None:
     return None
-
-
-_COUNTS_AT = Sample._fields.index("opened")
-_STILL = Sample._fields.index("sent_ms") - _COUNTS_AT  # the counts that stand still where nothing moves
 
 
 class TcpDiag:
@@ -80,209 +73,189 @@ class TcpDiag:
     opened in, by default the sampler's own."""
 
     def __init__(self, asked: _socket.socket | None = None, heard: _socket.socket | None = None) -> None:
-        self.lost = 0  # times that more closed than there was room for
+        self.crowded: set[int] = set()  # users of whom the last dump left some out
+        self.late = False  # the last dump was left off: of anybody some may be missing
+        self.there: set[int] = set()  # of the `passed` ones, those that the last dump met
+        self.others: set[bytes] = set()  # far ends (tcpends.key) of users that were not asked for
+        self.n_met = 0  # sockets that the last dump met, anybody's
         self._asked = asked
-        self._closed = heard
+        self._ends = None if heard is None else Ends(heard)
         self._tables = {"tcp": _WANTED, "tcp6": _WANTED, "udp": _CONNECTED, "udp6": _CONNECTED}
-        if heard is not None:
-            heard.setblocking(False)
+        self._attributes = {table: Attributes() for table in self._tables}
 
     def listen(self) -> None:
         """Begin to hear of destroyed sockets. Raises OSError: not allowed, or no such group.
 
         Without CAP_NET_ADMIN the room for them is what net.core.rmem_max allows.
         """
-        self._closed = hear_ends()
-        self._closed.setblocking(False)
+        self._ends = Ends(hear_ends())
 
     @property
     def hears_ends(self) -> bool:
         """Whether connections that end are told: those that come and go between two looks too."""
-        return self._closed is not None
+        return self._ends is not None
+
+    @property
+    def lost(self) -> int:
+        """Ends that were not heard, as there was no room for them."""
+        return 0 if self._ends is None else self._ends.n_lost
 
     def close(self) -> None:
         """Hear no more."""
-        for one in (self._closed, self._asked):
-            if one is not None:
-                one.close()
-        self._closed = self._asked = None
+        if self._ends is not None:
+            self._ends.close()
+        if self._asked is not None:
+            self._asked.close()
+        self._ends = self._asked = None
 
     def dump(
-        self, uids: set[int], known: Known = _no_one, most_s: float = DUMP_S
+        self,
+        uids: set[int],
+        known: Known = _no_one,
+        most_s: float = DUMP_S,
+        groups: Mapping[int, str] = _NO_GROUPS,
+        passed: Mapping[int, Passed] = _NOBODY,
     ) -> tuple[list[Sample], bool]:
-        """(open sockets of these users, listeners of all; whether some were left out). Raises OSError.
+        """(open sockets of these users and of these control groups, listeners of all; whether some were left
+        out). Raises OSError.
 
         `known`: the samples of the look before, by cookie; what has not changed is the same object again.
+        `passed`: sockets that need not be read; those that are still there are in `there` afterwards.
         """
-        rows: list[Sample] = []
-        deadline_s = time.thread_time() + most_s
-        cut = False
+        dump = _Dump(self, uids, known, groups, passed, time.thread_time() + most_s)
+        self.crowded, self.there, self.others, self.late, self.n_met = set(), set(), set(), False, 0
+        for table, states in list(self._tables.items()):
+            try:
+                self._ask(table, states, dump.take)
+            except OSError as error:
+                # after a late answer the rest of it would be taken for the next one's
+                if table.startswith("tcp") or isinstance(error, TimeoutError):
+                    raise
+                del self._tables[table]  # a kernel without it
+        return dump.rows, self.late or bool(self.crowded)
+
+    def _ask(self, table: str, states: int, take: Callable[[str, Attributes, bytes], bool]) -> None:
+        """One table's answer, part by part. Raises OSError."""
         asked = self._asked
         if asked is None:
             asked = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
         try:
             asked.settimeout(1.0)
-            for table, states in list(self._tables.items()):
-                try:
-                    cut = self._take(asked, (table, states), uids, known, rows, deadline_s) or cut
-                except OSError as error:
-                    # after a late answer the rest of it would be taken for the next one's
-                    if table.startswith("tcp") or isinstance(error, TimeoutError):
-                        raise
-                    del self._tables[table]  # a kernel without it
+            asked.send(netlink.dump_request(table, states, _WANT_INFO))
+            attributes = self._attributes[table]
+            while not take(table, attributes, asked.recv(1 << 15)):
+                pass
         finally:
             if asked is not self._asked:
                 asked.close()
-        return rows[:MOST_ROWS], cut or len(rows) > MOST_ROWS
 
-    def _take(
-        self,
-        asked: _socket.socket,
-        what: tuple[str, int],
-        uids: set[int],
-        known: Known,
-        rows: list[Sample],
-        deadline_s: float,
-    ) -> bool:
-        """One table's sockets into `rows`; whether some were left out. Raises OSError."""
-        table, states = what
-        asked.send(netlink.dump_request(table, states, _WANT_INFO))
-        cut = done = False
-        while not done:
-            bodies, done = netlink.messages(asked.recv(1 << 15))
-            if len(rows) >= MOST_ROWS or time.thread_time() > deadline_s:
-                cut = cut or bool(bodies)
-                continue  # the rest of the dump has to leave the socket all the same
-            for body in bodies:
-                sample = _again(body, known) or _sample(table, body, uids)
-                if sample is not None:
-                    rows.append(sample)
-        return cut
+    def peek(self, is_known: Callable[[int], bool]) -> list[tuple[bytes, int, int | None]]:
+        """(far end as tcpends.key, user, control group) of sockets that are passing through just now and are
+        not known: a sample of what comes and goes between two dumps. Raises OSError."""
+        found: list[tuple[bytes, int, int | None]] = []
+        until_s = time.thread_time() + PEEK_S
+
+        def take(table: str, attributes: Attributes, data: bytes) -> bool:
+            spans, done = netlink.spans(data)
+            if len(found) >= MOST_PEEKED or time.thread_time() > until_s:
+                return done
+            for begin, end in spans:
+                if not is_known(COOKIE.unpack_from(data, begin + COOKIE_AT)[0]):
+                    at = attributes.find(data, begin, end, netlink.CGROUP)
+                    group = COOKIE.unpack_from(data, at)[0] if at else None
+                    found.append((far_end(table, data, begin), _uid(data, begin), group))
+            return done
+
+        for table in ("tcp", "tcp6"):
+            self._ask(table, _PASSING, take)
+        return found
+
+    def hear(self, wanted: Wanted, most_s: float) -> None:
+        """Sort what was heard to end into `wanted`, for so long."""
+        if self._ends is not None:
+            self._ends.take(wanted, most_s)
 
     def closed(
         self, is_known: Callable[[int], bool], places: set[str] | frozenset[str] = frozenset()
     ) -> list[Sample]:
         """Connections that ended since the last call, with their last counts: the known ones, all within the
         node, and all to these places. The kernel no longer tells whose they were (uid 0)."""
-        if self._closed is None:
-            return []
-        rows: list[Sample] = []
-        for _ in range(MOST_CLOSED):
-            try:
-                data = self._closed.recv(1 << 15)
-            except BlockingIOError:
-                return rows
-            except OSError:  # ENOBUFS: more than there was room for
-                self.lost += 1
+        wanted = Wanted(is_known, _NOBODY, places)
+        self.hear(wanted, DUMP_S)
+        return wanted.samples
+
+
+def far_end(table: str, data: bytes, begin: int) -> bytes:
+    """A far end in few bytes: family, address and port, as tcpends tells it."""
+    return _FAMILY_OF[table] + data[begin + 24 : begin + 40] + data[begin + 6 : begin + 8]
+
+
+def _uid(data: bytes, begin: int) -> int:
+    uid: int = U32.unpack_from(data, begin + UID_AT)[0]
+    return uid
+
+
+class _Dump:
+    """One dump's answer, row by row. Each user may have so many rows, so that a crowd of one's leaves nobody
+    else's out."""
+
+    def __init__(
+        self,
+        diag: TcpDiag,
+        uids: set[int],
+        known: Known,
+        groups: Mapping[int, str],
+        passed: Mapping[int, Passed],
+        until_s: float,
+    ) -> None:
+        self.rows: list[Sample] = []
+        self._diag, self._uids, self._known, self._groups, self._passed = diag, uids, known, groups, passed
+        self._until_s = until_s
+        self._share = max(
+            LEAST_ROWS, MOST_ROWS // max(1, len(uids))
+        )  # listeners of all others are one more user's
+        self._counts: dict[int, int] = {}
+
+    def take(self, table: str, attributes: Attributes, data: bytes) -> bool:
+        """One part of the answer; whether it was the last one."""
+        spans, done = netlink.spans(data)
+        if time.thread_time() > self._until_s:
+            self._diag.late = self._diag.late or bool(spans)
+            return done  # the rest of the dump has to leave the socket all the same
+        self._diag.n_met += len(spans)
+        known, passed, there = self._known, self._passed, self._diag.there
+        unpack, uid_of, crowded = COOKIE.unpack_from, U32.unpack_from, self._diag.crowded
+        for begin, end in spans:
+            (cookie,) = unpack(data, begin + COOKIE_AT)
+            state = data[begin + 1]
+            before = known(cookie)
+            if before is not None and before.state == _STATES.get(state):
+                self.rows.append(read_again(data, begin, attributes.info(data, begin, end), before))
                 continue
-            for body in netlink.messages(data)[0]:
-                table = "tcp" if body[:1] == b"\x02" else "tcp6"
-                sample = _sample(table, body, None)
-                if sample is None or sample.state == "LISTEN" or sample.peer.endswith(":0"):
-                    continue
-                if is_known(sample.ident) or sample.peer.startswith(_WITHIN) or sample.peer in places:
-                    rows.append(sample)
-        self.lost += 1
-        return rows
+            told = passed.get(cookie)
+            if told is not None and (told.kind == TRYING) is (state == netlink.SYN_SENT):
+                there.add(cookie)
+            elif not crowded or uid_of(data, begin + UID_AT)[0] not in crowded or state == netlink.LISTEN:
+                self._take_new(table, attributes, data, (begin, end))
+        return done
 
-
-def hear_ends() -> _socket.socket:
-    """A socket that hears of each TCP connection that ends in this network namespace. Raises OSError."""
-    heard = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
-    try:
-        try:
-            heard.setsockopt(_socket.SOL_SOCKET, SO_RCVBUFFORCE, _ROOM_B)
-        except PermissionError:
-            heard.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, _ROOM_B)
-        heard.bind((0, _DESTROYED))
-    except OSError:
-        heard.close()
-        raise
-    return heard
-
-
-def _sample(table: str, body: bytes, uids: set[int] | None) -> Sample | None:
-    """One inet_diag_msg; null: of another user than `uids` (null: of any)."""
-    if len(body) < _MESSAGE.size:
-        return None
-    family, state, _, _, sport, dport, source, dest, cookie, uid, inode = _MESSAGE.unpack_from(body)
-    if uids is not None and uid not in uids and state != netlink.LISTEN:
-        return None
-    known = _STATES.get(state)
-    return Sample(
-        cookie,
-        table,
-        _place(family, source, sport),
-        _place(family, dest, dport),
-        "CLOSED" if known is None else known,
-        uid,
-        inode,
-        cookie,
-        None,
-        *_counts(_tcp_info(body), is_open=known is not None),
-    )
-
-
-def _again(body: bytes, known: Known) -> Sample | None:
-    """A socket that was there before, its places kept and its counts new; null: another one."""
-    if len(body) < _MESSAGE.size:
-        return None
-    before = known(_COOKIE.unpack_from(body, _COOKIE_AT)[0])
-    if before is None or before.state != _STATES.get(body[1]):
-        return None
-    counts = _counts(_tcp_info(body), is_open=True)
-    if counts[:_STILL] == before[_COUNTS_AT:][:_STILL]:
-        return before
-    return Sample._make((*before[:_COUNTS_AT], *counts))
-
-
-def _place(family: int, packed: bytes, port: bytes) -> str:
-    if family == _socket.AF_INET:
-        return f"{packed[0]}.{packed[1]}.{packed[2]}.{packed[3]}:{port[0] << 8 | port[1]}"
-    return f"[{_socket.inet_ntop(_socket.AF_INET6, packed)}]:{port[0] << 8 | port[1]}"
-
-
-def _tcp_info(body: bytes) -> bytes:
-    """The attribute with tcp_info; empty: not given."""
-    offset = _MESSAGE.size
-    while offset + 4 <= len(body):
-        length, kind = _ATTRIBUTE.unpack_from(body, offset)
-        if length < 4:
-            break
-        if kind == netlink.INFO:
-            return body[offset + 4 : offset + length]
-        offset += (length + 3) & ~3
-    return b""
-
-
-class _Counts(NamedTuple):
-    opened: bool | None = None
-    out_b: int | None = None
-    in_b: int | None = None
-    out_n: int | None = None
-    in_n: int | None = None
-    min_rtt_us: int | None = None
-    sent_ms: int | None = None
-    recv_ms: int | None = None
-
-
-def _counts(info: bytes, *, is_open: bool) -> _Counts:
-    if len(info) < _SENT + 16:
-        return _Counts()
-    acked, received = _PAIR_U64.unpack_from(info, _ACKED)
-    (rtt_us,) = _U32.unpack_from(info, _MIN_RTT)
-    segments_in, segments_out = _PAIR_U32.unpack_from(info, _SEGMENTS)
-    sent, again = _PAIR_U64.unpack_from(info, _SENT)
-    (unacked,) = _U32.unpack_from(info, _UNACKED)
-    data = sent - again
-    if is_open:
-        opened = True if acked > data else False if unacked == 0 else None
-    else:  # an acknowledged FIN counts one more
-        opened = True if acked >= data + 2 else False if acked == data and unacked == 0 else None
-    # of one that ended they are as old as its end
-    sent_ms, _, recv_ms = _AGES.unpack_from(info, _LAST) if is_open else (None, None, None)
-    rtt = None if rtt_us == _NO_RTT else rtt_us
-    return _Counts(opened, data, received, segments_out, segments_in, rtt, sent_ms, recv_ms)
+    def _take_new(self, table: str, attributes: Attributes, data: bytes, span: tuple[int, int]) -> None:
+        begin, end = span
+        uid, is_door, run = _uid(data, begin), data[begin + 1] == netlink.LISTEN, None
+        if self._groups and uid != 0:  # root's in a job's group are slurmstepd's and an admin's
+            at = attributes.find(data, begin, end, netlink.CGROUP)
+            run = self._groups.get(COOKIE.unpack_from(data, at)[0]) if at else None
+        if uid not in self._uids and run is None:
+            if not is_door:
+                if table in _FAMILY_OF and len(self._diag.others) < MOST_OTHERS:
+                    self._diag.others.add(far_end(table, data, begin))
+                return
+            uid = -1
+        n = self._counts[uid] = self._counts.get(uid, 0) + 1
+        if n > self._share:
+            self._diag.crowded.add(uid)
+        else:
+            self.rows.append(read_sample(table, data, begin, attributes.info(data, begin, end), run))
 
 
 def tcp_diag(proc: str) -> TcpDiag | None:

@@ -6,7 +6,7 @@ import _socket
 import struct
 
 from slurm_guard.sampler.procfs import Proc
-from slurm_guard.sampler.tcpdiag import Sample
+from slurm_guard.sampler.tcpsample import Sample
 
 MOST_LINES = 20_000  # of each kernel table: judgement; 500 sockets are a busy training node (budget)
 _STATES = {b"01": "ESTABLISHED", b"0A": "LISTEN"}

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from slurm_guard.light import from_json
+from slurm_guard.light import Any, NamedTuple, from_json
 
-MOST_LINES = 1_000  # of files in one reading; the reader names at most 256 asked for and 64 found
+# Of one reading: at most 256 files asked for and 64 found, and folders with 512 checkpoints in each.
+MOST_LINES = 2_000
+CHECKPOINT = "checkpoint"  # the readers' name of that source
 MOST_LINE_B = 65_536
 
 
-def walked(path: str) -> list[str]:
-    """The paths that a reading found by its walk or as declared, and opened; none if it is unreadable."""
-    found: list[str] = []
+class Findings(NamedTuple):
+    """What the sampler takes from a reading."""
+
+    paths: list[str]  # that the reading found by its walk or as declared, and opened
+    checkpoints: list[list[Any]]  # [folder, step, whether epochs count, trusted from, trusted until]
+
+
+def walked(path: str) -> Findings:
+    """What a reading found in the work directory; nothing if it is unreadable."""
+    found = Findings([], [])
+    folders: dict[int, str] = {}
     try:
         with open(path, "rb") as file:
             file.readline(MOST_LINE_B)  # the head
             for _ in range(MOST_LINES):
                 body = from_json(file.readline(MOST_LINE_B))
-                if body.get("k") != "log":
+                if body.get("k") == "log":
+                    _take_log(body, found.paths, folders)
+                elif body.get("k") == "point" and body["file"] in folders:  # they come first
+                    place = folders[body["file"]], body["step"], "epoch" in body["flags"]
+                    found.checkpoints.append([*place, body["obs_lo_at"], body["obs_hi_at"]])
+                else:
                     break
-                if body.get("how") in ("walk", "declared") and body.get("size") is not None:
-                    found.append(body["path"])
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         pass
     return found
+
+
+def _take_log(body: dict[str, Any], paths: list[str], folders: dict[int, str]) -> None:
+    """A file to follow, or a folder with checkpoints."""
+    if body.get("source") == CHECKPOINT:
+        folders[body["file"]] = body["path"]
+    elif body["path"].endswith("/wandb-metadata.json"):
+        pass  # written once, and no log
+    elif body.get("how") in ("walk", "declared") and body.get("size") is not None:
+        paths.append(body["path"])

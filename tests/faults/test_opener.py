@@ -271,3 +271,38 @@ def test_open_regular_leaves_no_descriptor_behind(home: Path) -> None:
         open_regular(path, 1)
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_checkpoints_of_the_jobs_user_alone_are_told_of(home: Path) -> None:
+    for name in ("checkpoint-100", "checkpoint-200"):
+        (home / name).mkdir()
+        own(home / name)
+        (home / name / "model.bin").write_bytes(b"x" * 9000)
+    foreign = home / "checkpoint-900"
+    foreign.mkdir()
+    if ME == 0:
+        os.chown(foreign, 54_321, 54_321)
+    (home / "checkpoint-300").symlink_to(foreign)
+
+    (folder,) = [one for one in opened([], str(home)) if one.saved]
+
+    expected = {100, 200} if ME == 0 else {100, 200, 900}
+    assert {one.step for one in folder.saved} == expected
+    assert all(one.size_b >= 8192 for one in folder.saved if one.step < 900)
+    assert (folder.path, folder.fd, folder.ino) == (str(home), None, home.stat().st_ino)
+
+
+def test_what_an_opener_says_of_checkpoints_is_checked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lie(sock: socket.socket, asked: Request, owner: int) -> None:
+        body = {"path": "/w", "index": None, "problem": None, "ino": "x"}
+        rows = [[1, False, 1.7e9, None, 9], [-1, False, 1.7e9, None, 9], [2, 0, 1.7e9, None, 9], "x", [3]]
+        opener._send(sock, {**body, "saved": rows}, None)
+        opener._send(sock, {**body, "saved": 7}, None)
+        opener._send(sock, {"end": True}, None)
+
+    monkeypatch.setattr(opener, "_serve", lie)
+
+    found = opened([])
+
+    assert [[one.step for one in each.saved] for each in found] == [[1], []]
+    assert {each.ino for each in found} == {None}

@@ -38,7 +38,8 @@ while helper.busy and time.monotonic() < until_s:
     time.sleep(0.01)
 helper.close()
 import socket
-from slurm_guard.sampler.tcpdiag import SO_RCVBUFFORCE, tcp_diag
+from slurm_guard.sampler.tcpdiag import tcp_diag
+from slurm_guard.sampler.tcpends import SO_RCVBUFFORCE
 diag = tcp_diag("/proc")
 if diag is not None:
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -233,6 +233,15 @@ def _clearml(course: Course) -> list[bytes]:
     return [(json.dumps(events[at : at + 5]) + "\n").encode() for at in range(0, len(events), 5)]
 
 
+def _wandb_metadata(course: Course) -> list[bytes]:
+    body = {
+        "os": "Linux-6.1", "python": "3.11.2", "startedAt": "2026-08-01T07:19:37Z", "program": "/w/train.py",
+        "args": ["--step", str(course.first)] * course.n, "host": f"n{course.seed}", "root": "/w",
+        "slurm": {"job_id": str(course.first), "job_gpus": "0", "procid": "0"},
+    }  # fmt: skip
+    return json.dumps(body, indent=2).encode().splitlines(keepends=True)
+
+
 def _database(course: Course) -> list[bytes]:
     """MLflow's table of metrics, in slices of a page."""
     made = sqlite3.connect(":memory:")
@@ -252,6 +261,7 @@ def _database(course: Course) -> list[bytes]:
 
 
 MAKERS: dict[str, tuple[Maker, ...]] = {
+    "wandbmeta": (_wandb_metadata,),
     "deepspeed": (_deepspeed,),
     "dvclive": (_dvclive,),
     "clearml": (_clearml,),
@@ -295,6 +305,14 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "espresso": (_fixture("pw.out"),),
     "vasp": (_fixture("OSZICAR"), _fixture("OSZICAR_md")),
     "wrf": (_fixture("rsl.out.0000"),),
+    "amber": (_lines(lambda s, k, at: f" NSTEP = {s % 10**12:8d}   TIME(PS) =  {k * 2:8.3f}  TEMP(K) =   300.0"),),
+    "trainers": (
+        _lines(lambda s, k, at: f"[{s % 1_000_000}]\ttrain-logloss:{3 / (k + 1):.5f}\teval-logloss:0.5"),
+        _lines(lambda s, k, at: f"I0801 10:00:00.123456 14 logging_writer.py:48] [{s}] loss={3 / (k + 1):.4f}, lr=0.1"),
+        _lines(lambda s, k, at: f"tick {k:<5d} kimg {s % 1_000_000}.0      time 5m 12s       sec/tick 61.5"),
+        _lines(lambda s, k, at: f"[{at}] Ep. 1 : Up. {s % 10**12} : Sen. {k * 25:,} : Cost 7.1 * 1,234 @ 12"),
+        _lines(lambda s, k, at: f"{at} INFO: {k // 9}epoch:train:{k}-{s % 10**9}batch: iter_time=0.1, loss=2.5"),
+    ),
     "monitor": (_fixture("0.monitor.csv"),),
     "jsonl": (_json, _dlll, _fairseq),
     "keyvalue": (
@@ -318,6 +336,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "patterns": (_lines(lambda s, k, at: f"cycle {s} of {s + 9} t={at} e={3 / (k + 1):.3f}"),),
 }  # fmt: skip
 
+OTHER = Course(2, 3, 2, 0)  # the files whose records edits put into others
 OTHERS: tuple[bytes, ...] = tuple(
-    piece for makers in MAKERS.values() for piece in makers[0](Course(2, 3, 2, 0))[:3] if len(piece) < 2_000
+    piece for makers in MAKERS.values() for piece in makers[0](OTHER)[:3] if len(piece) < 2_000
 )

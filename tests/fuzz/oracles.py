@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+import sqlite3
 import struct
 from collections.abc import Callable
 from functools import lru_cache
@@ -61,6 +62,15 @@ def by_line(data: bytes, claim: Claim) -> bool | None:
 def by_line_but_tokens(data: bytes, claim: Claim) -> bool | None:
     """As `by_line`, where tokens are printed in billions."""
     return by_line(data, claim._replace(tokens=None))
+
+
+def by_line_but_thousands(data: bytes, claim: Claim) -> bool | None:
+    """As `by_line`, where samples are printed in thousands."""
+    if claim.samples is None:
+        return by_line(data, claim)
+    text = line_at(data, claim.offset).decode("utf-8", "replace")
+    numbers = (float(word) for word in re.findall(r"[0-9]{1,9}(?:\.[0-9]{1,3})?", text))
+    return any(round(1000 * number) == claim.samples for number in numbers)
 
 
 def by_line_but_total(data: bytes, claim: Claim) -> bool | None:
@@ -121,6 +131,33 @@ def by_wire(data: bytes, claim: Claim) -> bool | None:
     """The record that ends at the claim's place is an Event with this step and at least one value."""
     said = events(data).get(claim.offset)
     return said is not None and said[0] == claim.step and bool(said[1])
+
+
+def by_sqlite(data: bytes, claim: Claim) -> bool | None:
+    """Of a database that SQLite itself calls sound, a row of the metrics; null: it does not."""
+    rows = sqlite_rows(data)
+    return None if rows is None else claim.step in rows
+
+
+@lru_cache(maxsize=4)
+def sqlite_rows(data: bytes) -> frozenset[int] | None:
+    """The steps of all metrics by SQLite; null: it finds a fault, or another schema."""
+    if len(data) < 512:
+        return None
+    base = sqlite3.connect(":memory:")
+    base.set_progress_handler(lambda: 1, 1_000_000)
+    try:
+        base.deserialize(data)
+        if base.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
+            return None
+        rows = base.execute("SELECT step, typeof(step), key, typeof(key) FROM metrics").fetchall()
+    except (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError):
+        return None
+    finally:
+        base.close()
+    if any((kind, of_key) != ("integer", "text") for _, kind, _, of_key in rows):
+        return None
+    return frozenset(step for step, *_ in rows)
 
 
 Tagged = tuple[int, list[tuple[bytes, bool]]]  # a step; tags, and whether their value is a plain float

@@ -20,32 +20,52 @@ from slurm_guard.progress.tqdm import TqdmLines
 from slurm_guard.progress.wandb import WandbReader
 from tests.fuzz import oracles
 from tests.fuzz.edits import Plan, apply, joined, plans
-from tests.fuzz.formats import MAKERS, OTHERS, Course
+from tests.fuzz.formats import MAKERS, OTHER, OTHERS, Course
 from tests.fuzz.laws import Target, claims_of, hold
 
 PATTERN = r"mycode: ^cycle (?P<step>\S+)(?: of (?P<total>\S+))?(?: t=(?P<time>\S+ \S+))?(?: e=(?P<loss>\S+))?"
 LINES = (*TRAININGS, *SIMULATIONS, MonitorLines, JsonLines, KeyValueLines, TqdmLines)
 # A record of these means the same wherever it stands; others continue a count or a table.
-_ALONE = frozenset(("megatron", "namd", "wrf", "jsonl", "keyvalue", "tqdm", "patterns", "mlflow", "guard"))
+_ALONE = frozenset(
+    (
+        "amber",
+        "trainers",
+        "megatron",
+        "namd",
+        "wrf",
+        "jsonl",
+        "keyvalue",
+        "tqdm",
+        "patterns",
+        "mlflow",
+        "guard",
+    )
+)
+_OWN = frozenset(("tfevents", "wandb", "hfstate", "clearml", "database", "wandbmeta"))
 _ORACLES: dict[str, oracles.Oracle] = {
     **dict.fromkeys(
-        ("mllog", "hf", "lammps", "openmm", "namd", "jsonl", "keyvalue", "tqdm", "patterns",
-         "mlflow", "guard"),
+        ("mllog", "hf", "lammps", "openmm", "namd", "amber", "jsonl", "keyvalue", "tqdm", "patterns",
+         "mlflow", "guard", "deepspeed", "dvclive", "clearml"),
         oracles.by_line,
     ),
     "megatron": oracles.by_line_but_tokens,
+    "trainers": oracles.by_line_but_thousands,
     "gromacs": oracles.by_line_but_total,
     "csv": oracles.by_cells,
     "hfstate": oracles.by_json,
     "tfevents": oracles.by_wire,
+    "database": oracles.by_sqlite,
 }  # fmt: skip
 
 
 def _wandb_rows(origin: bytes, data: bytes, found: Found) -> None:
-    """A checksum guards every row: no damage makes one that was not written."""
-    reader = WandbReader()
-    reader.feed(origin, 0)
-    written = {claim.step for row in reader._rows for claim in row}  # by both clocks
+    """A checksum guards every row: no damage makes one that was not written, here or in the file that edits
+    take records from."""
+    written: set[int | None] = set()
+    for whole in (origin, b"".join(MAKERS["wandb"][0](OTHER))):
+        reader = WandbReader()
+        reader.feed(whole, 0)
+        written |= {claim.step for row in reader._rows for claim in row}  # by both clocks
     said = {claim.step for claim in claims_of(found)}
     assert said <= written | {None}, f"invented: {said - written}"
 
@@ -60,7 +80,22 @@ def _every_scalar(origin: bytes, data: bytes, found: Found) -> None:
         assert max(plain.values(), default=0) <= n <= max(every.values(), default=0), f"{n} points of {every}"
 
 
-_ALSO = {"wandb": _wandb_rows, "tfevents": _every_scalar}
+def _every_row(origin: bytes, data: bytes, found: Found) -> None:
+    """Of a database that no edit met, every row is read: one that is hurt may be sound and without a time."""
+    rows = oracles.sqlite_rows(data) if data == origin else None
+    if rows is not None:
+        assert {claim.step for claim in claims_of(found)} == rows, "rows are missing"
+
+
+def _names_in_it(origin: bytes, data: bytes, found: Found) -> None:
+    """The job and the host that are named stand in the document."""
+    for problem in found.problems:
+        assert problem.partition(": ")[2].encode() in data
+
+
+_ALSO = {
+    "wandb": _wandb_rows, "tfevents": _every_scalar, "database": _every_row, "wandbmeta": _names_in_it,
+}  # fmt: skip
 
 
 def _makes(kind: Callable[[], Any]) -> Callable[[], Reader]:
@@ -78,7 +113,7 @@ def _readers() -> dict[str, Callable[[], Reader]]:
 def _keeps(name: str) -> str:
     if name in _ALONE:
         return "lines"
-    return "nothing" if name in ("tfevents", "wandb", "hfstate", "clearml", "database") else "before"
+    return "nothing" if name in _OWN else "before"
 
 
 TARGETS: dict[str, Target] = {

@@ -25,8 +25,8 @@ def find(case: Case, params: Params) -> list[Finding]:
             f"{s.what} that {base(s.exe)} on {s.node} tried, in {counted(s.n, 'connection', 'connections')}",
             float(s.n_places),
             s.what,
-            "lake table flows",
-            f"flows of {s.node} with gone and in_b below {params.empty_b}",
+            "lake tables briefs and flows",
+            f"briefs of {s.node}, and flows with gone and in_b below {params.empty_b}",
             "a program that looks for its partners, or a crawler whose pages are that small",
         )
         for s in scans[:5]
@@ -39,9 +39,10 @@ CHECK = Check(
     "Many places tried",
     Family.F,
     detects="Many connections from one node of the run, each over at once and nearly empty, to many "
-    "addresses or to many ports of one address that are not the run's own nodes.",
-    does_not_detect="A slow scan, one of a few places, one by UDP or raw packets, and connections that were "
-    "over before the kernel told of them.",
+    "addresses or to many ports of one address that are not the run's own nodes; also those that came and "
+    "went between two looks of the node, which are counted, and those that were never answered.",
+    does_not_detect="A scan of a few places, one by UDP or raw packets, and one of which the node cannot "
+    "tell whose it was.",
     false_alarms="Frameworks that look for partners beyond the run's nodes. Downloads of many small files "
     "receive more than a banner. Where bytes are not known a crawler looks the same: context. Soft.",
     remedy="Ask what was looked for; keep compute nodes from management networks.",

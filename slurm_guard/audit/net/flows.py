@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from slurm_guard.audit.net.briefs import last_briefs
 from slurm_guard.audit.net.policy import Addresses
 from slurm_guard.networks import parse_place
 
@@ -109,6 +110,7 @@ class Words:
 
     flows: Mapping[int, pl.DataFrame]
     relays: Mapping[int, pl.DataFrame]
+    briefs: Mapping[int, pl.DataFrame]
     left_out: Mapping[int, int]  # connections beyond MOST_FLOWS
     cut: frozenset[int]  # runs of which the sampler itself followed too few
     own: Mapping[str, Addresses]
@@ -145,6 +147,7 @@ def words(frames: Mapping[str, pl.DataFrame], keys: pl.DataFrame) -> Words:
     return Words(
         _parts(kept),
         _parts(_relays(frames["relays"].join(mine, on="run"))),
+        last_briefs(frames["briefs"].join(mine, on="run")),
         {int(i): n - MOST_FLOWS for i, n in counts.iter_rows() if n > MOST_FLOWS},
         frozenset(events.join(mine, on="run")["i"].to_list()),
         own_addresses(frames["flows"]),

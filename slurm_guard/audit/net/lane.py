@@ -3,6 +3,7 @@
 from slurm_guard.audit.case import Case, counted, sized
 from slurm_guard.audit.net import lone, proxies, scans, tunnels
 from slurm_guard.audit.net.bridges import Bridge
+from slurm_guard.audit.net.briefs import Brief
 from slurm_guard.audit.net.hints import base
 from slurm_guard.audit.net.net import Flow
 from slurm_guard.audit.net.nodewide import CHANGED, GONE, NEW, Change
@@ -24,7 +25,7 @@ _ALLOWED = {SITE: ", allowed by the site", JOB: ", declared by the job"}
 def network_events(case: Case) -> list[TimelineEvent]:
     """Tunnels, proxies, scans and lone connections, then the plain clients that moved most; at most MOST."""
     stayed = _stayed(case)
-    if not case.net.flows and not case.net.relays:
+    if not case.net.flows and not case.net.relays and not case.net.briefs:
         return stayed
     bridges = tunnels.found_bridges(case.net, tunnels.Params())
     forwards = proxies.found_proxies(case.net, proxies.Params())
@@ -38,7 +39,7 @@ def network_events(case: Case) -> list[TimelineEvent]:
     found += [_lone(case, flow) for flow in alone]
     first = {b.far for b, _ in bridges} | {b.far for b in forwards}  # how long their far side was held
     shown = {f.word.peer for f in alone}
-    clients = _clients(case, first, shown)
+    clients = [*_clients(case, first, shown), *_briefs(case)]
     found = [*stayed, *found]
     return [*found[:MOST], *clients[: max(0, MOST - len(found))]]
 
@@ -98,6 +99,27 @@ def _clients(case: Case, first: set[str], shown: set[str]) -> list[TimelineEvent
     sums = {key: _total(flows) for key, flows in groups.items()}
     ordered = sorted(groups, key=lambda key: (not key[2], -sum(sums[key]), key))
     return [_client(case, groups[key], sums[key]) for key in ordered[:MOST_CLIENTS]]
+
+
+def _briefs(case: Case) -> list[TimelineEvent]:
+    """Connections to outside that came and went unseen, one event for each node."""
+    by_node: dict[str, list[Brief]] = {}
+    for brief in case.net.briefs:
+        if any(place.goes_out for place in brief.places):
+            by_node.setdefault(brief.node, []).append(brief)
+    events = []
+    for node, briefs in sorted(by_node.items())[:MOST_CLIENTS]:
+        out = [place for brief in briefs for place in brief.places if place.goes_out]
+        n = sum(b.grown(sum(p.goes_out for p in b.places), b.n) for b in briefs)
+        hosts = {place.peer.rpartition(":")[0] for place in out}
+        sure = "" if any(b.is_sure for b in briefs) else ", this run's or the node's own"
+        text = (
+            f"about {n:,} short connections of {_who(case, node, (briefs[0].pid,), briefs[0].exe)}{sure} to "
+            f"{counted(len(hosts), 'address', 'addresses')} and more outside, {case.net.place(out[0].peer)} "
+            f"one of them; {traffic(sum(p.in_b for p in out), sum(p.out_b for p in out))}"
+        )
+        events.append(_event(min(b.first_at for b in briefs), max(b.last_at for b in briefs), text))
+    return events
 
 
 def _total(flows: list[Flow]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from enum import Enum
 import polars as pl
 
 from slurm_guard.audit.holds import GpuUser
+from slurm_guard.audit.net.briefs import Brief, briefs_of
 from slurm_guard.audit.net.flows import FlowWord, RelayWord, Words
 from slurm_guard.audit.net.nodewide import Change
 from slurm_guard.audit.net.policy import SITE, Ground, Rules
@@ -73,6 +74,7 @@ class Net:
 
     flows: tuple[Flow, ...] = ()
     relays: tuple[Relay, ...] = ()
+    briefs: tuple[Brief, ...] = ()
     people: Mapping[tuple[str, int], Person] | None = None
     ruled: bool = False
     names: tuple[str, ...] = ()
@@ -119,28 +121,31 @@ def net_of(
 ) -> Net:
     """The run's network side. `who`: its GPU processes, and what the nodes said of all its processes."""
     flows, relays = list(told.flows_of(i)), told.relays_of(i)
-    if not flows and not relays:
+    if not flows and not relays and i not in told.briefs:
         return Net(cut=i in told.cut, changes=changes)
     ground = Ground(rules, told.own, run, parse_intent(run.comment, run.extra).egress)
     users = list(who[0])
     ties = {(u.node, u.pid): u.cls for u in users}
     people = _people(who[1])
     ends = {(f.node, f.local): f.pid for f in flows}
+    briefs = tuple(briefs_of(told.briefs.get(i), ground))
     return Net(
         tuple(_flow(word, ground, ties, people) for word in flows),
         tuple(_relay(word, ground, ties, ends) for word in relays),
+        briefs,
         people,
         ground.is_ruled,
         ground.names,
         told.left_out.get(i, 0),
         i in told.cut,
-        {peer: name for peer in _peers(flows, relays) if (name := ground.name(peer)) is not None},
+        {peer: name for peer in _peers(flows, relays, briefs) if (name := ground.name(peer)) is not None},
         changes,
     )
 
 
-def _peers(flows: list[FlowWord], relays: list[RelayWord]) -> set[str]:
-    return {word.peer for word in flows} | {word.outer_peer for word in relays}
+def _peers(flows: list[FlowWord], relays: list[RelayWord], briefs: tuple[Brief, ...]) -> set[str]:
+    listed = {place.peer for brief in briefs for place in brief.places}
+    return listed | {word.peer for word in flows} | {word.outer_peer for word in relays}
 
 
 def _people(frame: pl.DataFrame | None) -> dict[tuple[str, int], Person]:

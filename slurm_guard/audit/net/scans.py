@@ -1,7 +1,8 @@
 """Probes: many short, nearly empty connections to many places."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from slurm_guard.audit.net.briefs import Brief, BriefPlace
 from slurm_guard.audit.net.net import Flow, Net
 from slurm_guard.networks import LOOPBACK
 
@@ -17,7 +18,8 @@ class Params:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Probes from one node: of many addresses, or of many ports of one. `known`: bytes were observed."""
+    """Probes from one node: of many addresses, or of many ports of one. `known`: bytes were observed, and the
+    connections are surely the run's. `n`, `n_places`: about, where they were counted and not listed."""
 
     node: str
     exe: str | None
@@ -30,13 +32,44 @@ class Scan:
     last_at: float
 
 
+@dataclass(slots=True)
+class _Probes:
+    """Of one node. Places by address, with ports; `most`: of the places that one brief stands for."""
+
+    ports: dict[str, set[str]] = field(default_factory=dict)
+    n_of: dict[str, int] = field(default_factory=dict)
+    near: list[int] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
+    n_known: int = 0
+    most_addresses: int = 0
+    most_ports: dict[str, int] = field(default_factory=dict)
+    times: list[float] = field(default_factory=list)
+
+    def add(self, peer: str, n: int, near: int | None, *, known: bool) -> None:
+        """Connections to one place."""
+        host, _, port = peer.rpartition(":")
+        self.ports.setdefault(host, set()).add(port)
+        self.n_of[host] = self.n_of.get(host, 0) + n
+        self.near += [] if near is None else [near]
+        self.n_known += n if known else 0
+
+    def name(self, exe: str | None, n: int) -> None:
+        """Whose they were."""
+        self.names[exe or ""] = self.names.get(exe or "", 0) + n
+
+
 def found_scans(net: Net, params: Params) -> list[Scan]:
     """At most one of each sort and node."""
-    probes: dict[str, list[Flow]] = {}
+    probes: dict[str, _Probes] = {}
     for flow in net.flows:
         if _is_probe(flow, params):
-            probes.setdefault(flow.word.node, []).append(flow)
-    found = [_scan(node, flows, what, params) for node, flows in sorted(probes.items()) for what in _SORTS]
+            mine = probes.setdefault(flow.word.node, _Probes())
+            mine.add(flow.word.peer, 1, flow.near, known=flow.word.counted)
+            mine.name(flow.word.exe, 1)
+            mine.times += [flow.word.first_at, flow.word.last_at]
+    for brief in net.briefs:
+        _add_brief(probes.setdefault(brief.node, _Probes()), brief, params)
+    found = [_scan(node, mine, what, params) for node, mine in sorted(probes.items()) for what in _SORTS]
     return [scan for scan in found if scan is not None]
 
 
@@ -53,33 +86,55 @@ def _is_probe(flow: Flow, params: Params) -> bool:
     )
 
 
+def _is_probed(place: BriefPlace, params: Params) -> bool:
+    away = place.near is not None and place.near != LOOPBACK and not place.inside
+    return away and place.allowed is None and place.in_b <= params.empty_b * place.n
+
+
+def _add_brief(probes: _Probes, brief: Brief, params: Params) -> None:
+    """The listed places, and how many of all are like them."""
+    chosen = [place for place in brief.places if _is_probed(place, params)]
+    if not chosen:
+        return
+    listed: dict[str, int] = {}
+    n_chosen = sum(place.n for place in chosen)
+    # Half of the list are those with most connections: of the others each stands for as many as the rest.
+    n_rest = max(0, brief.n - sum(place.n for place in brief.places))
+    n = n_chosen + brief.grown(len(chosen), n_rest)
+    for place in chosen:
+        probes.add(place.peer, place.n * n // max(1, n_chosen), place.near, known=brief.is_sure)
+        host = place.peer.rpartition(":")[0]
+        listed[host] = listed.get(host, 0) + 1
+    probes.name(brief.exe, n)
+    probes.times += [brief.first_at, brief.last_at]
+    probes.most_addresses = max(probes.most_addresses, brief.grown(len(chosen), brief.n_addresses))
+    for host, n_listed in listed.items():
+        grown = brief.grown(n_listed, brief.n_places) if n_listed > 1 else 1
+        probes.most_ports[host] = max(probes.most_ports.get(host, 0), grown)
+
+
 _SORTS = ("addresses", "ports")
 
 
-def _scan(node: str, flows: list[Flow], what: str, params: Params) -> Scan | None:
-    split = [(*f.word.peer.rpartition(":")[::2], f) for f in flows]
+def _scan(node: str, probes: _Probes, what: str, params: Params) -> Scan | None:
+    if not probes.ports:
+        return None
     if what == "ports":
-        by_host: dict[str, set[str]] = {}
-        for host, port, _ in split:
-            by_host.setdefault(host, set()).add(port)
-        host = max(by_host, key=lambda h: (len(by_host[h]), h))
-        split, n_places = [s for s in split if s[0] == host], len(by_host[host])
+        counts = {host: max(len(p), probes.most_ports.get(host, 0)) for host, p in probes.ports.items()}
+        host = max(counts, key=lambda h: (counts[h], h))
+        n_places, n = counts[host], probes.n_of[host]
     else:
-        n_places = len({host for host, _, _ in split})
+        n_places, n = max(len(probes.ports), probes.most_addresses), sum(probes.n_of.values())
     if n_places < params.least_places:
         return None
-    words = [f.word for _, _, f in split]
-    names: dict[str, int] = {}
-    for word in words:
-        names[word.exe or ""] = names.get(word.exe or "", 0) + 1
     return Scan(
         node,
-        max(names, key=lambda name: (names[name], name)) or None,
-        max((f.near for _, _, f in split if f.near is not None), default=None),
-        len(words),
+        max(probes.names, key=lambda name: (probes.names[name], name)) or None,
+        max(probes.near, default=None),
+        max(n, n_places),
         n_places,
         what,
-        sum(w.counted for w in words) >= 0.5 * len(words),
-        min(w.first_at for w in words),
-        max(w.last_at for w in words),
+        probes.n_known >= 0.5 * sum(probes.n_of.values()),
+        min(probes.times),
+        max(probes.times),
     )

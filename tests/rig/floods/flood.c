@@ -184,6 +184,23 @@ static void spaces(double until, int n) {
     printf("%ld network namespaces\n", made);
 }
 
+/* PER_S connections a second to an address each, in a network namespace of its own: answered by nobody */
+static void scan(double until, int per_s) {
+    own_space(CLONE_NEWNET);
+    if (system("ip link set lo up && ip route add local 203.0.0.0/16 dev lo") != 0) perror("ip");
+    long n = 0;
+    double begun = now_s();
+    while (now_s() < until) {
+        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(22)};
+        to.sin_addr.s_addr = htonl(0xcb000001u + (unsigned)(n % 65000));
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        connect(fd, (struct sockaddr *)&to, sizeof to);
+        close(fd);
+        if (++n % 100 == 0) rest(begun + (double)n / per_s - now_s());
+    }
+    printf("%ld connections in %.1f s\n", n, now_s() - begun);
+}
+
 static double last_s;
 static void *stay(void *unused) {
     struct sockaddr_in at;
@@ -246,6 +263,7 @@ int main(int n, char **words) {
     else if (!strcmp(kind, "churn")) churn(until, a);
     else if (!strcmp(kind, "sockets")) sockets(until, a, b);
     else if (!strcmp(kind, "spaces")) spaces(until, a);
+    else if (!strcmp(kind, "scan")) scan(until, a);
     else if (!strcmp(kind, "headless")) headless(until, a);
     else if (!strcmp(kind, "threads")) threads(until, a);
     else return 2;

@@ -201,6 +201,8 @@ def _told(rig: Rig, job: int, since_at: float) -> dict[str, int]:
     listeners = {r["pid"] for r in mine if r.get("k") == "flow" and r.get("state") == "LISTEN"}
     if len(listeners) >= 20:
         told["20 listeners"] = len(listeners)
+    if sum(r["n_addresses"] for r in mine if r.get("k") == "brief") >= 10_000:
+        told["10,000 addresses counted"] = sum(r["n"] for r in mine if r.get("k") == "brief")
     told["flow records"] = sum(r.get("k") == "flow" for r in mine)
     return told
 

@@ -56,6 +56,12 @@ FLOODS = (
         (),
     ),
     Flood(
+        "scan",
+        "10,000 connections a second to 65,000 addresses, in a network namespace of its own",
+        ("scan", "10000"),
+        ("10,000 addresses counted",),
+    ),
+    Flood(
         "headless",
         "20 processes whose first thread ended: nothing to read in /proc/PID/fd, one holds a GPU's file",
         ("headless", "20"),

@@ -19,7 +19,7 @@ from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Family, Judgement, Verdict
 from tests.builders import AT, NODE, Log, Tenant, World, build, frames_of, key
 from tests.shapes import BESIDE, HELD, LOGGER, NOTEBOOK, OTHER, STORAGE, TO_LOGGER, TRAIN, UPDATE
-from tests.talk import MIB, NODE_AT, OUT, Handed, Talk
+from tests.talk import MIB, NODE_AT, OUT, Counted, Handed, Talk
 
 SHORT = World(length_s=3600, tenants=(TRAIN,), log=Log())
 PYTHON = "/usr/bin/python3"
@@ -345,9 +345,77 @@ def test_an_address_that_the_job_made_up_in_a_namespace_of_its_own_is_not_the_no
     assert said(replace(TUNNEL, talk=(HELD, fake, listens, datagrams)))["reverse-tunnel"] == 6.0
 
 
+def _tried(n: int, **how: Any) -> Counted:
+    """So many places outside, of which at most 32 are listed."""
+    return Counted(tuple(f"203.0.113.{k}:22" for k in range(min(n, 32))), n, **how)
+
+
+@pytest.mark.parametrize(
+    ("counted", "weight"),
+    [
+        ((_tried(3000, failed=True),), 2.0),
+        ((_tried(3000, in_b=40),), 2.0),  # a banner each
+        ((_tried(3000, how="alone"),), 0.9),  # perhaps the node's own services'
+        # twenty a minute, ever new ones
+        (
+            tuple(
+                replace(_tried(20), places=tuple(f"203.0.{m}.{k}:22" for k in range(20))) for m in range(6)
+            ),
+            2.0,
+        ),
+        ((Counted(tuple(f"203.0.113.7:{p}" for p in range(1, 33)), 1000, failed=True),), 2.0),
+    ],
+)
+def test_a_scan_that_no_look_met_is_told(counted: tuple[Counted, ...], weight: float) -> None:
+    assert said(replace(SHORT, counted=counted)) == {"address-scan": weight}
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        _tried(90, failed=True),
+        _tried(3000, in_b=4000),  # pages
+        Counted(("203.0.113.7:443",), 1, n_each=5000),  # one place, again and again
+        Counted(tuple(f"127.0.0.{k}:22" for k in range(1, 33)), 1000),
+        Counted(tuple(f"{NODE_AT}:{k}" for k in range(1, 33)), 32),
+    ],
+)
+def test_short_connections_that_are_no_scan_are_quiet(counted: Counted) -> None:
+    assert said(replace(SHORT, counted=(counted,))) == {}
+
+
+def test_a_scan_of_what_the_site_allows_is_none() -> None:
+    network = NetworkConfig(egress=["203.0.113.0/24"])
+    assert said(replace(SHORT, counted=(_tried(3000, failed=True),), network=network)) == {}
+
+
+def test_an_undeclared_place_of_short_connections_is_named_and_what_is_not_sure_is_said() -> None:
+    sure = Counted(("203.0.113.9:443",), 1, n_each=40, in_b=900, out_b=100)
+    perhaps = Counted(("203.0.113.10:443",), 1, n_each=3, how="alone")
+    world = replace(SHORT, counted=(sure, perhaps), comments=("guard:egress=none", None))
+
+    (finding,) = [f for f in judged(world).findings if f.family is Family.F]
+
+    assert finding.check == "undeclared-egress"
+    assert "203.0.113.9:443 (35 KiB in, 3.9 KiB out)" in finding.sentence
+    assert "203.0.113.10:443 (0 B in, 0 B out; the run's or the node's own" in finding.sentence
+    assert [e.value for e in finding.evidence] == [40_000.0, 0.0]
+
+
+def test_short_connections_stand_in_the_network_lane() -> None:
+    timeline = judged(replace(SHORT, counted=(_tried(3000, failed=True),))).timeline
+    assert timeline is not None
+    texts = [event.text for event in timeline.events if event.lane == "network"]
+    assert any(text.startswith("about 3,000 short connections") for text in texts)
+    assert "scan: a process tried 3,000 addresses" in texts
+
+
 def test_the_order_of_rows_does_not_matter() -> None:
     world = replace(
-        TUNNEL, talk=(HELD, *STORAGE, *_probes(150), UPDATE), comments=("guard:egress=none", None)
+        TUNNEL,
+        talk=(HELD, *STORAGE, *_probes(150), UPDATE),
+        counted=(_tried(150), _tried(40)),
+        comments=("guard:egress=none", None),
     )
     facts = build(world)
     plain = to_json(audit_facts(facts))
@@ -355,7 +423,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
     for seed in range(5):
         mixed = {
             name: facts.frames[name].sample(fraction=1.0, shuffle=True, seed=seed)
-            for name in ("flows", "relays")
+            for name in ("flows", "relays", "briefs")
         }
         twice = {name: pl.concat([frame, frame]) for name, frame in mixed.items()}
         assert to_json(audit_facts(replace(facts, frames={**facts.frames, **twice}))) == plain
@@ -390,6 +458,8 @@ def _hostile(table: str, rng: random.Random, n: int) -> pl.DataFrame:
                 row[name] = rng.choice([None, True, False])
             elif kind == pl.String:
                 row[name] = rng.choice([None, *HOSTILE_PLACES])
+            elif kind == pl.List(pl.String):
+                row[name] = rng.choice([None, [], [None], HOSTILE_PLACES])
             else:
                 row[name] = rng.choice([None, [], [None], [2**62, -5, 1]])
         rows.append({**row, "cluster": "c", "node": NODE, "run": key(7)})
@@ -401,7 +471,8 @@ def test_no_record_can_break_the_audit() -> None:
     for seed in range(20):
         rng = random.Random(seed)
         bad = {
-            name: pl.concat([facts.frames[name], _hostile(name, rng, 200)]) for name in ("flows", "relays")
+            name: pl.concat([facts.frames[name], _hostile(name, rng, 200)])
+            for name in ("flows", "relays", "briefs")
         }
         audit = audit_facts(replace(facts, frames={**facts.frames, **bad}))
         json.loads(to_json(audit))  # no NaN in it

@@ -56,6 +56,41 @@ def test_a_first_word_that_is_no_pair_ends_no_script_either(tmp_path: Path, word
     assert ('"step": 7' in path.read_text().replace(":7", ": 7")) == ("step=7" in words)
 
 
+@pytest.mark.parametrize("word", ["-5", "-x", "--fast", "5"])
+def test_a_word_like_an_option_is_told_and_writes_nothing(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "p"
+    path.touch()
+
+    done = _tell(path, word)
+
+    assert (done.returncode, path.read_text()) == (0, "")
+    assert f"'{word}' is no name=value" in done.stderr
+
+
+def test_dashes_before_a_pair_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "p"
+    path.touch()
+
+    done = _tell(path, "--step=5", "--tokens=9")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    row = json.loads(path.read_text())
+    assert (row["step"], row["tokens"]) == (5, 9)
+
+
+def test_a_folder_is_looked_through_as_a_work_directory_is(tmp_path: Path) -> None:
+    (tmp_path / "train.log").write_text("step=1 loss=2\nstep=2 loss=1\n")
+    for step in (100, 200):
+        (tmp_path / f"step_{step}.pt").write_bytes(b"x" * 9000)
+
+    done = _show(str(tmp_path))
+
+    assert done.returncode == 0
+    assert "train.log~" in done.stdout
+    assert "source checkpoint" in done.stdout
+    assert "step 100 to step 200" in done.stdout
+
+
 def _show(*words: str) -> subprocess.CompletedProcess[str]:
     return _tell(None, "show", "--points", "1", *words)
 

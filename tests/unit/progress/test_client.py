@@ -178,3 +178,25 @@ def test_the_file_stands_alone(tmp_path: Path) -> None:
     subprocess.run(words, env={shipped.VARIABLE: str(out)}, check=True, timeout=60)
 
     assert json.loads(out.read_text())["step"] == 5
+
+
+@pytest.mark.parametrize(
+    ("mib", "after_s", "said"),
+    [(1, 1.5, True), (9, 1.5, False), (9, 11, True), (13, 11, False), (13, 101, True)],
+)
+def test_a_long_file_is_written_to_more_rarely(
+    client: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mib: int, after_s: float, said: bool
+) -> None:
+    os.truncate(tmp_path / "progress.jsonl", mib << 20)
+    now = time.monotonic()
+    client.progress(1)
+    monkeypatch.setattr(client.time, "monotonic", lambda: now + after_s)
+
+    assert client.progress(2) is said
+
+
+def test_a_full_file_is_left_alone(client: ModuleType, tmp_path: Path) -> None:
+    os.truncate(tmp_path / "progress.jsonl", 16 << 20)
+
+    assert [client.progress(1), client.progress(2, force=True)] == [False, False]
+    assert (tmp_path / "progress.jsonl").stat().st_size == 16 << 20

@@ -71,7 +71,7 @@ def test_it_is_read_and_followed_from_then_on(home: Path) -> None:
 
     line = json.dumps({"k": "log", **log._asdict()})
     (home / "r.jsonl").write_text("{}\n" + line + "\n{}\n")
-    assert walked(str(home / "r.jsonl")) == [log.path]
+    assert walked(str(home / "r.jsonl")).paths == [log.path]
 
 
 def test_one_that_processes_hold_open_is_known_by_that(home: Path) -> None:

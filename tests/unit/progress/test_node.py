@@ -216,3 +216,30 @@ def test_a_walked_file_that_names_a_slurm_job_is_bound_by_it(
     logs = read_run(parse_request(json.dumps(asked).encode()), as_if_walked).logs
 
     assert [(one.source, one.bind_conf, one.problems) for one in logs] == [("wandb", confidence, problems)]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "confidence", "problems"),
+    [
+        ({"slurm": {"job_id": "1"}, "host": "n9"}, 0.8, []),
+        ({"slurm": {"job_id": 2}}, 0.2, ["other-job: it says that Slurm job 2 wrote it"]),
+        ({"host": "n1.cluster.example"}, 0.6, []),
+        ({"host": "n9", "slurm": {}}, 0.5, []),
+        ({"host": "n1\x1b", "slurm": {"job_id": "x"}}, 0.5, []),
+        ([1], 0.5, []),
+    ],
+)
+def test_wandbs_metadata_says_whose_the_file_beside_it_is(
+    tmp_path: Path, metadata: object, confidence: float, problems: list[str]
+) -> None:
+    folder = tmp_path / "wandb" / "run-20260101_000000-a"
+    (folder / "files").mkdir(parents=True)
+    (folder / "run-a.wandb").write_bytes(log(row(_step=1), row(_step=2)))
+    (folder / "files" / "wandb-metadata.json").write_text(json.dumps(metadata))
+    asked = body(tmp_path, work_dir=str(tmp_path), ended_at=None, at=time.time() + 1)
+
+    logs = read_run(parse_request(json.dumps(asked).encode()), open_own).logs
+
+    by_name = {Path(one.path).name: one for one in logs}
+    assert (by_name["run-a.wandb"].bind_conf, by_name["run-a.wandb"].problems) == (confidence, problems)
+    assert by_name["wandb-metadata.json"].source is None

@@ -36,7 +36,7 @@ def test_the_walk_finds_them_where_they_were_changed_in_the_run(tmp_path: Path) 
         path.write_text("step,loss\n1,2\n")
     now = time.time()
 
-    hits, problems = walk(str(tmp_path), now - 60, now + 60)
+    hits, problems, _ = walk(str(tmp_path), now - 60, now + 60)
 
     assert sorted(os.path.basename(hit.path) for hit in hits) == ["md.log", "metrics.csv"]  # noqa: PTH119
     assert problems == []

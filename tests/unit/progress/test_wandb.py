@@ -146,7 +146,7 @@ def test_the_end_of_the_run_is_a_mark() -> None:
         (b"", "/w/run-x.wandb", "wandb"),
         (b":W&C\xe1\xbe\0step=1\n", "/w/run-x.wandb", None),
         (b'{"_step": 369, "_timestamp": 1.5e9}', "/w/files/wandb-summary.json", None),
-        (b'{"host": "n1"}', "/w/files/wandb-metadata.json", None),
+        (b'{"host": "n1"}', "/w/files/wandb-metadata.json", "wandbmeta"),
     ],
 )
 def test_a_file_is_known_by_its_header(head: bytes, path: str, name: str | None) -> None:

@@ -96,7 +96,12 @@ def test_bytes_ends_and_openers_are_told_of_another_namespace(there: subprocess.
     there.stdin.write("\n")
     there.stdin.flush()
     there.stdout.readline()
-    _, ended = spaces.samples({0}, {row.ident: row for row in rows}.get)
+    ended: list[Sample] = []
+    for _ in range(100):  # the kernel tells of it a moment later
+        ended += spaces.samples({0}, {row.ident: row for row in rows}.get)[1]
+        if opened.ident in {row.ident for row in ended}:
+            break
+        time.sleep(0.03)
     assert opened.ident in {row.ident for row in ended}
     assert {row.netns for row in ended} == {inode}
     spaces.close()
@@ -182,3 +187,24 @@ def test_a_process_of_the_nodes_own_namespace_costs_a_link_now_and_then() -> Non
         spaces.look([_process(20)], float(k))
         asked.append(bool(spaces.samples({0}, nobody)[0]))
     assert asked.index(True) <= 13
+
+
+def test_a_run_with_many_namespaces_leaves_others_theirs_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Door, "step", lambda *_: None)
+    proc = FakeProc(FakeClock())
+    members = []
+    for pid in range(1, MOST + 11):
+        process = _process(pid)
+        process.run = "big" if pid <= MOST + 8 else f"small{pid}"
+        proc.link_texts[f"{pid}/ns/net"] = f"net:[{1000 + pid}]"
+        members.append(process)
+    spaces = Namespaces(proc)
+    spaces.look(members[: MOST + 8], 0.0)
+    before = set(spaces._doors)
+    spaces.look(members, 10.0)
+    after = {inode: door.runs for inode, door in spaces._doors.items()}
+
+    assert len(before) == len(after) == MOST
+    assert spaces.truncated == {"big"}
+    assert {1000 + MOST + 9, 1000 + MOST + 10} <= set(after)
+    assert sum(runs == {"big"} for runs in after.values()) == MOST - 2

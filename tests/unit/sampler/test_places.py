@@ -64,3 +64,31 @@ def test_an_address_that_a_listener_was_bound_to_is_not_the_nodes() -> None:
     tunnel.near = None
     watch.look(_NOW, [Flow(door, _OWNER, "r", _NOW, began=True), tunnel])
     assert tunnel.near == OUTSIDE
+
+
+def _of(run: str, ident: int, peer: str) -> Flow:
+    flow = _flow(ident, peer)
+    flow.run = run
+    return flow
+
+
+def test_a_run_that_fills_all_places_makes_room_for_others_and_is_said() -> None:
+    places = Places()
+    places.note(_OWNER, [_of("big", k, f"203.0.{k // 200}.{k % 200}:443") for k in range(MOST_PLACES)], 0.0)
+    mine = [_of("small", 9001, "198.51.100.1:22"), _of("small", 9002, "198.51.100.1:22")]
+
+    (found,) = places.note(_OWNER, mine, 10.0)
+
+    assert found.peer == "198.51.100.1:22"
+    assert places.take_truncated() == {"big"}
+    assert places.take_truncated() == set()
+
+
+def test_places_that_were_silent_make_room_and_nobody_is_short() -> None:
+    places = Places()
+    places.note(_OWNER, [_of("r", k, f"203.0.{k // 200}.{k % 200}:443") for k in range(MOST_PLACES)], 0.0)
+    places.note(_OWNER, [_of("r", 9001, "198.51.100.1:22")], 100.0)
+
+    assert "198.51.100.1:22" in places.peers()
+    assert len(places.peers()) == MOST_PLACES
+    assert places.take_truncated() == set()

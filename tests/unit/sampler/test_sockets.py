@@ -1,17 +1,21 @@
 """Connections of a run's processes are told when first seen and when gone; nobody else's are."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import pytest
 
 from slurm_guard import wire
 from slurm_guard.clock import FakeClock
 from slurm_guard.config import NetworkConfig
-from slurm_guard.sampler import sockets as owners
+from slurm_guard.sampler import fdowners as owners
 from slurm_guard.sampler import tcptext as module
 from slurm_guard.sampler.attribution import RunFacts
+from slurm_guard.sampler.doors import Doors
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.sockets import SocketTable
-from slurm_guard.sampler.tcpdiag import Sample, TcpDiag
+from slurm_guard.sampler.tcpdiag import TRYING, Passed, Sample, TcpDiag
 from slurm_guard.sampler.tcptext import address, read_line
 from slurm_guard.sampler.writer import Instant
 from tests.unit.sampler.fakes import NODE, FakeProc
@@ -209,16 +213,16 @@ def _door(local: str, run: str) -> Flow:
 )
 def test_a_door_is_its_address_and_port(place: str, run: str | None) -> None:
     listeners = {"127.0.0.1:8899": "a", "[::1]:8899": "b", "0.0.0.0:7000": "c"}
-    found = owners._Doors(_door(*listener) for listener in listeners.items()).of(place)
+    found = Doors(_door(*listener) for listener in listeners.items()).of(place)
     assert (None if found is None else found.run) == run
 
 
 def test_a_door_of_two_runs_is_nobodys() -> None:
-    assert owners._Doors([_door("0.0.0.0:1", "a"), _door("0.0.0.0:1", "b")]).of("127.0.0.1:1") is None
+    assert Doors([_door("0.0.0.0:1", "a"), _door("0.0.0.0:1", "b")]).of("127.0.0.1:1") is None
 
 
 class _Deaf(TcpDiag):
-    def dump(self, *_: object) -> tuple[list[Sample], bool]:
+    def dump(self, *_: object, **__: object) -> tuple[list[Sample], bool]:
         raise OSError(12, "Cannot allocate memory")
 
 
@@ -235,3 +239,77 @@ def test_a_kernel_that_does_not_answer_costs_a_look_and_after_three_the_bytes() 
         [],
     ]
     assert sockets.diag is None
+
+
+class _Told(TcpDiag):
+    """A kernel that tells what a test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[Sample] = []
+
+    def dump(self, *_: object, passed: Mapping[int, Passed] | None = None, **__: object) -> tuple[Any, bool]:
+        skipped = passed or {}
+        self.there = {row.ident for row in self.rows if row.ident in skipped}
+        return [row for row in self.rows if row.ident not in skipped], False
+
+
+def _row(ident: int, run: str | None = None, state: str = "ESTABLISHED", uid: int = 1000) -> Sample:
+    ends = f"10.0.0.1:{ident}", "203.0.113.1:443"
+    return Sample(ident, "tcp", *ends, state, uid, ident, ident, None, True, 0, 0, run=run)
+
+
+def _looks(
+    diag: _Told, pids: dict[int, tuple[int, list[int]]]
+) -> tuple[SocketTable, Callable[[set[str]], Any]]:
+    """`pids`: of each its job and the inodes that it holds; run r<job>."""
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    jobs = sorted({job for job, _ in pids.values()})
+    facts = [RunFacts(f"r{job}", job, None, 1000, clock.now_at(), None, frozenset()) for job in jobs]
+    for pid, (job, inodes) in pids.items():
+        proc.start(pid, 1000, f"0::/system.slice/slurmstepd.scope/job_{job}/step_0")
+        proc.link_texts.update({f"{pid}/fd/{inode}": f"socket:[{inode}]" for inode in inodes})
+    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc, NetworkConfig(), diag)
+
+    def look(runs: set[str]) -> Any:
+        now = Instant(clock.now_at(), clock.mono_s())
+        table.look(now, facts)
+        told = sockets.look(now, table, runs)
+        clock.sleep(10)
+        flows = [t for t in told if isinstance(t, wire.FlowSeen)]
+        return sorted((f.inode or 0, f.run, f.pid, f.how) for f in flows)
+
+    return sockets, look
+
+
+def test_a_socket_is_its_control_groups_run_whoever_holds_it() -> None:
+    diag = _Told()
+    _, look = _looks(diag, {50: (7, [11]), 60: (8, [12, 13])})
+    diag.rows = [_row(11, "r7"), _row(12, "r7"), _row(13), _row(14, "r7")]
+
+    assert look({"r7", "r8"}) == [(11, "r7", 50, "both"), (12, "r7", 60, "cgroup"), (13, "r8", 60, "inode")]
+    assert look({"r7", "r8"}) == [(14, "r7", None, "cgroup")]  # in nobody's descriptors for two looks
+
+
+def test_beyond_what_is_followed_nothing_is_read_again_and_it_is_said_of_the_run() -> None:
+    diag = _Told()
+    sockets, look = _looks(diag, {50: (7, list(range(1, 601))), 60: (8, [700])})
+    diag.rows = [_row(k) for k in (*range(1, 601), 700)]
+
+    assert len(look({"r7", "r8"})) == 513
+    assert (sockets.truncated, len(sockets._passed)) == ({"r7": 88}, 88)
+    assert look({"r7", "r8"}) == []
+    assert sockets.truncated == {"r7": 88}
+    assert len(look({"r8"})) == 512  # the run has ended: the last word on each, and no more of it
+    assert sockets.truncated == {}
+
+
+def test_what_is_not_answered_yet_is_no_flow_and_known_when_it_fails() -> None:
+    diag = _Told()
+    sockets, look = _looks(diag, {50: (7, [11])})
+    diag.rows = [_row(11, None, "SYN_SENT")]
+
+    assert look({"r7"}) == []
+    (passed,) = sockets._passed.values()
+    assert (passed.run, passed.pid, passed.kind) == ("r7", 50, TRYING)

@@ -8,6 +8,7 @@ import pytest
 
 from bench import opener
 from slurm_guard import netlink
+from slurm_guard.sampler import tcpdiag
 from slurm_guard.sampler.tcpdiag import Sample, TcpDiag, tcp_diag
 
 
@@ -135,3 +136,52 @@ def test_it_says_whether_ends_are_heard(diag: TcpDiag, monkeypatch: pytest.Monke
 
 def test_no_diagnostics_for_a_proc_that_is_not_the_kernels() -> None:
     assert tcp_diag("/nowhere") is None
+
+
+def test_a_users_crowd_is_cut_and_the_listeners_are_not(
+    diag: TcpDiag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcpdiag, "MOST_ROWS", 4)
+    monkeypatch.setattr(tcpdiag, "LEAST_ROWS", 2)
+    pairs = [_pair() for _ in range(5)]
+    rows, cut = diag.dump({os.getuid(), os.getuid() + 12_345})
+    assert cut
+    assert diag.crowded - {-1} == {os.getuid()}  # -1: listeners of everybody else
+    assert sum(row.uid == os.getuid() for row in rows) == 2
+    known = {row.ident: row for row in rows}
+    again, _ = diag.dump({os.getuid(), os.getuid() + 12_345}, known.get)
+    assert known.keys() <= {row.ident for row in again}
+    for end in [end for pair in pairs for end in pair]:
+        end.close()
+    diag.close()
+
+
+def test_what_is_passed_over_is_met_and_not_read(diag: TcpDiag) -> None:
+    one, other = _pair()
+    rows, _ = diag.dump({os.getuid()})
+    here = _of(rows, one)
+    passed = {here.ident: tcpdiag.Passed(None, None, None, tcpdiag.ORPHAN, os.getuid())}
+    rows, _ = diag.dump({os.getuid()}, passed=passed)
+    assert here.ident not in {row.ident for row in rows}
+    assert diag.there == {here.ident}
+    one.close()
+    other.close()
+    diag.close()
+
+
+def test_a_connection_that_is_not_answered_is_told() -> None:
+    diag = tcp_diag("/proc")
+    if diag is None:
+        pytest.skip("the kernel has no socket diagnostics")
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as door:
+        waiting = [socket.socket() for _ in range(4)]  # more than the queue has room for
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(door.getsockname())
+        rows, _ = diag.dump({os.getuid()})
+        host, port = door.getsockname()
+        states = {row.state for row in rows if row.peer == f"{host}:{port}" and row.opened}
+        for one in waiting:
+            one.close()
+    diag.close()
+    assert "SYN_SENT" in states

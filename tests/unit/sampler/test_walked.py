@@ -30,12 +30,13 @@ def files(most: int = 64) -> RunFiles:
 def test_only_walked_files_that_could_be_opened_are_taken(tmp_path: Path) -> None:
     path = reading(
         tmp_path,
+        {"how": "walk", "path": "/w/files/wandb-metadata.json", "size": 9},
         {"how": "fd", "path": "/w/a.log", "size": 9},
         {"how": "walk", "path": "/w/metrics.jsonl", "size": 9},
         {"how": "walk", "path": "/w/theirs.csv", "size": None},
     )
 
-    assert walked(path) == ["/w/metrics.jsonl"]
+    assert walked(path) == (["/w/metrics.jsonl"], [])
 
 
 def test_a_reading_that_is_gone_or_torn_has_none(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_a_reading_that_is_gone_or_torn_has_none(tmp_path: Path) -> None:
     odd = tmp_path / "odd"
     odd.write_text('{"k": "read"}\n[1]\n')
 
-    assert [walked(str(path)) for path in (tmp_path / "gone", torn, odd)] == [[], [], []]
+    assert [walked(str(path)) for path in (tmp_path / "gone", torn, odd)] == 3 * [([], [])]
 
 
 def test_an_adopted_file_is_looked_at_and_handed_to_the_next_reading(tmp_path: Path) -> None:
@@ -78,3 +79,20 @@ def test_an_adopted_file_that_is_gone_is_let_go() -> None:
         run._take(watched, Answer(now.at, None, None, None, None, "No such file or directory"))
 
     assert "/w/checkpoint-5/trainer_state.json" not in run.watched
+
+
+def test_checkpoints_are_kept_for_the_next_reading(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    point = {"k": "point", "file": 1, "step": 500, "obs_lo_at": None, "obs_hi_at": 2e9, "flags": ["weak"]}
+    rows = [
+        {"k": "read"},
+        {"k": "log", "file": 0, "how": "fd", "path": "/w/a.log", "size": 9, "source": "keyvalue"},
+        {"k": "log", "file": 1, "how": "walk", "path": "/w/out", "size": 9, "source": "checkpoint"},
+        point, {**point, "step": 600, "obs_lo_at": 1.9e9, "flags": ["epoch", "weak"]}, {**point, "file": 0},
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    found = walked(str(path))
+
+    assert found.paths == []
+    assert found.checkpoints == [["/w/out", 500, False, None, 2e9], ["/w/out", 600, True, 1.9e9, 2e9]]

@@ -1,0 +1,56 @@
+"""Trainers whose lines name no usual counter: XGBoost, LightGBM, JAX's clu, StyleGAN, Marian, ESPnet."""
+
+import re
+
+from slurm_guard.progress.protocol import Claim
+from slurm_guard.progress.values import find_stamp, to_count, to_float, to_loss
+
+# XGBoost `[12]	train-logloss:0.123`, LightGBM `[12]	training's l2: 0.5`
+_ROUND = re.compile(r"\[(\d{1,9})\]\t[^\t]{1,64}: ?-?\d", re.ASCII)
+# clu's metric writer: `I0801 10:00:00.1 14 logging_writer.py:48] [100] loss=2.5, lr=0.1`
+_CLU = re.compile(r"\blogging_writer\.py:\d{1,5}\] \[(\d{1,15})\] \w", re.ASCII)
+# StyleGAN's `tick 5     kimg 20.0     time 5m 12s`: thousands of images shown
+_KIMG = re.compile(r"tick \d{1,9} {1,12}kimg (\d{1,9}(?:\.\d{1,3})?) ", re.ASCII)
+# Marian's `Ep. 1 : Up. 500 : Sen. 25,000 : Cost 7.1 …`
+_MARIAN = re.compile(r"\bEp\. \d{1,6} : Up\. (\d{1,12}) : Sen\. ", re.ASCII)
+# ESPnet's `3epoch:train:51-100batch: iter_time=…`: batches of the epoch
+_ESPNET = re.compile(r"\b(\d{1,6})epoch:train:\d{1,9}-(\d{1,9})batch: ", re.ASCII)
+_LOSS = re.compile(r"(?:^|[ ,])(?:train_)?loss=([-+\d.eE]{1,24})")
+
+
+class TrainerLines:
+    """Each counts by itself: rounds, steps, samples or updates."""
+
+    name = "trainers"
+    needles: tuple[bytes, ...] = (
+        b"]\ttrain", b"]\tvalid", b"]\teval", b"logging_writer.py:", b" kimg ", b" : Up. ", b"epoch:train:",
+    )  # fmt: skip
+
+    def read(self, text: str, offset: int) -> Claim | None:
+        claim = _claim(text, offset)
+        if claim is None:
+            return None
+        at, naive = find_stamp(text)
+        loss = _LOSS.search(text, 0, 1024)
+        return claim._replace(at=at, naive=naive, loss=to_loss(loss[1]) if loss else None)
+
+    def settle(self, claims: list[Claim]) -> list[Claim]:
+        return claims
+
+
+def _claim(text: str, offset: int) -> Claim | None:
+    """The line's counter."""
+    match = _ROUND.match(text)
+    if match is not None:
+        return Claim(offset, "round", step=to_count(match[1]))
+    for pattern in (_CLU, _MARIAN):
+        match = pattern.search(text, 0, 256)
+        if match is not None:
+            return Claim(offset, "step", step=to_count(match[1]))
+    match = _KIMG.match(text)
+    if match is not None:
+        return Claim(offset, "samples", samples=round(1000 * float(match[1])))
+    match = _ESPNET.search(text, 0, 256)
+    if match is not None:
+        return Claim(offset, "batch", step=to_count(match[2]), epoch=to_float(match[1]))
+    return None

@@ -1,0 +1,81 @@
+"""Lines of trainers that name no usual counter, and words in German."""
+
+import pytest
+
+from slurm_guard.progress.registry import TEXT
+
+
+def told(*lines: str) -> list[tuple[str, str, list[int | None]]]:
+    """(source, clock, counters) of each series."""
+    reader = TEXT.reader()
+    reader.feed(("\n".join(lines) + "\n").encode(), 0)
+    return [(one.source, one.key, [claim.clock() for claim in one.claims]) for one in reader.finish().series]
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "counter"),
+    [
+        ("[12]\ttrain-logloss:0.12345\teval-logloss:0.2", "round", 12),
+        ("[10]\ttraining's l2: 0.901\tvalid_1's l2: 0.5", "round", 10),
+        ("I0801 10:00:00.123456 140 logging_writer.py:48] [4900] loss=2.5, lr=0.0001", "step", 4900),
+        ("tick 7     kimg 28.3     time 7m 12s       sec/tick 61.5", "samples", 28_300),
+        ("[2026-08-01 10:00:01] Ep. 1 : Up. 500 : Sen. 25,000 : Cost 7.1 * 1,234 @ 12", "step", 500),
+        ("2026-08-01 10:00:01,123 INFO: 3epoch:train:51-100batch: iter_time=0.1, loss=2.0", "batch", 100),
+    ],
+)
+def test_each_counts_by_itself(line: str, key: str, counter: int) -> None:
+    assert told(line) == [("trainers", key, [counter])]
+
+
+@pytest.mark.parametrize(
+    "line", ["[12]\tsome words", "[1.5]\tx: 2", "tick tock kimg 3 ", "3epoch:valid:1-5batch: loss=2.0"]
+)
+def test_what_looks_a_little_like_them_is_none(line: str) -> None:
+    assert told(line) == []
+
+
+def test_german_words_and_commas_count() -> None:
+    assert told("Schritt 10/1000 Verlust: 2,5", "Schritt 20/1000 Verlust: 2,4") == [
+        ("keyvalue", "schritt", [10, 20])
+    ]
+    assert told("Epoche: 1 Verlust: 2,5")[0][:2] == ("keyvalue", "epoch")
+
+
+def test_batches_of_an_epoch_between_bars_count() -> None:
+    found = told("| epoch   1 |   200/2983 batches | lr 20.00 | ms/batch 14.1 | loss  5.1 | ppl 250.1")
+
+    assert found == [("keyvalue", "batch", [200])]
+
+
+@pytest.mark.parametrize("word", ["CG", "PCG", "GMRES", "BiCGStab", "linear", "line search"])
+def test_iterations_of_a_linear_solver_are_no_progress(word: str) -> None:
+    assert told(*(f"{word} iter: {k} residual: 1e-{k}" for k in range(1, 9))) == []
+    assert told("Newton step: 3", f"{word} iter: 1 residual: 0.1") == [("keyvalue", "step", [3])]
+
+
+def test_lightnings_rich_bar_counts_the_batches_of_all_epochs() -> None:
+    lines = [
+        f"Epoch {epoch}/2  ━━━━━━━━━━╺━━━━━ {batch}/100 0:00:12 • 0:00:03 8.31it/s train_loss: 1.2"
+        for epoch in range(3)
+        for batch in (50, 100)
+    ]
+
+    assert told(*lines) == [("keyvalue", "batch", [50, 100, 50, 100, 50, 100])]
+
+
+@pytest.mark.parametrize(
+    ("line", "source", "key", "counter"),
+    [
+        (
+            " NSTEP =     1000   TIME(PS) =       2.000  TEMP(K) =   300.0  PRESS =     0.0",
+            "amber",
+            "step",
+            1000,
+        ),
+        ("[metric][batch=20]: throughput/tokens_per_sec: 12345.1", "keyvalue", "batch", 20),
+        ("          \x1b[1m Learning iteration 12/1500 \x1b[0m        ", "keyvalue", "iteration", 12),
+        ("DEEPMD INFO    batch     100: trn: rmse = 1.2e-01, lr = 1.00e-03", "keyvalue", "batch", 100),
+    ],
+)
+def test_a_line_gives_its_counter(line: str, source: str, key: str, counter: int) -> None:
+    assert told(line) == [(source, key, [counter])]
