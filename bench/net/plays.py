@@ -18,7 +18,7 @@ _SAMPLER = (
         "devices",
         "unixdiag",
     ),
-    *("tcpdiag", "tcptext", "procfs", "initiative", "callers", "spread"),
+    *("tcpdiag", "tcptext", "procfs", "initiative", "callers", "doors", "spread"),
 )
 
 
@@ -43,10 +43,7 @@ class Played(NamedTuple):
 def code_digest() -> str:
     """Of the code that judges: plays by another are not counted together."""
     root = Path(__file__).parents[2] / "slurm_guard"
-    paths = [
-        *(root / "sampler" / f"{name}.py" for name in _SAMPLER if (root / "sampler" / f"{name}.py").exists()),
-        root / "networks.py",
-    ]
+    paths = [*(root / "sampler" / f"{name}.py" for name in _SAMPLER), root / "networks.py"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
