@@ -72,7 +72,7 @@ storm: ## 500 jobs of a moment on the rig: no ticket, seal or window may go astr
 	@tools/bootstrap rig
 	@$(PY) -m tests.rig --dir .rig-storm storm --jobs 500
 
-network: ## 71 situations with tunnels and without, ten plays each (about 20 minutes; goes on where it was left)
+network: ## 91 situations with tunnels and without, ten plays each (about 25 minutes; goes on where it was left)
 	@tools/bootstrap network
 	@$(PY) -m bench network --n 10 --at-once 12 --out .network-plays.jsonl
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
 from typing import Any
 
-from bench.net.hosts import ACCOUNTS, Hosts, enter, hosts
+from bench.net.hosts import ACCOUNTS, RTT_S, Hosts, enter, hosts
 from bench.net.plays import Book, Played, code_digest
 from bench.net.programs import missing
 from bench.net.score import rows_of
@@ -31,8 +31,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
     names = [s.name for s in SITUATIONS]
     parser.add_argument("--n", type=int, default=10, help="plays of each situation")
-    parser.add_argument("--seconds", type=float, default=12.0, help="length of a play")
+    parser.add_argument("--seconds", type=float, default=16.0, help="length of a play")
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--look-s", type=float, default=1.0, help="seconds from one look to the next")
+    parser.add_argument("--rtt-ms", type=float, default=1000 * RTT_S, help="to the outside host and back")
     parser.add_argument("--at-once", type=int, default=6, help="plays at the same time")
     parser.add_argument("--out", help="file of plays: those in it, by this code, are not played again")
     parser.add_argument("--budget-s", type=float, help="begin no play after so many seconds")
@@ -73,7 +75,8 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
         finally:
             free.put(seat)
 
-    with hosts() as made, ThreadPoolExecutor(min(options.at_once, len(ACCOUNTS))) as pool:
+    at_once = min(options.at_once, len(ACCOUNTS))
+    with hosts(options.rtt_ms / 1000) as made, ThreadPoolExecutor(at_once) as pool:
         orders = [(s, k) for k in range(options.n) for s in chosen if not book.has(s.name, k)]
         list(pool.map(play, orders, range(len(orders))))
     return rows_of(chosen, book.played)
@@ -89,11 +92,11 @@ def _play(
     watcher = Watcher(stage, situation.shape)
     try:
         failed = _build(situation, stage)
-        until_s = time.monotonic() + seconds + 4
+        until_s = time.monotonic() + seconds + max(4.0, options.look_s)
         while time.monotonic() < until_s:
             if not options.blind:
                 watcher.look()
-            time.sleep(1.0)
+            time.sleep(options.look_s)
         n_uses = stage.n_uses()
     finally:
         said = stage.end()

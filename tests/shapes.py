@@ -320,6 +320,7 @@ SHAPES |= {
     "tunnel": replace(HONEST, talk=(HELD,), handed=(Handed(),)),
     "tunnel-and-work": replace(SHAPES["co-tenant"], talk=(HELD,), handed=(Handed(),)),
     "tunnel-to-login": replace(HONEST, handed=(Handed("10.0.0.1:22", "127.0.0.1:8888"),)),
+    "asking-worker": replace(HONEST, handed=(Handed(led=False),)),
     "faint-tunnel": replace(HONEST, handed=(Handed(coupled=0.25, n_coupled=4),)),
     "idle-tunnel": replace(HONEST, talk=(UPDATE,)),
     "thin-line": replace(

@@ -50,6 +50,7 @@ class Handed:
     coupled: float = 0.97
     n_coupled: int = 90
     n_busy: int = 120
+    led: bool | None = True
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def relay_rows(
             "outer_local": f"{NODE_AT}:{41_000 + k}", "outer_peer": relay.outer,
             "outer_opened": relay.outer_opened,
             "outer_cookie": 80_000 + k, "inner_local": relay.inner_local, "inner_peer": relay.inner,
-            "inner_opened": relay.inner_opened, "n_inner": 1, "first_seen_at": at + relay.from_s,
+            "inner_opened": relay.inner_opened, "n_inner": 1, "led": relay.led,
+            "first_seen_at": at + relay.from_s,
         }  # fmt: skip
         whole = {
             "outer_in_b": relay.outer_b[0], "outer_out_b": relay.outer_b[1], "inner_in_b": relay.inner_b[0],

@@ -1,6 +1,7 @@
-"""Copies from outside to a service nearby, by requests as talk.py's service answers them. Run as a file.
+"""Copies between a place outside and a service nearby, by requests as talk.py's service answers them. Run as
+a file.
 
-python copier.py MODE HOST PORT INNER_PORT SECONDS SEED
+python copier.py MODE HOST PORT INNER_PORT SECONDS SEED PAUSE_S [fresh]   fresh: a connection for each request
 """
 
 import os
@@ -14,30 +15,32 @@ from pathlib import Path
 
 _ASK = struct.Struct("!II")  # bytes that follow, bytes wanted back
 _FAR, _NEAR = 0, 1
-Stage = tuple[
-    int, int, int, float
-]  # which side, bytes sent, bytes wanted back, seconds that the answer takes
+Stage = tuple[int, int, int]  # which side, bytes sent, bytes wanted back
 
 
 def _stages(mode: str, rng: random.Random) -> Iterator[Stage]:
     if mode == "mirror":
         size = int(min(4e6, rng.lognormvariate(12, 1.2)))
-        yield _FAR, rng.randrange(180, 400), size + rng.randrange(250, 500), 0
-        yield _NEAR, size + rng.randrange(200, 450), rng.randrange(150, 350), 0
+        yield _FAR, rng.randrange(180, 400), size + rng.randrange(250, 500)
+        yield _NEAR, size + rng.randrange(200, 450), rng.randrange(150, 350)
     elif mode == "etl":
         size = int(min(4e5, rng.lognormvariate(9, 1.0)))
-        yield _FAR, rng.randrange(30, 60), size, 0
-        yield _NEAR, int(1.02 * size) + 40, rng.randrange(25, 60), 0
+        yield _FAR, rng.randrange(30, 60), size
+        yield _NEAR, int(1.02 * size) + 40, rng.randrange(25, 60)
     elif mode == "cachewarm":
         size = int(min(4e6, rng.lognormvariate(11, 1.4)))
-        yield _NEAR, 180, 120, 0
-        yield _FAR, 260, size + 300, 0
-        yield _NEAR, size + 250, 130, 0
+        yield _NEAR, 180, 120
+        yield _FAR, 260, size + 300
+        yield _NEAR, size + 250, 130
+    elif mode == "uplink":
+        size = int(min(4e6, rng.lognormvariate(11, 1.4)))
+        yield _NEAR, rng.randrange(180, 400), size + rng.randrange(250, 500)
+        yield _FAR, size + rng.randrange(200, 450), rng.randrange(150, 350)
     else:
         prompt, answer = rng.randrange(500, 9000), rng.randrange(500, 6000)
-        yield _FAR, 350, prompt + 400, 0
-        yield _NEAR, prompt + 330, answer + 420, rng.uniform(0.2, 0.8)
-        yield _FAR, answer + 380, 180, 0
+        yield _FAR, 350, prompt + 400
+        yield _NEAR, prompt + 330, answer + 420
+        yield _FAR, answer + 380, 180
 
 
 def _open(host: str, port: str) -> socket.socket:
@@ -59,21 +62,25 @@ def _read(end: socket.socket, n: int) -> None:
         n -= got
 
 
-def main(mode: str, host: str, port: str, inner: str, seconds: str, seed: str) -> None:
+def main(mode: str, host: str, port: str, inner: str, *how: str) -> None:
     """Until the time is up; each copy is one byte in the file that GUARD_USES names."""
+    seconds, seed, pause, is_fresh = how[0], how[1], float(how[2]), how[3:] == ("fresh",)
     rng = random.Random(seed)
-    ends = _open(host, port), _open("127.0.0.1", inner)
+    places = (host, port), ("127.0.0.1", inner)
+    ends = [] if is_fresh else [_open(*place) for place in places]
     until = time.monotonic() + float(seconds)
     uses = Path(os.environ["GUARD_USES"])
     Path(f"{uses}.began").write_text(repr(time.monotonic()))
     while time.monotonic() < until:
-        for side, ask, want, takes_s in _stages(mode, rng):
-            ends[side].sendall(_ASK.pack(ask, want) + bytes(ask))
-            time.sleep(takes_s)
-            _read(ends[side], want)
+        for side, ask, want in _stages(mode, rng):
+            end = _open(*places[side]) if is_fresh else ends[side]
+            end.sendall(_ASK.pack(ask, want) + bytes(ask))
+            _read(end, want)
+            if is_fresh:
+                end.close()
         with uses.open("ab", 0) as told:
             told.write(b".")
-        time.sleep(rng.expovariate(3) if mode in ("mirror", "cachewarm") else 0.02)
+        time.sleep(rng.expovariate(1 / pause) if pause else 0)
 
 
 if __name__ == "__main__":

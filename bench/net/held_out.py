@@ -1,4 +1,5 @@
-"""Left out while the code was made: two tunnel programs and two honest stacks, played once it was frozen."""
+"""Left out while the code was made, and played once it was frozen: the first four before the far end's lead
+was asked for, the last two after that."""
 
 from bench.net.hosts import OUTSIDE
 from bench.net.programs import LOCALTUNNEL, PYTHON, path_of
@@ -116,9 +117,83 @@ while True:
     time.sleep(0.2)
 """
 
+
+def ssh_reverse_through_socks(stage: Stage) -> None:
+    """`ssh -R` by a SOCKS proxy outside: netcat has the outer connection, ssh the inner ones."""
+    inner, door, proxy = stage.service(), stage.port(), stage.port()
+    stage.far(path_of("microsocks"), "-i", OUTSIDE, "-p", str(proxy))
+    by = f"ProxyCommand={path_of('nc')} -X 5 -x {OUTSIDE}:{proxy} %h %p"
+    forward = f"127.0.0.1:{door}:127.0.0.1:{inner}"
+    words = " ".join(f"'{word}'" for word in ("ssh", "-N", "-o", by, "-R", forward, *stage.ssh))
+    stage.shell(f"until {words}; do sleep 0.3; done")
+    stage.use_outside("127.0.0.1", door, stage.rng.choice(("keep", "once")))
+
+
+def redis_worker(stage: Stage) -> None:
+    """A worker that waits at a Redis outside for prompts and has a local web server answer them."""
+    redis, model = stage.port(), stage.port()
+    words = ("--port", str(redis), "--bind", OUTSIDE, "--save", "", "--protected-mode", "no")
+    stage.far(path_of("redis-server"), *words)
+    stage.job_talk("http", "127.0.0.1", str(model))
+    given = {"redis": redis, "host": OUTSIDE, "model": model, "seed": stage.seed}
+    stage.far(PYTHON, "-I", stage.file("feed.py", _REDIS.format(**given) + _FEED))
+    stage.job_later(PYTHON, "-I", stage.file("work.py", _REDIS.format(**given) + _WORK))
+
+
+_REDIS = """
+import os, random, socket, time
+
+rng, model = random.Random({seed}), {model}
+while True:
+    try:
+        store = socket.create_connection(("{host}", {redis})).makefile("rwb")
+        break
+    except OSError:
+        time.sleep(0.2)
+
+
+def ask(*words):
+    parts = [b"$%d\\r\\n%s\\r\\n" % (len(word), word) for word in words]
+    store.write(b"*%d\\r\\n%s" % (len(words), b"".join(parts)))
+    store.flush()
+    return answer()
+
+
+def answer():
+    line = store.readline()
+    if line[:1] == b"*":
+        return [answer() for _ in range(int(line[1:]))]
+    if line[:1] == b"$":
+        return store.read(int(line[1:]) + 2)[:-2]
+    return line
+"""
+
+_FEED = """
+while True:
+    ask(b"RPUSH", b"prompts", bytes(rng.randrange(300, 12000)))
+    time.sleep(rng.expovariate(1.5))
+"""
+
+_WORK = """
+near = socket.create_connection(("127.0.0.1", model)).makefile("rwb")
+while True:
+    prompt = ask(b"BLPOP", b"prompts", b"0")[1]
+    size = rng.randrange(300, 8000)
+    near.write(b"POST /%d HTTP/1.1\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (size, len(prompt), prompt))
+    near.flush()
+    while near.readline().strip():
+        pass
+    text = near.read(size)
+    ask(b"RPUSH", b"answers", text)
+    with open(os.environ["GUARD_USES"], "ab") as uses:
+        uses.write(b".")
+"""
+
 SITUATIONS = (
-    Situation(localtunnel, BRIDGE, ("node", "lt.js", "pypi:python"), held_out=True),
-    Situation(pagekite, BRIDGE, ("pagekite",), held_out=True),
-    Situation(dask_and_redis, NONE, ("pypi:dask", "redis-server"), held_out=True),
-    Situation(mpi_and_uploads, NONE, ("mpirun", "rclone", "pypi:python"), held_out=True),
+    Situation(localtunnel, BRIDGE, ("node", "lt.js", "pypi:python")),
+    Situation(pagekite, BRIDGE, ("pagekite",)),
+    Situation(dask_and_redis, NONE, ("pypi:dask", "redis-server")),
+    Situation(mpi_and_uploads, NONE, ("mpirun", "rclone", "pypi:python")),
+    Situation(ssh_reverse_through_socks, BRIDGE, ("microsocks", "nc"), held_out=True),
+    Situation(redis_worker, NONE, ("redis-server",), held_out=True),
 )

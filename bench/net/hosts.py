@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.net.distance import distance
+
 OUTSIDE, NODE_OUTSIDE = "203.0.113.1", "203.0.113.2"  # TEST-NET-3 (RFC 5737): no network of a cluster
 NEAR, NODE_NEAR = "10.77.0.2", "10.77.0.1"
 LOGIN, NODE_LOGIN = "10.78.0.2", "10.78.0.1"
@@ -28,6 +30,7 @@ USER = "far"  # as whom one logs in elsewhere
 ACCOUNTS = tuple(f"job{k:02}" for k in range(24))
 _FIRST_UID = 52_000
 _INSIDE = "GUARD_BENCH_INSIDE"
+RTT_S = 0.020  # to the outside and back: the next large city; judgement. Within the cluster: none
 
 
 class Host(NamedTuple):
@@ -75,19 +78,28 @@ def _ip(*words: str) -> None:
 
 
 @contextlib.contextmanager
-def hosts() -> Iterator[Hosts]:
-    """All hosts, up. Raises OSError or CalledProcessError where that cannot be done here."""
+def hosts(rtt_s: float = RTT_S) -> Iterator[Hosts]:
+    """All hosts, up; `rtt_s`: to the outside one and back. Raises OSError or CalledProcessError where that
+    cannot be done here."""
     tag = f"sg{os.urandom(3).hex()}"
     folder = Path(tempfile.mkdtemp(prefix="guard-net-"))
     three = (Host(f"{tag}o", OUTSIDE), Host(f"{tag}n", NEAR), Host(f"{tag}l", LOGIN))
     servers: list[subprocess.Popen[bytes]] = []
+    link = contextlib.ExitStack()
     try:
         _make_accounts(folder)
         _ip("link", "set", "lo", "up")
-        for k, (host, mine) in enumerate(zip(three, (NODE_OUTSIDE, NODE_NEAR, NODE_LOGIN), strict=True)):
-            _join(host, mine, (f"{tag}a{k}", f"{tag}b{k}"))
-        _ip("route", "add", "default", "via", OUTSIDE)
         _open_tun(folder)
+        for k, (host, mine) in enumerate(zip(three, (NODE_OUTSIDE, NODE_NEAR, NODE_LOGIN), strict=True)):
+            ends = (f"{tag}a{k}", f"{tag}b{k}")
+            _ip("netns", "add", host.netns)
+            if host.address == OUTSIDE and rtt_s > 0:
+                link.enter_context(distance(host.netns, ends, rtt_s))
+            else:
+                _ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+                _ip("link", "set", ends[1], "netns", host.netns)
+            _join(host, mine, ends)
+        _ip("route", "add", "default", "via", OUTSIDE)
         made = Hosts(*three, folder)
         servers += _start_sshd(made)
         yield made
@@ -95,20 +107,18 @@ def hosts() -> Iterator[Hosts]:
         for server in servers:
             server.kill()
             server.wait()
+        link.close()
         for host in three:
             subprocess.run(["ip", "netns", "del", host.netns], check=False, capture_output=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _join(host: Host, mine: str, ends: tuple[str, str]) -> None:
-    _ip("netns", "add", host.netns)
-    _ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
-    _ip("link", "set", ends[1], "netns", host.netns)
     _ip("addr", "add", f"{mine}/24", "dev", ends[0])
-    _ip("link", "set", ends[0], "up")
+    _ip("link", "set", ends[0], "up", "txqueuelen", "5000")
     _ip("-n", host.netns, "addr", "add", f"{host.address}/24", "dev", ends[1])
     _ip("-n", host.netns, "link", "set", "lo", "up")
-    _ip("-n", host.netns, "link", "set", ends[1], "up")
+    _ip("-n", host.netns, "link", "set", ends[1], "up", "txqueuelen", "5000")
 
 
 def _open_tun(folder: Path) -> None:

@@ -35,6 +35,32 @@ def socat_exec(stage: Stage) -> None:
     stage.use_outside("127.0.0.1", door)
 
 
+def socat_terminal(stage: Stage) -> None:
+    """The same joined by a pseudo-terminal."""
+    inner, up, door = stage.service(), stage.port(), stage.port()
+    stage.far("socat", f"TCP-LISTEN:{up},reuseaddr", f"TCP-LISTEN:{door},bind=127.0.0.1,reuseaddr")
+    joined = f"EXEC:socat -\\,raw\\,echo=0 TCP\\:127.0.0.1\\:{inner},pty,raw,echo=0"
+    stage.job_later("socat", f"TCP:{OUTSIDE}:{up},retry=20,interval=0.3", joined)
+    stage.use_outside("127.0.0.1", door)
+
+
+def split_tunnel(stage: Stage) -> None:
+    """What comes in by one outer connection, and what goes out by another."""
+    inner, down, up, door = stage.service(), stage.port(), stage.port(), stage.port()
+    stage.far(*stage.program("striped.py"), "split_end", str(down), str(up), str(door))
+    stage.job_later(*stage.program("striped.py"), "split", OUTSIDE, str(down), str(up), str(inner))
+    stage.use_outside("127.0.0.1", door)
+
+
+def striped_tunnel(stage: Stage) -> None:
+    """Its bytes laid in turn on four outer connections, each to another port."""
+    inner, door = stage.service(), stage.port()
+    ports = [str(stage.port()) for _ in range(4)]
+    stage.far(*stage.program("striped.py"), "stripes_end", str(door), *ports)
+    stage.job_later(*stage.program("striped.py"), "stripes", OUTSIDE, str(inner), *ports)
+    stage.use_outside("127.0.0.1", door)
+
+
 def netcat_fifo(stage: Stage) -> None:
     """Two netcats back to back, joined by a pipe and a named one."""
     inner, up, door = stage.service(), stage.port(), stage.port()
@@ -128,6 +154,7 @@ def pproxy_backward(stage: Stage) -> None:
 SITUATIONS = (
     *(Situation(build, BRIDGE) for build in (
         socat_reverse, socat_reverse_tls, socat_exec, own_tunnel, own_tunnel_padded, reverse_in_the_trainer,
+        socat_terminal, split_tunnel, striped_tunnel,
     )),
     Situation(netcat_fifo, BRIDGE, ("nc",)),
     Situation(stunnel_reverse, BRIDGE, ("stunnel4",)),

@@ -18,7 +18,7 @@ _SAMPLER = (
         "devices",
         "unixdiag",
     ),
-    *("tcpdiag", "tcptext", "procfs"),
+    *("tcpdiag", "tcptext", "procfs", "initiative", "callers", "doors", "spread"),
 )
 
 

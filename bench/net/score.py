@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench.net.plays import Played
-from bench.net.shape import BRIDGE, DEVICE, FORWARD, NONE, Situation
+from bench.net.shape import BRIDGE, DEVICE, FORWARD, NONE, REVIEW, Situation
 from bench.pace import wilson
 
 
@@ -23,6 +23,8 @@ def is_void(played: Played) -> bool:
 
 def is_right(played: Played) -> bool:
     """Told as what it is, and honest traffic as neither."""
+    if played.shape == REVIEW:
+        return bool(played.seen)
     return (
         played.shape in played.seen
         if played.shape != NONE

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from bench.net.stage import Stage
 
 BRIDGE, FORWARD, DEVICE, NONE = "bridge", "forward", "device", "none"
+REVIEW = "review"  # a tunnel that is built as honest programs are: told of as a relay of whatever shape
 
 Build = Callable[[Stage], None]
 

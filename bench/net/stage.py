@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.net.hosts import LOGIN, NEAR, OUTSIDE, SSH_PORT, USER, Host, Hosts
 from bench.net.programs import path_of
 
-_PROGRAMS = ("talk.py", "pyssh.py", "far_end.py", "copier.py")
+_PROGRAMS = ("talk.py", "pyssh.py", "far_end.py", "copier.py", "polled.py", "striped.py")
 _SLOWEST_START_S = 3.0
 
 
@@ -125,10 +125,10 @@ class Stage:
         """The same after a random while."""
         self.job_later(*self.talk(*words))
 
-    def service(self) -> int:
-        """A service of the job on loopback."""
+    def service(self, least_s: float = 0.0, most_s: float = 0.0) -> int:
+        """A service of the job on loopback, that answers after so long."""
         port = self.port()
-        self.job_talk("service", "127.0.0.1", str(port))
+        self.job_talk("service", "127.0.0.1", str(port), f"{least_s}", f"{most_s}")
         return port
 
     def contained(self, script: str) -> None:
@@ -164,10 +164,10 @@ class Stage:
         """One of our own programs on the login node, after a random while."""
         self.at(self.hosts.login, *self.talk(*words), delay_s=self.a_while(1.0))
 
-    def far_service(self, address: str = OUTSIDE) -> int:
-        """A service outside."""
+    def far_service(self, address: str = OUTSIDE, least_s: float = 0.0, most_s: float = 0.0) -> int:
+        """A service outside, that answers after so long."""
         port = self.port()
-        self.far_talk("service", address, str(port))
+        self.far_talk("service", address, str(port), f"{least_s}", f"{most_s}")
         return port
 
     def near_service(self) -> int:

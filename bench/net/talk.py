@@ -1,6 +1,7 @@
 """Small programs that speak TCP: a service, its user, tunnels of our own, meshes. Run as a file, by name.
 
-python talk.py service PORT            answers each request with as many bytes as it asks for
+python talk.py service HOST PORT [LEAST MOST]   answers each request with as many bytes as it asks for, after
+                                       so many seconds
 python talk.py use HOST PORT SECONDS SEED [once]   asks it, with pauses; once: a connection for each
 ...
 
@@ -34,19 +35,21 @@ def _note() -> None:
         uses.write(b".")
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(asyncio.IncompleteReadError, OSError):
-        while True:
-            sent, wanted = _ASK.unpack(await reader.readexactly(_ASK.size))
-            await reader.readexactly(sent)
-            writer.write(os.urandom(wanted))
-            await writer.drain()
-    writer.close()
-
-
-async def service(host: str, port: str) -> None:
+async def service(host: str, port: str, least_s: str = "0", most_s: str = "0") -> None:
     """Answers for ever."""
-    server = await asyncio.start_server(_serve, host, int(port))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                sent, wanted = _ASK.unpack(await reader.readexactly(_ASK.size))
+                await reader.readexactly(sent)
+                if float(most_s) > 0:
+                    await asyncio.sleep(random.uniform(float(least_s), float(most_s)))
+                writer.write(os.urandom(wanted))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, host, int(port))
     await server.serve_forever()
 
 

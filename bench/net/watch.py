@@ -9,7 +9,6 @@ from slurm_guard.config import NetworkConfig
 from slurm_guard.networks import OUTSIDE, Nearness, parse_place
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
-from slurm_guard.sampler.relays import ONE_WAY
 from slurm_guard.sampler.sockets import SocketTable, Told
 from slurm_guard.sampler.tcpdiag import tcp_diag
 from slurm_guard.sampler.writer import Instant
@@ -100,9 +99,8 @@ class Watcher:
             if out and relay.inner_local.startswith("device "):
                 found.add(DEVICE)
             elif out and relay.inner_opened is not None and relay.inner_owned is not False:
-                one_way = relay.outer_in_b >= ONE_WAY * max(1, relay.outer_out_b)
                 shape = BRIDGE if relay.inner_opened else FORWARD
-                found.add("other" if shape == BRIDGE and one_way else shape)
+                found.add("other" if shape == BRIDGE and not relay.led else shape)
             else:
                 found.add("other")
         return found, any(isinstance(t, wire.Event) and t.name == "bridge" for t in self.told)

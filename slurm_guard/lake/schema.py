@@ -235,7 +235,7 @@ TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
         **dict.fromkeys(("first_seen_at", "last_seen_at"), pl.Float64),
         "gone": pl.Boolean,
         "mono_s": pl.Float64,
-        "inner_owned": pl.Boolean,
+        **dict.fromkeys(("inner_owned", "led"), pl.Boolean),
     },
     "events": {
         **_WHERE,

@@ -27,6 +27,8 @@ class Flow:
             "moved",
             "near",
             "is_fresh",
+            "_read",
+            "_read_s",
             "_told_b",
             "_told_s",
             "_exe",
@@ -44,6 +46,7 @@ class Flow:
             _counts(sample) if began else _NOTHING
         )  # bytes out, in, segments out, in: since the last look
         self.is_fresh = began  # it began since the last look
+        self._read, self._read_s = sample, now.mono_s  # the sample whose ages are of that moment
         self._told_b, self._told_s = -1, now.mono_s
         self._exe = None if process is None else wire.clip(process.exe)
 
@@ -70,8 +73,24 @@ class Flow:
             sample = sample._replace(uid=before.uid, inode=before.inode, netns=before.netns, run=before.run)
         self.sample = sample
 
-    def start_look(self) -> None:
+    def ages(self, mono_s: float) -> tuple[int | None, int | None]:
+        """How long ago, in ms, data last went and came; null: not told. A socket that stood still keeps the
+        sample that it had, whose ages are of that look."""
+        self._note_read(mono_s)
+        since_ms = round(1000 * (mono_s - self._read_s))
+        sent_ms, recv_ms = self.sample.sent_ms, self.sample.recv_ms
+        return (
+            None if sent_ms is None else sent_ms + since_ms,
+            None if recv_ms is None else recv_ms + since_ms,
+        )
+
+    def _note_read(self, mono_s: float) -> None:
+        if self.sample is not self._read:
+            self._read, self._read_s = self.sample, mono_s
+
+    def start_look(self, mono_s: float) -> None:
         """What moved before has been counted."""
+        self._note_read(mono_s)
         self.moved, self.is_fresh = _NOTHING, False
 
     def is_due(self, mono_s: float, every_s: float) -> bool:

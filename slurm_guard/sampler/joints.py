@@ -1,5 +1,6 @@
-"""Which processes hand each other bytes both ways: through pipes, named or not, or through sockets within the
-node. ssh and its ProxyCommand, two netcats and a FIFO, a program and one that it started on a socket pair.
+"""Which processes hand each other bytes both ways: through pipes, named or not, pseudo-terminals, or sockets
+within the node. ssh and its ProxyCommand, two netcats and a FIFO, a program and one that it started on a
+socket pair.
 
 A pipe that many processes write to (the standard output of a step) joins nobody: both ways are asked for.
 That two processes are joined says nothing by itself: bytes have to reappear.
@@ -17,7 +18,8 @@ MOST_FILES = 64  # of one process whose paths are compared: a named pipe is amon
 MOST_PROCESSES = 32  # on either side, of one run and look. Judgement
 AGAIN_S = 30.0  # a process's ends are looked at again after as long as they have been known, at most this
 _READS, _WRITES = 0o400, 0o200
-_PIPE, _SOCKET = "pipe:[", "socket:["
+_PIPE, _SOCKET, _TERMINAL = "pipe:[", "socket:[", "/dev/pts/"
+_MASTERS = ("/dev/ptmx", "/dev/pts/ptmx")
 _SHM = "/dev/shm/"  # noqa: S108 - compared, never opened
 _NONE: frozenset[int] = frozenset()
 
@@ -95,6 +97,11 @@ def ends_of(proc: Proc, pid: int) -> Ends:
         if text.startswith(_SOCKET):
             sockets.add(int(text[len(_SOCKET) : -1]))
             continue
+        if text in _MASTERS or text.startswith(_TERMINAL):
+            reads_from, writes_to = _terminal(proc, pid, name, text)
+            reads |= reads_from
+            writes |= writes_to
+            continue
         if text.startswith(_PIPE):
             end = int(text[len(_PIPE) : -1])
         elif _may_be_named_pipe(text) and n_files < MOST_FILES:
@@ -108,6 +115,20 @@ def ends_of(proc: Proc, pid: int) -> Ends:
         if mode & _WRITES:
             writes.add(end)
     return Ends(frozenset(reads), frozenset(writes), frozenset(sockets))
+
+
+def _terminal(proc: Proc, pid: int, fd: str, text: str) -> tuple[set[int], set[int]]:
+    """A pseudo-terminal's end as two pipes, (read from, written to): what its master writes its terminal
+    reads. Who shares a terminal with another is not joined to it."""
+    number = text[len(_TERMINAL) :]
+    is_master = text in _MASTERS
+    if is_master:
+        told = (proc.read(pid, f"fdinfo/{fd}") or "").partition("tty-index:")[2].split()
+        number = told[0] if told else ""
+    if not number.isdecimal():
+        return set(), set()
+    down, up = ~abs(hash(("down", number))), ~abs(hash(("up", number)))
+    return ({up}, {down}) if is_master else ({down}, {up})
 
 
 def _may_be_named_pipe(text: str) -> bool:

@@ -18,7 +18,7 @@ _FIRST = -(1 << 70)  # below every connection's name
 class Place:
     """A far end of one process. `ident`: stands for all connections to it together."""
 
-    __slots__ = ("flow", "ident", "last_s", "near", "peer", "seen", "told", "told_both_ways")
+    __slots__ = ("flow", "ident", "last_s", "near", "peer", "seen", "told", "told_whole")
 
     def __init__(self, ident: int, peer: str) -> None:
         self.ident, self.peer = ident, peer
@@ -27,7 +27,7 @@ class Place:
         self.last_s = 0.0
         self.flow: Flow | None = None  # the latest
         self.told: Flow | None = None  # the one by which it was told of
-        self.told_both_ways = False
+        self.told_whole = False
 
     @property
     def is_many(self) -> bool:

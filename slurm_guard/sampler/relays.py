@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import log, log2
 
 from slurm_guard.light import NamedTuple
+from slurm_guard.sampler.initiative import Rests
 
 # What is handed on may grow by framing and encryption (ssh: up to 64 bytes a message; TLS: 22 to 40; HTTP/2
 # and WebSocket: 9 to 14, documented), and counts are read a moment apart.
@@ -22,10 +23,9 @@ MOVED_B = 64  # in each direction, for a look to show that both were handed on. 
 # (judgement): that one falls into the other's narrow window by chance is the window's part of them.
 SPREAD = 6.9  # ln 1000
 MISFIT_BITS = 5.0  # a look in which something moved and did not reappear. Judgement
-SAME = (
-    0.1  # amounts this near to the last look's that fitted say nothing new: two heartbeats may be alike and
-)
-# constant, and agree for ever. Judgement.
+# Amounts this near to the last look's that fitted say nothing new: two heartbeats may be alike and constant,
+# and agree for ever. Judgement
+SAME = 0.1
 ODD_BITS = 1.0  # for each way that needed what the look before had left over: a second try
 HALF = 0.5  # of what the busiest pair handed on: about as much. Judgement
 SURE_BITS = 18.0  # one in 260,000 for a pair that is ever looked at
@@ -38,15 +38,9 @@ EACH_BITS = 3.0  # of each direction: answers that would fit anything say nothin
 TIMED_BITS, TIMED_B = 9.0, 256
 AT_ONCE_MS = 30  # measured: 0 to 4 on a busy machine with steps of 4; the kernel's clock has steps of 1 to 10
 SURE_B = 512  # handed on in each direction. Judgement
-# What copies from outside into a service nearby (a mirror, rows into a database, a cache) asks there and
-# stores here: its requests' heads go out and the service's short answers come in, about as many bytes.
-# Measured: 340 to 1,400 times as much inwards. A tunnel that is worked with sends answers. Judgement.
-ONE_WAY = 50
 MOST_GROUPS = 8  # groups of inner connections that are followed beside one outer one. Judgement
 MOST_NOTED = 64  # inner connections that are counted singly. Judgement
 MOST_PAIRS = 1024  # on a node. Judgement
-
-
 DEVICE = "device "  # how the ends of what is no connection begin
 
 
@@ -64,13 +58,14 @@ class _Moved(NamedTuple):
     sent_ms: int | None = None
     recv_ms: int | None = None
     n_fresh: int = 0
+    rtt_ms: int | None = None
 
 
 class Moved(_Moved):
     """One connection's bytes and data segments since the last look. `near`: slurm_guard.networks; `door`: the
     port of the end that accepted, null: not known which that was. `opened`: by this end. `sent_ms`,
     `recv_ms`: how long ago the last data went and came, null: not told. `n_fresh`: connections that began
-    since."""
+    since. `rtt_ms`: the shortest round trip, null: not told."""
 
     __slots__ = ()
 
@@ -102,13 +97,24 @@ class Pair:
     __slots__ = (
         *("first_at", "last_at", "n_busy", "n_coupled", "outer_in_b", "outer_out_b", "inner_in_b"),
         *("inner_out_b", "coupled_in_b", "coupled_out_b", "opened", "idents", "face", "most_b"),
-        *("n_owned", "n_timed", "in_bits", "out_bits", "is_anybodys", "_rest_in", "_rest_out", "_last"),
+        *(
+            "n_owned",
+            "n_timed",
+            "rests",
+            "in_bits",
+            "out_bits",
+            "is_anybodys",
+            "_rest_in",
+            "_rest_out",
+            "_last",
+        ),
     )
 
     def __init__(self, at: float, opened: bool | None) -> None:
         self.first_at = self.last_at = at
         self.opened = opened  # whether this end opened the inner ones
         self.n_busy = self.n_coupled = self.n_owned = 0
+        self.rests = Rests()
         self.n_timed = 0  # looks that fit, in which the last bytes of both sides moved at the same moment
         self.outer_in_b = self.outer_out_b = self.inner_in_b = self.inner_out_b = 0
         self.coupled_in_b = self.coupled_out_b = 0
@@ -131,9 +137,9 @@ class Pair:
         return self.in_bits + self.out_bits
 
     @property
-    def is_one_way(self) -> bool:
-        """Whether so much more came in than went out that outwards there may have been heads alone."""
-        return self.outer_in_b >= ONE_WAY * max(1, self.outer_out_b)
+    def is_whole(self) -> bool:
+        """Opened inwards by the owner, as far as is known, and led from outside: a tunnel in use."""
+        return self.opened is True and self.n_owned > 0 and self.rests.is_led
 
     @property
     def is_sure(self) -> bool:
@@ -154,6 +160,10 @@ class Pair:
         self._note(inner)
         if outer.moved_b + in_b + out_b <= QUIET_B:
             self._rest_in = self._rest_out = 0
+            if outer.moved_b and not (in_b or out_b):
+                self.rests.ping(outer, inner)
+            else:
+                self.rests.look(outer, inner, self._excess)
             return
         self.n_busy += 1
         in_n, out_n = sum(f.in_n for f in inner), sum(f.out_n for f in inner)
@@ -165,6 +175,7 @@ class Pair:
         self._rest_out = 0 if went is not None else outer.out_b - in_b
         if came is None or went is None:
             self._weigh(-MISFIT_BITS / 2, -MISFIT_BITS / 2)
+            self.rests.miss(outer, inner)
             return
         into, out = min(out_b, outer.in_b) >= MOVED_B, min(in_b, outer.out_b) >= MOVED_B
         if not (into or out):
@@ -172,11 +183,17 @@ class Pair:
         if not (_is_near(in_b, self._last[0]) and _is_near(out_b, self._last[1])):
             self._weigh(came if into else 0.0, went if out else 0.0)
         self._last = (in_b, out_b)
+        self.rests.begin()
+        self.rests.look(outer, inner, self._excess)
         self.n_coupled += 1
         self.n_owned += owned
         self.n_timed += _is_timed(outer, inner, into=into, out=out)
         self.coupled_in_b += min(outer.in_b, out_b) if into else 0
         self.coupled_out_b += min(outer.out_b, in_b) if out else 0
+
+    @property
+    def _excess(self) -> tuple[int, int]:
+        return self.outer_in_b - self.inner_out_b, self.outer_out_b - self.inner_in_b
 
     def _weigh(self, in_bits: float, out_bits: float) -> None:
         self.in_bits = min(2 * SURE_BITS, max(LEAST_BITS / 2, self.in_bits + in_bits))
@@ -261,10 +278,12 @@ class Relays:
         short: list[Moved],
         outers: set[int],
         places: tuple[Moved, ...] = (),
+        doors: frozenset[int] | set[int] = frozenset(),
     ) -> None:
         """One owner's connections, of which `outers` may be outer ones; what is nearer may be inner ones.
         `short`: anybody's within the node that came and went since the last look: by the door of a service,
-        since nothing else tells whose they were. `places`: far ends with all connections to each together."""
+        since nothing else tells whose they were, except where it is one of `doors`, which the owner alone was
+        seen to open connections to. `places`: far ends with all connections to each together."""
         for outer in (*(m for m in moved if m.ident in outers), *places):
             groups: dict[Group, list[Moved]] = {}
             for flow in moved:
@@ -277,7 +296,8 @@ class Relays:
             for flow in short:
                 if flow.near < outer.near and flow.opened is not None:
                     groups.setdefault((flow.opened, flow.door), []).append(flow)
-                    loose.add((flow.opened, flow.door))
+                    mine = flow.opened and flow.door in doors
+                    (own if mine else loose).add((flow.opened, flow.door))
             self._add(at, outer, groups, (own, loose))
 
     def _add(
@@ -319,7 +339,7 @@ class Relays:
         most = max((p.coupled_b for p in sure), default=0)
         return max(
             (p for p in sure if p.coupled_b >= HALF * most),
-            key=lambda p: (p.opened is True and p.n_owned > 0, p.coupled_b, len(p.idents)),
+            key=lambda p: (p.is_whole, p.opened is True and p.n_owned > 0, p.coupled_b, len(p.idents)),
             default=None,
         )
 

@@ -7,6 +7,7 @@ import time
 from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Any, Iterable
 from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place, parse_rule
+from slurm_guard.sampler.callers import Callers
 from slurm_guard.sampler.chains import chained
 from slurm_guard.sampler.devices import Devices
 from slurm_guard.sampler.flows import Counts, Flow
@@ -14,6 +15,7 @@ from slurm_guard.sampler.joints import Joints
 from slurm_guard.sampler.places import Place, Places
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.relays import Moved, Pair, Relays, merged
+from slurm_guard.sampler.spread import Spread
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
 
@@ -41,10 +43,10 @@ class RelayWatch:
         self._relays = Relays()
         self._short: list[Moved] = []
         self._short_to: dict[str, list[Moved]] = {}  # by far end
-        self._told: dict[
-            int, bool
-        ] = {}  # outer connections, and whether with owned inner ones that this end opened, and both ways
+        self._told: dict[int, bool] = {}  # outer connections, and whether as a tunnel in use
         self._places = Places()
+        self._spread = Spread()
+        self._callers = Callers()
         self._devices = Devices(proc)
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
         # (bits, address) of the node's, null, and of each other namespace: a job may give itself any there
@@ -77,6 +79,7 @@ class RelayWatch:
             if flow.process is not None and flow.is_connection:
                 of_owner.setdefault(flow.process.key, []).append(flow)
         told: list[Told] = []
+        self._callers.look(every)
         joined = self._joined(of_owner, now)
         for key, more in chained(of_owner, [flow for flow in every if not flow.is_connection]).items():
             joined.setdefault(key, []).extend(more)
@@ -88,10 +91,11 @@ class RelayWatch:
             if any(flow.near != LOOPBACK for flow in owned):
                 told += self._look_at(now, owned + joined.get(key, []), key)
         self._devices.forget_gone(set(of_owner))
+        self._callers.forget_gone(set(of_owner))
         for flow in every:
-            flow.start_look()
+            flow.start_look(now.mono_s)
         self._short, self._short_to = [], {}
-        for place in self._places.drop_idle(now.mono_s):
+        for place in (*self._places.drop_idle(now.mono_s), *self._spread.drop_idle(now.mono_s)):
             told += self._forget_place(place, now)
         return told
 
@@ -131,7 +135,10 @@ class RelayWatch:
 
     def _look_at(self, now: Instant, owned: list[Flow], owner: tuple[int, int]) -> list[Told]:
         """One process's connections, and those of the processes that it is joined to."""
-        moved = [self._moved(f.sample, f.moved, f.opened, f.near, fresh=f.is_fresh) for f in owned]
+        moved = [
+            self._moved(f.sample, f.moved, f.opened, f.near, fresh=f.is_fresh, ages=f.ages(now.mono_s))
+            for f in owned
+        ]
         outers = [
             flow
             for flow, m in zip(owned, moved, strict=True)
@@ -141,8 +148,19 @@ class RelayWatch:
         if process is not None:
             moved += self._devices.moved(process, outers[0].sample.netns, now.mono_s)
         places = [] if process is None else self._places.note(process, outers, now.mono_s)
-        sums = tuple(_together(place, [*moved, *self._short_to.get(place.peer, ())]) for place in places)
-        self._relays.look(now.at, moved, self._short, {flow.sample.ident for flow in outers}, sums)
+        sums = [
+            _together(
+                place, [m for m in (*moved, *self._short_to.get(place.peer, ())) if m.peer == place.peer]
+            )
+            for place in places
+        ]
+        whole = None if process is None else self._spread.note(process, outers, now.mono_s)
+        if whole is not None:
+            sums.append(_together(whole, [m for m in moved if m.near == OUTSIDE]))
+        doors = self._callers.of(owned)
+        self._relays.look(
+            now.at, moved, self._short, {flow.sample.ident for flow in outers}, tuple(sums), doors
+        )
         told: list[Told] = []
         for place in places:
             told += self._tell_place(now, place)
@@ -152,7 +170,13 @@ class RelayWatch:
                 self._partners[outer.sample.ident] = others
             if not self._told.get(outer.sample.ident, False):
                 told += self._tell_first(now, outer)
+        if whole is not None and not self._is_told(outers, places):
+            told += self._tell_place(now, whole)
         return told
+
+    def _is_told(self, outers: list[Flow], places: list[Place]) -> bool:
+        """Whether one of these was told of by itself."""
+        return any(o.sample.ident in self._told for o in outers) or any(p.told is not None for p in places)
 
     def _nearness(self, peer: str, netns: int | None = None) -> int:
         try:
@@ -168,19 +192,19 @@ class RelayWatch:
         near: int | None = None,
         *,
         fresh: bool = True,
+        ages: tuple[int | None, int | None] = (None, None),
     ) -> Moved:
         door = None if opened is None else _port(sample.peer if opened else sample.local)
         near = self._nearness(sample.peer, sample.netns) if near is None else near
-        ages = (sample.sent_ms, sample.recv_ms)
         ends = (opened, door, sample.local, sample.peer)
-        return Moved(sample.ident, near, *counts, *ends, *ages, int(fresh))
+        rtt_ms = None if sample.min_rtt_us is None else sample.min_rtt_us // 1000
+        return Moved(sample.ident, near, *counts, *ends, *ages, int(fresh), rtt_ms)
 
     def _tell_first(self, now: Instant, outer: Flow) -> list[Told]:
         pair = self._relays.best(outer.sample.ident)
-        whole = pair is not None and pair.opened is True and pair.n_owned > 0 and not pair.is_one_way
-        if pair is None or (outer.sample.ident in self._told and not whole):
+        if pair is None or (outer.sample.ident in self._told and not pair.is_whole):
             return []
-        self._told[outer.sample.ident] = whole
+        self._told[outer.sample.ident] = pair.is_whole
         return self._tell(now, outer, pair)
 
     def _tell_place(self, now: Instant, place: Place) -> list[Told]:
@@ -189,15 +213,15 @@ class RelayWatch:
         flow = place.flow
         if pair is None or flow is None or self._told.get(flow.sample.ident, False):
             return []
-        if place.told is not None and (place.told_both_ways or pair.is_one_way):
+        if place.told is not None and (place.told_whole or not pair.is_whole):
             return []
-        place.told, place.told_both_ways = flow, not pair.is_one_way
+        place.told, place.told_whole = flow, pair.is_whole
         return self._tell(now, flow, pair)
 
     def _tell(self, now: Instant, outer: Flow, pair: Pair) -> list[Told]:
         record = _record(now, outer, pair, self._partners.get(outer.sample.ident))
         told: list[Told] = [record]
-        if not pair.is_one_way and self._is_bridge(outer, record):
+        if pair.is_whole and self._is_bridge(outer, record):
             detail: dict[str, Any] = {
                 "pid": record.pids[0] if record.pids else None,
                 "exe": record.exe,
@@ -210,17 +234,17 @@ class RelayWatch:
         return told
 
     def _is_bridge(self, outer: Flow, record: wire.RelaySeen) -> bool:
-        """A hard fact (rulings 9, 19): opened outwards, opened inwards, and nobody allowed it."""
+        """Whether a whole one is a hard fact (rulings 9, 19): opened outwards, and nobody allowed it."""
         if self._nearness(record.outer_peer, outer.sample.netns) != OUTSIDE or record.exe in self._programs:
             return False
         peer = parse_place(record.outer_peer)
         allowed = any(net.holds(peer) for net in self._allowed)
-        opened = record.outer_opened is True and record.inner_opened is True
-        return opened and record.inner_owned is True and not allowed
+        return record.outer_opened is True and not allowed
 
     def end(self, run: str, now: Instant) -> list[Told]:
         """The last word about a run's places."""
-        return [told for place in self._places.drop_run(run) for told in self._forget_place(place, now)]
+        over = (*self._places.drop_run(run), *self._spread.drop_run(run))
+        return [told for place in over for told in self._forget_place(place, now)]
 
     def _forget_place(self, place: Place, now: Instant) -> list[Told]:
         pair = self._relays.best(place.ident)
@@ -241,9 +265,9 @@ class RelayWatch:
 
 def _together(place: Place, moved: list[Moved]) -> Moved:
     """All connections to a place as one; those that came and went there are taken for the owner's."""
-    parts = [m for m in moved if m.peer == place.peer and m.opened]
-    sent_ms = min((p.sent_ms for p in parts if p.out_b and p.sent_ms is not None), default=None)
-    recv_ms = min((p.recv_ms for p in parts if p.in_b and p.recv_ms is not None), default=None)
+    parts = [m for m in moved if m.opened]
+    sent_ms = min((p.sent_ms for p in parts if p.sent_ms is not None), default=None)
+    recv_ms = min((p.recv_ms for p in parts if p.recv_ms is not None), default=None)
     return Moved(
         place.ident,
         place.near,
@@ -258,6 +282,7 @@ def _together(place: Place, moved: list[Moved]) -> Moved:
         sent_ms,
         recv_ms,
         sum(p.n_fresh for p in parts),
+        min((p.rtt_ms for p in parts if p.rtt_ms is not None), default=None),
     )
 
 
@@ -298,6 +323,7 @@ def _record(now: Instant, outer: Flow, pair: Pair, partners: set[int] | None) ->
         last_seen_at=pair.last_at,
         gone=False,
         mono_s=now.mono_s,
+        led=pair.rests.is_led,
     )
 
 

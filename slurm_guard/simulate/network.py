@@ -155,6 +155,7 @@ class Sockets:
             first_seen_at=begin_at + _seen_s(tunnel.first_s),
             last_seen_at=begin_at + t_s,
             gone=gone,
+            led=inner.opened,
         )
 
 

@@ -1,4 +1,4 @@
-"""A host outside of the cluster: a network namespace joined by veth, with an sshd, and somebody there.
+"""A host outside of the cluster: a network namespace some way off, with an sshd, and somebody there.
 
 The namespace belongs to the sshd and has no name: it goes with its last process, and the joint with it. No
 traffic leaves the machine.
@@ -15,7 +15,9 @@ from tests.rig import procs, services, users
 from tests.rig.layout import USERS, WORKLOADS, Rig, RigError
 from tests.rig.scenarios import Guest
 
-NAME, GUEST = "outside", "guest"  # of the daemons, as procs knows them
+NAME, WAY, GUEST = "outside", "outside-way", "guest"  # of the daemons, as procs knows them
+_RTT_MS = "20"  # to the next large city. Judgement: next door the order of data cannot be told
+_DISTANCE = Path(__file__).parents[2] / "bench" / "net" / "distance.py"
 _NET = "203.0.113"  # TEST-NET-3 (RFC 5737): no network of a cluster
 _PORT = 22  # free: the namespace is the host's own
 _TOOLS = {"ip": "iproute2", "nsenter": "util-linux", "scp": "openssh-client"}
@@ -66,8 +68,8 @@ def guest_log(rig: Rig) -> Path:
 
 def drop(rig: Rig) -> None:
     """The guest, the host and the joint, if they are there."""
-    procs.stop(rig, GUEST)
-    procs.stop(rig, NAME)
+    for name in (GUEST, NAME, WAY):
+        procs.stop(rig, name)
     subprocess.run(["ip", "link", "del", joint(rig)[0]], check=False, capture_output=True)
 
 
@@ -81,7 +83,10 @@ def _join(rig: Rig, mine: str, far: str) -> None:
     pid = str(_pid(rig))
     subprocess.run(["ip", "link", "del", near_end], check=False, capture_output=True)
     inside = ["nsenter", "-t", pid, "--net"]
-    procs.call(rig, ["ip", "link", "add", near_end, "type", "veth", "peer", "name", far_end, "netns", pid])
+    procs.stop(rig, WAY)
+    procs.start(rig, WAY, [rig.python, str(_DISTANCE), pid, near_end, far_end, _RTT_MS])
+    there = Path("/sys/class/net") / near_end
+    procs.wait_for("the way to the outside host", there.exists)
     for where, words in (
         ([], ["addr", "add", f"{mine}/30", "dev", near_end]),
         ([], ["link", "set", near_end, "up"]),

@@ -7,7 +7,7 @@ from slurm_guard.audit.net.hints import hint
 from slurm_guard.audit.net.net import Kind
 from slurm_guard.audit.net.policy import JOB
 from slurm_guard.audit.net.say import coupling, for_long, port_of, service, traffic, where, who
-from slurm_guard.audit.net.tunnels import Params, found_bridges, grade, is_one_way
+from slurm_guard.audit.net.tunnels import Params, found_bridges, grade, may_ask
 from slurm_guard.model import Audience, Family, Finding, Severity
 from slurm_guard.networks import CLUSTER, OUTSIDE
 
@@ -19,7 +19,7 @@ def find(case: Case, params: Params) -> list[Finding]:
     for bridge, sure in found_bridges(case.net, params):
         if bridge.tunnel:
             continue
-        weight = _weight(bridge, sure, one_way=is_one_way(bridge, params))
+        weight = _weight(bridge, sure, asks=may_ask(bridge, params))
         if weight >= HARD:
             hard.append((bridge, weight))
         elif weight > 0:
@@ -28,10 +28,10 @@ def find(case: Case, params: Params) -> list[Finding]:
     return found + [_finding(case, group, hard=False) for group in (soft,) if group]
 
 
-def _weight(bridge: Bridge, sure: float, *, one_way: bool) -> float:
+def _weight(bridge: Bridge, sure: float, *, asks: bool) -> float:
     """HARD: beyond doubt and to outside, where nobody allowed anything."""
     trains = bool(bridge.ties & {"linked", "kin"})
-    if bridge.near == OUTSIDE and sure == 1.0 and bridge.kind is Kind.BRIDGE and not one_way:
+    if bridge.near == OUTSIDE and sure == 1.0 and bridge.kind is Kind.BRIDGE and not asks:
         return HARD if bridge.allowed is None else ASKS
     if bridge.near == OUTSIDE:
         return 0.9 if trains else ASKS  # a trainer's own clients live side by side all night
@@ -67,10 +67,10 @@ def _sentence(case: Case, bridge: Bridge, hints: tuple[str, ...], *, sure: bool)
         f"{where(bridge.near)}{allowed.get(bridge.allowed or '', '')} and handed it on to {reached} "
         f"{for_long(bridge.first_at, bridge.last_at)} ({traffic(bridge.in_b, bridge.out_b)}): "
     )
-    if is_one_way(bridge, CHECK.params):
+    if sure and may_ask(bridge, CHECK.params):
         said += (
-            "a tunnel in use, or a copy from there into a service here. Nearly all went inwards, and a "
-            "copier's requests and the service's short answers look like what a tunnel hands back."
+            "a tunnel in use, or a program that asks there by itself and hands on what it gets (a worker, a "
+            "mirror, an uplink). It was not seen that the far end asks and has its answers from here."
         )
     elif sure:
         said += "a reverse tunnel in use."
@@ -78,7 +78,7 @@ def _sentence(case: Case, bridge: Bridge, hints: tuple[str, ...], *, sure: bool)
         said += "perhaps a tunnel in use, for little of it reappeared there."
     if bridge.kind is Kind.UNCLEAR:
         said += " Who opened the connections is not known of all of them."
-    elif sure and not is_one_way(bridge, CHECK.params) and any(port_of(end) == 22 for end in bridge.inner):
+    elif sure and not may_ask(bridge, CHECK.params) and any(port_of(end) == 22 for end in bridge.inner):
         said += " Whoever is at the far end could log in on this node."
     return said + (f" {'; '.join(hints)[:1].upper()}{'; '.join(hints)[1:]}." if hints else "")
 
@@ -94,18 +94,19 @@ CHECK = Check(
     Family.F,
     detects="One process, or several joined by pipes, with a connection that it opened outwards and one that "
     "it opened to this node or the cluster, where the bytes of one reappear on the other in both directions. "
-    "Name, port and protocol do not matter. Coupled, to an outside place that neither the site nor the job "
-    "names, it is a hard fact.",
+    "Name, port and protocol do not matter. Coupled, led by the far end, to an outside place that neither "
+    "the site nor the job names, it is a hard fact. The far end leads where, at rest, the last of it was a "
+    "question from there that went in at once and an answer that went out at once.",
     does_not_detect="A tunnel that nobody used (see lone-connection), one over UDP or inside the kernel "
     "(WireGuard), one whose two sides do not move within the same look, one whose far side was accepted, "
-    "or one inside the training process to a place in the cluster. One that only brings in, fifty times as "
-    "much as goes out, is no hard fact: what copies from outside into a service of its own looks the same.",
-    false_alarms="A worker that takes requests from an outside queue and has a local server answer them is "
-    "built like a tunnel where it asks word for word (prompts to a local model server by HTTP). So is what "
-    "puts outside the objects that it gets from a service here, and `code tunnel`: name it in [network] "
-    "tunnels. To a place in the cluster (a notebook reached through the login node), "
-    "to a declared or allowed destination, and where little "
-    "reappeared, the finding is soft. What a run's own nodes say to each other is left out.",
+    "or one inside the training process to a place in the cluster. One of which it was not seen that the "
+    "far end leads is no hard fact: one that polls, one whose far end acknowledges each answer, one that is "
+    "never at rest, one whose inner connections last less than a look.",
+    false_alarms="A worker that is given requests by an outside queue on a connection that stays, word for "
+    "word and without acknowledgements, is built like a tunnel; so is `code tunnel`: name it in [network] "
+    "tunnels. One that asks for them is told softly, and so is what copies inwards or outwards. To a place "
+    "in the cluster (a notebook reached through the login node), to a declared or allowed destination, and "
+    "where little reappeared, the finding is soft. What a run's own nodes say to each other is left out.",
     remedy="Ask the owner what was reached through it; look at sshd's journal and authorized_keys on the "
     "node.",
     params=Params(),
@@ -121,6 +122,7 @@ CHECK = Check(
     flagged=(
         Example("tunnel", "ssh -R by another name, used to reach the node's sshd"),
         Example("tunnel-to-login", "the same to a place in the cluster: soft"),
+        Example("asking-worker", "tasks from outside to a local model server, word for word: soft"),
         Example("faint-tunnel", "only a little reappeared: soft"),
     ),
     attack=("T1572", "T1090", "T1021.004"),

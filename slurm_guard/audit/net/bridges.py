@@ -1,5 +1,6 @@
 """Relays of one kind with the same far end as one thing, and how much of one side reappeared on the other."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from slurm_guard.audit.net.flows import weaker_share
@@ -33,6 +34,7 @@ class Bridge:
     ties: frozenset[str | None]
     clients: frozenset[str | None]
     guests: bool
+    led: bool | None  # the far end asks, by any word; null: no node said
 
     @property
     def least_b(self) -> int:
@@ -90,4 +92,11 @@ def _joined(parts: list[Relay]) -> Bridge:
         frozenset(part.tie for part in parts),
         frozenset(tie for part in parts for tie in part.client_ties),
         any(part.guests for part in parts),
+        _any(w.led for w in words),
     )
+
+
+def _any(said: Iterable[bool | None]) -> bool | None:
+    """True where any is, false where any is that; null where all are."""
+    every = set(said)
+    return True if True in every else False if False in every else None

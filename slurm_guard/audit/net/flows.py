@@ -67,6 +67,7 @@ class RelayWord:
     first_at: float
     last_at: float
     peak: float = 0.0  # highest share that any word on it had
+    led: bool | None = None  # whether the far end asks, as the node saw; null: it did not say
 
     @property
     def passed(self) -> tuple[int, int]:
@@ -249,6 +250,7 @@ def _relay(row: dict[str, Any]) -> RelayWord:
         count("n_coupled"),
         row["first_seen_at"],
         row["last_seen_at"],
+        led=row["led"],
     )
 
 

@@ -19,8 +19,9 @@ class Params:
     least_b: int = 1024  # each way. Judgement: an ssh session through the tunnel begins with about 3 KiB
     least_b_s: float = 100.0  # both ways, in looks that fit. Judgement: heartbeats of two clients are less
     sure_looks: int = 2  # that fit. Documented: as many as a node asks for
-    # Requests' heads go out and short answers in from a service that is filled: they are alike.
-    one_way: int = 50  # times as much inwards, as a node has it. Judgement; copiers: 340 to 1,400 (measured)
+    # Of nodes that do not say who leads: requests' heads go out and short answers in from a service that is
+    # filled, and they are alike.
+    one_way: int = 50  # times as much inwards. Judgement; copiers: 340 to 1,400 (measured)
 
 
 def grade(bridge: Bridge, params: Params) -> float:
@@ -33,9 +34,12 @@ def grade(bridge: Bridge, params: Params) -> float:
     return 0.5 if near else 0.0
 
 
-def is_one_way(bridge: Bridge, params: Params) -> bool:
-    """Whether it may as well copy from outside into a service here."""
-    return bridge.in_b >= params.one_way * max(1, bridge.out_b)
+def may_ask(bridge: Bridge, params: Params) -> bool:
+    """Whether it may as well ask outside by itself: a worker, a mirror, an uplink. The node says who leads;
+    where it does not, what copies inwards is told by its bytes."""
+    if bridge.led is None:
+        return bridge.in_b >= params.one_way * max(1, bridge.out_b)
+    return not bridge.led
 
 
 def found_bridges(net: Net, params: Params) -> list[tuple[Bridge, float]]:

@@ -152,14 +152,25 @@ def test_a_tunnel_weighs(world: World, weight: float | None) -> None:
     assert said(world).get("reverse-tunnel") == weight
 
 
+@pytest.mark.parametrize(("led", "hard"), [(False, False), (True, True)])
+def test_what_may_ask_outside_by_itself_asks_for_a_look_and_says_what_else_it_may_be(
+    led: bool, hard: bool
+) -> None:
+    [found] = [
+        f for f in judged(replace(SHORT, handed=(Handed(led=led),))).findings if f.check == "reverse-tunnel"
+    ]
+    assert found.hard is hard
+    assert ("asks there by itself" in found.sentence) is not hard
+
+
 @pytest.mark.parametrize(("in_b", "hard"), [(63 * MIB, False), (2 * MIB, True)])
-def test_what_only_brings_in_asks_for_a_look_and_says_what_else_it_may_be(in_b: int, hard: bool) -> None:
+def test_of_a_node_that_does_not_say_who_leads_only_what_brings_in_is_soft(in_b: int, hard: bool) -> None:
     """Heads of requests and short answers, 44 KB each, beside it: a mirror, rows into a database."""
     heads = 64 * 1024
-    handed = Handed(outer_b=(in_b, heads), inner_b=(heads, in_b))
+    handed = Handed(outer_b=(in_b, heads), inner_b=(heads, in_b), led=None)
     [found] = [f for f in judged(replace(SHORT, handed=(handed,))).findings if f.check == "reverse-tunnel"]
     assert found.hard is hard
-    assert ("copy from there into a service here" in found.sentence) is not hard
+    assert ("asks there by itself" in found.sentence) is not hard
 
 
 def test_a_tunnel_that_is_renewed_all_the_time_is_one_tunnel() -> None:

@@ -1,6 +1,7 @@
 """Pipes, named pipes and socket pairs that go to and fro between two processes, and pipes that do not."""
 
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -70,6 +71,25 @@ def test_a_pipe_one_way_and_a_named_one_back_join(tmp_path: Path) -> None:
         for process in (one, two):
             process.kill()
             process.communicate()
+
+
+def test_a_terminal_joins_its_master_and_not_those_that_share_it() -> None:
+    master, terminal = pty.openpty()
+    there = [
+        subprocess.Popen(["sleep", "60"], stdin=terminal, stdout=terminal, stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    os.close(terminal)
+    try:
+        one, other = (ends_of(Proc(), process.pid) for process in there)
+        assert meet(ends_of(Proc(), os.getpid()), one)
+        assert meet(other, ends_of(Proc(), os.getpid()))
+        assert not meet(one, other)
+    finally:
+        os.close(master)
+        for process in there:
+            process.kill()
+            process.wait()
 
 
 def test_a_socket_pair_joins_the_processes_that_hold_its_ends() -> None:

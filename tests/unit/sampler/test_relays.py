@@ -261,11 +261,36 @@ def test_groups_are_bounded_and_told_to_be() -> None:
     assert not relays.pairs
 
 
-def test_what_copies_inwards_is_told_apart_until_answers_go_out() -> None:
-    copied: list[Look] = [([outer(300_000, 300), inner(290, 300_500)], [])] * 6
-    pair = play(copied)
-    assert pair is not None
-    assert pair.is_one_way
-    pair = play([*copied, *[([outer(400, 60_000), inner(60_000, 400)], [])] * 6])
-    assert pair is not None
-    assert not pair.is_one_way
+def test_a_pair_is_whole_once_the_far_end_leads_and_the_inner_ones_are_the_owners() -> None:
+    def looks(n: int, sent_ms: int, opened: bool = True) -> Pair | None:
+        relays = Relays()
+        for k in range(n):
+            more = 1 + k % 2
+            out = outer(3100 * more, 9100 * more)._replace(sent_ms=900, recv_ms=900, rtt_ms=30)
+            near = inner(9000 * more, 3000 * more, opened=opened)._replace(sent_ms=sent_ms, recv_ms=900)
+            relays.look(10.0 * k, [out, near], [], {OUT})
+        return relays.best(OUT)
+
+    for pair, whole in (
+        (looks(4, sent_ms=902), True),
+        (looks(4, sent_ms=1400), False),  # what the far end said last went nowhere
+        (looks(4, sent_ms=902, opened=False), False),
+    ):
+        assert pair is not None
+        assert pair.is_whole is whole
+
+
+def test_short_ones_are_the_owners_at_a_door_that_is_known_to_be_his() -> None:
+    def owned(doors: set[int]) -> int:
+        relays = Relays()
+        for k in range(4):
+            more = 1 + k % 2
+            short = inner(9000 * more, 3000 * more, ident=100 + k)
+            relays.look(10.0 * k, [outer(3100 * more, 9100 * more)], [short], {OUT}, (), doors)
+        pair = relays.best(OUT)
+        assert pair is not None
+        return pair.n_owned
+
+    assert owned(set()) == 0
+    assert owned({9999}) == 0
+    assert owned({8888}) == 4

@@ -1,4 +1,4 @@
-"""What of a relay is an event: bytes that go inwards alone are none until answers go out."""
+"""What of a relay is an event: none until it is seen that the far end leads."""
 
 from slurm_guard import wire
 from slurm_guard.config import NetworkConfig
@@ -15,7 +15,7 @@ _OUTER = Sample(1, "tcp", "10.0.0.5:5000", "203.0.113.1:443", "ESTABLISHED", 1, 
 _INNER = Sample(2, "tcp", "127.0.0.1:6000", "127.0.0.1:9000", "ESTABLISHED", 1, 2, 2, None, True, 0, 0, 0, 0)
 
 
-def _more(flow: Flow, out_b: int, in_b: int) -> None:
+def _more(flow: Flow, out_b: int, in_b: int, ages: tuple[int, int]) -> None:
     was = flow.sample
     flow.update(
         was._replace(
@@ -23,23 +23,74 @@ def _more(flow: Flow, out_b: int, in_b: int) -> None:
             in_b=(was.in_b or 0) + in_b,
             out_n=(was.out_n or 0) + 2,
             in_n=(was.in_n or 0) + 2,
+            min_rtt_us=20_000,
+            sent_ms=ages[0],
+            recv_ms=ages[1],
         )
     )
 
 
-def test_a_copy_inwards_is_told_without_the_event_and_with_it_once_answers_go_out() -> None:
+def _play(
+    outers: list[Flow], looks: list[tuple[int, int, tuple[int, int], tuple[int, int]]]
+) -> list[list[wire.RelaySeen | wire.Event]]:
+    """Looks: bytes in and out, ages of both sides. With several outer connections what comes in comes by the
+    first, and what goes out goes by the last."""
     watch = RelayWatch(NetworkConfig(), Proc())
-    outer, inner = (Flow(sample, _OWNER, "r", _NOW, began=True) for sample in (_OUTER, _INNER))
-    names: list[str] = []
-    n_copied = 0
-    for k in range(40):
-        size = 1000 * (k % 7 + 1)
-        into, out = (300 * size, 2 * size) if k < 20 else (2 * size, 300 * size)
-        _more(outer, out + 100, into + 100)
-        _more(inner, into, out)
-        told = watch.look(Instant(10.0 * k, 10.0 * k), [outer, inner])
-        names += [t.name if isinstance(t, wire.Event) else "relay" for t in told]
-        n_copied = len(names) if k == 19 else n_copied
+    inner = Flow(_INNER, _OWNER, "r", _NOW, began=True)
+    told = []
+    for k, (in_b, out_b, outer_ages, inner_ages) in enumerate(looks):
+        if len(outers) == 1:
+            _more(outers[0], out_b + 100, in_b + 100, outer_ages)
+        else:
+            _more(outers[0], 0, in_b + 100, (90_000, outer_ages[1]))
+            _more(outers[-1], out_b + 100, 0, (outer_ages[0], 90_000))
+        _more(inner, in_b, out_b, inner_ages)
+        told.append(watch.look(Instant(10.0 * k, 10.0 * k), [*outers, inner]))
+    return told
 
-    assert names[:n_copied] == ["relay"]
-    assert names[n_copied:] == ["relay", "bridge"]
+
+def _names(told: list[list[wire.RelaySeen | wire.Event]]) -> list[str]:
+    return [t.name if isinstance(t, wire.Event) else "relay" for look in told for t in look]
+
+
+_ASKING = ((2030, 2000), (2500, 2031))  # the far end has the last word, and it goes nowhere
+_LED = ((900, 900), (900, 900))
+_SIZES = [(2000 * (k % 7 + 1), 5000 * (k % 5 + 1)) for k in range(40)]
+
+
+def test_a_worker_is_told_without_the_event_and_a_tunnel_with_it() -> None:
+    def outer() -> list[Flow]:
+        return [Flow(_OUTER, _OWNER, "r", _NOW, began=True)]
+
+    worker = _names(_play(outer(), [(*size, *_ASKING) for size in _SIZES]))
+    assert worker == ["relay"]
+    tunnel = _names(_play(outer(), [(*size, *_LED) for size in _SIZES]))
+    assert tunnel == ["relay", "relay", "bridge"]
+
+
+def test_a_relay_that_turns_out_to_be_led_is_told_again() -> None:
+    looks = [(*size, *((900, 880), (900, 900))) for size in _SIZES[:6]] + [(*s, *_LED) for s in _SIZES[6:12]]
+    told = _play([Flow(_OUTER, _OWNER, "r", _NOW, began=True)], looks)
+    assert _names(told) == ["relay", "relay", "bridge"]
+    said = [t.led for look in told for t in look if isinstance(t, wire.RelaySeen)]
+    assert said == [False, True]
+
+
+def test_what_comes_in_by_one_connection_and_goes_out_by_another_is_told() -> None:
+    def outer(k: int, port: int) -> Flow:
+        sample = _OUTER._replace(ident=50 + k, cookie=50 + k, inode=50 + k, peer=f"203.0.113.{k}:{port}")
+        return Flow(sample, _OWNER, "r", _NOW, began=True)
+
+    told = _play([outer(1, 443), outer(2, 8443)], [(*size, *_LED) for size in _SIZES])
+    assert _names(told) == ["relay", "relay", "bridge"]
+
+
+def test_a_connection_that_stands_still_grows_older() -> None:
+    flow = Flow(_INNER, _OWNER, "r", _NOW, began=True)
+    _more(flow, 10, 10, (40, 30))
+    flow.start_look(10.0)
+    flow.update(flow.sample)
+    assert flow.ages(10.0) == (40, 30)
+    assert flow.ages(25.5) == (15_540, 15_530)
+    _more(flow, 10, 10, (7, 5))
+    assert flow.ages(30.0) == (7, 5)
