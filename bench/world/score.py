@@ -126,7 +126,7 @@ def _facts(tables: Tables, runs: list[Run], past: list[PastCost]) -> Facts:
     known = history.snapshot("costs", history.frame_of("costs", past))
     told = Snapshot(known.frame, known.sha256, known.n_nights) if past else None
     frames = tables.frames()
-    return Facts("c", EPOCH_AT - 60, until_at, "0", tuple(runs), frames, _CONFIG, past=told)
+    return Facts("c", EPOCH_AT - 60, until_at, "0", tuple(runs), frames, _CONFIG, costs=told)
 
 
 def _audit(tables: Tables, runs: list[Run], past: list[PastCost]) -> Audit | None:
