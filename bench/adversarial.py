@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from bench.world.families import Family, families
+from bench.world.families import Family, edited, families
 from bench.world.page import write_page
 from bench.world.score import Outcome, judge_family, row
 
@@ -26,7 +26,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--diverting", type=int, default=14, metavar="N", help="runs of each diverting family"
     )
-    names = [family.name for family in families()]
+    parser.add_argument(
+        "--history",
+        type=int,
+        default=0,
+        metavar="N",
+        help="earlier nights in which each training ran without what diverts; adds the edited_… families",
+    )
+    names = [family.name for family in _every()]
     parser.add_argument(
         "--family", action="append", choices=names, metavar="NAME", help="only this; repeatable"
     )
@@ -39,7 +46,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """One row per family, then the totals of the sides."""
     begun_s = time.monotonic()
-    chosen = [family for family in families() if not options.family or family.name in options.family]
+    known = _every() if options.history else families()
+    chosen = [family for family in known if not options.family or family.name in options.family]
     outcomes = dict(zip((family.name for family in chosen), _judge(chosen, options), strict=True))
     every = [outcome for of_family in outcomes.values() for outcome in of_family]
     totals = {
@@ -51,12 +59,17 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     rows += [row(what, side, of_side) for what, (side, of_side) in totals.items() if of_side]
     if options.page is not None:
         command = f"--seed {options.seed} --honest {options.honest} --diverting {options.diverting}"
+        command += f" --history {options.history}" if options.history else ""
         write_page(options.page, rows, f"adversarial {command}", time.monotonic() - begun_s)
     return rows
 
 
+def _every() -> list[Family]:
+    return [*families(), *edited()]
+
+
 def _judge(chosen: list[Family], options: argparse.Namespace) -> Iterator[list[Outcome]]:
-    orders = [(family.name, _n_runs(family, options), options.seed) for family in chosen]
+    orders = [(f.name, _n_runs(f, options), options.seed, options.history) for f in chosen]
     if options.jobs == 1:
         yield from map(_judge_one, orders)
         return
@@ -69,7 +82,7 @@ def _n_runs(family: Family, options: argparse.Namespace) -> int:
     return min(n, max(3, n // _SLOW[family.name])) if family.name in _SLOW else n
 
 
-def _judge_one(order: tuple[str, int, str]) -> list[Outcome]:
+def _judge_one(order: tuple[str, int, str, int]) -> list[Outcome]:
     """By name, as a family's function does not travel to another process."""
-    name, n, seed = order
-    return judge_family(next(family for family in families() if family.name == name), n, seed)
+    name, n, seed, nights = order
+    return judge_family(next(family for family in _every() if family.name == name), n, seed, nights)

@@ -81,6 +81,9 @@ class LakeConfig:
     )
     drop_mib: int = _key(1024, "most that a node's drop folder keeps of what is in the lake; 0: no bound")
     drop_days: float = _key(30.0, "days after which a drop folder gives up what is in the lake")
+    history: str = _key("", "folder of what audits learnt, for later ones; empty: `history` in the lake")
+    history_days: float = _key(90.0, "how far back an audit looks for comparable runs; 0: it compares none")
+    history_rows: int = _key(500_000, "most rows of earlier nights that an audit takes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,11 +332,7 @@ def to_toml(config: Config) -> str:
         section = getattr(config, table.name)
         for part in fields(section):
             lines.append(f"# {part.metadata['help']}")
-            lines.append(f"{part.name} = {_toml_value(getattr(section, part.name))}")
+            # JSON's texts, lists, booleans and finite numbers are TOML's as well.
+            lines.append(f"{part.name} = {json.dumps(getattr(section, part.name))}")
         lines.append("")
     return "\n".join(lines)
-
-
-def _toml_value(value: Any) -> str:
-    # JSON's texts, lists, booleans and finite numbers are TOML's as well.
-    return json.dumps(value)

@@ -8,13 +8,14 @@ from typing import Any
 from slurm_guard.networks import QUALIFIERS, parse_net, parse_rule
 
 _ZERO_MEANS = frozenset(
-    {"alarm_budget", "idle_exit_s", "least_gpu_h", "least_share", "memory_mib", "nice", "slack_s"}
+    {"alarm_budget", "history_days", "idle_exit_s", "least_gpu_h", "least_share"}
+    | {"memory_mib", "nice", "slack_s"}
 )
 
 
 # Texts for which empty means something, or nothing is wrong with it; every other one must name something.
 _MAY_BE_EMPTY = frozenset(
-    {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to"}
+    {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to", "history"}
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
     | {"enforce_partitions", "intent_partitions"}
 )

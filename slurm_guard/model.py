@@ -157,15 +157,32 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What comparable runs of earlier nights say of a run's cost: those of its kind that cost least."""
+
+    kind: str  # peers: several other users' runs; own-earlier: the user's own
+    value: float  # of one unit in them, in the cost's unit and channel
+    rel_sigma: float  # of one further run of them
+    n_runs: int
+    n_nights: int
+    n_users: int
+    n_others: int  # comparable runs that cost more, or that something spoke against
+    smallest_visible_gpu_ms: int  # steady from the first step to the last, that would have shown
+    holds: bool  # whether it may hold something against the run; else only the upper bound knows of it
+    why: str  # why not; empty where it may
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """θ: what one unit of progress costs."""
 
     value: float | None
     unit: str  # "mJ/step", "busy ms/step"
-    channel: str  # energy, power, busy
-    source: str  # own-cheapest, peers, none
+    channel: str  # cycles, energy, busy
+    source: str  # own-cheapest, peers, own-and-peers, none
     rel_sigma: float | None  # relative standard error
-    n: int  # intervals it was learnt from
+    n: int  # the run's own intervals it was learnt from, or held against
+    comparison: Comparison | None = None  # null: no comparable runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class Log:
     phases: tuple[tuple[float, str], ...] = ()
     apart_s: float = 0.0  # how much later the log's own clock is
     runs: float = 1.0  # pace of the log's own clock
+    tokens: int = 0  # of each step, told in each record; 0: the log counts steps alone
     lump: int = 1  # records that its writer keeps back until they reach the disk together
 
 
@@ -350,7 +351,7 @@ def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dic
         rows.setdefault("points", []).append({
             "run": run, "read": 1, "file": 0, "track": "", "segment": segment, "at": at,
             "obs_lo_at": AT + (flushed // look) * look, "obs_hi_at": AT + (flushed // look + 1) * look,
-            "step": step,
+            "step": step, "tokens": step * log.tokens if log.tokens else None,
             "loss": loss if log.losses else None, "phase": phase, "offset": 100 * (k + 1),
             "flags": list(log.flags), "took_s": log.took_s,
         })  # fmt: skip

@@ -1,11 +1,16 @@
 """Named worlds: what the checks' own examples speak of, built with tests/builders.py."""
 
 import json
+import random
 from dataclasses import replace
+from functools import cache
 
-from slurm_guard.audit.facts import Facts
+from slurm_guard.audit.facts import Facts, Snapshot
+from slurm_guard.audit.run import audit_and_remember
 from slurm_guard.config import AuditConfig, NetworkConfig
-from tests.builders import UID, Log, Tenant, World, build
+from slurm_guard.history import PastCost
+from slurm_guard.lake import history
+from tests.builders import AT, UID, Log, Tenant, World, build
 from tests.talk import MIB, NODE_AT, Handed, Talk
 
 TRAIN = Tenant("train", 60, 1e9, share=0.95, period_s=6.0, written_b=10_000)
@@ -400,6 +405,64 @@ SHAPES["network-rerouted"] = replace(
 )
 
 
+# Runs beside comparable ones of earlier nights: (the shape of those, their users).
+TOKENS = replace(HONEST, log=Log(tokens=4096))
+OTHERS, BY_HERSELF = (2001, 2001, 2002, 2002, 2003, 2003), (UID,) * 5
+PAST: dict[str, tuple[str, tuple[int, ...]]] = {
+    "as-its-peers": ("as-its-peers", OTHERS),
+    "dear-all-along": ("as-its-peers", OTHERS),
+    "dearer-than-before": ("as-its-peers", BY_HERSELF),
+    "larger-steps": ("honest", OTHERS),
+}
+SHAPES |= {
+    "as-its-peers": replace(TOKENS, seed=2),
+    "dear-all-along": replace(
+        TOKENS, log=Log(tokens=4096, step_s=8.0), tenants=(replace(TRAIN, period_s=8.0),)
+    ),
+    "larger-steps": replace(HONEST, log=Log(step_s=8.0), tenants=(replace(TRAIN, period_s=8.0),)),
+}
+SHAPES["dearer-than-before"] = SHAPES["dear-all-along"]
+
+
 def facts_of(name: str) -> Facts:
     """A shape as the audit is given it; the run in question is job 7."""
-    return build(SHAPES[name])
+    facts = build(SHAPES[name])
+    if name not in PAST:
+        return facts
+    shape, uids = PAST[name]
+    return replace(facts, costs=as_past(earlier(shape, uids)))
+
+
+@cache
+def costs_of(shape: str) -> tuple[PastCost, ...]:
+    """What the audit of a shape by itself leaves of job 7."""
+    return tuple(row for row in audit_and_remember(build(SHAPES[shape]))[1] if row.run.startswith("c/7/"))
+
+
+def earlier(shape: str, uids: tuple[int, ...], *, times: float = 1.0, night: int = 1) -> list[PastCost]:
+    """What audits left of one run of this shape for each user, three runs a night before job 7's, its costs
+    within 1 % of `times` what they were. `night`: the first of those before."""
+    rng = random.Random(f"{uids} {times}")
+    rows = []
+    for k, uid in enumerate(uids):
+        before_s = 86_400.0 * (night + k // 3)
+        one = times * (1 + 0.01 * rng.uniform(-1, 1))
+        rows += [
+            replace(
+                row,
+                run=f"c/{night}{k}{uid}/{int(AT - before_s)}",
+                uid=uid,
+                from_at=row.from_at - before_s,
+                until_at=row.from_at - before_s + 80_000.0,
+                theta=row.theta * one,
+                mean_cost=row.mean_cost * one,
+            )
+            for row in costs_of(shape)
+        ]
+    return rows
+
+
+def as_past(rows: list[PastCost]) -> Snapshot:
+    """Rows as an audit is given them."""
+    found = history.snapshot("costs", history.frame_of("costs", rows))
+    return Snapshot(found.frame, found.sha256, found.n_nights)

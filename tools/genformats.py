@@ -17,12 +17,13 @@ PAGE = ROOT / "docs" / "formats.md"
 MARKED = re.compile(r"(<!-- generated: ([A-Za-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # What of the audit's nouns is written into the document, in the order of the page.
 DOCUMENT = (
-    *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "ProgressSummary"),
+    *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "Comparison", "ProgressSummary"),
     *("Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
 )
 # … and of the site's own word, which has a file of its own.
 SITE = ("Explained", "Recurrence", "Site", "Precision", "AlarmBudget")
 KEPT = ("Exemption", "Disposition", "Speaker", "Subject", "PastNight", "Cell", "Asked")
+HISTORY = ("PastCost",)  # tables of the history store
 # Records inside records.
 PARTS = (
     *("Socket", "NetState", "Firewall", "NetChain", "PlaceCount", "GpuProcess"),
@@ -39,12 +40,14 @@ def render() -> str:
 
 def names() -> list[str]:
     """Every table that the page must have."""
-    return [*wire.KINDS, *PARTS, "lake", *DOCUMENT, *SITE, *KEPT]
+    return [*wire.KINDS, *PARTS, "lake", *HISTORY, *DOCUMENT, *SITE, *KEPT]
 
 
 def _table(name: str) -> str:
     if name == "lake":
         return "".join(_lake_table(table) for table in TABLES)
+    if name in HISTORY:
+        return _class_table(ROOT / "slurm_guard" / "history.py", name)
     if name in DOCUMENT:
         return _class_table(ROOT / "slurm_guard" / "model.py", name)
     if name in SITE or name in KEPT:

@@ -3,7 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from random import Random
 from statistics import median
@@ -13,9 +13,11 @@ from bench.world.families import Family
 from bench.world.physics import Truth, World
 from bench.world.spec import Spec
 from bench.world.tables import EPOCH_AT, Place, Tables, write_run
-from slurm_guard.audit.facts import Facts
-from slurm_guard.audit.run import audit_facts
+from slurm_guard.audit.facts import Facts, Snapshot
+from slurm_guard.audit.run import audit_and_remember, audit_facts
 from slurm_guard.config import AuditConfig
+from slurm_guard.history import PastCost
+from slurm_guard.lake import history
 from slurm_guard.model import Audit, Judgement, Run, Verdict
 
 _SHARES = (0.05, 0.1, 0.25, 0.5)  # what diverting runs divert while they do, in turn
@@ -24,6 +26,8 @@ _LEAST_WRONG = 0.1  # of the run's work: a smaller diversion may go unseen
 _CONFIG = AuditConfig(least_gpu_h=0.2)  # runs of minutes are judged as well
 _SUM_MS = 1000.0  # per GPU
 _LONGEST_S = 50_000.0  # a night that holds every run
+_DAY_S = 86_400.0
+_USERS = 3  # who ran a training in the earlier nights
 _FLAGGED = (Verdict.ALERT, Verdict.REVIEW)
 _BELIEVED = ("observed", "consistent")
 _Z = 1.96  # 95 %
@@ -73,25 +77,61 @@ class Outcome:
         return _TOLERANCE * self.truth.allocated_gpu_ms
 
 
-def judge_family(family: Family, n: int, seed: str) -> list[Outcome]:
-    """Let `n` runs live, each on a node of its own, and audit them as one night."""
+def judge_family(family: Family, n: int, seed: str, nights: int = 0) -> list[Outcome]:
+    """Let `n` runs live, each on a node of its own, and audit them as one night. `nights`: earlier ones, in
+    which each training ran as other users' before; 0: the audit knows of no earlier night."""
     tables, runs, lived = Tables(), [], []
+    past = _earlier(family, n, seed, nights)
     for k in range(n):
         rng = Random(f"{seed}/{family.name}/{k}")
         spec = family.draw(rng, _SHARES[k % len(_SHARES)])
         world = World(spec, rng)
         truth = world.live()
-        runs.append(write_run(tables, world, Place(f"n{k}", 100 + k)))
+        runs.append(write_run(tables, world, Place(f"n{k}", 100 + k, _config(k, nights))))
         lived.append((spec, truth))
-    audit = _audit(tables, runs)
+    audit = _audit(tables, runs, past)
     return [_outcome(family, spec, truth, audit, run) for (spec, truth), run in zip(lived, runs, strict=True)]
 
 
-def _audit(tables: Tables, runs: list[Run]) -> Audit | None:
+def _config(k: int, nights: int) -> str:
+    """Each run of a family is a training of its own."""
+    return f"run{k}.yaml" if nights else ""
+
+
+def _earlier(family: Family, n: int, seed: str, nights: int) -> list[PastCost]:
+    """What audits left of the earlier nights: a run a night for each training, on other boards, by three
+    users in turn."""
+    rows: list[PastCost] = []
+    for m in range(nights):
+        tables, runs = Tables(), []
+        for k in range(n):
+            spec = family.before(family.draw(Random(f"{seed}/{family.name}/{k}"), _SHARES[k % len(_SHARES)]))
+            if spec is not None:
+                world = World(spec, Random(f"{seed}/{family.name}/{k}/before{m}"))
+                world.live()
+                runs.append(write_run(tables, world, Place(f"n{k}", 100 + k, _config(k, nights))))
+        night = audit_and_remember(_facts(tables, runs, list(rows)))[1] if runs else []
+        begin_at = EPOCH_AT - _DAY_S * (nights - m)
+        rows += [
+            replace(
+                row, run=f"{row.run}.{m}", uid=2001 + m % _USERS, from_at=begin_at, until_at=begin_at + _DAY_S
+            )
+            for row in night
+        ]
+    return rows
+
+
+def _facts(tables: Tables, runs: list[Run], past: list[PastCost]) -> Facts:
     until_at = EPOCH_AT + _LONGEST_S
-    facts = Facts("c", EPOCH_AT - 60, until_at, "0", tuple(runs), tables.frames(), _CONFIG)
+    known = history.snapshot("costs", history.frame_of("costs", past))
+    told = Snapshot(known.frame, known.sha256, known.n_nights) if past else None
+    frames = tables.frames()
+    return Facts("c", EPOCH_AT - 60, until_at, "0", tuple(runs), frames, _CONFIG, costs=told)
+
+
+def _audit(tables: Tables, runs: list[Run], past: list[PastCost]) -> Audit | None:
     try:
-        return audit_facts(facts)
+        return audit_facts(_facts(tables, runs, past))
     except Exception:  # noqa: BLE001 - a benchmark counts what the engine cannot do, and shows it
         traceback.print_exc(file=sys.stderr)
         return None
@@ -129,6 +169,7 @@ def row(what: str, side: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "covered": sum(o.is_covered for o in outcomes),
         "width_pct": _median_width_pct(judged),
         "lower_above_truth": sum(o.is_below_lower for o in outcomes),
+        "compared": sum(judgement.cost.comparison is not None for judgement in judged),
         "believed": sum(judgement.progress.trust in _BELIEVED for judgement in judged),
         "forged": sum(o.is_forged for o in outcomes),
         "faults": sum(o.n_faults for o in outcomes),

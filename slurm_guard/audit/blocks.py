@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from slurm_guard.audit import cost, spans
 from slurm_guard.audit.cost import Block, Theta
 from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.levels import at_levels
 from slurm_guard.audit.spans import Kind, Span
 from slurm_guard.audit.stats import median
 from slurm_guard.audit.track import Track, begun_anew
@@ -20,11 +21,13 @@ KNOWN = 0.9  # a channel counts when it is known for this part of the covered ti
 @dataclass(frozen=True, slots=True)
 class Fit:
     """Work against progress in one channel. `theta` null: too little to learn from. `apart`: work explained
-    in each block at the cost of its own part of a log whose counter began anew."""
+    in each block at the cost of its own part of a log whose counter began anew. `refit`: the same with a new
+    cost after each lasting rise; empty without one."""
 
     blocks: list[Block]
     theta: Theta | None
     apart: tuple[float, ...] = ()
+    refit: tuple[float, ...] = ()
 
     @property
     def work(self) -> float:
@@ -45,6 +48,11 @@ class Fit:
             return self.explained
         return sum(self.apart) / self.work
 
+    @property
+    def explained_refit(self) -> float | None:
+        """The same with a new cost after each lasting rise, as if steps had become larger."""
+        return sum(self.refit) / self.work if self.refit and self.work > 0 else self.explained_apart
+
     def over(self, *, apart: bool) -> list[float]:
         """Work beyond what its progress explains, as a share of each block's work; negative where less."""
         cost = 0.0 if self.theta is None else self.theta.value
@@ -56,6 +64,18 @@ def fit(blocks: list[Block]) -> Fit:
     """Blocks with what can be learnt from them."""
     theta = cost.learn(blocks)
     return Fit(blocks, theta, tuple(cost.explained_by_stage(blocks)) if theta is not None else ())
+
+
+def as_stages(found: Fit, cuts: list[int]) -> Fit:
+    """The fit with each lasting rise as the beginning of another training."""
+    return replace(found, blocks=at_levels(found.blocks, cuts), apart=found.refit) if found.refit else found
+
+
+def refitted(found: Fit, cuts: list[int]) -> Fit:
+    """The fit with a new cost from each of these blocks on."""
+    if not cuts or found.theta is None:
+        return found
+    return replace(found, refit=tuple(cost.explained_by_stage(at_levels(found.blocks, cuts))))
 
 
 def units_per_slot(track: Track, slots: Slots) -> list[float]:

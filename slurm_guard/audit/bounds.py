@@ -30,14 +30,16 @@ EXCUSED = (Kind.STARTUP, Kind.MARKED, Kind.RECURRING, Kind.PAUSE, Kind.TAIL, Kin
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Share of training work that θ leaves over: lower, central, upper; what is waiting; and what would be
-    left over centrally, were the parts of a log whose counter began anew one training (`as_one`)."""
+    """Share of training work that θ leaves over: lower, central, upper; what is waiting; what would be
+    left over centrally, were the parts of a log whose counter began anew one training (`as_one`); and the
+    lower one if steps cannot have become larger (`asked`): that much a person may be asked about."""
 
     lo: float = 0.0
     mid: float = 0.0
     hi: float = 0.0
     wait: float = 0.0
     as_one: float = 0.0
+    asked: float = 0.0
 
 
 def left_over(fits: dict[str, Fit], *, is_split: bool, pipes: Fit | None = None) -> Left:
@@ -65,8 +67,17 @@ def left_over(fits: dict[str, Fit], *, is_split: bool, pipes: Fit | None = None)
         # process the steps take longer anyway.
         return Left(0.0, 0.0, hi if is_split else max(hi, busy[2]), busy[1], as_one)
     mid = min(*(s[1] for s in every), both)
-    lo = max(0.0, min(min(s[0] for s in every), mid - max(s[1] - s[0] for s in every)))
-    return Left(lo, mid, hi, 0.0, as_one)
+    asked = max(0.0, min(min(s[0] for s in every), mid - max(s[1] - s[0] for s in every)))
+    kind = [low for c, fit in fits.items() if c in shares and (low := _refit_low(fit, is_split)) is not None]
+    return Left(min([asked, *kind]), mid, hi, 0.0, as_one, asked)
+
+
+def _refit_low(fit: Fit, is_split: bool) -> float | None:
+    """Lower residual share with a new cost after each lasting rise; null where there is none."""
+    refit, theta = fit.explained_refit, fit.theta
+    if not fit.refit or refit is None or theta is None:
+        return None
+    return max(0.0, 1.0 - refit * (1.0 + Z * hypot(theta.rel_error, SPLIT_ERROR if is_split else 0.0)))
 
 
 def at_once(fits: list[Fit]) -> float:
@@ -87,7 +98,12 @@ def _at_once(fits: list[Fit], *, apart: bool) -> float:
 
 def spare(left: Left, share: float) -> Left:
     """The same without `share` of the work, which only the upper bounds may know."""
-    return replace(left, lo=max(0.0, left.lo - share), mid=max(0.0, left.mid - share))
+    return replace(
+        left,
+        lo=max(0.0, left.lo - share),
+        mid=max(0.0, left.mid - share),
+        asked=max(0.0, left.asked - share),
+    )
 
 
 def _share(fit: Fit, *, is_split: bool) -> tuple[float, float, float, float] | None:

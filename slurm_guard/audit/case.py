@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit.bounds import Left
+from slurm_guard.audit.compare import Compared
+from slurm_guard.audit.fingerprint import Fingerprint
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.holds import GpuUser
+from slurm_guard.audit.knownrises import KnownRises
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.net.net import Net
 from slurm_guard.audit.outside import Stint
@@ -16,6 +19,7 @@ from slurm_guard.config import AuditConfig
 from slurm_guard.model import Run
 
 NOTHING_SAID = Net()
+NOTHING_LEFT = Left()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,8 @@ class Hearing:
 class Case:
     """One run, measured and studied, before it is judged. `mine`: stints of the run's processes elsewhere;
     `guests`: stints of others' processes on the run's GPUs; `unlisted` and `unlisted_guests` likewise, of
-    processes that no list names."""
+    processes that no list names. `left`: what progress leaves over with the peers' word, `own_left`: without.
+    """
 
     run: Run
     config: AuditConfig
@@ -54,6 +59,11 @@ class Case:
     unlisted_guests: tuple[Unlisted, ...] = ()
     net: Net = NOTHING_SAID
     siblings: tuple[Levels, ...] = ()  # the run's GPUs of one model, where there are enough
+    own_left: Left = NOTHING_LEFT
+    fingerprint: Fingerprint | None = None
+    mem_mib: int | None = None  # of the run's processes on one of its GPUs, at most
+    compared: Compared | None = None
+    rises: KnownRises | None = None  # earlier runs that explain its lasting rises
 
     @property
     def allocated_us(self) -> float:

@@ -14,6 +14,15 @@ WIDEST_RUN_S = 400 * 86_400.0  # judgement: no Slurm time limit in use is longer
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Costs of runs of earlier nights (history.PastCost) as the audit is given them, with their digest."""
+
+    costs: pl.DataFrame
+    sha256: str
+    n_nights: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One window's facts. `frames` has every table of the lake's schema, possibly without rows."""
 
@@ -30,6 +39,7 @@ class Facts:
     names: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
     words: SiteWords = SiteWords()  # noqa: RUF009 - a frozen value
     past: tuple[PastNight, ...] = ()  # earlier nights, in order
+    costs: Snapshot | None = None  # of runs of earlier nights; null: this audit compares no runs
 
 
 def refusal(run: Run) -> str | None:

@@ -1,15 +1,22 @@
 """One case to one judgement: checks, denial, bounds, ledger, verdict."""
 
+from dataclasses import replace
+
 from slurm_guard.audit import bounds, exempt, ledger, timeline, verdict
+from slurm_guard.audit.bounds import Left
 from slurm_guard.audit.case import Case, cost_unit, counted, spoken
-from slurm_guard.audit.checks import intent_held
+from slurm_guard.audit.check import SPEAKS
+from slurm_guard.audit.checks import dearer_than_peers, intent_held, work_residual
+from slurm_guard.audit.compare import Compared
 from slurm_guard.audit.denial import find_denial
+from slurm_guard.audit.knownrises import KnownRises
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.track import DOUBTFUL
 from slurm_guard.model import (
     Account,
     Bounds,
+    Comparison,
     Cost,
     Finding,
     Judgement,
@@ -31,7 +38,7 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
     denied = denial.share >= MOSTLY
     books = ledger.book(case.sums, (case.left.mid, case.left.wait), denial.share)
     accounts = ledger.balance(books, case.run.allocated_gpu_ms)
-    facts = (case.run.allocated_gpu_ms, case.left if case.track.arcs else None)
+    facts = (case.run.allocated_gpu_ms, _held(case, findings) if case.track.arcs else None)
     whole, mine = bounds.unexplained(case.study, case.sums, case.slots, (denial.share, denial.sure), facts)
     whole = _around(whole, accounts)
     ruling = verdict.rule(case, findings, whole, mine, accounts)
@@ -56,6 +63,13 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
         explained=explained,
         left=left if explained else None,
     ), skips
+
+
+def _held(case: Case, findings: tuple[Finding, ...]) -> Left:
+    """What is left over, the lower value without the kind reading of a lasting rise (larger steps) where
+    anything else speaks against the run as well."""
+    alone = not any(f.weight >= SPEAKS and f.check != work_residual.CHECK.id for f in findings)
+    return case.left if alone else replace(case.left, lo=max(case.left.lo, case.left.asked))
 
 
 def run_checks(case: Case) -> tuple[tuple[Finding, ...], list[Skip]]:
@@ -85,7 +99,28 @@ def _cost(case: Case) -> Cost:
     unit = cost_unit(channel, case.track.unit)
     if theta is None:
         return Cost(None, unit, channel, "none", None, 0)
-    return Cost(round(theta.value, 6), unit, channel, "own-cheapest", round(theta.rel_error, 6), theta.n)
+    compared = case.compared
+    used = theta if compared is None else compared.theta
+    source = "own-cheapest" if compared is None else compared.used
+    said = None if compared is None else _comparison(case, compared)
+    return Cost(round(used.value, 6), unit, channel, source, round(used.rel_error, 6), theta.n, said)
+
+
+def _comparison(case: Case, compared: Compared) -> Comparison:
+    peers = compared.peers
+    cost = peers.costs[case.study.channel]
+    return Comparison(
+        peers.kind,
+        round(cost.value, 6),
+        round(cost.error, 6),
+        peers.n_runs,
+        peers.n_nights,
+        peers.n_users,
+        peers.n_others,
+        int(compared.visible * case.sums.get(Kind.TRAIN, "own") / 1000 + 0.5),
+        compared.holds,
+        compared.why,
+    )
 
 
 def _progress(case: Case, *, denied: bool) -> ProgressSummary:
@@ -131,13 +166,17 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
             "Nothing outside the job could confirm or deny the logged progress: it is credited, "
             "and the upper bound holds it too."
         )
-    if study.theta is not None:
+    if study.theta is not None and case.compared is not None:
+        notes.append(_beside(case, case.compared))
+    elif study.theta is not None:
         notes.append(
             "The cost of progress comes from this run alone: extra work from the first step to the last "
             "inside the training process cannot be seen without comparable runs."
         )
     elif case.track.arcs and case.sums.get(Kind.TRAIN, "own") > 0:
         notes.append("Too little progress to learn its cost; work during training is credited whole.")
+    if case.rises is not None:
+        notes.append(_risen(case, case.rises))
     if not study.power_believed:
         notes.append("The boards report the power of an idle GPU while busy: power was not used.")
     doubt = 1000 * sum(case.slots.doubt)
@@ -156,6 +195,26 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
     if case.net.cut or case.net.left_out:
         notes.append("The run had more connections than were followed: some are not in the network lane.")
     return (*notes, *intent_held.notes(case))
+
+
+def _beside(case: Case, compared: Compared) -> str:
+    """What the comparison with earlier runs could have seen."""
+    least = spoken(compared.visible * case.sums.get(Kind.TRAIN, "own"))
+    who = dearer_than_peers.who(case, compared)
+    said = f"The cost of progress was compared with {who}: {least} of extra work from the first step to the "
+    if compared.holds:
+        return f"{said}last inside the training process would have shown."
+    return f"{said}last would have shown, but nothing would be held against the run: {compared.why}."
+
+
+def _risen(case: Case, rises: KnownRises) -> str:
+    steps = ", ".join(f"{level.counter:,.0f}" for level in case.study.levels)
+    who = f"{counted(rises.n_runs, 'earlier run', 'earlier runs')} of the same settings"
+    why = "which a person found right" if rises.by_word else f"by {rises.n_users} other users"
+    return (
+        f"Steps cost more from step {steps} on, as they did in {who}, {why}: that is held to be the "
+        "training's own way, and only the upper bound knows of it."
+    )
 
 
 def refused(run: Run, why: str) -> Judgement:

@@ -30,6 +30,7 @@ from slurm_guard.audit import unlisted as holders
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.coupling import takes_turns
 from slurm_guard.audit.declared import Declared, as_told, declared
+from slurm_guard.audit.earlier import Earlier, beside, earlier_of
 from slurm_guard.audit.facts import Facts, runs_frame
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.hear import Heard
@@ -85,6 +86,7 @@ class Night:
     people: Mapping[int, pl.DataFrame]
     changes: Mapping[int, tuple[Change, ...]]
     siblings: Mapping[int, list[siblings.Levels]]
+    earlier: Earlier
 
 
 def measure(runs: list[Run], facts: Facts) -> Night:
@@ -125,6 +127,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
         people_of(tables.people, tables.keys),
         changes_of(runs, tables.keys, frames),
         siblings.levels_of(cells, runs),
+        earlier_of(runs, facts, (users, found), (tables.raw, tables.uses)),
     )
 
 
@@ -220,6 +223,8 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
         studied, sums = night.studies[i], night.sums.get(i, Sums())
         guests = tuple(u for u in night.unlisted if u.host == i and u.own != i)
         again = kin.recurring_us(night.slots[i], studied.kinds) + holders.left_by_others(guests, run.uid)
+        others = beside(i, run, studied, night.earlier)
+        own_us = (again, (sums, ("own",)))
         yield Case(
             run,
             facts.config,
@@ -234,16 +239,8 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
                 hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
                 edited=() if told is None else told.edited,
             ),
-            _spared(
-                bounds.left_over(studied.own, is_split=studied.is_split, pipes=studied.pipes),
-                again,
-                (sums, ("own",)),
-            ),
-            _spared(
-                bounds.left_over(studied.device, is_split=False, pipes=studied.pipes),
-                again,
-                (sums, ("own", "stray", "foreign")),
-            ),
+            _spared(others.left, *own_us),
+            _spared(others.device_left, again, (sums, ("own", "stray", "foreign"))),
             tuple(u for u in night.unlisted if u.own == i),
             guests,
             net_of(
@@ -255,6 +252,11 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
                 night.changes.get(i, ()),
             ),
             tuple(night.siblings.get(i, ())),
+            _spared(others.own_left, *own_us),
+            others.fingerprint,
+            others.mem_mib,
+            others.compared and replace(others.compared, left=_spared(others.compared.left, *own_us)),
+            others.rises,
         )
 
 

@@ -4,6 +4,7 @@ from slurm_guard.audit.check import Check
 from slurm_guard.audit.checks import (
     address_scan,
     busy_while_silent,
+    dearer_than_peers,
     extra_context,
     foreign_process,
     forward_proxy,
@@ -35,6 +36,7 @@ CHECKS: tuple[Check, ...] = (
     unlisted_holder.CHECK,
     extra_context.CHECK,
     work_residual.CHECK,
+    dearer_than_peers.CHECK,
     slower_beside.CHECK,
     unequal_siblings.CHECK,
     log_began_anew.CHECK,

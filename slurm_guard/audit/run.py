@@ -7,6 +7,8 @@ from slurm_guard.audit.case import counted
 from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.night import Night, cases, measure
 from slurm_guard.audit.registry import CHECKS
+from slurm_guard.audit.remember import remember
+from slurm_guard.history import PastCost
 from slurm_guard.model import Audit, Judgement, Skip
 from slurm_guard.sitemodel import Site
 from slurm_guard.siteword import digest_of
@@ -14,18 +16,25 @@ from slurm_guard.siteword import digest_of
 
 def audit_facts(facts: Facts) -> Audit:
     """One judgement per run with GPUs, in order of run id; runs without GPUs are counted in the settings."""
+    return audit_and_remember(facts)[0]
+
+
+def audit_and_remember(facts: Facts) -> tuple[Audit, list[PastCost]]:
+    """The same with the rows that it leaves for later audits."""
     runs, refused = split(facts.runs)
     night = measure(runs, facts)
     judgements: list[Judgement] = [judge.refused(run, why) for run, why in refused]
     skips = [*facts.skips, *(Skip(run.id, "run-refused", why) for run, why in refused)]
     known = exempt.known(facts.words.exemptions)
+    costs: list[PastCost] = []
     for case in cases(runs, night, facts):
         judgement, missed = judge.judge(case, known)
         judgements.append(judgement)
         skips += missed
+        costs += remember(case, judgement, (facts.from_at, facts.until_at))
     skips += _refused_windows(night)
     judgements, site = _with_the_site(judgements, facts)
-    return Audit(
+    done = Audit(
         facts.cluster,
         facts.from_at,
         facts.until_at,
@@ -37,6 +46,7 @@ def audit_facts(facts: Facts) -> Audit:
         hear.coverage(dict(facts.frames), night.tables.good, runs),
         site,
     )
+    return done, costs
 
 
 def _with_the_site(judgements: list[Judgement], facts: Facts) -> tuple[list[Judgement], Site]:
@@ -78,5 +88,13 @@ def _settings(facts: Facts) -> dict[str, object]:
         "audit": asdict(facts.config),
         "network": asdict(facts.network),
         "checks": {check.id: asdict(check.params) for check in CHECKS},
+        "history": _history(facts),
         "runs_without_gpus": sum(1 for run in {r.id: r for r in facts.runs}.values() if run.n_gpus == 0),
     }
+
+
+def _history(facts: Facts) -> dict[str, object]:
+    """Which rows of earlier nights this audit was given; the same digest is the same rows (rulings 24)."""
+    if facts.costs is None:
+        return {"rows": 0, "nights": 0, "sha256": None}
+    return {"rows": facts.costs.costs.height, "nights": facts.costs.n_nights, "sha256": facts.costs.sha256}

@@ -15,11 +15,13 @@ from slurm_guard.audit.blocks import (
     channels_of,
     fit,
     kinds_per_slot,
+    refitted,
     staged,
     units_per_slot,
 )
 from slurm_guard.audit.cost import Theta
 from slurm_guard.audit.grid import Slots
+from slurm_guard.audit.levels import Level, levels_of, rises
 from slurm_guard.audit.pace import follows_pace
 from slurm_guard.audit.rhythm import Rhythm
 from slurm_guard.audit.spans import Kind, Span
@@ -55,6 +57,8 @@ class Study:
     quiet: Quiet
     bare: Bare
     pipes: Fit | None  # time of the GPUs' busiest pipe; null: they cannot say
+    levels: tuple[Level, ...] = ()  # lasting rises of what a step costs, in a log of steps alone
+    cuts: tuple[int, ...] = ()  # the blocks at which they begin
 
     @property
     def channel(self) -> str:
@@ -82,18 +86,21 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
 
     channels = channels_of(slots, believed)
     own = fits({"cycles": slots.own_cyc, "energy": slots.own_dyn, "busy": slots.own})
+    cuts = _rises(own, track)
     pipes = blocks_of(slots, units, kinds, slots.pipe, (run.n_gpus, width)) if piped else []
     agreement = Agreement(
         True if rhythm.agrees else False if rhythm.denies else None,
         follows_pace(own),
         shares_pauses(slots, kinds, run.n_gpus),
     )
+    device = fits({"cycles": slots.cyc, "energy": slots.dyn, "busy": slots.active})
+    first = next((fit.blocks for fit in own.values()), [])
     return Study(
         tiles,
         units,
         kinds,
-        own,
-        fits({"cycles": slots.cyc, "energy": slots.dyn, "busy": slots.active}),
+        {channel: refitted(found, cuts) for channel, found in own.items()},
+        {channel: refitted(found, cuts) for channel, found in device.items()},
         _is_split(slots),
         rhythm,
         agreement,
@@ -101,7 +108,18 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
         quiet_claims(slots, track, run.n_gpus, config.slack_s),
         bare_claims(slots, track),
         fit(staged(pipes, track)) if piped else None,
+        levels_of(first, cuts, track),
+        tuple(cuts),
     )
+
+
+def _rises(own: dict[str, Fit], track: Track) -> list[int]:
+    """Where lasting rises begin, by the best channel. Tokens and samples say how much a step holds, and a
+    counter that began anew has stages of its own."""
+    found = next((f for f in own.values() if f.theta is not None), None)
+    if found is None or track.unit != "step" or len({b.stage for b in found.blocks}) > 1:
+        return []
+    return rises(found.blocks)
 
 
 def _waits(tiles: tuple[Span, ...], slots: Slots) -> tuple[Span, ...]:

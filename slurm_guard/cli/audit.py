@@ -47,9 +47,17 @@ def audit(
         int | None,
         typer.Option("--words-up-to", help="as if nothing had been said after this number: explain --list"),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option("--history", help="what earlier audits learnt; default: [lake] history", readable=False),
+    ] = None,
+    remember: Annotated[
+        bool, typer.Option("--remember/--no-remember", help="leave what was learnt for later audits")
+    ] = True,
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
-    from slurm_guard.audit.run import audit_facts
+    from slurm_guard.audit.run import audit_and_remember
+    from slurm_guard.cli.history import history_folder, leave_history
     from slurm_guard.cli.remember import leave, recall
     from slurm_guard.config import load_config
     from slurm_guard.document import to_json
@@ -58,27 +66,32 @@ def audit(
 
     settings = load_config(config)
     window = span(since, until, settings)
-    facts = load_facts(window, settings, sacct_file, lake or Path(settings.lake.path))
-    done = audit_facts(recall(facts, settings, words_up_to))
+    folder = history_folder(history, lake, settings)
+    facts = load_facts(window, settings, (sacct_file, folder), lake or Path(settings.lake.path))
+    done, costs = audit_and_remember(recall(facts, settings, words_up_to))
     path = output or _default_path(window[0], settings)
     make_folder(path.parent)
     write_output(path, to_json(done).encode())
     if output is None:
         leave(done, path)  # one index a night: what is written elsewhere is a trial
     typer.echo(f"{summary(done)}: {path}")
+    if remember:
+        leave_history(folder, done, costs, settings)
     if exit_code and any(j.asks for j in done.judgements):
         raise typer.Exit(EXIT_FINDINGS)
 
 
 def load_facts(
-    window: tuple[float, float], settings: "Config", sacct_file: Path | None, lake: Path
+    window: tuple[float, float], settings: "Config", files: tuple[Path | None, Path | None], lake: Path
 ) -> "Facts":
-    """Accounting and frames of a window.
+    """Accounting and frames of a window, and what earlier audits learnt. `files`: sacct's text, null: ask
+    sacct; the folder of the history, null: none.
 
     Raises GuardError lake-missing (exit 2), and nothing-to-audit (exit 3) without GPU runs.
     """
     from slurm_guard import __version__
     from slurm_guard.audit.facts import Facts
+    from slurm_guard.cli.history import load_history
     from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
     from slurm_guard.lake.frames import read_frames
     from slurm_guard.lake.resolver import read_names
@@ -86,6 +99,7 @@ def load_facts(
 
     _check_lake(lake)
     slurm = settings.slurm
+    sacct_file, history = files
     source = (
         SacctFile(sacct_file, slurm.cluster)
         if sacct_file is not None
@@ -101,6 +115,7 @@ def load_facts(
         )
     frames, skips = read_frames(lake, loaded.cluster, *window)
     names, unread = read_names(settings.network.resolver_log, *window)
+    past, unread_past = load_history(history, loaded.cluster, window[0], settings)
     return Facts(
         loaded.cluster,
         *window,
@@ -108,9 +123,10 @@ def load_facts(
         loaded.runs,
         frames,
         settings.audit,
-        (*loaded.skips, *skips, *unread),
+        (*loaded.skips, *skips, *unread, *unread_past),
         settings.network,
         names,
+        costs=past,
     )
 
 

@@ -47,7 +47,11 @@ TRUST = {
     NO_LOG: "no training progress was read",
 }
 
-COST_SOURCES = {"own-cheapest": "the run's own cheap stretches"}
+COST_SOURCES = {
+    "own-cheapest": "the run's own cheap stretches",
+    "peers": "comparable runs of earlier nights",
+    "own-and-peers": "the run's own cheap stretches and comparable runs of earlier nights",
+}
 
 # Which runs an exemption of the site is for.
 SCOPES = {
@@ -89,9 +93,9 @@ UNEXPLAINED_WORK = "GPU work that logged progress does not explain"
 METHOD = (
     "Each GPU's work is measured on the node, from counters that the job cannot write, and its processes are "
     "attributed by the kernel's own records. "
-    "Logged training progress is priced at what a unit of it cost in the run's own cheap stretches (this "
-    "release compares no runs with each other); work beyond that price is unexplained, and the bounds hold "
-    "the price's uncertainty. "
+    "Logged training progress is priced at what a unit of it cost in the run's own cheap stretches and in "
+    "comparable runs of earlier nights, where there are any; work beyond that price is unexplained, and the "
+    "bounds hold the price's uncertainty. "
     "What was not seen is called unobserved and counts neither way. A log that nothing outside the job "
     "confirms is credited all the same, its run is marked claimed-only, and the upper bound holds all of it; "
     "a run without a progress source is not auditable."

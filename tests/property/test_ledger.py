@@ -122,7 +122,8 @@ def test_removing_windows_adds_neither_idle_nor_explained_time_for_a_fixed_cost(
         before = ledger.book(whole[i], (residual, 0.0), denied=False)
         after = ledger.book(one, (residual, 0.0), denied=False)
 
-        assert all(after[a] <= before[a] + 1e-6 for a in Account)
+        # Each part of a cell is rounded to whole µs by itself: halves can go up twice.
+        assert all(after[a] <= before[a] + len(cells) for a in Account)
 
 
 def test_every_kind_of_span_is_explained_by_some_account() -> None:

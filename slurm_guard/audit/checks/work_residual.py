@@ -13,25 +13,31 @@ class Params:
     """Thresholds."""
 
     least_blocks: int = 8  # judgement: fewer stretches do not show two modes
+    weight: float = 3.0  # documented: the cap of a soft finding
+    lasting_weight: float = 2.0  # judgement: a lasting rise in a log of steps alone asks for its reason
 
 
 def find(case: Case, params: Params) -> list[Finding]:
     """A soft finding when the lower bound of the residual reaches the configured share."""
     found = []
     fits = (case.study.own, case.study.device)
-    for fit, left, what in zip(fits, (case.left, case.device_left), ("its own", "all"), strict=True):
+    for fit, left, what in zip(fits, (case.own_left, case.device_left), ("its own", "all"), strict=True):
         theta = fit[case.study.channel].theta if case.study.channel in fit else None
         if theta is None or theta.n_blocks < params.least_blocks:
             continue
         train = sum(case.sums.get(Kind.TRAIN, part) for part in ("own", "stray", "foreign"))
         base = case.sums.get(Kind.TRAIN, "own") if what == "its own" else train
-        low = left.lo * base - (case.sums.total("foreign") if what == "all" else 0)
+        others = case.sums.total("foreign") if what == "all" else 0
+        low = left.asked * base - others
         if low < case.worth_us:
             continue
         sentence = (
             f"At least {spoken(low)} of {what} GPU work during training is more than the logged progress "
-            f"needed in the run's cheapest stretch ({100 * left.lo:.0f} % or more of it)."
+            f"needed in the run's cheapest stretch ({100 * left.asked:.0f} % or more of it)."
         )
+        lasting = left.lo * base - others < case.worth_us
+        if lasting:
+            sentence += _lasting(case)
         evidence = Evidence(
             f"cost of one unit of progress, cheapest stretch of {theta.n} of {theta.n_blocks} blocks",
             theta.value,
@@ -46,10 +52,20 @@ def find(case: Case, params: Params) -> list[Finding]:
                 else ""
             ),
         )
-        confidence = 0.8 if theta.rel_error < 0.05 else 0.6
-        found.append(finding(CHECK, case, Rating(Severity.MEDIUM, confidence, 3.0), sentence, evidence))
+        confidence = 0.5 if lasting else 0.8 if theta.rel_error < 0.05 else 0.6
+        weight = params.lasting_weight if lasting else params.weight
+        found.append(finding(CHECK, case, Rating(Severity.MEDIUM, confidence, weight), sentence, evidence))
         break
     return found
+
+
+def _lasting(case: Case) -> str:
+    """What else a rise that stays may be, where nothing but the log's counter could tell."""
+    steps = ", ".join(f"{level.counter:,.0f}" for level in case.study.levels)
+    return (
+        f" The cost rose at step {steps} and stayed. Steps that became larger look the same in a log that "
+        "counts steps alone: the reason is asked for, and the lower bound holds none of it."
+    )
 
 
 CHECK = Check(
@@ -60,10 +76,11 @@ CHECK = Check(
     "cheapest "
     "stretch, beyond what its noise allows. Also inside the training process itself.",
     does_not_detect="Extra work that is there from the first step to the last: the run is then its own "
-    "yardstick.",
+    "yardstick, and only comparable runs show it (dearer-than-peers).",
     false_alarms="Longer sequences, larger batches or recomputation switched on later, where the log "
-    "counts only steps. Log tokens or samples, and the unit with the steadiest cost is used. A slow peer or "
-    "link, where the GPUs wait at more than 60 % of their working power.",
+    "counts only steps: where the cost rises and stays, the lower bound holds none of it, and other users' "
+    "runs that show the same explain it. Log tokens or samples: the unit with the steadiest cost is used. A "
+    "slow peer or link, where the GPUs wait at more than 60 % of their working power.",
     remedy="Compare with an earlier run of the same code; ask what changed at the step in the timeline.",
     params=Params(),
     find=find,

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from bench import adversarial
-from bench.world import courses, diverting, forging_shared, honest_phases
+from bench.world import courses, diverting, forging_shared, honest_phases, score
 from bench.world.draw import draw
-from bench.world.families import families
+from bench.world.families import edited, families
 from bench.world.loops import Printer
-from bench.world.physics import Truth, World
+from bench.world.physics import UID, Truth, World
 from bench.world.score import Outcome, wilson
 from bench.world.spec import Course, Forged, Spec
-from bench.world.tables import Place, Tables, write_run
+from bench.world.tables import EPOCH_AT, Place, Tables, write_run
 
 _WORLD = Path(adversarial.__file__).parent / "world"
 
@@ -149,7 +149,7 @@ def test_a_restart_takes_no_counter_forward() -> None:
 
 
 def test_every_family_says_its_reason_and_draws_the_same_run_twice() -> None:
-    every = families()
+    every = [*families(), *edited()]
     assert len({family.name for family in every}) == len(every)
 
     for family in every:
@@ -168,6 +168,35 @@ def test_a_printed_log_counts_as_forged_and_no_honest_one_does() -> None:
         first = family.draw(Random(family.name), 0.25)
         assert first.is_log_forged or first.forged is None, family.name
         assert not (family.is_honest and first.is_log_forged), family.name
+
+
+def test_earlier_nights_are_the_same_training_without_what_diverts() -> None:
+    for family in (family for family in families() if not family.is_honest):
+        spec = family.draw(Random(family.name), 0.25)
+        before = family.before(spec)
+        assert before is None or not [side for side in before.sides if side.diverted], family.name
+        assert before is None or not before.is_log_forged, family.name
+
+
+def test_an_edited_family_was_cheaper_before() -> None:
+    for family in edited():
+        spec = family.draw(Random(family.name), 0.0)
+        before = family.before(spec)
+
+        assert before is not None
+        assert before.loop.cost < spec.loop.cost
+        assert before.step_gpu_s == spec.step_gpu_s
+
+
+def test_a_history_is_of_other_users_and_ends_before_the_night() -> None:
+    family = next(family for family in families() if family.name == "short_job")
+
+    rows = score._earlier(family, 3, "1", 3)
+
+    assert {row.run.rsplit(".", 1)[1] for row in rows} == {"0", "1", "2"}
+    assert UID not in {row.uid for row in rows}
+    assert len({row.settings for row in rows}) == 2
+    assert max(row.until_at for row in rows) <= EPOCH_AT
 
 
 def test_the_world_knows_nothing_of_the_audit_or_the_simulator() -> None:

@@ -175,8 +175,9 @@ def test_a_disposition_without_its_word_is_refused(config: Path) -> None:
     _refused(config, "run-unknown", "disposition", "99", "right")
 
 
-def _audited(tmp_path: Path, config: Path, **more: int) -> Path:
-    audit(SINCE, UNTIL, _sacct(tmp_path), tmp_path / "lake", None, False, config, **more)
+def _audited(tmp_path: Path, config: Path, *, words_up_to: int | None = None) -> Path:
+    lake = tmp_path / "lake"
+    audit(SINCE, UNTIL, _sacct(tmp_path), lake, None, False, config, words_up_to=words_up_to)
     return tmp_path / "reports" / "2026-05-28" / "audit.json"
 
 
