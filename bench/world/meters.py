@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from random import Random
 
-from bench.world.spec import BOARDS, Process, Spec
+from bench.world.spec import BOARDS, Mix, Process, Spec
 
 _NOMINAL_HZ = 1.4e9
 _DRIFT_STEP = 0.005  # the drift follows its noise by this much a second: minutes
@@ -22,6 +22,7 @@ class Load:
     is_loop: bool = False
     period_s: float | None = None
     share: float = 0.0
+    mix: Mix = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Tally:
     busy_s: float = 0.0
     cycles: float = 0.0
     sm_s: dict[str, float] = field(default_factory=dict)  # process name -> seconds
+    pipe_s: list[float] = field(default_factory=lambda: [0.0] * 4)  # as in Mix; all 0 where not measured
     looks: list[tuple[float, float | None, float | None]] = field(default_factory=list)
 
 
@@ -52,6 +54,7 @@ class Board:
     def __init__(self, spec: Spec, rng: Random, idle_w: float, gain: float) -> None:
         _, self.limit_w, self.context_w = BOARDS[spec.board]
         self.spec, self.rng, self.idle_w, self.gain = spec, rng, idle_w, gain
+        self.has_pipes = "pipes" in spec.measured
         self.overlap = 0.0  # how far two processes' kernels run at the same instants; the world sets it
         self.tally = Tally()
         self._drift = 0.0
@@ -77,13 +80,16 @@ class Board:
             if load.share > 0:
                 name = load.process.name
                 tally.sm_s[name] = tally.sm_s.get(name, 0.0) + load.share
+                if self.has_pipes:
+                    tally.pipe_s = [s + load.share * p for s, p in zip(tally.pipe_s, load.mix, strict=True)]
         busy_now = busy if mean <= 0 else min(1.0, busy * now / mean)
         tally.looks.append((t_s, look_w * 1000, float(int(100 * busy_now))))
 
     def _power_w(self, t_s: float, level: float, is_at_work: bool, clock: float) -> float:
         has_context = is_at_work or _CONTEXT_AFTER_S < t_s < self.spec.length_s
         base_w = self.idle_w + (self.context_w if has_context else 0.0)
-        return (base_w + min(level, 1.0) * (self.limit_w - base_w) * clock**2) * (1 + self._drift) * self.gain
+        over = min(level, 1.0) if self.spec.bend == 1.0 else min(level, 1.0) ** self.spec.bend
+        return (base_w + over * (self.limit_w - base_w) * clock**2) * (1 + self._drift) * self.gain
 
     def _noise(self, times: float) -> float:
         return 1 + times * self.spec.noise * self.rng.gauss(0, 1)
