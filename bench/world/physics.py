@@ -42,6 +42,8 @@ class World:
         self.spec, self.rng = spec, rng
         idle_w = BOARDS[spec.board][0] * rng.uniform(0.9, 1.1)
         self.processes: dict[str, Process] = {}
+        self._writers: list[Process] = []
+        self._ranks: list[Process] = []  # of this generation, by GPU
         self.generation = 0
         self._start_ranks(0.0)
         for stage in spec.stages:
@@ -81,13 +83,14 @@ class World:
 
     def _start_ranks(self, t_s: float) -> None:
         program = script("train.py") if self.spec.n_gpus == 1 else ONE_OF_RANKS
-        for gpu in self.spec.all_gpus:
-            self._start(self.rank(gpu), (gpu,), t_s, program)
+        self._ranks = [self._start(self.rank(gpu), (gpu,), t_s, program) for gpu in self.spec.all_gpus]
 
     def _start_side(self, side: Side) -> None:
         process = self._start(side.name, side.gpus, math.inf, side.program)
         process.of_run = side.of_run
         process.written_b_per_s = side.written_b_per_s
+        if side.written_b_per_s > 0:
+            self._writers.append(process)
         if side.uid is not None:
             process.uid = side.uid
 
@@ -155,7 +158,7 @@ class World:
         if stage is not None and (stage.trains or stage.demand > 0):
             demand = stage.demand * stage.course(t_s)
             for gpu in self.spec.all_gpus if stage.gpus is None else stage.gpus:
-                process = self.processes[stage.process or self.rank(gpu)]
+                process = self._ranks[gpu] if stage.process is None else self.processes[stage.process]
                 load = Load(process, demand, stage.level, stage.diverted, stage.trains)
                 load.mix = stage.mix or self.spec.mix
                 loads[gpu].append(load)
@@ -164,7 +167,7 @@ class World:
             if demand <= 0:
                 continue
             for gpu in side.gpus:
-                process = self.processes[self.rank(gpu) if side.in_rank else side.name]
+                process = self._ranks[gpu] if side.in_rank else self.processes[side.name]
                 load = Load(process, demand, side.level, side.diverted, period_s=side.period_s)
                 load.mix = side.mix or self.spec.mix
                 loads[gpu].append(load)
@@ -222,18 +225,22 @@ class World:
     def _count(self, t_s: float, loads: list[list[Load]]) -> None:
         spec = self.spec
         if t_s < spec.length_s:
-            for gpu in spec.all_gpus:
-                self.processes[self.rank(gpu)].last_s = t_s  # it is there, whether it works or not
+            for process in self._ranks:
+                process.last_s = t_s  # it is there, whether it works or not
         is_audited = spec.cut_front_s <= t_s < spec.length_s - spec.cut_back_s
-        for load in (load for on_board in loads for load in on_board if load.share > 0):
-            process = load.process
-            process.born_s = min(process.born_s, t_s)
-            process.last_s = t_s
-            if is_audited:
-                process.gpu_ms += 1000 * load.share
-                self._work_ms += 1000 * load.share
-                self._diverted_ms += 1000 * load.share * load.diverted
-        for process in self.processes.values():
+        for on_board in loads:
+            for load in on_board:
+                if load.share <= 0:
+                    continue
+                process = load.process
+                if t_s < process.born_s:
+                    process.born_s = t_s
+                process.last_s = t_s
+                if is_audited:
+                    process.gpu_ms += 1000 * load.share
+                    self._work_ms += 1000 * load.share
+                    self._diverted_ms += 1000 * load.share * load.diverted
+        for process in self._writers:
             process.written_b += process.written_b_per_s
 
     def _close_window(self, until_s: float) -> None:
