@@ -74,9 +74,9 @@ def play(order: Order) -> list[Record]:
     ]
     frames = tables.frames()
     runs = tuple(one.run for one in lived)
-    whole = _judged(_audit(frames, runs))
-    bare = _judged(_audit(_without(frames, _PROCESS_TABLES), runs)) if order.ablate else {}
-    mute = _judged(_audit(_without(frames, _NETWORK_TABLES), runs)) if order.ablate and scenario.net else {}
+    whole = judge_night(frames, runs)
+    bare = judge_night(_without(frames, _PROCESS_TABLES), runs) if order.ablate else {}
+    mute = judge_night(_without(frames, _NETWORK_TABLES), runs) if order.ablate and scenario.net else {}
     return [
         _record(order, k, one, (whole.get(one.run.id), bare.get(one.run.id), mute.get(one.run.id)))
         for k, one in enumerate(lived, order.night * NIGHT)
@@ -124,8 +124,9 @@ def _audit(frames: dict[str, pl.DataFrame], runs: tuple[Run, ...]) -> Audit | No
         return None
 
 
-def _judged(audit: Audit | None) -> dict[str, tuple[Judgement, int]]:
-    """Judgement and number of skips, by the run's id."""
+def judge_night(frames: dict[str, pl.DataFrame], runs: tuple[Run, ...]) -> dict[str, tuple[Judgement, int]]:
+    """The audit's judgement and its number of skips, by the run's id; empty: the audit failed."""
+    audit = _audit(frames, runs)
     if audit is None:
         return {}
     return {
