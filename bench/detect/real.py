@@ -18,7 +18,9 @@ from slurm_guard.model import Judgement, Run
 from slurm_guard.progress.show import read_paths
 
 DATA = ROOT.parent / "shared" / "data"
-_MOST_GPUS = 2  # a node's boards are alike: two are played
+_MOST_GPUS = 2  # a node's boards are alike: two are played, and one where the run is long
+_LONG_S = 4 * 3600.0
+_LONGEST_COPIED_S = 8 * 3600.0
 _BOARDS = (("GB200", "B200"), ("B200", "B200"), ("H200", "H200"), ("H100", "H100"), ("MI300X", "MI300X"),
            ("A5000", "A10"))  # fmt: skip
 _SILENT_S = 900.0  # the audit's default: silence with work for so long asks for a look
@@ -51,7 +53,7 @@ def measure_real(seed: str) -> list[Row]:
         return [row("real logs, GPU channels synthesised", f"{DATA} is not there: not measured", [], None)]
     logs = list(_logs())
     rows: list[Row] = []
-    parsed = [real for real in logs if real.is_parsed]
+    parsed = [real for real in logs if real.is_parsed and lasting_s(real) <= _LONGEST_COPIED_S]
     for copy in _COPIES:
         judged = _judged(copy, parsed if copy.name != "as it is" else logs, seed)
         rows += _of_copy(copy, judged)
@@ -76,8 +78,17 @@ def read(path: Path, kind: str, board: str, n_gpus: int) -> Iterator[RealLog]:
     if not logs:
         return
     log = max(logs, key=lambda one: one.n)
-    points = tuple(p for p in found.points if (p.file, p.track) == (log.file, log.track) and p.at is not None)
-    yield RealLog(str(path.relative_to(DATA)), kind, board, min(n_gpus, _MOST_GPUS), log, points)
+    ours = (p for p in found.points if (p.file, p.track) == (log.file, log.track) and p.at is not None)
+    points = tuple(sorted(ours, key=lambda p: (p.at or 0.0, p.offset or 0)))
+    times = [p.at for p in points if p.at is not None]
+    most = _MOST_GPUS if max(times) - min(times) < _LONG_S else 1
+    yield RealLog(str(path.relative_to(DATA)), kind, board, min(n_gpus, most), log, points)
+
+
+def lasting_s(real: RealLog) -> float:
+    """How long the log goes on."""
+    times = real.times()
+    return max(times) - min(times)
 
 
 def _board(model: str) -> str:
