@@ -1,7 +1,8 @@
 """How often the audit is right, on whom, and how far its figures hold: recall, false alerts, and U's bounds.
 
-Runs of 143 families live on simulated nodes of six GPU classes and are judged by the real audit beside simple and
-learnt baselines; real logs are replayed with synthesised GPU channels. What the figures mean: docs/detection.md.
+Runs of many families live on simulated nodes of six GPU classes and are judged by the real audit, beside
+simple and learnt baselines; real logs are replayed with synthesised GPU channels. What the figures mean:
+docs/detection.md.
 """
 
 import argparse
@@ -27,7 +28,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--family", action="append", choices=[s.name for s in scenarios()], metavar="NAME")
     parser.add_argument("--gpu", action="append", choices=NAMES, metavar="CLASS", help="only this class")
     parser.add_argument("--theta", choices=("own", "peers"), default="own", help="where θ comes from")
-    parser.add_argument("--state", type=Path, help="JSON lines of nights that were played: goes on from there")
+    parser.add_argument(
+        "--state", type=Path, help="JSON lines of nights that were played: goes on from there"
+    )
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no night after so many")
     parser.add_argument("--jobs", type=int, default=1, choices=(1, 2), help="processes, all at nice 19")
     parser.add_argument("--no-real", action="store_true", help="leave the real logs out")

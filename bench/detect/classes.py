@@ -9,7 +9,7 @@ _SINCE_HOPPER = _SINCE_VOLTA | {"pipes"}  # GPM
 
 @dataclass(frozen=True, slots=True)
 class GpuClass:
-    """`cycles`: how often the driver tells of SM cycles (one H100 measured here does not, docs say it may)."""
+    """`cycles`: how often the driver tells of SM cycles (documented; the H100 that was measured does not)."""
 
     name: str
     board: str

@@ -18,8 +18,10 @@ _SILENT_S = 900.0
 # (Greyhound), most runs are small, and few log nothing. Shares within a line are equal.
 _PREVALENCE: tuple[tuple[float, tuple[str, ...]], ...] = (
     (0.25, ("plain", "ddp_stdout_all", "short_job", "buffered", "no_clock_log")),
-    (0.20, ("eval_named", "eval_unnamed", "eval_short_unnamed", "final_eval", "checkpoints", "checkpoints_short")),
-    (0.15, ("slow_link", "slow_link_comes_and_goes", "slow_gpu", "slow_storage", "thermal", "fail_slow_comm")),
+    (0.20, ("eval_named", "eval_unnamed", "eval_short_unnamed", "final_eval", "checkpoints",
+            "checkpoints_short")),
+    (0.15, ("slow_link", "slow_link_comes_and_goes", "slow_gpu", "slow_storage", "thermal",
+            "fail_slow_comm")),
     (0.10, ("loader_slow", "loader_stalls", "loader_cpu_bound", "slow_steps", "warm_up", "noisy_pace")),
     (0.08, ("interactive", "interactive_log", "hpc_nolog", "parked")),
     (0.05, ("sweep", "hpo_concurrent", "two_trainings_one_gpu")),
@@ -49,7 +51,11 @@ def baselines(honest: list[Record], diverting: list[Record], seed: str) -> list[
         "steps longer": (lambda r: float(r["longer"]), _LONGER),
     }
     for name, (score, limit) in rules.items():
-        rows.append(_row(table, f"{name}: recall at its usual limit", sum(score(r) >= limit for r in tenth), len(tenth)))
+        rows.append(
+            _row(
+                table, f"{name}: recall at its usual limit", sum(score(r) >= limit for r in tenth), len(tenth)
+            )
+        )
         false = sum(score(r) >= limit for r in clean)
         rows.append(_row(table, f"{name}: honest runs flagged at that limit", false, len(clean)))
         rows.append(_at_budget(table, name, [score(r) for r in clean], [score(r) for r in tenth], budget))
@@ -70,14 +76,14 @@ def _learnt(table: str, runs: tuple[list[Record], list[Record]], budget: float, 
     return rows
 
 
-def _at_budget(
-    table: str, name: str, honest: Sequence[float], other: Sequence[float], budget: float
-) -> Row:
+def _at_budget(table: str, name: str, honest: Sequence[float], other: Sequence[float], budget: float) -> Row:
     """Recall at the lowest limit that flags no more honest runs than the audit does."""
     most = int(budget * len(honest) + 1e-9)
     ordered = sorted(honest, reverse=True)
     limit = ordered[most] if most < len(ordered) else float("-inf")
-    return _row(table, f"{name}: recall at the audit's false-alarm rate", sum(s > limit for s in other), len(other))
+    return _row(
+        table, f"{name}: recall at the audit's false-alarm rate", sum(s > limit for s in other), len(other)
+    )
 
 
 def _fewer_misses(table: str, rows: list[Row]) -> list[Row]:

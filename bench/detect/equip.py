@@ -12,15 +12,27 @@ from bench.detect.classes import GpuClass
 from bench.world.draw import Site
 from bench.world.spec import STRANGER, Mix, Program, Spec
 
-ORDINARY = Site(("A100",), (1, 1, 1, 2, 2, 4), (2400.0, 3600.0, 3600.0, 5400.0, 9000.0), (60.0, 60.0, 60.0, 5.0))
+ORDINARY = Site(
+    ("A100",), (1, 1, 1, 2, 2, 4), (2400.0, 3600.0, 3600.0, 5400.0, 9000.0), (60.0, 60.0, 60.0, 5.0)
+)
 LARGE = Site(("A100",), (4, 8), (7200.0, 10800.0, 14400.0), (60.0,))
 HASH: Mix = (0.0, 1.0, 0.0, 0.02)
 KNOWN = Program("/tmp/x/xmrig", "xmrig -o pool.example:3333", ppid=900)
 # What else may be done with a GPU: integers, somebody's training, somebody's inference, a solver.
 _OTHER: tuple[Callable[[Random], Mix], ...] = (
     lambda rng: (0.0, rng.uniform(0.7, 1.0), 0.0, rng.uniform(0.01, 0.5)),
-    lambda rng: (rng.uniform(0.15, 0.6), rng.uniform(0.1, 0.2), rng.uniform(0.01, 0.05), rng.uniform(0.3, 0.7)),
-    lambda rng: (rng.uniform(0.1, 0.4), rng.uniform(0.1, 0.2), rng.uniform(0.01, 0.05), rng.uniform(0.5, 0.9)),
+    lambda rng: (
+        rng.uniform(0.15, 0.6),
+        rng.uniform(0.1, 0.2),
+        rng.uniform(0.01, 0.05),
+        rng.uniform(0.3, 0.7),
+    ),
+    lambda rng: (
+        rng.uniform(0.1, 0.4),
+        rng.uniform(0.1, 0.2),
+        rng.uniform(0.01, 0.05),
+        rng.uniform(0.5, 0.9),
+    ),
     lambda rng: (0.0, rng.uniform(0.05, 0.2), rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.8)),
 )
 HARDSHIPS = ("none", "gaps", "clock", "reset")

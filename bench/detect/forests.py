@@ -1,4 +1,4 @@
-"""The learnt baselines: a random forest on nine readings, and an isolation forest. scikit-learn, if it is there.
+"""The learnt baselines, where scikit-learn is there: a random forest on nine readings, an isolation forest.
 
 Both are held to what a site would meet: a family (or a GPU model) that is judged was not learnt from.
 """
@@ -33,7 +33,9 @@ def left_out(records: Sequence[Record], by: str, seed: str) -> dict[str, list[fl
     Random(f"folds/{seed}").shuffle(groups)
     n_folds = min(_FOLDS, len(groups))
     fold_of = {group: place % n_folds for place, group in enumerate(groups)}
-    table = np.array([[_NOTHING if v is None else v for v in r["features"]] for r in records], dtype=np.float32)
+    table = np.array(
+        [[_NOTHING if v is None else v for v in r["features"]] for r in records], dtype=np.float32
+    )
     wrong = np.array([r["part"] == "diverting" for r in records])
     folds = np.array([fold_of[r[by]] for r in records])
     found = {"random forest": np.zeros(len(records)), "isolation forest": np.zeros(len(records))}

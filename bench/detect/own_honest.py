@@ -14,7 +14,11 @@ def slow_link(rng: Random) -> Spec:
     """A link loses 5 to 40 % of the pace from some moment on; the ranks spin meanwhile."""
     spec = draw(rng, n_gpus=rng.choice([2, 4]))
     loop, begin_s, lost = spec.loop, middle(spec, rng, 0.2, 0.7), rng.uniform(_LEAST_LOST, _MOST_LOST)
-    spec.stages = [spec.stages[0], replace(loop, length_s=begin_s), replace(loop, demand=loop.demand * (1 - lost))]
+    spec.stages = [
+        spec.stages[0],
+        replace(loop, length_s=begin_s),
+        replace(loop, demand=loop.demand * (1 - lost)),
+    ]
     begin_s += spec.stages[0].length_s
     spin = rng.uniform(0.25, 0.5) * loop.level
 

@@ -42,7 +42,7 @@ class _Copy:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    real: RealLog
+    log: RealLog
     extra: Callable[[float], float] | None = None
     load: Callable[[float], float] | None = None
 
@@ -64,7 +64,9 @@ def _logs() -> Iterator[RealLog]:
     """Every MLPerf result and AlgoPerf attempt, in order of path."""
     for path in sorted((DATA / "progress").glob("mlperf_v5.0/*/*/result_*.txt")):
         system = json.loads((path.parent / "system.json").read_text("utf-8"))
-        yield from read(path, "mlperf", _board(system["accelerator_model_name"]), int(system["accelerators_per_node"]))
+        yield from read(
+            path, "mlperf", _board(system["accelerator_model_name"]), int(system["accelerators_per_node"])
+        )
     for path in sorted((DATA / "progress").glob("mlperf_aborted/*.txt")):
         yield from read(path, "aborted", "B200" if "GB200" in path.name else "H100", 8)
     for path in sorted((DATA / "progress").glob("algoperf_*/*/*/events.out.tfevents.*")):
@@ -80,7 +82,7 @@ def read(path: Path, kind: str, board: str, n_gpus: int) -> Iterator[RealLog]:
     log = max(logs, key=lambda one: one.n)
     ours = (p for p in found.points if (p.file, p.track) == (log.file, log.track) and p.at is not None)
     points = tuple(sorted(ours, key=lambda p: (p.at or 0.0, p.offset or 0)))
-    times = [p.at for p in points if p.at is not None]
+    times = [float(p.at) for p in points if p.at is not None]
     most = _MOST_GPUS if max(times) - min(times) < _LONG_S else 1
     yield RealLog(str(path.relative_to(DATA)), kind, board, min(n_gpus, most), log, points)
 
@@ -109,15 +111,17 @@ def _judged(copy: _Copy, logs: Sequence[RealLog], seed: str) -> list[tuple[RealL
             runs.append(_write(tables, Place(f"n{k}", 100 + k), made, rng))
             made_of.append(real)
         judged = judge_night(tables.frames(), tuple(runs))
-        found += [(real, judged[run.id][0]) for real, run in zip(made_of, runs, strict=True) if run.id in judged]
+        found += [
+            (real, judged[run.id][0]) for real, run in zip(made_of, runs, strict=True) if run.id in judged
+        ]
     return found
 
 
 def _write(tables: Tables, place: Place, made: _Made, rng: Random) -> Run:
-    world = replay.world_of(made.real, rng, made.extra, made.load)
+    world = replay.world_of(made.log, rng, made.extra, made.load)
     world.live()
     run = write_run(tables, world, place)
-    replay.write_log(tables, place, made.real, world)
+    replay.write_log(tables, place, made.log, world)
     return run
 
 
@@ -128,14 +132,21 @@ def _of_copy(copy: _Copy, judged: list[tuple[RealLog, Judgement]]) -> list[Row]:
     rows = [
         row(table, "ALERT", [j.verdict.value == "ALERT" for _, j in judged], 0.0, at_most=True),
         row(table, "REVIEW", [j.verdict.value == "REVIEW" for _, j in judged], None),
-        row(table, "CLEAR, of those whose progress parses", [_is_clear(j) for r, j in judged if r.is_parsed], 90.0),
+        row(
+            table,
+            "CLEAR, of those whose progress parses",
+            [_is_clear(j) for r, j in judged if r.is_parsed],
+            90.0,
+        ),
     ]
     for kind in ("mlperf", "algoperf", "aborted"):
         of_kind = [_is_clear(j) for r, j in judged if r.kind == kind and r.is_parsed]
         rows.append(row(table, f"CLEAR, of those whose progress parses: {kind}", of_kind, None))
     for real, judgement in judged:
         if not _is_clear(judgement):
-            said = f"{judgement.verdict.value}{'' if real.is_parsed else ' (no progress parses)'}: {real.name}"
+            said = (
+                f"{judgement.verdict.value}{'' if real.is_parsed else ' (no progress parses)'}: {real.name}"
+            )
             rows.append(row(table, said, [], None))
     return rows
 
@@ -190,10 +201,12 @@ def _diverted(real: RealLog, _: RealLog, rng: Random) -> _Made | None:
     def load(at: float) -> float:
         return course(at) if at <= half_at else (1 - share) * course(half_at + (at - half_at) * (1 - share))
 
-    def extra(at: float) -> float:
-        return share * 0.95 if half_at < at < replay.counted(made.points)[-1][0] else 0.0
-
     made = replace(real, points=replay.stretched(real.points, half_at, 1 / (1 - share)))
+    last_at = replay.counted(made.points)[-1][0]
+
+    def extra(at: float) -> float:
+        return share * 0.95 if half_at < at < last_at else 0.0
+
     return _Made(made, extra, load)
 
 
@@ -203,7 +216,7 @@ def _cut(real: RealLog, _: RealLog, rng: Random) -> _Made | None:
     half_at = _half_at(real)
     if marks[-1][0] - half_at < 1.2 * _SILENT_S:
         return None
-    course, _, end_at = replay.loads_of(real, rng), *replay.span(real)
+    course, end_at = replay.loads_of(real, rng), replay.span(real)[1]
     kept = tuple(p for p in real.points if p.at is not None and p.at <= half_at)
     last = kept[-1]._replace(at=end_at - 15.0, step=None, samples=None, tokens=None, loss=None, phase="end")
     return _Made(replace(real, points=(*kept, last)), load=course)
@@ -231,9 +244,18 @@ def _spliced(real: RealLog, other: RealLog, rng: Random) -> _Made | None:
 
 _COPIES = (
     _Copy("as it is", _as_it_is, "", _is_clear),
-    _Copy("slowed by 30 % from half time on", _slowed, "no ALERT", lambda j: j.verdict.value != "ALERT", 100.0),
-    _Copy("ended at half time", _ended, "no ALERT or REVIEW", lambda j: j.verdict.value not in _FLAGGED, 100.0),
+    _Copy(
+        "slowed by 30 % from half time on", _slowed, "no ALERT", lambda j: j.verdict.value != "ALERT", 100.0
+    ),
+    _Copy(
+        "ended at half time", _ended, "no ALERT or REVIEW", lambda j: j.verdict.value not in _FLAGGED, 100.0
+    ),
     _Copy("log cut, work goes on", _cut, "not CLEAR", lambda j: not _is_clear(j), 100.0),
-    _Copy("a quarter diverted from half time on", _diverted, "ALERT or REVIEW", lambda j: j.verdict.value in _FLAGGED),
+    _Copy(
+        "a quarter diverted from half time on",
+        _diverted,
+        "ALERT or REVIEW",
+        lambda j: j.verdict.value in _FLAGGED,
+    ),
     _Copy("another run's log", _spliced, "not believed", lambda j: j.progress.trust not in _BELIEVED),
 )

@@ -76,7 +76,9 @@ def number(
 
 
 def _faults(records: Sequence[Record]) -> list[Row]:
-    return [rate("faults", "runs with a fault of the audit", (r["faults"] > 0 for r in records), 0, at_most=True)]
+    return [
+        rate("faults", "runs with a fault of the audit", (r["faults"] > 0 for r in records), 0, at_most=True)
+    ]
 
 
 def _is_visible(record: Record) -> bool:
@@ -104,7 +106,9 @@ def _recall(diverting: list[Record], told: set[str]) -> list[Row]:
     name = "recall of separate processes, a tenth of the work and more"
     tenth = [r for r in diverting if r["how"] == "process" and share(r) >= _TENTH]
     found.append(rate(name, "all", map(is_flagged, tenth), 97))
-    found.append(rate(name, "families that can be told", (is_flagged(r) for r in tenth if r["family"] in told), 97))
+    found.append(
+        rate(name, "families that can be told", (is_flagged(r) for r in tenth if r["family"] in told), 97)
+    )
     guests = [r for r in tenth if r["family"] in told and r["family"] != "foreign_uid"]
     found.append(rate(name, "the same, but another user's (NOTE by design)", map(is_flagged, guests), 97))
     found += [rate(name, gpu, (is_flagged(r) for r in guests if r["gpu"] == gpu), 97) for gpu in NAMES]
@@ -157,7 +161,11 @@ def _unexplained(honest: list[Record], diverting: list[Record], told: set[str]) 
         errors = [100 * abs(r["mid_h"] - r["diverted_h"]) / r["diverted_h"] for r in hours]
         found.append(number(name, f"error for U of an hour and more: {what}", errors, 10))
     none = [r for r in honest if r["gpu"] != "MIG"]
-    for what, cases in [("U > 0", seen), ("U = 0", none), *[(how, [r for r in seen if r["how"] == how]) for how in _HOWS]]:
+    for what, cases in [
+        ("U > 0", seen),
+        ("U = 0", none),
+        *[(how, [r for r in seen if r["how"] == how]) for how in _HOWS],
+    ]:
         found.append(rate(name, f"truth inside the interval: {what}", (_covers(r, 0.0) for r in cases), 93))
         near = (_covers(r, _TOLERANCE) for r in cases)
         found.append(rate(name, f"… or within 1 % of the allocation: {what}", near))
@@ -185,8 +193,14 @@ def _power(diverting: list[Record]) -> list[Row]:
         for low, high in zip(_POWER, _POWER[1:], strict=False):
             inside = [r for r in cases if low <= r["diverted_h"] / r["smallest_h"] < high]
             goal = 90 if low >= 1 else None
-            what = f"{how}, {low:g} to {high:g} times" if high < float("inf") else f"{how}, {low:g} times and more"
-            found.append(rate("power of the printed smallest visible diversion", what, map(is_flagged, inside), goal))
+            what = (
+                f"{how}, {low:g} to {high:g} times"
+                if high < float("inf")
+                else f"{how}, {low:g} times and more"
+            )
+            found.append(
+                rate("power of the printed smallest visible diversion", what, map(is_flagged, inside), goal)
+            )
     return found
 
 
@@ -199,10 +213,24 @@ def _violations(violated: list[Record]) -> list[Row]:
         table = "violated assumptions"
         honest = [r for r in of if r["how"] == "honest"]
         tenth = [r for r in of if r["how"] != "honest" and share(r) >= _TENTH]
-        found.append(rate(table, f"{violation.name}: honest, ALERT", (r["verdict"] == "ALERT" for r in honest), 0.1, at_most=True))
+        found.append(
+            rate(
+                table,
+                f"{violation.name}: honest, ALERT",
+                (r["verdict"] == "ALERT" for r in honest),
+                0.1,
+                at_most=True,
+            )
+        )
         found.append(rate(table, f"{violation.name}: honest, ALERT or REVIEW", map(is_flagged, honest)))
         found.append(rate(table, f"{violation.name}: a tenth and more, flagged", map(is_flagged, tenth)))
-        found.append(rate(table, f"{violation.name}: truth inside the interval, or within 1 %", (_covers(r, _TOLERANCE) for r in of)))
+        found.append(
+            rate(
+                table,
+                f"{violation.name}: truth inside the interval, or within 1 %",
+                (_covers(r, _TOLERANCE) for r in of),
+            )
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""Every family of the benchmark with what it stands for: a row of the design's scenarios, or one of its own."""
+"""Every family of the benchmark with what it stands for: a row of the design's scenarios, or one more."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,7 +82,9 @@ def scenarios() -> list[Scenario]:
     """All of them, honest ones first, in a fixed order."""
     modules = (honest_phases, honest_pace, honest_disturbed, honest_odd)
     honest = [draw for module in modules for draw in module.FAMILIES if _is_of_channels(draw)]
-    slow = {draw.__name__ for draw in (*own_honest.FAIL_SLOW, honest_pace.fail_slow_comm, honest_pace.thermal)}
+    slow = {
+        draw.__name__ for draw in (*own_honest.FAIL_SLOW, honest_pace.fail_slow_comm, honest_pace.thermal)
+    }
     found = [_honest(draw, is_slow=draw.__name__ in slow) for draw in honest]
     found += [_honest(draw, is_own=True, is_slow=draw.__name__ in slow) for draw in own_honest.FAMILIES]
     found += [_diverting(draw, _how(draw)) for draw in diverting.FAMILIES if _is_of_channels(draw)]

@@ -106,5 +106,3 @@ def is_named(processes: Rows, flows: Rows) -> bool:
     words = " ".join(f"{row['exe']} {row['cmdline']}" for row in processes).lower()
     ports = {int(row["peer"].rpartition(":")[2]) for row in flows}
     return any(name in words for name in _KNOWN) or bool(ports & POOL_PORTS)
-
-

@@ -83,8 +83,11 @@ def _played(orders: list[Order], jobs: int, until_s: float) -> Iterator[tuple[st
         queue = iter(orders)
         running: dict[Future[list[Record]], str] = {}
         while True:
-            while len(running) < 2 * jobs and monotonic() <= until_s and (order := next(queue, None)):
-                running[pool.submit(play, order)] = order.key
+            while len(running) < 2 * jobs and monotonic() <= until_s:
+                following = next(queue, None)
+                if following is None:
+                    break
+                running[pool.submit(play, following)] = following.key
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:

@@ -56,7 +56,10 @@ def _bend(spec: Spec, rng: Random) -> None:
 
 
 def _clock(spec: Spec, rng: Random) -> None:
-    spec.log_clock_off_s, spec.log_clock_drift = rng.choice([-1, 1]) * rng.uniform(60, 600), rng.uniform(-2e-3, 2e-3)
+    spec.log_clock_off_s, spec.log_clock_drift = (
+        rng.choice([-1, 1]) * rng.uniform(60, 600),
+        rng.uniform(-2e-3, 2e-3),
+    )
 
 
 def _sensor(spec: Spec, rng: Random) -> None:
@@ -78,17 +81,38 @@ def _loader(spec: Spec, rng: Random) -> None:
 
 
 VIOLATIONS = (
-    Violation("idle-wanders", "a board's power is steady at the same work", "wanders by 3 to 8 % over minutes", _drift),
+    Violation(
+        "idle-wanders",
+        "a board's power is steady at the same work",
+        "wanders by 3 to 8 % over minutes",
+        _drift,
+    ),
     Violation("readings-noisy", "a power reading errs by a percent", "by 5 to 15 %", _noise),
     Violation("cost-walks", "a step costs the same all the time", "walks by 5 to 15 % over minutes", _walk),
     Violation("sequences", "steps are alike", "differ by 40 to 80 %", _sequences),
-    Violation("contention", "two processes share a GPU without loss", "cost each other 20 to 50 % beside that", _contention),
-    Violation("shares-wrong", "processes' times are in proportion", "each off by a factor of 0.3 to 1.4", _shares),
+    Violation(
+        "contention",
+        "two processes share a GPU without loss",
+        "cost each other 20 to 50 % beside that",
+        _contention,
+    ),
+    Violation(
+        "shares-wrong", "processes' times are in proportion", "each off by a factor of 0.3 to 1.4", _shares
+    ),
     Violation("spin-hot", "who waits draws little", "draws 60 to 90 % of the span", _spin),
     Violation("power-bends", "power grows straight with work", "with its 0.4th to 2nd power", _bend),
-    Violation("clock-minutes", "the log's clock is the node's", "off by 1 to 10 minutes, drifts by 0.2 %", _clock),
-    Violation("sensor-duty", "readings average over their interval", "one looks for 25 ms, noise 3 to 10 %", _sensor),
+    Violation(
+        "clock-minutes", "the log's clock is the node's", "off by 1 to 10 minutes, drifts by 0.2 %", _clock
+    ),
+    Violation(
+        "sensor-duty", "readings average over their interval", "one looks for 25 ms, noise 3 to 10 %", _sensor
+    ),
     Violation("clocks-jump", "the clock is steady", "jumps between 60 and 100 % every few minutes", _clocks),
-    Violation("log-late", "a log reaches the disk within a minute", "without a clock, in lumps of 32 or 128 KiB", _buffer),
+    Violation(
+        "log-late",
+        "a log reaches the disk within a minute",
+        "without a clock, in lumps of 32 or 128 KiB",
+        _buffer,
+    ),
     Violation("pace-ragged", "the pace is mostly even", "lost at random, down to a fifth", _loader),
-)  # fmt: skip
+)

@@ -26,7 +26,8 @@ class Site:
     windows_s: tuple[float, ...] = (60.0, 60.0, 60.0, 5.0)
 
 
-_SITE = ContextVar("_SITE", default=Site())
+_ANYWHERE = Site()
+_SITE = ContextVar("_SITE", default=_ANYWHERE)
 
 
 @contextmanager

@@ -240,7 +240,13 @@ def _write_log(
     read = {"read": 1, "read_at": EPOCH_AT + world.spec.length_s + 10, "file": file, "track": ""}
     size = _RECORD_B * len(records)
     kind = {"path": f"/home/u/{place.node}.{file}.log", "how": how, "source": "kv", "bind_conf": 0.95}
-    state = {"size": size, "ino": 1000 * place.job_id + file, "n": len(records), "read_b": size, "problems": []}
+    state = {
+        "size": size,
+        "ino": 1000 * place.job_id + file,
+        "n": len(records),
+        "read_b": size,
+        "problems": [],
+    }
     tables.rows["logs"].append(place.row(**read, **kind, **state, pids=sorted(set(pids))))
     for place_in_file, (record, flushed_s) in enumerate(
         zip(records, _flushes(world.spec.log_buffer_b, records, world.spec.length_s), strict=True)
