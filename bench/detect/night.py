@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from bench.detect import senses, wire
+from bench.detect import past, senses, wire
 from bench.detect.classes import GpuClass, of_name
 from bench.detect.equip import LARGE, ORDINARY, equip
 from bench.detect.scenarios import SHARES, Scenario
@@ -20,11 +20,12 @@ from bench.detect.scenarios import of_name as scenario_of
 from bench.detect.violations import VIOLATIONS
 from bench.world.draw import at
 from bench.world.physics import Truth, World
+from bench.world.spec import Spec
 from bench.world.tables import EPOCH_AT, Place, Tables, write_run
 from slurm_guard.audit.facts import Facts
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.config import AuditConfig
-from slurm_guard.model import Audit, Judgement, Run
+from slurm_guard.model import Judgement, Run
 
 NIGHT = 10  # runs; two of each share
 _LARGE = 0.2  # of runs that divert a share: large and long ones, where a small share is many GPU-hours
@@ -46,11 +47,13 @@ class Order:
     seed: str
     violation: str = ""
     ablate: bool = False
+    earlier: int = 0  # nights before it, in which each training ran as other users'
 
     @property
     def key(self) -> str:
         """Names the night in the file of records."""
-        return f"{self.part}/{self.violation}/{self.gpu}/{self.family}/{self.night}"
+        past = f"/after{self.earlier}" if self.earlier else ""
+        return f"{self.part}/{self.violation}/{self.gpu}/{self.family}/{self.night}{past}"
 
 
 @dataclass(slots=True)
@@ -74,16 +77,20 @@ def play(order: Order) -> list[Record]:
     ]
     frames = tables.frames()
     runs = tuple(one.run for one in lived)
-    whole = judge_night(frames, runs)
-    bare = judge_night(_without(frames, _PROCESS_TABLES), runs) if order.ablate else {}
-    mute = judge_night(_without(frames, _NETWORK_TABLES), runs) if order.ablate and scenario.net else {}
+    known = past.snapshot(_earlier(order, (scenario, gpu))) if order.earlier else None
+    whole = judge_night(frames, runs, known)
+    bare = judge_night(_without(frames, _PROCESS_TABLES), runs, known) if order.ablate else {}
+    mute = (
+        judge_night(_without(frames, _NETWORK_TABLES), runs, known) if order.ablate and scenario.net else {}
+    )
     return [
         _record(order, k, one, (whole.get(one.run.id), bare.get(one.run.id), mute.get(one.run.id)))
         for k, one in enumerate(lived, order.night * NIGHT)
     ]
 
 
-def _live(order: Order, kind: tuple[Scenario, GpuClass], tables: Tables, k: int) -> _Lived:
+def _drawn(order: Order, kind: tuple[Scenario, GpuClass], k: int) -> tuple[Spec, float | None, str, Random]:
+    """The k-th run before it lives, its share, its hardship, and what it draws from."""
     scenario, gpu = kind
     rng = Random(f"{order.seed}/{order.part}{order.violation}/{order.gpu}/{order.family}/{k}")
     share = None if scenario.how in ("honest", "log", "network") else SHARES[k % len(SHARES)]
@@ -94,10 +101,41 @@ def _live(order: Order, kind: tuple[Scenario, GpuClass], tables: Tables, k: int)
     for violation in VIOLATIONS:
         if violation.name == order.violation:
             violation.bend(spec, rng)
+    return spec, share, hardship, rng
+
+
+def _place(order: Order, k: int) -> Place:
+    """Each run of a family is a training of its own, which earlier nights may know."""
+    return Place(f"n{k}", 100 + k, f"run{k}.yaml" if order.earlier else "")
+
+
+def _earlier(order: Order, kind: tuple[Scenario, GpuClass]) -> list[Any]:
+    """What audits left of the nights before: each training without what diverts, on other boards, by three
+    users in turn; nothing of those that are nothing else."""
+    rows: list[Any] = []
+    for m in range(order.earlier):
+        tables, runs = Tables(), []
+        for k in range(order.night * NIGHT, (order.night + 1) * NIGHT):
+            spec = _drawn(order, kind, k)[0]
+            if spec.is_log_forged or any(stage.diverted for stage in spec.stages):
+                continue
+            spec.sides = [side for side in spec.sides if not side.diverted]
+            world = World(spec, Random(f"{order.seed}/{order.gpu}/{order.family}/{k}/before{m}"))
+            world.live()
+            runs.append(write_run(tables, world, _place(order, k)))
+        if runs:
+            night = _facts(tables.frames(), tuple(runs), past.snapshot(rows))
+            rows += past.remembered(night, m, order.earlier)
+    return rows
+
+
+def _live(order: Order, kind: tuple[Scenario, GpuClass], tables: Tables, k: int) -> _Lived:
+    scenario = kind[0]
+    spec, share, hardship, rng = _drawn(order, kind, k)
     world = World(spec, rng)
     truth = world.live()
     begun = {name: len(rows) for name, rows in tables.rows.items()}
-    place = Place(f"n{k}", 100 + k)
+    place = _place(order, k)
     run = write_run(tables, world, place)
     if scenario.net is not None and (scenario.net != wire.POOL or rng.random() < 0.5):
         wire.write_network(tables, place, scenario.net, spec.length_s, rng)
@@ -115,19 +153,19 @@ def _without(frames: dict[str, pl.DataFrame], names: tuple[str, ...]) -> dict[st
     return {name: frame.clear() if name in names else frame for name, frame in frames.items()}
 
 
-def _audit(frames: dict[str, pl.DataFrame], runs: tuple[Run, ...]) -> Audit | None:
-    facts = Facts("c", EPOCH_AT - 60, EPOCH_AT + _LONGEST_S, "0", runs, frames, AuditConfig())
+def _facts(frames: dict[str, pl.DataFrame], runs: tuple[Run, ...], known: Any) -> Facts:
+    more = {} if known is None else {"past": known}
+    return Facts("c", EPOCH_AT - 60, EPOCH_AT + _LONGEST_S, "0", runs, frames, AuditConfig(), **more)
+
+
+def judge_night(
+    frames: dict[str, pl.DataFrame], runs: tuple[Run, ...], known: Any = None
+) -> dict[str, tuple[Judgement, int]]:
+    """The audit's judgement and its number of skips, by the run's id; empty: the audit failed."""
     try:
-        return audit_facts(facts)
+        audit = audit_facts(_facts(frames, runs, known))
     except Exception:  # noqa: BLE001 - a benchmark counts what the engine cannot do, and shows it
         traceback.print_exc(file=sys.stderr)
-        return None
-
-
-def judge_night(frames: dict[str, pl.DataFrame], runs: tuple[Run, ...]) -> dict[str, tuple[Judgement, int]]:
-    """The audit's judgement and its number of skips, by the run's id; empty: the audit failed."""
-    audit = _audit(frames, runs)
-    if audit is None:
         return {}
     return {
         j.run.id: (j, sum(s.subject.endswith(j.run.id) or s.subject == j.run.nodes[0] for s in audit.skips))

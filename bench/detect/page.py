@@ -36,9 +36,10 @@ def _made(options: argparse.Namespace, n_runs: int, took_s: float) -> str:
     command = f"--seed {options.seed} --honest {options.honest} --diverting {options.diverting}"
     return (
         f"Made by `python -m bench detection {command} --violated {options.violated}` on "
-        f"{time.strftime('%Y-%m-%d')} at commit {commit.strip()} (code {code_digest()}), {machine}: {n_runs:,} "
-        f"simulated runs; this call took {took_s:.0f} s. Figures are *simulated* where the heading says nothing "
-        "else. In brackets: exact 95 % intervals (Clopper–Pearson) of rates, quartiles of medians."
+        f"{time.strftime('%Y-%m-%d')} at commit {commit.strip()} (code {code_digest()}), {machine}: "
+        f"{n_runs:,} simulated runs; this call took {took_s:.0f} s. Figures are *simulated* where the "
+        "heading says nothing else. In brackets: exact 95 % intervals (Clopper–Pearson) of rates, quartiles "
+        "of medians."
     )
 
 

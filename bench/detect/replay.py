@@ -8,6 +8,7 @@ and before the first record there is a start-up.
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -64,7 +65,7 @@ def loads_of(real: RealLog, rng: Random) -> Callable[[float], float]:
     """The load of a GPU at a time of the log's clock."""
     marks = counted(real.points)
     evaluates, full, starts = rng.uniform(0.5, 0.9), rng.uniform(0.85, 0.97), rng.uniform(0.05, 0.5)
-    rates = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(marks, marks[1:], strict=False)]
+    rates = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(marks)]
     usual = quantile(rates, _USUAL) or 1.0
     begins, values = [0.0], [starts]
     for (from_at, _), (until_at, _), rate in zip(marks, marks[1:], rates, strict=False):

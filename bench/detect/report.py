@@ -1,6 +1,7 @@
 """From records to figures: one row each, with its interval, its goal, and whether the goal is met."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -190,7 +191,7 @@ def _power(diverting: list[Record]) -> list[Row]:
     found = []
     for how in ("inside", "process"):
         cases = [r for r in diverting if r["how"] == how and r["smallest_h"]]
-        for low, high in zip(_POWER, _POWER[1:], strict=False):
+        for low, high in pairwise(_POWER):
             inside = [r for r in cases if low <= r["diverted_h"] / r["smallest_h"] < high]
             goal = 90 if low >= 1 else None
             what = (

@@ -1,5 +1,6 @@
 """What simple watchers see of a run: nine NVML readings, the log's silence, its pace, names and ports."""
 
+from itertools import pairwise
 from random import Random
 from statistics import fmean, median, pstdev
 from typing import Any
@@ -86,7 +87,7 @@ def longer_steps(points: Rows) -> float:
     told = [p for p in points if p["at"] is not None and _counter(p) is not None and p["phase"] == "train"]
     paces = [
         (b["at"] - a["at"]) / (_counter(b) - _counter(a))
-        for a, b in zip(told, told[1:], strict=False)
+        for a, b in pairwise(told)
         if _counter(b) > _counter(a) and b["segment"] == a["segment"]
     ]
     if len(paces) < _LEAST_PACE_POINTS:

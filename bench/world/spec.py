@@ -27,6 +27,8 @@ BOARDS: dict[str, tuple[float, float, float]] = {
 # What part of its kernels' time keeps a pipe busy: tensor, integer, FP32, memory.
 Mix = tuple[float, float, float, float]
 
+_INSIDE_MEMORY = 0.05  # of a rank's memory; judgement
+
 Course = Callable[[float], float]  # seconds -> factor of a speed or of a demand; 0: stopped
 
 
@@ -161,11 +163,17 @@ class Spec:
     cut_front_s: float = 0.0  # the run began before the audited window
     cut_back_s: float = 0.0
     watch_s: float = 0.0  # the node is watched on after the end
+    mem_mib: int = 8000  # of a rank
 
     @property
     def all_gpus(self) -> tuple[int, ...]:
         """Indices of the run's GPUs."""
         return tuple(range(self.n_gpus))
+
+    @property
+    def held_mib(self) -> int:
+        """Memory of a rank with what works inside it."""
+        return int(self.mem_mib * (1 + _INSIDE_MEMORY * sum(side.in_rank for side in self.sides)))
 
     @property
     def loop(self) -> Stage:

@@ -42,6 +42,7 @@ class Place:
 
     node: str
     job_id: int
+    config: str = ""  # that its programs were started with; empty: none
 
     @property
     def key(self) -> str:
@@ -130,7 +131,7 @@ def _write_window(tables: Tables, world: World, place: Place, window: Window, n_
         written_b = int(window.written_b[name]) + (n_records * _RECORD_B if name == logger else 0)
         share = {**gpu, **span, "window_run": holder, "pid": process.pid, "start_ticks": 1}
         share["sm_ms"] = sm_ms if "shares" in spec.measured else None
-        more = {"mem_mib": 8000, "cpu_ms": width_ms // 2}
+        more = {"mem_mib": spec.held_mib, "cpu_ms": width_ms // 2}
         written = {"written_b": written_b if spec.is_written_known else None}
         row = place.row(**share, **more, **written)
         tables.rows["shares"].append({**row, "run": place.key if process.of_run else None})
@@ -191,7 +192,7 @@ def _process(world: World, place: Place, process: Process) -> dict[str, Any]:
         exe=program.exe,
         exe_flags=["tmp"] if program.exe.startswith("/tmp") else [],
         comm=process.name,
-        cmdline=program.cmdline,
+        cmdline=f"{program.cmdline} --config {place.config}" if place.config else program.cmdline,
         cgroup="/job",
         gpus=[place.gpu(gpu) for gpu in process.gpus],
         first_seen_at=EPOCH_AT + process.born_s,
