@@ -60,6 +60,11 @@ def measure_real(seed: str) -> list[Row]:
     return rows + paired.rows(DATA / "paired" / "mlperf_power", seed)
 
 
+def judged_as_it_is(logs: Sequence[RealLog], seed: str) -> list[tuple[RealLog, Judgement]]:
+    """The judgements of these logs, replayed as they are."""
+    return _judged(_COPIES[0], logs, seed)
+
+
 def _logs() -> Iterator[RealLog]:
     """Every MLPerf result and AlgoPerf attempt, in order of path."""
     for path in sorted((DATA / "progress").glob("mlperf_v5.0/*/*/result_*.txt")):
