@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.detect import paired, replay
+from bench.detect import paired, realism, replay
 from bench.detect.figures import clopper_pearson
 from bench.detect.night import judge_night
 from bench.detect.replay import RealLog
@@ -57,7 +57,7 @@ def measure_real(seed: str) -> list[Row]:
     for copy in _COPIES:
         judged = _judged(copy, parsed if copy.name != "as it is" else logs, seed)
         rows += _of_copy(copy, judged)
-    return rows + paired.rows(DATA / "paired" / "mlperf_power", seed)
+    return [*rows, *paired.rows(DATA / "paired" / "mlperf_power", seed), *realism.rows(logs, seed)]
 
 
 def judged_as_it_is(logs: Sequence[RealLog], seed: str) -> list[tuple[RealLog, Judgement]]:

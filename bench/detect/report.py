@@ -113,6 +113,7 @@ def _recall(diverting: list[Record], told: set[str]) -> list[Row]:
     guests = [r for r in tenth if r["family"] in told and r["family"] != "foreign_uid"]
     found.append(rate(name, "the same, but another user's (NOTE by design)", map(is_flagged, guests), 97))
     found += [rate(name, gpu, (is_flagged(r) for r in guests if r["gpu"] == gpu), 97) for gpu in NAMES]
+    found += _by_theta(diverting)
     name = "recall by diverted share (families that can be told, classes with counters)"
     shares = (0.02, 0.05, 0.1, 0.25, 0.5)
     counted = [r for r in diverting if r["family"] in told and r["gpu"] != "MIG"]
@@ -121,6 +122,30 @@ def _recall(diverting: list[Record], told: set[str]) -> list[Row]:
             cases = (is_flagged(r) for r in counted if r["how"] == how and r["share"] == part)
             found.append(rate(name, f"{how}, {100 * part:.0f} %", cases))
     return [*found, rate(name, "log, 100 %", (is_flagged(r) for r in counted if r["how"] == "log"))]
+
+
+def _by_theta(diverting: list[Record]) -> list[Row]:
+    """A tenth and more by the source of θ that the audit printed, and by channels."""
+    found = []
+    tenth = [r for r in diverting if share(r) >= _TENTH and r["how"] in ("process", "inside")]
+    for how in ("process", "inside"):
+        for theta in sorted({r["theta"] for r in tenth}):
+            for channels in sorted({"+".join(r["channels"]) for r in tenth}):
+                cases = [
+                    r
+                    for r in tenth
+                    if (r["how"], r["theta"], "+".join(r["channels"])) == (how, theta, channels)
+                ]
+                if cases:
+                    what = f"{how}, θ {theta}, {channels}"
+                    found.append(
+                        rate(
+                            "recall by source of θ and channels, a tenth and more",
+                            what,
+                            map(is_flagged, cases),
+                        )
+                    )
+    return found
 
 
 def _held_out(diverting: list[Record]) -> list[Row]:
