@@ -1,6 +1,7 @@
 """Baselines at the audit's own false-alarm rate, what each family of evidence is worth, and prevalence."""
 
 from collections.abc import Callable, Sequence
+from math import sqrt
 from typing import Any
 
 from bench.detect import forests
@@ -122,7 +123,7 @@ def _rate(table: str, what: str, records: list[Record], column: str) -> Row:
 
 
 def reweighted(honest: list[Record]) -> Row:
-    """ALERT or REVIEW among honest runs as common as they are judged to be; the interval is each family's."""
+    """ALERT or REVIEW among honest runs as common as they are judged to be; the interval is an approximate one."""
     by_family: dict[str, list[bool]] = {}
     for record in honest:
         if record["gpu"] != "MIG":
@@ -132,12 +133,13 @@ def reweighted(honest: list[Record]) -> Row:
     left = 1 - sum(part for part, _ in _PREVALENCE)
     weights = {family: named.get(family, left / max(1, len(rest))) for family in by_family}
     total = sum(weights.values())
-    value = low = high = 0.0
+    value = variance = 0.0
     for family, cases in by_family.items():
         weight = weights[family] / total if total > 0 else 0.0
-        bounds = clopper_pearson(sum(cases), len(cases))
         value += weight * sum(cases) / len(cases)
-        low, high = low + weight * bounds[0], high + weight * bounds[1]
+        shrunk = (sum(cases) + 2) / (len(cases) + 4)  # Agresti and Coull: no family is sure of ten runs
+        variance += weight**2 * shrunk * (1 - shrunk) / (len(cases) + 4)
+    low, high = max(0.0, value - 1.96 * sqrt(variance)), min(1.0, value + 1.96 * sqrt(variance))
     what = "as common as kinds of runs are (judgement), classes with counters"
     row = _row("honest runs that are called ALERT or REVIEW", what, 0, 0)
     n = sum(map(len, by_family.values()))
