@@ -123,7 +123,7 @@ def _rate(table: str, what: str, records: list[Record], column: str) -> Row:
 
 
 def reweighted(honest: list[Record]) -> Row:
-    """ALERT or REVIEW among honest runs as common as they are judged to be; the interval is an approximate one."""
+    """ALERT or REVIEW among honest runs, as common as they are judged to be; the interval is approximate."""
     by_family: dict[str, list[bool]] = {}
     for record in honest:
         if record["gpu"] != "MIG":
