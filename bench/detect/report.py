@@ -11,11 +11,13 @@ from bench.detect.figures import clopper_pearson, quantile, winkler
 from bench.detect.night import Record
 from bench.detect.scenarios import scenarios
 from bench.detect.violations import VIOLATIONS
+from slurm_guard.config import AuditConfig
 
 Row = dict[str, Any]
 FLAGGED = ("ALERT", "REVIEW")
 _TENTH, _QUARTER, _HOUR = 0.1, 0.25, 1.0
 _TOLERANCE = 0.01  # of the allocation
+_LEAST_SHARE = AuditConfig().least_share
 _POWER = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, float("inf"))
 _HOWS = ("process", "inside", "phase", "log")
 
@@ -97,6 +99,9 @@ def _recall(diverting: list[Record], told: set[str]) -> list[Row]:
         found.append(rate(name, how, map(is_flagged, seen), 97))
         can = [r for r in seen if r["family"] in told]
         found.append(rate(name, f"{how}, families that can be told", map(is_flagged, can), 97))
+        worth = [r for r in can if r["diverted_h"] >= _LEAST_SHARE * r["allocated_h"]]
+        said = f"{how}, the same, and {100 * _LEAST_SHARE:g} % of the allocation (the configured least)"
+        found.append(rate(name, said, map(is_flagged, worth), 97))
         for gpu in NAMES:
             found += [rate(name, f"{how}, {gpu}", (is_flagged(r) for r in seen if r["gpu"] == gpu), 97)]
         for hardship in sorted({r["hardship"] for r in seen}):
