@@ -75,9 +75,9 @@ def loads_of(real: RealLog, rng: Random) -> Callable[[float], float]:
         if part < _SLOWER:
             begins.append(from_at + part * (until_at - from_at))
             values.append(evaluates)
-    if marks:
-        begins.append(marks[-1][0])
-        values.append(0.05)
+    if marks:  # what the log still says is a last evaluation; then the job takes itself down
+        begins += [marks[-1][0], max(real.times()) + 1.0]
+        values += [evaluates, 0.0]
     return lambda at: values[bisect_right(begins, at) - 1]
 
 
@@ -113,8 +113,12 @@ def world_of(
 
 
 def step_s(real: RealLog) -> float | None:
-    """One step's time, where the log says it and it is long enough to be seen."""
+    """One step's time, where the log counts steps or says it, and it is long enough to be seen."""
     told = [p.took_s for p in real.points if p.took_s is not None]
+    if not told and all("epoch" not in p.flags for p in real.points):
+        steps = [(p.at, p.step) for p in real.points if p.step is not None and p.at is not None]
+        rates = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(steps) if b[0] > a[0] and b[1] > a[1]]
+        told = [1 / usual] if (usual := quantile(rates, _USUAL)) else []
     middle = quantile(told, 0.5)
     return middle if middle is not None and middle >= _SLOWEST_SEEN_S else None
 
