@@ -17,6 +17,8 @@ ORDINARY = Site(
 )
 LARGE = Site(("A100",), (4, 8), (7200.0, 10800.0, 14400.0), (60.0,))
 HASH: Mix = (0.0, 1.0, 0.0, 0.02)
+_POLLING: Mix = (0.0, 0.1, 0.0, 0.01)
+_SPINS = 0.6  # of the loop's level: honest work inside a rank below it is a wait
 KNOWN = Program("/tmp/x/xmrig", "xmrig -o pool.example:3333", ppid=900)
 # What else may be done with a GPU: integers, somebody's training, somebody's inference, a solver.
 _OTHER: tuple[Callable[[Random], Mix], ...] = (
@@ -49,6 +51,7 @@ def equip(spec: Spec, gpu: GpuClass, rng: Random) -> str:
     spec.bend = rng.uniform(0.85, 1.1)
     spec.mix = (rng.uniform(0.05, 0.6), rng.uniform(0.08, 0.2), rng.uniform(0.01, 0.2), rng.uniform(0.2, 0.8))
     _give_other_work(spec, rng)
+    _let_waits_poll(spec)
     hardship = rng.choice(HARDSHIPS)
     if not spec.gaps:
         _hurt(spec, hardship, rng)
@@ -64,6 +67,24 @@ def _give_other_work(spec: Spec, rng: Random) -> None:
         if side.diverted:
             program = KNOWN if is_known and side.program is STRANGER else side.program
             spec.sides[place] = replace(side, mix=side.mix or other, program=program)
+
+
+def _let_waits_poll(spec: Spec) -> None:
+    """Who waits in a collective or for a peer keeps a few warps on the integer pipe and nothing else."""
+    loop = next((stage for stage in spec.stages if stage.trains), None)
+    if loop is None:
+        return
+    least = _SPINS * loop.level
+    spec.stages = [
+        replace(stage, mix=_POLLING)
+        if not stage.trains and not stage.diverted and stage.demand >= 1.0 and stage.level < least
+        else stage
+        for stage in spec.stages
+    ]
+    spec.sides = [
+        replace(side, mix=_POLLING) if side.in_rank and not side.diverted and side.level < least else side
+        for side in spec.sides
+    ]
 
 
 def _hurt(spec: Spec, hardship: str, rng: Random) -> None:

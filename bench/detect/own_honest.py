@@ -67,7 +67,7 @@ def power_cap(rng: Random) -> Spec:
 
 
 def profiler(rng: Random) -> Spec:
-    """A profiler that its owner starts doubles the cost of steps for some minutes; the log does not say."""
+    """A profiler makes steps dearer for some minutes and the log does not say so: cannot be told."""
     spec = draw(rng)
     loop = spec.loop
     begin_s = middle(spec, rng, 0.1, 0.6)

@@ -281,7 +281,8 @@ def _point(world: World, record: Record, flushed_s: float) -> dict[str, Any]:
     if record.step is not None:
         loss = 2.0 / (1 + record.step / 200) + 0.5 + spec.loss_noise * world.rng.gauss(0, 1)
     off_s = spec.log_clock_off_s + spec.log_clock_drift * record.at_s
-    at_s = None if clock_s is None else math.floor(record.at_s / clock_s) * clock_s + off_s
+    # A clock that is off still shows its own whole ticks.
+    at_s = None if clock_s is None else math.floor((record.at_s + off_s) / clock_s) * clock_s
     return {
         "segment": record.segment,
         "at": None if at_s is None else EPOCH_AT + at_s,

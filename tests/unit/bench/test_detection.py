@@ -10,15 +10,29 @@ from typing import Any
 import pytest
 
 from bench import detection
-from bench.detect import classes, compare, page, plan, replay, report, scenarios, senses, state, wire
+from bench.detect import (
+    classes,
+    compare,
+    own_honest,
+    page,
+    plan,
+    replay,
+    report,
+    scenarios,
+    senses,
+    state,
+    wire,
+)
 from bench.detect.equip import HARDSHIPS, equip
 from bench.detect.figures import clopper_pearson, quantile, winkler
 from bench.detect.night import NIGHT, Order, Record, play
 from bench.detect.own_diverting import inproc_ramps
 from bench.detect.violations import VIOLATIONS
+from bench.world import honest_phases
 from bench.world.draw import Site, at, draw
+from bench.world.physics import World
 from bench.world.spec import Spec
-from bench.world.tables import Place, Tables
+from bench.world.tables import Place, Tables, write_run
 from slurm_guard.wire import LogFile, Point
 
 _DETECT = Path(report.__file__).parent
@@ -107,6 +121,32 @@ def test_a_run_is_given_its_class_and_one_hardship() -> None:
         assert spec.board == "H200"
 
     assert found == set(HARDSHIPS)
+
+
+def test_ranks_that_wait_keep_their_pipes_empty() -> None:
+    hang, link = honest_phases.hang(Random(1)), own_honest.slow_link(Random(1))
+
+    for spec in (hang, link):
+        equip(spec, classes.of_name("H100"), Random(1))
+
+    assert hang.stages[-1].mix is not None
+    assert hang.stages[-1].mix[0] == 0.0
+    assert [side.mix is not None and side.mix[0] == 0.0 for side in link.sides] == [True]
+    assert hang.loop.mix is None
+
+
+def test_a_clock_that_is_off_still_shows_whole_seconds() -> None:
+    spec = draw(Random(1), n_gpus=1, log_clock_s=1.0, length_s=2400.0, log_clock_off_s=1.7)
+    spec.log_clock_drift = 1e-4
+    world = World(spec, Random(1))
+    world.live()
+    tables = Tables()
+
+    write_run(tables, world, Place("n0", 100))
+
+    told = [row["at"] for row in tables.rows["points"]]
+    assert told
+    assert all(at_s == int(at_s) for at_s in told)
 
 
 def test_a_site_says_how_large_its_runs_are() -> None:
