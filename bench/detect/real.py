@@ -1,6 +1,7 @@
 """Real logs under ../shared/data as jobs, with copies that are slowed, cut, spliced and diverted from."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -147,12 +148,10 @@ def _of_copy(copy: _Copy, judged: list[tuple[RealLog, Judgement]]) -> list[Row]:
     for kind in ("mlperf", "algoperf", "aborted"):
         of_kind = [_is_clear(j) for r, j in judged if r.kind == kind and r.is_parsed]
         rows.append(row(table, f"CLEAR, of those whose progress parses: {kind}", of_kind, None))
-    for real, judgement in judged:
-        if not _is_clear(judgement):
-            said = (
-                f"{judgement.verdict.value}{'' if real.is_parsed else ' (no progress parses)'}: {real.name}"
-            )
-            rows.append(row(table, said, [], None))
+    unclear = Counter(
+        f"{j.verdict.value}: {'/'.join(real.name.split('/')[1:3])}" for real, j in judged if not _is_clear(j)
+    )
+    rows += [row(table, f"{n} times {said}", [], None) for said, n in sorted(unclear.items())]
     return rows
 
 
