@@ -66,7 +66,7 @@ ELSEWHERE = {
     "D12": "a GPU outside the allocation: rig nights (wrong GPU)",
     "D15": "a container's host pid: rig nights and tests/unit/sampler (namespaces)",
     "D16": "class MIG of this benchmark, with every family",
-    "D08": "identical losses of an older run: docs/method.md names no such check; the pace is in `replayed`",
+    "D08": "a log printed again with its old stamps: rig nights and unit tests; the pace is in `replayed`",
     "B17": "burn-in, MPS and ECC scrub: rig nights and unit tests; the shift of cost is here",
     "D19": "real tunnels of 71 kinds: python -m bench network",
 }
