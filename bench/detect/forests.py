@@ -52,10 +52,14 @@ def left_out(records: Sequence[Record], by: str, seed: str) -> dict[str, list[fl
 
 def _forest(table: Any, wrong: Any) -> Callable[[Any], Any]:
     model = RandomForestClassifier(_TREES, min_samples_leaf=3, class_weight="balanced", random_state=0)
+    if wrong.all() or not wrong.any():  # nothing to tell apart
+        return lambda rows: np.zeros(len(rows))
     model.fit(table, wrong)
     return lambda rows: model.predict_proba(rows)[:, 1]
 
 
 def _isolation(table: Any) -> Callable[[Any], Any]:
+    if len(table) == 0:
+        return lambda rows: np.zeros(len(rows))
     model = IsolationForest(n_estimators=_TREES, random_state=0).fit(table)
     return lambda rows: -model.score_samples(rows)

@@ -321,6 +321,14 @@ def test_a_baseline_is_given_the_audits_own_rate_of_false_alarms() -> None:
     assert rows["audit: recall"]["hits"] == 10
 
 
+def test_missing_forests_are_said_and_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.detect.forests.is_there", lambda: False)
+
+    rows = compare.baselines([_record(**_HONEST, verdict="CLEAR")], [_record()], "a")
+
+    assert [row["unit"] for row in rows if "forest" in row["what"]] == [forests.MISSING]
+
+
 def test_the_page_has_every_table_and_keeps_its_words(tmp_path: Path) -> None:
     file = tmp_path / "page.md"
     file.write_text("before\n<!-- tables: begin -->\nformer\n<!-- tables: end -->\nafter\n", "utf-8")
