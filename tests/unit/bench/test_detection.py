@@ -13,6 +13,7 @@ from bench import detection
 from bench.detect import (
     classes,
     compare,
+    forests,
     own_honest,
     page,
     plan,
