@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance fuzz frameworks network
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance fuzz frameworks network detection
 
 PY := .venv/bin/python
 
@@ -49,6 +49,7 @@ lock: ## pin every dependency anew (needs `uv` on the PATH)
 	uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header -o requirements/run.txt
 	uv pip compile requirements/build.in --universal --python-version 3.10 --generate-hashes --no-header -o requirements/build.txt
 	uv pip compile --group peers --universal --python-version 3.10 --generate-hashes --no-header -o requirements/peers.txt
+	uv pip compile --group bench --universal --python-version 3.10 --generate-hashes --no-header -o requirements/bench.txt
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.10 --generate-hashes --no-header -o requirements/dev.txt
 
 screenshots: ## the demo's report in headless Chromium at 1280 and 600 px
@@ -75,6 +76,11 @@ storm: ## 500 jobs of a moment on the rig: no ticket, seal or window may go astr
 network: ## 91 situations with tunnels and without, ten plays each (about 25 minutes; goes on where it was left)
 	@tools/bootstrap network
 	@$(PY) -m bench network --n 10 --at-once 12 --out .network-plays.jsonl
+
+detection: ## how often the audit is right: every family on six GPU classes (about 40 minutes; goes on where it was left)
+	@tools/bootstrap dev
+	@$(PY) -m pip install -q --require-hashes -r requirements/bench.txt
+	@$(PY) -m bench detection --honest 50 --diverting 10 --violated 10 --jobs 2 --state .detection.jsonl --page docs/detection.md
 
 ROOTS ?= .roots
 slurms: ## the night on this Debian's Slurm, 24.11 and 26.05 (2 GB of packages, 20 minutes); writes docs/slurm-versions.md

@@ -1,8 +1,10 @@
 """Draws a run from wide priors, and the handful of shapes that families bend it into."""
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -14,13 +16,38 @@ _LEAST_RECORD_S = 1.0  # logs are not written faster
 _LEAST_BUFFERED = 300  # a log of fewer records is flushed line by line
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a place has: its boards, and how large and long runs are there. Repeated ones are as likelier."""
+
+    boards: tuple[str, ...] = _BOARDS
+    n_gpus: tuple[int, ...] = (1, 1, 2, 4)
+    lengths_s: tuple[float, ...] = (2400.0, 3600.0, 5400.0, 9000.0)
+    windows_s: tuple[float, ...] = (60.0, 60.0, 60.0, 5.0)
+
+
+_ANYWHERE = Site()
+_SITE = ContextVar("_SITE", default=_ANYWHERE)
+
+
+@contextmanager
+def at(site: Site) -> Iterator[None]:
+    """Runs drawn meanwhile are of this place."""
+    token = _SITE.set(site)
+    try:
+        yield
+    finally:
+        _SITE.reset(token)
+
+
 def draw(rng: Random, **fixed: Any) -> Spec:
     """A run of start-up and training; `fixed` are fields of the spec that a family sets itself."""
+    site = _SITE.get()
     drawn: dict[str, Any] = {
-        "board": rng.choice(_BOARDS),
-        "n_gpus": rng.choice([1, 1, 2, 4]),
-        "length_s": rng.choice([2400.0, 3600.0, 5400.0, 9000.0]),
-        "window_s": rng.choice([60.0, 60.0, 60.0, 5.0]),
+        "board": rng.choice(site.boards),
+        "n_gpus": rng.choice(site.n_gpus),
+        "length_s": rng.choice(site.lengths_s),
+        "window_s": rng.choice(site.windows_s),
         "step_gpu_s": math.exp(rng.uniform(math.log(0.15), math.log(12))),
         "step_cv": rng.uniform(0.004, 0.05),
         "step_duty": rng.uniform(0.6, 0.97),

@@ -6,11 +6,11 @@ from random import Random
 
 from bench.world.loops import SAMPLES, TOKENS, Loop, Printer
 from bench.world.meters import Beat, Board, Load, Tally
-from bench.world.spec import BOARDS, ONE_OF_RANKS, Process, Program, Record, Side, Spec, Stage, script
+from bench.world.spec import BOARDS, ONE_OF_RANKS, Mix, Process, Program, Record, Side, Spec, Stage, script
 
 UID = 1000
 PRINTER = "printer"
-_SPIN_LEVEL = 0.35  # a rank that waits for the others spins
+_POLLING: Mix = (0.0, 0.1, 0.0, 0.01)  # a few warps that look whether the others have come
 _LEAST_SPIN = 0.002
 _WALK_STEP = 0.02  # the walk of a step's cost follows its noise by this much a second
 
@@ -42,6 +42,8 @@ class World:
         self.spec, self.rng = spec, rng
         idle_w = BOARDS[spec.board][0] * rng.uniform(0.9, 1.1)
         self.processes: dict[str, Process] = {}
+        self._writers: list[Process] = []
+        self._ranks: list[Process] = []  # of this generation, by GPU
         self.generation = 0
         self._start_ranks(0.0)
         for stage in spec.stages:
@@ -81,19 +83,20 @@ class World:
 
     def _start_ranks(self, t_s: float) -> None:
         program = script("train.py") if self.spec.n_gpus == 1 else ONE_OF_RANKS
-        for gpu in self.spec.all_gpus:
-            self._start(self.rank(gpu), (gpu,), t_s, program)
+        self._ranks = [self._start(self.rank(gpu), (gpu,), t_s, program) for gpu in self.spec.all_gpus]
 
     def _start_side(self, side: Side) -> None:
         process = self._start(side.name, side.gpus, math.inf, side.program)
         process.of_run = side.of_run
         process.written_b_per_s = side.written_b_per_s
+        if side.written_b_per_s > 0:
+            self._writers.append(process)
         if side.uid is not None:
             process.uid = side.uid
 
     def _start(self, name: str, gpus: tuple[int, ...], t_s: float, program: Program) -> Process:
         pid = 1000 + len(self.processes)
-        factor = self.rng.uniform(0.85, 1.0)
+        factor = self.rng.uniform(*self.spec.share_factor)
         process = Process(name, pid, gpus, t_s, program, UID, True, 0.0, factor)
         return self.processes.setdefault(name, process)
 
@@ -155,15 +158,19 @@ class World:
         if stage is not None and (stage.trains or stage.demand > 0):
             demand = stage.demand * stage.course(t_s)
             for gpu in self.spec.all_gpus if stage.gpus is None else stage.gpus:
-                process = self.processes[stage.process or self.rank(gpu)]
-                loads[gpu].append(Load(process, demand, stage.level, stage.diverted, stage.trains))
+                process = self._ranks[gpu] if stage.process is None else self.processes[stage.process]
+                load = Load(process, demand, stage.level, stage.diverted, stage.trains)
+                load.mix = stage.mix or self.spec.mix
+                loads[gpu].append(load)
         for side in self.spec.sides:
             demand = side.when(t_s, stage)
             if demand <= 0:
                 continue
             for gpu in side.gpus:
-                process = self.processes[self.rank(gpu) if side.in_rank else side.name]
-                loads[gpu].append(Load(process, demand, side.level, side.diverted, period_s=side.period_s))
+                process = self._ranks[gpu] if side.in_rank else self.processes[side.name]
+                load = Load(process, demand, side.level, side.diverted, period_s=side.period_s)
+                load.mix = side.mix or self.spec.mix
+                loads[gpu].append(load)
         for on_board in loads:
             fit = 1 / max(1.0, sum(load.demand for load in on_board))
             for load in on_board:
@@ -177,27 +184,32 @@ class World:
             self._walk += _WALK_STEP * (5 * walk * self.rng.gauss(0, 1) - self._walk)
         cost = stage.cost * (1 + self._walk)
         ranks = [(on_board, load) for on_board in loads for load in on_board if load.is_loop]
-        paces = [load.share * self._yield(on_board) * clock / cost for on_board, load in ranks]
+        paces = [load.share * self._yield(load, on_board) * clock / cost for on_board, load in ranks]
         slowest = min(paces)
         for (on_board, load), pace in zip(ranks, paces, strict=True):
             lost = load.share * (1 - slowest / pace) if pace > 0 else 0.0
             load.share -= lost
             if lost > _LEAST_SPIN:
-                on_board.append(Load(load.process, 0.0, _SPIN_LEVEL, share=lost))
+                on_board.append(Load(load.process, 0.0, self.spec.spin_level, share=lost, mix=_POLLING))
         for at_s in self.loop.advance(t_s, slowest, stage.tokens):
             if self.loop.step % self.spec.log_every == 0 and self.printer is None:
                 loop = self.loop
                 record = Record(at_s, loop.step, loop.samples, loop.tokens, "train", self._segment)
                 self.records.append(record)
 
-    def _yield(self, on_board: list[Load]) -> float:
+    def _yield(self, load: Load, on_board: list[Load]) -> float:
         """What a share is worth beside others."""
-        return 1.0 - (self.spec.contention if len(on_board) > 1 else 0.0)
+        n = len(on_board)
+        if not self.spec.is_self_slowed:
+            n = 1 + sum(other.process is not load.process or other.diverted for other in on_board)
+        return 1.0 - (self.spec.contention if n > 1 else 0.0)
 
     def _live_sides(self, t_s: float, loads: list[list[Load]], clock: float) -> None:
         """Trainings beside the run's own count their steps from what they got."""
         for name, loop in self.side_loops.items():
-            got = [load.share * self._yield(on) for on in loads for load in on if load.process.name == name]
+            got = [
+                load.share * self._yield(load, on) for on in loads for load in on if load.process.name == name
+            ]
             for at_s in loop.advance(t_s, sum(got) * clock):
                 record = Record(at_s, loop.step, loop.samples, loop.tokens, "train", 0)
                 self.side_records[name].append(record)
@@ -213,18 +225,22 @@ class World:
     def _count(self, t_s: float, loads: list[list[Load]]) -> None:
         spec = self.spec
         if t_s < spec.length_s:
-            for gpu in spec.all_gpus:
-                self.processes[self.rank(gpu)].last_s = t_s  # it is there, whether it works or not
+            for process in self._ranks:
+                process.last_s = t_s  # it is there, whether it works or not
         is_audited = spec.cut_front_s <= t_s < spec.length_s - spec.cut_back_s
-        for load in (load for on_board in loads for load in on_board if load.share > 0):
-            process = load.process
-            process.born_s = min(process.born_s, t_s)
-            process.last_s = t_s
-            if is_audited:
-                process.gpu_ms += 1000 * load.share
-                self._work_ms += 1000 * load.share
-                self._diverted_ms += 1000 * load.share * load.diverted
-        for process in self.processes.values():
+        for on_board in loads:
+            for load in on_board:
+                if load.share <= 0:
+                    continue
+                process = load.process
+                if t_s < process.born_s:
+                    process.born_s = t_s
+                process.last_s = t_s
+                if is_audited:
+                    process.gpu_ms += 1000 * load.share
+                    self._work_ms += 1000 * load.share
+                    self._diverted_ms += 1000 * load.share * load.diverted
+        for process in self._writers:
             process.written_b += process.written_b_per_s
 
     def _close_window(self, until_s: float) -> None:

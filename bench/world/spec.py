@@ -20,7 +20,12 @@ BOARDS: dict[str, tuple[float, float, float]] = {
     "MI300X": (130, 750, 20),
     "B200": (140, 1000, 30),
     "A10": (18, 150, 35),
+    "H200": (75, 700, 45),
+    "A100-MIG": (50, 400, 12),  # the board below an instance, which cannot say what part is its own
 }
+
+# What part of its kernels' time keeps a pipe busy: tensor, integer, FP32, memory.
+Mix = tuple[float, float, float, float]
 
 _INSIDE_MEMORY = 0.05  # of a rank's memory; judgement
 
@@ -50,6 +55,7 @@ class Stage:
     gpus: tuple[int, ...] | None = None  # null: all of the run
     process: str | None = None  # it runs as another process
     course: Course = steady  # of the demand
+    mix: Mix | None = None  # null: the run's
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class Side:
     has_flow: bool = False  # it has a connection to the rank that logs
     period_s: float | None = None  # it works in a rhythm of this period
     step_gpu_s: float | None = None  # it is a training with a log of its own
+    mix: Mix | None = None  # null: the run's
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ class Spec:
     sensor_s: float  # what a reading averages over
     log_how: str  # fd, stdout, guard
     cost_walk: float  # slow change of what a step costs, relative
-    measured: frozenset[str]  # of energy, power, busy, cycles, shares
+    measured: frozenset[str]  # of energy, power, busy, cycles, shares, pipes; list: processes without times
     is_log_inherited: bool = False  # every process holds it
     is_written_known: bool = True  # the sampler may read what a process wrote
     has_log: bool = True
@@ -142,6 +149,12 @@ class Spec:
     is_printer_apart: bool = False  # a process without a GPU prints, and it alone holds the log
     loss_noise: float = 0.02
     contention: float = 0.02  # what a neighbour on the GPU costs beside its share
+    is_self_slowed: bool = True  # honest work inside a rank counts as a neighbour of its own training
+    spin_level: float = 0.35  # a rank that waits for the others spins
+    share_factor: tuple[float, float] = (0.85, 1.0)  # per-process utilisation, of a process's time
+    bend: float = 1.0  # exponent of power over load: 1 is straight
+    log_clock_drift: float = 0.0  # seconds a second
+    mix: Mix = (0.4, 0.15, 0.05, 0.4)
     stages: list[Stage] = field(default_factory=list)
     sides: list[Side] = field(default_factory=list)
     restarts_s: tuple[float, ...] = ()  # new processes take over

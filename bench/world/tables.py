@@ -120,7 +120,7 @@ def _write_window(tables: Tables, world: World, place: Place, window: Window, n_
     width_ms = int((window.until_s - window.from_s) * 1000)
     row = place.row(**cells, **_sums(window.tally, width_ms, spec.measured))
     tables.rows["windows"].append({**row, "run": holder})
-    if "shares" not in spec.measured:
+    if not spec.measured & {"shares", "list"}:
         return
     logger = world.loggers()[-1]
     for name, sm_s in window.tally.sm_s.items():
@@ -129,7 +129,8 @@ def _write_window(tables: Tables, world: World, place: Place, window: Window, n_
         if sm_ms <= 0:
             continue
         written_b = int(window.written_b[name]) + (n_records * _RECORD_B if name == logger else 0)
-        share = {**gpu, **span, "window_run": holder, "pid": process.pid, "start_ticks": 1, "sm_ms": sm_ms}
+        share = {**gpu, **span, "window_run": holder, "pid": process.pid, "start_ticks": 1}
+        share["sm_ms"] = sm_ms if "shares" in spec.measured else None
         more = {"mem_mib": spec.held_mib, "cpu_ms": width_ms // 2}
         written = {"written_b": written_b if spec.is_written_known else None}
         row = place.row(**share, **more, **written)
@@ -156,7 +157,16 @@ def _sums(tally: Tally, width_ms: int, measured: frozenset[str]) -> dict[str, An
         "busy_q_pct": rhythm.busy_q_pct if rhythm is not None and has_busy else None,
         "period_s": None if periods is None else [period for period, _ in periods],
         "period_strength": None if periods is None else [strength for _, strength in periods],
+        **(_pipes(tally) if "pipes" in measured else {}),
     }
+
+
+def _pipes(tally: Tally) -> dict[str, Any]:
+    """What GPM tells: time of the SMs and of their pipes."""
+    tensor_ms, int_ms, fp32_ms, dram_ms = (int(1000 * s) for s in tally.pipe_s)
+    more = json.dumps({"FP32_UTIL": fp32_ms, "FP16_UTIL": 0, "FP64_UTIL": 0})
+    sm_ms = int(1000 * sum(tally.sm_s.values()))
+    return {"sm_ms": sm_ms, "tensor_ms": tensor_ms, "int_ms": int_ms, "dram_ms": dram_ms, "more": more}
 
 
 def _flushes_by_window(world: World) -> dict[float, int]:
@@ -231,7 +241,13 @@ def _write_log(
     read = {"read": 1, "read_at": EPOCH_AT + world.spec.length_s + 10, "file": file, "track": ""}
     size = _RECORD_B * len(records)
     kind = {"path": f"/home/u/{place.node}.{file}.log", "how": how, "source": "kv", "bind_conf": 0.95}
-    state = {"size": size, "ino": 5 + file, "n": len(records), "read_b": size, "problems": []}
+    state = {
+        "size": size,
+        "ino": 1000 * place.job_id + file,
+        "n": len(records),
+        "read_b": size,
+        "problems": [],
+    }
     tables.rows["logs"].append(place.row(**read, **kind, **state, pids=sorted(set(pids))))
     for place_in_file, (record, flushed_s) in enumerate(
         zip(records, _flushes(world.spec.log_buffer_b, records, world.spec.length_s), strict=True)
@@ -264,7 +280,9 @@ def _point(world: World, record: Record, flushed_s: float) -> dict[str, Any]:
     loss = None
     if record.step is not None:
         loss = 2.0 / (1 + record.step / 200) + 0.5 + spec.loss_noise * world.rng.gauss(0, 1)
-    at_s = None if clock_s is None else math.floor(record.at_s / clock_s) * clock_s + spec.log_clock_off_s
+    off_s = spec.log_clock_off_s + spec.log_clock_drift * record.at_s
+    # A clock that is off still shows its own whole ticks.
+    at_s = None if clock_s is None else math.floor((record.at_s + off_s) / clock_s) * clock_s
     return {
         "segment": record.segment,
         "at": None if at_s is None else EPOCH_AT + at_s,

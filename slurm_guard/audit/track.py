@@ -146,8 +146,9 @@ def begun_anew(arcs: tuple[Arc, ...]) -> list[float]:
 
 
 def usable_units(marks: list[Mark]) -> list[str]:
-    """Units that nearly all training marks carry, finest meaning first."""
-    train = [m for m in marks if m.phase == "train"]
+    """Units that nearly all training marks with a counter carry, finest meaning first. Marks that only name
+    the phase (MLPerf has one at each epoch's begin) count nothing."""
+    train = [m for m in marks if m.phase == "train" and (m.step, m.samples, m.tokens) != (None, None, None)]
     return [u for u in UNITS if train and sum(getattr(m, u) is not None for m in train) >= 0.9 * len(train)]
 
 

@@ -1,0 +1,136 @@
+"""Every family of the benchmark with what it stands for: a row of the design's scenarios, or one more."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from bench.detect import own_diverting, own_honest, wire
+from bench.world import (
+    diverting,
+    forging,
+    forging_shared,
+    honest_disturbed,
+    honest_odd,
+    honest_pace,
+    honest_phases,
+)
+from bench.world.spec import Spec
+
+SHARES = (0.02, 0.05, 0.1, 0.25, 0.5)  # of the work, while it is diverted; where nothing trains it is all
+_UNTOLD = "cannot be told"  # a family that is like an honest one (or a diverting one) by construction says so
+_CHANNELS = ("no_", "cycles_only", "power_only", "nothing_meas")  # families of channels: the classes are that
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`how`: honest; or process, inside, log (nothing trains), phase (time claimed otherwise), network.
+
+    `is_told` false: the other side looks the same by construction. `net`: traffic beside it (wire.py).
+    `is_own`: the audit's authors had not seen it. `is_slow`: an honest run that is slow by some fault.
+    """
+
+    name: str
+    draw: Callable[[Random, float], Spec]
+    how: str
+    ids: tuple[str, ...] = ()
+    is_told: bool = True
+    net: str | None = None
+    is_own: bool = False
+    is_slow: bool = False
+    reason: str = ""
+
+    @property
+    def is_honest(self) -> bool:
+        """Whether nothing is diverted."""
+        return self.how == "honest"
+
+
+_IDS: dict[str, tuple[str, ...]] = {
+    "second_from_start": ("D01", "D02"), "second_mid": ("D01", "D02"), "side_throttled": ("D03",),
+    "second_in_stalls": ("D04",), "side_respawns": ("D04",), "inproc_mid": ("D05",), "inproc_whole": ("D05",),
+    "inproc_bursts": ("D05",), "forged_even": ("D07",), "forged_noise": ("D07",), "forged_bursts": ("D07",),
+    "replayed": ("D08",), "forged_copied": ("D08",), "busy_tail": ("D10",), "inproc_one_gpu": ("D11",),
+    "one_gpu_drops_out": ("D11",), "foreign_uid": ("D13",), "leftover": ("D14",), "parked": ("D18",),
+    "parked_pulse": ("D18",), "tunnel_only": ("D19",), "inproc_tunnel": ("D05", "D19"),
+    "eval_named": ("B01",), "eval_unnamed": ("B01",), "eval_once": ("B01",), "final_eval": ("B01",),
+    "preprocess": ("B02",), "preprocess_other_pid": ("B02",), "sweep": ("B03",), "hpo_concurrent": ("B03",),
+    "serving": ("B04",), "serving_bursty": ("B04",), "grad_accum": ("B05",), "loader_stalls": ("B06",),
+    "loader_slow": ("B06",), "slow_storage": ("B06", "B13"), "compile_start": ("B08",),
+    "interactive": ("B09",), "interactive_log": ("B09",), "rl_server": ("B10",), "rl_inproc": ("B10",),
+    "rollouts_grow": ("B10",), "agent_traffic": ("B11",), "fail_slow_comm": ("B13",), "thermal": ("B13",),
+    "slow_link": ("B13",), "slow_gpu": ("B13",), "hang": ("B14",), "hpc_nolog": ("B16",),
+    "profiler": ("B17",), "curriculum_tokens": ("B17",), "curriculum_steps": ("B17",), "batch_ramp": ("B17",),
+}  # fmt: skip
+# Rows that one run on a node of its own cannot be: where they are tested instead.
+ELSEWHERE = {
+    "D12": "a GPU outside the allocation: rig nights (wrong GPU)",
+    "D15": "a container's host pid: rig nights and tests/unit/sampler (namespaces)",
+    "D16": "class MIG of this benchmark, with every family",
+    "D08": "a log printed again with its old stamps: rig nights and unit tests; the pace is in `replayed`",
+    "B17": "burn-in, MPS and ECC scrub: rig nights and unit tests; the shift of cost is here",
+    "D19": "real tunnels of 71 kinds: python -m bench network",
+}
+_NET = {
+    "inproc_tunnel": wire.TUNNEL, "tunnel_only": wire.TUNNEL, "agent_traffic": wire.CLIENTS,
+    "second_mid": wire.POOL,
+}  # fmt: skip
+_PHASE = frozenset({"busy_tail", "head_work", "inproc_in_pauses", "claims_eval", "inproc_longer_evals"})
+_ALL_OF_IT = "log"
+
+
+def scenarios() -> list[Scenario]:
+    """All of them, honest ones first, in a fixed order."""
+    modules = (honest_phases, honest_pace, honest_disturbed, honest_odd)
+    honest = [draw for module in modules for draw in module.FAMILIES if _is_of_channels(draw)]
+    slow = {
+        draw.__name__ for draw in (*own_honest.FAIL_SLOW, honest_pace.fail_slow_comm, honest_pace.thermal)
+    }
+    found = [_honest(draw, is_slow=draw.__name__ in slow) for draw in honest]
+    found += [_honest(draw, is_own=True, is_slow=draw.__name__ in slow) for draw in own_honest.FAMILIES]
+    found += [_diverting(draw, _how(draw)) for draw in diverting.FAMILIES if _is_of_channels(draw)]
+    found += [_diverting(draw, _ALL_OF_IT) for draw in (*forging.FAMILIES, *forging_shared.FAMILIES)]
+    found += [_diverting(draw, "process", is_own=True) for draw in own_diverting.PROCESS]
+    found += [_diverting(draw, _how(draw), is_own=True) for draw in own_diverting.INSIDE]
+    found += [_diverting(own_diverting.log_goes_on, _ALL_OF_IT, is_own=True)]
+    found += [_diverting(own_diverting.tunnel_only, "network", is_own=True)]
+    return found
+
+
+def of_name(name: str) -> Scenario:
+    """The scenario of that name."""
+    return next(scenario for scenario in scenarios() if scenario.name == name)
+
+
+def _is_of_channels(draw: Callable[..., Spec]) -> bool:
+    """Whether it is more than another set of channels; no log is something else."""
+    return not draw.__name__.startswith(_CHANNELS) or draw.__name__ in ("no_clock_log", "no_log_side")
+
+
+def _how(draw: Callable[..., Spec]) -> str:
+    name = draw.__name__
+    if name in _PHASE:
+        return "phase"
+    if name.startswith("forged"):
+        return "inside" if name == "forged_old_pace" else "log"
+    return "inside" if name.startswith(("inproc", "slow_train", "low_power")) else "process"
+
+
+def _reason(draw: Callable[..., Spec]) -> str:
+    return (draw.__doc__ or "").partition("\n")[0]
+
+
+def _honest(draw: Callable[[Random], Spec], *, is_own: bool = False, is_slow: bool = False) -> Scenario:
+    name, reason = draw.__name__, _reason(draw)
+    return Scenario(
+        name, lambda rng, _: draw(rng), "honest", _IDS.get(name, ()), _UNTOLD not in reason, _NET.get(name),
+        is_own, is_slow, reason,
+    )  # fmt: skip
+
+
+def _diverting(draw: Callable[[Random, float], Spec], how: str, *, is_own: bool = False) -> Scenario:
+    name, reason = draw.__name__, _reason(draw)
+    if name in ("forged_old_pace", "forged_old_pace_beside"):
+        how = "inside" if name == "forged_old_pace" else "process"
+    return Scenario(
+        name, draw, how, _IDS.get(name, ()), _UNTOLD not in reason, _NET.get(name), is_own, False, reason
+    )
