@@ -234,13 +234,15 @@ def _bounds(part: Part, cap_ms: float) -> Bounds:
     return Bounds(min(low, mid), mid, max(high, mid))
 
 
-def smallest_visible_ms(study: Study, sums: Sums, left: Left) -> int | None:
+def smallest_visible_ms(study: Study, sums: Sums, left: Left, worth_us: float) -> int | None:
     """Smallest diversion inside the run's own training that would have shown; null: none could.
 
-    At the power of waiting a diversion as large as the waiting itself would not show.
+    A finding asks for `worth_us` in the lower bound, which the least certain channel sets. At the power of
+    waiting a diversion as large as the waiting itself would not show.
     """
     thetas = [fit.theta for channel, fit in study.own.items() if fit.theta is not None and channel != "busy"]
-    if not thetas:
+    train_us = sums.get(Kind.TRAIN, "own")
+    if not thetas or train_us <= 0:
         return None
-    share = max(left.wait, min(visible_share(theta) for theta in thetas))
-    return int(share * sums.get(Kind.TRAIN, "own") / 1000 + 0.5)
+    share = max(left.wait, worth_us / train_us + max(visible_share(theta) for theta in thetas))
+    return int(share * train_us / 1000 + 0.5) if share < 1.0 else None
