@@ -15,6 +15,14 @@ def _marks(
     ]  # fmt: skip
 
 
+def test_marks_that_only_name_the_phase_take_no_unit_away() -> None:
+    counted = _marks(20)
+    named = [replace(mark, step=None, at=mark.at + 1.0) for mark in counted]
+
+    assert build([("log", [*counted, *named])], None, ()).unit == "step"
+    assert build([("log", named)], None, ()).unit is None
+
+
 def test_two_logs_of_the_same_work_are_not_added() -> None:
     one, both = _marks(50), [("stdout", _marks(50)), ("events", _marks(50))]
 
