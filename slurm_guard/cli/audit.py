@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from slurm_guard.config import Config
     from slurm_guard.model import Audit
 
+_REMEMBER = "leave what was learnt for later audits; default: unless -o names another document"
 _TIME = "ISO time (in report.timezone, which is UTC unless set) or epoch seconds"
 
 
@@ -52,8 +53,9 @@ def audit(
         typer.Option("--history", help="what earlier audits learnt; default: [lake] history", readable=False),
     ] = None,
     remember: Annotated[
-        bool, typer.Option("--remember/--no-remember", help="leave what was learnt for later audits")
-    ] = True,
+        bool | None,
+        typer.Option("--remember/--no-remember", help=_REMEMBER, show_default=False),
+    ] = None,
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
     from slurm_guard.audit.run import audit_and_remember
@@ -69,13 +71,13 @@ def audit(
     folder = history_folder(history, lake, settings)
     facts = load_facts(window, settings, (sacct_file, folder), lake or Path(settings.lake.path))
     done, costs = audit_and_remember(recall(facts, settings, words_up_to))
-    path = output or _default_path(window[0], settings)
+    is_trial, path = output is not None, output or _default_path(window[0], settings)
     make_folder(path.parent)
     write_output(path, to_json(done).encode())
-    if output is None:
-        leave(done, path)  # one index a night: what is written elsewhere is a trial
+    if not is_trial:
+        leave(done, path)  # one index a night
     typer.echo(f"{summary(done)}: {path}")
-    if remember:
+    if remember or (remember is None and not is_trial):
         leave_history(folder, done, costs, settings)
     if exit_code and any(j.asks for j in done.judgements):
         raise typer.Exit(EXIT_FINDINGS)

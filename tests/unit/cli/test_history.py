@@ -78,6 +78,7 @@ class Site:
             output=out,
             config=self._settings(k),
             history=history,
+            remember=True,
         )
         return out.read_text("utf-8")
 
@@ -152,14 +153,14 @@ def _honest(tmp_path: Path, **options: Any) -> Path:
     """An audit of one honest run with these options; the lake's folder."""
     lake = _lake(tmp_path, SHAPES["honest"])
     out = tmp_path / "audit.json"
-    audit(SINCE, UNTIL, _sacct(tmp_path), lake, out, **options)
+    audit(SINCE, UNTIL, _sacct(tmp_path), lake, out, **{"remember": True, **options})
     return lake
 
 
 def test_what_was_learnt_lies_in_the_lakes_folder_unless_another_is_named(tmp_path: Path) -> None:
     lake = _honest(tmp_path)
     other = tmp_path / "elsewhere"
-    audit(SINCE, UNTIL, _sacct(tmp_path), lake, tmp_path / "audit.json", history=other)
+    audit(SINCE, UNTIL, _sacct(tmp_path), lake, tmp_path / "audit.json", history=other, remember=True)
 
     one, two = (sorted(folder.rglob("*.parquet")) for folder in (lake / "history", other))
     assert [path.name for path in one] == [path.name for path in two] != []
@@ -172,6 +173,12 @@ def test_the_store_can_be_left_alone(tmp_path: Path, how: str) -> None:
     off.write_text("[lake]\nhistory_days = 0\n")
 
     lake = _honest(tmp_path, **({"remember": False} if how == "option" else {"config": off}))
+
+    assert not (lake / "history").exists()
+
+
+def test_a_document_that_is_written_elsewhere_is_a_trial_and_teaches_nothing(tmp_path: Path) -> None:
+    lake = _honest(tmp_path, remember=None)
 
     assert not (lake / "history").exists()
 
