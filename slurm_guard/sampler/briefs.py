@@ -20,31 +20,38 @@ MOST_SEEN = 2048  # far ends of which is known who was seen there. Judgement
 MOST_LATELY = 6  # looks that sightings are kept for, and as many again. Judgement: a minute
 LEAST_NOBODYS = 64  # far ends, for a record in which nobody is named. Judgement
 NODES = ""  # the owner of what is no run's
+UNKNOWN = "?"  # somebody, and nobody can say who: no run's key looks so
 KERNEL, ALIKE, ALONE = "kernel", "alike", "alone"
 Whose = tuple[str | None, str | None, int | None]  # run, how, network namespace
 
 
 class Sightings:
-    """Who was seen to have connections where, lately."""
+    """Who was seen to have connections where, lately.
+
+    To a place whoever had one open. To a port only short ones count, which are what was missed: somebody's
+    long connections to port 443 say nothing about the short ones of others.
+    """
 
     def __init__(self) -> None:
-        self._places: dict[bytes, str | None] = {}  # far end -> owner; null: several
+        self._places: dict[bytes, str] = {}  # far end -> owner; UNKNOWN: several
         self._ports: dict[bytes, dict[str, int]] = {}
-        self._all: dict[str, int] = {}
         self._nodes: dict[bytes, None] = {}  # where the node's own go to, also when nobody else is there
-        self._before: tuple[dict[bytes, str | None], dict[bytes, dict[str, int]], dict[str, int]] = {}, {}, {}
+        self._before: tuple[dict[bytes, str], dict[bytes, dict[str, int]]] = {}, {}
         self._n_looks = 0
 
     def note(self, key: bytes, owner: str) -> None:
-        """A connection of an owner's (a run, or NODES) is open to a far end."""
+        """A connection of an owner's (a run, NODES or UNKNOWN) is open to a far end."""
         if len(self._places) < MOST_SEEN or key in self._places:
             held = self._places.setdefault(key, owner)
             if held != owner:
-                self._places[key] = None
+                self._places[key] = UNKNOWN
+
+    def note_short(self, key: bytes, owner: str, n: int = 1) -> None:
+        """So many short ones of an owner's were met open."""
+        self.note(key, owner)
         if len(self._ports) < MOST_SEEN or key[-2:] in self._ports:
             counts = self._ports.setdefault(key[-2:], {})
-            counts[owner] = counts.get(owner, 0) + 1
-        self._all[owner] = self._all.get(owner, 0) + 1
+            counts[owner] = counts.get(owner, 0) + n
 
     def note_nodes(self, keys: Iterable[bytes]) -> None:
         """Places of the node's own services; of too many the oldest are forgotten."""
@@ -58,20 +65,21 @@ class Sightings:
         """One more look."""
         self._n_looks += 1
         if self._n_looks % MOST_LATELY == 0:
-            self._before = self._places, self._ports, self._all
-            self._places, self._ports, self._all = {}, {}, {}
+            self._before = self._places, self._ports
+            self._places, self._ports = {}, {}
 
     def owner(self, key: bytes) -> str | None:
-        """Whose connections to a far end were; null: not known."""
-        places, ports, every = self._before
+        """Whose connections to a far end were; UNKNOWN: one of several's; null: nobody was seen there."""
+        places, ports = self._before
         found = {part[key] for part in (places, self._places) if key in part}
         if found:
-            return found.pop() if len(found) == 1 else None
+            return found.pop() if len(found) == 1 else UNKNOWN
         if key in self._nodes:
             return NODES
-        port = key[-2:]
-        by_port = _added(ports.get(port, {}), self._ports.get(port, {}))
-        return _only(by_port) or (None if by_port else _only(_added(every, self._all)))
+        by_port = _added(ports.get(key[-2:], {}), self._ports.get(key[-2:], {}))
+        if len(by_port) > 1:
+            return UNKNOWN
+        return _only(by_port)
 
 
 def _added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
@@ -101,7 +109,8 @@ class Briefs:
     def __init__(self) -> None:
         self.seen = Sightings()
         self._accounts: dict[Whose, _Account] = {}
-        self._alone: str | None = None
+        self._alone: str | None = None  # the run that was there alone at the last look and the one before
+        self._by_itself: str | None = None  # … at the last look
         self._living: set[str] = set()
         self._since = Instant(0.0, 0.0)  # the look before
 
@@ -110,7 +119,10 @@ class Briefs:
         self._living = set(living)
         runs = {process.run for process in members}
         others = any(p.run is None and p.uid is not None and p.uid >= SYSTEM_UID for p in every)
-        self._alone = runs.pop() if len(runs) == 1 and not others else None
+        now = runs.pop() if len(runs) == 1 and not others else None
+        # What ended since the look before may be of somebody who was there then.
+        self._alone = now if now == self._by_itself else None
+        self._by_itself = now
         self.seen.age()
 
     def peek(
@@ -123,9 +135,9 @@ class Briefs:
             return
         for key, uid, group in found:
             run = groups.get(group or 0) if uid else None  # root's are slurmstepd's and an admin's
-            owner = run or users.run_of(uid) or (None if uid in users.uids else NODES)
-            if owner is not None:  # a user with several runs, or with a login beside one: nobody can say
-                self.seen.note(key, owner)
+            # Of a user with several runs, or with a login beside one, nobody can say.
+            owner = run or users.run_of(uid) or (UNKNOWN if uid in users.uids else NODES)
+            self.seen.note_short(key, owner)
 
     def add(
         self, passed: Passed, tally: Tally, now: Instant, where: tuple[int | None, int] = (None, 0)
@@ -133,6 +145,11 @@ class Briefs:
         """Ended ones that were seen open, or lay where only one run lives: in `where`, a network namespace,
         with how many there were not heard."""
         netns, n_unheard = where
+        # One that its process has closed is nobody's any more: the kernel says root.
+        owner = passed.run or (UNKNOWN if passed.uid else None)
+        if netns is None and owner is not None:
+            for key, counts in tally.places.items():
+                self.seen.note_short(key, owner, counts[0])
         if passed.run not in self._living:
             self.add_unknown(tally, now, 0)
             return
@@ -160,7 +177,7 @@ class Briefs:
         return found
 
     def _whose(self, owner: str | None) -> Whose:
-        if owner == NODES:
+        if owner in (NODES, UNKNOWN):
             return None, None, None
         if owner is not None:
             return (owner, ALIKE, None) if owner in self._living else (None, None, None)

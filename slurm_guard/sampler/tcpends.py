@@ -43,6 +43,7 @@ _NOWHERE = bytes(16)
 _MAPPED_127, _ONE = bytes(10) + b"\xff\xff\x7f", bytes(15) + b"\1"
 _PORT_0 = b"\0\0"
 _HEADER_B = 16
+EPHEMERAL = 32_768  # ports from here on are given to clients. Documented default of ip_local_port_range
 
 
 class Wanted:
@@ -109,8 +110,10 @@ class Wanted:
         sent, again = PAIR_U64.unpack_from(data, info + SENT)
         out_b = sent - again
         failed = acked == 0 and in_b == 0 and U32.unpack_from(data, info + MIN_RTT)[0] == NO_RTT
-        # Its own SYN and FIN were acknowledged; else the port decides: clients take one without a listener.
-        if acked < out_b + 2 and data[_HEADER_B + 4 : _HEADER_B + 6] in self.doors:
+        # Its own SYN and FIN were acknowledged; else the port decides: clients take one without a listener,
+        # and nobody accepts what is not answered.
+        here = data[_HEADER_B + 4 : _HEADER_B + 6]
+        if not failed and acked < out_b + 2 and (here in self.doors or _may_be_door(here, key[-2:])):
             return
         if acked == out_b and not failed and key[-2:] != _PORT_0:
             return  # accepted here
@@ -120,6 +123,12 @@ class Wanted:
         else:
             tally = self.tallies.get(passed) or self.tallies.setdefault(passed, Tally())
         tally.add(key, failed=failed, out_b=out_b, in_b=max(0, in_b))
+
+
+def _may_be_door(here: bytes, there: bytes) -> bool:
+    """Whether the near end may have been a listener's, which has gone or was not looked at yet: its port is
+    none that a client is given, or the far end's is one, too."""
+    return not int.from_bytes(here, "big") >= EPHEMERAL > int.from_bytes(there, "big")
 
 
 class Ends:

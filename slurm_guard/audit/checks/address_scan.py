@@ -19,6 +19,8 @@ def find(case: Case, params: Params) -> list[Finding]:
         f"{counted(scan.n, 'short connection', 'short connections')} to {scan.n_places:,} {scan.what} "
         f"{where(scan.near)} and received next to nothing: a scan looks like this."
     )
+    if not scan.known:
+        sentence += " Whether all of that was this run's is not known: bytes, or other owners, are missing."
     rating = Rating(Severity.MEDIUM, 0.8, ASKS if scan.known else 0.9, Audience.OPERATOR)
     evidence = [
         Evidence(
@@ -27,7 +29,8 @@ def find(case: Case, params: Params) -> list[Finding]:
             s.what,
             "lake tables briefs and flows",
             f"briefs of {s.node}, and flows with gone and in_b below {params.empty_b}",
-            "a program that looks for its partners, or a crawler whose pages are that small",
+            "a program that looks for its partners, a crawler whose pages are that small"
+            + ("" if s.known else ", or services of the node, which may have made them"),
         )
         for s in scans[:5]
     ]

@@ -112,7 +112,7 @@ def _briefs(case: Case) -> list[TimelineEvent]:
         out = [place for brief in briefs for place in brief.places if place.goes_out]
         n = sum(b.grown(sum(p.goes_out for p in b.places), b.n) for b in briefs)
         hosts = {place.peer.rpartition(":")[0] for place in out}
-        sure = "" if any(b.is_sure for b in briefs) else ", this run's or the node's own"
+        sure = "" if all(b.is_sure for b in briefs) else ", this run's or the node's own"
         text = (
             f"about {n:,} short connections of {_who(case, node, (briefs[0].pid,), briefs[0].exe)}{sure} to "
             f"{counted(len(hosts), 'address', 'addresses')} and more outside, {case.net.place(out[0].peer)} "

@@ -38,9 +38,14 @@ def _told(briefs: Briefs, *keys: bytes) -> dict[str | None, tuple[str | None, in
 
 def _briefs(*processes: Process) -> Briefs:
     briefs = Briefs()
+    _look(briefs, *processes)
+    _look(briefs, *processes)
+    return briefs
+
+
+def _look(briefs: Briefs, *processes: Process) -> None:
     mine = [p for p in processes if p.run is not None]
     briefs.look(mine, processes, {p.run for p in mine if p.run is not None})
-    return briefs
 
 
 A, B = _process(1, "a", 1001), _process(2, "b", 1002)
@@ -64,11 +69,48 @@ def test_a_place_at_which_two_were_seen_is_nobodys() -> None:
 def test_a_port_is_his_who_was_often_enough_seen_at_it_alone() -> None:
     briefs = _briefs(A, B)
     for k in range(LEAST_SIGHTINGS - 1):
-        briefs.seen.note(key_of(f"203.0.113.{k + 9}:443"), "a")
+        briefs.seen.note_short(key_of(f"203.0.113.{k + 9}:443"), "a")
     assert _told(briefs, HERE) == {}
-    briefs.seen.note(THERE, "a")
-    briefs.seen.note(ELSEWHERE, "b")
+    briefs.seen.note_short(THERE, "a")
+    briefs.seen.note_short(ELSEWHERE, "b")
     assert _told(briefs, HERE) == {"a": ("alike", 1)}
+
+
+def test_long_connections_to_a_port_do_not_take_the_short_ones_of_others() -> None:
+    briefs = _briefs(A, B)
+    for k in range(100):
+        briefs.seen.note(key_of(f"203.0.113.{k + 9}:443"), "b")
+    assert _told(briefs, HERE) == {}
+
+
+def test_somebody_of_whom_nobody_can_say_who_contests_a_port_and_a_place() -> None:
+    briefs = _briefs(A, B)
+    for k in range(LEAST_SIGHTINGS):
+        briefs.seen.note_short(key_of(f"203.0.113.{k + 9}:443"), "a")
+    briefs.add(Passed(None, None, None, LEFT, 1001), _tally(THERE), _now(5))
+    assert _told(briefs, HERE) == {}
+
+
+def test_the_node_services_short_connections_to_a_port_are_no_runs() -> None:
+    briefs = _briefs(A, ROOT)
+    for k in range(LEAST_SIGHTINGS + 1):
+        briefs.seen.note_short(key_of(f"203.0.113.{k + 9}:443"), NODES)
+    assert _told(briefs, HERE) == {}
+
+
+def test_a_place_of_the_nodes_and_of_a_run_is_nobodys() -> None:
+    briefs = _briefs(A, ROOT)
+    briefs.seen.note(HERE, "a")
+    briefs.seen.note(HERE, NODES)
+    assert _told(briefs, HERE) == {}
+
+
+def test_who_came_since_the_look_before_was_not_alone() -> None:
+    briefs = _briefs(A, B)
+    _look(briefs, B)  # a's run ended since; what ended meanwhile may have been its
+    assert _told(briefs, HERE) == {}
+    _look(briefs, B)
+    assert _told(briefs, HERE) == {"b": ("alone", 1)}
 
 
 def test_without_other_users_it_is_the_one_runs_or_the_nodes() -> None:
