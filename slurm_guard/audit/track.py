@@ -11,6 +11,8 @@ from slurm_guard.audit.stats import median
 UNITS = ("tokens", "samples", "step")
 # Two logs are of the same work when this part of the shorter one's time lies within the other. Judgement.
 SAME_WORK = 0.2
+LEAST_COUNTERS = 3  # distinct ones of a log before which weaker ones give way. Judgement
+NAMES_ONLY = "checkpoint:"  # begins the name of what any `touch` can make
 DOUBTFUL = frozenset({"backdated", "future", "bulk", "rewritten", "implausible"})
 
 
@@ -148,21 +150,54 @@ def begun_anew(arcs: tuple[Arc, ...]) -> list[float]:
 def usable_units(marks: list[Mark]) -> list[str]:
     """Units that nearly all training marks with a counter carry, finest meaning first. Marks that only name
     the phase (MLPerf has one at each epoch's begin) count nothing."""
-    train = [m for m in marks if m.phase == "train" and (m.step, m.samples, m.tokens) != (None, None, None)]
+    train = _counted(marks)
     return [u for u in UNITS if train and sum(getattr(m, u) is not None for m in train) >= 0.9 * len(train)]
 
 
 def choose(series: list[tuple[str, list[Mark]]]) -> list[tuple[str, list[Mark]]]:
     """The series that together cover the run's progress once: the fullest first, then only what lies
-    outside the time of those chosen."""
-    ranked = sorted(series, key=lambda s: (-_worth(s[1]), s[0]))
+    outside the time of those chosen.
+
+    Beside a surer log, checkpoints' names add nothing, and a bar only where the longer part of the run lies
+    outside that log: then the log is of a preparation, and the bar of the work.
+    """
+    surer = any(_is_surer(marks) for _, marks in series)
+    ranked = sorted(series, key=lambda s: (surer and _is_weak(s[1]), -_worth(s[1]), s[0]))
     chosen: list[tuple[str, list[Mark]]] = []
     for name, marks in ranked:
         spans = [(c[0].at, c[-1].at) for _, c in chosen]
         rest = [m for m in marks if not any(a <= m.at <= b for a, b in spans)]
-        if len(rest) >= 2 and (not spans or len(rest) >= SAME_WORK * len(marks)):
-            chosen += [(name, part) for part in _runs_between(rest, spans)]
+        if len(rest) < 2 or (spans and len(rest) < SAME_WORK * len(marks)):
+            continue
+        parts = _runs_between(rest, spans)
+        if surer and _is_weak(marks) and (name.startswith(NAMES_ONLY) or _length(parts) <= _length_of(spans)):
+            continue
+        chosen += [(name, part) for part in parts]
     return sorted(chosen, key=lambda s: (s[1][0].at, s[0]))
+
+
+def _counted(marks: list[Mark]) -> list[Mark]:
+    """Those of the training that carry a counter."""
+    return [m for m in marks if m.phase == "train" and (m.step, m.samples, m.tokens) != (None, None, None)]
+
+
+def _is_weak(marks: list[Mark]) -> bool:
+    """Whether only bars or names of checkpoints say so."""
+    return all("weak" in m.flags for m in _counted(marks))
+
+
+def _is_surer(marks: list[Mark]) -> bool:
+    """Whether it is a log before which weaker ones give way, and no stray line."""
+    solid = {(m.step, m.samples, m.tokens) for m in _counted(marks) if "weak" not in m.flags}
+    return len(solid) >= LEAST_COUNTERS
+
+
+def _length(parts: list[list[Mark]]) -> float:
+    return _length_of([(part[0].at, part[-1].at) for part in parts])
+
+
+def _length_of(spans: list[tuple[float, float]]) -> float:
+    return sum(b - a for a, b in spans)
 
 
 def _runs_between(marks: list[Mark], spans: list[tuple[float, float]]) -> list[list[Mark]]:
@@ -176,7 +211,7 @@ def _runs_between(marks: list[Mark], spans: list[tuple[float, float]]) -> list[l
 
 
 def _worth(marks: list[Mark]) -> float:
-    train = [m for m in marks if m.phase == "train" and (m.step, m.samples, m.tokens) != (None, None, None)]
+    train = _counted(marks)
     if len(train) < 2:
         return 0.0
     span = max(m.at for m in train) - min(m.at for m in train)
@@ -201,8 +236,9 @@ def build(
     unit = min(units, key=lambda u: ((unit_of or {}).get(u, 0.0), UNITS.index(u))) if units else None
     arcs = [] if unit is None else [a for _, part in chosen for a in _opened(arcs_of(part, unit), part, unit)]
     names = tuple(sorted({n for n, _ in chosen}))
-    dropped = len({n for n, _ in series} - set(names))
-    more = "1 more log of the same time was" if dropped == 1 else f"{dropped} more logs of the same time were"
+    dropped = {n for n, _ in series} - set(names)
+    of = "of the same time" + (", or weaker," if any(n in dropped and _is_weak(m) for n, m in series) else "")
+    more = f"1 more log {of} was" if len(dropped) == 1 else f"{len(dropped)} more logs {of} were"
     notes = (f"{more} not added.",) if dropped else ()
     arcs.sort(key=lambda a: (a.from_at, a.until_at))
     return Track(
