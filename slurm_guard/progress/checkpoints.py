@@ -7,13 +7,14 @@ points are weak, and a name without bytes on disk behind it is none.
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from slurm_guard.progress.bracket import CTIME_SLACK_S, Frame
 from slurm_guard.progress.protocol import MICRO
 from slurm_guard.progress.values import AT_MAX, AT_MIN, STEP_LIMIT
 from slurm_guard.wire import Point
 
+T = TypeVar("T")
 NAME = "checkpoint"
 MOST = 512  # of one run that are kept (judgement)
 LEAST_B = 4096  # on disk: less is a name without a model (judgement)
@@ -130,6 +131,14 @@ def _instant(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and AT_MIN <= value < AT_MAX
 
 
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of them, evenly, the first and the last among them."""
+    n = len(items)
+    if n <= most:
+        return list(items)
+    return [items[k * (n - 1) // (most - 1)] for k in range(most)]
+
+
 def settle(
     names: tuple[int, str], saved: Sequence[Saved], kept: Iterable[Kept], frame: Frame
 ) -> tuple[list[Point], list[str]]:
@@ -155,7 +164,10 @@ def settle(
     flags = ["epoch", "weak"] if epoch else ["weak"]
     points: list[Point] = []
     segment, high = 0, -1
-    for step, (lo, hi) in sorted(seen.items(), key=lambda item: (item[1][1], item[0]))[:MOST]:
+    ordered = sorted(seen.items(), key=lambda item: (item[1][1], item[0]))
+    if len(ordered) > MOST:
+        problems.append(f"many-checkpoints: {len(ordered)} are known; {MOST} of them, evenly, are told")
+    for step, (lo, hi) in spread(ordered, MOST):
         fell = step < high
         segment += fell
         high = step
