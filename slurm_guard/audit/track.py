@@ -12,6 +12,7 @@ UNITS = ("tokens", "samples", "step")
 # Two logs are of the same work when this part of the shorter one's time lies within the other. Judgement.
 SAME_WORK = 0.2
 LEAST_COUNTERS = 3  # distinct ones of a log before which weaker ones give way. Judgement
+OUTLASTS = 0.25  # of a surer log's length that a bar goes on outside it, to be heard as well. Judgement
 NAMES_ONLY = "checkpoint:"  # begins the name of what any `touch` can make
 DOUBTFUL = frozenset({"backdated", "future", "bulk", "rewritten", "implausible"})
 
@@ -156,24 +157,34 @@ def usable_units(marks: list[Mark]) -> list[str]:
 
 def choose(series: list[tuple[str, list[Mark]]]) -> list[tuple[str, list[Mark]]]:
     """The series that together cover the run's progress once: the fullest first, then only what lies
-    outside the time of those chosen.
-
-    Beside a surer log, checkpoints' names add nothing, and a bar only where the longer part of the run lies
-    outside that log: then the log is of a preparation, and the bar of the work.
+    outside the time of those chosen. Weak ones give way to surer ones.
     """
-    surer = any(_is_surer(marks) for _, marks in series)
-    ranked = sorted(series, key=lambda s: (surer and _is_weak(s[1]), -_worth(s[1]), s[0]))
+    surer = [(min(m.at for m in marks), max(m.at for m in marks)) for _, marks in series if _is_surer(marks)]
+    heard = [s for s in series if not (surer and _gives_way(s, surer))]
     chosen: list[tuple[str, list[Mark]]] = []
-    for name, marks in ranked:
+    for name, marks in sorted(heard, key=lambda s: (-_worth(s[1]), s[0])):
         spans = [(c[0].at, c[-1].at) for _, c in chosen]
         rest = [m for m in marks if not any(a <= m.at <= b for a, b in spans)]
-        if len(rest) < 2 or (spans and len(rest) < SAME_WORK * len(marks)):
-            continue
-        parts = _runs_between(rest, spans)
-        if surer and _is_weak(marks) and (name.startswith(NAMES_ONLY) or _length(parts) <= _length_of(spans)):
-            continue
-        chosen += [(name, part) for part in parts]
+        if len(rest) >= 2 and (not spans or len(rest) >= SAME_WORK * len(marks)):
+            chosen += [(name, part) for part in _runs_between(rest, spans)]
     return sorted(chosen, key=lambda s: (s[1][0].at, s[0]))
+
+
+def _gives_way(series: tuple[str, list[Mark]], surer: list[tuple[float, float]]) -> bool:
+    """Whether a weak log says nothing beside surer ones of these times.
+
+    Names of checkpoints never do. A bar does where it goes on for long outside them: then they tell of a
+    preparation, or of whole epochs only, and the bar of the work.
+    """
+    name, marks = series
+    if not _is_weak(marks):
+        return False
+    if name.startswith(NAMES_ONLY):
+        return True
+    rest = sorted((m for m in marks if not any(a <= m.at <= b for a, b in surer)), key=lambda m: m.at)
+    parts = _runs_between(rest, surer) if rest else []
+    outside = sum(part[-1].at - part[0].at for part in parts)
+    return outside < OUTLASTS * max(b - a for a, b in surer)
 
 
 def _counted(marks: list[Mark]) -> list[Mark]:
@@ -190,14 +201,6 @@ def _is_surer(marks: list[Mark]) -> bool:
     """Whether it is a log before which weaker ones give way, and no stray line."""
     solid = {(m.step, m.samples, m.tokens) for m in _counted(marks) if "weak" not in m.flags}
     return len(solid) >= LEAST_COUNTERS
-
-
-def _length(parts: list[list[Mark]]) -> float:
-    return _length_of([(part[0].at, part[-1].at) for part in parts])
-
-
-def _length_of(spans: list[tuple[float, float]]) -> float:
-    return sum(b - a for a, b in spans)
 
 
 def _runs_between(marks: list[Mark], spans: list[tuple[float, float]]) -> list[list[Mark]]:
