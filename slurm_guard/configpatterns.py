@@ -4,12 +4,14 @@ A pattern is applied to lines that the audited party writes. One that backtracks
 choice into minutes: so each is tried on lines made to hurt it, in a process that can be given up.
 """
 
+import contextlib
 import json
 import re
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from unicodedata import lookup
 
 COUNTERS = ("step", "samples", "tokens")
 GROUPS = (*COUNTERS, "total", "loss", "time")
@@ -45,6 +47,17 @@ _FILLERS = (
 _CLASS = re.compile(r"(?<!\\)\[(?!\^)(\]?(?:\\.|[^\]\\])*)\]", re.DOTALL)
 # of a class: the begin of a range, an escaped sign that is itself, any other
 _MEMBER = re.compile(r"([^\\])-[^\\]|\\([^A-Za-z0-9])|\\.()|(.)", re.DOTALL)
+# What begins a group, and what stands for no character of its own.
+_NO_WORDS = re.compile(
+    r"(\\[^a-zA-Z])|\(\?(?:#[^)]*\)|P=\w+\)|P?<\w+>|<?[=!]|[:>]|[a-zA-Z-]+:?)|\\[a-zA-Z]|\{[\d,]*\}", re.ASCII
+)
+_ESCAPE = re.compile(
+    r"\\(?:x(?P<x>[0-9a-fA-F]{2})|u(?P<u>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8})|N\{(?P<name>[^}]+)\}"
+    r"|(?P<octal>0[0-7]{0,2}|[1-3][0-7]{2})|(?P<letter>.))",
+    re.DOTALL,
+)
+_LETTERS = {"t": "\t", "f": "\f", "v": "\v", "a": "\a"}
+_BLANKS = re.compile(r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|\s+|#[^\n]*", re.DOTALL)  # of a verbose one
 _N_MEMBERS = 8  # of a pattern's classes that are tried
 _N_JOINED = 8  # fillers that are also put between the pattern's words
 _PROBE = """
@@ -134,7 +147,8 @@ def is_slow(regex: str) -> bool:
 
 def hard_lines(regex: str) -> Iterator[str]:
     """Lines that begin to match again and again and never do: the pattern's own words and common fillers."""
-    bare = re.sub(r"\(\?P<\w+>|\(\?[a-zA-Z:=!<]*|\\[a-zA-Z]|\{[\d,]*\}", "\0", regex)
+    regex = _plain(regex)
+    bare = _NO_WORDS.sub(lambda match: match[1] or "\0", regex)
     bare = re.sub(r"\\(.)", r"\1", bare)
     words = [word[:40] for word in re.findall(r"[^\0()\[\]|?*+.^$\\]+", bare)][:8]
     members = _members(regex)
@@ -148,6 +162,28 @@ def hard_lines(regex: str) -> Iterator[str]:
             yield _fill(begin, filler)
             yield _fill("", begin + filler)
             yield _fill(begin, words[n - 1] + filler)
+
+
+def _plain(regex: str) -> str:
+    """The same expression with escaped characters as themselves; a verbose one without its blanks."""
+    with contextlib.suppress(re.error, OverflowError, RecursionError):
+        if compile_pattern(regex).flags & re.VERBOSE:
+            regex = _BLANKS.sub(lambda match: match[1] or "", regex)
+    return _ESCAPE.sub(_character, regex)
+
+
+def _character(match: re.Match[str]) -> str:
+    """What one escape stands for; itself, where that is no single character."""
+    if (letter := match["letter"]) is not None:
+        char = _LETTERS.get(letter, "")
+    else:
+        with contextlib.suppress(KeyError, ValueError, OverflowError):
+            code = match["x"] or match["u"] or match["long"]
+            name, octal = match["name"], match["octal"]
+            char = lookup(name) if name else chr(int(code, 16) if code else int(octal, 8))
+            return char if char.isalnum() else f"\\{char}"
+        char = ""
+    return char or match[0]
 
 
 def _members(regex: str) -> list[str]:

@@ -18,12 +18,45 @@ def latest(frame: pl.DataFrame) -> pl.DataFrame:
 BOUND = 0.9  # how sure the reader must be that a file is the run's (progress notes: an open file, stdout)
 
 
-def bound(logs: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+LEAST_COUNTERS = 3  # distinct ones; below, a line is stray: a resumed step, a printed setting. Judgement
+
+
+def bound(logs: pl.DataFrame, keys: pl.DataFrame, points: pl.DataFrame) -> pl.DataFrame:
     """The logs that may speak for their run, with `i`: a file that was merely found near the run counts only
-    where the run has none that it held open."""
-    mine = logs.filter(pl.col("n") > 0).join(keys.select("run", "i"), on="run", maintain_order="left")
-    sure = pl.col("bind_conf") >= BOUND
-    return mine.filter(sure | ~sure.any().over("i"))
+    where the run has none that it held open.
+
+    A bar or a stray line in a held file silences no file with a real count: every serving engine draws bars
+    while it starts. Where nothing else counts, the held file speaks alone, whatever is in it.
+    """
+    mine = (
+        logs.filter(pl.col("n") > 0)
+        .join(keys.select("run", "i"), on="run", maintain_order="left")
+        .join(_counting(points), on=["run", "file"], how="left", maintain_order="left")
+    )
+    held, counts, solid = pl.col("bind_conf") >= BOUND, _told("counts"), _told("solid")
+    any_held = [(held & told).any().over("i") for told in (counts, solid)]
+    alone = any_held[1] | (any_held[0] & ~solid.any().over("i"))
+    return mine.filter(held | ~alone).drop("counts", "solid")
+
+
+def _told(column: str) -> pl.Expr:
+    return pl.col(column).fill_null(value=False)
+
+
+def _counting(points: pl.DataFrame) -> pl.DataFrame:
+    """Per file: whether a track in it counts at all, and whether one does so in more than bars."""
+    counter = pl.coalesce("step", "samples", "tokens")
+    surer = ~pl.col("flags").fill_null([]).list.contains("weak")
+    return (
+        points.filter((pl.col("phase") == "train") & counter.is_not_null())
+        .group_by("run", "file", "track")
+        .agg(
+            (counter.n_unique() >= LEAST_COUNTERS).alias("counts"),
+            (counter.filter(surer).n_unique() >= LEAST_COUNTERS).alias("solid"),
+        )
+        .group_by("run", "file")
+        .agg(pl.col("counts").any(), pl.col("solid").any())
+    )
 
 
 def series_of(
@@ -31,7 +64,7 @@ def series_of(
 ) -> dict[int, Series]:
     """Marks per run and log. A series is one track of one file of one node's reading."""
     named = (
-        bound(logs, keys)
+        bound(logs, keys, points)
         .select("run", "file", pl.col("path").alias("log"), "source")
         .unique(["run", "file"], keep="first", maintain_order=True)
     )
@@ -113,7 +146,7 @@ def holds_of(
     for i, path, pid in seen.iter_rows():
         held.setdefault((i, path), set()).add(pid)
     rows = (
-        bound(logs, keys)
+        bound(logs, keys, points)
         .join(
             points.group_by("run", "file").agg(
                 pl.coalesce(pl.col("step").max(), pl.col("samples").max(), pl.col("tokens").max()).alias(

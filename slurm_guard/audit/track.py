@@ -11,6 +11,9 @@ from slurm_guard.audit.stats import median
 UNITS = ("tokens", "samples", "step")
 # Two logs are of the same work when this part of the shorter one's time lies within the other. Judgement.
 SAME_WORK = 0.2
+LEAST_COUNTERS = 3  # distinct ones of a log before which weaker ones give way. Judgement
+OUTLASTS = 0.25  # of a surer log's length that a bar goes on outside it, to be heard as well. Judgement
+NAMES_ONLY = "checkpoint:"  # begins the name of what any `touch` can make
 DOUBTFUL = frozenset({"backdated", "future", "bulk", "rewritten", "implausible"})
 
 
@@ -148,21 +151,56 @@ def begun_anew(arcs: tuple[Arc, ...]) -> list[float]:
 def usable_units(marks: list[Mark]) -> list[str]:
     """Units that nearly all training marks with a counter carry, finest meaning first. Marks that only name
     the phase (MLPerf has one at each epoch's begin) count nothing."""
-    train = [m for m in marks if m.phase == "train" and (m.step, m.samples, m.tokens) != (None, None, None)]
+    train = _counted(marks)
     return [u for u in UNITS if train and sum(getattr(m, u) is not None for m in train) >= 0.9 * len(train)]
 
 
 def choose(series: list[tuple[str, list[Mark]]]) -> list[tuple[str, list[Mark]]]:
     """The series that together cover the run's progress once: the fullest first, then only what lies
-    outside the time of those chosen."""
-    ranked = sorted(series, key=lambda s: (-_worth(s[1]), s[0]))
+    outside the time of those chosen. Weak ones give way to surer ones.
+    """
+    surer = [(min(m.at for m in marks), max(m.at for m in marks)) for _, marks in series if _is_surer(marks)]
+    heard = [s for s in series if not (surer and _gives_way(s, surer))]
     chosen: list[tuple[str, list[Mark]]] = []
-    for name, marks in ranked:
+    for name, marks in sorted(heard, key=lambda s: (-_worth(s[1]), s[0])):
         spans = [(c[0].at, c[-1].at) for _, c in chosen]
         rest = [m for m in marks if not any(a <= m.at <= b for a, b in spans)]
         if len(rest) >= 2 and (not spans or len(rest) >= SAME_WORK * len(marks)):
             chosen += [(name, part) for part in _runs_between(rest, spans)]
     return sorted(chosen, key=lambda s: (s[1][0].at, s[0]))
+
+
+def _gives_way(series: tuple[str, list[Mark]], surer: list[tuple[float, float]]) -> bool:
+    """Whether a weak log says nothing beside surer ones of these times.
+
+    Names of checkpoints never do. A bar does where it goes on for long outside them: then they tell of a
+    preparation, or of whole epochs only, and the bar of the work.
+    """
+    name, marks = series
+    if not _is_weak(marks):
+        return False
+    if name.startswith(NAMES_ONLY):
+        return True
+    rest = sorted((m for m in marks if not any(a <= m.at <= b for a, b in surer)), key=lambda m: m.at)
+    parts = _runs_between(rest, surer) if rest else []
+    outside = sum(part[-1].at - part[0].at for part in parts)
+    return outside < OUTLASTS * max(b - a for a, b in surer)
+
+
+def _counted(marks: list[Mark]) -> list[Mark]:
+    """Those of the training that carry a counter."""
+    return [m for m in marks if m.phase == "train" and (m.step, m.samples, m.tokens) != (None, None, None)]
+
+
+def _is_weak(marks: list[Mark]) -> bool:
+    """Whether only bars or names of checkpoints say so."""
+    return all("weak" in m.flags for m in _counted(marks))
+
+
+def _is_surer(marks: list[Mark]) -> bool:
+    """Whether it is a log before which weaker ones give way, and no stray line."""
+    solid = {(m.step, m.samples, m.tokens) for m in _counted(marks) if "weak" not in m.flags}
+    return len(solid) >= LEAST_COUNTERS
 
 
 def _runs_between(marks: list[Mark], spans: list[tuple[float, float]]) -> list[list[Mark]]:
@@ -176,7 +214,7 @@ def _runs_between(marks: list[Mark], spans: list[tuple[float, float]]) -> list[l
 
 
 def _worth(marks: list[Mark]) -> float:
-    train = [m for m in marks if m.phase == "train" and (m.step, m.samples, m.tokens) != (None, None, None)]
+    train = _counted(marks)
     if len(train) < 2:
         return 0.0
     span = max(m.at for m in train) - min(m.at for m in train)
@@ -201,8 +239,9 @@ def build(
     unit = min(units, key=lambda u: ((unit_of or {}).get(u, 0.0), UNITS.index(u))) if units else None
     arcs = [] if unit is None else [a for _, part in chosen for a in _opened(arcs_of(part, unit), part, unit)]
     names = tuple(sorted({n for n, _ in chosen}))
-    dropped = len({n for n, _ in series} - set(names))
-    more = "1 more log of the same time was" if dropped == 1 else f"{dropped} more logs of the same time were"
+    dropped = {n for n, _ in series} - set(names)
+    of = "of the same time" + (", or weaker," if any(n in dropped and _is_weak(m) for n, m in series) else "")
+    more = f"1 more log {of} was" if len(dropped) == 1 else f"{len(dropped)} more logs {of} were"
     notes = (f"{more} not added.",) if dropped else ()
     arcs.sort(key=lambda a: (a.from_at, a.until_at))
     return Track(

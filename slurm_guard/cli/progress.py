@@ -137,9 +137,12 @@ def _counter(point: "Point") -> str:
 
 
 def _span(points: "Sequence[Point]") -> str:
-    """First and last claimed time."""
+    """First and last claimed time; of checkpoints, which claim none, the kernel's."""
     stamps = [p.at for p in points if p.at is not None]
-    return f"{_time(min(stamps))} to {_time(max(stamps))}" if stamps else "no times in it"
+    if stamps:
+        return f"{_time(min(stamps))} to {_time(max(stamps))}"
+    seen = [p.obs_hi_at for p in points if p.track.startswith("checkpoint") and p.obs_hi_at is not None]
+    return f"there by {_time(min(seen))} to {_time(max(seen))}" if seen else "no times in it"
 
 
 def _time(at: float) -> str:

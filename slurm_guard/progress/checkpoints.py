@@ -7,13 +7,14 @@ points are weak, and a name without bytes on disk behind it is none.
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from slurm_guard.progress.bracket import CTIME_SLACK_S, Frame
 from slurm_guard.progress.protocol import MICRO
 from slurm_guard.progress.values import AT_MAX, AT_MIN, STEP_LIMIT
 from slurm_guard.wire import Point
 
+T = TypeVar("T")
 NAME = "checkpoint"
 MOST = 512  # of one run that are kept (judgement)
 LEAST_B = 4096  # on disk: less is a name without a model (judgement)
@@ -22,19 +23,23 @@ _SUFFIXES = (
     ".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".tar", ".npz", ".msgpack", ".h5", ".hdf5", ".keras",
     ".index", ".pkl", ".zip", ".distcp", ".nemo", ".params",
 )  # fmt: skip
+# `checkpoint_2024-11-26`, `checkpoints/20240101`: a day, no step.
+_NO_DAY = r"(?!(?:19|20)\d\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])(?:\d{4}|\d{6})?(?!\d))"
+_ENDS = r"(?!\d|\.\d|e\d)"  # `1.5` and `1e5` are no whole numbers
 _STEP = re.compile(
-    r"(?:^|[^a-z0-9])(?:global_?step|step|iter(?:ation)?|update|batch|ba|checkpoint|ckpt)s?[-_=]?"
-    r"(\d{1,15})(?![\d]|\.\d)",
+    r"(?:^|[^a-z0-9])(?:(?:global_?step|step|iter(?:ation)?|update|checkpoint|ckpt)s?[-_=]?|ba)"
+    rf"{_NO_DAY}(\d{{1,15}}){_ENDS}",
     re.ASCII,
 )
-_STEPS = re.compile(
-    r"(?:^|[-_])(\d{1,15})_steps?(?![a-z0-9])", re.ASCII
-)  # Stable-Baselines3: rl_model_10000_steps.zip
+_BATCH = re.compile(rf"(?:^|[^a-z0-9])batch[-_=]?(\d{{1,15}}){_ENDS}", re.ASCII)  # a size, but with an epoch
+# Stable-Baselines3: rl_model_10000_steps.zip. Not `epoch_3_step_900`, whose number is of the word before.
+_STEPS = re.compile(r"(?:^|[-_])(\d{1,15})_steps?(?![a-z0-9]|[-_=]?\d|[-_]per)", re.ASCII)
+_STAGE = re.compile(r"steps?[-_]?[1-9][-_][a-z]", re.ASCII)  # step1_preprocess/: a part of a pipeline
 _UPDATES = re.compile(r"checkpoint_\d{1,6}_(\d{1,12})\.pt", re.ASCII)  # fairseq: epoch and updates
-_EPOCH = re.compile(r"(?:^|[^a-z0-9])ep(?:och)?s?[-_=]?(\d{1,6})(?![\d]|\.\d)", re.ASCII)
+_EPOCH = re.compile(rf"(?:^|[^a-z0-9])ep(?:och)?s?[-_=]?{_NO_DAY}(\d{{1,6}}){_ENDS}", re.ASCII)
 # fairseq's and timm's: the number is the epoch's.
 _EPOCHS_ONLY = re.compile(r"checkpoint(\d{1,6})\.pt|checkpoint-(\d{1,6})\.pth\.tar", re.ASCII)
-_BARE = re.compile(r"\d{1,15}", re.ASCII)  # orbax: checkpoints/1000/
+_BARE = re.compile(rf"{_NO_DAY}\d{{1,15}}", re.ASCII)  # orbax: checkpoints/1000/
 _UNFINISHED = re.compile(r"(?:^|[-_.])(?:tmp|temp|partial|incomplete|orbax-checkpoint-tmp)|~$")
 _SAVES = re.compile(r"checkpoint|ckpt")
 
@@ -66,14 +71,18 @@ def counter_of(name: str, folder: str, is_folder: bool) -> tuple[int, bool] | No
         return None
     if not is_folder and not name.endswith(_SUFFIXES):
         return None
+    if is_folder and _STAGE.match(name) is not None:
+        return None
     if (epochs := _EPOCHS_ONLY.fullmatch(name)) is not None and not is_folder:
         return MICRO * int(epochs[1] or epochs[2]), True
+    epoch = _last(_EPOCH, name)
     match = _UPDATES.fullmatch(name) or _STEPS.search(name) or _last(_STEP, name)
+    if match is None and epoch is not None:
+        match = _last(_BATCH, name)
     if match is None and is_folder and _SAVES.search(folder.rpartition("/")[2].lower()):
         match = _BARE.fullmatch(name)
     if match is not None:
         return int(match[match.lastindex or 0]), False
-    epoch = _last(_EPOCH, name)
     return None if epoch is None else (MICRO * int(epoch[1]), True)
 
 
@@ -122,6 +131,14 @@ def _instant(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and AT_MIN <= value < AT_MAX
 
 
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of them, evenly, the first and the last among them."""
+    n = len(items)
+    if n <= most:
+        return list(items)
+    return [items[k * (n - 1) // (most - 1)] for k in range(most)]
+
+
 def settle(
     names: tuple[int, str], saved: Sequence[Saved], kept: Iterable[Kept], frame: Frame
 ) -> tuple[list[Point], list[str]]:
@@ -147,7 +164,10 @@ def settle(
     flags = ["epoch", "weak"] if epoch else ["weak"]
     points: list[Point] = []
     segment, high = 0, -1
-    for step, (lo, hi) in sorted(seen.items(), key=lambda item: (item[1][1], item[0]))[:MOST]:
+    ordered = sorted(seen.items(), key=lambda item: (item[1][1], item[0]))
+    if len(ordered) > MOST:
+        problems.append(f"many-checkpoints: {len(ordered)} are known; {MOST} of them, evenly, are told")
+    for step, (lo, hi) in spread(ordered, MOST):
         fell = step < high
         segment += fell
         high = step

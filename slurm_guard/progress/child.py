@@ -113,8 +113,13 @@ def parser_ids(name: str) -> tuple[int, int]:
 def limit(cpu_s: int) -> None:
     """What a parser needs and no more: no files, no processes, no core, 512 MB, so many CPU seconds."""
     os.nice(19)  # the node is the job's
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_B, MEMORY_B))
+    limit_memory()
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def limit_memory() -> None:
+    """512 MB of addresses, whatever a child is made to list or read."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_B, MEMORY_B))

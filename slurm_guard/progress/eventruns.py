@@ -8,6 +8,7 @@ from slurm_guard.progress.protocol import Claim
 
 COMMON = 0.5  # of the shorter file's steps that ranks of one training share (judgement)
 LEAST_LAG_S = 2.0  # that ranks in step lie apart at most, where they log faster than that (judgement)
+COMPARED = 512  # of two files' common steps, evenly, whose times are compared (judgement)
 TOUCH_S = 2.0  # an overlap this short is a writer's last flush (judgement)
 
 
@@ -25,16 +26,31 @@ def writer_of(path: str) -> str:
     return ".".join(parts[1 : numbers[0] + 1]) if numbers else ""
 
 
+class _File:
+    """What is compared of one file, counted once: 64 ranks make 2,016 pairs."""
+
+    def __init__(self, written: Written) -> None:
+        times = [claim.at for claim in written.claims if claim.at is not None]
+        self.writer = written.writer
+        self.first_at, self.last_at = (min(times), max(times)) if times else (0.0, 0.0)
+        self.told_at: dict[int, float] = {}  # step -> when it was told first
+        for claim in written.claims:
+            if claim.step is not None and claim.at is not None:
+                self.told_at.setdefault(claim.step, claim.at)
+        self.gap_s = _gap(self.told_at)
+
+
 def group(files: list[Written]) -> list[list[int]]:
     """Numbers of the files of each training, the one that began first in front.
 
     Files that follow each other in time are one training that was resumed. Of two that were written at once,
     those of one process are one, and those whose steps came at the same time are ranks; others are two runs.
     """
-    order = sorted(range(len(files)), key=lambda nth: (_span(files[nth].claims)[0], nth))
+    known = [_File(written) for written in files]
+    order = sorted(range(len(known)), key=lambda nth: (known[nth].first_at, nth))
     groups: list[list[int]] = []
     for nth in order:
-        mine = next((one for one in groups if all(_together(files[nth], files[k]) for k in one)), None)
+        mine = next((one for one in groups if all(_together(known[nth], known[k]) for k in one)), None)
         if mine is None:
             groups.append([nth])
         else:
@@ -42,31 +58,17 @@ def group(files: list[Written]) -> list[list[int]]:
     return [sorted(one) for one in groups]
 
 
-def _span(claims: list[Claim]) -> tuple[float, float]:
-    """First and last claimed time; an empty file begins with the first."""
-    times = [claim.at for claim in claims if claim.at is not None]
-    return (min(times), max(times)) if times else (0.0, 0.0)
-
-
-def _together(a: Written, b: Written) -> bool:
-    first, second = _span(a.claims), _span(b.claims)
-    if min(first[1], second[1]) - max(first[0], second[0]) <= TOUCH_S or (a.writer and a.writer == b.writer):
+def _together(a: _File, b: _File) -> bool:
+    if min(a.last_at, b.last_at) - max(a.first_at, b.first_at) <= TOUCH_S:
         return True
-    left, right = _times(a.claims), _times(b.claims)
-    common = left.keys() & right.keys()
-    if len(common) < COMMON * min(len(left), len(right)):
+    if a.writer and a.writer == b.writer:
+        return True
+    common = list(a.told_at.keys() & b.told_at.keys())
+    if not common or len(common) < COMMON * min(len(a.told_at), len(b.told_at)):
         return False
-    apart = median(abs(left[step] - right[step]) for step in common)
-    return apart <= max(LEAST_LAG_S, min(_gap(left), _gap(right)))
-
-
-def _times(claims: list[Claim]) -> dict[int, float]:
-    """Step -> when it was told first."""
-    out: dict[int, float] = {}
-    for claim in claims:
-        if claim.step is not None and claim.at is not None:
-            out.setdefault(claim.step, claim.at)
-    return out
+    some = common[:: 1 + len(common) // COMPARED]
+    apart = median(abs(a.told_at[step] - b.told_at[step]) for step in some)
+    return apart <= max(LEAST_LAG_S, min(a.gap_s, b.gap_s))
 
 
 def _gap(times: dict[int, float]) -> float:

@@ -124,6 +124,7 @@ def _serve(sock: socket.socket, request: Request, owner: int) -> None:
     """The child: become the user, then open what was asked for and what the walk finds."""
     gid, groups = child.job_ids(owner, request.gid)
     child.become(owner, gid, groups)
+    child.limit_memory()  # after the name service, whose maps are as large as the site
     for index, wanted in enumerate(request.files):
         _offer(sock, wanted.path, index, owner)
     frame = request.frame

@@ -7,10 +7,10 @@ import os
 import stat
 import time
 from collections import deque
+from itertools import islice
 from typing import NamedTuple
 
-from slurm_guard.progress.birth import birth_at
-from slurm_guard.progress.checkpoints import MOST as MAX_CHECKPOINTS
+from slurm_guard.progress import sizes
 from slurm_guard.progress.checkpoints import Saved, counter_of
 
 MAX_DEPTH = 4
@@ -20,7 +20,7 @@ MAX_FOUND = 64
 MAX_KEYS = 16  # files of one MLflow or DVCLive run: each repeats the steps of the others
 EARLY_S = 2.0  # a file server's clock beside the node's (judgement)
 LATE_S = 120.0  # TensorBoard's flush after the run's end was noted
-MAX_PARTS = 64  # files of a checkpoint that are added up: its size need not be exact (judgement)
+CAPPED = "walk-capped: not all of the work directory was looked at"
 
 _SKIP_DIRS = frozenset(
     (
@@ -65,50 +65,75 @@ class Walked(NamedTuple):
     saved: dict[str, list[Saved]]
 
 
-class _Look(NamedTuple):
-    """The state of one look."""
+class _Look:
+    """The state of one look. Folders inside checkpoints come last and have entries of their own to spend:
+    80 checkpoints of 64 shards each would leave nothing for the logs beside them."""
 
-    found: Walked
-    queue: "deque[tuple[str, int, bool]]"  # a folder, its depth, whether it is inside a checkpoint
-    device: int
-    from_at: float
-    until_at: float
+    def __init__(self, root: str, device: int, times: tuple[float, float]) -> None:
+        self.found = Walked([], [], {})
+        self.queue = deque([(root, 0)])  # folders and their depth
+        self.inside: deque[tuple[str, int]] = deque()  # … inside checkpoints
+        self.device = device
+        self.from_at, self.until_at = times
+        self.until = time.monotonic() + MAX_S
+        self.saves: list[sizes.Save] = []
+
+    def is_over(self) -> bool:
+        """Whether the time is up, or as much is found as may be."""
+        return time.monotonic() > self.until or len(self.found.hits) >= MAX_FOUND
 
 
 def walk(root: str, from_at: float, until_at: float) -> Walked:
     """Files and checkpoints below `root` changed within the time by ctime and mtime. Breadth first."""
-    found = Walked([], [], {})
     if not os.path.isabs(root):
-        found.problems.append("walk: the work directory has no absolute path")
-        return found
-    until = time.monotonic() + MAX_S
+        return Walked([], ["walk: the work directory has no absolute path"], {})
     try:
         device = os.stat(root).st_dev
     except OSError as error:
-        found.problems.append(f"walk: work directory: {os.strerror(error.errno or 0)}")
-        return found
-    look = _Look(found, deque([(root, 0, False)]), device, from_at, until_at)
+        return Walked([], [f"walk: work directory: {os.strerror(error.errno or 0)}"], {})
+    look = _Look(root, device, (from_at, until_at))
+    whole = _go_through(look.queue, look) and _go_through(look.inside, look)
+    if not whole:
+        look.found.problems.append(CAPPED)
+    saved, problems = sizes.measured(look.saves, lambda seen: changed_within(seen, from_at, until_at))
+    look.found.saved.update(saved)
+    look.found.problems.extend(problems)
+    return look.found
+
+
+def _go_through(queue: "deque[tuple[str, int]]", look: _Look) -> bool:
+    """Every folder of the queue; whether nothing was left out."""
     n = 0
-    while look.queue:
-        folder, depth, inside = look.queue.popleft()
+    while queue:
+        folder, depth = queue.popleft()
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            entries = _entries(folder, MAX_ENTRIES - n + 1, look)
         except OSError:
             continue
         for entry in entries:
             n += 1
-            if n > MAX_ENTRIES or time.monotonic() > until or len(found.hits) >= MAX_FOUND:
-                found.problems.append("walk-capped: not all of the work directory was looked at")
-                return found
+            if n > MAX_ENTRIES or look.is_over():
+                return False
             try:
-                n += _visit(entry, (folder, depth, inside), look)
+                _visit(entry, (folder, depth, queue is look.inside), look)
             except OSError:
                 continue
-    return found
+    return True
 
 
-def _visit(entry: "os.DirEntry[str]", place: tuple[str, int, bool], look: _Look) -> int:
-    """One entry: a folder to look into, a hit, a checkpoint, or nothing. How many more were looked at."""
+def _entries(folder: str, most: int, look: _Look) -> "list[os.DirEntry[str]]":
+    """At most so many entries of a folder, by name. A folder of a million files is not listed to its end."""
+    entries = []
+    with os.scandir(folder) as listing:
+        for entry in islice(listing, most):
+            entries.append(entry)
+            if len(entries) % 256 == 0 and look.is_over():
+                break
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _visit(entry: "os.DirEntry[str]", place: tuple[str, int, bool], look: _Look) -> None:
+    """One entry: a folder to look into, a hit, a checkpoint, or nothing."""
     folder, depth, inside = place
     is_folder = entry.is_dir(follow_symlinks=False)
     counter = None if inside else counter_of(entry.name, folder, is_folder)
@@ -116,10 +141,12 @@ def _visit(entry: "os.DirEntry[str]", place: tuple[str, int, bool], look: _Look)
         deep = "/mlruns/" in entry.path  # …/mlruns/<experiment>/<run>/metrics/train/loss
         wanted = depth < MAX_DEPTH + deep and entry.name not in _SKIP_DIRS
         if wanted and entry.stat(follow_symlinks=False).st_dev == look.device:
-            look.queue.append((entry.path, depth + 1, inside or counter is not None))
+            queue = look.queue if not inside and counter is None else look.inside
+            queue.append((entry.path, depth + 1))
     elif is_known(entry.path):
         _hit(entry, look)
-    return 0 if counter is None else _save(entry, folder, counter, look)
+    if counter is not None:
+        _save(entry, folder, counter, look)
 
 
 def _hit(entry: "os.DirEntry[str]", look: _Look) -> None:
@@ -133,37 +160,13 @@ def _hit(entry: "os.DirEntry[str]", look: _Look) -> None:
         hits.append(Hit(entry.path))
 
 
-def _save(entry: "os.DirEntry[str]", folder: str, counter: tuple[int, bool], look: _Look) -> int:
-    """A checkpoint of the user's own, if it was changed in the run: its name, size and times."""
+def _save(entry: "os.DirEntry[str]", folder: str, counter: tuple[int, bool], look: _Look) -> None:
+    """A checkpoint of the user's own, if it was changed in the run. It is measured after the look."""
     seen = entry.stat(follow_symlinks=False)
     kind = stat.S_IFMT(seen.st_mode)
     mine = seen.st_uid == os.geteuid() and kind in (stat.S_IFREG, stat.S_IFDIR)
-    if not mine or not changed_within(seen, look.from_at, look.until_at):
-        return 0
-    saved = look.found.saved.setdefault(folder, [])
-    if sum(map(len, look.found.saved.values())) >= MAX_CHECKPOINTS:
-        return 0
-    size_b, n = (512 * seen.st_blocks, 0) if kind == stat.S_IFREG else _size_of(entry.path)
-    saved.append(Saved(*counter, seen.st_ctime_ns / 1e9, birth_at(entry.path), size_b))
-    return n
-
-
-def _size_of(folder: str) -> tuple[int, int]:
-    """(bytes on disk, entries looked at) of a checkpoint's files, two levels deep."""
-    size_b = n = 0
-    queue = [(folder, 0)]
-    while queue:
-        path, depth = queue.pop()
-        for entry in os.scandir(path):
-            n += 1
-            if n > MAX_PARTS:
-                return size_b, n
-            if entry.is_dir(follow_symlinks=False):
-                if depth == 0:
-                    queue.append((entry.path, 1))
-            else:
-                size_b += 512 * entry.stat(follow_symlinks=False).st_blocks
-    return size_b, n
+    if mine and changed_within(seen, look.from_at, look.until_at):
+        look.saves.append(sizes.Save(folder, entry.path, *counter, seen))
 
 
 def changed_within(seen: os.stat_result, from_at: float, until_at: float) -> bool:

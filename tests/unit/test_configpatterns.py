@@ -100,3 +100,36 @@ def test_the_configuration_refuses_a_slow_pattern_and_keeps_a_good_one(tmp_path:
 )
 def test_a_pattern_that_is_slow_on_its_own_classes_alone_is_refused(regex: str) -> None:
     assert "is slow" in wrong_patterns([f"mycode: {regex}"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "regex",
+    [
+        r"^(?:(?:ab)+c?)+!(?P<step>\d+)",
+        r"^(?i:(?:xy)+z?)+!(?P<step>\d+)",
+        r"^(?:\x7e+)+#(?P<step>\d+)",
+        r"^(?:\u007e+)+#(?P<step>\d+)",
+        r"^(?:\176+)+#(?P<step>\d+)",
+        r"^(?:\N{TILDE}+)+#(?P<step>\d+)",
+        r"^(?:[\x7e]+)+#(?P<step>\d+)",
+        r"(?x) ^ (?: ~ + )+ \# (?P<step>\d+)  # sweeps",
+    ],
+)
+def test_words_behind_a_groups_sign_and_escaped_characters_are_tried(regex: str) -> None:
+    assert "is slow" in wrong_patterns([f"mycode: {regex}"])
+
+
+def test_an_escape_that_stands_for_no_character_stays_what_it_is() -> None:
+    for regex in (
+        r"\\x41(?P<step>\d)",
+        r"\N{NO SUCH NAME}(?P<step>\d)",
+        r"\U00110000",
+        r"\0",
+        "(?x) [",
+        "\\",
+    ):
+        assert {len(line) for line in hard_lines(regex)} == {4096}
+
+    lines = list(hard_lines(r"\\x41(?P<step>\d)"))
+    assert any(line.startswith("x41x41") for line in lines)

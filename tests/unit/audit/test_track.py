@@ -92,3 +92,58 @@ def test_a_counter_that_falls_back_to_a_checkpoint_goes_on() -> None:
 def test_a_counter_that_only_rises_never_began_anew() -> None:
     assert begun_anew(build([("a", _marks(50))], None, ()).arcs) == []
     assert begun_anew(()) == []
+
+
+def _weak(marks: list[Mark]) -> list[Mark]:
+    return [replace(mark, flags=("weak",)) for mark in marks]
+
+
+def test_names_of_checkpoints_add_nothing_to_a_surer_log() -> None:
+    csv, names = _marks(60, every=60.0), _weak(_marks(10, every=3600.0))
+
+    track = build([("csv:m", csv), ("checkpoint:w", names)], None, ())
+
+    assert track.sources == ("csv:m",)
+    assert track.units == build([("csv:m", csv)], None, ()).units
+    assert track.notes == ("1 more log of the same time, or weaker, was not added.",)
+
+
+def test_a_surer_log_speaks_before_a_finer_bar() -> None:
+    bar = _weak(_marks(150, every=4.0, first=80.0))
+
+    assert build([("tqdm:out", bar), ("jsonl:m", _marks(60))], None, ()).sources == ("jsonl:m",)
+
+
+def test_an_engines_bars_while_it_starts_are_no_progress_of_its_work() -> None:
+    bar, work = _weak(_marks(67, every=0.3)), _marks(500, first=130.0)
+
+    assert build([("tqdm:out", bar), ("jsonl:m", work)], None, ()) == replace(
+        build([("jsonl:m", work)], None, ()),
+        n_points=567,
+        notes=("1 more log of the same time, or weaker, was not added.",),
+    )
+
+
+def test_a_bar_of_the_work_outlasts_the_log_of_its_preparation() -> None:
+    prepared, bar = _marks(20), _weak(_marks(20, first=400.0))
+
+    track = build([("keyvalue:prepare", prepared), ("tqdm:out", bar)], None, ())
+
+    assert track.sources == ("keyvalue:prepare", "tqdm:out")
+    assert track.arcs[-1].until_at == bar[-1].at
+
+
+def test_a_bar_that_goes_on_after_the_last_whole_epoch_is_heard() -> None:
+    epochs, bar = _marks(3, every=3600.0, first=3600.0), _weak(_marks(1500))
+
+    track = build([("csv:results", epochs), ("tqdm:out", bar)], None, ())
+
+    assert track.arcs[-1].until_at == bar[-1].at
+
+
+def test_a_run_of_weak_logs_only_keeps_them() -> None:
+    bar, stray = _weak(_marks(50)), _marks(2, first=4000.0)
+
+    assert build([("tqdm:out", bar)], None, ()).units == build([("log", _marks(50))], None, ()).units
+    assert build([("tqdm:out", bar), ("keyvalue:x", stray)], None, ()).units >= 49 * 5
+    assert build([("checkpoint:w", _weak(_marks(9)))], None, ()).units > 0

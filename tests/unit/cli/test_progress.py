@@ -117,6 +117,17 @@ def test_show_says_that_a_file_is_empty_or_has_one_counter_alone(tmp_path: Path)
     assert "one counter alone shows no progress" in done.stdout
 
 
+def test_show_tells_when_checkpoints_were_there(tmp_path: Path) -> None:
+    for step, at in ((100, 1.79e9), (200, 1.79e9 + 60)):
+        (tmp_path / f"step_{step}.pt").write_bytes(b"x" * 50_000)
+        os.utime(tmp_path / f"step_{step}.pt", (at, at))
+
+    done = _show(str(tmp_path))
+
+    assert "2 points in 1 segment, step 100 to step 200, there by 20" in done.stdout
+    assert "no times in it" not in done.stdout
+
+
 def test_show_does_not_hold_a_copys_birth_against_it(tmp_path: Path) -> None:
     log = tmp_path / "copied.out"
     log.write_text(

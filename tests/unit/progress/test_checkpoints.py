@@ -22,11 +22,15 @@ FILES = {
     "checkpoint_3_5000.pt": 5000, "model.ckpt-1000.index": 1000, "rl_model_10000_steps.zip": 10_000,
     "model-step=1000-val_loss=2.34.ckpt": 1000,
     "megatron_gpt--val_loss=2.34-step=1000-consumed_samples=256000.0.ckpt": 1000,
-    "state_iter_20000.pth": 20_000,
+    "state_iter_20000.pth": 20_000, "epoch_3_step_900.pt": 900, "rank_0_step_100.pt": 100,
+    "mp_rank_00_step_200.pt": 200, "hidden_128_step_50000.pt": 50_000, "epoch_2_steps_1000.pt": 1000,
+    "epoch=3-batch=500.ckpt": 500, "step_20240101000.pt": 20_240_101_000, "step_20240000.pt": 20_240_000,
 }  # fmt: skip
 EPOCHS = {"epoch_10.pth": 10, "model_epoch5.pth": 5, "checkpoint12.pt": 12, "checkpoint-12.pth.tar": 12}
 NONE = ("last.ckpt", "model.pt", "resnet50.pth", "best.pt", "model-00001-of-00004.safetensors", "step_10.txt",
-        "llama-3.1-8b.safetensors", "step_1.5.pt", "frame_0001.png", "optimizer.pt")  # fmt: skip
+        "llama-3.1-8b.safetensors", "step_1.5.pt", "frame_0001.png", "optimizer.pt",
+        "model_step1e5.pt", "checkpoint_2024-11-26.pt", "ckpt_20241126.pt", "checkpoint-20241126_101500.pt",
+        "batch-1000.tar", "batch_0001.npz", "epoch_2024_11_26.pt")  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "step"), FOLDERS.items())
@@ -47,6 +51,12 @@ def test_a_name_with_an_epoch_alone_counts_epochs(name: str, epoch: int) -> None
 @pytest.mark.parametrize("name", NONE)
 def test_other_names_tell_none(name: str) -> None:
     assert counter_of(name, "/w/out", is_folder=False) is None
+
+
+@pytest.mark.parametrize("name", ["exp_batch64", "step1_preprocess", "ppo_3_steps_per_update", "20240101",
+                                  "checkpoint_2024-11-26", "20241126101500"])  # fmt: skip
+def test_other_folders_tell_none(name: str) -> None:
+    assert counter_of(name, "/w/checkpoints", is_folder=True) is None
 
 
 @pytest.mark.parametrize("name", ["tmp-checkpoint-500", "checkpoint-500.tmp", "1000.orbax-checkpoint-tmp-7"])

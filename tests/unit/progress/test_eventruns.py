@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from slurm_guard.progress.eventruns import writer_of
+from slurm_guard.progress import eventruns
+from slurm_guard.progress.eventruns import Written, group, writer_of
+from slurm_guard.progress.protocol import Claim
 from slurm_guard.progress.unit import Input, read_unit
 from tests.unit.progress.event_files import event, scalar, version
 
@@ -74,3 +76,31 @@ def test_two_runs_at_once_are_two(tmp_path: Path, pace: float) -> None:
 )
 def test_the_writer_stands_in_the_name(name: str, writer: str) -> None:
     assert writer_of(f"/w/{NAME}.{name}") == writer
+
+
+def test_each_file_is_gone_through_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    gaps: list[int] = []
+    counted = eventruns._gap
+
+    def count(times: dict[int, float]) -> float:
+        gaps.append(len(times))
+        return counted(times)
+
+    monkeypatch.setattr(eventruns, "_gap", count)
+    ranks = [
+        Written([Claim(50 * n, "step", step=n, at=T0 + n + rank / 100) for n in range(40)], f"h{rank}.{rank}")
+        for rank in range(8)
+    ]
+    other = Written([Claim(50 * n, "step", step=3 * n + 1, at=T0 + n) for n in range(40)], "x.1")
+
+    groups = group([*ranks, other])
+
+    assert sorted(groups) == [list(range(8)), [8]]
+    assert gaps == [40] * 9
+
+
+def test_files_without_a_single_step_are_told_apart_and_raise_nothing() -> None:
+    empty = [Written([Claim(9, "x", at=T0), Claim(9, "x", at=T0 + 99)], f"h.{nth}") for nth in range(2)]
+
+    assert group(empty) == [[0], [1]]
+    assert group([Written([], "a"), Written([], "b")]) == [[0, 1]]
