@@ -41,7 +41,8 @@ PING_B = 40  # HTTP/2's is 17, in TLS 39 (documented), a WebSocket's 6 to 10 (me
 # Measured: up to 5. Judgement
 WINDOW_B, ROUNDS = 14_600, 8
 # Rests that speak for the far end, a long one twice. Of a worker whose far end takes 0.2 to 1.2 s to
-# acknowledge half the rests look led (measured): four, and none before them that does not, are 6 in 100.
+# acknowledge half the rests look led (measured); of one that is asked at once and takes longer to
+# acknowledge nearly all do, and it is told wrongly (docs/network-bench.md).
 SURE_RESTS = 4
 # as many times more often. Measured: a tunnel's far end has the last word now and then (ssh's windows,
 # keep-alives), a worker's mostly. Judgement
