@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from math import log, log2
 
-from slurm_guard.light import NamedTuple
 from slurm_guard.sampler.initiative import Rests
+from slurm_guard.sampler.moved import MOST_NOTED, Moved
+from slurm_guard.sampler.suspects import State
 
 # What is handed on may grow by framing and encryption (ssh: up to 64 bytes a message; TLS: 22 to 40; HTTP/2
 # and WebSocket: 9 to 14, documented), and counts are read a moment apart.
@@ -39,56 +40,8 @@ TIMED_BITS, TIMED_B = 9.0, 256
 AT_ONCE_MS = 30  # measured: 0 to 4 on a busy machine with steps of 4; the kernel's clock has steps of 1 to 10
 SURE_B = 512  # handed on in each direction. Judgement
 MOST_GROUPS = 8  # groups of inner connections that are followed beside one outer one. Judgement
-MOST_NOTED = 64  # inner connections that are counted singly. Judgement
 MOST_PAIRS = 1024  # on a node. Judgement
 DEVICE = "device "  # how the ends of what is no connection begin
-
-
-class _Moved(NamedTuple):
-    ident: int
-    near: int
-    out_b: int
-    in_b: int
-    out_n: int
-    in_n: int
-    opened: bool | None = None
-    door: int | None = None
-    local: str = ""
-    peer: str = ""
-    sent_ms: int | None = None
-    recv_ms: int | None = None
-    n_fresh: int = 0
-    rtt_ms: int | None = None
-
-
-class Moved(_Moved):
-    """One connection's bytes and data segments since the last look. `near`: slurm_guard.networks; `door`: the
-    port of the end that accepted, null: not known which that was. `opened`: by this end. `sent_ms`,
-    `recv_ms`: how long ago the last data went and came, null: not told. `n_fresh`: connections that began
-    since. `rtt_ms`: the shortest round trip, null: not told."""
-
-    __slots__ = ()
-
-    @property
-    def moved_b(self) -> int:
-        """Bytes either way."""
-        return self.out_b + self.in_b
-
-
-def merged(flows: list[Moved]) -> list[Moved]:
-    """At most MOST_NOTED by each door and way, the rest of them in the last one: thousands a second come and
-    go on some nodes, and each would be added up for each outer connection."""
-    by_door: dict[tuple[bool | None, int | None], list[Moved]] = {}
-    for flow in flows:
-        by_door.setdefault((flow.opened, flow.door), []).append(flow)
-    found: list[Moved] = []
-    for some in by_door.values():
-        found += some[:MOST_NOTED]
-        rest = some[MOST_NOTED - 1 :]
-        if len(rest) > 1:
-            sums = {name: sum(getattr(f, name) for f in rest) for name in ("out_b", "in_b", "out_n", "in_n")}
-            found[-1] = found[-1]._replace(**sums)
-    return found
 
 
 class Pair:
@@ -342,6 +295,15 @@ class Relays:
             key=lambda p: (p.is_whole, p.opened is True and p.n_owned > 0, p.coupled_b, len(p.idents)),
             default=None,
         )
+
+    def state(self, outers: set[int]) -> State:
+        """Of these outer ones' pairs: whether, and how often, bytes were handed on inwards by one of which
+        nobody knows who leads. Where one is known to be led from outside, or all to ask, nothing is left."""
+        pairs = [pair for (ident, _), pair in self.pairs.items() if ident in outers and pair.opened]
+        if any(pair.is_whole and pair.is_sure for pair in pairs):
+            return State(0, is_own=True)
+        left = [pair for pair in pairs if pair.n_coupled and not pair.rests.is_asking]
+        return State(sum(pair.n_coupled for pair in left), any(pair.n_owned for pair in left))
 
     def forget(self, outer: int) -> None:
         """An outer connection that is gone."""
