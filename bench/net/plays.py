@@ -27,8 +27,8 @@ class Played(NamedTuple):
     """`seen`: shapes told of; `alert`: a hard fact was; `n_uses`: exchanges and transfers that came to an
     end; `looks_late`: looks from the one in which the first began to the first word of a relay;
     `busy_late`: looks up to it in which an exchange had come to an end since the one before. `event_s`:
-    seconds from the beginning of the first exchange to the event, where its program says when; `round_ms`: CPU
-    time of a round between two looks in which there was somebody to look at."""
+    seconds from the beginning of the first exchange to the event, where its program says when; `round_ms`:
+    CPU time of a round between two looks in which there was somebody to look at."""
 
     name: str
     shape: str

@@ -28,9 +28,11 @@ ROUND_S = 0.005  # CPU time of a round, beyond which the rest waits for the next
 MOST_ASKED = 32  # connections of an owner with more nobody looks at in rounds. Judgement
 MOST_SHORT = 256  # that came and went at its doors since the round before. Judgement
 MOST_NEW = 16  # new ones to the same ports, of an owner's user. Judgement
-MOST_PORTS = 8  # judgement
+MOST_DOORS = 12  # of an owner, the latest. Judgement
+MOST_PORTS = 16  # asked for at once: netlink.ports_request
 
 Key = tuple[int, int]
+Door = tuple[int | None, str, str]  # network namespace, table, far end of a connection that was opened
 DiagOf = Callable[[int | None], "TcpDiag | None"]  # network namespace, null: the node's
 
 
@@ -42,6 +44,8 @@ class Closeup:
         self._watch, self._owners, self._elsewhere = watch, Owners(proc), elsewhere
         self._early: dict[Key, dict[int, Flow]] = {}  # connections that no look has met yet
         self._upto: dict[Key, int] = {}  # of what was heard to end since the last look, how much was counted
+        self._doors: dict[Key, dict[Door, None]] = {}
+        self._walks: dict[tuple[int | None, str], tuple[set[int], list[Sample] | None]] = {}  # of this round
         self._last_s = 0.0
         self._turn = 0
 
@@ -63,7 +67,8 @@ class Closeup:
         suspects = self._watch.suspects()
         if not suspects or now.mono_s - self._last_s < EVERY_S:
             return []
-        self._last_s = now.mono_s
+        self._last_s, self._walks = now.mono_s, {}
+        self._doors = {key: self._doors.get(key, {}) for key, _ in suspects}
 
         def diag_of(netns: int | None) -> TcpDiag | None:
             return diag if netns is None else self._elsewhere(netns)
@@ -99,7 +104,9 @@ class Closeup:
         rows = _asked(flows, diag_of)
         names = {flow.sample.ident for flow in flows}
         rows.update((sample.ident, sample) for sample in fresh if sample.ident in names)
-        doors = {flow.sample.peer if flow.opened else flow.sample.local for flow in flows}
+        self._note_doors(key, flows)
+        doors = {flow.sample.local for flow in flows if not flow.opened}
+        doors |= {peer for _, _, peer in self._doors[key]}
         short = [
             s
             for s in fresh
@@ -109,7 +116,7 @@ class Closeup:
             return []
         found: list[Flow] = []
         if _is_one_sided(flows, rows, short):
-            new = self._find_new(flows, now, diag_of, lambda i: i in names or is_known(i))
+            new = self._find_new(key, flows, now, diag_of, lambda i: i in names or is_known(i))
             if new is None:
                 return []  # whose that is a look has to find out, and this round's bytes are that look's
             found = new
@@ -123,19 +130,51 @@ class Closeup:
         self._watch.note_counted(key, {i: counts_of(flow.sample) for i, flow in early.items()})
         return told
 
+    def _note_doors(self, key: Key, flows: list[Flow]) -> None:
+        """Where these processes have connections to, or had: a new one may come when none is open."""
+        doors = self._doors[key]
+        for flow in flows:
+            if flow.opened:
+                door = (flow.sample.netns, flow.sample.proto, flow.sample.peer)
+                doors.pop(door, None)
+                doors[door] = None
+        while len(doors) > MOST_DOORS:
+            del doors[next(iter(doors))]
+
+    def _walk(self, key: Key, netns: int | None, table: str, diag: TcpDiag | None) -> list[Sample] | None:
+        """Open connections to an owner's doors, and to those of other suspects; null: they are too many."""
+        mine = _ports(self._doors[key], netns, table)
+        asked, rows = self._walks.get((netns, table), (set[int](), None))
+        if diag is None or mine <= asked:
+            return rows
+        ports = sorted(mine)
+        for doors in self._doors.values():
+            ports += sorted(_ports(doors, netns, table) - set(ports))
+        rows = diag.ports(table, ports[:MOST_PORTS])
+        self._walks[netns, table] = set(ports[:MOST_PORTS]), rows
+        return rows
+
     def _find_new(
-        self, flows: list[Flow], now: Instant, diag_of: DiagOf, is_known: Callable[[int], bool]
+        self,
+        key: Key,
+        flows: list[Flow],
+        now: Instant,
+        diag_of: DiagOf,
+        is_known: Callable[[int], bool],
     ) -> list[Flow] | None:
         """Connections of these processes that no look has met; null: whose they are cannot be said."""
         found: list[Flow] = []
         holders = {flow.process.key: flow.process for flow in flows if flow.process is not None}
-        uids, peers = {flow.sample.uid for flow in flows}, {flow.sample.peer for flow in flows}
-        for netns, table, ports in _ports(flows):
-            diag = diag_of(netns)
-            rows = None if diag is None else diag.ports(table, ports)
+        uids, doors = {flow.sample.uid for flow in flows}, self._doors[key]
+        for netns, table in {(netns, table) for netns, table, _ in doors}:
+            rows = self._walk(key, netns, table, diag_of(netns))
             if rows is None:
                 return None
-            new = [r for r in rows if r.uid in uids and r.peer in peers and not is_known(r.ident)]
+            new = [
+                row
+                for row in rows
+                if row.uid in uids and (netns, table, row.peer) in doors and not is_known(row.ident)
+            ]
             if len(new) > MOST_NEW:
                 return None
             if not new:
@@ -177,11 +216,6 @@ def _is_one_sided(flows: list[Flow], rows: dict[int, Sample], short: list[Sample
     return max(far_b, near_b) > QUIET_B and 2 * min(far_b, near_b) < max(far_b, near_b)
 
 
-def _ports(flows: list[Flow]) -> list[tuple[int | None, str, list[int]]]:
-    """(namespace, table, ports that these processes opened connections to)."""
-    found: dict[tuple[int | None, str], set[int]] = {}
-    for flow in flows:
-        port = flow.sample.peer.rpartition(":")[2]
-        if flow.opened and port.isdecimal():
-            found.setdefault((flow.sample.netns, flow.sample.proto), set()).add(int(port))
-    return [(netns, table, sorted(ports)[:MOST_PORTS]) for (netns, table), ports in found.items()]
+def _ports(doors: dict[Door, None], netns: int | None, table: str) -> set[int]:
+    peers = [peer for where, proto, peer in doors if (where, proto) == (netns, table)]
+    return {int(port) for peer in peers if (port := peer.rpartition(":")[2]).isdecimal()}

@@ -17,7 +17,7 @@ from slurm_guard.sampler.tcpsample import (
     read_sample,
 )
 
-MOST_AT = 256  # sockets that lead to some ports, in one answer. Judgement
+MOST_AT = 512  # sockets that lead to some ports, in one answer. Judgement
 _GONE = (2, 116)  # ENOENT; ESTALE: another has its places by now
 _OPEN = 1 << netlink.ESTABLISHED | 1 << netlink.CLOSE_WAIT
 _WANT_INFO = 1 << (netlink.INFO - 1)
