@@ -60,6 +60,9 @@ class Pair:
             "_rest_in",
             "_rest_out",
             "_last",
+            "told_busy",
+            "told_coupled",
+            "_counted",
         ),
     )
 
@@ -67,6 +70,9 @@ class Pair:
         self.first_at = self.last_at = at
         self.opened = opened  # whether this end opened the inner ones
         self.n_busy = self.n_coupled = self.n_owned = 0
+        # the same in whole looks: rounds between two of them make no more of them
+        self.told_busy = self.told_coupled = 0
+        self._counted = (-1, -1)  # in which look each was counted last
         self.rests = Rests()
         self.n_timed = 0  # looks that fit, in which the last bytes of both sides moved at the same moment
         self.outer_in_b = self.outer_out_b = self.inner_in_b = self.inner_out_b = 0
@@ -143,6 +149,15 @@ class Pair:
         self.n_timed += _is_timed(outer, inner, into=into, out=out)
         self.coupled_in_b += min(outer.in_b, out_b) if into else 0
         self.coupled_out_b += min(outer.out_b, in_b) if out else 0
+
+    def count(self, look: int, before: tuple[int, int]) -> None:
+        """What this look, or a round on the way to it, has added to (`n_busy`, `n_coupled`) as they were."""
+        busy, coupled = self._counted
+        if self.n_busy > before[0] and busy != look:
+            self.told_busy, busy = self.told_busy + 1, look
+        if self.n_coupled > before[1] and coupled != look:
+            self.told_coupled, coupled = self.told_coupled + 1, look
+        self._counted = busy, coupled
 
     @property
     def _excess(self) -> tuple[int, int]:
@@ -223,6 +238,7 @@ class Relays:
     def __init__(self) -> None:
         self.pairs: dict[tuple[int, Group], Pair] = {}
         self.truncated = False
+        self.n_looks = 0  # of the node, whoever was looked at in rounds between them
 
     def look(
         self,
@@ -260,13 +276,16 @@ class Relays:
         known = [group for ident, group in self.pairs if ident == outer.ident]
         for group in known:
             pair = self.pairs[outer.ident, group]
+            before = pair.n_busy, pair.n_coupled
             pair.add(at, outer, groups.get(group, []), owned=group not in loose)
+            pair.count(self.n_looks, before)
             pair.is_anybodys = pair.is_anybodys and group not in own
         fresh = [group for group in groups if group not in known]
         fresh.sort(key=lambda g: (g not in own, -sum(f.moved_b for f in groups[g])))
         for group in fresh:
             pair = Pair(at, group[0])
             pair.add(at, outer, groups[group], owned=group not in loose)
+            pair.count(self.n_looks, (0, 0))
             pair.is_anybodys = group not in own
             if pair.is_anybodys and pair.n_coupled == 0:
                 continue  # strangers' traffic of a node: only what fits is worth following

@@ -132,6 +132,7 @@ class RelayWatch:
         for flow in every:
             flow.start_look(now.mono_s)
         self._every, self._short, self._short_to, self._counted = [], [], {}, {}
+        self._relays.n_looks += 1
         for place in (*self._places.drop_idle(now.mono_s), *self._spread.drop_idle(now.mono_s)):
             told += self._forget_place(place, now)
         return told

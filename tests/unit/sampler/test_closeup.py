@@ -141,6 +141,16 @@ def test_what_a_round_has_counted_the_look_does_not_count_again(world: _World) -
     assert (pair.inner_out_b, pair.inner_in_b) == (rows[2].out_b, rows[2].in_b)
 
 
+def test_rounds_make_no_more_looks_of_those_that_are_told(world: _World) -> None:
+    for k in range(1, 4):
+        world.use(_MIDST)
+        world.round(10.0 + k)
+    world.use(_MIDST)
+    world.look(20.0)
+    assert world.pair().n_coupled == 5
+    assert (world.pair().told_busy, world.pair().told_coupled) == (2, 2)
+
+
 def test_who_hands_nothing_on_is_not_asked_for() -> None:
     world = _World()
     world.look(0.0)
@@ -229,6 +239,42 @@ def test_a_connection_that_came_and_went_counts_in_its_round_and_not_again(world
     world.watch.note_short([ended])
     world.look(20.0)
     assert world.pair().inner_out_b == total
+
+
+def test_a_new_one_is_found_also_where_the_last_one_has_ended_rounds_ago(world: _World) -> None:
+    world.closeup = Closeup(world.watch, _Links(3), lambda _: None)
+    world.closeup.begin(10.0)
+    world.round(11.0)
+    ended = world.kernel.rows.pop(2)
+    world.heard.append(ended._replace(state="CLOSED", sent_ms=None, recv_ms=None))
+    world.round(12.0)
+    world.round(13.0)
+    n_coupled = world.pair().n_coupled
+    world.kernel.rows[3] = _NEW
+    world.use(by=3)
+    world.kernel.at_ports = [world.kernel.rows[3]]
+    world.round(14.0)
+    assert world.pair().n_coupled == n_coupled + 1
+
+
+def test_one_walk_serves_all_suspects_of_a_round() -> None:
+    world = _World()
+    other = Process(Stat(2, "y", "S", 1, 1, 0, False), 0.0, _START)
+    other.run = "r"
+    for ident, like in ((11, _OUTER), (12, _INNER)):
+        sample = like._replace(ident=ident, cookie=ident, local=f"10.0.0.5:{ident}")
+        world.flows[ident] = Flow(sample, other, "r", _START, began=True)
+        world.kernel.rows[ident] = sample
+    world.look(0.0)
+    world.use()
+    world.kernel.move(11, 9100, 3100)
+    world.kernel.move(12, 3000, 9000)
+    world.look(10.0)
+    world.kernel.move(1, 9100, 3100)
+    world.kernel.move(11, 9100, 3100)
+    world.round(11.0)
+    assert len(world.watch.suspects()) == 2
+    assert world.kernel.n_walks == 1
 
 
 @pytest.mark.parametrize("why", ["a crowd", "links that are not read"])
