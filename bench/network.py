@@ -24,6 +24,7 @@ from bench.net.situations import SITUATIONS
 from bench.net.stage import Stage
 from bench.net.watch import Watcher
 
+ROUND_S = 1.0  # the sampler's, by default
 _FIRST_PORT, _PORTS = 20_000, 24  # a play's own
 
 
@@ -38,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at-once", type=int, default=6, help="plays at the same time")
     parser.add_argument("--out", help="file of plays: those in it, by this code, are not played again")
     parser.add_argument("--budget-s", type=float, help="begin no play after so many seconds")
+    parser.add_argument("--no-rounds", action="store_true", help="looks alone, none at suspects between them")
     parser.add_argument(
         "--held-out", action="store_true", help="the situations that were left out, and no other"
     )
@@ -96,7 +98,7 @@ def _play(
         while time.monotonic() < until_s:
             if not options.blind:
                 watcher.look()
-            time.sleep(options.look_s)
+            _rest(watcher, options)
         n_uses = stage.n_uses()
     finally:
         said = stage.end()
@@ -105,10 +107,20 @@ def _play(
     played = Played(
         situation.name, situation.shape, k, code_digest(), tuple(sorted(seen)), alert, n_uses,
         watcher.looks_late, watcher.busy_late, watcher.n, failed + said if n_uses == 0 else "",
+        watcher.event_late_s, watcher.round_ms,
     )  # fmt: skip
     if options.verbose:
         sys.stderr.write(f"{played}\n")
     return played
+
+
+def _rest(watcher: Watcher, options: argparse.Namespace) -> None:
+    """From one look to the next, with a round each second in between, as the sampler makes them."""
+    until_s = time.monotonic() + options.look_s
+    while (left_s := until_s - time.monotonic()) > 0:
+        time.sleep(min(ROUND_S, left_s))
+        if not (options.blind or options.no_rounds) and until_s - time.monotonic() > ROUND_S / 2:
+            watcher.round()
 
 
 def _build(situation: Situation, stage: Stage) -> str:

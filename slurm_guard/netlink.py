@@ -13,6 +13,10 @@ _ERROR, _DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr
 _LENGTH_KIND = struct.Struct("=IH")  # its first fields
 _REQUEST = struct.Struct("=BBBBI48x")  # inet_diag_req_v2 with an empty socket id
+# the same with one: states, ports, addresses, any interface, cookie
+_ONE, _REQUEST_ONE = struct.Struct("=BBBxI2s2s16s16s4xQ"), 1
+# INET_DIAG_REQ_BYTECODE: code, how far on where it holds, how far where not (the op behind it: the port)
+_OP, _JUMP, _D_EQ, _BYTECODE, _LENGTH_KIND_2 = struct.Struct("=BBH"), 1, 12, 1, struct.Struct("=HH")
 
 
 def dump_request(table: str, states: int, extensions: int = 0) -> bytes:
@@ -57,3 +61,25 @@ def messages(data: bytes) -> tuple[list[bytes], bool]:
         bodies.append(body)
         offset += (length + 3) & ~3
     return bodies, not bodies
+
+
+def socket_request(table: str, local: bytes, peer: bytes, cookie: int, extensions: int = 0) -> bytes:
+    """A request for one socket. `local`, `peer`: 16 bytes of address and 2 of port, as messages have them."""
+    protocol, family = PROTOCOLS[table]
+    body = _ONE.pack(
+        family, protocol, extensions, 0xFFF, local[16:], peer[16:], local[:16], peer[:16], cookie
+    )
+    return _HEADER.pack(_HEADER.size + len(body), BY_FAMILY, _REQUEST_ONE, 1, 0) + body
+
+
+def ports_request(table: str, states: int, ports: list[int], extensions: int = 0) -> bytes:
+    """A request for the sockets that lead to one of these ports; at most 16 of them. Linux 4.16 and later."""
+    protocol, family = PROTOCOLS[table]
+    code = b""
+    for n_after, port in reversed(list(enumerate(reversed(ports)))):
+        # a jump to the end stands behind each but the last; where that one does not fit, it is out
+        left = 12 * n_after
+        code += _OP.pack(_D_EQ, 8, 12) + _OP.pack(0, 0, port)
+        code += _OP.pack(_JUMP, 4, left) if n_after else b""
+    body = _REQUEST.pack(family, protocol, extensions, 0, states)
+    return request(body + _LENGTH_KIND_2.pack(4 + len(code), _BYTECODE) + code)

@@ -19,13 +19,16 @@ _SAMPLER = (
         "unixdiag",
     ),
     *("tcpdiag", "tcptext", "procfs", "initiative", "callers", "doors", "spread"),
+    *("closeup", "suspects", "tcpask"),
 )
 
 
 class Played(NamedTuple):
     """`seen`: shapes told of; `alert`: a hard fact was; `n_uses`: exchanges and transfers that came to an
     end; `looks_late`: looks from the one in which the first began to the first word of a relay;
-    `busy_late`: looks up to it in which an exchange had come to an end since the one before."""
+    `busy_late`: looks up to it in which an exchange had come to an end since the one before. `event_s`:
+    seconds from the beginning of the first exchange to the event, where its program says when; `round_ms`:
+    CPU time of a round between two looks in which there was somebody to look at."""
 
     name: str
     shape: str
@@ -38,6 +41,8 @@ class Played(NamedTuple):
     busy_late: int | None
     n_looks: int
     said: str
+    event_s: float | None = None
+    round_ms: float | None = None
 
 
 def code_digest() -> str:

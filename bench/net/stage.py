@@ -103,6 +103,13 @@ class Stage:
         """Whether the first exchange of one of our own programs has begun."""
         return Path(f"{self._uses}.began").exists()
 
+    def began_s(self) -> float | None:
+        """When it did, by the monotonic clock; null: no word of it."""
+        try:
+            return float(Path(f"{self._uses}.began").read_text())
+        except (OSError, ValueError):
+            return None
+
     # -- the job
 
     def job(self, *words: str) -> None:

@@ -58,6 +58,8 @@ class Watcher:
         self._n_busy = self._n_uses = 0
         self._used_since: int | None = None
         self.n = 0
+        self.event_late_s: float | None = None  # from the beginning of the first exchange to the event
+        self._round_s, self._n_rounds = 0.0, 0
 
     def look(self) -> None:
         """Once."""
@@ -70,8 +72,30 @@ class Watcher:
         n_uses = self._stage.n_uses()
         self._n_busy += n_uses > self._n_uses
         self._n_uses = n_uses
+        self._note(told, self.n)
+
+    def round(self) -> None:
+        """What the sampler does in each round between two looks."""
+        self._sockets.hear(time.monotonic())
+        is_busy, began_s = self._sockets.closeup.has_suspects, time.thread_time()
+        told = self._sockets.closer(Instant(time.time(), time.monotonic()))
+        if is_busy:
+            self._round_s += time.thread_time() - began_s
+            self._n_rounds += 1
+        self._note(told, self.n + 1)
+
+    @property
+    def round_ms(self) -> float | None:
+        """CPU time of a round in which there was a suspect; null: there was none."""
+        return 1000 * self._round_s / self._n_rounds if self._n_rounds else None
+
+    def _note(self, told: list[Told], n: int) -> None:
+        """`n`: the look by which it was told."""
         if self.looks_late is None and any(isinstance(t, self._awaited) for t in told):
-            self.looks_late, self.busy_late = self.n - (self._used_since or self.n), self._n_busy
+            self.looks_late, self.busy_late = n - (self._used_since or n), self._n_busy
+        if self.event_late_s is None and any(isinstance(t, wire.Event) and t.name == "bridge" for t in told):
+            began_s = self._stage.began_s()
+            self.event_late_s = None if began_s is None else time.monotonic() - began_s
         self.told += told
 
     def _is_used(self, told: list[Told]) -> bool:

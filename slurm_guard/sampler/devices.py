@@ -10,9 +10,10 @@ import os
 
 from slurm_guard.light import NamedTuple
 from slurm_guard.networks import LOOPBACK
+from slurm_guard.sampler.moved import Moved
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
-from slurm_guard.sampler.relays import DEVICE, Moved
+from slurm_guard.sampler.relays import DEVICE
 
 MOST_FDS = 256  # of one process. Judgement: a device is opened early
 MOST_PROCESSES = 32  # whose descriptors are read in one look. Judgement

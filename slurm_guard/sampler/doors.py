@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slurm_guard.light import Iterable, Mapping
+from slurm_guard.light import Iterable, Iterator, Mapping
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.tcpsample import Sample
 
@@ -22,6 +22,15 @@ class Doors:
             if flows:
                 return flows[0] if len({flow.run for flow in flows}) == 1 else None
         return None
+
+
+def accepted(short: Iterable[Sample], flows: Iterable[Flow]) -> Iterator[tuple[Flow, Sample]]:
+    """Which of these connections one of these processes accepted, with the listener that it has."""
+    doors = Doors(flow for flow in flows if flow.sample.state == "LISTEN")
+    for sample in short:
+        door = doors.of(sample.local) if sample.opened is False else None
+        if door is not None:
+            yield door, sample
 
 
 def _everywhere(place: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.tcpsample import Sample
 from slurm_guard.sampler.writer import Instant
 
-_NOTHING = (0, 0, 0, 0)
+NOTHING = (0, 0, 0, 0)
 
 
 Counts = tuple[int, int, int, int]
@@ -43,7 +43,7 @@ class Flow:
         self.opened: bool | None = sample.opened
         self.near: int | None = None  # how near its far end is; null: not asked yet
         self.moved = (
-            _counts(sample) if began else _NOTHING
+            counts_of(sample) if began else NOTHING
         )  # bytes out, in, segments out, in: since the last look
         self.is_fresh = began  # it began since the last look
         self._read, self._read_s = sample, now.mono_s  # the sample whose ages are of that moment
@@ -65,13 +65,18 @@ class Flow:
         if self.opened is None or (sample.opened and sample.state != "CLOSED"):
             self.opened = sample.opened if sample.opened is not None else self.opened
         if sample is self.sample:
-            self.moved = _NOTHING
+            self.moved = NOTHING
             return
-        self.moved = _less(_counts(sample), _counts(self.sample))
+        self.moved = less(counts_of(sample), counts_of(self.sample))
         before = self.sample  # the message of its end says neither whose it was nor where it was made
         if sample.state == "CLOSED":
             sample = sample._replace(uid=before.uid, inode=before.inode, netns=before.netns, run=before.run)
         self.sample = sample
+
+    def count_less(self, counted: Counts | None) -> None:
+        """Between two looks so much of it was counted already; null: nothing was."""
+        if counted is not None:
+            self.moved, self.is_fresh = less(self.moved, counted), False
 
     def ages(self, mono_s: float) -> tuple[int | None, int | None]:
         """How long ago, in ms, data last went and came; null: not told. A socket that stood still keeps the
@@ -91,7 +96,7 @@ class Flow:
     def start_look(self, mono_s: float) -> None:
         """What moved before has been counted."""
         self._note_read(mono_s)
-        self.moved, self.is_fresh = _NOTHING, False
+        self.moved, self.is_fresh = NOTHING, False
 
     def is_due(self, mono_s: float, every_s: float) -> bool:
         """Whether bytes have grown since they were last told, and that is long ago."""
@@ -135,7 +140,8 @@ class Flow:
         return "both" if by_group and by_holder else "cgroup" if by_group else "inode" if by_holder else None
 
 
-def _counts(sample: Sample) -> Counts:
+def counts_of(sample: Sample) -> Counts:
+    """Bytes out and in, segments out and in."""
     return sample.out_b or 0, sample.in_b or 0, sample.out_n or 0, sample.in_n or 0
 
 
@@ -143,6 +149,7 @@ def _bytes(sample: Sample) -> int:
     return (sample.out_b or 0) + (sample.in_b or 0)
 
 
-def _less(now: Counts, before: Counts) -> Counts:
+def less(now: Counts, before: Counts) -> Counts:
+    """How much more there is now, none of it below 0."""
     a, b, c, d = now
     return max(0, a - before[0]), max(0, b - before[1]), max(0, c - before[2]), max(0, d - before[3])

@@ -1,4 +1,5 @@
-"""After each round: take in which connections have ended, as there is room for some thousand alone."""
+"""After each round: take in which connections have ended, as there is room for some thousand alone, and look
+at the few of which it is not known who leads."""
 
 from __future__ import annotations
 
@@ -19,6 +20,8 @@ class Hearing:
         """Nothing while the sampler is switched off."""
         if not self.loop.off:
             self.loop.tables.sockets.hear(now.mono_s)
+            for told in self.loop.tables.sockets.closer(self.loop.now()):
+                self.loop.out(told.run, told)
 
     def tell(self) -> dict[str, Any]:
         """How many ends there was no room for since the sampler began."""

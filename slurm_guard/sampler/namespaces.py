@@ -114,6 +114,11 @@ class Namespaces:
         for door in self._doors.values():
             door.hear(known, passed, most_s)
 
+    def diag(self, netns: int) -> TcpDiag | None:
+        """The way to ask in one of them; null: there is none, or not yet."""
+        door = self._doors.get(netns)
+        return None if door is None else door.diag
+
     def close(self) -> None:
         """Leave them all."""
         for door in self._doors.values():
@@ -239,6 +244,11 @@ class _Door:
     def there(self) -> set[int]:
         """Of what is passed over, the sockets that its last dump met."""
         return set() if self._diag is None else self._diag.there
+
+    @property
+    def diag(self) -> TcpDiag | None:
+        """Null: not yet, or it must not go in."""
+        return self._diag
 
     def hear(self, known: Known, passed: Mapping[int, Passed], most_s: float) -> None:
         """What has ended there."""

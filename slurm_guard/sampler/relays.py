@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from math import log, log2
 
-from slurm_guard.light import NamedTuple
 from slurm_guard.sampler.initiative import Rests
+from slurm_guard.sampler.moved import MOST_NOTED, Moved
+from slurm_guard.sampler.suspects import State
 
 # What is handed on may grow by framing and encryption (ssh: up to 64 bytes a message; TLS: 22 to 40; HTTP/2
 # and WebSocket: 9 to 14, documented), and counts are read a moment apart.
@@ -39,56 +40,8 @@ TIMED_BITS, TIMED_B = 9.0, 256
 AT_ONCE_MS = 30  # measured: 0 to 4 on a busy machine with steps of 4; the kernel's clock has steps of 1 to 10
 SURE_B = 512  # handed on in each direction. Judgement
 MOST_GROUPS = 8  # groups of inner connections that are followed beside one outer one. Judgement
-MOST_NOTED = 64  # inner connections that are counted singly. Judgement
 MOST_PAIRS = 1024  # on a node. Judgement
 DEVICE = "device "  # how the ends of what is no connection begin
-
-
-class _Moved(NamedTuple):
-    ident: int
-    near: int
-    out_b: int
-    in_b: int
-    out_n: int
-    in_n: int
-    opened: bool | None = None
-    door: int | None = None
-    local: str = ""
-    peer: str = ""
-    sent_ms: int | None = None
-    recv_ms: int | None = None
-    n_fresh: int = 0
-    rtt_ms: int | None = None
-
-
-class Moved(_Moved):
-    """One connection's bytes and data segments since the last look. `near`: slurm_guard.networks; `door`: the
-    port of the end that accepted, null: not known which that was. `opened`: by this end. `sent_ms`,
-    `recv_ms`: how long ago the last data went and came, null: not told. `n_fresh`: connections that began
-    since. `rtt_ms`: the shortest round trip, null: not told."""
-
-    __slots__ = ()
-
-    @property
-    def moved_b(self) -> int:
-        """Bytes either way."""
-        return self.out_b + self.in_b
-
-
-def merged(flows: list[Moved]) -> list[Moved]:
-    """At most MOST_NOTED by each door and way, the rest of them in the last one: thousands a second come and
-    go on some nodes, and each would be added up for each outer connection."""
-    by_door: dict[tuple[bool | None, int | None], list[Moved]] = {}
-    for flow in flows:
-        by_door.setdefault((flow.opened, flow.door), []).append(flow)
-    found: list[Moved] = []
-    for some in by_door.values():
-        found += some[:MOST_NOTED]
-        rest = some[MOST_NOTED - 1 :]
-        if len(rest) > 1:
-            sums = {name: sum(getattr(f, name) for f in rest) for name in ("out_b", "in_b", "out_n", "in_n")}
-            found[-1] = found[-1]._replace(**sums)
-    return found
 
 
 class Pair:
@@ -107,6 +60,9 @@ class Pair:
             "_rest_in",
             "_rest_out",
             "_last",
+            "told_busy",
+            "told_coupled",
+            "_counted",
         ),
     )
 
@@ -114,6 +70,9 @@ class Pair:
         self.first_at = self.last_at = at
         self.opened = opened  # whether this end opened the inner ones
         self.n_busy = self.n_coupled = self.n_owned = 0
+        # the same in whole looks: rounds between two of them make no more of them
+        self.told_busy = self.told_coupled = 0
+        self._counted = (-1, -1)  # in which look each was counted last
         self.rests = Rests()
         self.n_timed = 0  # looks that fit, in which the last bytes of both sides moved at the same moment
         self.outer_in_b = self.outer_out_b = self.inner_in_b = self.inner_out_b = 0
@@ -190,6 +149,15 @@ class Pair:
         self.n_timed += _is_timed(outer, inner, into=into, out=out)
         self.coupled_in_b += min(outer.in_b, out_b) if into else 0
         self.coupled_out_b += min(outer.out_b, in_b) if out else 0
+
+    def count(self, look: int, before: tuple[int, int]) -> None:
+        """What this look, or a round on the way to it, has added to (`n_busy`, `n_coupled`) as they were."""
+        busy, coupled = self._counted
+        if self.n_busy > before[0] and busy != look:
+            self.told_busy, busy = self.told_busy + 1, look
+        if self.n_coupled > before[1] and coupled != look:
+            self.told_coupled, coupled = self.told_coupled + 1, look
+        self._counted = busy, coupled
 
     @property
     def _excess(self) -> tuple[int, int]:
@@ -270,6 +238,7 @@ class Relays:
     def __init__(self) -> None:
         self.pairs: dict[tuple[int, Group], Pair] = {}
         self.truncated = False
+        self.n_looks = 0  # of the node, whoever was looked at in rounds between them
 
     def look(
         self,
@@ -307,13 +276,16 @@ class Relays:
         known = [group for ident, group in self.pairs if ident == outer.ident]
         for group in known:
             pair = self.pairs[outer.ident, group]
+            before = pair.n_busy, pair.n_coupled
             pair.add(at, outer, groups.get(group, []), owned=group not in loose)
+            pair.count(self.n_looks, before)
             pair.is_anybodys = pair.is_anybodys and group not in own
         fresh = [group for group in groups if group not in known]
         fresh.sort(key=lambda g: (g not in own, -sum(f.moved_b for f in groups[g])))
         for group in fresh:
             pair = Pair(at, group[0])
             pair.add(at, outer, groups[group], owned=group not in loose)
+            pair.count(self.n_looks, (0, 0))
             pair.is_anybodys = group not in own
             if pair.is_anybodys and pair.n_coupled == 0:
                 continue  # strangers' traffic of a node: only what fits is worth following
@@ -342,6 +314,15 @@ class Relays:
             key=lambda p: (p.is_whole, p.opened is True and p.n_owned > 0, p.coupled_b, len(p.idents)),
             default=None,
         )
+
+    def state(self, outers: set[int]) -> State:
+        """Of these outer ones' pairs: whether, and how often, bytes were handed on inwards by one of which
+        nobody knows who leads. Where one is known to be led from outside, or all to ask, nothing is left."""
+        pairs = [pair for (ident, _), pair in self.pairs.items() if ident in outers and pair.opened]
+        if any(pair.is_whole and pair.is_sure for pair in pairs):
+            return State(0, is_own=True)
+        left = [pair for pair in pairs if pair.n_coupled and not pair.rests.is_asking]
+        return State(sum(pair.n_coupled for pair in left), any(pair.n_owned for pair in left))
 
     def forget(self, outer: int) -> None:
         """An outer connection that is gone."""

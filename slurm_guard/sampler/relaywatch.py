@@ -10,12 +10,15 @@ from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_p
 from slurm_guard.sampler.callers import Callers
 from slurm_guard.sampler.chains import chained
 from slurm_guard.sampler.devices import Devices
-from slurm_guard.sampler.flows import Counts, Flow
+from slurm_guard.sampler.flows import NOTHING, Counts, Flow, counts_of, less
 from slurm_guard.sampler.joints import Joints
+from slurm_guard.sampler.moved import Moved, merged, port_of, together
 from slurm_guard.sampler.places import Place, Places
 from slurm_guard.sampler.procfs import Proc
-from slurm_guard.sampler.relays import Moved, Pair, Relays, merged
+from slurm_guard.sampler.relayrecord import record_of
+from slurm_guard.sampler.relays import Pair, Relays
 from slurm_guard.sampler.spread import Spread
+from slurm_guard.sampler.suspects import State, Suspects
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from slurm_guard.config import NetworkConfig
 
 Told = wire.RelaySeen | wire.Event
+Key = tuple[int, int]
 
 
 MOST_S = 0.1  # CPU time of a look, beyond which owners are left out. Judgement
@@ -48,6 +52,10 @@ class RelayWatch:
         self._spread = Spread()
         self._callers = Callers()
         self._devices = Devices(proc)
+        self._every: list[Moved] = []  # the same, singly
+        self._suspects = Suspects()
+        self._owned: dict[Key, list[Flow]] = {}  # of suspects
+        self._counted: dict[Key, dict[int, Counts]] = {}  # by owner and connection, since the last look
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
         # (bits, address) of the node's, null, and of each other namespace: a job may give itself any there
         self._own: dict[int | None, frozenset[tuple[int, int]]] = {}
@@ -63,12 +71,37 @@ class RelayWatch:
 
     def note_short(self, samples: list[Sample]) -> None:
         """Connections within the node that came and went since the last look, anybody's."""
-        every = [self._moved(s, _all_of(s), s.opened) for s in samples]
+        every = [self._moved(s, counts_of(s), s.opened) for s in samples]
         peers = self._places.peers() if samples else set()
         for moved in every:
             if moved.peer in peers:
                 self._short_to.setdefault(moved.peer, []).append(moved)
+        self._every = every
         self._short = merged([moved for moved in every if moved.near == LOOPBACK])
+
+    def note_counted(self, owner: Key, counts: dict[int, Counts]) -> None:
+        """Bytes that a round has counted of connections that no look has met yet."""
+        self._counted.setdefault(owner, {}).update(counts)
+
+    def counted(self, owner: Key, ident: int) -> Counts | None:
+        """Of one; null: none has counted it."""
+        return self._counted.get(owner, {}).get(ident)
+
+    def suspects(self) -> list[tuple[Key, list[Flow]]]:
+        """Owners that rounds have to look at, and the connections that the last look saw with each."""
+        return [(key, self._owned[key]) for key in self._suspects.chosen if key in self._owned]
+
+    def look_closely(self, now: Instant, owner: Key, owned: list[Flow], short: list[Sample]) -> list[Told]:
+        """A round's look at one suspect. `short`: what came and went since the look or round before."""
+        self._place([flow for flow in owned if flow.near is None])
+        self._callers.look(owned)
+        self.note_short(short)
+        told = self._look_at(now, owned, owner)
+        for flow in owned:
+            flow.start_look(now.mono_s)
+        self.note_counted(owner, {m.ident: (m.out_b, m.in_b, m.out_n, m.in_n) for m in self._every})
+        self._every, self._short, self._short_to = [], [], {}
+        return told
 
     def look(self, now: Instant, flows: Iterable[Flow]) -> list[Told]:
         """What moved since the last look, owner by owner."""
@@ -90,11 +123,16 @@ class RelayWatch:
                 break
             if any(flow.near != LOOPBACK for flow in owned):
                 told += self._look_at(now, owned + joined.get(key, []), key)
+        self._suspects.choose(now.mono_s, set(of_owner))
+        self._owned = {
+            key: of_owner[key] + joined.get(key, []) for key in self._suspects.chosen if key in of_owner
+        }
         self._devices.forget_gone(set(of_owner))
         self._callers.forget_gone(set(of_owner))
         for flow in every:
             flow.start_look(now.mono_s)
-        self._short, self._short_to = [], {}
+        self._every, self._short, self._short_to, self._counted = [], [], {}, {}
+        self._relays.n_looks += 1
         for place in (*self._places.drop_idle(now.mono_s), *self._spread.drop_idle(now.mono_s)):
             told += self._forget_place(place, now)
         return told
@@ -135,6 +173,7 @@ class RelayWatch:
 
     def _look_at(self, now: Instant, owned: list[Flow], owner: tuple[int, int]) -> list[Told]:
         """One process's connections, and those of the processes that it is joined to."""
+        short, short_to = self._short_of(owner)
         moved = [
             self._moved(f.sample, f.moved, f.opened, f.near, fresh=f.is_fresh, ages=f.ages(now.mono_s))
             for f in owned
@@ -149,18 +188,14 @@ class RelayWatch:
             moved += self._devices.moved(process, outers[0].sample.netns, now.mono_s)
         places = [] if process is None else self._places.note(process, outers, now.mono_s)
         sums = [
-            _together(
-                place, [m for m in (*moved, *self._short_to.get(place.peer, ())) if m.peer == place.peer]
-            )
+            together(place, [m for m in (*moved, *short_to.get(place.peer, ())) if m.peer == place.peer])
             for place in places
         ]
         whole = None if process is None else self._spread.note(process, outers, now.mono_s)
         if whole is not None:
-            sums.append(_together(whole, [m for m in moved if m.near == OUTSIDE]))
+            sums.append(together(whole, [m for m in moved if m.near == OUTSIDE]))
         doors = self._callers.of(owned)
-        self._relays.look(
-            now.at, moved, self._short, {flow.sample.ident for flow in outers}, tuple(sums), doors
-        )
+        self._relays.look(now.at, moved, short, {flow.sample.ident for flow in outers}, tuple(sums), doors)
         told: list[Told] = []
         for place in places:
             told += self._tell_place(now, place)
@@ -172,7 +207,39 @@ class RelayWatch:
                 told += self._tell_first(now, outer)
         if whole is not None and not self._is_told(outers, places):
             told += self._tell_place(now, whole)
+        if process is not None:
+            names = {place.ident for place in (*places, *([] if whole is None else [whole]))}
+            names |= {flow.sample.ident for flow in outers if flow.opened and flow.near == OUTSIDE}
+            state = self._relays.state(names) if self._may_be_bridge(outers) else State(0, is_own=False)
+            self._suspects.note(owner, outers[0].run, state, now.mono_s)
         return told
+
+    def _may_be_bridge(self, outers: list[Flow]) -> bool:
+        """Whether an event could come of one of these: led outwards to where nobody allowed it."""
+        return any(
+            flow.opened
+            and flow.near == OUTSIDE
+            and not (flow.process is not None and flow.process.exe in self._programs)
+            and not any(net.holds(parse_place(flow.sample.peer)) for net in self._allowed)
+            for flow in outers
+        )
+
+    def _short_of(self, owner: Key) -> tuple[list[Moved], dict[str, list[Moved]]]:
+        """What came and went, as far as no round has counted it for this owner."""
+        counted = self._counted.get(owner)
+        if not counted:
+            return self._short, self._short_to
+        left = []
+        for moved in self._every:
+            out_b, in_b, out_n, in_n = less(
+                (moved.out_b, moved.in_b, moved.out_n, moved.in_n), counted.get(moved.ident, NOTHING)
+            )
+            left.append(moved._replace(out_b=out_b, in_b=in_b, out_n=out_n, in_n=in_n))
+        to: dict[str, list[Moved]] = {}
+        for moved in left:
+            if moved.moved_b and moved.peer in self._short_to:
+                to.setdefault(moved.peer, []).append(moved)
+        return merged([m for m in left if m.near == LOOPBACK and m.moved_b]), to
 
     def _is_told(self, outers: list[Flow], places: list[Place]) -> bool:
         """Whether one of these was told of by itself."""
@@ -194,7 +261,7 @@ class RelayWatch:
         fresh: bool = True,
         ages: tuple[int | None, int | None] = (None, None),
     ) -> Moved:
-        door = None if opened is None else _port(sample.peer if opened else sample.local)
+        door = None if opened is None else port_of(sample.peer if opened else sample.local)
         near = self._nearness(sample.peer, sample.netns) if near is None else near
         ends = (opened, door, sample.local, sample.peer)
         rtt_ms = None if sample.min_rtt_us is None else sample.min_rtt_us // 1000
@@ -219,7 +286,7 @@ class RelayWatch:
         return self._tell(now, flow, pair)
 
     def _tell(self, now: Instant, outer: Flow, pair: Pair) -> list[Told]:
-        record = _record(now, outer, pair, self._partners.get(outer.sample.ident))
+        record = record_of(now, outer, pair, self._partners.get(outer.sample.ident))
         told: list[Told] = [record]
         if pair.is_whole and self._is_bridge(outer, record):
             detail: dict[str, Any] = {
@@ -251,7 +318,7 @@ class RelayWatch:
         self._relays.forget(place.ident)
         if pair is None or place.told is None:
             return []
-        return [_record(now, place.told, pair, None)._replace(gone=True)]
+        return [record_of(now, place.told, pair, None)._replace(gone=True)]
 
     def forget(self, flow: Flow, now: Instant) -> list[Told]:
         """The last word about an outer connection that handed bytes on."""
@@ -260,71 +327,7 @@ class RelayWatch:
         self._told.pop(ident, None)
         self._relays.forget(ident)
         partners = self._partners.pop(ident, None)
-        return [] if pair is None else [_record(now, flow, pair, partners)._replace(gone=True)]
-
-
-def _together(place: Place, moved: list[Moved]) -> Moved:
-    """All connections to a place as one; those that came and went there are taken for the owner's."""
-    parts = [m for m in moved if m.opened]
-    sent_ms = min((p.sent_ms for p in parts if p.sent_ms is not None), default=None)
-    recv_ms = min((p.recv_ms for p in parts if p.recv_ms is not None), default=None)
-    return Moved(
-        place.ident,
-        place.near,
-        sum(p.out_b for p in parts),
-        sum(p.in_b for p in parts),
-        sum(p.out_n for p in parts),
-        sum(p.in_n for p in parts),
-        True,
-        _port(place.peer),
-        parts[-1].local if parts else "",
-        place.peer,
-        sent_ms,
-        recv_ms,
-        sum(p.n_fresh for p in parts),
-        min((p.rtt_ms for p in parts if p.rtt_ms is not None), default=None),
-    )
-
-
-def _all_of(sample: Sample) -> Counts:
-    return sample.out_b or 0, sample.in_b or 0, sample.out_n or 0, sample.in_n or 0
-
-
-def _port(place: str) -> int | None:
-    port = place.rpartition(":")[2]
-    return int(port) if port.isdecimal() else None
-
-
-def _record(now: Instant, outer: Flow, pair: Pair, partners: set[int] | None) -> wire.RelaySeen:
-    process = outer.process
-    pids = [] if process is None else [process.pid, *sorted((partners or set()) - {process.pid})[:15]]
-    return wire.RelaySeen(
-        run=outer.run,
-        pids=pids,
-        exe=None if process is None else wire.clip(process.exe),
-        outer_local=outer.sample.local,
-        outer_peer=outer.sample.peer,
-        outer_opened=outer.opened,
-        outer_cookie=outer.sample.cookie,
-        inner_local=pair.face[0],
-        inner_peer=pair.face[1],
-        inner_opened=pair.opened,
-        n_inner=len(pair.idents),
-        inner_owned=pair.n_owned > 0,
-        outer_in_b=pair.outer_in_b,
-        outer_out_b=pair.outer_out_b,
-        inner_in_b=pair.inner_in_b,
-        inner_out_b=pair.inner_out_b,
-        coupled_in_b=pair.coupled_in_b,
-        coupled_out_b=pair.coupled_out_b,
-        n_busy=pair.n_busy,
-        n_coupled=pair.n_coupled,
-        first_seen_at=pair.first_at,
-        last_seen_at=pair.last_at,
-        gone=False,
-        mono_s=now.mono_s,
-        led=pair.rests.is_led,
-    )
+        return [] if pair is None else [record_of(now, flow, pair, partners)._replace(gone=True)]
 
 
 def _address(text: str) -> tuple[int, int]:

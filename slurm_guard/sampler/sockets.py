@@ -9,7 +9,8 @@ from __future__ import annotations
 from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Iterator
 from slurm_guard.sampler.briefs import NODES, Briefs
-from slurm_guard.sampler.doors import Doors, guess_opener, ports_of, who_fills
+from slurm_guard.sampler.closeup import Closeup
+from slurm_guard.sampler.doors import accepted, guess_opener, ports_of, who_fills
 from slurm_guard.sampler.fair import numbers
 from slurm_guard.sampler.fdowners import Owners
 from slurm_guard.sampler.flows import Flow
@@ -34,10 +35,8 @@ MOST_SHORT = 512  # told per run and look, of connections that came and went: ju
 MOST_PASSED = 32_768  # known to be there and not followed: judgement; 3 MB
 MOST_FAILURES = 3  # looks in a row at which the kernel's diagnostics fail before they are given up: judgement
 AGAIN_S = 3600.0  # a connection's bytes are told at least this often while they grow
-ANEW, MUCH = (
-    6,
-    5,
-)  # looks after which what was passed over is asked for again; times, where it is much. Judgement
+# looks after which what was passed over is asked for again; times, where it is much. Judgement
+ANEW, MUCH = 6, 5
 # CPU time for what is heard to end, of each second, and at once. Judgement: some 6,000 connections a second
 HEAR_SHARE, HEAR_S = 0.02, 0.05
 BUSY = 20  # nobody's that ended since the round before, for a look at what is open. Judgement
@@ -57,6 +56,7 @@ class SocketTable:
         self.n_unheard = 0  # ends that there was no room for, since the beginning
         self._watch = RelayWatch(network, proc)
         self._elsewhere = Namespaces(proc)
+        self.closeup = Closeup(self._watch, proc, self._elsewhere.diag)
         self._groups = Groups()
         self._briefs = Briefs()
         self._owners = Owners(proc)
@@ -73,8 +73,6 @@ class SocketTable:
         self._is_nobodys = False  # whether ends were lost at the last look, and nobody knew through whom
         self._is_cut = False  # whether anybody's open sockets may be missing from the last look's tables
 
-    # -- what ends between two looks
-
     def hear(self, mono_s: float) -> None:
         """A moment between two looks: take in what has ended. Never waits."""
         if self.diag is None or not self.diag.hears_ends or not self._has_looked:
@@ -90,7 +88,10 @@ class SocketTable:
     def _is_met(self, ident: int) -> bool:
         return ident in self._flows or ident in self._passed
 
-    # -- a look
+    def closer(self, now: Instant) -> list[Told]:
+        """A round between two looks, at suspects alone. Never waits, never raises."""
+        diag = self.diag if self._has_looked and self.diag is not None and self.diag.hears_ends else None
+        return [] if diag is None else [*self.closeup.look(now, diag, self._wanted.samples, self._is_met)]
 
     def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> Iterator[Told]:
         """One pass over the kernel's tables; what is told comes one by one."""
@@ -124,6 +125,7 @@ class SocketTable:
         cut = runs if self._watch.take_truncated() else self._watch.take_crowded()
         self.truncated = {r: n for r, n in {**dict.fromkeys(cut), **self.truncated}.items() if r in runs}
         self._has_looked = True
+        self.closeup.begin(now.mono_s)
 
     def _begin_anew(self) -> None:
         """Whose the rest is may be known by now; of many it is asked less often."""
@@ -262,8 +264,6 @@ class SocketTable:
         yield flow.record(now, gone=True)
         yield from self._watch.forget(flow, now)
 
-    # -- new ones
-
     def _take(self, new: dict[int, Sample], members: list[Process], now: Instant) -> Iterator[Told]:
         """New sockets of runs: followed, or known from now on as passed over."""
         new = {i: row for i, row in new.items() if row.uid in self._users.uids or row.run is not None}
@@ -293,6 +293,8 @@ class SocketTable:
                 self._pass(ident, row, run, process)
                 continue
             flow = self._flows[ident] = Flow(row, process, run, now, began=self._has_looked)
+            if process is not None:
+                flow.count_less(self._watch.counted(process.key, ident))
             self._note_place(row, run)
             yield flow.record(now, gone=False)
 
@@ -337,12 +339,8 @@ class SocketTable:
         """Connections within the node that came and went. Whose they were is known of the end at which a
         followed process listens; the other end's process is not."""
         self._watch.note_short(short)
-        doors = Doors(flow for flow in self._flows.values() if flow.sample.state == "LISTEN")
         counts: dict[str, int] = {}
-        for sample in short:
-            door = doors.of(sample.local) if sample.opened is False else None
-            if door is None:
-                continue
+        for door, sample in accepted(short, self._flows.values()):
             counts[door.run] = counts.get(door.run, 0) + 1
             if counts[door.run] > MOST_SHORT:
                 self._leave_out(door.run)

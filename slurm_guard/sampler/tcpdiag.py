@@ -12,6 +12,7 @@ import time
 
 from slurm_guard import netlink
 from slurm_guard.light import Callable, Mapping, NamedTuple
+from slurm_guard.sampler.tcpask import ask_again, ask_ports
 from slurm_guard.sampler.tcpends import Ends, Wanted, hear_ends
 from slurm_guard.sampler.tcpsample import (
     COOKIE,
@@ -136,18 +137,14 @@ class TcpDiag:
 
     def _ask(self, table: str, states: int, take: Callable[[str, Attributes, bytes], bool]) -> None:
         """One table's answer, part by part. Raises OSError."""
-        asked = self._asked
-        if asked is None:
-            asked = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
-        try:
-            asked.settimeout(1.0)
+        with self._asking() as asked:
             asked.send(netlink.dump_request(table, states, _WANT_INFO))
             attributes = self._attributes[table]
             while not take(table, attributes, asked.recv(1 << 15)):
                 pass
-        finally:
-            if asked is not self._asked:
-                asked.close()
+
+    def _asking(self) -> _Asking:
+        return _Asking(self._asked)
 
     def peek(self, is_known: Callable[[int], bool]) -> list[tuple[bytes, int, int | None]]:
         """(far end as tcpends.key, user, control group) of sockets that are passing through just now and are
@@ -169,6 +166,16 @@ class TcpDiag:
         for table in ("tcp", "tcp6"):
             self._ask(table, _PASSING, take)
         return found
+
+    def again(self, before: list[Sample]) -> dict[int, Sample]:
+        """These sockets as they are now, by cookie; what is gone, or closing, is missing. Raises OSError."""
+        with self._asking() as asked:
+            return ask_again(asked, before, self._attributes["tcp"])
+
+    def ports(self, table: str, ports: list[int]) -> list[Sample] | None:
+        """Open sockets of a table that lead to one of these ports; null: too many. Raises OSError."""
+        with self._asking() as asked:
+            return ask_ports(asked, table, ports, self._attributes[table])
 
     def hear(self, wanted: Wanted, most_s: float) -> None:
         """Sort what was heard to end into `wanted`, for so long."""
@@ -193,6 +200,23 @@ def far_end(table: str, data: bytes, begin: int) -> bytes:
 def _uid(data: bytes, begin: int) -> int:
     uid: int = U32.unpack_from(data, begin + UID_AT)[0]
     return uid
+
+
+class _Asking:
+    """A socket to ask through for a moment: a namespace's own stays open."""
+
+    def __init__(self, kept: _socket.socket | None) -> None:
+        self._kept, self._asked = kept, kept
+
+    def __enter__(self) -> _socket.socket:
+        if self._asked is None:
+            self._asked = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, netlink.NETLINK_SOCK_DIAG)
+        self._asked.settimeout(1.0)
+        return self._asked
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept is None and self._asked is not None:
+            self._asked.close()
 
 
 class _Dump:

@@ -8,9 +8,10 @@ from slurm_guard.clock import FakeClock
 from slurm_guard.networks import LOOPBACK, OUTSIDE
 from slurm_guard.sampler import devices as module
 from slurm_guard.sampler.devices import MOST_PROCESSES, Devices
+from slurm_guard.sampler.moved import Moved
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Stat
-from slurm_guard.sampler.relays import Moved, Relays
+from slurm_guard.sampler.relays import Relays
 from slurm_guard.sampler.writer import Instant
 from tests.unit.sampler.fakes import FakeProc
 

@@ -15,7 +15,7 @@ from slurm_guard.sampler.initiative import (
     Rests,
     is_led,
 )
-from slurm_guard.sampler.relays import Moved
+from slurm_guard.sampler.moved import Moved
 
 REST = REST_MS + 200
 

@@ -5,7 +5,9 @@ import random
 import pytest
 
 from slurm_guard.networks import CLUSTER, LOOPBACK, OUTSIDE
-from slurm_guard.sampler.relays import MOST_GROUPS, MOST_NOTED, Moved, Pair, Relays, merged
+from slurm_guard.sampler.initiative import SURE_RESTS
+from slurm_guard.sampler.moved import MOST_NOTED, Moved, merged
+from slurm_guard.sampler.relays import MOST_GROUPS, Pair, Relays
 
 OUT, IN = 1, 2
 Look = tuple[list[Moved], list[Moved]]
@@ -272,9 +274,9 @@ def test_a_pair_is_whole_once_the_far_end_leads_and_the_inner_ones_are_the_owner
         return relays.best(OUT)
 
     for pair, whole in (
-        (looks(4, sent_ms=902), True),
-        (looks(4, sent_ms=1400), False),  # what the far end said last went nowhere
-        (looks(4, sent_ms=902, opened=False), False),
+        (looks(SURE_RESTS, sent_ms=902), True),
+        (looks(SURE_RESTS, sent_ms=1400), False),  # what the far end said last went nowhere
+        (looks(SURE_RESTS, sent_ms=902, opened=False), False),
     ):
         assert pair is not None
         assert pair.is_whole is whole

@@ -3,6 +3,7 @@
 from slurm_guard import wire
 from slurm_guard.config import NetworkConfig
 from slurm_guard.sampler.flows import Flow
+from slurm_guard.sampler.initiative import SURE_RESTS
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc, Stat
 from slurm_guard.sampler.relaywatch import RelayWatch
@@ -69,7 +70,9 @@ def test_a_worker_is_told_without_the_event_and_a_tunnel_with_it() -> None:
 
 
 def test_a_relay_that_turns_out_to_be_led_is_told_again() -> None:
-    looks = [(*size, *((900, 880), (900, 900))) for size in _SIZES[:6]] + [(*s, *_LED) for s in _SIZES[6:12]]
+    looks = [(*size, *((900, 880), (900, 900))) for size in _SIZES[:6]] + [
+        (*s, *_LED) for s in _SIZES[6 : 8 + SURE_RESTS]
+    ]
     told = _play([Flow(_OUTER, _OWNER, "r", _NOW, began=True)], looks)
     assert _names(told) == ["relay", "relay", "bridge"]
     said = [t.led for look in told for t in look if isinstance(t, wire.RelaySeen)]

@@ -1,0 +1,60 @@
+"""Sockets asked for one by one, and those that lead to some ports: no whole table has to be read."""
+
+from __future__ import annotations
+
+import _socket
+
+from slurm_guard import netlink
+from slurm_guard.light import Iterable
+from slurm_guard.sampler.tcpends import key_of
+from slurm_guard.sampler.tcpsample import (
+    COOKIE,
+    COOKIE_AT,
+    STATES,
+    Attributes,
+    Sample,
+    read_again,
+    read_sample,
+)
+
+MOST_AT = 512  # sockets that lead to some ports, in one answer. Judgement
+_GONE = (2, 116)  # ENOENT; ESTALE: another has its places by now
+_OPEN = 1 << netlink.ESTABLISHED | 1 << netlink.CLOSE_WAIT
+_WANT_INFO = 1 << (netlink.INFO - 1)
+
+
+def ask_again(asked: _socket.socket, before: Iterable[Sample], attributes: Attributes) -> dict[int, Sample]:
+    """These sockets as they are now, by cookie; what is gone, or closing, is missing. One of which nothing
+    moved is the same object. Raises OSError."""
+    found: dict[int, Sample] = {}
+    for sample in before:
+        local, peer = key_of(sample.local)[1:], key_of(sample.peer)[1:]
+        asked.send(netlink.socket_request(sample.proto, local, peer, sample.cookie or 0, _WANT_INFO))
+        data = asked.recv(1 << 15)
+        try:
+            spans, _ = netlink.spans(data)
+        except OSError as error:
+            if error.errno in _GONE:
+                continue
+            raise
+        for begin, end in spans:
+            is_it = COOKIE.unpack_from(data, begin + COOKIE_AT)[0] == sample.cookie
+            if is_it and STATES.get(data[begin + 1]) == sample.state:
+                found[sample.ident] = read_again(data, begin, attributes.info(data, begin, end), sample)
+    return found
+
+
+def ask_ports(
+    asked: _socket.socket, table: str, ports: list[int], attributes: Attributes
+) -> list[Sample] | None:
+    """Open sockets that lead to one of these ports; null: they are too many. Raises OSError."""
+    asked.send(netlink.ports_request(table, _OPEN, ports, _WANT_INFO))
+    found: list[Sample] = []
+    n, done = 0, False
+    while not done:
+        data = asked.recv(1 << 15)
+        spans, done = netlink.spans(data)
+        n += len(spans)
+        if n <= MOST_AT:
+            found += [read_sample(table, data, a, attributes.info(data, a, b)) for a, b in spans]
+    return found if n <= MOST_AT else None
