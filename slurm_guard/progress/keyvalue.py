@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
+from slurm_guard.progress.beside import evaluates, is_place, names_evaluation, qualifies
 from slurm_guard.progress.keys import (
     EPOCH_KEYS,
     LOSS_KEYS,
@@ -59,19 +60,6 @@ _INNER = re.compile(
 )
 # timm and Swin: `Train: 0 [ 50/1251 (4%)]`, `Train: [0/300][50/1251]` with the epoch before the batch
 _TRAIN = re.compile(r"\bTrain: \[?(\d{1,7})(?:/\d{1,7}\])?[ \t]{0,4}(?=\[)")
-# Composer's `[Eval batch=1/50]`, torchtitan's `validate step: 20`: no counter of the training
-_EVALUATES = re.compile(
-    r"(?:^|[\s\[(])(?:val|(?:eval(?:uat)?|valid(?:at)?|test|inference)(?:e|ion|ing)?)[ :_-]{1,3}$",
-    re.IGNORECASE,
-)
-# A word before the clock that makes another count of it: a rate, a bound, a part of a step, what is left.
-# `12.3 ms step: 5` ends a duration.
-_QUALIFIES = re.compile(
-    r"(?:^|[^\w])(?:fps|per|every|avg|average|mean|median|(?<![\d.])(?<![\d.][ \t])ms|best|max(?:imum)?|"
-    r"min(?:imum)?|remaining|skipped|micro|inner|sampling|denoising|throughput|warm[-_ ]?up|"
-    r"p?cg|f?gmres|bicg(?:stab)?|krylov|linear|line[-_ ]search|sub)[ \t:_-]{1,3}$",
-    re.IGNORECASE,
-)
 _PAIR = re.compile(
     r"(?:^|(?<=[\s\[({|,;'\">-]))((?:[A-Za-z_][\w.-]{0,30}/){0,3}[A-Za-z_][\w.]{0,40}(?: loss)?)"
     r"['\"]?[ \t]{0,12}[=:|][ \t|]{0,12}['\"]?([-+]?[\d.][\d.,_]{0,24}(?:[eE][-+]?\d{1,3})?)(?![\w])"
@@ -189,9 +177,11 @@ def _plan_of(text: str) -> _Plan:
                 companion = _COMPANION.search(text) is not None
             if not companion:
                 continue
-        if _EVALUATES.search(text, max(0, match.start() - 16), match.start()) is not None:
+        if is_place(text, match.start(), match[2], match[4]):
+            continue
+        if evaluates(text, match.start()):
             return _EVAL
-        if _QUALIFIES.search(text, max(0, match.start() - 16), match.start()) is not None:
+        if qualifies(text, match.start()):
             continue
         word = match[1].replace(" ", "_")
         if word in EPOCH_KEYS:
@@ -203,6 +193,8 @@ def _plan_of(text: str) -> _Plan:
         rank = _ORDER.get(word, len(_ORDER))
         if best is None or rank < best[0]:
             best = (rank, word, slice(*match.span(3)), slice(*match.span(4)) if match[4] else None)
+    if (best is not None or epoch is not None) and names_evaluation(text):
+        return _EVAL
     if best is not None and best[1] == "batch" and not (best[3] or epoch or _counts_batches(text, best[2])):
         best = None
     if best is None and "Train:" in text:

@@ -152,3 +152,35 @@ def test_a_long_object_without_blanks_keeps_what_stands_before_the_cut() -> None
     body = '{"step":12,' + ",".join(f'"k{n}":{n}' for n in range(900)) + ',"loss":0.5}'
 
     assert steps(body + "\n" + body.replace(":12,", ":13,", 1) + "\n") == [12, 13]
+
+
+@pytest.mark.parametrize(
+    ("train", "evaluation"),
+    [
+        ("[Train] Step {}/10000 loss 0.5", "[Validation] Step {}/50 loss 0.3"),
+        ("| train | epoch 3 | step {} | loss 0.5", "| valid | epoch 3 | step {} | loss 0.3"),
+        ("mode=train epoch=3 step={} loss=0.5", "mode=val epoch=3 step={} loss=0.3"),
+        ("step={} split=train loss=0.5", "step={} split='validation' loss=0.3"),
+        ("Train step: {} loss: 0.5", "Dev step: {} loss: 0.3"),
+        ("Train (step {}/10000) loss: 0.5", "Eval (step {}/50) loss: 0.3"),
+        ("[Train][Epoch 3/9][Iter: {}/9000]lr: 1, loss: 0.5", "[Eval][Epoch 3][Iter: {}/40]loss: 0.3"),
+        ("INFO Training: step {} loss 0.5", "INFO Validating: step {} loss 0.3"),
+    ],
+)
+def test_an_evaluation_before_the_clock_counts_no_step(train: str, evaluation: str) -> None:
+    text = ""
+    for turn in range(3):
+        text += "".join(train.format(100 * (8 * turn + n)) + "\n" for n in range(1, 9))
+        text += "".join(evaluation.format(10 * n) + "\n" for n in range(1, 5))
+
+    assert steps(text) == [100 * n for n in range(1, 25)]
+
+
+@pytest.mark.parametrize("place", ["engine:step:{}", "__main__:train_step:{}", "[trainer.py:iter:{}]"])
+def test_a_function_and_its_line_are_no_clock(place: str) -> None:
+    line = "2026-11-26 05:00:00.123 | INFO     | " + place + " - step {} loss 0.5\n"
+
+    assert steps("".join(line.format((45, 52, 88)[n % 3], 10 * n) for n in range(1, 9))) == [
+        10 * n for n in range(1, 9)
+    ]
+    assert steps("".join(f"INFO:__main__:step:{n}/30 val_loss:4.5\n" for n in range(1, 9))) == [*range(1, 9)]

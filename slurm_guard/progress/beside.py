@@ -1,0 +1,54 @@
+"""What the words before a line's clock make of it: an evaluation's counter, another count, a line of code."""
+
+import re
+
+# Composer's `[Eval batch=1/50]`, torchtitan's `validate step: 20`, `[Validation] Step 10/50`, `| valid | …`,
+# PaddleClas' `[Eval][Epoch 3][Iter: 10/40]`: no counter of the training.
+_EVALUATES = re.compile(
+    r"(?:^|[\s\[(|])(?:val|dev|cv|(?:eval(?:uat)?|valid(?:at)?|test|inference)(?:e|ion|ing)?)"
+    r"[\])|:=(\[ \t_-]{1,4}$",
+    re.IGNORECASE,
+)
+# `mode=val epoch=1 step=10`: the line says so under a name, wherever that stands
+_MODE = re.compile(
+    r"(?:^|[\s,\[({|'\"])(?:mode|split|phase|stage|subset)['\"]?[ \t]?[=:][ \t]?['\"]?"
+    r"(?:val|dev|(?:eval(?:uat)?|valid(?:at)?|test)(?:e|ion|ing)?)(?![\w-])",
+    re.IGNORECASE,
+)
+# A word before the clock that makes another count of it: a rate, a bound, a part of a step, what is left.
+# `12.3 ms step: 5` ends a duration.
+_QUALIFIES = re.compile(
+    r"(?:^|[^\w])(?:fps|per|every|avg|average|mean|median|(?<![\d.])(?<![\d.][ \t])ms|best|max(?:imum)?|"
+    r"min(?:imum)?|remaining|skipped|micro|inner|sampling|denoising|throughput|warm[-_ ]?up|"
+    r"p?cg|f?gmres|bicg(?:stab)?|krylov|linear|line[-_ ]search|sub)[ \t:_-]{1,3}$",
+    re.IGNORECASE,
+)
+_WITHIN = 24  # characters before the clock in which such a word stands
+_NAMED_WITHIN = 512  # … and of the line, where it stands under a name
+
+
+def evaluates(text: str, at: int) -> bool:
+    """Whether the clock that begins at `at` is an evaluation's, by the word before it."""
+    return _EVALUATES.search(text, max(0, at - _WITHIN), at) is not None
+
+
+def names_evaluation(text: str) -> bool:
+    """Whether the line says under a name that it is an evaluation's."""
+    return _MODE.search(text, 0, _NAMED_WITHIN) is not None
+
+
+def qualifies(text: str, at: int) -> bool:
+    """Whether the word before `at` makes another count of the clock there."""
+    return _QUALIFIES.search(text, max(0, at - 16), at) is not None
+
+
+def is_place(text: str, at: int, glue: str, total: str | None) -> bool:
+    """`engine:step:45` is a function and a line of code, as loguru prints them: no clock.
+
+    `glue`: what stands between the word at `at` and its number; `total`: the total behind that, if any.
+    """
+    return glue == ":" and total is None and at > 1 and text[at - 1] == ":" and _in_name(text[at - 2])
+
+
+def _in_name(char: str) -> bool:
+    return char.isalnum() or char in "_.>"
