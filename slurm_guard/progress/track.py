@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from slurm_guard.progress.protocol import Claim
+from slurm_guard.progress.values import STEP_LIMIT
 
 _LAST = 1 << 62  # beyond any point's number
 LOOK = 12  # records looked ahead to tell a late line from a restart (judgement: more than ranks lag behind)
@@ -79,30 +80,38 @@ def _ordered(filed: list[Filed]) -> list[Filed]:
 
 
 def _carry_epochs(moving: list[Filed]) -> list[Filed]:
-    """A counter that restarts whenever the epoch rises is made cumulative over the epochs."""
+    """A counter that restarts whenever the epoch rises is made cumulative over the epochs.
+
+    An evaluation's own counter ends no epoch. A fall to an earlier epoch goes back to where that one began.
+    A claim that would reach STEP_LIMIT is left out.
+    """
     if all(claim.epoch is None for _, claim in moving):
         return moving
+    alone = all(claim.phase == "eval" for _, claim in moving)
     out: list[Filed] = []
     base, last, last_epoch = 0, -1, None
+    begins: dict[int, int] = {}  # whole epoch -> the count at its begin
     for file, claim in moving:
-        value = claim.clock()
+        value, epoch = claim.clock(), claim.epoch
         if value is None or claim.step is None:
             return moving
-        if (
-            last_epoch is not None
-            and claim.epoch is not None
-            and claim.epoch >= last_epoch + 1
-            and (value < last or value == last == claim.total)  # only the end of each epoch is told
-        ):
-            base += claim.total if claim.total is not None and claim.total >= last else last
-        elif last_epoch is not None and claim.epoch is not None and claim.epoch < last_epoch:
-            base = 0
+        if claim.phase == "eval" and not alone:
+            out.append((file, claim._replace(step=base + value)))
+            continue
+        if last_epoch is not None and epoch is not None:
+            # `value == last == claim.total`: only the end of each epoch is told
+            if epoch >= last_epoch + 1 and (value < last or value == last == claim.total):
+                base += claim.total if claim.total is not None and claim.total >= last else last
+            elif epoch < last_epoch:
+                base = begins.get(int(epoch), 0)
         last = value
-        last_epoch = claim.epoch if claim.epoch is not None else last_epoch
-        out.append((file, claim._replace(step=base + value, total=None) if base else claim))
-    if base:
-        return [(file, claim._replace(total=None)) for file, claim in out]
-    return out
+        if epoch is not None:
+            last_epoch = epoch
+            begins[int(epoch)] = base
+        out.append((file, claim._replace(step=base + value)))
+    if any(begins.values()):
+        out = [(file, claim._replace(total=None)) for file, claim in out]
+    return [item for item in out if (item[1].step or 0) < STEP_LIMIT]
 
 
 def _without_looks_back(moving: list[Filed]) -> list[Filed]:
