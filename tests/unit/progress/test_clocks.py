@@ -184,3 +184,16 @@ def test_a_function_and_its_line_are_no_clock(place: str) -> None:
         10 * n for n in range(1, 9)
     ]
     assert steps("".join(f"INFO:__main__:step:{n}/30 val_loss:4.5\n" for n in range(1, 9))) == [*range(1, 9)]
+
+
+@pytest.mark.parametrize("number", ["4.19B", "98.00M", "4.5k", "50%", "12.5%"])
+def test_what_stands_before_a_unit_is_no_number(number: str) -> None:
+    claim = all_series(f"step=7 loss=0.5 tokens={number}, samples={number} lr=1\n")[0].claims[0]
+
+    assert (claim.step, claim.tokens, claim.samples, claim.loss) == (7, None, None, 0.5)
+
+
+def test_a_sentences_end_is_no_part_of_a_number() -> None:
+    claim = all_series("step=7,tokens=4096,samples=8,loss=0.5.\n")[0].claims[0]
+
+    assert (claim.tokens, claim.samples, claim.loss) == (4096, 8, 0.5)
