@@ -26,6 +26,7 @@ from slurm_guard.progress.values import (
     STAMP,
     STAMP_WITHIN,
     find_stamp,
+    goes_on,
     to_count,
     to_float,
     to_instant,
@@ -177,6 +178,8 @@ def _plan_of(text: str) -> _Plan:
                 companion = _COMPANION.search(text) is not None
             if not companion:
                 continue
+        if goes_on(text, match.end(3)) or goes_on(text, match.end()):
+            continue
         if is_place(text, match.start(), match[2], match[4]):
             continue
         if evaluates(text, match.start()):
@@ -265,7 +268,7 @@ def _with_values(
     for match in _PAIR.finditer(text):
         kind, last = _kind_of(match[1])
         kinds.add(kind)
-        if kind in _VALUES:
+        if kind in _VALUES and not goes_on(text, match.end(2)):
             values.append((kind, last, slice(*match.span(2))))
     stamped = _is_stamped(text, step or epoch)
     evaluates = "eval" in kinds and "loss" not in kinds and "other" not in kinds

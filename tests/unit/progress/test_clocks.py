@@ -197,3 +197,18 @@ def test_a_sentences_end_is_no_part_of_a_number() -> None:
     claim = all_series("step=7,tokens=4096,samples=8,loss=0.5.\n")[0].claims[0]
 
     assert (claim.tokens, claim.samples, claim.loss) == (4096, 8, 0.5)
+
+
+@pytest.mark.parametrize("mark", [" ", "'", "\u202f", "\xa0"])
+def test_groups_that_no_comma_parts_are_not_read_in_part(mark: str) -> None:
+    assert all_series(f"step: 1{mark}000 loss: 0.5\nstep: 12{mark}000{mark}000 loss: 0.5\n") == []
+    assert all_series(f"step 7/1{mark}000 loss: 0.5\n") == []
+    claim = all_series(f"step: 7 tokens: 1{mark}024 loss: 0.5\n")[0].claims[0]
+    assert (claim.step, claim.tokens) == (7, None)
+
+
+@pytest.mark.parametrize(
+    "line", ["step 1024 512 loss: 0.5", "step 7 loss 0.5 acc 100 time 1", "step 7 0.5 loss"]
+)
+def test_a_number_beside_another_is_whole(line: str) -> None:
+    assert steps(line + "\n")[0] in (1024, 7)
