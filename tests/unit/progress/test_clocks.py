@@ -212,3 +212,9 @@ def test_groups_that_no_comma_parts_are_not_read_in_part(mark: str) -> None:
 )
 def test_a_number_beside_another_is_whole(line: str) -> None:
     assert steps(line + "\n")[0] in (1024, 7)
+
+
+def test_nemos_iterations_without_a_global_step_go_on_over_the_epochs() -> None:
+    line = "Training epoch {}, iteration {}/49 | lr: 1e-4 | reduced_train_loss: 0.5\n"
+
+    assert steps("".join(line.format(n // 50, n % 50) for n in range(150))) == [*range(150)]
