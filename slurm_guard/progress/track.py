@@ -20,6 +20,7 @@ RANKS_FALL = 0.1  # … and this part of the records below the one before, in a 
 RANKS_VALUES = 50  # … so many values: a late line may then be …
 RANKS_LAG = 3  # … this many values behind
 MANY_FALLS = 8  # of a counter whose rises add up to more than twice its span: judgement
+RECORDS = 3  # distinct values below a first one that make it a setting (judgement)
 SAME_OFTEN = 0.9  # of the distinct records that come equally often, where ranks flush whole buffers
 
 
@@ -51,7 +52,7 @@ def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, 
     still = [item for item in filed if not item[1].advances]
     out: list[Mark] = []
     for (file, claim), segment, fell in _segments(
-        _without_looks_back(_carry_epochs(_without_copies(moving)))
+        _without_looks_back(_carry_epochs(_without_copies(_without_settings(moving))))
     ):
         extra = (*flags, "step-back") if fell else flags
         if claim.phase not in ("end", "train"):
@@ -77,6 +78,24 @@ def _ordered(filed: list[Filed]) -> list[Filed]:
             filed, key=lambda item: (item[1].at or 0.0, item[1].clock() or 0, item[0], item[1].offset)
         )
     return sorted(filed, key=lambda item: (item[0], item[1].offset))
+
+
+def _without_settings(moving: list[Filed]) -> list[Filed]:
+    """Without a printed configuration: `epoch: 100` above `Epoch 1: loss …` reads like the first record.
+
+    It is one value before all others and above them, and no time, loss or duration stands beside it.
+    """
+    first = moving[0][1].clock() if moving else None
+    n = 0
+    for _, claim in moving:
+        if claim.clock() != first:
+            break
+        if (claim.at, claim.loss, claim.took_s) != (None, None, None):
+            return moving
+        n += 1
+    rest = {claim.clock() or 0 for _, claim in moving[n:]}
+    said = any((claim.at, claim.loss, claim.took_s) != (None, None, None) for _, claim in moving[n:])
+    return moving[n:] if said and len(rest) >= RECORDS and max(rest) < (first or 0) else moving
 
 
 def _carry_epochs(moving: list[Filed]) -> list[Filed]:

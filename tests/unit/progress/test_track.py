@@ -93,6 +93,23 @@ def test_a_total_beyond_all_counts_takes_only_what_is_counted_from_it() -> None:
     assert [mark.step for mark in track(*claims)] == [5, 10, 15]
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_printed_setting_above_all_records_is_none(n: int) -> None:
+    marks = track(
+        *[Claim(0, "epoch", step=100)] * n, *(Claim(0, "epoch", step=s, loss=0.5) for s in (1, 2, 3))
+    )
+
+    assert shape(marks) == [(0, 1), (0, 2), (0, 3)]
+
+
+def test_a_first_record_is_kept_where_it_measured_or_is_reached_or_no_other_measured() -> None:
+    rest = [Claim(0, "epoch", step=s, loss=0.5) for s in (1, 2, 3)]
+
+    assert shape(track(Claim(0, "epoch", step=100, loss=0.4), *rest))[0] == (0, 100)
+    assert shape(track(Claim(0, "epoch", step=100), *rest, Claim(0, "epoch", step=100)))[0] == (0, 100)
+    assert shape(track(100, 1, 2, 3))[0] == (0, 100)
+
+
 def test_tokens_that_never_rise_are_a_batch_size_and_left_out() -> None:
     marks = track(*(Claim(0, "step", step=n, tokens=4096, samples=8 * n) for n in range(1, 6)))
 
