@@ -236,7 +236,8 @@ def many_writers(marks: list[Mark]) -> str | None:
     if falls < MANY_FALLS or gross <= 2 * (max(values, default=0) - min(values, default=0)):
         return None
     return (
-        f"many-writers: its counter falls {falls} times; print on rank 0 alone, or one log for each training"
+        f"many-writers: its counter falls {falls} times: several ranks print it, or trainings one after "
+        "the other; print on rank 0 alone, or one log for each training"
     )
 
 
