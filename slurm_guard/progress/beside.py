@@ -23,6 +23,9 @@ _QUALIFIES = re.compile(
     r"p?cg|f?gmres|bicg(?:stab)?|krylov|linear|line[-_ ]search|sub)[ \t:_-]{1,3}$",
     re.IGNORECASE,
 )
+# `PGD step 3/5`: the word names the loop that is counted
+_LOOP = re.compile(r"(?:^|[\s\[({|,;:'\">*/-])([A-Za-z][A-Za-z_-]{0,22})[ \t]{1,2}$")
+_NO_LOOP = frozenset(("train", "training", "trainer", "learning", "global", "current", "at", "info"))
 _WITHIN = 24  # characters before the clock in which such a word stands
 _NAMED_WITHIN = 512  # … and of the line, where it stands under a name
 
@@ -40,6 +43,13 @@ def names_evaluation(text: str) -> bool:
 def qualifies(text: str, at: int) -> bool:
     """Whether the word before `at` makes another count of the clock there."""
     return _QUALIFIES.search(text, max(0, at - 16), at) is not None
+
+
+def loop_of(text: str, at: int) -> str:
+    """The word right before the clock that names what it counts, lower case; "": none but the training's."""
+    match = _LOOP.search(text, max(0, at - _WITHIN), at)
+    word = match[1].lower() if match else ""
+    return "" if word in _NO_LOOP else word
 
 
 def is_place(text: str, at: int, glue: str, total: str | None) -> bool:

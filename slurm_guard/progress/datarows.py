@@ -43,6 +43,22 @@ def count_falls(claims: Sequence[Claim]) -> int:
     return n if n > most else 0
 
 
+def n_turns(claims: Sequence[Claim], least: int) -> int:
+    """How often the counter begins again, as a loop inside another does: 0 below `least` times.
+
+    Its rises then add up to more than twice its span. With a later epoch it may begin again.
+    """
+    counted = [(value, claim.epoch) for claim in claims if (value := claim.clock()) is not None]
+    falls = rises = 0
+    for (before, last), (value, epoch) in pairwise(counted):
+        falls += value < before and not _next_epoch(last, epoch)
+        rises += max(0, value - before)
+    if falls < least:
+        return 0
+    values = [value for value, _ in counted]
+    return falls if rises > 2 * (max(values) - min(values)) else 0
+
+
 def _n_heights(values: Iterable[int]) -> int:
     """How many are higher than all before."""
     n, high = 0, -1

@@ -218,3 +218,45 @@ def test_nemos_iterations_without_a_global_step_go_on_over_the_epochs() -> None:
     line = "Training epoch {}, iteration {}/49 | lr: 1e-4 | reduced_train_loss: 0.5\n"
 
     assert steps("".join(line.format(n // 50, n % 50) for n in range(150))) == [*range(150)]
+
+
+@pytest.mark.parametrize(
+    "loop", ["PGD step", "microbatch step", "LBFGS iter", "Denoise step", "Rollout step"]
+)
+def test_a_loop_inside_a_step_is_no_clock_beside_it(loop: str) -> None:
+    text = ""
+    for n in range(1, 21):
+        text += f"step: {10 * n} loss: 0.5\n"
+        text += "".join(f"{loop} {k}/30 time 0.1 loss 0.5\n" for k in range(1, 31))
+
+    assert steps(text) == [10 * n for n in range(1, 21)]
+    assert len(all_series(text)) == 1
+
+
+def test_a_loop_that_begins_again_and_again_is_none_alone() -> None:
+    text = "".join(f"Diffusion step {k}/50 time 0.1\n" for _ in range(10) for k in range(50))
+
+    assert all_series(text) == []
+
+
+def test_a_word_before_the_clock_alone_hides_no_training() -> None:
+    text = "".join(f"Finetune step {k}/50 loss 0.1\n" for _ in range(3) for k in range(50))
+
+    assert len(steps(text)) == 150
+    text = "".join(f"{'Slow' if k % 9 else 'Fast'} step {k} loss 0.1\n" for k in range(90))
+    assert steps(text)[-1] == 89
+
+
+@pytest.mark.parametrize(
+    "form", ["step={} iter={} res=0.1 time=0.1", "step {} | loss 0.5 | disc iter: {}/5", "step: {} iter: {}"]
+)
+def test_of_two_clocks_in_a_line_the_one_that_goes_on_counts(form: str) -> None:
+    text = "".join(form.format(n, k) + "\n" for n in range(1, 31) for k in range(1, 6))
+
+    assert steps(text) == [*range(1, 31)]
+
+
+def test_of_two_clocks_that_go_on_the_finer_counts() -> None:
+    assert steps("".join(f"iter {4 * n} step {n} loss 0.5\n" for n in range(1, 31))) == [
+        4 * n for n in range(1, 31)
+    ]
