@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from operator import gt
 
-from slurm_guard.progress.protocol import Claim
+from slurm_guard.progress.protocol import MICRO, Claim
 
 LEAST_FALLS = 8  # resumes in one file that are believed …
+LEAST_STILL = 3  # epochs over which a counter that does not move is none (judgement)
 FALL_SHARE = 0.1  # … and as a share of its records: beyond, they are data (judgement; as of CSV rows)
 CLIMB_SHARE = 0.1  # of the records that reach a new height: with more, something climbs (judgement)
 _FAR = 0.1  # of the usual range: beyond, a fall is no late line's and a place no beginning (judgement)
@@ -57,6 +58,25 @@ def n_turns(claims: Sequence[Claim], least: int) -> int:
         return 0
     values = [value for value, _ in counted]
     return falls if rises > 2 * (max(values) - min(values)) else 0
+
+
+def or_epochs(claims: list[Claim]) -> list[Claim]:
+    """The claims by their epochs, where the counter stands still while these rise: a size, or an index reset.
+
+    One value in all records, which is no total either, over at least `LEAST_STILL` epochs.
+    """
+    first = claims[0].clock() if claims else None
+    if first is None or len(claims) < LEAST_STILL or claims[0].total == first:
+        return claims
+    epochs = [claim.epoch for claim in claims if claim.clock() == first and claim.epoch is not None]
+    if len(epochs) < len(claims) or len(set(epochs)) < LEAST_STILL or sum(map(gt, epochs, epochs[1:])):
+        return claims
+    return [
+        claim._replace(
+            key="epoch", step=round((claim.epoch or 0.0) * MICRO), samples=None, tokens=None, total=None
+        )
+        for claim in claims
+    ]
 
 
 def _n_heights(values: Iterable[int]) -> int:

@@ -260,3 +260,21 @@ def test_of_two_clocks_that_go_on_the_finer_counts() -> None:
     assert steps("".join(f"iter {4 * n} step {n} loss 0.5\n" for n in range(1, 31))) == [
         4 * n for n in range(1, 31)
     ]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{{"epoch": {}, "batch": 64, "loss": 0.5}}',
+        '{{"epoch": {}, "num_samples": 5000, "loss": 0.5}}',
+        "epoch={} step=0 loss=0.5",
+    ],
+)
+def test_a_counter_that_stands_still_leaves_the_clock_to_the_epoch(form: str) -> None:
+    assert steps("".join(form.format(n) + "\n" for n in range(1, 9))) == [n * MICRO for n in range(1, 9)]
+
+
+def test_the_end_of_each_epoch_alone_still_counts_its_steps() -> None:
+    text = "".join(f"epoch {n} step 100/100 loss: 0.5\n" for n in range(1, 9))
+
+    assert steps(text) == [100 * n for n in range(1, 9)]
