@@ -278,3 +278,19 @@ def test_the_end_of_each_epoch_alone_still_counts_its_steps() -> None:
     text = "".join(f"epoch {n} step 100/100 loss: 0.5\n" for n in range(1, 9))
 
     assert steps(text) == [100 * n for n in range(1, 9)]
+
+
+def test_numbers_of_lines_are_no_labels_of_ranks() -> None:
+    text = "".join(f"{n}: step={10 * n} loss=0.5\n" for n in range(1, 300))
+
+    assert steps(text) == [10 * n for n in range(1, 300)]
+    assert len(all_series(text)) == 1
+
+
+def test_labels_of_many_ranks_stay_labels() -> None:
+    text = "".join(f"{rank}: step={n} loss=0.5\n" for n in range(1, 9) for rank in range(40))
+    ranks = [*range(9, 0, -1), 12, 11, 10]
+    other = "".join(f"{rank}: step={100 * rank + n} loss=0.5\n" for n in range(8) for rank in ranks)
+
+    assert steps(text) == [*range(1, 9)]
+    assert len(all_series(other)) == 12
