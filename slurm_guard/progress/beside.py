@@ -2,6 +2,8 @@
 
 import re
 
+from slurm_guard.progress.values import STAMP
+
 # Composer's `[Eval batch=1/50]`, torchtitan's `validate step: 20`, `[Validation] Step 10/50`, `| valid | …`,
 # PaddleClas' `[Eval][Epoch 3][Iter: 10/40]`: no counter of the training.
 _EVALUATES = re.compile(
@@ -26,6 +28,9 @@ _QUALIFIES = re.compile(
 # `PGD step 3/5`: the word names the loop that is counted
 _LOOP = re.compile(r"(?:^|[\s\[({|,;:'\">*/-])([A-Za-z][A-Za-z_-]{0,22})[ \t]{1,2}$")
 _NO_LOOP = frozenset(("train", "training", "trainer", "learning", "global", "current", "at", "info"))
+_TRAINS = re.compile(r"(?:^|[\s\[(|:])train(?:ing)?[ \t]$", re.IGNORECASE)
+_RULE = re.compile(r"[ \t]{0,8}([=*#-])\1{2,120}[ \t]{1,8}|[ \t]{1,8}([=*#-])\2{2,120}[ \t]{0,8}")
+_STAMPED = re.compile(rf"(?:{STAMP.pattern})[:,]? {{1,4}}")
 _WITHIN = 24  # characters before the clock in which such a word stands
 _NAMED_WITHIN = 512  # … and of the line, where it stands under a name
 
@@ -50,6 +55,20 @@ def loop_of(text: str, at: int) -> str:
     match = _LOOP.search(text, max(0, at - _WITHIN), at)
     word = match[1].lower() if match else ""
     return "" if word in _NO_LOOP else word
+
+
+def is_said(text: str, match: re.Match[str]) -> bool:
+    """Whether the clock says what it is without a metric beside it; groups: word, glue, number, total.
+
+    `Learning iteration 12/1500`, AReaL's `Train step 5/1160 done.`, NeMo-RL's `===== Step 1/500 =====`, and
+    nnU-Net's `2026-08-01 10:11:12.5: Epoch 12`, which is all of the line.
+    """
+    before, behind = text[: match.start()], text[match.end() :]
+    if match[4] is not None:
+        if match[1] == "iteration" or _TRAINS.search(before[-_WITHIN:]) is not None:
+            return True
+        return _RULE.fullmatch(before) is not None and _RULE.fullmatch(behind) is not None
+    return match[1] == "epoch" and not behind.strip() and _STAMPED.fullmatch(before) is not None
 
 
 def is_place(text: str, at: int, glue: str, total: str | None) -> bool:

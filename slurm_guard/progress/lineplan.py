@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from slurm_guard.progress.beside import evaluates, is_place, loop_of, names_evaluation, qualifies
+from slurm_guard.progress.beside import evaluates, is_place, is_said, loop_of, names_evaluation, qualifies
 from slurm_guard.progress.keys import (
     EPOCH_KEYS,
     LOSS_KEYS,
@@ -26,7 +26,7 @@ Place = slice  # of a line
 
 _WORDS = "|".join(
     re.escape(word).replace("\\ ", "[ _]")
-    for word in sorted((*STEP_KEYS, *EPOCH_KEYS, "s"), key=len, reverse=True)
+    for word in sorted((*STEP_KEYS, *EPOCH_KEYS, "steps", "s"), key=len, reverse=True)
 )
 # word, separator, number, optional "/ total" or "of total", in a lowered line. All repetition is bounded.
 # A comma belongs to the number before three digits only: `Epoch: 001, Loss: …` has none, and of `iter: 5,20`
@@ -34,10 +34,10 @@ _WORDS = "|".join(
 # It stands at the beginning, behind a separator, or behind a slash after a digit: asked in the order that
 # lets the engine leave most places at once.
 _CLOCK = re.compile(
-    r"(?=[a-z_])(?<![^\s\[({|,;:'\">*/])(?:(?<!/)|(?<=\d/))(?:train(?:er|ing)?/)?("
+    r"(?=[a-z_])(?<![^\s\[({|,;:'\">*/，])(?:(?<!/)|(?<=\d/))(?:train(?:er|ing)?/)?("
     + _WORDS
     + r")(?:\(train\))?"
-    r"(['\"]?[ \t]{0,40}[=:|][ \t|]{0,20}|[ \t]{0,3}(?:: )?[#\[][ \t]{0,12}|[ \t]{1,12})"
+    r"(['\"]?[ \t]{0,40}[=:|：][ \t|]{0,20}|[ \t]{0,3}(?:: )?[#\[][ \t]{0,12}|[ \t]{1,12})"
     r"['\"]?(\d(?:[\d_]|,(?=\d{3}(?!\d))){0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%]|,\d)"
     r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d(?:\d|,(?=\d{3}(?!\d))){0,15})(?!,?\d))?",
 )
@@ -47,11 +47,14 @@ _INNER = re.compile(
     r"(?:\[|\|(?= {1,6}\d{1,12}/ {0,6}\d{1,12} batches)|[━╸╺]{2} (?=\d))"
     r"[ \t]{0,6}(\d{1,12})/ {0,6}(\d{1,12})[ \t(\]]"
 )
+# Lightning's bar of data without a length: `Epoch 0: : 499it [05:20, …`, `Epoch 0: |   | 499/? [05:20<…`
+_UNSIZED = re.compile(r": {0,2}(?:: (\d{1,12})it \[|\|[^|]{0,60}\| {0,4}(\d{1,12})/\? \[)")
 # timm and Swin: `Train: 0 [ 50/1251 (4%)]`, `Train: [0/300][50/1251]` with the epoch before the batch
 _TRAIN = re.compile(r"\bTrain: \[?(\d{1,7})(?:/\d{1,7}\])?[ \t]{0,4}(?=\[)")
 _PAIR = re.compile(
-    r"(?:^|(?<=[\s\[({|,;'\">-]))((?:[A-Za-z_][\w.-]{0,30}/){0,3}[A-Za-z_][\w.]{0,40}(?: loss)?)"
-    r"['\"]?[ \t]{0,12}[=:|][ \t|]{0,12}['\"]?([-+]?[\d.][\d.,_]{0,24}(?:[eE][-+]?\d{1,3})?)(?![\w%]|[.,_]\d)"
+    r"(?:^|(?<=[\s\[({|,;'\">，-]))((?:[A-Za-z_][\w.-]{0,30}/){0,3}[A-Za-z_][\w.]{0,40}(?: loss)?)"
+    r"['\"]?[ \t]{0,12}[=:|：][ \t|]{0,12}['\"]?"
+    r"([-+]?[\d.][\d.,_]{0,24}(?:[eE][-+]?\d{1,3})?)(?![\w%]|[.,_]\d)"
 )  # a whole number: `4.19B` and `98.00M` are none, nor is what stands before their point
 _LOSS = re.compile(r"\bloss[=:]? {0,2}\d|\brmse", re.IGNORECASE)  # DeePMD has the latter
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
@@ -104,8 +107,9 @@ def plan_of(text: str) -> Plan:
     after = 0
     companion: bool | None = None  # not looked for yet
     for match in _clocks(text):
-        # `Learning iteration 12/1500` says what it is, too.
-        if not _speaks_for_itself(match[2]) and not (match[1] == "iteration" and match[4]):
+        if match[1] == "steps" and not match[4]:
+            continue  # a setting, or a size
+        if not _speaks_for_itself(match[2]) and not is_said(text, match):
             if companion is None:
                 companion = _COMPANION.search(text) is not None
             if not companion:
@@ -118,7 +122,7 @@ def plan_of(text: str) -> Plan:
             return EVAL
         if qualifies(text, match.start()):
             continue
-        word = match[1].replace(" ", "_")
+        word = "step" if match[1] == "steps" else match[1].replace(" ", "_")
         if word in EPOCH_KEYS:
             if epoch is None:
                 epoch, after = slice(*match.span(3)) if to_float(match[3]) is not None else None, match.end()
@@ -145,6 +149,8 @@ def plan_of(text: str) -> Plan:
         inner = _INNER.search(text, after, 256)
         if inner is not None:
             best = (len(_ORDER), "batch", slice(*inner.span(1)), slice(*inner.span(2)))
+        elif (unsized := _UNSIZED.match(text, after)) is not None:
+            best = (len(_ORDER), "batch", slice(*unsized.span(unsized.lastindex or 1)), None)
         elif "%|" in text:
             return _with_values(text, "bar", epoch=epoch)
     if best is None:
@@ -175,7 +181,7 @@ def _clocks(text: str) -> Iterator[re.Match[str]]:
 def _speaks_for_itself(glue: str) -> bool:
     """`step=1` and `step: 1` do; a mere space or `step = 1` (also code) needs a metric beside it."""
     plain = glue.strip("'\" \t")
-    return plain in ("=", ":", "|") and not (plain == "=" and glue.startswith(" "))
+    return plain in ("=", ":", "|", "：") and not (plain == "=" and glue.startswith(" "))
 
 
 @lru_cache(maxsize=4096)  # a log has few names; a hostile one costs what it did without

@@ -294,3 +294,44 @@ def test_labels_of_many_ranks_stay_labels() -> None:
 
     assert steps(text) == [*range(1, 9)]
     assert len(all_series(other)) == 12
+
+
+@pytest.mark.parametrize(
+    ("form", "scale"),
+    [
+        ("2026-08-01 10:11:12.123456: Epoch {} ", MICRO),
+        ("========================= Step {}/500 =========================", 1),
+        ("20260801-10:11:12 INFO: Train step {}/1160 done.", 1),
+        ("Steps:{}/10000 (1.2%), Walltime:1m", 1),
+        ("\u8bad\u7ec3 step\uff1a{}\uff0closs\uff1a0.5", 1),
+        ("[1,0]<stdout>:step={} loss=0.5", 1),
+        ("Epoch 0: : {}it [05:20,  1.56it/s, v_num=0]", 1),
+        ("Epoch 0: |          | {}/? [05:20<00:00,  1.56it/s, v_num=0]", 1),
+    ],
+)
+def test_a_line_that_says_its_clock_without_a_metric_or_an_ascii_colon(form: str, scale: int) -> None:
+    assert steps("".join(form.format(n) + "\n" for n in range(1, 9))) == [n * scale for n in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Step {}/5 : RUN make",
+        "-- Step {}/5 of the set-up --",
+        "2026-08-01 10:11:12 Step {}",
+        "2026-08-01 10:11:12 Epoch {} begins",
+        "steps: {}",
+        "Trains step {} done.",
+    ],
+)
+def test_prose_with_a_clocks_word_stays_prose(form: str) -> None:
+    assert all_series("".join(form.format(n) + "\n" for n in range(1, 5))) == []
+
+
+@pytest.mark.parametrize(
+    "words", ["Capturing CUDA graph shapes", "Compiling kernels", "Profiling", "Warming up"]
+)
+def test_a_bar_of_the_start_is_no_progress(words: str) -> None:
+    bar = "{}:  {}%|#| {}/67 [00:10<00:20,  3.21it/s]\n"
+
+    assert all_series("".join(bar.format(words, n, n) for n in range(1, 68))) == []
