@@ -18,11 +18,11 @@ _MODE = re.compile(
     re.IGNORECASE,
 )
 # A word before the clock that makes another count of it: a rate, a bound, a part of a step, what is left.
-# `12.3 ms step: 5` ends a duration.
+# `12.3 ms step: 5` ends a duration; AMReX's `[Level 1 step 8]` goes on faster than the simulation's own step.
 _QUALIFIES = re.compile(
     r"(?:^|[^\w])(?:fps|per|every|avg|average|mean|median|(?<![\d.])(?<![\d.][ \t])ms|best|max(?:imum)?|"
     r"min(?:imum)?|remaining|skipped|micro|inner|sampling|denoising|throughput|warm[-_ ]?up|"
-    r"p?cg|f?gmres|bicg(?:stab)?|krylov|linear|line[-_ ]search|sub)[ \t:_-]{1,3}$",
+    r"p?cg|f?gmres|bicg(?:stab)?|krylov|linear|line[-_ ]search|sub|level[ \t]\d{1,2})[ \t:_-]{1,3}$",
     re.IGNORECASE,
 )
 # `PGD step 3/5`: the word names the loop that is counted
@@ -30,6 +30,8 @@ _LOOP = re.compile(r"(?:^|[\s\[({|,;:'\">*/-])([A-Za-z][A-Za-z_-]{0,22})[ \t]{1,
 _NO_LOOP = frozenset(("train", "training", "trainer", "learning", "global", "current", "at", "info"))
 _TRAINS = re.compile(r"(?:^|[\s\[(|:])train(?:ing)?[ \t]$", re.IGNORECASE)
 _RULE = re.compile(r"[ \t]{0,8}([=*#-])\1{2,120}[ \t]{1,8}|[ \t]{1,8}([=*#-])\2{2,120}[ \t]{0,8}")
+_DAY = re.compile(r"-\d\d-\d\d|/\d{4}")
+_HOUR = re.compile(r"[ T]?\d{0,2}:\d\d")
 _STAMPED = re.compile(rf"(?:{STAMP.pattern})[:,]? {{1,4}}")
 _WITHIN = 24  # characters before the clock in which such a word stands
 _NAMED_WITHIN = 512  # … and of the line, where it stands under a name
@@ -69,6 +71,12 @@ def is_said(text: str, match: re.Match[str]) -> bool:
             return True
         return _RULE.fullmatch(before) is not None and _RULE.fullmatch(behind) is not None
     return match[1] == "epoch" and not behind.strip() and _STAMPED.fullmatch(before) is not None
+
+
+def is_date(text: str, match: re.Match[str]) -> bool:
+    """`Last update: 2026-11-26`, `update: 5/12 12:00`: no number that counts; groups as of `is_said`."""
+    behind = text[match.end() : match.end() + 8]
+    return _DAY.match(behind) is not None or (match[1] == "update" and _HOUR.match(behind) is not None)
 
 
 def is_place(text: str, at: int, glue: str, total: str | None) -> bool:

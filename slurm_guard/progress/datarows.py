@@ -60,6 +60,35 @@ def n_turns(claims: Sequence[Claim], least: int) -> int:
     return falls if rises > 2 * (max(values) - min(values)) else 0
 
 
+def are_short(claims: Sequence[Claim]) -> bool:
+    """Whether the records count something that begins again and again, and say nothing that trainings do.
+
+    `{"task": 7, "step": 3, "action": …}` of an agent: no loss, epoch, time or total in any record.
+    """
+    if any(c.loss is not None or c.epoch is not None or c.at is not None for c in claims):
+        return False
+    return all(c.total is None and c.took_s is None for c in claims) and n_turns(claims, LEAST_FALLS) > 0
+
+
+def of_epochs(claims: list[Claim]) -> list[Claim]:
+    """WeNet's `Batch 3/500` is batch 500 of epoch 3: a total that moves more than its counter is one."""
+    steps, totals = {claim.step for claim in claims}, {claim.total for claim in claims}
+    if None in steps or None in totals or any(claim.epoch is not None for claim in claims):
+        return claims
+    if len(totals) < LEAST_FALLS or not _restarts(claims, len(steps)):
+        return claims
+    return [claim._replace(epoch=float(claim.step or 0), step=claim.total, total=None) for claim in claims]
+
+
+def _restarts(claims: Sequence[Claim], n_steps: int) -> bool:
+    """Whether the totals rise while the counter stands, in most records, and the counter rarely moves."""
+    pairs = [
+        (before.step, before.total or 0, after.step, after.total or 0) for before, after in pairwise(claims)
+    ]
+    rising = sum(a == c and b < d for a, b, c, d in pairs)
+    return rising * 2 > len(pairs) and n_steps * 2 <= len(claims)
+
+
 def or_epochs(claims: list[Claim]) -> list[Claim]:
     """The claims by their epochs, where the counter stands still while these rise: a size, or an index reset.
 

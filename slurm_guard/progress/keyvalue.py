@@ -6,7 +6,7 @@ The clock must be a whole number beside a known word. Where the line only puts a
 
 import re
 
-from slurm_guard.progress.datarows import n_turns, or_epochs
+from slurm_guard.progress.datarows import n_turns, of_epochs, or_epochs
 from slurm_guard.progress.lineplan import EVAL, NO_CLOCK, TIMES, Plan, plan_of
 from slurm_guard.progress.protocol import LOOP, MAX_CLAIMS, MICRO, NOTHING, Claim, Tailed
 from slurm_guard.progress.tqdm import find_bar
@@ -81,7 +81,7 @@ class KeyValueLines(Tailed):
         return plan
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
-        claims = or_epochs(self._outer(claims))
+        claims = or_epochs(self._outer(of_epochs(claims)))
         key, _, loop = claims[0].key.partition(LOOP) if claims else ("", "", "")
         if key == "epoch":  # in millionths
             claims = [c._replace(step=round((c.epoch or 0.0) * MICRO)) for c in claims]

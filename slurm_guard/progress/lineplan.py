@@ -10,7 +10,15 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from slurm_guard.progress.beside import evaluates, is_place, is_said, loop_of, names_evaluation, qualifies
+from slurm_guard.progress.beside import (
+    evaluates,
+    is_date,
+    is_place,
+    is_said,
+    loop_of,
+    names_evaluation,
+    qualifies,
+)
 from slurm_guard.progress.keys import (
     EPOCH_KEYS,
     LOSS_KEYS,
@@ -116,7 +124,7 @@ def plan_of(text: str) -> Plan:
                 continue
         if goes_on(text, match.end(3)) or goes_on(text, match.end()):
             continue
-        if is_place(text, match.start(), match[2], match[4]):
+        if is_date(text, match) or is_place(text, match.start(), match[2], match[4]):
             continue
         if evaluates(text, match.start()):
             return EVAL

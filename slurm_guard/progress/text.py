@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from slurm_guard.progress.datarows import count_falls
+from slurm_guard.progress.datarows import are_short, count_falls
 from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.needles import Word, find_begins, find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
@@ -118,6 +118,9 @@ class TextReader:
         for (name, key, rank), claims in self._series.items():
             settled = by_name[name].settle(claims)  # which may have found a better clock
             n_falls = count_falls(settled) if name in GENERIC else 0
+            if name == "jsonl" and not n_falls and are_short(settled):
+                data.append(f"data-rows: {name}'s counter begins again and again in {len(settled)} records")
+                continue
             if n_falls:
                 data.append(f"data-rows: {name}'s counter falls {n_falls} times in {len(settled)} records")
                 continue
