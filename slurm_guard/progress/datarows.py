@@ -49,6 +49,9 @@ def n_turns(claims: Sequence[Claim], least: int) -> int:
 
     Its rises then add up to more than twice its span. With a later epoch it may begin again.
     """
+    steps = [claim.step for claim in claims]
+    if None not in steps and sum(map(gt, steps, steps[1:])) < least:  # type: ignore[arg-type]
+        return 0  # most logs, at little cost
     counted = [(value, claim.epoch) for claim in claims if (value := claim.clock()) is not None]
     falls = rises = 0
     for (before, last), (value, epoch) in pairwise(counted):
@@ -72,10 +75,13 @@ def are_short(claims: Sequence[Claim]) -> bool:
 
 def of_epochs(claims: list[Claim]) -> list[Claim]:
     """WeNet's `Batch 3/500` is batch 500 of epoch 3: a total that moves more than its counter is one."""
-    steps, totals = {claim.step for claim in claims}, {claim.total for claim in claims}
-    if None in steps or None in totals or any(claim.epoch is not None for claim in claims):
+    totals = {claim.total for claim in claims}
+    if len(totals) < LEAST_FALLS or None in totals:
         return claims
-    if len(totals) < LEAST_FALLS or not _restarts(claims, len(steps)):
+    steps = {claim.step for claim in claims}
+    if None in steps or any(claim.epoch is not None for claim in claims):
+        return claims
+    if not _restarts(claims, len(steps)):
         return claims
     return [claim._replace(epoch=float(claim.step or 0), step=claim.total, total=None) for claim in claims]
 
@@ -95,7 +101,7 @@ def or_epochs(claims: list[Claim]) -> list[Claim]:
     One value in all records, which is no total either, over at least `LEAST_STILL` epochs.
     """
     first = claims[0].clock() if claims else None
-    if first is None or len(claims) < LEAST_STILL or claims[0].total == first:
+    if first is None or len(claims) < LEAST_STILL or claims[0].total == first or claims[-1].clock() != first:
         return claims
     epochs = [claim.epoch for claim in claims if claim.clock() == first and claim.epoch is not None]
     if len(epochs) < len(claims) or len(set(epochs)) < LEAST_STILL or sum(map(gt, epochs, epochs[1:])):

@@ -49,17 +49,15 @@ class KeyValueLines(Tailed):
             return None
         if plan is EVAL:
             return Claim(offset, "phase", phase="eval", advances=False)
-        claim = _claim(text, offset, plan)
-        if claim is None or claim is NOTHING:
-            return claim
         if plan.other is not None and len(self._others) < MAX_CLAIMS:
             other = to_count(text[plan.other[1]])
             if other is not None:
                 self._others[offset] = (plan.other[0], other)
-        if plan.loop and (plan.loop in self._loops or len(self._loops) < MAX_LOOPS):
-            self._loops.add(plan.loop)
-            return claim._replace(key=f"{claim.key}{LOOP}{plan.loop}")
-        return claim
+        if plan.named and plan.named not in self._loops:
+            if len(self._loops) >= MAX_LOOPS:
+                return _claim(text, offset, plan, plan.key)
+            self._loops.add(plan.named)
+        return _claim(text, offset, plan, plan.named or plan.key)
 
     def _plan(self, text: str) -> Plan:
         """The line's plan: remembered, or made."""
@@ -99,9 +97,8 @@ class KeyValueLines(Tailed):
         return others if len(others) >= SHARED * len(claims) and n_turns(others, 1) == 0 else claims
 
 
-def _claim(text: str, offset: int, plan: Plan) -> Claim | None:
-    """The claim of a line after its plan; null: no bar that trains, where it had to be one."""
-    key = plan.key
+def _claim(text: str, offset: int, plan: Plan, key: str) -> Claim | None:
+    """The claim of a line after its plan, by the clock `key`; null: no bar that trains, as it must be."""
     step = None if plan.step is None else to_count(text[plan.step])
     total = None if plan.total is None else to_count(text[plan.total])
     if key == "bar":  # one that names its epoch counts its batches; any other is left to the bars' reader

@@ -28,6 +28,7 @@ from slurm_guard.progress.keys import (
     TOOK_KEYS,
     is_eval,
 )
+from slurm_guard.progress.protocol import LOOP
 from slurm_guard.progress.values import STAMP, STAMP_WITHIN, goes_on, to_count, to_float
 
 Place = slice  # of a line
@@ -98,7 +99,7 @@ class Plan(NamedTuple):
     evaluates: bool = False  # its metrics are an evaluation's, unless it tells a loss of training
     stamped: bool = False
     timed: bool = False
-    loop: str = ""  # the word that names what the clock counts
+    named: str = ""  # the clock's key with the word that names what it counts; "": there is none
     other: tuple[str, Place] | None = None  # a second clock in the line: its word and place
 
 
@@ -162,9 +163,18 @@ def plan_of(text: str) -> Plan:
         elif "%|" in text:
             return _with_values(text, "bar", epoch=epoch)
     if best is None:
-        return NO_CLOCK if epoch is None else _with_values(text, "epoch", epoch=epoch)._replace(loop=loop)
+        return (
+            NO_CLOCK
+            if epoch is None
+            else _with_values(text, "epoch", epoch=epoch)._replace(named=_named("epoch", loop))
+        )
     plan = _with_values(text, best[1], best[2], best[3], epoch)
-    return plan._replace(loop=loop, other=other and (other[1], other[2]))
+    return plan._replace(named=_named(best[1], loop), other=other and (other[1], other[2]))
+
+
+def _named(key: str, loop: str) -> str:
+    """The key of a clock whose loop has a name; "" without one."""
+    return f"{key}{LOOP}{loop}" if loop else ""
 
 
 def _counts_batches(text: str, place: Place) -> bool:

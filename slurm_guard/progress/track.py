@@ -93,6 +93,8 @@ def _without_settings(moving: list[Filed]) -> list[Filed]:
         if (claim.at, claim.loss, claim.took_s) != (None, None, None):
             return moving
         n += 1
+    if n == len(moving) or (moving[n][1].clock() or 0) > (first or 0):
+        return moving  # most logs
     rest = {claim.clock() or 0 for _, claim in moving[n:]}
     said = any((claim.at, claim.loss, claim.took_s) != (None, None, None) for _, claim in moving[n:])
     return moving[n:] if said and len(rest) >= RECORDS and max(rest) < (first or 0) else moving
@@ -115,7 +117,7 @@ def _carry_epochs(moving: list[Filed]) -> list[Filed]:
         if value is None or claim.step is None:
             return moving
         if claim.phase == "eval" and not alone:
-            out.append((file, claim._replace(step=base + value)))
+            out.append((file, claim._replace(step=base + value) if base else claim))
             continue
         if last_epoch is not None and epoch is not None:
             # `value == last == claim.total`: only the end of each epoch is told
@@ -127,9 +129,10 @@ def _carry_epochs(moving: list[Filed]) -> list[Filed]:
         if epoch is not None:
             last_epoch = epoch
             begins[int(epoch)] = base
-        out.append((file, claim._replace(step=base + value)))
-    if any(begins.values()):
-        out = [(file, claim._replace(total=None)) for file, claim in out]
+        out.append((file, claim._replace(step=base + value) if base else claim))
+    if not any(begins.values()):
+        return out
+    out = [(file, claim._replace(total=None)) for file, claim in out]
     return [item for item in out if (item[1].step or 0) < STEP_LIMIT]
 
 
