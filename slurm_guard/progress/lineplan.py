@@ -114,19 +114,7 @@ def plan_of(text: str) -> Plan:
     loop = ""
     epoch: Place | None = None
     after = 0
-    companion: bool | None = None  # not looked for yet
-    for match in _clocks(text):
-        if match[1] == "steps" and not match[4]:
-            continue  # a setting, or a size
-        if not _speaks_for_itself(match[2]) and not is_said(text, match):
-            if companion is None:
-                companion = _COMPANION.search(text) is not None
-            if not companion:
-                continue
-        if goes_on(text, match.end(3)) or goes_on(text, match.end()):
-            continue
-        if is_date(text, match) or is_place(text, match.start(), match[2], match[4]):
-            continue
+    for match in _telling(text):
         if evaluates(text, match.start()):
             return EVAL
         if qualifies(text, match.start()):
@@ -170,6 +158,23 @@ def plan_of(text: str) -> Plan:
         )
     plan = _with_values(text, best[1], best[2], best[3], epoch)
     return plan._replace(named=_named(best[1], loop), other=other and (other[1], other[2]))
+
+
+def _telling(text: str) -> Iterator[re.Match[str]]:
+    """The line's clocks that are told for what they are, with whole numbers that count."""
+    companion: bool | None = None  # not looked for yet
+    for match in _clocks(text):
+        if match[1] == "steps" and not match[4]:
+            continue  # a setting, or a size
+        if not _speaks_for_itself(match[2]) and not is_said(text, match):
+            if companion is None:
+                companion = _COMPANION.search(text) is not None
+            if not companion:
+                continue
+        if goes_on(text, match.end(3)) or goes_on(text, match.end()):
+            continue
+        if not is_date(text, match) and not is_place(text, match.start(), match[2], match[4]):
+            yield match
 
 
 def _named(key: str, loop: str) -> str:
