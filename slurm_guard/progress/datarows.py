@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from operator import gt
 
-from slurm_guard.progress.protocol import Claim
+from slurm_guard.progress.protocol import MICRO, Claim
 
 LEAST_FALLS = 8  # resumes in one file that are believed …
+LEAST_STILL = 3  # epochs over which a counter that does not move is none (judgement)
 FALL_SHARE = 0.1  # … and as a share of its records: beyond, they are data (judgement; as of CSV rows)
 CLIMB_SHARE = 0.1  # of the records that reach a new height: with more, something climbs (judgement)
 _FAR = 0.1  # of the usual range: beyond, a fall is no late line's and a place no beginning (judgement)
@@ -41,6 +42,76 @@ def count_falls(claims: Sequence[Claim]) -> int:
     far = _FAR * (high - low)
     n = sum(before - value > far and value - low > far for before, value in falls)
     return n if n > most else 0
+
+
+def n_turns(claims: Sequence[Claim], least: int) -> int:
+    """How often the counter begins again, as a loop inside another does: 0 below `least` times.
+
+    Its rises then add up to more than twice its span. With a later epoch it may begin again.
+    """
+    steps = [claim.step for claim in claims]
+    if None not in steps and sum(map(gt, steps, steps[1:])) < least:  # type: ignore[arg-type]
+        return 0  # most logs, at little cost
+    counted = [(value, claim.epoch) for claim in claims if (value := claim.clock()) is not None]
+    falls = rises = 0
+    for (before, last), (value, epoch) in pairwise(counted):
+        falls += value < before and not _next_epoch(last, epoch)
+        rises += max(0, value - before)
+    if falls < least:
+        return 0
+    values = [value for value, _ in counted]
+    return falls if rises > 2 * (max(values) - min(values)) else 0
+
+
+def are_short(claims: Sequence[Claim]) -> bool:
+    """Whether the records count something that begins again and again, and say nothing that trainings do.
+
+    `{"task": 7, "step": 3, "action": …}` of an agent: no loss, epoch, time or total in any record.
+    """
+    if any(c.loss is not None or c.epoch is not None or c.at is not None for c in claims):
+        return False
+    return all(c.total is None and c.took_s is None for c in claims) and n_turns(claims, LEAST_FALLS) > 0
+
+
+def of_epochs(claims: list[Claim]) -> list[Claim]:
+    """WeNet's `Batch 3/500` is batch 500 of epoch 3: a total that moves more than its counter is one."""
+    totals = {claim.total for claim in claims}
+    if len(totals) < LEAST_FALLS or None in totals:
+        return claims
+    steps = {claim.step for claim in claims}
+    if None in steps or any(claim.epoch is not None for claim in claims):
+        return claims
+    if not _restarts(claims, len(steps)):
+        return claims
+    return [claim._replace(epoch=float(claim.step or 0), step=claim.total, total=None) for claim in claims]
+
+
+def _restarts(claims: Sequence[Claim], n_steps: int) -> bool:
+    """Whether the totals rise while the counter stands, in most records, and the counter rarely moves."""
+    pairs = [
+        (before.step, before.total or 0, after.step, after.total or 0) for before, after in pairwise(claims)
+    ]
+    rising = sum(a == c and b < d for a, b, c, d in pairs)
+    return rising * 2 > len(pairs) and n_steps * 2 <= len(claims)
+
+
+def or_epochs(claims: list[Claim]) -> list[Claim]:
+    """The claims by their epochs, where the counter stands still while these rise: a size, or an index reset.
+
+    One value in all records, which is no total either, over at least `LEAST_STILL` epochs.
+    """
+    first = claims[0].clock() if claims else None
+    if first is None or len(claims) < LEAST_STILL or claims[0].total == first or claims[-1].clock() != first:
+        return claims
+    epochs = [claim.epoch for claim in claims if claim.clock() == first and claim.epoch is not None]
+    if len(epochs) < len(claims) or len(set(epochs)) < LEAST_STILL or sum(map(gt, epochs, epochs[1:])):
+        return claims
+    return [
+        claim._replace(
+            key="epoch", step=round((claim.epoch or 0.0) * MICRO), samples=None, tokens=None, total=None
+        )
+        for claim in claims
+    ]
 
 
 def _n_heights(values: Iterable[int]) -> int:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from slurm_guard.progress import keys
+from slurm_guard.progress.datarows import or_epochs
 from slurm_guard.progress.protocol import MAX_SEGMENT, MICRO, NOTHING, Claim
 from slurm_guard.progress.values import (
     find_stamp,
@@ -66,7 +67,7 @@ class JsonLines:
         return claim
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
-        return claims
+        return or_epochs(claims)
 
 
 class _Roles(NamedTuple):

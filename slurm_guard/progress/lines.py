@@ -7,15 +7,17 @@ from slurm_guard.progress.protocol import MAX_SEGMENT
 # tqdm redraws with CR, Keras with backspaces: each redraw is a line of its own.
 _BREAKS = bytes.maketrans(b"\r\x08", b"\n\n")
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,24}[ -/]?[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)?)")
-# srun --label "0: ", torchrun "[rank0]:" "[default0]:", Ray and vLLM "(Name pid=12, ip=…) "
+# srun --label "0: ", torchrun "[rank0]:" "[default0]:", Ray and vLLM "(Name pid=12, ip=…) ",
+# mpirun --tag-output "[1,0]<stdout>:"
 _PREFIX = re.compile(
     r"[ \t]{0,8}(?:(\d{1,6}): |\[(?:rank|default)?(\d{1,6})\]: ?|"
-    r"\([A-Za-z_][\w.]{0,60} pid=(\d{1,10})[^)\n]{0,80}\) )"
+    r"\([A-Za-z_][\w.]{0,60} pid=(\d{1,10})[^)\n]{0,80}\) |\[\d{1,6},(\d{1,6})\]<std(?:out|err)>: ?)"
 )
 _BEGINS_PREFIX = frozenset(" \t[(0123456789")
 # What `clean` takes away at the begin of a raw line, or more: to tell by one search which lines may begin so.
 RAW_PREFIX = (
-    rb"(?:[ \t]{0,8}(?:\d{1,6}: |\[(?:rank|default)?\d{1,6}\]: ?|\([A-Za-z_][^\n)]{0,180}\) )|"
+    rb"(?:[ \t]{0,8}(?:\d{1,6}: |\[(?:rank|default)?\d{1,6}\]: ?|\([A-Za-z_][^\n)]{0,180}\) |"
+    rb"\[\d{1,6},\d{1,6}\]<std(?:out|err)>: ?)|"
     rb"\x1b(?:\[[0-9;?]{0,24}[ -/]?[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)?)){0,8}"
 )
 _HALF = MAX_SEGMENT // 2  # a line longer than MAX_SEGMENT covers one aligned block of half its size
@@ -84,6 +86,6 @@ def clean(line: bytes) -> tuple[str, str]:
         match = _PREFIX.match(text)
         if match is None:
             break
-        rank = rank or match.group(1) or match.group(2) or match.group(3)
+        rank = rank or match.group(match.lastindex or 1)
         text = text[match.end() :]
     return text, rank

@@ -20,6 +20,8 @@ _BILLIONS = re.compile(r"\tTokens \(in billions\): (\d{1,9}(?:\.\d{1,9})?)(?=\t|
 _GLOBAL_STEP = re.compile(
     r"\| global_step:[ \t]{0,12}(\d{1,15})[ \t]{0,4}\|"
 )  # NeMo counts from 0 per epoch else
+# `Training epoch 2, iteration 0/49 |`: counted from 0 in each epoch, beside the last batch's number
+_OF_EPOCH = re.compile(r"\bepoch (\d{1,7}),$")
 _SAMPLES = re.compile(r"\| consumed[ _]samples:[ \t]{0,20}(\d{1,15})(?![.\d])")
 _TOKENS = re.compile(r"\| consumed[ _]tokens:[ \t]{0,20}(\d{1,18})(?![.\d])")
 _TOOK = re.compile(r"\| elapsed time per iteration \((ms|s)\):[ \t]{0,8}(\d{1,9}(?:\.\d{1,9})?)")
@@ -51,6 +53,12 @@ class MegatronLines:
         at, naive = find_stamp(text)
         step = _GLOBAL_STEP.search(text)
         took = _TOOK.search(text)
+        total = epoch = None
+        if step is None:
+            total = to_count(match.group(2))
+            of_epoch = _OF_EPOCH.search(text, max(0, match.start() - 24), match.start())
+            if of_epoch is not None and total is not None:
+                epoch, total = float(of_epoch.group(1)), total + 1
         samples, tokens, loss = _SAMPLES.search(text), _TOKENS.search(text), _LOSS.search(text)
         return Claim(
             offset,
@@ -58,8 +66,9 @@ class MegatronLines:
             step=to_count((step or match).group(1)),
             samples=to_count(samples.group(1)) if samples else None,
             tokens=to_count(tokens.group(1)) if tokens else None,
-            total=to_count(match.group(2)) if step is None else None,
+            total=total,
             loss=to_loss(loss.group(1)) if loss else None,
+            epoch=epoch,
             at=at,
             naive=naive,
             took_s=to_seconds(took.group(2), took.group(1)) if took else None,

@@ -3,11 +3,13 @@
 from typing import NamedTuple
 
 from slurm_guard.progress import database
-from slurm_guard.progress.protocol import Series
+from slurm_guard.progress.datarows import n_turns
+from slurm_guard.progress.protocol import LOOP, Series
 from slurm_guard.progress.registry import STRENGTH
 
 NAMED = frozenset(("guard", *database.SOURCES))  # each series is a training with a name of its own
 LEAST = 3  # distinct values below which a series is stray text unless it is all there is (judgement)
+LEAST_TURNS = 3  # times that a loop begins again, before another clock is the training's (judgement)
 AGREE = 0.5  # share of common values from which two ranks tell of the same training (judgement)
 
 
@@ -43,7 +45,7 @@ def is_weak(series: Series) -> bool:
 
 def is_epoch(series: Series) -> bool:
     """A clock in millionths of an epoch."""
-    return series.key == "epoch"
+    return series.key.partition(LOOP)[0] == "epoch"
 
 
 def _told(one: Series, span: tuple[int, int], other: Chosen) -> bool:
@@ -57,9 +59,10 @@ def _told(one: Series, span: tuple[int, int], other: Chosen) -> bool:
     return span[0] <= other.span[1] and other.span[0] <= span[1]
 
 
-def _worth(one: Series, values: set[int | None]) -> tuple[bool, int, float, int]:
+def _worth(one: Series, values: set[int | None]) -> tuple[bool, int, float, bool, int]:
     kind = 0 if is_weak(one) else 1 if is_epoch(one) else 2
-    return len(values) >= LEAST, kind, STRENGTH.get(one.source, 0.5), len(values)
+    steady = LOOP not in one.key or n_turns(one.claims, LEAST_TURNS) == 0
+    return len(values) >= LEAST, kind, STRENGTH.get(one.source, 0.5), steady, len(values)
 
 
 def _one_per_training(series: list[Series]) -> list[Series]:

@@ -1,8 +1,9 @@
 """The text source: one pass over a file's lines, each shown to the line sources whose needles it contains."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
-from slurm_guard.progress.datarows import count_falls
+from slurm_guard.progress.datarows import are_short, count_falls
 from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.needles import Word, find_begins, find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
@@ -27,6 +28,7 @@ NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.j
 # What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
 _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
 GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
+LABELS_LEAST = 8  # labels with one line each, before they may be numbers of lines (judgement)
 MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
 
 
@@ -91,6 +93,7 @@ class TextReader:
         self._shown: dict[int, tuple[LineSource, ...]] = {}
         self._splitter = Splitter()
         self._series: dict[tuple[str, str, str], list[Claim]] = {}
+        self._numbered: set[tuple[str, str]] = set()  # clocks whose lines begin with numbers, not with ranks
         self._phases: list[Claim] = []
         self._problems: dict[str, int] = {}
         self._read_b = 0
@@ -115,6 +118,9 @@ class TextReader:
         for (name, key, rank), claims in self._series.items():
             settled = by_name[name].settle(claims)  # which may have found a better clock
             n_falls = count_falls(settled) if name in GENERIC else 0
+            if name == "jsonl" and not n_falls and are_short(settled):
+                data.append(f"data-rows: {name}'s counter begins again and again in {len(settled)} records")
+                continue
             if n_falls:
                 data.append(f"data-rows: {name}'s counter falls {n_falls} times in {len(settled)} records")
                 continue
@@ -212,8 +218,13 @@ class TextReader:
                 self._phases.append(claim._replace(advances=False))
             return
         key = (name, claim.key, claim.rank)
+        if key[:2] in self._numbered:
+            key = (name, claim.key, "")
         claims = self._series.get(key)
         if claims is None:
+            if claim.rank and (merged := self._merge_labels(name, claim)):
+                merged.append(claim)
+                return
             if len(self._series) >= MAX_SERIES:
                 self._count("many-clocks")
                 return
@@ -223,8 +234,33 @@ class TextReader:
             del claims[1::2]
             self._count("many-records")
 
+    def _merge_labels(self, name: str, claim: Claim) -> list[Claim] | None:
+        """The one series of a clock whose lines begin with a number that rises as it does; null: ranks.
+
+        Ranks that print for the first time come in any order, or stand at the same value.
+        """
+        mine = [key for key in self._series if key[:2] == (name, claim.key) and key[2].isdecimal()]
+        if len(mine) < LABELS_LEAST or any(len(self._series[key]) > 1 for key in mine):
+            return None
+        numbers = [int(rank) for _, _, rank in mine]
+        claims = [self._series[key][0] for key in mine]
+        values = [one.clock() if one.clock() is not None else one.epoch or 0.0 for one in claims]
+        if not (_rises(numbers) and _rises(values)):
+            return None
+        for key in mine:
+            del self._series[key]
+        self._numbered.add((name, claim.key))
+        merged = self._series[name, claim.key, ""] = self._series.get((name, claim.key, ""), [])
+        merged += claims
+        return merged
+
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
+
+
+def _rises(numbers: Sequence[float | None]) -> bool:
+    """Whether each is greater than the one before."""
+    return all(a is not None and b is not None and a < b for a, b in pairwise(numbers))
 
 
 def _first_of(body: bytes, begin: int, end: int) -> bytes:

@@ -20,7 +20,9 @@ _BAR = re.compile(
 # least eight, over a minute and more. Two epochs of one length do not (judgement).
 ENOUGH_BARS, SAME_SHARE, LEAST_SPENT = 8, 0.9, "01:00"
 _EVAL_WORDS = re.compile(r"eval|valid|test|predict|sampl|generat|fid|(?<!\w)val(?!\w)")
-_OTHER_WORDS = re.compile("load|fetch|map|token|filter|process|group|sav|shard")  # load: download, too
+_OTHER_WORDS = re.compile(
+    "load|fetch|map|token|filter|process|group|sav|shard|captur|compil|profil|warm"
+)  # load: download, too
 
 
 class Bar(NamedTuple):
@@ -40,7 +42,7 @@ class Bar(NamedTuple):
         return not self.evaluates() and not self.prepares()
 
     def prepares(self) -> bool:
-        """Whether its words are those of data that is fetched, cut or put away."""
+        """Whether its words are those of data that is fetched, cut or put away, or of a start."""
         return _OTHER_WORDS.search(self.desc) is not None
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from slurm_guard.progress.protocol import Claim
+from slurm_guard.progress.values import STEP_LIMIT
 
 _LAST = 1 << 62  # beyond any point's number
 LOOK = 12  # records looked ahead to tell a late line from a restart (judgement: more than ranks lag behind)
@@ -19,6 +20,7 @@ RANKS_FALL = 0.1  # … and this part of the records below the one before, in a 
 RANKS_VALUES = 50  # … so many values: a late line may then be …
 RANKS_LAG = 3  # … this many values behind
 MANY_FALLS = 8  # of a counter whose rises add up to more than twice its span: judgement
+RECORDS = 3  # distinct values below a first one that make it a setting (judgement)
 SAME_OFTEN = 0.9  # of the distinct records that come equally often, where ranks flush whole buffers
 
 
@@ -50,7 +52,7 @@ def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, 
     still = [item for item in filed if not item[1].advances]
     out: list[Mark] = []
     for (file, claim), segment, fell in _segments(
-        _without_looks_back(_carry_epochs(_without_copies(moving)))
+        _without_looks_back(_carry_epochs(_without_copies(_without_settings(moving))))
     ):
         extra = (*flags, "step-back") if fell else flags
         if claim.phase not in ("end", "train"):
@@ -78,31 +80,60 @@ def _ordered(filed: list[Filed]) -> list[Filed]:
     return sorted(filed, key=lambda item: (item[0], item[1].offset))
 
 
+def _without_settings(moving: list[Filed]) -> list[Filed]:
+    """Without a printed configuration: `epoch: 100` above `Epoch 1: loss …` reads like the first record.
+
+    It is one value before all others and above them, and no time, loss or duration stands beside it.
+    """
+    first = moving[0][1].clock() if moving else None
+    n = 0
+    for _, claim in moving:
+        if claim.clock() != first:
+            break
+        if (claim.at, claim.loss, claim.took_s) != (None, None, None):
+            return moving
+        n += 1
+    if n == len(moving) or (moving[n][1].clock() or 0) > (first or 0):
+        return moving  # most logs
+    rest = {claim.clock() or 0 for _, claim in moving[n:]}
+    said = any((claim.at, claim.loss, claim.took_s) != (None, None, None) for _, claim in moving[n:])
+    return moving[n:] if said and len(rest) >= RECORDS and max(rest) < (first or 0) else moving
+
+
 def _carry_epochs(moving: list[Filed]) -> list[Filed]:
-    """A counter that restarts whenever the epoch rises is made cumulative over the epochs."""
+    """A counter that restarts whenever the epoch rises is made cumulative over the epochs.
+
+    An evaluation's own counter ends no epoch. A fall to an earlier epoch goes back to where that one began.
+    A claim that would reach STEP_LIMIT is left out.
+    """
     if all(claim.epoch is None for _, claim in moving):
         return moving
+    alone = all(claim.phase == "eval" for _, claim in moving)
     out: list[Filed] = []
     base, last, last_epoch = 0, -1, None
+    begins: dict[int, int] = {}  # whole epoch -> the count at its begin
     for file, claim in moving:
-        value = claim.clock()
+        value, epoch = claim.clock(), claim.epoch
         if value is None or claim.step is None:
             return moving
-        if (
-            last_epoch is not None
-            and claim.epoch is not None
-            and claim.epoch >= last_epoch + 1
-            and (value < last or value == last == claim.total)  # only the end of each epoch is told
-        ):
-            base += claim.total if claim.total is not None and claim.total >= last else last
-        elif last_epoch is not None and claim.epoch is not None and claim.epoch < last_epoch:
-            base = 0
+        if claim.phase == "eval" and not alone:
+            out.append((file, claim._replace(step=base + value) if base else claim))
+            continue
+        if last_epoch is not None and epoch is not None:
+            # `value == last == claim.total`: only the end of each epoch is told
+            if epoch >= last_epoch + 1 and (value < last or value == last == claim.total):
+                base += claim.total if claim.total is not None and claim.total >= last else last
+            elif epoch < last_epoch:
+                base = begins.get(int(epoch), 0)
         last = value
-        last_epoch = claim.epoch if claim.epoch is not None else last_epoch
-        out.append((file, claim._replace(step=base + value, total=None) if base else claim))
-    if base:
-        return [(file, claim._replace(total=None)) for file, claim in out]
-    return out
+        if epoch is not None:
+            last_epoch = epoch
+            begins[int(epoch)] = base
+        out.append((file, claim._replace(step=base + value) if base else claim))
+    if not any(begins.values()):
+        return out
+    out = [(file, claim._replace(total=None)) for file, claim in out]
+    return [item for item in out if (item[1].step or 0) < STEP_LIMIT]
 
 
 def _without_looks_back(moving: list[Filed]) -> list[Filed]:
@@ -208,7 +239,8 @@ def many_writers(marks: list[Mark]) -> str | None:
     if falls < MANY_FALLS or gross <= 2 * (max(values, default=0) - min(values, default=0)):
         return None
     return (
-        f"many-writers: its counter falls {falls} times; print on rank 0 alone, or one log for each training"
+        f"many-writers: its counter falls {falls} times: several ranks print it, or trainings one after "
+        "the other; print on rank 0 alone, or one log for each training"
     )
 
 

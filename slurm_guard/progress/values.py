@@ -28,6 +28,10 @@ MONTHS = {
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1
     )
 }
+# A group of three digits more, behind a number of one to three digits alone.
+_GROUP = re.compile(
+    r"(?:(?<=[^\d.,]\d)|(?<=[^\d.,]\d\d)|(?<=[^\d.,]\d{3}))[ '\u202f\xa0]\d{3}(?![\d.])", re.ASCII
+)
 STAMP_WITHIN = 96  # characters of a line in which its stamp must begin (judgement)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _days: dict[tuple[str, str, str], int | None] = {}
@@ -50,6 +54,11 @@ def to_count(text: str | int | float | None) -> int | None:
     if number is None or number < 0 or number >= STEP_LIMIT or number != math.floor(number):
         return None
     return int(number)
+
+
+def goes_on(text: str, end: int) -> bool:
+    """Whether a number that ends there is a longer one's first group: `1 000`, `1'000`, U+202F, U+00A0."""
+    return _GROUP.match(text, end) is not None
 
 
 def to_float(text: str | int | float | None) -> float | None:

@@ -2,25 +2,8 @@
 
 import pytest
 
-from slurm_guard.progress.pick import pick
-from slurm_guard.progress.protocol import MAX_SEGMENT, MICRO, Series
-from slurm_guard.progress.registry import TEXT
-from slurm_guard.progress.track import build
-
-
-def all_series(text: str) -> list[Series]:
-    """The tracks' series."""
-    reader = TEXT.reader()
-    reader.feed(text.encode(), 0)
-    return [chosen.series for chosen in pick(reader.finish().series)]
-
-
-def steps(text: str) -> list[int | None]:
-    """The first track's counters; empty: there is none."""
-    found = all_series(text)
-    return (
-        [mark.step for mark in build("t", [(0, claim) for claim in found[0].claims], [], ())] if found else []
-    )
+from slurm_guard.progress.protocol import MAX_SEGMENT, MICRO
+from tests.unit.progress.logs import all_series, steps
 
 
 @pytest.mark.parametrize(
@@ -152,3 +135,69 @@ def test_a_long_object_without_blanks_keeps_what_stands_before_the_cut() -> None
     body = '{"step":12,' + ",".join(f'"k{n}":{n}' for n in range(900)) + ',"loss":0.5}'
 
     assert steps(body + "\n" + body.replace(":12,", ":13,", 1) + "\n") == [12, 13]
+
+
+@pytest.mark.parametrize(
+    ("train", "evaluation"),
+    [
+        ("[Train] Step {}/10000 loss 0.5", "[Validation] Step {}/50 loss 0.3"),
+        ("| train | epoch 3 | step {} | loss 0.5", "| valid | epoch 3 | step {} | loss 0.3"),
+        ("mode=train epoch=3 step={} loss=0.5", "mode=val epoch=3 step={} loss=0.3"),
+        ("step={} split=train loss=0.5", "step={} split='validation' loss=0.3"),
+        ("Train step: {} loss: 0.5", "Dev step: {} loss: 0.3"),
+        ("Train (step {}/10000) loss: 0.5", "Eval (step {}/50) loss: 0.3"),
+        ("[Train][Epoch 3/9][Iter: {}/9000]lr: 1, loss: 0.5", "[Eval][Epoch 3][Iter: {}/40]loss: 0.3"),
+        ("INFO Training: step {} loss 0.5", "INFO Validating: step {} loss 0.3"),
+    ],
+)
+def test_an_evaluation_before_the_clock_counts_no_step(train: str, evaluation: str) -> None:
+    text = ""
+    for turn in range(3):
+        text += "".join(train.format(100 * (8 * turn + n)) + "\n" for n in range(1, 9))
+        text += "".join(evaluation.format(10 * n) + "\n" for n in range(1, 5))
+
+    assert steps(text) == [100 * n for n in range(1, 25)]
+
+
+@pytest.mark.parametrize("place", ["engine:step:{}", "__main__:train_step:{}", "[trainer.py:iter:{}]"])
+def test_a_function_and_its_line_are_no_clock(place: str) -> None:
+    line = "2026-11-26 05:00:00.123 | INFO     | " + place + " - step {} loss 0.5\n"
+
+    assert steps("".join(line.format((45, 52, 88)[n % 3], 10 * n) for n in range(1, 9))) == [
+        10 * n for n in range(1, 9)
+    ]
+    assert steps("".join(f"INFO:__main__:step:{n}/30 val_loss:4.5\n" for n in range(1, 9))) == [*range(1, 9)]
+
+
+@pytest.mark.parametrize("number", ["4.19B", "98.00M", "4.5k", "50%", "12.5%"])
+def test_what_stands_before_a_unit_is_no_number(number: str) -> None:
+    claim = all_series(f"step=7 loss=0.5 tokens={number}, samples={number} lr=1\n")[0].claims[0]
+
+    assert (claim.step, claim.tokens, claim.samples, claim.loss) == (7, None, None, 0.5)
+
+
+def test_a_sentences_end_is_no_part_of_a_number() -> None:
+    claim = all_series("step=7,tokens=4096,samples=8,loss=0.5.\n")[0].claims[0]
+
+    assert (claim.tokens, claim.samples, claim.loss) == (4096, 8, 0.5)
+
+
+@pytest.mark.parametrize("mark", [" ", "'", "\u202f", "\xa0"])
+def test_groups_that_no_comma_parts_are_not_read_in_part(mark: str) -> None:
+    assert all_series(f"step: 1{mark}000 loss: 0.5\nstep: 12{mark}000{mark}000 loss: 0.5\n") == []
+    assert all_series(f"step 7/1{mark}000 loss: 0.5\n") == []
+    claim = all_series(f"step: 7 tokens: 1{mark}024 loss: 0.5\n")[0].claims[0]
+    assert (claim.step, claim.tokens) == (7, None)
+
+
+@pytest.mark.parametrize(
+    "line", ["step 1024 512 loss: 0.5", "step 7 loss 0.5 acc 100 time 1", "step 7 0.5 loss"]
+)
+def test_a_number_beside_another_is_whole(line: str) -> None:
+    assert steps(line + "\n")[0] in (1024, 7)
+
+
+def test_nemos_iterations_without_a_global_step_go_on_over_the_epochs() -> None:
+    line = "Training epoch {}, iteration {}/49 | lr: 1e-4 | reduced_train_loss: 0.5\n"
+
+    assert steps("".join(line.format(n // 50, n % 50) for n in range(150))) == [*range(150)]

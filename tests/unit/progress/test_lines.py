@@ -77,4 +77,7 @@ def test_terminal_colours_and_launcher_prefixes_are_taken_off() -> None:
     assert clean(b"[rank7]: step=1") == ("step=1", "7")
     assert clean(b"0: [default2]:step=1") == ("step=1", "0")
     assert clean(b"(Trainer pid=123, ip=10.0.0.1) step=1") == ("step=1", "123")
+    assert clean(b"[1,3]<stdout>:step=1") == ("step=1", "3")
+    assert clean(b"[1,3]<stderr>: step=1") == ("step=1", "3")
+    assert clean(b"[1,3] step=1") == ("[1,3] step=1", "")
     assert clean(b"") == ("", "")

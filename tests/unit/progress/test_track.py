@@ -6,6 +6,7 @@ import pytest
 
 from slurm_guard.progress.protocol import Claim
 from slurm_guard.progress.track import Mark, build, many_writers, thin
+from slurm_guard.progress.values import STEP_LIMIT
 
 T0 = 1_795_000_000.0
 
@@ -52,6 +53,61 @@ def test_a_counter_that_restarts_each_epoch_is_made_cumulative() -> None:
     ]
 
     assert shape(track(*claims)) == [(0, 50), (0, 100), (0, 150), (0, 200), (0, 250), (0, 300)]
+
+
+def test_an_evaluations_counter_ends_no_epoch() -> None:
+    claims = [
+        Claim(0, "step", step=step, epoch=float(epoch), phase="eval" if step == 625 else "train")
+        for epoch in range(1, 4)
+        for step in (50, 3650, 7300, 625)
+    ]
+
+    marks = track(*claims)
+
+    assert [mark.step for mark in marks if mark.phase == "train"] == [
+        7300 * epoch + step for epoch in range(3) for step in (50, 3650, 7300)
+    ]
+    assert [mark.flags for mark in marks if mark.flags] == []
+
+
+def test_a_resume_in_an_earlier_epoch_goes_back_to_where_that_epoch_began() -> None:
+    claims = [
+        Claim(0, "step", step=step, epoch=float(epoch), total=100)
+        for epoch in (0, 1, 2, 3, 1, 2, 3, 4)
+        for step in (50, 100)
+    ]
+
+    assert shape(track(*claims)) == [
+        *((0, step) for step in range(50, 401, 50)),
+        *((1, step) for step in range(150, 501, 50)),
+    ]
+
+
+def test_a_total_beyond_all_counts_takes_only_what_is_counted_from_it() -> None:
+    claims = [
+        Claim(0, "step", step=step, epoch=float(epoch), total=STEP_LIMIT - 1)
+        for epoch in range(3)
+        for step in (5, 10, 15)
+    ]
+
+    assert [mark.step for mark in track(*claims)] == [5, 10, 15]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_printed_setting_above_all_records_is_none(n: int) -> None:
+    marks = track(
+        *[Claim(0, "epoch", step=100)] * n, *(Claim(0, "epoch", step=s, loss=0.5) for s in (1, 2, 3))
+    )
+
+    assert shape(marks) == [(0, 1), (0, 2), (0, 3)]
+
+
+def test_a_first_record_is_kept_where_it_measured_or_is_reached_or_no_other_measured() -> None:
+    rest = [Claim(0, "epoch", step=s, loss=0.5) for s in (1, 2, 3)]
+
+    assert shape(track(Claim(0, "epoch", step=100, loss=0.4), *rest))[0] == (0, 100)
+    assert shape(track(Claim(0, "epoch", step=100), *rest, Claim(0, "epoch", step=100)))[0] == (0, 100)
+    assert shape(track(100, 1, 2, 3))[0] == (0, 100)
 
 
 def test_tokens_that_never_rise_are_a_batch_size_and_left_out() -> None:

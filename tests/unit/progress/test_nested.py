@@ -1,0 +1,152 @@
+"""Loops inside a training's steps, counters that stand still, labels, and clocks that other words name."""
+
+import pytest
+
+from slurm_guard.progress.protocol import MICRO
+from tests.unit.progress.logs import all_series, steps
+
+
+@pytest.mark.parametrize(
+    "loop", ["PGD step", "microbatch step", "LBFGS iter", "Denoise step", "Rollout step"]
+)
+def test_a_loop_inside_a_step_is_no_clock_beside_it(loop: str) -> None:
+    text = ""
+    for n in range(1, 21):
+        text += f"step: {10 * n} loss: 0.5\n"
+        text += "".join(f"{loop} {k}/30 time 0.1 loss 0.5\n" for k in range(1, 31))
+
+    assert steps(text) == [10 * n for n in range(1, 21)]
+    assert len(all_series(text)) == 1
+
+
+def test_a_loop_that_begins_again_and_again_is_none_alone() -> None:
+    text = "".join(f"Diffusion step {k}/50 time 0.1\n" for _ in range(10) for k in range(50))
+
+    assert all_series(text) == []
+
+
+def test_a_word_before_the_clock_alone_hides_no_training() -> None:
+    text = "".join(f"Finetune step {k}/50 loss 0.1\n" for _ in range(3) for k in range(50))
+
+    assert len(steps(text)) == 150
+    text = "".join(f"{'Slow' if k % 9 else 'Fast'} step {k} loss 0.1\n" for k in range(90))
+    assert steps(text)[-1] == 89
+
+
+@pytest.mark.parametrize(
+    "form", ["step={} iter={} res=0.1 time=0.1", "step {} | loss 0.5 | disc iter: {}/5", "step: {} iter: {}"]
+)
+def test_of_two_clocks_in_a_line_the_one_that_goes_on_counts(form: str) -> None:
+    text = "".join(form.format(n, k) + "\n" for n in range(1, 31) for k in range(1, 6))
+
+    assert steps(text) == [*range(1, 31)]
+
+
+def test_of_two_clocks_that_go_on_the_finer_counts() -> None:
+    assert steps("".join(f"iter {4 * n} step {n} loss 0.5\n" for n in range(1, 31))) == [
+        4 * n for n in range(1, 31)
+    ]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{{"epoch": {}, "batch": 64, "loss": 0.5}}',
+        '{{"epoch": {}, "num_samples": 5000, "loss": 0.5}}',
+        "epoch={} step=0 loss=0.5",
+    ],
+)
+def test_a_counter_that_stands_still_leaves_the_clock_to_the_epoch(form: str) -> None:
+    assert steps("".join(form.format(n) + "\n" for n in range(1, 9))) == [n * MICRO for n in range(1, 9)]
+
+
+def test_the_end_of_each_epoch_alone_still_counts_its_steps() -> None:
+    text = "".join(f"epoch {n} step 100/100 loss: 0.5\n" for n in range(1, 9))
+
+    assert steps(text) == [100 * n for n in range(1, 9)]
+
+
+def test_numbers_of_lines_are_no_labels_of_ranks() -> None:
+    text = "".join(f"{n}: step={10 * n} loss=0.5\n" for n in range(1, 300))
+
+    assert steps(text) == [10 * n for n in range(1, 300)]
+    assert len(all_series(text)) == 1
+
+
+def test_labels_of_many_ranks_stay_labels() -> None:
+    text = "".join(f"{rank}: step={n} loss=0.5\n" for n in range(1, 9) for rank in range(40))
+    ranks = [*range(9, 0, -1), 12, 11, 10]
+    other = "".join(f"{rank}: step={100 * rank + n} loss=0.5\n" for n in range(8) for rank in ranks)
+
+    assert steps(text) == [*range(1, 9)]
+    assert len(all_series(other)) == 12
+
+
+@pytest.mark.parametrize(
+    ("form", "scale"),
+    [
+        ("2026-08-01 10:11:12.123456: Epoch {} ", MICRO),
+        ("========================= Step {}/500 =========================", 1),
+        ("20260801-10:11:12 INFO: Train step {}/1160 done.", 1),
+        ("Steps:{}/10000 (1.2%), Walltime:1m", 1),
+        ("\u8bad\u7ec3 step\uff1a{}\uff0closs\uff1a0.5", 1),
+        ("[1,0]<stdout>:step={} loss=0.5", 1),
+        ("Epoch 0: : {}it [05:20,  1.56it/s, v_num=0]", 1),
+        ("Epoch 0: |          | {}/? [05:20<00:00,  1.56it/s, v_num=0]", 1),
+    ],
+)
+def test_a_line_that_says_its_clock_without_a_metric_or_an_ascii_colon(form: str, scale: int) -> None:
+    assert steps("".join(form.format(n) + "\n" for n in range(1, 9))) == [n * scale for n in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Step {}/5 : RUN make",
+        "-- Step {}/5 of the set-up --",
+        "2026-08-01 10:11:12 Step {}",
+        "2026-08-01 10:11:12 Epoch {} begins",
+        "steps: {}",
+        "Trains step {} done.",
+    ],
+)
+def test_prose_with_a_clocks_word_stays_prose(form: str) -> None:
+    assert all_series("".join(form.format(n) + "\n" for n in range(1, 5))) == []
+
+
+@pytest.mark.parametrize(
+    "words", ["Capturing CUDA graph shapes", "Compiling kernels", "Profiling", "Warming up"]
+)
+def test_a_bar_of_the_start_is_no_progress(words: str) -> None:
+    bar = "{}:  {}%|#| {}/67 [00:10<00:20,  3.21it/s]\n"
+
+    assert all_series("".join(bar.format(words, n, n) for n in range(1, 68))) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Last update: 2026-11-{:02d} ok", "Update: 11/{}/2026 ok", "update: {}/12 12:00 ok", "update: {}:30"],
+)
+def test_a_date_behind_update_is_no_counter(line: str) -> None:
+    assert all_series("".join(line.format(n) + "\n" for n in range(10, 19))) == []
+
+
+def test_a_refined_levels_step_is_no_step() -> None:
+    line = "STEP = {} TIME = 1.0\n[Level 0 step {}] ADVANCE with time\n[Level 1 step {}] ADVANCE with time\n"
+
+    assert steps("".join(line.format(n, n, 2 * n) for n in range(1, 20))) == [*range(1, 20)]
+
+
+def test_wenets_batch_names_its_epoch_before_the_batch() -> None:
+    line = "2026-11-26 05:00:00,000 DEBUG TRAIN Batch {}/{} loss 12.5 loss_att 12.1 lr 0.001 rank 0\n"
+
+    assert steps("".join(line.format(n // 10, 100 * (n % 10 + 1)) for n in range(150))) == [
+        100 * n for n in range(1, 151)
+    ]
+    assert steps("".join(f"Batch {n}/500 loss 12.5\n" for n in range(1, 50))) == [*range(1, 50)]
+
+
+def test_an_agents_steps_are_rows_of_data() -> None:
+    row = '{{"task": {}, "step": {}, "action": "bash"}}\n'
+
+    assert all_series("".join(row.format(t, s) for t in range(20) for s in range(1, 5 + t % 7))) == []
