@@ -67,6 +67,7 @@ _PAIR = re.compile(
 )  # a whole number: `4.19B` and `98.00M` are none, nor is what stands before their point
 _LOSS = re.compile(r"\bloss[=:]? {0,2}\d|\brmse", re.IGNORECASE)  # DeePMD has the latter
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
+_TEARABLE = "+,-./:_%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _COMPANION = re.compile(
     r"loss|\blr\b|learning.rate|grad.?norm|tok(?:en)?s?/s|tokens_per|\bppl\b|perplex|\btime\b|acc|\bmfu\b|"
     r"ms/|it/s|s/it|verlust|genauigkeit|\beta\b|reward|samples/s|throughput|tflop|train_time|\btrl\b|\btel\b|elapsed",
@@ -197,6 +198,8 @@ def _counts_batches(text: str, place: Place) -> bool:
 def _clocks(text: str) -> Iterator[re.Match[str]]:
     """Each clock in the line, at most eight."""
     head = text[:CLOCK_WITHIN]
+    if len(text) > CLOCK_WITHIN:
+        head = head.rstrip(_TEARABLE)  # the cut may have torn a number
     lowered = head.lower()
     return islice(_CLOCK.finditer(lowered if len(lowered) == len(head) else head), 8)  # places are the text's
 

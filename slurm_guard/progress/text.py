@@ -172,7 +172,10 @@ class TextReader:
                 if rows[bit] == begin or mask & bit:
                     table.passed(body.count(b"\n", since[bit], begin))
                     since[bit] = end + 1
-                    mask |= bit if table.following and end > begin else 0
+                    if end == begin:
+                        table.passed(1)  # a blank line counts as passed by, however the file was cut
+                    elif table.following:
+                        mask |= bit
             if mask:
                 self._line(_first_of(body, begin, end), at + end + 1, mask)
             if mask & self._table_bits:  # it may have begun a table, or ended one
