@@ -161,7 +161,7 @@ def _without_copies(moving: list[Filed]) -> list[Filed]:
     times, n = often.most_common(1)[0]
     if times < 2 or n < SAME_OFTEN * often.total():
         return moving
-    values = [value or 0 for value, *_ in keys]
+    values = [value for value, *_ in keys if value is not None]  # one without a clock is no fall to 0
     falls = [after for before, after in pairwise(values) if after < before]
     if sum(value > values[0] for value in falls) * 2 < len(falls):
         return moving
