@@ -5,16 +5,15 @@ nulls that the audit draws for them.
 """
 
 import argparse
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench._apart import apart
 from slurm_guard import document
 from slurm_guard.model import Account, Audit, Bounds, Judgement, NodeCoverage, Timeline, Verdict
 from tests.unit.report import builders
@@ -78,21 +77,13 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _row(what: str, step: Callable[[Path], int], path: Path) -> dict[str, Any]:
-    context = get_context("spawn")
-    queue = context.Queue()
-    child = context.Process(target=_timed, args=(step, path, queue))
-    child.start()
-    n_bytes, took_s, peak_mib = queue.get()
-    child.join()
+    (n_bytes, took_s), peak_mib = apart(partial(_timed, step, path))
     return {"what": what, "s": took_s, "peak MiB": peak_mib, "kB": n_bytes / 1000}
 
 
-def _timed(step: Callable[[Path], int], path: Path, queue: Any) -> None:
+def _timed(step: Callable[[Path], int], path: Path) -> tuple[int, float]:
     begin = time.perf_counter()
-    n_bytes = step(path)
-    took_s = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20)
-    queue.put((n_bytes, took_s, peak))
+    return step(path), time.perf_counter() - begin
 
 
 class _Write:
