@@ -12,6 +12,7 @@ _YAML_ROW = re.compile(r"[ \t]{0,8}- \[(\d{1,15}), [-+\d.eEnaif, ]{0,4000}\]?[ \
 _NUMBERS = re.compile(r"[-+\d.eE \tnaif]{1,4096}[\r]?", re.ASCII)  # also nan and inf: a run that blew up
 # A raw row: numbers and colours alone, behind what launchers put before it.
 _MAY_BE_ROW = re.compile(rb"\n" + RAW_PREFIX + rb"[-+0-9.eEnaif \t\x1b\[\];m,]+(?=\n)")
+_BEFORE = ("Per MPI rank memory allocation", "Memory usage per processor")  # … its heading
 MAX_MISSES = 1000  # lines without a row after which the table is over: the program was killed (judgement)
 
 
@@ -20,8 +21,7 @@ class LammpsLines(TableLines):
 
     name = "lammps"
     needles: tuple[bytes, ...] = (
-        b"Per MPI rank memory allocation", b"Memory usage per processor", b"Loop time of ", b"- Step ",
-        b"keywords: [",
+        *(words.encode() for words in _BEFORE), b"Loop time of ", b"- Step ", b"keywords: [",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class LammpsLines(TableLines):
         self._yaml = False
 
     def read(self, text: str, offset: int) -> Claim | None:
-        if text.startswith(("Per MPI rank memory", "Memory usage per processor")):
+        if text.startswith(_BEFORE):
             self.following, self._column, self._yaml, self._misses = True, None, False, 0
         elif text.startswith("Loop time of "):
             self.following = False
