@@ -45,9 +45,10 @@ _OWN = frozenset(("tfevents", "wandb", "hfstate", "clearml", "database", "wandbm
 _ORACLES: dict[str, oracles.Oracle] = {
     **dict.fromkeys(
         ("mllog", "hf", "lammps", "openmm", "namd", "amber", "jsonl", "keyvalue", "tqdm", "patterns",
-         "mlflow", "guard", "deepspeed", "dvclive", "clearml"),
+         "mlflow", "guard", "deepspeed", "dvclive"),
         oracles.by_line,
     ),
+    "clearml": oracles.by_record,
     "megatron": oracles.by_line_but_tokens,
     "trainers": oracles.by_line_but_thousands,
     "gromacs": oracles.by_line_but_total,
