@@ -7,7 +7,7 @@ The clock must be a whole number beside a known word. Where the line only puts a
 import re
 
 from slurm_guard.progress.datarows import n_turns, of_epochs, or_epochs
-from slurm_guard.progress.lineplan import EVAL, NO_CLOCK, TIMES, Plan, plan_of
+from slurm_guard.progress.lineplan import EVAL, LEVEL, NO_CLOCK, TIMES, Plan, plan_of
 from slurm_guard.progress.protocol import LOOP, MAX_CLAIMS, MICRO, NOTHING, Claim, Tailed
 from slurm_guard.progress.tqdm import find_bar
 from slurm_guard.progress.values import find_stamp, to_count, to_float, to_instant, to_loss, to_seconds
@@ -49,9 +49,12 @@ class KeyValueLines(Tailed):
             return None
         if plan is EVAL:
             return Claim(offset, "phase", phase="eval", advances=False)
-        if plan.other is not None and len(self._others) < MAX_CLAIMS:
+        if plan.other is not None:
             other = to_count(text[plan.other[1]])
-            if other is not None:
+            if plan.other[0] == LEVEL:
+                if other != 0:
+                    return None
+            elif other is not None and len(self._others) < MAX_CLAIMS:
                 self._others[offset] = (plan.other[0], other)
         if plan.named and plan.named not in self._loops:
             if len(self._loops) >= MAX_LOOPS:

@@ -15,6 +15,7 @@ from slurm_guard.progress.beside import (
     is_date,
     is_place,
     is_said,
+    level_at,
     loop_of,
     names_evaluation,
     qualifies,
@@ -101,9 +102,12 @@ class Plan(NamedTuple):
     stamped: bool = False
     timed: bool = False
     named: str = ""  # the clock's key with the word that names what it counts; "": there is none
-    other: tuple[str, Place] | None = None  # a second clock in the line: its word and place
+    other: tuple[str, Place] | None = (
+        None  # a second clock in the line, or the LEVEL it is of: word and place
+    )
 
 
+LEVEL = "level"  # of a refined mesh: 0, whose steps are the simulation's, in one line and 1 in the next
 _VALUES = frozenset(("tokens", "samples", "loss", "took"))
 NO_CLOCK, EVAL = Plan(""), Plan("eval")
 
@@ -112,7 +116,7 @@ def plan_of(text: str) -> Plan:
     """The best clock in the line, and the values beside it."""
     best: tuple[int, str, Place, Place | None] | None = None
     other: tuple[int, str, Place, Place | None] | None = None
-    loop = ""
+    loop, level = "", None
     epoch: Place | None = None
     after = 0
     for match in _telling(text):
@@ -131,7 +135,8 @@ def plan_of(text: str) -> Plan:
         total = slice(*match.span(4)) if match[4] else None
         clock = (_ORDER.get(word, len(_ORDER)), word, slice(*match.span(3)), total)
         if best is None or clock[0] < best[0]:
-            best, other, loop = clock, best, loop_of(text, match.start())
+            best, other = clock, best
+            loop, level = loop_of(text, match.start()), level_at(text, match.start())
         elif other is None:
             other = clock
     if (best is not None or epoch is not None) and names_evaluation(text):
@@ -158,7 +163,8 @@ def plan_of(text: str) -> Plan:
             else _with_values(text, "epoch", epoch=epoch)._replace(named=_named("epoch", loop))
         )
     plan = _with_values(text, best[1], best[2], best[3], epoch)
-    return plan._replace(named=_named(best[1], loop), other=other and (other[1], other[2]))
+    second = (LEVEL, level) if level else other and (other[1], other[2])
+    return plan._replace(named=_named(best[1], loop), other=second)
 
 
 def _telling(text: str) -> Iterator[re.Match[str]]:

@@ -137,6 +137,19 @@ def test_a_refined_levels_step_is_no_step() -> None:
     assert steps("".join(line.format(n, n, 2 * n) for n in range(1, 20))) == [*range(1, 20)]
 
 
+@pytest.mark.parametrize(
+    "end", ["] ADVANCE with dt = 0.1", " ] ADVANCE at time 0 with dt = 1", "] Advanced 4096 cells"]
+)
+def test_the_coarsest_levels_step_is_the_simulations(end: str) -> None:
+    text = ""
+    for n in range(1, 20):
+        text += f"[Level 0 step {n}{end}\n"
+        text += "".join(f"[Level 1 step {k}{end}\n[Level 2 step {2 * k}{end}\n" for k in (2 * n - 1, 2 * n))
+
+    assert steps(text) == [*range(1, 20)]
+    assert all_series("".join(f"[Level 0 step {n}] of the set-up\n" for n in range(1, 9))) == []
+
+
 def test_wenets_batch_names_its_epoch_before_the_batch() -> None:
     line = "2026-11-26 05:00:00,000 DEBUG TRAIN Batch {}/{} loss 12.5 loss_att 12.1 lr 0.001 rank 0\n"
 
