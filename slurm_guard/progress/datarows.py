@@ -5,6 +5,7 @@ line comes late, and of two that are interleaved one goes on climbing. A column 
 anywhere, again and again, and rarely reaches a new height.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from operator import gt
@@ -15,6 +16,7 @@ LEAST_FALLS = 8  # resumes in one file that are believed …
 LEAST_STILL = 3  # epochs over which a counter that does not move is none (judgement)
 FALL_SHARE = 0.1  # … and as a share of its records: beyond, they are data (judgement; as of CSV rows)
 CLIMB_SHARE = 0.1  # of the records that reach a new height: with more, something climbs (judgement)
+BEGIN_SHARE = 0.8  # of the falls that go back to the begin, where one task follows another (judgement)
 _FAR = 0.1  # of the usual range: beyond, a fall is no late line's and a place no beginning (judgement)
 _USUAL = 0.05  # of the values at each end are left out of that range (judgement)
 
@@ -71,6 +73,23 @@ def are_short(claims: Sequence[Claim]) -> bool:
     if any(c.loss is not None or c.epoch is not None or c.at is not None for c in claims):
         return False
     return all(c.total is None and c.took_s is None for c in claims) and n_turns(claims, LEAST_FALLS) > 0
+
+
+def are_tasks(claims: Sequence[Claim]) -> bool:
+    """Whether the counter begins again and again and ends anywhere, as an agent's in one task after another.
+
+    A loop over data ends where it ended before; ranks that lag fall back a little. To be asked where no
+    metric stands beside the counter.
+    """
+    if any((c.loss, c.epoch, c.took_s) != (None, None, None) for c in claims):
+        return False
+    if n_turns(claims, LEAST_FALLS) == 0:
+        return False
+    values = [value for claim in claims if (value := claim.clock()) is not None]
+    falls = [(before, after) for before, after in pairwise(values) if after < before]
+    begins = sum(after <= min(values) + 1 for _, after in falls)
+    usual = Counter(before for before, _ in falls).most_common(1)[0][1]
+    return begins >= BEGIN_SHARE * len(falls) and usual * 2 < len(falls)
 
 
 def of_epochs(claims: list[Claim]) -> list[Claim]:

@@ -6,7 +6,7 @@ The clock must be a whole number beside a known word. Where the line only puts a
 
 import re
 
-from slurm_guard.progress.datarows import n_turns, of_epochs, or_epochs
+from slurm_guard.progress.datarows import are_tasks, n_turns, of_epochs, or_epochs
 from slurm_guard.progress.lineplan import EVAL, LEVEL, NO_CLOCK, TIMES, Plan, plan_of
 from slurm_guard.progress.protocol import LOOP, MAX_CLAIMS, MICRO, NOTHING, Claim, Tailed
 from slurm_guard.progress.tqdm import find_bar
@@ -41,6 +41,7 @@ class KeyValueLines(Tailed):
         self._n_known = 0  # lines whose shape was remembered, since the shapes were forgotten last
         self._n_unasked = 0  # lines to come whose shape is not looked at: too many differ
         self._loops: set[str] = set()
+        self._metered: set[str] = set()  # clocks with a metric beside them in some line
         self._others: dict[int, tuple[str, int]] = {}  # offset -> the second clock there
 
     def read(self, text: str, offset: int) -> Claim | None:
@@ -56,11 +57,15 @@ class KeyValueLines(Tailed):
                     return None
             elif other is not None and len(self._others) < MAX_CLAIMS:
                 self._others[offset] = (plan.other[0], other)
+        key = plan.named or plan.key
         if plan.named and plan.named not in self._loops:
-            if len(self._loops) >= MAX_LOOPS:
-                return _claim(text, offset, plan, plan.key)
-            self._loops.add(plan.named)
-        return _claim(text, offset, plan, plan.named or plan.key)
+            if len(self._loops) < MAX_LOOPS:
+                self._loops.add(plan.named)
+            else:
+                key = plan.key
+        if plan.metered:
+            self._metered.add(key)
+        return _claim(text, offset, plan, key)
 
     def _plan(self, text: str) -> Plan:
         """The line's plan: remembered, or made."""
@@ -82,6 +87,8 @@ class KeyValueLines(Tailed):
         return plan
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
+        if claims and claims[0].key not in self._metered and are_tasks(claims):
+            return []
         claims = or_epochs(self._outer(of_epochs(claims)))
         key, _, loop = claims[0].key.partition(LOOP) if claims else ("", "", "")
         if key == "epoch":  # in millionths

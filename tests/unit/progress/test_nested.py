@@ -159,6 +159,50 @@ def test_wenets_batch_names_its_epoch_before_the_batch() -> None:
     assert steps("".join(f"Batch {n}/500 loss 12.5\n" for n in range(1, 50))) == [*range(1, 50)]
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Step {}/30: running bash, time 3.2s",
+        "2026-11-26 05:00:00 INFO step {}: tool=bash",
+        "[agent] step={} action=click(12)",
+        "step: {}",
+    ],
+)
+def test_an_agents_steps_in_task_after_task_are_no_training(form: str) -> None:
+    turns = [4 + 7 * t % 23 for t in range(40)]
+    text = "".join(form.format(s) + "\n" for turn in turns for s in range(1, turn))
+
+    assert all_series(text) == []
+    assert steps(text + "".join(f"iteration: {n} loss: 0.5\n" for n in range(1, 9))) == [*range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["I took the time to read it", "the account has access", "a reward awaits, no loss", "elapsed in vain"],
+)
+def test_a_step_in_prose_with_a_metrics_word_is_none(said: str) -> None:
+    assert all_series("".join(f"Step {n}: {said}\n" for n in range(1, 30))) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "loss (avg) is 0.5", "Loss: {'total': tensor(0.5)}", "train_loss 0.5", "loss nan", "12.3 ms/step",
+        "acc@1 45.3", "top1_acc: 0.5", "accuracy = .5", "it/s 8.1", "8.1it/s", "1,234 tok/s", "Time (s): 3.2",
+    ],
+)  # fmt: skip
+def test_a_step_beside_a_metric_with_a_number_counts(said: str) -> None:
+    assert steps("".join(f"Step {n} {said}\n" for n in range(1, 30))) == [*range(1, 30)]
+
+
+def test_loops_over_data_that_print_no_metric_stay_progress() -> None:
+    text = "".join(f"step: {s}\n" for _ in range(20) for s in range(0, 500, 50))
+    assert len(steps(text)) == 200
+
+    ranks = [(n + late) * 10 for n in range(2, 60) for late in (0, -1, 0, -2, 0, -1, 0)]
+    assert steps("".join(f"step: {s}\n" for s in ranks))[-1] == 590
+
+
 def test_an_agents_steps_are_rows_of_data() -> None:
     row = '{{"task": {}, "step": {}, "action": "bash"}}\n'
 
