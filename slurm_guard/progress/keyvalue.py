@@ -6,7 +6,7 @@ The clock must be a whole number beside a known word. Where the line only puts a
 
 import re
 
-from slurm_guard.progress.datarows import are_tasks, n_turns, of_epochs, or_epochs
+from slurm_guard.progress.datarows import INNER_TURNS, are_tasks, n_turns, of_epochs, or_epochs, outer
 from slurm_guard.progress.lineplan import EVAL, LEVEL, NO_CLOCK, TIMES, Plan, plan_of
 from slurm_guard.progress.protocol import LOOP, MAX_CLAIMS, MICRO, NOTHING, Claim, Tailed
 from slurm_guard.progress.tqdm import find_bar
@@ -15,8 +15,6 @@ from slurm_guard.progress.values import find_stamp, to_count, to_float, to_insta
 # Lines that differ in digits alone have one plan.
 _SHAPE = bytes.maketrans(b"123456789", b"000000000")
 MAX_LOOPS = 8  # words before the clock that are told apart (judgement: a log names fewer)
-INNER_TURNS = 8  # times that a loop begins again, before it is known to lie inside another (judgement)
-SHARED = 0.9  # of a clock's lines that have the second one, too (judgement)
 MAX_SHAPES = 512  # remembered of one file …
 MAX_SHAPED = 512  # … with at most so many characters (together 300 kB)
 UNASKED = 4096  # lines without a look at their shape, after as many shapes that helped little (judgement)
@@ -89,22 +87,11 @@ class KeyValueLines(Tailed):
     def settle(self, claims: list[Claim]) -> list[Claim]:
         if claims and claims[0].key not in self._metered and are_tasks(claims):
             return []
-        claims = or_epochs(self._outer(of_epochs(claims)))
+        claims = or_epochs(outer(of_epochs(claims), self._others))
         key, _, loop = claims[0].key.partition(LOOP) if claims else ("", "", "")
         if key == "epoch":  # in millionths
             claims = [c._replace(step=round((c.epoch or 0.0) * MICRO)) for c in claims]
         return [] if loop and n_turns(claims, INNER_TURNS) else claims
-
-    def _outer(self, claims: list[Claim]) -> list[Claim]:
-        """The claims by their lines' second clock, where that goes on while the first begins again."""
-        if len(self._others) < INNER_TURNS or n_turns(claims, INNER_TURNS) == 0:
-            return claims
-        others = [
-            claim._replace(key=other[0], step=other[1], total=None)
-            for claim in claims
-            if (other := self._others.get(claim.offset)) is not None
-        ]
-        return others if len(others) >= SHARED * len(claims) and n_turns(others, 1) == 0 else claims
 
 
 def _claim(text: str, offset: int, plan: Plan, key: str) -> Claim | None:

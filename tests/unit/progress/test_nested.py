@@ -48,6 +48,21 @@ def test_of_two_clocks_that_go_on_the_finer_counts() -> None:
     ]
 
 
+def test_of_two_counters_in_a_row_the_one_that_goes_on_is_the_step() -> None:
+    inner = "".join(f'{{"step": {n}, "iter": {k}, "res": 0.1}}\n' for n in range(1, 31) for k in range(1, 6))
+    of_epochs = "".join(
+        f'{{"epoch": {e}, "iter": {k}, "step": {100 * e + k}, "loss": 0.5}}\n'
+        for e in range(12) for k in range(10, 91, 10)
+    )  # fmt: skip
+    finer = "".join(f'{{"iter": {n}, "step": {n // 8}, "loss": 0.5}}\n' for n in range(1, 200))
+    sizes = "".join(f'{{"iter": {k}, "batch": 64, "loss": 0.5}}\n' for _ in range(12) for k in range(9))
+
+    assert steps(inner) == [*range(1, 31)]
+    assert steps(of_epochs) == [100 * e + k for e in range(12) for k in range(10, 91, 10)]
+    assert steps(finer) == [*range(1, 200)]
+    assert steps(sizes) == [*range(9)] * 12
+
+
 @pytest.mark.parametrize(
     "form",
     [
