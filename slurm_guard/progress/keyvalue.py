@@ -8,6 +8,7 @@ import re
 
 from slurm_guard.progress.datarows import INNER_TURNS, are_tasks, n_turns, of_epochs, or_epochs, outer
 from slurm_guard.progress.lineplan import EVAL, LEVEL, NO_CLOCK, TIMES, Plan, plan_of
+from slurm_guard.progress.metrics import companions
 from slurm_guard.progress.protocol import LOOP, MAX_CLAIMS, MICRO, NOTHING, Claim, Tailed
 from slurm_guard.progress.tqdm import find_bar
 from slurm_guard.progress.values import find_stamp, to_count, to_float, to_instant, to_loss, to_seconds
@@ -15,6 +16,7 @@ from slurm_guard.progress.values import find_stamp, to_count, to_float, to_insta
 # Lines that differ in digits alone have one plan.
 _SHAPE = bytes.maketrans(b"123456789", b"000000000")
 MAX_LOOPS = 8  # words before the clock that are told apart (judgement: a log names fewer)
+MAX_ASKED = 64  # lines of a clock that are searched for a metric (judgement)
 MAX_SHAPES = 512  # remembered of one file …
 MAX_SHAPED = 512  # … with at most so many characters (together 300 kB)
 UNASKED = 4096  # lines without a look at their shape, after as many shapes that helped little (judgement)
@@ -40,6 +42,7 @@ class KeyValueLines(Tailed):
         self._n_unasked = 0  # lines to come whose shape is not looked at: too many differ
         self._loops: set[str] = set()
         self._metered: set[str] = set()  # clocks with a metric beside them in some line
+        self._asked: dict[str, int] = {}  # … and lines of the others
         self._others: dict[int, tuple[str, int]] = {}  # offset -> the second clock there
 
     def read(self, text: str, offset: int) -> Claim | None:
@@ -61,9 +64,16 @@ class KeyValueLines(Tailed):
                 self._loops.add(plan.named)
             else:
                 key = plan.key
-        if plan.metered:
-            self._metered.add(key)
+        if key not in self._metered:
+            self._ask(key, plan, text)
         return _claim(text, offset, plan, key)
+
+    def _ask(self, key: str, plan: Plan, text: str) -> None:
+        """Whether a metric stands beside the clock: asked of its first lines, for they are mostly alike."""
+        n = self._asked.get(key, 0)
+        self._asked[key] = n + 1
+        if plan.metered or (n < MAX_ASKED and companions(text)[1]):
+            self._metered.add(key)
 
     def _plan(self, text: str) -> Plan:
         """The line's plan: remembered, or made."""

@@ -99,7 +99,7 @@ class Plan(NamedTuple):
     timed: bool = False
     named: str = ""  # the clock's key with the word that names what it counts; "": there is none
     other: tuple[str, Place] | None = None  # a second clock, or the LEVEL of the first: word and place
-    metered: bool = True  # a metric that is no mere time stands in the line
+    metered: bool = True  # a value of a known metric stands in the line
 
 
 LEVEL = "level"  # of a refined mesh: 0, whose steps are the simulation's, in one line and 1 in the next
@@ -242,7 +242,7 @@ def _with_values(
         if kind in _VALUES and not goes_on(text, match.end(2)):
             values.append((kind, last, slice(*match.span(2))))
     stamped = _is_stamped(text, step or epoch)
-    metered = key == "bar" or not kinds.isdisjoint(_METERS) or companions(text)[1]
+    metered = key == "bar" or not kinds.isdisjoint(_METERS)
     evaluates = "eval" in kinds and "loss" not in kinds and "other" not in kinds
     timed = TIMES.search(text) is not None
     return Plan(key, step, total, epoch, tuple(values), evaluates, stamped, timed, metered=metered)

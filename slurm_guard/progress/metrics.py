@@ -20,13 +20,14 @@ WITHIN = 48  # characters behind the name in which its number begins …
 BETWEEN = 2  # … with so many words between: `loss (avg) is 0.3`, `loss: {'total': tensor(0.3` (judgement)
 _BEFORE = re.compile(r"\d[ \t]{0,3}[a-z]?$", re.IGNORECASE)
 _OF_TIME = frozenset(("time", "eta", "elapsed", "train_time"))
-MOST = 16  # words of a line that are looked at (judgement)
+MOST = 16  # words of a line that are looked at …
+HEAD = 1024  # … in so many characters from its begin (judgement)
 
 
 def companions(text: str) -> tuple[bool, bool]:
     """(whether a metric stands in the line, whether one that is no mere time does)."""
     found = False
-    for match in islice(_WORD.finditer(text), MOST):
+    for match in islice(_WORD.finditer(text, 0, HEAD), MOST):
         at = match.start()
         if not _number_follows(text, match.end()) and _BEFORE.search(text, max(0, at - 6), at) is None:
             continue
