@@ -20,6 +20,7 @@ LEAST_STILL = 3  # epochs over which a counter that does not move is none (judge
 FALL_SHARE = 0.1  # … and as a share of its records: beyond, they are data (judgement; as of CSV rows)
 CLIMB_SHARE = 0.1  # of the records that reach a new height: with more, something climbs (judgement)
 BEGIN_SHARE = 0.8  # of the falls that go back to the begin, where one task follows another (judgement)
+TASK_STEPS = 100  # of an agent in the usual task, at most (judgement)
 _FAR = 0.1  # of the usual range: beyond, a fall is no late line's and a place no beginning (judgement)
 _USUAL = 0.05  # of the values at each end are left out of that range (judgement)
 
@@ -106,8 +107,8 @@ def are_short(claims: Sequence[Claim]) -> bool:
 def are_tasks(claims: Sequence[Claim]) -> bool:
     """Whether the counter begins again and again and ends anywhere, as an agent's in one task after another.
 
-    A loop over data ends where it ended before; ranks that lag fall back a little. To be asked where no
-    metric stands beside the counter.
+    A loop over data ends where it ended before, a simulation after many steps; ranks that lag fall back a
+    little. To be asked where no metric stands beside the counter.
     """
     if any((c.loss, c.epoch, c.took_s) != (None, None, None) for c in claims):
         return False
@@ -116,7 +117,10 @@ def are_tasks(claims: Sequence[Claim]) -> bool:
     values = [value for claim in claims if (value := claim.clock()) is not None]
     falls = [(before, after) for before, after in pairwise(values) if after < before]
     begins = sum(after <= min(values) + 1 for _, after in falls)
-    usual = Counter(before for before, _ in falls).most_common(1)[0][1]
+    ends = sorted(before for before, _ in falls)
+    usual = Counter(ends).most_common(1)[0][1]
+    if ends[len(ends) // 2] > TASK_STEPS:
+        return False
     return begins >= BEGIN_SHARE * len(falls) and usual * 2 < len(falls)
 
 

@@ -142,13 +142,20 @@ def _entries(folder: str, begin: int, look: _Look) -> "tuple[list[os.DirEntry[st
     listed: list[tuple[bool, str, os.DirEntry[str]]] = []
     with os.scandir(folder) as listing:
         for entry in islice(listing, MAX_LISTED + 1):
-            wanted = entry.is_dir(follow_symlinks=False) or is_known(entry.path)
-            listed.append((not wanted, entry.name, entry))
+            listed.append((not _leads_on(entry), entry.name, entry))
             if len(listed) % 256 == 0 and look.is_over():
                 break
     left = len(listed) > min(begin + MAX_AT_ONCE, MAX_LISTED)
     listed.sort(key=itemgetter(0, 1))
     return [entry for _, _, entry in listed[begin : begin + MAX_AT_ONCE]], left
+
+
+def _leads_on(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a folder or has a name that progress has."""
+    try:
+        return entry.is_dir(follow_symlinks=False) or is_known(entry.path)
+    except OSError:
+        return False
 
 
 def _visit(entry: "os.DirEntry[str]", place: tuple[str, int, bool], look: _Look) -> None:

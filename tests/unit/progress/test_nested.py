@@ -202,6 +202,7 @@ def test_a_step_in_prose_with_a_metrics_word_is_none(said: str) -> None:
 @pytest.mark.parametrize(
     "said",
     [
+        "loss on the training set: 0.5",
         "loss (avg) is 0.5", "Loss: {'total': tensor(0.5)}", "train_loss 0.5", "loss nan", "12.3 ms/step",
         "acc@1 45.3", "top1_acc: 0.5", "accuracy = .5", "it/s 8.1", "8.1it/s", "1,234 tok/s", "Time (s): 3.2",
     ],
@@ -213,6 +214,9 @@ def test_a_step_beside_a_metric_with_a_number_counts(said: str) -> None:
 def test_loops_over_data_that_print_no_metric_stay_progress() -> None:
     text = "".join(f"step: {s}\n" for _ in range(20) for s in range(0, 500, 50))
     assert len(steps(text)) == 200
+
+    sweep = [4000 + 70 * n for n in range(12)]
+    assert len(steps("".join(f"STEP = {s} TIME = 0.1\n" for top in sweep for s in range(0, top, 100)))) > 400
 
     ranks = [(n + late) * 10 for n in range(2, 60) for late in (0, -1, 0, -2, 0, -1, 0)]
     assert steps("".join(f"step: {s}\n" for s in ranks))[-1] == 590
