@@ -19,6 +19,8 @@ BOUND = 0.9  # how sure the reader must be that a file is the run's (progress no
 
 
 LEAST_COUNTERS = 3  # distinct ones; below, a line is stray: a resumed step, a printed setting. Judgement
+LEAST_BARE = 8  # … where nothing is told beside them: a configuration has several steps, too. Judgement
+_BESIDE = ("at", "loss", "took_s", "total", "samples", "tokens")
 
 
 def bound(logs: pl.DataFrame, keys: pl.DataFrame, points: pl.DataFrame) -> pl.DataFrame:
@@ -44,15 +46,19 @@ def _told(column: str) -> pl.Expr:
 
 
 def _counting(points: pl.DataFrame) -> pl.DataFrame:
-    """Per file: whether a track in it counts at all, and whether one does so in more than bars."""
+    """Per file: whether a track in it counts at all, and whether one does in more than bars and few pairs."""
     counter = pl.coalesce("step", "samples", "tokens")
     surer = ~pl.col("flags").fill_null([]).list.contains("weak")
+    told = pl.any_horizontal(pl.col(name).is_not_null() for name in _BESIDE)
     return (
         points.filter((pl.col("phase") == "train") & counter.is_not_null())
         .group_by("run", "file", "track")
         .agg(
             (counter.n_unique() >= LEAST_COUNTERS).alias("counts"),
-            (counter.filter(surer).n_unique() >= LEAST_COUNTERS).alias("solid"),
+            (
+                counter.filter(surer).n_unique()
+                >= pl.when(told.any()).then(LEAST_COUNTERS).otherwise(LEAST_BARE)
+            ).alias("solid"),
         )
         .group_by("run", "file")
         .agg(pl.col("counts").any(), pl.col("solid").any())

@@ -18,16 +18,18 @@ _MODE = re.compile(
     re.IGNORECASE,
 )
 # A word before the clock that makes another count of it: a rate, a bound, a part of a step, what is left.
-# `12.3 ms step: 5` ends a duration; AMReX's `[Level 1 step 8]` goes on faster than the simulation's own step.
+# `12.3 ms step: 5` ends a duration; a level's own iterations go on faster than the whole solver's.
 _QUALIFIES = re.compile(
     r"(?:^|[^\w])(?:fps|per|every|avg|average|mean|median|(?<![\d.])(?<![\d.][ \t])ms|best|max(?:imum)?|"
     r"min(?:imum)?|remaining|skipped|micro|inner|sampling|denoising|throughput|warm[-_ ]?up|"
-    r"p?cg|f?gmres|bicg(?:stab)?|krylov|linear|line[-_ ]search|sub|level[ \t]\d{1,2})[ \t:_-]{1,3}$",
+    r"p?cg|f?gmres|bicg(?:stab)?|krylov|linear|line[-_ ]search|sub|(?<!\[)level[ \t]\d{1,2})[ \t:_-]{1,3}$",
     re.IGNORECASE,
 )
 # `PGD step 3/5`: the word names the loop that is counted
 _LOOP = re.compile(r"(?:^|[\s\[({|,;:'\">*/-])([A-Za-z][A-Za-z_-]{0,22})[ \t]{1,2}$")
 _NO_LOOP = frozenset(("train", "training", "trainer", "learning", "global", "current", "at", "info"))
+# AMReX's `[Level 1 step 8]` goes on faster than the simulation's own step, which is level 0's
+_LEVEL = re.compile(r"\[Level (\d{1,2}) $")
 _TRAINS = re.compile(r"(?:^|[\s\[(|:])train(?:ing)?[ \t]$", re.IGNORECASE)
 _RULE = re.compile(r"[ \t]{0,8}([=*#-])\1{2,120}[ \t]{1,8}|[ \t]{1,8}([=*#-])\2{2,120}[ \t]{0,8}")
 _DAY = re.compile(r"-\d\d-\d\d|/\d{4}")
@@ -59,17 +61,26 @@ def loop_of(text: str, at: int) -> str:
     return "" if word in _NO_LOOP else word
 
 
+def level_at(text: str, at: int) -> slice | None:
+    """Where the level stands whose step the clock at `at` is, as AMReX prints it; null: it is no level's."""
+    match = _LEVEL.search(text, max(0, at - _WITHIN), at)
+    return slice(*match.span(1)) if match else None
+
+
 def is_said(text: str, match: re.Match[str]) -> bool:
     """Whether the clock says what it is without a metric beside it; groups: word, glue, number, total.
 
-    `Learning iteration 12/1500`, AReaL's `Train step 5/1160 done.`, NeMo-RL's `===== Step 1/500 =====`, and
-    nnU-Net's `2026-08-01 10:11:12.5: Epoch 12`, which is all of the line.
+    `Learning iteration 12/1500`, AReaL's `Train step 5/1160 done.`, NeMo-RL's `===== Step 1/500 =====`,
+    AMReX's `[Level 0 step 7] ADVANCE with dt = 0.1`, and nnU-Net's `2026-08-01 10:11:12.5: Epoch 12`, which
+    is all of the line.
     """
     before, behind = text[: match.start()], text[match.end() :]
     if match[4] is not None:
         if match[1] == "iteration" or _TRAINS.search(before[-_WITHIN:]) is not None:
             return True
         return _RULE.fullmatch(before) is not None and _RULE.fullmatch(behind) is not None
+    if match[1] == "step" and level_at(text, match.start()) is not None:
+        return behind.lstrip(" ").lower().startswith("] advance")
     return match[1] == "epoch" and not behind.strip() and _STAMPED.fullmatch(before) is not None
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from slurm_guard.progress.track import Mark
-from slurm_guard.progress.zone import resolve
+from slurm_guard.progress.zone import is_guessed, resolve
 from slurm_guard.wire import Point
 
 SLACK_S = 600.0  # documented: TensorBoard flushes after 120 s, Lightning after 100 rows, stdout after 8 kB
@@ -163,7 +163,7 @@ def bracket(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> tuple[
             continue
         flags = [*mark.flags, *trail.flags]
         if mark.naive and at is not None:
-            flags.append("naive-clock")
+            flags.extend(["naive-clock", "guessed-zone"][: 1 + is_guessed(shifts[mark.file])])
         flags.extend(
             _contradictions(at, (lo, hi), _earlier_growth(trail, mark.offset, frame), (trail, frame))
         )

@@ -34,7 +34,10 @@ _STEP = re.compile(
 _BATCH = re.compile(rf"(?:^|[^a-z0-9])batch[-_=]?(\d{{1,15}}){_ENDS}", re.ASCII)  # a size, but with an epoch
 # Stable-Baselines3: rl_model_10000_steps.zip. Not `epoch_3_step_900`, whose number is of the word before.
 _STEPS = re.compile(r"(?:^|[-_])(\d{1,15})_steps?(?![a-z0-9]|[-_=]?\d|[-_]per)", re.ASCII)
-_STAGE = re.compile(r"steps?[-_]?[1-9][-_][a-z]", re.ASCII)  # step1_preprocess/: a part of a pipeline
+# step1_preprocess/: a part of a pipeline. Not OLMo's step5-unsharded/ and step5-tokens0B/
+_STAGE = re.compile(
+    r"steps?[-_]?[1-9][-_](?!(?:un)?sharded(?!\w)|tokens\d|seed[-_]?\d|ema(?!\w)|hf(?!\w))[a-z]", re.ASCII
+)
 _UPDATES = re.compile(r"checkpoint_\d{1,6}_(\d{1,12})\.pt", re.ASCII)  # fairseq: epoch and updates
 _EPOCH = re.compile(rf"(?:^|[^a-z0-9])ep(?:och)?s?[-_=]?{_NO_DAY}(\d{{1,6}}){_ENDS}", re.ASCII)
 # fairseq's and timm's: the number is the epoch's.

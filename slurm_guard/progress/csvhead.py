@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from slurm_guard.progress import keys
+from slurm_guard.progress.datarows import SIZES
 
 MAX_COLUMNS = 4096  # RLlib writes hundreds
 MAX_NAME = 300
@@ -77,6 +78,9 @@ def columns_of(cells: Sequence[str]) -> Columns | None:
     if not metrics:
         return None
     evals = tuple(i for i in metrics if keys.is_eval(names[i]))
+    at, loss = _first(bare, keys.TIME_KEYS), _first(bare, (*keys.LOSS_KEYS, "train_loss_step", "loss_step"))
+    if key in SIZES and _bare(names[clock]) not in keys.CUMULATIVE and at is None and loss is None:
+        return None  # `num_tokens,ppl`: of one sample each, sorted or not
     if names[clock] == "training_iteration" and samples is None:
         samples = _first(bare, ("timesteps_total", "num_env_steps_sampled_lifetime"))
     return Columns(
@@ -86,8 +90,8 @@ def columns_of(cells: Sequence[str]) -> Columns | None:
         epoch,
         samples,
         tokens,
-        _first(bare, keys.TIME_KEYS),
-        _first(bare, (*keys.LOSS_KEYS, "train_loss_step", "loss_step")),
+        at,
+        loss,
         _took(bare, names[clock]),
         tuple(i for i in metrics if i not in evals),
         evals,

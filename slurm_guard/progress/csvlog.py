@@ -7,6 +7,7 @@ whose counter falls again and again is data, and says so instead of giving point
 import re
 
 from slurm_guard.progress.csvhead import Columns, cells_of, columns_of, separator_of
+from slurm_guard.progress.datarows import or_epochs
 from slurm_guard.progress.protocol import MAX_CLAIMS, MICRO, Claim, Found, Reader, Series
 from slurm_guard.progress.values import STEP_LIMIT, parse_stamp, to_count, to_float, to_loss, to_seconds
 
@@ -108,7 +109,8 @@ class CsvReader:
                 f"unfit-rows: {n_unfit} of {self._n_rows} do not fit the heading, none is believed"
             )
         elif self._claims and self._columns is not None:
-            series = [Series("csv", self._columns.key, "", self._claims)]
+            claims = or_epochs(self._claims)
+            series = [Series("csv", claims[0].key, "", claims)]
             return Found(series, [], problems, self._read_b)
         return Found([], [], problems, self._read_b)
 

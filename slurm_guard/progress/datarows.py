@@ -5,16 +5,22 @@ line comes late, and of two that are interleaved one goes on climbing. A column 
 anywhere, again and again, and rarely reaches a new height.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from operator import gt
 
 from slurm_guard.progress.protocol import MICRO, Claim
 
 LEAST_FALLS = 8  # resumes in one file that are believed …
+INNER_TURNS = 8  # times that a loop begins again, before it is known to lie inside another (judgement)
+SHARED = 0.9  # of a clock's records that have the second one, too (judgement)
+SIZES = frozenset(("samples", "tokens"))  # clocks whose names a record's own size has as well
 LEAST_STILL = 3  # epochs over which a counter that does not move is none (judgement)
 FALL_SHARE = 0.1  # … and as a share of its records: beyond, they are data (judgement; as of CSV rows)
 CLIMB_SHARE = 0.1  # of the records that reach a new height: with more, something climbs (judgement)
+BEGIN_SHARE = 0.8  # of the falls that go back to the begin, where one task follows another (judgement)
+TASK_STEPS = 100  # of an agent in the usual task, at most (judgement)
 _FAR = 0.1  # of the usual range: beyond, a fall is no late line's and a place no beginning (judgement)
 _USUAL = 0.05  # of the values at each end are left out of that range (judgement)
 
@@ -44,10 +50,11 @@ def count_falls(claims: Sequence[Claim]) -> int:
     return n if n > most else 0
 
 
-def n_turns(claims: Sequence[Claim], least: int) -> int:
+def n_turns(claims: Sequence[Claim], least: int, *, with_epochs: bool = False) -> int:
     """How often the counter begins again, as a loop inside another does: 0 below `least` times.
 
-    Its rises then add up to more than twice its span. With a later epoch it may begin again.
+    Its rises then add up to more than twice its span. With a later epoch it may begin again: that counts only
+    `with_epochs`.
     """
     steps = [claim.step for claim in claims]
     if None not in steps and sum(map(gt, steps, steps[1:])) < least:  # type: ignore[arg-type]
@@ -55,12 +62,36 @@ def n_turns(claims: Sequence[Claim], least: int) -> int:
     counted = [(value, claim.epoch) for claim in claims if (value := claim.clock()) is not None]
     falls = rises = 0
     for (before, last), (value, epoch) in pairwise(counted):
-        falls += value < before and not _next_epoch(last, epoch)
+        falls += value < before and (with_epochs or not _next_epoch(last, epoch))
         rises += max(0, value - before)
     if falls < least:
         return 0
     values = [value for value, _ in counted]
     return falls if rises > 2 * (max(values) - min(values)) else 0
+
+
+def outer(claims: list[Claim], others: Mapping[int, tuple[str, int]]) -> list[Claim]:
+    """The claims by their records' second clock (offset -> name and count), where that goes on while the
+    first begins again: it lies inside the second, or counts within an epoch."""
+    if len(others) < INNER_TURNS or (n := n_turns(claims, INNER_TURNS, with_epochs=True)) == 0:
+        return claims
+    by_other = [
+        claim._replace(key=other[0], step=other[1], total=None)
+        for claim in claims
+        if (other := others.get(claim.offset)) is not None
+    ]
+    steps = {claim.step for claim in by_other}
+    if len(by_other) < SHARED * len(claims) or len(steps) * 2 < n or n_turns(by_other, 1, with_epochs=True):
+        return claims
+    return by_other
+
+
+def are_lengths(claims: Sequence[Claim]) -> bool:
+    """Whether the records tell nothing but samples or tokens: `{"id": 7, "num_tokens": 3540}`, sorted or not,
+    tells how long each is."""
+    if not claims or claims[0].key not in SIZES:
+        return False
+    return all((c.loss, c.epoch, c.at, c.total, c.took_s) == (None,) * 5 for c in claims)
 
 
 def are_short(claims: Sequence[Claim]) -> bool:
@@ -71,6 +102,26 @@ def are_short(claims: Sequence[Claim]) -> bool:
     if any(c.loss is not None or c.epoch is not None or c.at is not None for c in claims):
         return False
     return all(c.total is None and c.took_s is None for c in claims) and n_turns(claims, LEAST_FALLS) > 0
+
+
+def are_tasks(claims: Sequence[Claim]) -> bool:
+    """Whether the counter begins again and again and ends anywhere, as an agent's in one task after another.
+
+    A loop over data ends where it ended before, a simulation after many steps; ranks that lag fall back a
+    little. To be asked where no metric stands beside the counter.
+    """
+    if any((c.loss, c.epoch, c.took_s) != (None, None, None) for c in claims):
+        return False
+    if n_turns(claims, LEAST_FALLS) == 0:
+        return False
+    values = [value for claim in claims if (value := claim.clock()) is not None]
+    falls = [(before, after) for before, after in pairwise(values) if after < before]
+    begins = sum(after <= min(values) + 1 for _, after in falls)
+    ends = sorted(before for before, _ in falls)
+    usual = Counter(ends).most_common(1)[0][1]
+    if ends[len(ends) // 2] > TASK_STEPS:
+        return False
+    return begins >= BEGIN_SHARE * len(falls) and usual * 2 < len(falls)
 
 
 def of_epochs(claims: list[Claim]) -> list[Claim]:

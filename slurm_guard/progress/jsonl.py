@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from slurm_guard.progress import keys
-from slurm_guard.progress.datarows import or_epochs
-from slurm_guard.progress.protocol import MAX_SEGMENT, MICRO, NOTHING, Claim
+from slurm_guard.progress.datarows import SIZES, are_lengths, count_falls, or_epochs, outer
+from slurm_guard.progress.protocol import MAX_CLAIMS, MAX_SEGMENT, MICRO, NOTHING, Claim
 from slurm_guard.progress.values import (
     find_stamp,
     parse_stamp,
@@ -45,6 +45,10 @@ class JsonLines:
     name = "jsonl"
     needles: tuple[bytes, ...] = (b'{"', b'{ "')
 
+    def __init__(self) -> None:
+        self._others: dict[int, tuple[str, int]] = {}  # offset -> the second clock there
+        self._cumulative: set[str] = set()  # of samples and tokens: those with a name that says so
+
     def read(self, text: str, offset: int) -> Claim | None:
         begin = text.find("{")
         if begin < 0 or begin > 200:
@@ -60,14 +64,27 @@ class JsonLines:
         marker = text[:begin]
         if "DLLL" in marker:
             return _dlllog(body, offset)
-        claim = claim_of(body, offset)
-        if claim is not None and claim.at is None:
+        roles = _roles_of(tuple(body))
+        claim = _claim_of(body, roles, offset)
+        if claim is None:
+            return None
+        if len(roles.steps) > 1 and len(self._others) < MAX_CLAIMS:
+            key, step = _first(body, tuple(pair for pair in roles.steps if pair[0] != claim.key))
+            if step is not None:
+                self._others[offset] = (key, step)
+        if claim.key in SIZES and not keys.CUMULATIVE.isdisjoint(
+            name for name, _ in getattr(roles, claim.key)
+        ):
+            self._cumulative.add(claim.key)
+        if claim.at is None:
             at, naive = find_stamp(marker)
             claim = claim._replace(at=at, naive=naive)
         return claim
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
-        return or_epochs(claims)
+        if are_lengths(claims) and claims[0].key not in self._cumulative and count_falls(claims) == 0:
+            return []
+        return or_epochs(outer(claims, self._others))
 
 
 class _Roles(NamedTuple):
@@ -114,7 +131,10 @@ def _bare(name: str) -> str:
 
 def claim_of(body: dict[str, Any], offset: int) -> Claim | None:
     """A claim from an object's usual names, or null when it has no counter."""
-    roles = _roles_of(tuple(body))
+    return _claim_of(body, _roles_of(tuple(body)), offset)
+
+
+def _claim_of(body: dict[str, Any], roles: "_Roles", offset: int) -> Claim | None:
     key, step = _first(body, roles.steps)
     counted, total = _first(body, roles.totals)
     if step is None and isinstance(both := body.get(_STEP_OF_TOTAL), str):

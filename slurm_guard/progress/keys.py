@@ -16,6 +16,13 @@ TOKEN_KEYS = (
     "total_tokens", "tokens_seen", "num_tokens", "consumed_tokens", "num_input_tokens_seen", "tokens",
     "train_tokens", "n_tokens", "seen_tokens",
 )  # fmt: skip
+# Names of a cumulative count; the others may be one record's size (`total_tokens` of a request) as well.
+CUMULATIVE = frozenset(
+    (
+        "consumed_samples", "samples_seen", "consumed samples", "examples_seen", "tokens_seen",
+        "consumed_tokens", "num_input_tokens_seen", "train_tokens", "seen_tokens",
+    )
+)  # fmt: skip
 TOTAL_KEYS = ("total", "max_steps", "total_steps", "train_iters", "num_steps")
 LOSS_KEYS = ("loss", "train_loss", "lm_loss", "training_loss", "total_loss")
 TIME_KEYS = (

@@ -6,8 +6,9 @@ The clock must be a whole number beside a known word. Where the line only puts a
 
 import re
 
-from slurm_guard.progress.datarows import n_turns, of_epochs, or_epochs
-from slurm_guard.progress.lineplan import EVAL, NO_CLOCK, TIMES, Plan, plan_of
+from slurm_guard.progress.datarows import INNER_TURNS, are_tasks, n_turns, of_epochs, or_epochs, outer
+from slurm_guard.progress.lineplan import EVAL, LEVEL, NO_CLOCK, TIMES, Plan, plan_of
+from slurm_guard.progress.metrics import companions
 from slurm_guard.progress.protocol import LOOP, MAX_CLAIMS, MICRO, NOTHING, Claim, Tailed
 from slurm_guard.progress.tqdm import find_bar
 from slurm_guard.progress.values import find_stamp, to_count, to_float, to_instant, to_loss, to_seconds
@@ -15,8 +16,7 @@ from slurm_guard.progress.values import find_stamp, to_count, to_float, to_insta
 # Lines that differ in digits alone have one plan.
 _SHAPE = bytes.maketrans(b"123456789", b"000000000")
 MAX_LOOPS = 8  # words before the clock that are told apart (judgement: a log names fewer)
-INNER_TURNS = 8  # times that a loop begins again, before it is known to lie inside another (judgement)
-SHARED = 0.9  # of a clock's lines that have the second one, too (judgement)
+MAX_ASKED = 64  # lines of a clock that are searched for a metric (judgement)
 MAX_SHAPES = 512  # remembered of one file …
 MAX_SHAPED = 512  # … with at most so many characters (together 300 kB)
 UNASKED = 4096  # lines without a look at their shape, after as many shapes that helped little (judgement)
@@ -41,6 +41,8 @@ class KeyValueLines(Tailed):
         self._n_known = 0  # lines whose shape was remembered, since the shapes were forgotten last
         self._n_unasked = 0  # lines to come whose shape is not looked at: too many differ
         self._loops: set[str] = set()
+        self._metered: set[str] = set()  # clocks with a metric beside them in some line
+        self._asked: dict[str, int] = {}  # … and lines of the others
         self._others: dict[int, tuple[str, int]] = {}  # offset -> the second clock there
 
     def read(self, text: str, offset: int) -> Claim | None:
@@ -49,15 +51,29 @@ class KeyValueLines(Tailed):
             return None
         if plan is EVAL:
             return Claim(offset, "phase", phase="eval", advances=False)
-        if plan.other is not None and len(self._others) < MAX_CLAIMS:
+        if plan.other is not None:
             other = to_count(text[plan.other[1]])
-            if other is not None:
+            if plan.other[0] == LEVEL:
+                if other != 0:
+                    return None
+            elif other is not None and len(self._others) < MAX_CLAIMS:
                 self._others[offset] = (plan.other[0], other)
+        key = plan.named or plan.key
         if plan.named and plan.named not in self._loops:
-            if len(self._loops) >= MAX_LOOPS:
-                return _claim(text, offset, plan, plan.key)
-            self._loops.add(plan.named)
-        return _claim(text, offset, plan, plan.named or plan.key)
+            if len(self._loops) < MAX_LOOPS:
+                self._loops.add(plan.named)
+            else:
+                key = plan.key
+        if key not in self._metered:
+            self._ask(key, plan, text)
+        return _claim(text, offset, plan, key)
+
+    def _ask(self, key: str, plan: Plan, text: str) -> None:
+        """Whether a metric stands beside the clock: asked of its first lines, for they are mostly alike."""
+        n = self._asked.get(key, 0)
+        self._asked[key] = n + 1
+        if plan.metered or (n < MAX_ASKED and companions(text)[1]):
+            self._metered.add(key)
 
     def _plan(self, text: str) -> Plan:
         """The line's plan: remembered, or made."""
@@ -79,22 +95,13 @@ class KeyValueLines(Tailed):
         return plan
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
-        claims = or_epochs(self._outer(of_epochs(claims)))
+        if claims and claims[0].key not in self._metered and are_tasks(claims):
+            return []
+        claims = or_epochs(outer(of_epochs(claims), self._others))
         key, _, loop = claims[0].key.partition(LOOP) if claims else ("", "", "")
         if key == "epoch":  # in millionths
             claims = [c._replace(step=round((c.epoch or 0.0) * MICRO)) for c in claims]
         return [] if loop and n_turns(claims, INNER_TURNS) else claims
-
-    def _outer(self, claims: list[Claim]) -> list[Claim]:
-        """The claims by their lines' second clock, where that goes on while the first begins again."""
-        if len(self._others) < INNER_TURNS or n_turns(claims, INNER_TURNS) == 0:
-            return claims
-        others = [
-            claim._replace(key=other[0], step=other[1], total=None)
-            for claim in claims
-            if (other := self._others.get(claim.offset)) is not None
-        ]
-        return others if len(others) >= SHARED * len(claims) and n_turns(others, 1) == 0 else claims
 
 
 def _claim(text: str, offset: int, plan: Plan, key: str) -> Claim | None:

@@ -15,6 +15,7 @@ from slurm_guard.progress.beside import (
     is_date,
     is_place,
     is_said,
+    level_at,
     loop_of,
     names_evaluation,
     qualifies,
@@ -28,6 +29,7 @@ from slurm_guard.progress.keys import (
     TOOK_KEYS,
     is_eval,
 )
+from slurm_guard.progress.metrics import companions
 from slurm_guard.progress.protocol import LOOP
 from slurm_guard.progress.values import STAMP, STAMP_WITHIN, goes_on, to_count, to_float
 
@@ -68,11 +70,6 @@ _PAIR = re.compile(
 _LOSS = re.compile(r"\bloss[=:]? {0,2}\d|\brmse", re.IGNORECASE)  # DeePMD has the latter
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
 _TEARABLE = "+,-./:_%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_COMPANION = re.compile(
-    r"loss|\blr\b|learning.rate|grad.?norm|tok(?:en)?s?/s|tokens_per|\bppl\b|perplex|\btime\b|acc|\bmfu\b|"
-    r"ms/|it/s|s/it|verlust|genauigkeit|\beta\b|reward|samples/s|throughput|tflop|train_time|\btrl\b|\btel\b|elapsed",
-    re.IGNORECASE,
-)
 # Ten and more digits before the point are seconds (or less) since 1970: no duration is that long.
 TIMES = re.compile(
     r"(?:^|[\s,{])(?:ts|timestamp|time_ms|time|t|now|unixtime|unix_time|wall_time)['\"]?[=:] ?"
@@ -101,10 +98,13 @@ class Plan(NamedTuple):
     stamped: bool = False
     timed: bool = False
     named: str = ""  # the clock's key with the word that names what it counts; "": there is none
-    other: tuple[str, Place] | None = None  # a second clock in the line: its word and place
+    other: tuple[str, Place] | None = None  # a second clock, or the LEVEL of the first: word and place
+    metered: bool = True  # a value of a known metric stands in the line
 
 
+LEVEL = "level"  # of a refined mesh: 0, whose steps are the simulation's, in one line and 1 in the next
 _VALUES = frozenset(("tokens", "samples", "loss", "took"))
+_METERS = frozenset(("loss", "took", "other", "eval"))
 NO_CLOCK, EVAL = Plan(""), Plan("eval")
 
 
@@ -112,7 +112,7 @@ def plan_of(text: str) -> Plan:
     """The best clock in the line, and the values beside it."""
     best: tuple[int, str, Place, Place | None] | None = None
     other: tuple[int, str, Place, Place | None] | None = None
-    loop = ""
+    loop, level = "", None
     epoch: Place | None = None
     after = 0
     for match in _telling(text):
@@ -131,7 +131,8 @@ def plan_of(text: str) -> Plan:
         total = slice(*match.span(4)) if match[4] else None
         clock = (_ORDER.get(word, len(_ORDER)), word, slice(*match.span(3)), total)
         if best is None or clock[0] < best[0]:
-            best, other, loop = clock, best, loop_of(text, match.start())
+            best, other = clock, best
+            loop, level = loop_of(text, match.start()), level_at(text, match.start())
         elif other is None:
             other = clock
     if (best is not None or epoch is not None) and names_evaluation(text):
@@ -158,7 +159,8 @@ def plan_of(text: str) -> Plan:
             else _with_values(text, "epoch", epoch=epoch)._replace(named=_named("epoch", loop))
         )
     plan = _with_values(text, best[1], best[2], best[3], epoch)
-    return plan._replace(named=_named(best[1], loop), other=other and (other[1], other[2]))
+    second = (LEVEL, level) if level else other and (other[1], other[2])
+    return plan._replace(named=_named(best[1], loop), other=second)
 
 
 def _telling(text: str) -> Iterator[re.Match[str]]:
@@ -169,7 +171,7 @@ def _telling(text: str) -> Iterator[re.Match[str]]:
             continue  # a setting, or a size
         if not _speaks_for_itself(match[2]) and not is_said(text, match):
             if companion is None:
-                companion = _COMPANION.search(text) is not None
+                companion = companions(text)[0]
             if not companion:
                 continue
         if goes_on(text, match.end(3)) or goes_on(text, match.end()):
@@ -240,8 +242,10 @@ def _with_values(
         if kind in _VALUES and not goes_on(text, match.end(2)):
             values.append((kind, last, slice(*match.span(2))))
     stamped = _is_stamped(text, step or epoch)
+    metered = key == "bar" or not kinds.isdisjoint(_METERS)
     evaluates = "eval" in kinds and "loss" not in kinds and "other" not in kinds
-    return Plan(key, step, total, epoch, tuple(values), evaluates, stamped, TIMES.search(text) is not None)
+    timed = TIMES.search(text) is not None
+    return Plan(key, step, total, epoch, tuple(values), evaluates, stamped, timed, metered=metered)
 
 
 def _is_stamped(text: str, clock: Place | None) -> bool:

@@ -9,7 +9,9 @@ from slurm_guard.progress.registry import STRENGTH
 
 NAMED = frozenset(("guard", *database.SOURCES))  # each series is a training with a name of its own
 LEAST = 3  # distinct values below which a series is stray text unless it is all there is (judgement)
+FEW = 8  # distinct values below which bare pairs of a text may be settings (judgement)
 LEAST_TURNS = 3  # times that a loop begins again, before another clock is the training's (judgement)
+STRAY, DOUBTFUL, SURE = range(3)
 AGREE = 0.5  # share of common values from which two ranks tell of the same training (judgement)
 
 
@@ -27,10 +29,13 @@ def pick(series: list[Series]) -> list[Chosen]:
     kept = [
         (one, {c.clock() for c in one.claims if c.advances} - {None}) for one in _one_per_training(series)
     ]
+    surest = 0
     for one, values in sorted(kept, key=lambda pair: _worth(*pair), reverse=True):
         claims = [c for c in one.claims if c.clock() is not None]
-        if not values or (chosen and (len(values) < LEAST or is_weak(one))):
+        sure = _sureness(one, values)
+        if not values or (chosen and (sure == STRAY or is_weak(one) or sure < surest)):
             continue
+        surest = max(surest, sure)
         span = (min(c.offset for c in claims), max(c.offset for c in claims))
         if one.source not in NAMED and any(_told(one, span, other) for other in chosen):
             continue
@@ -59,10 +64,28 @@ def _told(one: Series, span: tuple[int, int], other: Chosen) -> bool:
     return span[0] <= other.span[1] and other.span[0] <= span[1]
 
 
-def _worth(one: Series, values: set[int | None]) -> tuple[bool, int, float, bool, int]:
+def _sureness(one: Series, values: set[int | None]) -> int:
+    """STRAY, DOUBTFUL or SURE."""
+    if len(values) < LEAST:
+        return STRAY
+    return DOUBTFUL if is_weak(one) or _may_be_settings(one, values) else SURE
+
+
+def _may_be_settings(one: Series, values: set[int | None]) -> bool:
+    """`step: 1000`, `step: 2000`, `step: 5000` of a printed configuration: few, and nothing is told beside
+    them. They give way to any clock that goes on for longer, or tells something."""
+    if one.source != "keyvalue" or len(values) >= FEW:
+        return False
+    beside = (value for c in one.claims for value in (c.at, c.loss, c.took_s, c.total))
+    return all(value is None for value in beside) and (
+        is_epoch(one) or all(c.epoch is None for c in one.claims)
+    )
+
+
+def _worth(one: Series, values: set[int | None]) -> tuple[int, int, float, bool, int]:
     kind = 0 if is_weak(one) else 1 if is_epoch(one) else 2
     steady = LOOP not in one.key or n_turns(one.claims, LEAST_TURNS) == 0
-    return len(values) >= LEAST, kind, STRENGTH.get(one.source, 0.5), steady, len(values)
+    return _sureness(one, values), kind, STRENGTH.get(one.source, 0.5), steady, len(values)
 
 
 def _one_per_training(series: list[Series]) -> list[Series]:

@@ -1,4 +1,5 @@
-"""Trainers whose lines name no usual counter: XGBoost, LightGBM, JAX's clu, StyleGAN, Marian, ESPnet."""
+"""Trainers whose lines name no usual counter: XGBoost, LightGBM, JAX's clu, StyleGAN, Marian, ESPnet,
+Ultralytics."""
 
 import re
 
@@ -15,6 +16,13 @@ _KIMG = re.compile(r"tick \d{1,9} {1,12}kimg (\d{1,9}(?:\.\d{1,3})?) ", re.ASCII
 _MARIAN = re.compile(r"\bEp\. \d{1,6} : Up\. (\d{1,12}) : Sen\. ", re.ASCII)
 # ESPnet's `3epoch:train:51-100batch: iter_time=…`: batches of the epoch
 _ESPNET = re.compile(r"\b(\d{1,6})epoch:train:\d{1,9}-(\d{1,9})batch: ", re.ASCII)
+# Ultralytics' row below `Epoch GPU_mem box_loss …`, with a bar of its own since 8.3.200, tqdm's before:
+# `      3/20      2.5G      1.238      3.321        22        640: 25% ━━━───────── 20/80 6.1it/s 3.2s<9.8s`
+_ULTRALYTICS = re.compile(
+    r" {0,10}(\d{1,7})/\d{1,7} {1,12}[\d.]{1,8}G(?: {1,12}[-+.\deinfa]{1,12}){1,16}: {0,4}"
+    r"\d{1,3}% {0,2}(?:\|[^|]{0,200}\||[━─╸]{1,60}) {1,4}(\d{1,12})/(\d{1,12})(?![\d.])",
+    re.ASCII,
+)
 _LOSS = re.compile(r"(?:^|[ ,])(?:train_)?loss=([-+\d.eE]{1,24})")
 
 
@@ -24,6 +32,7 @@ class TrainerLines:
     name = "trainers"
     needles: tuple[bytes, ...] = (
         b"]\ttrain", b"]\tvalid", b"]\teval", b"logging_writer.py:", b" kimg ", b" : Up. ", b"epoch:train:",
+        b"% \xe2\x94", b"% \xe2\x95", b"%|",
     )  # fmt: skip
 
     def read(self, text: str, offset: int) -> Claim | None:
@@ -50,6 +59,11 @@ def _claim(text: str, offset: int) -> Claim | None:
     match = _KIMG.match(text)
     if match is not None:
         return Claim(offset, "samples", samples=round(1000 * float(match[1])))
+    match = _ULTRALYTICS.match(text)
+    if match is not None:
+        step, total = int(match[2]), int(match[3])
+        if step <= total:
+            return Claim(offset, "batch", step=step, total=total, epoch=to_float(match[1]))
     match = _ESPNET.search(text, 0, 256)
     if match is not None:
         return Claim(offset, "batch", step=to_count(match[2]), epoch=to_float(match[1]))

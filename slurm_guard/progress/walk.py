@@ -8,6 +8,7 @@ import stat
 import time
 from collections import deque
 from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from slurm_guard.progress import sizes
@@ -15,6 +16,8 @@ from slurm_guard.progress.checkpoints import Saved, counter_of
 
 MAX_DEPTH = 4
 MAX_ENTRIES = 5_000
+MAX_AT_ONCE = 1_000  # of one folder, before all others had their turn (judgement)
+MAX_LISTED = 20_000  # of one folder: 6 MiB and 30 ms (judgement)
 MAX_S = 2.0
 MAX_FOUND = 64
 MAX_KEYS = 16  # files of one MLflow or DVCLive run: each repeats the steps of the others
@@ -92,44 +95,67 @@ def walk(root: str, from_at: float, until_at: float) -> Walked:
     except OSError as error:
         return Walked([], [f"walk: work directory: {os.strerror(error.errno or 0)}"], {})
     look = _Look(root, device, (from_at, until_at))
-    whole = _go_through(look.queue, look) and _go_through(look.inside, look)
-    if not whole:
-        look.found.problems.append(CAPPED)
+    for queue in (look.queue, look.inside):
+        look.found.problems.extend(one for one in _go_through(queue, look) if one not in look.found.problems)
     saved, problems = sizes.measured(look.saves, lambda seen: changed_within(seen, from_at, until_at))
     look.found.saved.update(saved)
     look.found.problems.extend(problems)
     return look.found
 
 
-def _go_through(queue: "deque[tuple[str, int]]", look: _Look) -> bool:
-    """Every folder of the queue; whether nothing was left out."""
-    n = 0
-    while queue:
-        folder, depth = queue.popleft()
+def _go_through(queue: "deque[tuple[str, int]]", look: _Look) -> list[str]:
+    """Every folder of the queue; what was left out. The rest of a full folder comes after all others."""
+    rests: deque[tuple[str, int, int]] = deque()  # folder, depth, how many entries of it were looked at
+    n = n_cut = 0
+    while queue or rests:
+        folder, depth, begin = (*queue.popleft(), 0) if queue else rests.popleft()
         try:
-            entries = _entries(folder, MAX_ENTRIES - n + 1, look)
+            entries, left = _entries(folder, begin, look)
         except OSError:
             continue
+        if len(entries) > MAX_ENTRIES - n:
+            entries, left = entries[: MAX_ENTRIES - n], True
         for entry in entries:
             n += 1
-            if n > MAX_ENTRIES or look.is_over():
-                return False
+            if look.is_over():
+                return [CAPPED]
             try:
                 _visit(entry, (folder, depth, queue is look.inside), look)
             except OSError:
                 continue
-    return True
+        if left and entries:
+            rests.append((folder, depth, begin + len(entries)))
+        n_cut += left and not entries
+        if n >= MAX_ENTRIES and (queue or rests):
+            break
+    n_cut += len(rests)
+    full = f"walk-capped: {n_cut} folders with more than {MAX_AT_ONCE} entries were looked at in part"
+    return [CAPPED] * bool(queue) + [full] * bool(n_cut)
 
 
-def _entries(folder: str, most: int, look: _Look) -> "list[os.DirEntry[str]]":
-    """At most so many entries of a folder, by name. A folder of a million files is not listed to its end."""
-    entries = []
+def _entries(folder: str, begin: int, look: _Look) -> "tuple[list[os.DirEntry[str]], bool]":
+    """At most MAX_AT_ONCE entries of a folder from the one of that number on, and whether there are more.
+
+    Folders and names that progress has come first, so that a folder of a million pictures hides no log in it;
+    it is not listed to its end.
+    """
+    listed: list[tuple[bool, str, os.DirEntry[str]]] = []
     with os.scandir(folder) as listing:
-        for entry in islice(listing, most):
-            entries.append(entry)
-            if len(entries) % 256 == 0 and look.is_over():
+        for entry in islice(listing, MAX_LISTED + 1):
+            listed.append((not _leads_on(entry), entry.name, entry))
+            if len(listed) % 256 == 0 and look.is_over():
                 break
-    return sorted(entries, key=lambda entry: entry.name)
+    left = len(listed) > min(begin + MAX_AT_ONCE, MAX_LISTED)
+    listed.sort(key=itemgetter(0, 1))
+    return [entry for _, _, entry in listed[begin : begin + MAX_AT_ONCE]], left
+
+
+def _leads_on(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a folder or has a name that progress has."""
+    try:
+        return entry.is_dir(follow_symlinks=False) or is_known(entry.path)
+    except OSError:
+        return False
 
 
 def _visit(entry: "os.DirEntry[str]", place: tuple[str, int, bool], look: _Look) -> None:
@@ -152,6 +178,8 @@ def _visit(entry: "os.DirEntry[str]", place: tuple[str, int, bool], look: _Look)
 def _hit(entry: "os.DirEntry[str]", look: _Look) -> None:
     """A file of a known name, if it was changed in the run."""
     hits = look.found.hits
+    if any(hit.path == entry.path for hit in hits):
+        return  # a folder that grows meanwhile may show a name twice
     run, mlflow, _ = entry.path.rpartition("/metrics/")
     if mlflow and sum(hit.path.startswith(f"{run}/metrics/") for hit in hits) >= MAX_KEYS:
         return

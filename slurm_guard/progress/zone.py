@@ -47,6 +47,11 @@ def resolve(records: list[Record], slack_s: float) -> Callable[[float], float]:
     return node_zone
 
 
+def is_guessed(choice: Callable[[float], float]) -> bool:
+    """Whether a zone of `resolve` is one that only the records themselves tell of."""
+    return isinstance(choice, partial)
+
+
 def _fits(choice: Callable[[float], float], records: list[Record], early_s: float, late_s: float) -> bool:
     inside = sum(lo - early_s <= choice(at) <= hi + late_s for at, lo, hi in records)
     return inside >= ENOUGH * len(records)

@@ -312,6 +312,10 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
         _lines(lambda s, k, at: f"tick {k:<5d} kimg {s % 1_000_000}.0      time 5m 12s       sec/tick 61.5"),
         _lines(lambda s, k, at: f"[{at}] Ep. 1 : Up. {s % 10**12} : Sen. {k * 25:,} : Cost 7.1 * 1,234 @ 12"),
         _lines(lambda s, k, at: f"{at} INFO: {k // 9}epoch:train:{k}-{s % 10**9}batch: iter_time=0.1, loss=2.5"),
+        _lines(
+            lambda s, k, at: f"{k // 9:>11}/40      2.61G      1.153         81        640: 5% ━━━╸────── "
+            f"{s % 10**9}/{10**9} 8.2it/s 4.1s<5.0s"
+        ),
     ),
     "monitor": (_fixture("0.monitor.csv"),),
     "jsonl": (_json, _dlll, _fairseq),

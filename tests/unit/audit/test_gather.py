@@ -34,6 +34,7 @@ def speaking(*logs: tuple[float, int, bool]) -> list[int]:
         ([(HELD, 50, False), (FOUND, 500, False)], [0]),
         ([(HELD, 68, True), (FOUND, 500, False)], [0, 1]),  # an engine's bar while it starts
         ([(HELD, 1, False), (FOUND, 500, False)], [0, 1]),  # a resumed step
+        ([(HELD, 3, False), (FOUND, 500, False)], [0, 1]),  # settings of a configuration
         ([(HELD, 68, True), (FOUND, 50, True)], [0]),
         ([(HELD, 68, True), (HELD, 50, False), (FOUND, 500, False)], [0, 1]),
         ([(HELD, 1, False), (FOUND, 50, True)], [0, 1]),
@@ -59,5 +60,22 @@ def test_a_held_file_counts_by_its_best_track() -> None:
         schema=TABLES["points"],
     )  # fmt: skip
     logs = pl.DataFrame({"run": ["r", "r"], "file": [0, 1], "n": [18, 9], "bind_conf": [HELD, FOUND]})
+
+    assert bound(logs, KEYS, points)["file"].to_list() == [0]
+
+
+@pytest.mark.parametrize(
+    "beside", [{"loss": 0.5}, {"at": 2e9}, {"total": 9}, {"took_s": 0.25}, {"tokens": 7}]
+)
+def test_few_steps_of_a_held_file_count_with_anything_beside_them(beside: dict[str, Any]) -> None:
+    points = pl.DataFrame(
+        [
+            {**dict.fromkeys(TABLES["points"]), "run": "r", "file": file, "track": "t", "step": step,
+             "phase": "train", "flags": [], **(beside if file == 0 and step == 1 else {})}
+            for file in (0, 1) for step in range(5)
+        ],
+        schema=TABLES["points"],
+    )  # fmt: skip
+    logs = pl.DataFrame({"run": ["r", "r"], "file": [0, 1], "n": [5, 5], "bind_conf": [HELD, FOUND]})
 
     assert bound(logs, KEYS, points)["file"].to_list() == [0]

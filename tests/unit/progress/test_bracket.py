@@ -1,5 +1,7 @@
 """Claims against sights."""
 
+import time
+
 import pytest
 
 from slurm_guard.progress.bracket import Frame, Sight, bracket, limits, trail_of, with_birth
@@ -114,7 +116,19 @@ def test_a_clock_without_zone_is_resolved_by_what_was_seen(zone_s: int) -> None:
     found = points([mark(n, T0 + 60 * n - 30 + zone_s, naive=True) for n in range(1, 361)], sights())
 
     assert found[9].at == T0 + 570
-    assert found[9].flags == ["naive-clock"]
+    assert found[9].flags == ["naive-clock"] if zone_s == 0 else ["guessed-zone", "naive-clock"]
+
+
+def test_the_nodes_own_zone_and_utc_are_no_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "XXX-05:30")
+    time.tzset()
+    try:
+        for zone_s in (0, 19_800):
+            found = points([mark(n, T0 + 60 * n - 30 + zone_s, naive=True) for n in range(1, 361)], sights())
+            assert {tuple(point.flags) for point in found} == {("naive-clock",)}
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_yesterdays_local_times_are_not_talked_into_today() -> None:

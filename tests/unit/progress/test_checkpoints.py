@@ -16,6 +16,7 @@ from slurm_guard.progress.request import parse_request
 FOLDERS = {
     "checkpoint-500": 500, "global_step100": 100, "iter_0000500": 500, "step-500": 500, "step1000": 1000,
     "step1000-unsharded": 1000, "global_step_100": 100, "checkpoint_1000": 1000,
+    "step1-unsharded": 1, "step5-tokens20B": 5, "step5-hf": 5, "step_2_ema": 2,
 }  # fmt: skip
 FILES = {
     "step_1000.pt": 1000, "epoch=3-step=900.ckpt": 900, "ep0-ba500-rank0.pt": 500, "ckpt_1000.pt": 1000,
@@ -54,7 +55,8 @@ def test_other_names_tell_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["exp_batch64", "step1_preprocess", "ppo_3_steps_per_update", "20240101",
-                                  "checkpoint_2024-11-26", "20241126101500"])  # fmt: skip
+                                  "checkpoint_2024-11-26", "20241126101500",
+                                  "step1-sharded_data", "step2_hf_export", "step3-tokens"])  # fmt: skip
 def test_other_folders_tell_none(name: str) -> None:
     assert counter_of(name, "/w/checkpoints", is_folder=True) is None
 

@@ -103,12 +103,24 @@ def test_a_times_column_of_stamps_is_read() -> None:
         '{"step": 1, "loss": 2}, x',
         "loss,accuracy",
         "user,iterations_wanted,loss",
+        "num_tokens,ppl",  # of one sample each, sorted or not
+        "id,tokens,f1",
+        "samples,acc",
     ],
 )
 def test_the_heading_of_data_claims_no_file(heading: str) -> None:
     rows = "".join(f"{n},{n},{n},{n}\n" for n in range(9))
 
     assert CsvSource().claims(f"{heading}\n{rows}".encode(), "/w/metrics.csv") == 0.0
+
+
+@pytest.mark.parametrize(
+    "heading", ["tokens_seen,ppl", "consumed_samples,acc", "tokens,loss", "timestamp,tokens,acc"]
+)
+def test_a_count_of_tokens_or_samples_that_says_what_it_is_heads_a_log(heading: str) -> None:
+    rows = "".join(f"{n},{n},{n},{n}\n" for n in range(9))
+
+    assert CsvSource().claims(f"{heading}\n{rows}".encode(), "/w/metrics.csv") == 0.7
 
 
 def test_a_text_that_begins_with_such_words_stays_a_text() -> None:
@@ -135,6 +147,13 @@ def test_a_counter_that_begins_again_with_each_epoch_is_added_up() -> None:
 
     assert (told.source, told.problems, len(marks)) == ("csv", [], 200)
     assert (marks[0].step, marks[-1].step, {mark.segment for mark in marks}) == (10, 2000, {0})
+
+
+def test_a_counter_that_stands_still_leaves_the_clock_to_the_epochs() -> None:
+    told, marks = read(b"step,epoch,loss\n" + b"".join(b"0,%d,0.5\n" % n for n in range(1, 9)))
+
+    assert told.track.startswith("csv/epoch:")
+    assert [(mark.step, mark.flags) for mark in marks] == [(1_000_000 * n, ("epoch",)) for n in range(1, 9)]
 
 
 def test_names_that_differ_in_their_case_alone_are_two() -> None:

@@ -37,6 +37,29 @@ def test_lengths_of_samples_are_no_progress(form: str) -> None:
     assert [problem.split(":")[0] for problem in found.problems] == ["data-rows"]
 
 
+@pytest.mark.parametrize("name", ["num_tokens", "tokens", "samples", "total_tokens"])
+def test_lengths_that_were_sorted_are_none_either(name: str) -> None:
+    rows = "".join(f'{{"id": {n}, "{name}": {3 * n}, "score": 0.5}}\n' for n in range(800))
+
+    assert all(one.claims == [] for one in _read(rows).series)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{{"tokens_seen": {}, "ppl": 3.1}}',
+        '{{"train/consumed_samples": {}, "ppl": 3.1}}',
+        '{{"num_tokens": {}, "loss": 2.1}}',
+        '{{"samples": {}, "epoch": 0.5}}',
+        '{{"tokens": {}, "ts": 1795475142.2}}',
+    ],
+)
+def test_a_cumulative_count_says_so_or_tells_more(form: str) -> None:
+    series = _read("".join(form.format(100 * n) + "\n" for n in range(1, 9))).series
+
+    assert [claim.clock() for one in series for claim in one.claims] == [100 * n for n in range(1, 9)]
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -48,6 +48,21 @@ def test_of_two_clocks_that_go_on_the_finer_counts() -> None:
     ]
 
 
+def test_of_two_counters_in_a_row_the_one_that_goes_on_is_the_step() -> None:
+    inner = "".join(f'{{"step": {n}, "iter": {k}, "res": 0.1}}\n' for n in range(1, 31) for k in range(1, 6))
+    of_epochs = "".join(
+        f'{{"epoch": {e}, "iter": {k}, "step": {100 * e + k}, "loss": 0.5}}\n'
+        for e in range(12) for k in range(10, 91, 10)
+    )  # fmt: skip
+    finer = "".join(f'{{"iter": {n}, "step": {n // 8}, "loss": 0.5}}\n' for n in range(1, 200))
+    sizes = "".join(f'{{"iter": {k}, "batch": 64, "loss": 0.5}}\n' for _ in range(12) for k in range(9))
+
+    assert steps(inner) == [*range(1, 31)]
+    assert steps(of_epochs) == [100 * e + k for e in range(12) for k in range(10, 91, 10)]
+    assert steps(finer) == [*range(1, 200)]
+    assert steps(sizes) == [*range(9)] * 12
+
+
 @pytest.mark.parametrize(
     "form",
     [
@@ -137,6 +152,19 @@ def test_a_refined_levels_step_is_no_step() -> None:
     assert steps("".join(line.format(n, n, 2 * n) for n in range(1, 20))) == [*range(1, 20)]
 
 
+@pytest.mark.parametrize(
+    "end", ["] ADVANCE with dt = 0.1", " ] ADVANCE at time 0 with dt = 1", "] Advanced 4096 cells"]
+)
+def test_the_coarsest_levels_step_is_the_simulations(end: str) -> None:
+    text = ""
+    for n in range(1, 20):
+        text += f"[Level 0 step {n}{end}\n"
+        text += "".join(f"[Level 1 step {k}{end}\n[Level 2 step {2 * k}{end}\n" for k in (2 * n - 1, 2 * n))
+
+    assert steps(text) == [*range(1, 20)]
+    assert all_series("".join(f"[Level 0 step {n}] of the set-up\n" for n in range(1, 9))) == []
+
+
 def test_wenets_batch_names_its_epoch_before_the_batch() -> None:
     line = "2026-11-26 05:00:00,000 DEBUG TRAIN Batch {}/{} loss 12.5 loss_att 12.1 lr 0.001 rank 0\n"
 
@@ -144,6 +172,54 @@ def test_wenets_batch_names_its_epoch_before_the_batch() -> None:
         100 * n for n in range(1, 151)
     ]
     assert steps("".join(f"Batch {n}/500 loss 12.5\n" for n in range(1, 50))) == [*range(1, 50)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Step {}/30: running bash, time 3.2s",
+        "2026-11-26 05:00:00 INFO step {}: tool=bash",
+        "[agent] step={} action=click(12)",
+        "step: {}",
+    ],
+)
+def test_an_agents_steps_in_task_after_task_are_no_training(form: str) -> None:
+    turns = [4 + 7 * t % 23 for t in range(40)]
+    text = "".join(form.format(s) + "\n" for turn in turns for s in range(1, turn))
+
+    assert all_series(text) == []
+    assert steps(text + "".join(f"iteration: {n} loss: 0.5\n" for n in range(1, 9))) == [*range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["I took the time to read it", "the account has access", "a reward awaits, no loss", "elapsed in vain"],
+)
+def test_a_step_in_prose_with_a_metrics_word_is_none(said: str) -> None:
+    assert all_series("".join(f"Step {n}: {said}\n" for n in range(1, 30))) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "loss on the training set: 0.5",
+        "loss (avg) is 0.5", "Loss: {'total': tensor(0.5)}", "train_loss 0.5", "loss nan", "12.3 ms/step",
+        "acc@1 45.3", "top1_acc: 0.5", "accuracy = .5", "it/s 8.1", "8.1it/s", "1,234 tok/s", "Time (s): 3.2",
+    ],
+)  # fmt: skip
+def test_a_step_beside_a_metric_with_a_number_counts(said: str) -> None:
+    assert steps("".join(f"Step {n} {said}\n" for n in range(1, 30))) == [*range(1, 30)]
+
+
+def test_loops_over_data_that_print_no_metric_stay_progress() -> None:
+    text = "".join(f"step: {s}\n" for _ in range(20) for s in range(0, 500, 50))
+    assert len(steps(text)) == 200
+
+    sweep = [4000 + 70 * n for n in range(12)]
+    assert len(steps("".join(f"STEP = {s} TIME = 0.1\n" for top in sweep for s in range(0, top, 100)))) > 400
+
+    ranks = [(n + late) * 10 for n in range(2, 60) for late in (0, -1, 0, -2, 0, -1, 0)]
+    assert steps("".join(f"step: {s}\n" for s in ranks))[-1] == 590
 
 
 def test_an_agents_steps_are_rows_of_data() -> None:

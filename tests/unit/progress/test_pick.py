@@ -1,7 +1,10 @@
 """Which of a file's clocks is a track."""
 
+import pytest
+
 from slurm_guard.progress.pick import pick
-from slurm_guard.progress.protocol import Claim, Series
+from slurm_guard.progress.protocol import MICRO, Claim, Series
+from tests.unit.progress.logs import all_series, steps
 
 
 def series(source: str, steps: list[int], begin: int = 0, key: str = "step", rank: str = "") -> Series:
@@ -18,7 +21,7 @@ def test_epochs_and_bars_stand_back_behind_steps() -> None:
     chosen = pick([
         series("tqdm", list(range(99)), key="bar99"),
         series("jsonl", list(range(50)), key="epoch"),
-        series("keyvalue", list(range(5))),
+        series("keyvalue", list(range(9))),
     ])  # fmt: skip
 
     assert [(one.series.source, one.series.key) for one in chosen] == [("keyvalue", "step")]
@@ -45,3 +48,22 @@ def test_ranks_that_agree_are_one_and_ranks_that_differ_are_several() -> None:
 
 def test_a_stray_line_is_no_second_track() -> None:
     assert len(pick([series("megatron", [1, 2, 3]), series("keyvalue", [7], begin=9000)])) == 1
+
+
+def test_settings_of_a_configuration_are_no_track_beside_a_training() -> None:
+    settings = "".join(f"step: {s}\nlr: 0.1\n" for s in (1000, 2000, 5000))
+    epochs = "".join(f"Epoch {n}: loss 0.5\n" for n in range(1, 30))
+
+    assert steps(settings + epochs) == [n * MICRO for n in range(1, 30)]
+    assert len(all_series(settings + epochs)) == 1
+
+
+@pytest.mark.parametrize("beside", [" loss: 0.5", "/9000", " epoch: 1"])
+def test_a_few_steps_that_tell_something_are_a_track(beside: str) -> None:
+    few = "".join(f"step: {s}{beside}\n" for s in (1000, 2000, 5000))
+
+    assert steps(few + "".join(f"Epoch {n}: loss 0.5\n" for n in range(1, 30))) == [1000, 2000, 5000]
+
+
+def test_a_few_bare_steps_are_a_track_where_nothing_else_is() -> None:
+    assert steps("step: 1\nstep: 2\nstep: 3\n") == [1, 2, 3]

@@ -131,13 +131,20 @@ def test_checkpoints_that_are_not_measured_in_time_are_told(
 def test_a_folder_of_any_size_is_listed_to_the_limit_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walking, "MAX_ENTRIES", 20)
+    monkeypatch.setattr(walking, "MAX_AT_ONCE", 20)
+    monkeypatch.setattr(walking, "MAX_LISTED", 50)
     for nth in range(100):
         (tmp_path / f"{nth}.bin").touch()
     look_state = walking._Look(str(tmp_path), tmp_path.stat().st_dev, (0.0, time.time() + 60))
 
-    assert len(walking._entries(str(tmp_path), 21, look_state)) == 21
-    assert look(tmp_path).problems == [walking.CAPPED]
+    told_of = [walking._entries(str(tmp_path), begin, look_state) for begin in (0, 20, 40, 60)]
+
+    assert [(len(entries), left) for entries, left in told_of] == [
+        (20, True), (20, True), (11, True), (0, True),
+    ]  # fmt: skip
+    assert look(tmp_path).problems == [
+        "walk-capped: 1 folders with more than 20 entries were looked at in part"
+    ]
 
 
 def test_a_folder_is_not_listed_on_when_the_time_is_up(
@@ -148,7 +155,7 @@ def test_a_folder_is_not_listed_on_when_the_time_is_up(
         (tmp_path / f"{nth}.bin").touch()
     look_state = walking._Look(str(tmp_path), tmp_path.stat().st_dev, (0.0, time.time() + 60))
 
-    assert len(walking._entries(str(tmp_path), 5000, look_state)) == 256
+    assert len(walking._entries(str(tmp_path), 0, look_state)[0]) == 256
 
 
 def test_the_walk_has_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

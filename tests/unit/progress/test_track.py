@@ -5,7 +5,7 @@ import random
 import pytest
 
 from slurm_guard.progress.protocol import Claim
-from slurm_guard.progress.track import Mark, build, many_writers, thin
+from slurm_guard.progress.track import Mark, _without_copies, build, many_writers, thin
 from slurm_guard.progress.values import STEP_LIMIT
 
 T0 = 1_795_000_000.0
@@ -170,6 +170,19 @@ def test_ranks_that_flush_whole_buffers_of_the_same_lines_are_one_training(ranks
     marks = track(*claims)
 
     assert (gross(marks), {mark.segment for mark in marks}) == (1_499, {0})
+
+
+def test_records_without_a_clock_between_them_are_no_falls_of_ranks_that_flush_buffers() -> None:
+    """`build` leaves such records out before; here they would be falls to 0, a training that is run again."""
+    blocks = [range(begin, begin + 12) for begin in range(1, 121, 12)]
+    written = [
+        (0, Claim(n, "step", step=None if step % 3 == 0 else step, loss=step / 1000))
+        for n, step in enumerate(step for block in blocks for _ in range(2) for step in block)
+    ]
+
+    kept = _without_copies(written)
+
+    assert [claim.loss for _, claim in kept] == [step / 1000 for step in range(1, 121)]
 
 
 def test_ranks_that_flush_whole_buffers_with_local_times_are_one_training() -> None:

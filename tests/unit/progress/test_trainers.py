@@ -3,6 +3,7 @@
 import pytest
 
 from slurm_guard.progress.registry import TEXT
+from tests.unit.progress.logs import all_series, steps
 
 
 def told(*lines: str) -> list[tuple[str, str, list[int | None]]]:
@@ -79,3 +80,45 @@ def test_lightnings_rich_bar_counts_the_batches_of_all_epochs() -> None:
 )
 def test_a_line_gives_its_counter(line: str, source: str, key: str, counter: int) -> None:
     assert told(line) == [(source, key, [counter])]
+
+
+_HEADING = "      Epoch    GPU_mem   box_loss   cls_loss   dfl_loss  Instances       Size\n"
+_NEW = "\r\x1b[K{:>11}      2.61G      1.153        nan         81        640: {}% {} {}/80 8.2it/s {}"
+_OLD = (
+    "\r{:>11}      2.61G      1.153      1.398      1.192         81        640:  {}%|{}| {}/80 [{}, 8.2it/s]"
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "bar", "spent", "checked"),
+    [
+        (_NEW, "━━━━━╸──────", "4.1s<5.0s", ": 100% ━━━━━━━━━━━━ 4/4 5.5it/s 0.7s"),
+        (_OLD, "█████     ", "00:04<00:05", ": 100%|██████████| 4/4 [00:00<00:00,  4.3it/s]"),
+    ],
+)
+@pytest.mark.parametrize("first", [0, 1])
+def test_ultralytics_rows_count_the_batches_of_all_epochs(
+    row: str, bar: str, spent: str, checked: str, first: int
+) -> None:
+    text = ""
+    for epoch in range(first, 20 + first):
+        text += "\r\x1b[K: 0% ──────────── 0/80  0.0s\n" + _HEADING
+        text += "".join(row.format(f"{epoch}/20", n // 8 * 10, bar, n, spent) for n in (1, 40, 79, 80))
+        text += (
+            f"\n\r                 Class     Images  Instances      Box(P          R      mAP50{checked}\n"
+        )
+
+    assert [one.source for one in all_series(text)] == ["trainers"]
+    assert steps(text) == [80 * epoch + n for epoch in range(20) for n in (1, 40, 79, 80)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "       3/20      2.61G      1.153         81        640: 100% ━━━━━━━━━━━━ 81/80 8.2it/s 4.1s",
+        "       3/20 files copied: 50% ━━━━━━────── 40/80 8.2it/s 4.1s",
+        "Downloading model.pt: 50% ━━━━━━────── 40/80 8.2it/s 4.1s",
+    ],
+)
+def test_other_bars_of_that_shape_count_nothing(line: str) -> None:
+    assert told(line) == []
