@@ -49,6 +49,8 @@ class TrainerLines:
 
 def _claim(text: str, offset: int) -> Claim | None:
     """The line's counter."""
+    if "%|" in text:  # a bar: most lines of a job that shows one
+        return _ultralytics(text, offset)
     match = _ROUND.match(text)
     if match is not None:
         return Claim(offset, "round", step=to_count(match[1]))
@@ -59,12 +61,18 @@ def _claim(text: str, offset: int) -> Claim | None:
     match = _KIMG.match(text)
     if match is not None:
         return Claim(offset, "samples", samples=round(1000 * float(match[1])))
-    match = _ULTRALYTICS.match(text)
-    if match is not None:
-        step, total = int(match[2]), int(match[3])
-        if step <= total:
-            return Claim(offset, "batch", step=step, total=total, epoch=to_float(match[1]))
+    claim = _ultralytics(text, offset)
+    if claim is not None:
+        return claim
     match = _ESPNET.search(text, 0, 256)
     if match is not None:
         return Claim(offset, "batch", step=to_count(match[2]), epoch=to_float(match[1]))
     return None
+
+
+def _ultralytics(text: str, offset: int) -> Claim | None:
+    match = _ULTRALYTICS.match(text)
+    if match is None:
+        return None
+    step, total = int(match[2]), int(match[3])
+    return Claim(offset, "batch", step=step, total=total, epoch=to_float(match[1])) if step <= total else None
