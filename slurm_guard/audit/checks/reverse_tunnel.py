@@ -11,6 +11,8 @@ from slurm_guard.audit.net.tunnels import Params, found_bridges, grade, may_ask
 from slurm_guard.model import Audience, Family, Finding, Severity
 from slurm_guard.networks import CLUSTER, OUTSIDE
 
+_TRAINERS = frozenset({"linked", "kin"})  # processes on the run's GPUs that its progress is tied to
+
 
 def find(case: Case, params: Params) -> list[Finding]:
     """A hard finding for coupled bridges to outside that nobody allowed; a soft one for the others."""
@@ -30,9 +32,10 @@ def find(case: Case, params: Params) -> list[Finding]:
 
 def _weight(bridge: Bridge, sure: float, *, asks: bool) -> float:
     """HARD: beyond doubt and to outside, where nobody allowed anything."""
-    trains = bool(bridge.ties & {"linked", "kin"})
+    trains = bool(bridge.ties & _TRAINERS)
     if bridge.near == OUTSIDE and sure == 1.0 and bridge.kind is Kind.BRIDGE and not asks:
-        return HARD if bridge.allowed is None else ASKS
+        # what trains and nothing else: by its name and far end another's may be counted with it
+        return HARD if bridge.allowed is None and not bridge.ties <= _TRAINERS else ASKS
     if bridge.near == OUTSIDE:
         return 0.9 if trains else ASKS  # a trainer's own clients live side by side all night
     # Ranks hand on what they receive, and a tunnel to the login node is how many reach a notebook.

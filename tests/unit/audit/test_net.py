@@ -152,6 +152,26 @@ def test_a_tunnel_weighs(world: World, weight: float | None) -> None:
     assert said(world).get("reverse-tunnel") == weight
 
 
+TRAINERS = Handed(who=("train",), exe=PYTHON)
+
+
+@pytest.mark.parametrize(
+    ("handed", "weight"),
+    [
+        ((TRAINERS,), 2.0),
+        ((replace(TRAINERS, outer="203.0.113.9:80"), TRAINERS), 2.0),
+        ((replace(TRAINERS, led=False),), 0.9),
+        ((replace(TRAINERS, coupled=0.001),), None),
+        # another process of that name beside it, to the same place
+        ((TRAINERS, replace(TRAINERS, who=(300,))), 6.0),
+    ],
+)
+def test_what_the_process_that_trains_hands_on_asks_for_a_look(
+    handed: tuple[Handed, ...], weight: float | None
+) -> None:
+    assert said(replace(SHORT, handed=handed)).get("reverse-tunnel") == weight
+
+
 @pytest.mark.parametrize(("led", "hard"), [(False, False), (True, True)])
 def test_what_may_ask_outside_by_itself_asks_for_a_look_and_says_what_else_it_may_be(
     led: bool, hard: bool
