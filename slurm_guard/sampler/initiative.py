@@ -16,6 +16,7 @@ from __future__ import annotations
 from math import inf
 
 from slurm_guard.light import TYPE_CHECKING
+from slurm_guard.sampler.ownwords import Totals, is_framing
 
 if TYPE_CHECKING:
     from slurm_guard.sampler.moved import Moved
@@ -50,7 +51,6 @@ SURE_RESTS = 8
 # keep-alives), a worker's mostly. Judgement
 MAJORITY = 8
 ENOUGH_ASKED = 8  # that speak against it, where fewer speak for it: looks once a second end. Judgement
-CLOSED_B = 16  # the ends of connections count as bytes, one each, where all was handed on. Judgement
 
 
 def is_led(outer: Moved, inner: list[Moved]) -> bool | None:
@@ -91,7 +91,7 @@ def _is_unknown(inner: list[Moved]) -> bool:
 class Rests:
     """What the rests after looks that fit have shown."""
 
-    __slots__ = ("_excess", "_may_be", "_n_busy", "_n_said", "is_led", "n_asked", "n_led")
+    __slots__ = ("_may_be", "_n_busy", "_n_said", "_then", "is_led", "n_asked", "n_led")
 
     def __init__(self) -> None:
         self.n_led = self.n_asked = 0
@@ -99,7 +99,7 @@ class Rests:
         self._n_said = 2  # how often this rest has said something; two is all
         self._may_be = False  # it may be a led one that was too short yet
         self._n_busy = 0
-        self._excess = (0, 0)  # at the last rest that was led
+        self._then: Totals | None = None  # at the last rest that looked led
 
     @property
     def is_asking(self) -> bool:
@@ -129,9 +129,9 @@ class Rests:
         if is_led(outer, inner) is False:
             self._count(led=False)
 
-    def look(self, outer: Moved, inner: list[Moved], excess: tuple[int, int]) -> None:
-        """One look, in which bytes may have moved before. `excess`: how many bytes more the outer connection
-        has had than the inner ones, in and out, since both were first seen."""
+    def look(self, outer: Moved, inner: list[Moved], totals: Totals) -> None:
+        """One look, in which bytes may have moved before. `totals`: what both sides have had since they were
+        first seen."""
         if self._n_said >= 2:
             return
         led = is_led(outer, inner)
@@ -143,9 +143,12 @@ class Rests:
             return
         self._n_said += 1
         if led:
-            # At rest all has been handed on, and framing only adds: a tunnel's outer side has no less.
-            led = all(now >= then - CLOSED_B for now, then in zip(excess, self._excess, strict=True))
-            self._excess = excess
+            led = True if self._then is None else is_framing(self._then, totals)
+            self._then = totals
+            if not led:
+                self._n_said = 2  # the same rest says nothing for it later
+            if led is None:
+                return
         self._count(led=led, n=2 if rest_ms >= LONG_REST_MS else 1)
 
     def _count(self, *, led: bool, n: int = 1) -> None:

@@ -7,6 +7,7 @@ from slurm_guard.light import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from slurm_guard.sampler.places import Place
 
+_SUMS = ("out_b", "in_b", "out_n", "in_n", "n_fresh")
 MOST_NOTED = 64  # inner connections that are counted singly. Judgement
 
 
@@ -52,7 +53,7 @@ def merged(flows: list[Moved]) -> list[Moved]:
         found += some[:MOST_NOTED]
         rest = some[MOST_NOTED - 1 :]
         if len(rest) > 1:
-            sums = {name: sum(getattr(f, name) for f in rest) for name in ("out_b", "in_b", "out_n", "in_n")}
+            sums = {name: sum(getattr(f, name) for f in rest) for name in _SUMS}
             found[-1] = found[-1]._replace(**sums)
     return found
 

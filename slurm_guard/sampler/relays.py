@@ -11,6 +11,7 @@ from math import log, log2
 
 from slurm_guard.sampler.initiative import Rests
 from slurm_guard.sampler.moved import MOST_NOTED, Moved
+from slurm_guard.sampler.ownwords import Totals
 from slurm_guard.sampler.suspects import State
 
 # What is handed on may grow by framing and encryption (ssh: up to 64 bytes a message; TLS: 22 to 40; HTTP/2
@@ -63,6 +64,7 @@ class Pair:
             "told_busy",
             "told_coupled",
             "_counted",
+            "_totals",
         ),
     )
 
@@ -74,6 +76,7 @@ class Pair:
         self.told_busy = self.told_coupled = 0
         self._counted = (-1, -1)  # in which look each was counted last
         self.rests = Rests()
+        self._totals = Totals()
         self.n_timed = 0  # looks that fit, in which the last bytes of both sides moved at the same moment
         self.outer_in_b = self.outer_out_b = self.inner_in_b = self.inner_out_b = 0
         self.coupled_in_b = self.coupled_out_b = 0
@@ -116,13 +119,14 @@ class Pair:
         self.outer_out_b += outer.out_b
         self.inner_in_b += in_b
         self.inner_out_b += out_b
+        self._totals = self._totals.add(outer, inner)
         self._note(inner)
         if outer.moved_b + in_b + out_b <= QUIET_B:
             self._rest_in = self._rest_out = 0
             if outer.moved_b and not (in_b or out_b):
                 self.rests.ping(outer, inner)
             else:
-                self.rests.look(outer, inner, self._excess)
+                self.rests.look(outer, inner, self._totals)
             return
         self.n_busy += 1
         in_n, out_n = sum(f.in_n for f in inner), sum(f.out_n for f in inner)
@@ -143,7 +147,7 @@ class Pair:
             self._weigh(came if into else 0.0, went if out else 0.0)
         self._last = (in_b, out_b)
         self.rests.begin()
-        self.rests.look(outer, inner, self._excess)
+        self.rests.look(outer, inner, self._totals)
         self.n_coupled += 1
         self.n_owned += owned
         self.n_timed += _is_timed(outer, inner, into=into, out=out)
@@ -158,10 +162,6 @@ class Pair:
         if self.n_coupled > before[1] and coupled != look:
             self.told_coupled, coupled = self.told_coupled + 1, look
         self._counted = busy, coupled
-
-    @property
-    def _excess(self) -> tuple[int, int]:
-        return self.outer_in_b - self.inner_out_b, self.outer_out_b - self.inner_in_b
 
     def _weigh(self, in_bits: float, out_bits: float) -> None:
         self.in_bits = min(2 * SURE_BITS, max(LEAST_BITS / 2, self.in_bits + in_bits))

@@ -16,8 +16,16 @@ from slurm_guard.sampler.initiative import (
     is_led,
 )
 from slurm_guard.sampler.moved import Moved
+from slurm_guard.sampler.ownwords import Side, Totals
 
 REST = REST_MS + 200
+NOTHING = Totals()
+
+
+def after(k: int, *, more_in: int = 40, more_out: int = 40) -> Totals:
+    """`k` questions of 3,000 bytes from outside and their answers of 5,000: so many more outside."""
+    outer = Side(k * (3000 + more_in), k * (5000 + more_out), 3 * k, 4 * k, 0.9 * k, 0.5 * k)
+    return Totals(outer, Side(5000 * k, 3000 * k, k, k, k, k))
 
 
 def outer(sent_ms: int, recv_ms: int, *, more: int = 40, rtt_ms: int | None = 20) -> Moved:
@@ -40,7 +48,7 @@ def _early() -> Rests:
     rests = Rests()
     for k in range(SURE_RESTS):
         rests.begin()
-        rests.look(outer(REST_MS - 1, REST_MS - 1), [inner(REST_MS - 1, REST_MS - 1)], (k, k))
+        rests.look(outer(REST_MS - 1, REST_MS - 1), [inner(REST_MS - 1, REST_MS - 1)], after(k))
     return rests
 
 
@@ -109,7 +117,7 @@ def test_how_a_connection_begins_speaks_against_nobody() -> None:
     rests = Rests()
     for n_asked in range(3):
         rests.begin()
-        rests.look(outer(REST, REST, more=900), late, (0, 0))
+        rests.look(outer(REST, REST, more=900), late, NOTHING)
         assert rests.n_asked == n_asked
 
 
@@ -133,11 +141,11 @@ LED = (outer(REST, REST), [inner(REST, REST)])
 ASKED = (outer(REST + 30, REST, more=250), [inner(REST + 400, REST + 31)])
 
 
-def _play(looks: list[tuple[Moved, list[Moved]]], excess: tuple[int, int] = (0, 0)) -> Rests:
+def _play(looks: list[tuple[Moved, list[Moved]]], **more: int) -> Rests:
     rests = Rests()
     for k, (out, near) in enumerate(looks):
         rests.begin()
-        rests.look(out, near, (excess[0] * k, excess[1] * k))
+        rests.look(out, near, after(k, **more))
     return rests
 
 
@@ -169,18 +177,18 @@ def test_a_rest_says_one_thing_and_a_long_one_says_it_again() -> None:
     rests = Rests()
     rests.begin()
     for more in (0, 1000, 2000, 3000):
-        rests.look(outer(REST + more, REST + more), [inner(REST + more, REST + more)], (0, 0))
+        rests.look(outer(REST + more, REST + more), [inner(REST + more, REST + more)], NOTHING)
     assert rests.n_led == 1
     for more in (6000, 60_000):
-        rests.look(outer(more, more), [inner(more, more)], (0, 0))
+        rests.look(outer(more, more), [inner(more, more)], NOTHING)
     assert rests.n_led == 3
 
 
 def test_a_rest_that_nobody_handed_on_before_says_nothing_for_it() -> None:
     rests = Rests()
-    rests.look(*LED, (0, 0))
+    rests.look(*LED, NOTHING)
     rests.miss(*LED)
-    rests.look(*LED, (0, 0))
+    rests.look(*LED, NOTHING)
     assert (rests.n_led, rests.n_asked) == (0, 0)
     rests.miss(*ASKED)
     assert (rests.n_led, rests.n_asked) == (0, 1)
@@ -188,9 +196,37 @@ def test_a_rest_that_nobody_handed_on_before_says_nothing_for_it() -> None:
 
 def test_framing_only_adds() -> None:
     """An uplink's thanks are now longer, now shorter than the next question nearby."""
-    assert _play([LED] * SURE_RESTS, excess=(90, 40)).is_led
-    assert not _play([LED] * SURE_RESTS, excess=(-90, 40)).is_led
-    assert not _play([LED] * SURE_RESTS, excess=(90, -90)).is_led
+    assert _play([LED] * SURE_RESTS, more_in=60).is_led
+    assert not _play([LED] * SURE_RESTS, more_in=-90).is_led
+    assert not _play([LED] * SURE_RESTS, more_out=-90).is_led
+
+
+def test_a_rest_before_which_this_end_spoke_for_itself_speaks_against_it() -> None:
+    """The far end takes its time to acknowledge: each look falls into what looks like a tunnel at rest."""
+    rests = _play([LED] * 50, more_in=240, more_out=320)
+    assert (rests.n_led, rests.n_asked) == (1, 49)
+
+
+def test_a_rest_that_spoke_against_it_says_nothing_for_it_later() -> None:
+    rests = _play([LED] * 2, more_in=240, more_out=320)
+    rests.look(outer(6000, 6000), [inner(6000, 6000)], after(1, more_in=240, more_out=320))
+    assert (rests.n_led, rests.n_asked) == (1, 1)
+
+
+def test_a_rest_before_which_bytes_are_missing_says_nothing() -> None:
+    """A connection that came and went is told late: next time its bytes are there, and fit."""
+    rests, told, totals = Rests(), [], NOTHING
+    for k in range(4):
+        totals = after(k)
+        if k == 2:
+            totals = totals._replace(inner=after(1).inner)
+        rests.begin()
+        rests.look(*LED, totals)
+        told.append((rests.n_led, rests.n_asked))
+    assert told == [(1, 0), (2, 0), (2, 0), (2, 0)]
+    rests.begin()
+    rests.look(*LED, after(4))
+    assert (rests.n_led, rests.n_asked) == (3, 0)
 
 
 def test_an_answer_is_at_once_up_to_the_limit() -> None:

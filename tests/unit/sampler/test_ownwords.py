@@ -1,0 +1,86 @@
+"""What the outer side has had more than the inner one between two rests: framing, or words of one's own."""
+
+import pytest
+
+from slurm_guard.networks import CLUSTER, LOOPBACK, OUTSIDE
+from slurm_guard.sampler.moved import Moved
+from slurm_guard.sampler.ownwords import CLOSED_B, OPENED_B, SLACK_B, Totals, is_framing
+
+# (bytes in, segments in, bytes out, segments out) of the outer side; (out, segments, in, segments) of the
+# inner one; inner connections that began: as recorded between two rests of plays
+Look = tuple[tuple[int, int, int, int], tuple[int, int, int, int], int]
+
+
+def judged(*looks: Look, near: int = LOOPBACK, begun: int = 0) -> bool | None:
+    totals = Totals()
+    for (in_b, in_n, out_b, out_n), (to_b, to_n, from_b, from_n), n_fresh in looks:
+        outer = Moved(1, OUTSIDE, out_b, in_b, out_n, in_n, True, n_fresh=begun)
+        totals = totals.add(outer, [Moved(2, near, to_b, from_b, to_n, from_n, True, n_fresh=n_fresh)])
+    return is_framing(Totals(), totals)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        ((5340, 4, 1380, 1), (5306, 1, 1339, 1), 0),  # ssh
+        ((26916, 21, 267840, 186), (26805, 1, 267482, 6), 0),  # ssh, a long answer
+        ((162732, 114, 28684, 22), (162481, 6, 28568, 2), 0),  # ssh, a long question
+        ((12336, 11, 2000, 4), (12138, 1, 1846, 1), 1),  # ssh, a connection for each request
+        ((57311, 42, 35629, 26), (57135, 7, 35475, 4), 0),  # TLS
+        ((275389, 193, 9826, 10), (274687, 12, 9612, 2), 2),  # padded
+        ((2199, 4, 2297, 9), (2000, 1, 2000, 1), 1),  # asyncssh, a connection for each request
+        ((264, 1, 1493, 4), (200, 1, 1300, 1), 0),  # paramiko, windows between
+        ((4368, 6, 4379, 6), (4308, 2, 4300, 2), 0),  # WebSockets, heads sent apart
+    ],
+)
+def test_framing_is_known_as_such(look: Look) -> None:
+    assert judged(look) is True
+    assert judged(look, look, look) is True
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        ((5500, 5, 5296, 5), (5258, 1, 4970, 1), 0),  # a queue that acknowledges late
+        ((8501, 6, 3298, 4), (8258, 1, 2922, 1), 0),
+        # requests and a web framework at both ends: its thanks are shorter than the heads that it hands in
+        ((4060, 6, 3275, 5), (4000, 2, 3000, 2), 0),
+    ],
+)
+def test_a_request_and_its_thanks_are_words_of_ones_own(look: Look) -> None:
+    assert judged(look) is False
+    assert judged(look, look, look) is False
+
+
+def test_they_are_also_where_the_local_service_is_on_another_node() -> None:
+    """There a segment holds no more than outside."""
+    look = (9563, 8, 6000, 6), (9321, 7, 5674, 4), 0
+    assert judged(look, near=CLUSTER) is False
+
+
+def test_less_than_was_handed_on_is_no_tunnels() -> None:
+    less = CLOSED_B + 1
+    assert judged(((5000, 4, 5000, 4), (5000 + less, 1, 4900, 1), 0)) is False
+    assert judged(((5000, 4, 5000, 4), (5000, 1, 5000 + less, 1), 0)) is False
+    assert judged(((5000, 4, 5000, 4), (5000 + CLOSED_B, 1, 5000, 1), 0)) is True
+
+
+def test_bytes_that_are_not_counted_yet_say_nothing() -> None:
+    assert judged(((9000, 7, 5000, 4), (5000, 1, 5000, 1), 0)) is None
+    assert judged(((5000, 4, 5000, 4), (5000, 1, 9000, 1), 0)) is None
+
+
+def test_more_of_one_way_alone_is_no_exchange_of_ones_own() -> None:
+    """Windows, pings, a far end that pads."""
+    assert judged(((5020, 4, 5400, 4), (5000, 1, 5000, 1), 0)) is True
+    assert judged(((5400, 4, 5020, 4), (5000, 1, 5000, 1), 0)) is True
+
+
+def test_connections_that_begin_have_room_for_it() -> None:
+    more = OPENED_B + SLACK_B
+    look = (5000 + more, 4, 5000 + more, 4), (5000, 1, 5000, 1)
+    assert judged((*look, 1)) is True
+    assert judged((*look, 0)) is False
+    shaken = (8000, 9, 8000, 9), (5000, 1, 5000, 1), 0
+    assert judged(shaken, begun=1) is True
+    assert judged(shaken) is None
