@@ -1,7 +1,8 @@
 """Copies between a place outside and a service nearby, by requests as talk.py's service answers them. Run as
 a file.
 
-python copier.py MODE HOST PORT INNER_PORT SECONDS SEED PAUSE_S [fresh]   fresh: a connection for each request
+python copier.py MODE HOST PORT INNER_PORT SECONDS SEED PAUSE_S [fresh | fresh_near]   fresh: a connection for
+                                                 each request; fresh_near: nearby alone
 """
 
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 
 _ASK = struct.Struct("!II")  # bytes that follow, bytes wanted back
 _FAR, _NEAR = 0, 1
+_FRESH = {"fresh": frozenset({_FAR, _NEAR}), "fresh_near": frozenset({_NEAR})}
 Stage = tuple[int, int, int]  # which side, bytes sent, bytes wanted back
 
 
@@ -36,6 +38,11 @@ def _stages(mode: str, rng: random.Random) -> Iterator[Stage]:
         size = int(min(4e6, rng.lognormvariate(11, 1.4)))
         yield _NEAR, rng.randrange(180, 400), size + rng.randrange(250, 500)
         yield _FAR, size + rng.randrange(200, 450), rng.randrange(150, 350)
+    elif mode == "lean":  # a binary protocol: headers that are known need few bytes
+        prompt, answer = rng.randrange(500, 9000), rng.randrange(500, 6000)
+        yield _FAR, rng.randrange(50, 90), prompt + 210
+        yield _NEAR, prompt + 200, answer + 160
+        yield _FAR, answer + rng.randrange(100, 140), rng.randrange(40, 70)
     else:
         prompt, answer = rng.randrange(500, 9000), rng.randrange(500, 6000)
         yield _FAR, 350, prompt + 400
@@ -64,19 +71,24 @@ def _read(end: socket.socket, n: int) -> None:
 
 def main(mode: str, host: str, port: str, inner: str, *how: str) -> None:
     """Until the time is up; each copy is one byte in the file that GUARD_USES names."""
-    seconds, seed, pause, is_fresh = how[0], how[1], float(how[2]), how[3:] == ("fresh",)
+    seconds, seed, pause, fresh = (
+        how[0],
+        how[1],
+        float(how[2]),
+        _FRESH.get(how[-1], frozenset()),
+    )
     rng = random.Random(seed)
     places = (host, port), ("127.0.0.1", inner)
-    ends = [] if is_fresh else [_open(*place) for place in places]
+    ends = {side: _open(*places[side]) for side in (_FAR, _NEAR) if side not in fresh}
     until = time.monotonic() + float(seconds)
     uses = Path(os.environ["GUARD_USES"])
     Path(f"{uses}.began").write_text(repr(time.monotonic()))
     while time.monotonic() < until:
         for side, ask, want in _stages(mode, rng):
-            end = _open(*places[side]) if is_fresh else ends[side]
+            end = _open(*places[side]) if side in fresh else ends[side]
             end.sendall(_ASK.pack(ask, want) + bytes(ask))
             _read(end, want)
-            if is_fresh:
+            if side in fresh:
                 end.close()
         with uses.open("ab", 0) as told:
             told.write(b".")

@@ -73,6 +73,27 @@ def batch_fresh(stage: Stage) -> None:
     _copy_between(stage, "batch", between, (0.0, 0.1, 0.5), "fresh")
 
 
+def batch_late(stage: Stage) -> None:
+    """The same from a queue that has tasks at once and takes its time to thank for results."""
+    _copy_between(stage, "batch", (stage.service(0.02, 0.5), stage.far_queue(0.5, 2.5)), (0.0, 0.02))
+
+
+def batch_later(stage: Stage) -> None:
+    """The same, and more time."""
+    _copy_between(stage, "batch", (stage.service(0.02, 0.5), stage.far_queue(2.0, 5.0)), (0.0, 0.02))
+
+
+def batch_late_lean(stage: Stage) -> None:
+    """The same by a binary protocol, in which a request and its thanks are some 50 bytes each."""
+    _copy_between(stage, "lean", (stage.service(0.02, 0.5), stage.far_queue(0.5, 2.5)), (0.0, 0.02))
+
+
+def batch_late_fresh(stage: Stage) -> None:
+    """The same whose local service is asked by a new connection each time."""
+    between = stage.service(0.02, 0.5), stage.far_queue(0.5, 2.5)
+    _copy_between(stage, "batch", between, (0.0, 0.02), "fresh_near")
+
+
 def polled(stage: Stage) -> None:
     """A tunnel that polls by HTTP: built as the workers are, so that it is for a person to look at."""
     inner, up, door = stage.service(), stage.port(), stage.port()
@@ -95,6 +116,10 @@ SITUATIONS = (
             batch_quick,
             batch_waits,
             batch_fresh,
+            batch_late,
+            batch_later,
+            batch_late_lean,
+            batch_late_fresh,
         )
     ),
     Situation(polled, REVIEW),

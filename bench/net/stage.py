@@ -177,6 +177,12 @@ class Stage:
         self.far_talk("service", address, str(port), f"{least_s}", f"{most_s}")
         return port
 
+    def far_queue(self, least_s: float, most_s: float) -> int:
+        """A queue outside, that has tasks at once and thanks for results after so long."""
+        port = self.port()
+        self.far_talk("queue", OUTSIDE, str(port), f"{least_s}", f"{most_s}")
+        return port
+
     def near_service(self) -> int:
         """A service on another node."""
         port = self.port()

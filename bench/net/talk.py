@@ -2,6 +2,7 @@
 
 python talk.py service HOST PORT [LEAST MOST]   answers each request with as many bytes as it asks for, after
                                        so many seconds
+python talk.py queue HOST PORT LEAST MOST   the same, thanks (few bytes) after so long, all else at once
 python talk.py use HOST PORT SECONDS SEED [once]   asks it, with pauses; once: a connection for each
 ...
 
@@ -23,6 +24,7 @@ from typing import Any
 
 _ASK = struct.Struct("!II")  # bytes that follow, bytes wanted back
 _FRAME = struct.Struct("!HI")  # stream, bytes; 0 bytes: closed
+_SOON = (0.005, 0.06)  # seconds in which a queue has a task
 
 
 def _begin() -> None:
@@ -45,6 +47,24 @@ async def service(host: str, port: str, least_s: str = "0", most_s: str = "0") -
                 await reader.readexactly(sent)
                 if float(most_s) > 0:
                     await asyncio.sleep(random.uniform(float(least_s), float(most_s)))
+                writer.write(os.urandom(wanted))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, host, int(port))
+    await server.serve_forever()
+
+
+async def queue(host: str, port: str, least_s: str, most_s: str) -> None:
+    """Hands out tasks at once and thanks for results late: what is asked for in few bytes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                sent, wanted = _ASK.unpack(await reader.readexactly(_ASK.size))
+                await reader.readexactly(sent)
+                late = wanted <= 200
+                await asyncio.sleep(random.uniform(*((float(least_s), float(most_s)) if late else _SOON)))
                 writer.write(os.urandom(wanted))
                 await writer.drain()
         writer.close()
@@ -324,7 +344,7 @@ async def both(*words: str) -> None:
 PROGRAMS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "service": service, "use": use, "stream": stream, "forward": forward, "tunnel": tunnel,
     "far_end": far_end, "socks": socks, "both": both, "http": http, "pool": pool, "ring": ring,
-    "worker": worker, "shards": shards,
+    "worker": worker, "shards": shards, "queue": queue,
 }  # fmt: skip
 
 if __name__ == "__main__":
