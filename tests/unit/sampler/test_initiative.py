@@ -7,6 +7,7 @@ import pytest
 from slurm_guard.networks import LOOPBACK, OUTSIDE
 from slurm_guard.sampler.initiative import (
     AT_ONCE_MS,
+    KEEP_ALIVE_B,
     LONG_REST_MS,
     MAJORITY,
     PING_B,
@@ -68,6 +69,17 @@ def test_a_ping_alone_after_the_answer_shows_that_there_was_rest() -> None:
     rests = Rests()
     rests.ping(outer(20, 40)._replace(in_b=6, out_b=10), [inner(900, 900)])
     assert rests.n_led == 0
+
+
+@pytest.mark.parametrize("out_b", [PING_B + 1, 64, KEEP_ALIVE_B, KEEP_ALIVE_B + 1])
+def test_a_keep_alive_alone_says_nothing(out_b: int) -> None:
+    rests = Rests()
+    for _ in range(2):
+        rests.begin()
+        rests.ping(
+            outer(300, 2300)._replace(in_b=0, out_b=out_b), [inner(2300, 2300)._replace(in_b=0, out_b=0)]
+        )
+    assert (rests.n_led, rests.n_asked) == (0, int(out_b > KEEP_ALIVE_B))
 
 
 def test_an_acknowledgement_alone_speaks_against_it() -> None:
@@ -149,32 +161,34 @@ def _play(looks: list[tuple[Moved, list[Moved]]], **more: int) -> Rests:
     return rests
 
 
-def test_a_few_rests_are_enough_and_fewer_are_not() -> None:
-    assert not _play([LED] * (SURE_RESTS - 1)).is_led
-    assert _play([LED] * SURE_RESTS).is_led
+def test_a_few_rests_after_the_first_are_enough_and_fewer_are_not() -> None:
+    assert not _play([LED] * SURE_RESTS).is_led
+    assert _play([LED] * (1 + SURE_RESTS)).is_led
 
 
 def test_a_long_rest_counts_twice() -> None:
     long = (outer(LONG_REST_MS, LONG_REST_MS), [inner(LONG_REST_MS, LONG_REST_MS)])
-    assert _play([long] * (SURE_RESTS // 2)).is_led
+    n = -(-SURE_RESTS // 2)
+    assert not _play([long] * n).is_led
+    assert _play([long] * (1 + n)).is_led
 
 
 @pytest.mark.parametrize("n_asked", range(1, 4))
 def test_a_far_end_that_answered_now_and_then_needs_a_majority(n_asked: int) -> None:
     few, enough = MAJORITY * n_asked - 1, MAJORITY * n_asked
-    asked = [ASKED] * (1 + n_asked)  # the first is how it began
+    asked = [ASKED] * n_asked
     for order in itertools.permutations([LED, LED, LED, ASKED]):
-        assert not _play([*asked, *order]).is_led
-    assert not _play(asked + [LED] * few).is_led
-    assert _play(asked + [LED] * enough).is_led
+        assert not _play([LED, *asked, *order]).is_led
+    assert not _play([LED, *asked] + [LED] * few).is_led
+    assert _play([LED, *asked] + [LED] * enough).is_led
 
 
 def test_what_was_said_once_stays_said() -> None:
-    assert _play([LED] * SURE_RESTS + [ASKED] * 50).is_led
+    assert _play([LED] * (1 + SURE_RESTS) + [ASKED] * 50).is_led
 
 
 def test_a_rest_says_one_thing_and_a_long_one_says_it_again() -> None:
-    rests = Rests()
+    rests = _play([LED])
     rests.begin()
     for more in (0, 1000, 2000, 3000):
         rests.look(outer(REST + more, REST + more), [inner(REST + more, REST + more)], NOTHING)
@@ -185,7 +199,7 @@ def test_a_rest_says_one_thing_and_a_long_one_says_it_again() -> None:
 
 
 def test_a_rest_that_nobody_handed_on_before_says_nothing_for_it() -> None:
-    rests = Rests()
+    rests = _play([LED])
     rests.look(*LED, NOTHING)
     rests.miss(*LED)
     rests.look(*LED, NOTHING)
@@ -196,21 +210,22 @@ def test_a_rest_that_nobody_handed_on_before_says_nothing_for_it() -> None:
 
 def test_framing_only_adds() -> None:
     """An uplink's thanks are now longer, now shorter than the next question nearby."""
-    assert _play([LED] * SURE_RESTS, more_in=60).is_led
-    assert not _play([LED] * SURE_RESTS, more_in=-90).is_led
-    assert not _play([LED] * SURE_RESTS, more_out=-90).is_led
+    n = 1 + SURE_RESTS
+    assert _play([LED] * n, more_in=60).is_led
+    assert not _play([LED] * n, more_in=-90).is_led
+    assert not _play([LED] * n, more_out=-90).is_led
 
 
 def test_a_rest_before_which_this_end_spoke_for_itself_speaks_against_it() -> None:
     """The far end takes its time to acknowledge: each look falls into what looks like a tunnel at rest."""
     rests = _play([LED] * 50, more_in=240, more_out=320)
-    assert (rests.n_led, rests.n_asked) == (1, 49)
+    assert (rests.n_led, rests.n_asked) == (0, 49)
 
 
 def test_a_rest_that_spoke_against_it_says_nothing_for_it_later() -> None:
     rests = _play([LED] * 2, more_in=240, more_out=320)
     rests.look(outer(6000, 6000), [inner(6000, 6000)], after(1, more_in=240, more_out=320))
-    assert (rests.n_led, rests.n_asked) == (1, 1)
+    assert (rests.n_led, rests.n_asked) == (0, 1)
 
 
 def test_a_rest_before_which_bytes_are_missing_says_nothing() -> None:
@@ -223,10 +238,10 @@ def test_a_rest_before_which_bytes_are_missing_says_nothing() -> None:
         rests.begin()
         rests.look(*LED, totals)
         told.append((rests.n_led, rests.n_asked))
-    assert told == [(1, 0), (2, 0), (2, 0), (2, 0)]
+    assert told == [(0, 0), (1, 0), (1, 0), (1, 0)]
     rests.begin()
     rests.look(*LED, after(4))
-    assert (rests.n_led, rests.n_asked) == (3, 0)
+    assert (rests.n_led, rests.n_asked) == (2, 0)
 
 
 def test_an_answer_is_at_once_up_to_the_limit() -> None:

@@ -274,9 +274,9 @@ def test_a_pair_is_whole_once_the_far_end_leads_and_the_inner_ones_are_the_owner
         return relays.best(OUT)
 
     for pair, whole in (
-        (looks(SURE_RESTS, sent_ms=902), True),
-        (looks(SURE_RESTS, sent_ms=1400), False),  # what the far end said last went nowhere
-        (looks(SURE_RESTS, sent_ms=902, opened=False), False),
+        (looks(1 + SURE_RESTS, sent_ms=902), True),
+        (looks(1 + SURE_RESTS, sent_ms=1400), False),  # what the far end said last went nowhere
+        (looks(1 + SURE_RESTS, sent_ms=902, opened=False), False),
     ):
         assert pair is not None
         assert pair.is_whole is whole
