@@ -17,6 +17,7 @@ _REQUEST = struct.Struct("=BBBBI48x")  # inet_diag_req_v2 with an empty socket i
 _ONE, _REQUEST_ONE = struct.Struct("=BBBxI2s2s16s16s4xQ"), 1
 # INET_DIAG_REQ_BYTECODE: code, how far on where it holds, how far where not (the op behind it: the port)
 _OP, _JUMP, _D_EQ, _BYTECODE, _LENGTH_KIND_2 = struct.Struct("=BBH"), 1, 12, 1, struct.Struct("=HH")
+_D_COND, _HOST = 8, struct.Struct("=BBxxi")  # inet_diag_hostcond: family, bits of the address, port or -1
 
 
 def dump_request(table: str, states: int, extensions: int = 0) -> bytes:
@@ -74,12 +75,25 @@ def socket_request(table: str, local: bytes, peer: bytes, cookie: int, extension
 
 def ports_request(table: str, states: int, ports: list[int], extensions: int = 0) -> bytes:
     """A request for the sockets that lead to one of these ports; at most 16 of them. Linux 4.16 and later."""
-    protocol, family = PROTOCOLS[table]
     code = b""
     for n_after, port in reversed(list(enumerate(reversed(ports)))):
         # a jump to the end stands behind each but the last; where that one does not fit, it is out
         left = 12 * n_after
         code += _OP.pack(_D_EQ, 8, 12) + _OP.pack(0, 0, port)
         code += _OP.pack(_JUMP, 4, left) if n_after else b""
+    return _coded(table, states, extensions, code)
+
+
+def loopback_request(table: str, states: int, extensions: int = 0) -> bytes:
+    """A request for the sockets whose far end is on loopback: both ends of a connection there."""
+    code = _OP.pack(_D_COND, 16, 20) + _HOST.pack(2, 8, -1) + bytes((127, 0, 0, 0))  # of mapped ones as well
+    if PROTOCOLS[table][1] == 10:
+        one = _OP.pack(_D_COND, 28, 32) + _HOST.pack(10, 128, -1) + bytes(15) + b"\1"
+        code = one + _OP.pack(_JUMP, 4, 4 + len(code)) + code
+    return _coded(table, states, extensions, code)
+
+
+def _coded(table: str, states: int, extensions: int, code: bytes) -> bytes:
+    protocol, family = PROTOCOLS[table]
     body = _REQUEST.pack(family, protocol, extensions, 0, states)
     return request(body + _LENGTH_KIND_2.pack(4 + len(code), _BYTECODE) + code)

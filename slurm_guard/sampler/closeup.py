@@ -1,9 +1,11 @@
 """Looks between looks, once a round, at the connections of suspects and of nobody else.
 
 Where bytes were handed on and nobody knows who leads, the owner's connections are asked for one by one (5 us
-each), and the relay watch looks at them as it does at a look. Only where bytes moved on one side that appear
-on none of the other's connections are those asked for that lead to the same ports: a walk of the kernel's
-over its whole table (0.4 ms). What a round has counted the next look does not count again.
+each), and the relay watch looks at them as it does at a look. Where no inner one is open, or bytes moved on
+one side that appear on none of the other's connections, those are asked for that lead to the same ports: a
+walk of the kernel's over its whole table (0.4 ms). What a round has counted the next look does not count
+again. Who waits for somebody to come by (waiting.py) is a suspect as soon as he has opened a connection to
+this node.
 """
 
 from __future__ import annotations
@@ -46,17 +48,19 @@ class Closeup:
         self._upto: dict[Key, int] = {}  # of what was heard to end since the last look, how much was counted
         self._doors: dict[Key, dict[Door, None]] = {}
         self._walks: dict[tuple[int | None, str], tuple[set[int], list[Sample] | None]] = {}  # of this round
+        # of these loopbacks there were too many connections: they are left to the next look
+        self._crowds: dict[tuple[int | None, str], list[Sample]] = {}
         self._last_s = 0.0
         self._turn = 0
 
     @property
     def has_suspects(self) -> bool:
         """Whether there is anybody to look at."""
-        return bool(self._watch.suspects())
+        return bool(self._watch.suspects() or self._watch.waiting.owners)
 
     def begin(self, mono_s: float) -> None:
         """A look has ended."""
-        self._early, self._upto, self._last_s = {}, {}, mono_s
+        self._early, self._upto, self._last_s, self._crowds = {}, {}, mono_s, {}
 
     def look(
         self, now: Instant, diag: TcpDiag, heard: list[Sample], is_known: Callable[[int], bool]
@@ -65,7 +69,7 @@ class Closeup:
         `is_known`: whether a look has met this one. Never waits, never raises: what the kernel does not
         answer is left to the next round."""
         suspects = self._watch.suspects()
-        if not suspects or now.mono_s - self._last_s < EVERY_S:
+        if not self.has_suspects or now.mono_s - self._last_s < EVERY_S:
             return []
         self._last_s, self._walks = now.mono_s, {}
         self._doors = {key: self._doors.get(key, {}) for key, _ in suspects}
@@ -84,8 +88,46 @@ class Closeup:
             try:
                 told += self._look_at(now, (key, owned), diag_of, heard, is_known)
             except OSError:
-                break  # a kernel that does not answer one does not answer the next
+                return told  # a kernel that does not answer one does not answer the next
+        if time.thread_time() <= until_s:
+            try:
+                told += self._look_for_comers(now, diag_of, heard, is_known)
+            except OSError:
+                pass
         return told
+
+    def _look_for_comers(
+        self, now: Instant, diag_of: DiagOf, heard: list[Sample], is_known: Callable[[int], bool]
+    ) -> list[Told]:
+        """Owners that waited, and have a connection to this node now: they are suspects from now on."""
+        waiting = self._watch.waiting
+        rows = _asked([flow for _, flows in waiting.owners for flow in flows], diag_of)
+        told: list[Told] = []
+        tables: dict[tuple[int | None, str], list[Sample]] = {}
+        stirred = waiting.stirred(rows)
+        uids = {flows[0].sample.uid for _, flows in stirred}
+        for key, flows in stirred:
+            found: list[Flow] = []
+            for netns in {flow.sample.netns for flow in flows}:
+                diag = diag_of(netns)
+                for table in ("tcp", "tcp6") if diag is not None else ():
+                    if diag is not None and (netns, table) not in tables | self._crowds:
+                        there = diag.loopback(table, lambda uid, ident: uid in uids and not is_known(ident))
+                        (self._crowds if there is None else tables)[netns, table] = there or []
+                    found += self._own(tables.get((netns, table), []), flows, netns, now)
+            if found and self._watch.take_up(key, flows, now.mono_s):
+                told += self._look_at(now, (key, flows), diag_of, heard, is_known, (*found,))
+        return told
+
+    def _own(self, rows: list[Sample], flows: list[Flow], netns: int | None, now: Instant) -> list[Flow]:
+        """Of these, what the holder of some connections has opened."""
+        process = flows[0].process
+        new = [row for row in rows if row.opened and row.uid == flows[0].sample.uid]
+        if process is None or not 0 < len(new) <= MOST_NEW:
+            return []
+        whose, _ = self._owners.find({row.inode for row in new}, [process])
+        mine = [row._replace(netns=netns) for row in new if row.inode in whose]
+        return [Flow(row, process, flows[0].run, now, began=True) for row in mine]
 
     def _look_at(
         self,
@@ -94,8 +136,11 @@ class Closeup:
         diag_of: DiagOf,
         heard: list[Sample],
         is_known: Callable[[int], bool],
+        came: tuple[Flow, ...] = (),
     ) -> list[Told]:
+        """`came`: new connections of the owner's that no look or round has met before."""
         key, owned = whose
+        found = [*came]
         early = self._early.setdefault(key, {})
         flows = [flow for flow in (*owned, *early.values()) if flow.sample.state != "CLOSED"]
         if len(flows) > MOST_ASKED:
@@ -104,7 +149,7 @@ class Closeup:
         rows = _asked(flows, diag_of)
         names = {flow.sample.ident for flow in flows}
         rows.update((sample.ident, sample) for sample in fresh if sample.ident in names)
-        self._note_doors(key, flows)
+        self._note_doors(key, [*flows, *found])
         doors = {flow.sample.local for flow in flows if not flow.opened}
         doors |= {peer for _, _, peer in self._doors[key]}
         short = [
@@ -114,12 +159,12 @@ class Closeup:
         ]
         if len(short) > MOST_SHORT:
             return []
-        found: list[Flow] = []
-        if _is_one_sided(flows, rows, short):
+        is_one_sided = _is_one_sided(flows, rows, short)
+        if not found and (is_one_sided or not _has_inner(flows, rows)):
             new = self._find_new(key, flows, now, diag_of, lambda i: i in names or is_known(i))
-            if new is None:
+            if new is None and is_one_sided:
                 return []  # whose that is a look has to find out, and this round's bytes are that look's
-            found = new
+            found = new or []
         for flow in flows:
             row = rows.get(flow.sample.ident)
             if row is not None:
@@ -132,7 +177,7 @@ class Closeup:
 
     def _note_doors(self, key: Key, flows: list[Flow]) -> None:
         """Where these processes have connections to, or had: a new one may come when none is open."""
-        doors = self._doors[key]
+        doors = self._doors.setdefault(key, {})
         for flow in flows:
             if flow.opened:
                 door = (flow.sample.netns, flow.sample.proto, flow.sample.peer)
@@ -199,6 +244,12 @@ def _asked(flows: list[Flow], diag_of: DiagOf) -> dict[int, Sample]:
                 [flow.sample for flow in flows if flow.sample.netns == netns and flow.sample.cookie]
             )
     return found
+
+
+def _has_inner(flows: list[Flow], rows: dict[int, Sample]) -> bool:
+    """Whether a connection that leads no farther than the cluster is open."""
+    near = [flow for flow in flows if flow.opened and flow.near is not None and flow.near != OUTSIDE]
+    return any(flow.sample.ident in rows and rows[flow.sample.ident].state != "CLOSED" for flow in near)
 
 
 def _is_one_sided(flows: list[Flow], rows: dict[int, Sample], short: list[Sample]) -> bool:

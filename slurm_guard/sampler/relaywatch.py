@@ -6,13 +6,15 @@ import time
 
 from slurm_guard import wire
 from slurm_guard.light import TYPE_CHECKING, Any, Iterable
-from slurm_guard.networks import LOOPBACK, OUTSIDE, Nearness, parse_net, parse_place, parse_rule
+from slurm_guard.networks import LOOPBACK, OUTSIDE
+from slurm_guard.sampler.allowed import Allowed
 from slurm_guard.sampler.callers import Callers
 from slurm_guard.sampler.chains import chained
 from slurm_guard.sampler.devices import Devices
 from slurm_guard.sampler.flows import NOTHING, Counts, Flow, counts_of, less
 from slurm_guard.sampler.joints import Joints
 from slurm_guard.sampler.moved import Moved, merged, port_of, together
+from slurm_guard.sampler.nearby import Nearby
 from slurm_guard.sampler.places import Place, Places
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.relayrecord import record_of
@@ -20,6 +22,7 @@ from slurm_guard.sampler.relays import Pair, Relays
 from slurm_guard.sampler.spread import Spread
 from slurm_guard.sampler.suspects import State, Suspects
 from slurm_guard.sampler.tcpdiag import Sample
+from slurm_guard.sampler.waiting import Waiting
 from slurm_guard.sampler.writer import Instant
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ Key = tuple[int, int]
 
 MOST_S = 0.1  # CPU time of a look, beyond which owners are left out. Judgement
 _COUNTED = ("tcp", "tcp6")  # of which the kernel tells bytes
-_NO_ADDRESS = frozenset({(32, 0), (128, 0), (0, 0)})
 
 
 class RelayWatch:
@@ -39,11 +41,8 @@ class RelayWatch:
 
     def __init__(self, network: NetworkConfig, proc: Proc) -> None:
         self._joints = Joints(proc)
-        self._near = Nearness(network.cluster)
-        # whom a tunnel is allowed to is the audit's to say: here it is no hard fact for anybody
-        tunnels = [parse_rule(text).what for text in network.tunnels]
-        self._allowed = [parse_net(text) for text in tunnels if not text.startswith("/")]
-        self._programs = {text for text in tunnels if text.startswith("/")}
+        self._nearby = Nearby(network.cluster)
+        self._allowed = Allowed(network)
         self._relays = Relays()
         self._short: list[Moved] = []
         self._short_to: dict[str, list[Moved]] = {}  # by far end
@@ -54,11 +53,10 @@ class RelayWatch:
         self._devices = Devices(proc)
         self._every: list[Moved] = []  # the same, singly
         self._suspects = Suspects()
+        self.waiting = Waiting()
         self._owned: dict[Key, list[Flow]] = {}  # of suspects
         self._counted: dict[Key, dict[int, Counts]] = {}  # by owner and connection, since the last look
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
-        # (bits, address) of the node's, null, and of each other namespace: a job may give itself any there
-        self._own: dict[int | None, frozenset[tuple[int, int]]] = {}
 
     def take_truncated(self) -> bool:
         """Whether pairs were left out since this was last asked."""
@@ -91,9 +89,17 @@ class RelayWatch:
         """Owners that rounds have to look at, and the connections that the last look saw with each."""
         return [(key, self._owned[key]) for key in self._suspects.chosen if key in self._owned]
 
+    def take_up(self, owner: Key, owned: list[Flow], mono_s: float) -> bool:
+        """A waiting one that opened a connection to this node just now: rounds look at it. False: no room."""
+        if not self._suspects.take_up(owner, owned[0].run, mono_s):
+            return False
+        self._owned[owner] = owned
+        self.waiting.drop(owner)
+        return True
+
     def look_closely(self, now: Instant, owner: Key, owned: list[Flow], short: list[Sample]) -> list[Told]:
         """A round's look at one suspect. `short`: what came and went since the look or round before."""
-        self._place([flow for flow in owned if flow.near is None])
+        self._nearby.place(owned)
         self._callers.look(owned)
         self.note_short(short)
         told = self._look_at(now, owned, owner)
@@ -106,7 +112,7 @@ class RelayWatch:
     def look(self, now: Instant, flows: Iterable[Flow]) -> list[Told]:
         """What moved since the last look, owner by owner."""
         every = [flow for flow in flows if flow.process is not None and flow.sample.proto in _COUNTED]
-        self._place([flow for flow in every if flow.near is None])
+        self._nearby.place(every)
         of_owner: dict[tuple[int, int], list[Flow]] = {}
         for flow in every:
             if flow.process is not None and flow.is_connection:
@@ -127,6 +133,7 @@ class RelayWatch:
         self._owned = {
             key: of_owner[key] + joined.get(key, []) for key in self._suspects.chosen if key in of_owner
         }
+        self.waiting.choose([(k, owned) for k, owned in of_owner.items() if self._may_wait(k, owned, joined)])
         self._devices.forget_gone(set(of_owner))
         self._callers.forget_gone(set(of_owner))
         for flow in every:
@@ -140,16 +147,6 @@ class RelayWatch:
     def places(self) -> set[str]:
         """Far ends that short connections may lead to as well."""
         return self._places.peers()
-
-    def _place(self, fresh: list[Flow]) -> None:
-        """How near the far ends of new connections are; their near ends are the node's own addresses.
-        A listener may be bound to any address (IP_FREEBIND)."""
-        for flow in [f for f in fresh if f.is_connection]:
-            netns = flow.sample.netns
-            own = self._own.get(netns, frozenset())
-            self._own[netns] = own | ({_address(flow.sample.local)} - _NO_ADDRESS)
-        for flow in fresh:
-            flow.near = self._nearness(flow.sample.peer, flow.sample.netns)
 
     def _joined(
         self, of_owner: dict[tuple[int, int], list[Flow]], now: Instant
@@ -219,9 +216,18 @@ class RelayWatch:
         return any(
             flow.opened
             and flow.near == OUTSIDE
-            and not (flow.process is not None and flow.process.exe in self._programs)
-            and not any(net.holds(parse_place(flow.sample.peer)) for net in self._allowed)
+            and not self._allowed.allows(flow.sample.peer, flow.process.exe if flow.process else None)
             for flow in outers
+        )
+
+    def _may_wait(self, key: Key, owned: list[Flow], joined: dict[Key, list[Flow]]) -> bool:
+        """Whether all that it has leads to outside, and nobody is known to have come by it."""
+        return (
+            all(flow.opened and flow.near == OUTSIDE for flow in owned)
+            and key not in joined
+            and key not in self._suspects.chosen
+            and not any(self._told.get(flow.sample.ident, False) for flow in owned)
+            and self._may_be_bridge(owned)
         )
 
     def _short_of(self, owner: Key) -> tuple[list[Moved], dict[str, list[Moved]]]:
@@ -245,12 +251,6 @@ class RelayWatch:
         """Whether one of these was told of by itself."""
         return any(o.sample.ident in self._told for o in outers) or any(p.told is not None for p in places)
 
-    def _nearness(self, peer: str, netns: int | None = None) -> int:
-        try:
-            return self._near.of(parse_place(peer), self._own.get(netns, frozenset()))
-        except ValueError:
-            return LOOPBACK  # nothing is concluded from what cannot be read
-
     def _moved(
         self,
         sample: Sample,
@@ -262,7 +262,7 @@ class RelayWatch:
         ages: tuple[int | None, int | None] = (None, None),
     ) -> Moved:
         door = None if opened is None else port_of(sample.peer if opened else sample.local)
-        near = self._nearness(sample.peer, sample.netns) if near is None else near
+        near = self._nearby.of(sample.peer, sample.netns) if near is None else near
         ends = (opened, door, sample.local, sample.peer)
         rtt_ms = None if sample.min_rtt_us is None else sample.min_rtt_us // 1000
         return Moved(sample.ident, near, *counts, *ends, *ages, int(fresh), rtt_ms)
@@ -302,11 +302,9 @@ class RelayWatch:
 
     def _is_bridge(self, outer: Flow, record: wire.RelaySeen) -> bool:
         """Whether a whole one is a hard fact (rulings 9, 19): opened outwards, and nobody allowed it."""
-        if self._nearness(record.outer_peer, outer.sample.netns) != OUTSIDE or record.exe in self._programs:
+        if self._nearby.of(record.outer_peer, outer.sample.netns) != OUTSIDE:
             return False
-        peer = parse_place(record.outer_peer)
-        allowed = any(net.holds(peer) for net in self._allowed)
-        return record.outer_opened is True and not allowed
+        return record.outer_opened is True and not self._allowed.allows(record.outer_peer, record.exe)
 
     def end(self, run: str, now: Instant) -> list[Told]:
         """The last word about a run's places."""
@@ -328,12 +326,3 @@ class RelayWatch:
         self._relays.forget(ident)
         partners = self._partners.pop(ident, None)
         return [] if pair is None else [record_of(now, flow, pair, partners)._replace(gone=True)]
-
-
-def _address(text: str) -> tuple[int, int]:
-    """(bits, address) of one end; (0, 0) where it cannot be read."""
-    try:
-        place = parse_place(text)
-    except ValueError:
-        return 0, 0
-    return place.bits, place.address

@@ -16,7 +16,7 @@ Key = tuple[int, int]
 
 class State(NamedTuple):
     """Of an owner's undecided pairs. `n_coupled`: looks in which bytes were handed on, 0: there is no such
-    pair, or it is decided; `is_own`: the inner connections are known to be the owner's."""
+    pair, or, where `is_own`, it is decided; `is_own`: the inner connections are known to be the owner's."""
 
     n_coupled: int
     is_own: bool
@@ -40,12 +40,12 @@ class Suspects:
 
     def note(self, key: Key, run: str, state: State, mono_s: float) -> None:
         """What a look or a round has shown."""
-        if state.n_coupled == 0:
+        suspect = self._of.get(key)
+        if state.n_coupled == 0 and (suspect is None or suspect.n_coupled > 0 or state.is_own):
             self._of.pop(key, None)
             if key in self.chosen:
                 self.chosen.remove(key)
             return
-        suspect = self._of.get(key)
         if suspect is None:
             suspect = self._of[key] = _Suspect(run, mono_s)
         suspect.run, suspect.is_own = run, state.is_own
@@ -53,6 +53,16 @@ class Suspects:
             suspect.n_coupled, suspect.used_s = state.n_coupled, mono_s
         elif key in self.chosen and self._is_over(suspect, mono_s):
             self.chosen.remove(key)
+
+    def take_up(self, key: Key, run: str, mono_s: float) -> bool:
+        """One that no look has shown yet: it was waiting, and opened a connection to this node just now.
+        False: there is no room, or it was looked at before."""
+        if key in self._of or len(self.chosen) >= MOST:
+            return False
+        suspect = self._of[key] = _Suspect(run, mono_s)
+        suspect.began_s = mono_s
+        self.chosen.append(key)
+        return True
 
     def choose(self, mono_s: float, alive: set[Key]) -> None:
         """At a look's end. Those that are looked at already come first, then those whose inner connections

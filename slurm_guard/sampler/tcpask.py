@@ -5,12 +5,14 @@ from __future__ import annotations
 import _socket
 
 from slurm_guard import netlink
-from slurm_guard.light import Iterable
+from slurm_guard.light import Callable, Iterable
 from slurm_guard.sampler.tcpends import key_of
 from slurm_guard.sampler.tcpsample import (
     COOKIE,
     COOKIE_AT,
     STATES,
+    U32,
+    UID_AT,
     Attributes,
     Sample,
     read_again,
@@ -18,6 +20,7 @@ from slurm_guard.sampler.tcpsample import (
 )
 
 MOST_AT = 512  # sockets that lead to some ports, in one answer. Judgement
+Wanted = Callable[[int, int], bool]  # user and cookie: whether to read it
 _GONE = (2, 116)  # ENOENT; ESTALE: another has its places by now
 _OPEN = 1 << netlink.ESTABLISHED | 1 << netlink.CLOSE_WAIT
 _WANT_INFO = 1 << (netlink.INFO - 1)
@@ -48,7 +51,21 @@ def ask_ports(
     asked: _socket.socket, table: str, ports: list[int], attributes: Attributes
 ) -> list[Sample] | None:
     """Open sockets that lead to one of these ports; null: they are too many. Raises OSError."""
-    asked.send(netlink.ports_request(table, _OPEN, ports, _WANT_INFO))
+    return _take(asked, table, netlink.ports_request(table, _OPEN, ports, _WANT_INFO), attributes, _anybodys)
+
+
+def ask_loopback(
+    asked: _socket.socket, table: str, is_wanted: Wanted, attributes: Attributes
+) -> list[Sample] | None:
+    """Open sockets of connections over loopback, of which `is_wanted` says by user and cookie which to read;
+    null: they are too many. Raises OSError."""
+    return _take(asked, table, netlink.loopback_request(table, _OPEN, _WANT_INFO), attributes, is_wanted)
+
+
+def _take(
+    asked: _socket.socket, table: str, request: bytes, attributes: Attributes, is_wanted: Wanted
+) -> list[Sample] | None:
+    asked.send(request)
     found: list[Sample] = []
     n, done = 0, False
     while not done:
@@ -56,5 +73,13 @@ def ask_ports(
         spans, done = netlink.spans(data)
         n += len(spans)
         if n <= MOST_AT:
-            found += [read_sample(table, data, a, attributes.info(data, a, b)) for a, b in spans]
+            found += [
+                read_sample(table, data, a, attributes.info(data, a, b))
+                for a, b in spans
+                if is_wanted(U32.unpack_from(data, a + UID_AT)[0], COOKIE.unpack_from(data, a + COOKIE_AT)[0])
+            ]
     return found if n <= MOST_AT else None
+
+
+def _anybodys(_: int, __: int) -> bool:
+    return True

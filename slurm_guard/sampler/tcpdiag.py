@@ -12,7 +12,7 @@ import time
 
 from slurm_guard import netlink
 from slurm_guard.light import Callable, Mapping, NamedTuple
-from slurm_guard.sampler.tcpask import ask_again, ask_ports
+from slurm_guard.sampler.tcpask import ask_again, ask_loopback, ask_ports
 from slurm_guard.sampler.tcpends import Ends, Wanted, hear_ends
 from slurm_guard.sampler.tcpsample import (
     COOKIE,
@@ -176,6 +176,12 @@ class TcpDiag:
         """Open sockets of a table that lead to one of these ports; null: too many. Raises OSError."""
         with self._asking() as asked:
             return ask_ports(asked, table, ports, self._attributes[table])
+
+    def loopback(self, table: str, is_wanted: Callable[[int, int], bool]) -> list[Sample] | None:
+        """Open sockets of connections over loopback, those that `is_wanted` says by user and cookie; null:
+        too many. Raises OSError."""
+        with self._asking() as asked:
+            return ask_loopback(asked, table, is_wanted, self._attributes[table])
 
     def hear(self, wanted: Wanted, most_s: float) -> None:
         """Sort what was heard to end into `wanted`, for so long."""

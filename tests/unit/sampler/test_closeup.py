@@ -1,12 +1,13 @@
 """Looks at suspects between two looks: what they add, and what they must not count twice."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from slurm_guard import wire
 from slurm_guard.config import NetworkConfig
-from slurm_guard.sampler.closeup import EVERY_S, MOST_ASKED, Closeup
+from slurm_guard.sampler.closeup import EVERY_S, MOST_ASKED, MOST_NEW, Closeup
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc, Stat
@@ -33,7 +34,9 @@ class _Kernel(TcpDiag):
         super().__init__()
         self.rows: dict[int, Sample] = {}
         self.at_ports: list[Sample] | None = []
-        self.n_asked = self.n_walks = 0
+        self.near: list[Sample] = []
+        self.is_crowded = False
+        self.n_asked = self.n_walks = self.n_near = 0
         self.fails = False
 
     def again(self, before: list[Sample]) -> dict[int, Sample]:
@@ -45,6 +48,12 @@ class _Kernel(TcpDiag):
     def ports(self, table: str, ports: list[int]) -> list[Sample] | None:
         self.n_walks += 1
         return self.at_ports
+
+    def loopback(self, table: str, is_wanted: Callable[[int, int], bool]) -> list[Sample] | None:
+        self.n_near += 1
+        if self.is_crowded:
+            return None
+        return [row for row in self.near if row.proto == table and is_wanted(row.uid, row.ident)]
 
     def move(self, ident: int, out_b: int, in_b: int, age_ms: int = _QUIET) -> None:
         was = self.rows[ident]
@@ -289,3 +298,115 @@ def test_where_it_cannot_be_said_whose_bytes_are_missed_nothing_is_said(world: _
     world.kernel.move(2, 8900, 8900)
     world.round(12.0)
     assert world.pair().outer_out_b == world.kernel.rows[1].out_b
+
+
+def test_a_new_one_is_looked_for_in_each_round_while_no_inner_one_is_open(world: _World) -> None:
+    """A new outer and a new inner one for each user: nothing moves that is known."""
+    world.closeup = Closeup(world.watch, _Links(3), lambda _: None)
+    world.closeup.begin(10.0)
+    world.round(11.0)
+    assert world.kernel.n_walks == 0
+    ended = world.kernel.rows.pop(2)
+    world.heard.append(ended._replace(state="CLOSED", sent_ms=None, recv_ms=None))
+    world.round(12.0)
+    world.round(13.0)
+    assert world.kernel.n_walks == 2
+
+
+def test_a_crowd_at_its_ports_leaves_out_no_round_in_which_nothing_is_missed(world: _World) -> None:
+    world.kernel.at_ports = None
+    world.heard.append(world.kernel.rows.pop(2)._replace(state="CLOSED", sent_ms=None, recv_ms=None))
+    world.kernel.move(1, 60, 60)
+    world.round(11.0)
+    assert world.pair().outer_out_b == world.kernel.rows[1].out_b
+
+
+@pytest.fixture
+def lonely() -> _World:
+    """An outer connection and nothing else, looked at twice; somebody may come by it."""
+    world = _World()
+    del world.flows[2], world.kernel.rows[2]
+    world.closeup = Closeup(world.watch, _Links(3), lambda _: None)
+    world.look(0.0)
+    world.look(10.0)
+    return world
+
+
+def _come(world: _World, *, n: int = 1) -> None:
+    """Somebody comes by it, and by a connection of its owner's goes on."""
+    for k in range(n):
+        world.kernel.rows.setdefault(3 + k, _NEW._replace(ident=3 + k, cookie=3 + k))
+    world.use(by=3)
+    world.kernel.near = [row for ident, row in world.kernel.rows.items() if ident >= 3]
+    world.kernel.at_ports = world.kernel.near
+
+
+def test_who_waited_is_looked_at_from_the_round_in_which_somebody_came(lonely: _World) -> None:
+    lonely.round(11.0)
+    assert (lonely.kernel.n_near, lonely.watch.suspects()) == (0, [])
+    for k in range(2, 11):
+        _come(lonely)
+        lonely.round(10.0 + k)
+    assert lonely.names()[-1] == "bridge"
+    # the look meets the new one, and nothing of it counts twice
+    row = lonely.kernel.rows[3]
+    flow = lonely.flows[3] = Flow(row, lonely.owner, "r", Instant(21.0, 21.0), began=True)
+    flow.count_less(lonely.watch.counted(lonely.owner.key, 3))
+    lonely.flows[1].update(lonely.kernel.rows[1])
+    lonely.told += lonely.watch.look(Instant(21.0, 21.0), list(lonely.flows.values()))
+    pair = lonely.pair()
+    assert (pair.inner_out_b, pair.inner_in_b) == (row.out_b, row.in_b)
+    assert pair.outer_out_b == lonely.kernel.rows[1].out_b
+    assert lonely.names().count("bridge") == 1
+
+
+def test_who_waits_quietly_costs_no_walk(lonely: _World) -> None:
+    for k in range(1, 6):
+        lonely.kernel.move(1, 40, 40)
+        lonely.round(10.0 + k)
+    assert (lonely.kernel.n_near, lonely.kernel.n_walks) == (0, 0)
+
+
+def test_whose_descriptors_do_not_hold_what_came_is_no_suspect(lonely: _World) -> None:
+    lonely.closeup = Closeup(lonely.watch, _Links(77), lambda _: None)
+    lonely.closeup.begin(10.0)
+    _come(lonely)
+    lonely.round(11.0)
+    assert lonely.kernel.n_near > 0
+    assert lonely.watch.suspects() == []
+
+
+def test_a_crowd_of_new_ones_is_left_to_the_look(lonely: _World) -> None:
+    _come(lonely, n=MOST_NEW + 1)
+    lonely.round(11.0)
+    assert lonely.watch.suspects() == []
+
+
+@pytest.mark.parametrize("why", ["allowed", "told", "accepted", "a neighbour"])
+def test_who_is_known_waits_for_nobody(why: str) -> None:
+    world = _World()
+    if why == "allowed":
+        world.watch = RelayWatch(NetworkConfig(tunnels=["203.0.113.1:443"]), Proc())
+        world.closeup = Closeup(world.watch, _Links(3), lambda _: None)
+    if why != "a neighbour":
+        del world.flows[2], world.kernel.rows[2]
+    if why == "accepted":
+        world.flows[1].opened = False
+        world.kernel.rows[1] = _OUTER._replace(opened=False)
+    if why == "told":
+        world.watch._told[1] = True
+    world.look(0.0)
+    assert world.watch.waiting.owners == []
+
+
+def test_a_crowd_on_loopback_is_asked_for_once_between_two_looks(lonely: _World) -> None:
+    lonely.kernel.is_crowded = True
+    for k in (1, 3, 5):
+        _come(lonely)
+        lonely.round(10.0 + k)
+        lonely.round(11.0 + k)
+    assert lonely.kernel.n_near == 2  # tcp and tcp6
+    lonely.look(20.0)
+    _come(lonely)
+    lonely.round(21.0)
+    assert lonely.kernel.n_near == 4

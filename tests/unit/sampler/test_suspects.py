@@ -68,3 +68,40 @@ def test_who_is_not_decided_for_long_is_left_to_the_looks_for_longer() -> None:
     suspects.note((0, 1), "r", State(seconds + 50, is_own=True), seconds + 20.0)
     suspects.choose(seconds + 20.0, alive)
     assert suspects.chosen == [(0, 1)]
+
+
+def test_who_waited_is_looked_at_at_once_and_let_go_where_nothing_comes_of_it() -> None:
+    suspects, key = Suspects(), (1, 1)
+    assert suspects.take_up(key, "r", 5.0)
+    assert suspects.chosen == [key]
+    assert not suspects.take_up(key, "r", 6.0)
+    suspects.note(key, "r", State(0, is_own=False), 6.0)
+    suspects.choose(10.0, {key})
+    assert suspects.chosen == [key]
+    suspects.note(key, "r", State(0, is_own=False), 5.0 + IDLE_S + 1)
+    assert suspects.chosen == []
+    suspects.choose(5.0 + IDLE_S + 2, {key})
+    assert suspects.chosen == []
+
+
+def test_who_waited_and_hands_on_is_a_suspect_like_any_other() -> None:
+    suspects, key = Suspects(), (1, 1)
+    suspects.take_up(key, "r", 5.0)
+    suspects.note(key, "r", State(1, is_own=True), 6.0)
+    suspects.note(key, "r", State(0, is_own=True), 7.0)
+    assert suspects.chosen == []
+
+
+def test_who_is_decided_at_once_is_let_go() -> None:
+    suspects, key = Suspects(), (1, 1)
+    suspects.take_up(key, "r", 5.0)
+    suspects.note(key, "r", State(0, is_own=True), 6.0)
+    assert suspects.chosen == []
+
+
+def test_there_is_no_more_room_for_who_waited_than_for_others() -> None:
+    suspects = Suspects()
+    assert sum(suspects.take_up((pid, 1), "r", 5.0) for pid in range(2 * MOST)) == MOST
+    suspects.note((500, 1), "other", State(1, is_own=True), 6.0)
+    suspects.choose(10.0, {(pid, 1) for pid in (*range(2 * MOST), 500)})
+    assert (500, 1) in suspects.chosen

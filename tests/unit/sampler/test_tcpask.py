@@ -65,3 +65,34 @@ def test_a_crowd_at_a_port_is_not_read(pair: Pair, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(tcpask, "MOST_AT", 0)
     table = "tcp" if pair[0].family == socket.AF_INET else "tcp6"
     assert TcpDiag().ports(table, [pair[0].getpeername()[1]]) is None
+
+
+def test_connections_over_loopback_by_both_their_ends(pair: Pair) -> None:
+    diag, table = TcpDiag(), "tcp" if pair[0].family == socket.AF_INET else "tcp6"
+    inodes = {os.fstat(end.fileno()).st_ino for end in pair}
+    found = diag.loopback(table, lambda uid, _: uid == os.getuid())
+    assert found is not None
+    assert inodes <= {row.inode for row in found}
+    opened = {row.inode: row.opened for row in found}
+    assert opened[os.fstat(pair[0].fileno()).st_ino] is True
+    assert opened[os.fstat(pair[1].fileno()).st_ino] is not True
+    known = {row.ident for row in found}
+    again = diag.loopback(table, lambda _, cookie: cookie not in known)
+    assert again is not None
+    assert not inodes & {row.inode for row in again}
+
+
+def test_ipv4_in_ipv6_is_loopback_too() -> None:
+    with socket.socket(socket.AF_INET6) as server, socket.socket(socket.AF_INET6) as client:
+        server.bind(("::ffff:127.0.0.1", 0))
+        server.listen()
+        client.connect(server.getsockname()[:2])
+        found = TcpDiag().loopback("tcp6", lambda uid, _: uid == os.getuid())
+        assert found is not None
+        assert os.fstat(client.fileno()).st_ino in {row.inode for row in found}
+
+
+def test_too_many_over_loopback_are_told_as_such(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcpask, "MOST_AT", 0)
+    table = "tcp" if pair[0].family == socket.AF_INET else "tcp6"
+    assert TcpDiag().loopback(table, lambda _, __: True) is None
