@@ -16,6 +16,7 @@ from pathlib import Path
 
 _ASK = struct.Struct("!II")  # bytes that follow, bytes wanted back
 _FAR, _NEAR = 0, 1
+_HEAD_B = 210  # of a request: a web client sends it apart from what follows
 _FRESH = {"fresh": frozenset({_FAR, _NEAR}), "fresh_near": frozenset({_NEAR})}
 Stage = tuple[int, int, int]  # which side, bytes sent, bytes wanted back
 
@@ -43,6 +44,11 @@ def _stages(mode: str, rng: random.Random) -> Iterator[Stage]:
         yield _FAR, rng.randrange(50, 90), prompt + 210
         yield _NEAR, prompt + 200, answer + 160
         yield _FAR, answer + rng.randrange(100, 140), rng.randrange(40, 70)
+    elif mode == "web":  # a Python client's and a Python server's heads
+        prompt, answer = rng.randrange(500, 9000), rng.randrange(500, 6000)
+        yield _FAR, rng.randrange(170, 230), prompt + 125
+        yield _NEAR, prompt + _HEAD_B, answer + 125
+        yield _FAR, answer + _HEAD_B, rng.randrange(135, 160)
     else:
         prompt, answer = rng.randrange(500, 9000), rng.randrange(500, 6000)
         yield _FAR, 350, prompt + 400
@@ -77,7 +83,7 @@ def main(mode: str, host: str, port: str, inner: str, *how: str) -> None:
         float(how[2]),
         _FRESH.get(how[-1], frozenset()),
     )
-    rng = random.Random(seed)
+    rng, is_split = random.Random(seed), mode == "web"
     places = (host, port), ("127.0.0.1", inner)
     ends = {side: _open(*places[side]) for side in (_FAR, _NEAR) if side not in fresh}
     until = time.monotonic() + float(seconds)
@@ -86,7 +92,10 @@ def main(mode: str, host: str, port: str, inner: str, *how: str) -> None:
     while time.monotonic() < until:
         for side, ask, want in _stages(mode, rng):
             end = _open(*places[side]) if side in fresh else ends[side]
-            end.sendall(_ASK.pack(ask, want) + bytes(ask))
+            head = _ASK.pack(ask, want) + bytes(min(ask, _HEAD_B)) if is_split else b""
+            if head:
+                end.sendall(head)
+            end.sendall((_ASK.pack(ask, want) + bytes(ask))[len(head) :])
             _read(end, want)
             if side in fresh:
                 end.close()

@@ -24,6 +24,11 @@ def mirror(stage: Stage) -> None:
     _copy(stage, "mirror")
 
 
+def mirror_slow(stage: Stage) -> None:
+    """The same from a store outside that takes its time to answer, and no pause between objects."""
+    _copy_between(stage, "mirror", (stage.service(), stage.far_service(OUTSIDE, 0.1, 0.8)), (0.0, 0.02))
+
+
 def etl(stage: Stage) -> None:
     """Rows fetched outside, batch by batch, and inserted into a local database."""
     _copy(stage, "etl")
@@ -88,6 +93,11 @@ def batch_late_lean(stage: Stage) -> None:
     _copy_between(stage, "lean", (stage.service(0.02, 0.5), stage.far_queue(0.5, 2.5)), (0.0, 0.02))
 
 
+def batch_late_web(stage: Stage) -> None:
+    """The same by a Python web client, whose heads are longer than its servers' and sent apart."""
+    _copy_between(stage, "web", (stage.service(0.02, 0.5), stage.far_queue(0.5, 2.5)), (0.0, 0.02))
+
+
 def batch_late_fresh(stage: Stage) -> None:
     """The same whose local service is asked by a new connection each time."""
     between = stage.service(0.02, 0.5), stage.far_queue(0.5, 2.5)
@@ -107,6 +117,7 @@ SITUATIONS = (
         Situation(build, NONE)
         for build in (
             mirror,
+            mirror_slow,
             etl,
             cachewarm,
             uplink,
@@ -118,6 +129,7 @@ SITUATIONS = (
             batch_fresh,
             batch_late,
             batch_later,
+            batch_late_web,
             batch_late_lean,
             batch_late_fresh,
         )

@@ -86,8 +86,8 @@ def ssh_reverse_master(stage: Stage) -> None:
     stage.use_outside("127.0.0.1", door)
 
 
-def ssh_reverse_shell(stage: Stage) -> None:
-    """Somebody outside logs in on the node through it and works with commands: ssh within ssh."""
+def _login(stage: Stage, *, is_typed: bool, commands: list[str]) -> None:
+    """Somebody outside logs in through it, and is told of each line that comes back."""
     inner, door = stage.port(), stage.port()
     key = stage.folder / "host"
     text = (
@@ -98,13 +98,33 @@ def ssh_reverse_shell(stage: Stage) -> None:
     config = stage.file("sshd_config", text)
     stage.job("sh", "-c", f"ssh-keygen -q -t ed25519 -N '' -f {key} && exec /usr/sbin/sshd -D -f {config}")
     stage.job("ssh", "-N", "-R", f"127.0.0.1:{door}:127.0.0.1:{inner}", *stage.ssh)
-    pauses = [f"{stage.rng.uniform(0.1, 1.6):.2f}" for _ in range(12)]
-    work = "; ".join(f"ls -la /usr/lib | head -n {stage.rng.randrange(5, 300)}; sleep {p}" for p in pauses)
     words = [word if word != str(stage.key) else str(stage.hosts.folder / "key") for word in stage.options]
     login = f"ssh {' '.join(words)} -p {door} {stage.account}@127.0.0.1"
     count = 'while read -r line; do printf . >>"$GUARD_USES"; done'
-    script = f"until {login} '{work}' | {count}; do sleep 1; done"
+    if is_typed:
+        path = stage.file("typed", "\n".join(commands))
+        begun = f"until {login} true; do sleep 1; done"
+        script = f"{begun}; sh {path} | {login} sh | {count}"
+    else:
+        script = f"until {login} '{'; '.join(commands)}' | {count}; do sleep 1; done"
     stage.at(stage.hosts.outside, "sh", "-c", script, delay_s=stage.a_while(1.0))
+
+
+def ssh_reverse_shell(stage: Stage) -> None:
+    """Somebody outside logs in on the node through it and works with commands: ssh within ssh."""
+    pauses = [f"{stage.rng.uniform(0.1, 1.6):.2f}" for _ in range(12)]
+    commands = [f"ls -la /usr/lib | head -n {stage.rng.randrange(5, 300)}; sleep {p}" for p in pauses]
+    _login(stage, is_typed=False, commands=commands)
+
+
+def ssh_reverse_session(stage: Stage) -> None:
+    """The same, who types the commands one after the other and stays."""
+    commands, left_s = [], float(stage.seconds)
+    while left_s > 0:
+        pause = stage.rng.uniform(0.4, 4.0)
+        commands += [f"echo 'ls -la /usr/lib | head -n {stage.rng.randrange(2, 100)}'; sleep {pause:.2f}"]
+        left_s -= pause
+    _login(stage, is_typed=True, commands=commands)
 
 
 def autossh_reverse(stage: Stage) -> None:
@@ -170,6 +190,7 @@ SITUATIONS = (
     *(Situation(build, BRIDGE) for build in (
         ssh_reverse, ssh_reverse_short, ssh_reverse_renamed, ssh_reverse_config, ssh_reverse_to_near,
         ssh_reverse_socks, ssh_reverse_proxycommand, ssh_reverse_master, ssh_reverse_shell,
+        ssh_reverse_session,
     )),
     Situation(ssh_reverse_over_tls, BRIDGE, ("stunnel4",)),
     Situation(ssh_reverse_in_container, BRIDGE, ("pasta",)),
