@@ -102,9 +102,9 @@ CHECK = Check(
     "question from there that went in at once and an answer that went out at once.",
     does_not_detect="A tunnel that nobody used (see lone-connection), one over UDP or inside the kernel "
     "(WireGuard), one whose two sides do not move within the same look, one whose far side was accepted, "
-    "or one inside the training process to a place in the cluster. One of which it was not seen that the "
-    "far end leads is no hard fact: one that polls, one whose far end acknowledges each answer, one that is "
-    "never at rest, one whose inner connections last less than a look.",
+    "or one inside the training process to a place in the cluster; one inside it to outside is told softly. "
+    "One of which it was not seen that the far end leads is no hard fact: one that polls, one whose far end "
+    "acknowledges each answer, one that is never at rest, one whose inner connections last less than a look.",
     false_alarms="A worker that is given requests by an outside queue on a connection that stays, word for "
     "word and without acknowledgements, is built like a tunnel; so is `code tunnel`: name it in [network] "
     "tunnels. One that asks for them is told softly, and so is what copies inwards or outwards. To a place "
