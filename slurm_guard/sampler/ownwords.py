@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 # Framing of a message, and of a long one's parts. Measured: ssh 34 to 41, paramiko 50 to 65, padded 54, TLS
 # 22 for each 8 KiB. A worker's request over HTTP is 100 and more, and the heads about its result add to that
 FRAME_B, PART_B = 60, 256
-SLACK_B = 64  # a ping or keep-alive between the two. Judgement
+SLACK_B = (
+    16  # a little more now and then. Judgement; a keep-alive between the two is more, and costs the rest
+)
 # That an inner connection is opened, and closed. Measured: ssh 200 in, 150 out; asyncssh 200 and 300
 OPENED_B = 256
 WINDOWS_B = 1024  # of the other way for one byte more: ssh's windows (initiative.WINDOWS_B)
@@ -29,6 +31,7 @@ LEAST, MOST, MOST_EACH_B, PLAY_B = 0.95, 1.06, 120, 64
 # Times as much inwards as outwards: a mirror asks for more as its store says thanks, and such heads are
 # as long as each other now and then. Judgement; mirrors: 130 to 1,400 (measured)
 ONE_WAY = 50
+BULK_B = 16_384  # so much outwards, or it is a shell's output. Uplinks, the other way round. Judgement
 SAID = 0.5  # of a message: half of each segment that ends one is empty. Judgement
 CLOSED_B = 16  # the ends of connections count as bytes, one each, where all was handed on. Judgement
 
@@ -72,7 +75,7 @@ def is_framing(then: Totals, now: Totals) -> bool | None:
     ways = (outer.in_b, inner.out_b), (outer.out_b, inner.in_b)
     if any(not LEAST * b - PLAY_B <= a <= MOST * b + most_b for a, b in ways):
         return None
-    if inner.out_b > ONE_WAY * inner.in_b:
+    if inner.out_b > ONE_WAY * inner.in_b or inner.in_b > max(BULK_B, ONE_WAY * inner.out_b):
         return None
     more_in, more_out = (a - b for a, b in ways)
     if min(more_in, more_out) < -CLOSED_B:

@@ -4,7 +4,7 @@ import pytest
 
 from slurm_guard.networks import CLUSTER, LOOPBACK, OUTSIDE
 from slurm_guard.sampler.moved import Moved
-from slurm_guard.sampler.ownwords import CLOSED_B, OPENED_B, SLACK_B, Totals, is_framing
+from slurm_guard.sampler.ownwords import BULK_B, CLOSED_B, ONE_WAY, OPENED_B, SLACK_B, Totals, is_framing
 
 # (bytes in, segments in, bytes out, segments out) of the outer side; (out, segments, in, segments) of the
 # inner one; inner connections that began: as recorded between two rests of plays
@@ -89,7 +89,14 @@ def test_connections_that_begin_have_room_for_it() -> None:
 
 
 def test_where_next_to_nothing_goes_out_nothing_is_said() -> None:
-    """A mirror: objects come in, and requests are about as long as a store's thanks."""
-    objects = (800_300, 560, 700, 2), (800_000, 14, 640, 2), 0
-    assert judged(objects) is None
-    assert judged(((800, 1, 800_700, 560), (740, 1, 800_000, 14), 0)) is True
+    """A mirror: objects come in, and requests are about as long as a store's thanks; an uplink."""
+    assert judged(((800_300, 560, 700, 2), (800_000, 14, 640, 2), 0)) is None
+    assert judged(((800, 1, 800_700, 560), (740, 1, 800_000, 14), 0)) is None
+
+
+def test_what_a_shell_says_after_a_short_command_is_told() -> None:
+    assert judged(((76, 1, 4084, 3), (36, 1, 4044, 1), 0)) is True
+    assert judged(((0, 0, 8168, 6), (0, 0, 8088, 2), 0)) is True
+    most = max(BULK_B, 40 * ONE_WAY)
+    assert judged(((76, 1, most + 40, 12), (40, 1, most, 1), 0)) is True
+    assert judged(((76, 1, most + 41, 12), (40, 1, most + 1, 1), 0)) is None

@@ -268,7 +268,7 @@ def test_a_pair_is_whole_once_the_far_end_leads_and_the_inner_ones_are_the_owner
         relays = Relays()
         for k in range(n):
             more = 1 + k % 2
-            out = outer(3100 * more, 9100 * more)._replace(sent_ms=900, recv_ms=900, rtt_ms=30)
+            out = outer(3000 * more + 40, 9000 * more + 40)._replace(sent_ms=900, recv_ms=900, rtt_ms=30)
             near = inner(9000 * more, 3000 * more, opened=opened)._replace(sent_ms=sent_ms, recv_ms=900)
             relays.look(10.0 * k, [out, near], [], {OUT})
         return relays.best(OUT)
