@@ -39,6 +39,10 @@ def _stages(mode: str, rng: random.Random) -> Iterator[Stage]:
         size = int(min(4e6, rng.lognormvariate(11, 1.4)))
         yield _NEAR, rng.randrange(180, 400), size + rng.randrange(250, 500)
         yield _FAR, size + rng.randrange(200, 450), rng.randrange(150, 350)
+    elif mode == "thanked":  # an object store's thanks are longer than a short request
+        size = int(min(4e6, rng.lognormvariate(11, 1.4)))
+        yield _NEAR, 190, size + 250
+        yield _FAR, size + 330, 320
     elif mode == "lean":  # a binary protocol: headers that are known need few bytes
         prompt, answer = rng.randrange(500, 9000), rng.randrange(500, 6000)
         yield _FAR, rng.randrange(50, 90), prompt + 210

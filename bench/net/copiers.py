@@ -49,6 +49,11 @@ def uplink_slow(stage: Stage) -> None:
     _copy_between(stage, "uplink", (stage.service(), stage.far_service(OUTSIDE, 0.2, 1.2)), (0.0, 0.02))
 
 
+def uplink_thanked(stage: Stage) -> None:
+    """The same, its requests alike, and the thanks longer than these."""
+    _copy_between(stage, "thanked", (stage.service(), stage.far_service(OUTSIDE, 0.2, 1.2)), (0.0, 0.02))
+
+
 def batch_slow(stage: Stage) -> None:
     """Prompts and answers as below, from and to a service that takes its time."""
     between = stage.service(0.02, 0.5), stage.far_service(OUTSIDE, 0.2, 1.2)
@@ -122,6 +127,7 @@ SITUATIONS = (
             cachewarm,
             uplink,
             uplink_slow,
+            uplink_thanked,
             batch,
             batch_slow,
             batch_quick,
