@@ -10,13 +10,17 @@ from pathlib import Path
 _PLACE = Path(os.environ.get("NETWORK_VENV", Path(__file__).parents[2] / ".venv-net")).absolute()
 PYTHON = str(_PLACE / "bin" / "python")
 LOCALTUNNEL = str(_PLACE / "node_modules" / "localtunnel" / "bin" / "lt.js")
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Debian keeps PostgreSQL's servers out of the way.
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin"
 
 
 def find(name: str) -> str | None:
-    """A program's path: PyPI's as `pypi:NAME`, npm's `lt.js`, else the system's; null: not here."""
+    """A program's path: PyPI's as `pypi:NAME`, npm's `lt.js`, a library of npm's as `npm:NAME`, else the
+    system's; null: not here."""
     if name.startswith("pypi:"):
         path = _PLACE / "bin" / name.removeprefix("pypi:")
+    elif name.startswith("npm:"):
+        path = _PLACE / "node_modules" / name.removeprefix("npm:")
     elif name == "lt.js":
         path = Path(LOCALTUNNEL)
     else:

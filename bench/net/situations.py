@@ -1,6 +1,15 @@
 """What jobs do on the network, made with real programs: tunnels, and honest traffic that resembles them."""
 
-from bench.net import copiers, forwards, held_out, honest_clients, honest_stacks, other_tunnels, ssh_tunnels
+from bench.net import (
+    copiers,
+    forwards,
+    held_out,
+    honest_clients,
+    honest_stacks,
+    once_held_out,
+    other_tunnels,
+    ssh_tunnels,
+)
 
 SITUATIONS = (
     *ssh_tunnels.SITUATIONS,
@@ -9,5 +18,6 @@ SITUATIONS = (
     *honest_clients.SITUATIONS,
     *honest_stacks.SITUATIONS,
     *copiers.SITUATIONS,
+    *once_held_out.SITUATIONS,
     *held_out.SITUATIONS,
 )
