@@ -270,15 +270,16 @@ class SocketTable:
         if not new:
             self._once = set()
             return
-        found, unread = self._owners.find({row.inode for row in new.values() if row.inode}, members)
-        self.truncated = {**dict.fromkeys(unread), **self.truncated}
+        found, _ = self._owners.find({row.inode for row in new.values() if row.inode}, members)
         counts = numbers(flow.run for flow in self._flows.values())
         once, self._once = self._once, set()
         for ident, row in sorted(new.items(), key=lambda item: item[1].inode):
             process = found.get(row.inode) if row.inode else None
             run = row.run or (None if process is None else process.run)
             if process is None and row.state != "SYN_SENT":
-                if self._is_unread(row, unread):
+                unread = self._unread(row)
+                if unread:  # it may lie in what the next looks read
+                    self.truncated = {**dict.fromkeys(unread), **self.truncated}
                     continue
                 if (
                     ident not in once and ident not in self._passed
@@ -298,10 +299,10 @@ class SocketTable:
             self._note_place(row, run)
             yield flow.record(now, gone=False)
 
-    def _is_unread(self, row: Sample, unread: set[str]) -> bool:
-        if row.run is not None:
-            return row.run in unread
-        return bool(self._users.runs.get(row.uid, unread) & unread)
+    def _unread(self, row: Sample) -> set[str]:
+        """Runs that may hold a socket in descriptors that were not read since it was first seen."""
+        runs = {row.run} if row.run is not None else self._users.every.get(row.uid, set())
+        return self._owners.unread(row.inode, runs)
 
     def _pass(self, ident: int, row: Sample, run: str | None, process: Process | None) -> None:
         """Not followed; whose it is is known when it ends."""
