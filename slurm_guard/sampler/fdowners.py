@@ -59,7 +59,8 @@ class Owners:
         return look.found, {run for run, whole in self._whole.items() if run is not None and whole < last}
 
     def unread(self, inode: int, runs: set[str]) -> set[str]:
-        """Of these runs those of which not all was read since a socket that was not found was first wanted."""
+        """Of these runs those of which not all was read since a socket that was not found was first
+        wanted."""
         since = self._since.get(inode, 0)
         return {run for run in runs if self._whole.get(run, since) < since}
 
@@ -81,7 +82,8 @@ class Owners:
         for run, processes in left.items():
             # One that took all of its run's share waits until the others have had theirs.
             at = 1 if processes[:1] == [first[run]] and len(processes) > 1 else 0
-            self._next.update({run: process.key for process in processes[at : at + 1]})
+            if processes:
+                self._next[run] = processes[at].key
         for process in [*(p for processes in left.values() for p in processes), *look.partly]:
             turn = self._left[process.key] = turns.get(process.key) or _Turn(self._n_looks)
             self._whole[process.run] = min(self._whole.get(process.run, turn.whole), turn.whole)
