@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slurm_guard import wire
+from slurm_guard.light import Mapping
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.tcpsample import Sample
 from slurm_guard.sampler.writer import Instant
@@ -138,6 +139,19 @@ class Flow:
             self.process is not None and self.process.run == self.run,
         )
         return "both" if by_group and by_holder else "cgroup" if by_group else "inode" if by_holder else None
+
+
+def go_on(flows: dict[int, Flow], rows: Mapping[int, Sample], entered: set[int]) -> None:
+    """Those that were followed by inode go on by the kernel's own number, in network namespaces that have
+    been entered since. What it counts of them moved before."""
+    found = {row.inode: row for row in rows.values() if row.netns in entered and row.inode} if entered else {}
+    for ident in [i for i, flow in flows.items() if flow.sample.cookie is None] if found else ():
+        flow = flows[ident]
+        row = found.get(flow.sample.inode)
+        if row is not None and row.netns == flow.sample.netns and flow.is_same(row):
+            del flows[ident]
+            flows[row.ident] = flow
+            flow.sample, flow.opened = row, row.opened
 
 
 def counts_of(sample: Sample) -> Counts:

@@ -13,7 +13,7 @@ from slurm_guard.sampler.closeup import Closeup
 from slurm_guard.sampler.doors import accepted, guess_opener, ports_of, who_fills
 from slurm_guard.sampler.fair import numbers
 from slurm_guard.sampler.fdowners import Owners
-from slurm_guard.sampler.flows import Flow
+from slurm_guard.sampler.flows import Flow, go_on
 from slurm_guard.sampler.groups import Groups
 from slurm_guard.sampler.namespaces import Namespaces
 from slurm_guard.sampler.process import Process
@@ -108,6 +108,7 @@ class SocketTable:
         except OSError as error:
             yield from self._note_failure(error, now, runs)
             return
+        go_on(self._flows, rows, self._elsewhere.opened)
         over, short = self._closed(ended, rows)
         over += self._vanished(rows, runs)
         for ident in self._flows.keys() & rows.keys():
@@ -257,7 +258,7 @@ class SocketTable:
     def _may_be_missing(self, flow: Flow) -> bool:
         netns, uid = flow.sample.netns, flow.sample.uid
         if netns is not None:
-            return netns in self._elsewhere.cut
+            return netns in self._elsewhere.cut or netns in self._elsewhere.untold
         return self._is_cut or (self.diag is not None and uid in self.diag.crowded)
 
     def _tell_end(self, flow: Flow, now: Instant) -> Iterator[Told]:
