@@ -103,6 +103,11 @@ class Flow:
         """Whether bytes have grown since they were last told, and that is long ago."""
         return mono_s - self._told_s >= every_s and _bytes(self.sample) != self._told_b
 
+    def is_uncounted(self, mono_s: float, least_s: float) -> bool:
+        """Whether it is a TCP connection of which, for so long, no bytes were told."""
+        is_tcp = self.is_connection and self.sample.proto.startswith("tcp")
+        return is_tcp and self.sample.out_b is None and mono_s - self._told_s >= least_s
+
     def record(self, now: Instant, *, gone: bool) -> wire.FlowSeen:
         """The connection as it stands."""
         sample = self.sample

@@ -11,7 +11,7 @@ from slurm_guard.light import TYPE_CHECKING, Iterator
 from slurm_guard.sampler.briefs import NODES, Briefs
 from slurm_guard.sampler.closeup import Closeup
 from slurm_guard.sampler.doors import accepted, guess_opener, ports_of, who_fills
-from slurm_guard.sampler.fair import numbers
+from slurm_guard.sampler.fair import add_left, numbers
 from slurm_guard.sampler.fdowners import Owners
 from slurm_guard.sampler.flows import Flow, go_on
 from slurm_guard.sampler.groups import Groups
@@ -24,6 +24,7 @@ from slurm_guard.sampler.tcpdiag import LEFT, ORPHAN, TRYING, Passed, TcpDiag
 from slurm_guard.sampler.tcpends import Wanted, key_of
 from slurm_guard.sampler.tcpsample import Sample
 from slurm_guard.sampler.tcptext import read_tables
+from slurm_guard.sampler.uncounted import uncounted
 from slurm_guard.sampler.users import Users
 from slurm_guard.sampler.writer import Instant
 
@@ -157,6 +158,10 @@ class SocketTable:
         yield from self._watch.end(run, now)
         yield from self._briefs.end(run, now)
 
+    def uncounted(self, now: Instant, runs: set[str]) -> dict[str, str]:
+        """Of these runs those of whose connections no bytes are told, with the reason."""
+        return uncounted(self.diag, self._flows.values(), runs, now.mono_s)
+
     def close(self) -> None:
         """Hear no more."""
         self._elsewhere.close()
@@ -282,10 +287,8 @@ class SocketTable:
                 if unread:  # it may lie in what the next looks read
                     self.truncated = {**dict.fromkeys(unread), **self.truncated}
                     continue
-                if (
-                    ident not in once and ident not in self._passed
-                ):  # on its way between two processes, perhaps
-                    self._once.add(ident)
+                if ident not in once and ident not in self._passed:
+                    self._once.add(ident)  # on its way between two processes, perhaps
                     continue
             if run is None or row.state == "SYN_SENT":
                 self._pass(ident, row, run or self._users.run_of(row.uid), process)
@@ -331,11 +334,7 @@ class SocketTable:
                 counts[passed] = counts.get(passed, 0) + 1
         for passed, n in counts.items():
             for run in [passed.run] if passed.run is not None else self._users.runs.get(passed.uid, ()):
-                self._leave_out(run, n)
-
-    def _leave_out(self, run: str, n: int = 1) -> None:
-        left = self.truncated.get(run, 0)
-        self.truncated[run] = None if left is None else left + n
+                add_left(self.truncated, run, n)
 
     def _tell_short(self, short: list[Sample], now: Instant) -> Iterator[Told]:
         """Connections within the node that came and went. Whose they were is known of the end at which a
@@ -345,6 +344,6 @@ class SocketTable:
         for door, sample in accepted(short, self._flows.values()):
             counts[door.run] = counts.get(door.run, 0) + 1
             if counts[door.run] > MOST_SHORT:
-                self._leave_out(door.run)
+                add_left(self.truncated, door.run)
             else:
                 yield Flow(sample, door.process, door.run, now, began=True).record(now, gone=True)

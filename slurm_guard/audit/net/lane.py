@@ -9,6 +9,7 @@ from slurm_guard.audit.net.net import Flow
 from slurm_guard.audit.net.nodewide import CHANGED, GONE, NEW, Change
 from slurm_guard.audit.net.policy import JOB, SITE
 from slurm_guard.audit.net.say import service, traffic, where, who
+from slurm_guard.audit.net.unseen import Unseen
 from slurm_guard.model import TimelineEvent
 
 MOST = 12  # judgement: a lane of more is not read; the lake has every connection
@@ -24,7 +25,7 @@ _ALLOWED = {SITE: ", allowed by the site", JOB: ", declared by the job"}
 
 def network_events(case: Case) -> list[TimelineEvent]:
     """Tunnels, proxies, scans and lone connections, then the plain clients that moved most; at most MOST."""
-    stayed = _stayed(case)
+    stayed = [*_stayed(case), *(_unseen(case, one) for one in case.net.unseen)]
     if not case.net.flows and not case.net.relays and not case.net.briefs:
         return stayed
     bridges = tunnels.found_bridges(case.net, tunnels.Params())
@@ -61,6 +62,11 @@ def _stayed(case: Case) -> list[TimelineEvent]:
             )
         events.append(_event(changes[0].at, changes[0].at, "; ".join(parts)))
     return events
+
+
+def _unseen(case: Case, one: Unseen) -> TimelineEvent:
+    node = f", on {one.node}" if len(case.run.nodes) > 1 else ""
+    return _event(one.first_at, one.last_at, f"not to be told{node}: {one.text}")
 
 
 def _event(first_at: float, last_at: float, text: str) -> TimelineEvent:
