@@ -6,7 +6,7 @@ from slurm_guard.audit.net.bridges import Bridge
 from slurm_guard.audit.net.briefs import Brief
 from slurm_guard.audit.net.hints import base
 from slurm_guard.audit.net.net import Flow
-from slurm_guard.audit.net.nodewide import CHANGED, GONE, NEW, Change
+from slurm_guard.audit.net.nodewide import CHANGED, GONE, NEW, Change, mixed
 from slurm_guard.audit.net.policy import JOB, SITE
 from slurm_guard.audit.net.say import service, traffic, where, who
 from slurm_guard.audit.net.unseen import Unseen
@@ -55,11 +55,11 @@ def _stayed(case: Case) -> list[TimelineEvent]:
     for node, changes in sorted(by_node.items())[:MOST_STAYED]:
         parts = []
         for how, words in _OVER_RUN.items():
-            some = [c.shown for c in changes if c.how == how]
-            more = f" and {len(some) - 3} more" if len(some) > 3 else ""
-            parts += (
-                [f"{words}{f', on {node}' if several else ''}: {', '.join(some[:3])}{more}"] if some else []
-            )
+            alike = [c for c in changes if c.how == how]
+            some = [c.shown for c in mixed(alike) if c.n == 1][:3]
+            n_more = sum(c.n for c in alike) - len(some)
+            more = f" and {n_more:,} more" if n_more else ""
+            parts += [f"{words}{f', on {node}' if several else ''}: {', '.join(some)}{more}"] if some else []
         events.append(_event(changes[0].at, changes[0].at, "; ".join(parts)))
     return events
 
