@@ -117,8 +117,8 @@ CHECK = Check(
     Family.F,
     detects="Listeners and connections of the owner's that the epilog saw and the prolog did not; devices "
     "that lead into another network by their kind (tun, WireGuard and the like) or did before, and routes, "
-    "policy rules, chains of packet filters and name servers of the node that came, went or changed: a tunnel "
-    "that outlived its job, a VPN, a filter that was opened.",
+    "policy rules, chains of packet filters and name servers of the node that came, went or changed: a "
+    "tunnel that outlived its job, a VPN, a filter that was opened.",
     does_not_detect="What came and went during the run (see the connections themselves), what was there "
     "before, a change that was undone; members of nf_tables sets, rules of the older iptables, a resolver "
     "behind a local one, networks of containers' own; the devices that the kernel itself makes with a module "
