@@ -1,11 +1,12 @@
 """What makes a value of the configuration wrong although its type is right."""
 
 import math
+import posixpath
 import re
 from collections.abc import Callable
 from typing import Any
 
-from slurm_guard.networks import QUALIFIERS, parse_net, parse_rule
+from slurm_guard.networks import QUALIFIERS, Place, is_loopback, parse_net, parse_place, parse_rule
 
 _ZERO_MEANS = frozenset(
     {"alarm_budget", "history_days", "idle_exit_s", "least_gpu_h", "least_share"}
@@ -62,6 +63,8 @@ def wrong_number(name: str, value: Any) -> str:
 
 def wrong_text(name: str, value: Any) -> str:
     """What is wrong with a text or a list of texts; empty: nothing, or it is neither."""
+    if name == "resolver_log" and value and not str(value).startswith("/"):
+        return f"({value!a}) must be a full path"
     parts = [value] if isinstance(value, str) else value if isinstance(value, list) else None
     if parts is None:
         return ""
@@ -83,12 +86,20 @@ def _wrong_rule(text: str, name: str) -> str:
     """Why it is no network, for whom it is meant where that may be said, and no path where one may stand;
     empty: it is one. A path holds no blank: what follows one would be a name that nobody has."""
     try:
-        what = text if name == "cluster" else parse_rule(text).what
+        what = parse_rule(text).what
+        if name == "cluster" and what != text.strip():
+            return "networks of the cluster are for everybody"
         if name != "tunnels" or not what.startswith("/"):
-            parse_net(what)
-            return ""
+            port = parse_net(what).port
+            if port is not None and name == "cluster":
+                return "a network of the cluster has no port"
+            return "port 0 is nobody's" if port == 0 else ""
     except ValueError as error:
         return str(error)
+    if what != posixpath.normpath(what) or what.startswith("//"):
+        return (
+            f"no program is at that path: the kernel names it {posixpath.normpath(what).replace('//', '/')!a}"
+        )
     word = what.split()[-1] if len(what.split()) > 1 or "=" in what else ""
     keys = "=, ".join(QUALIFIERS)
     return f"{word!a} is no path without '=' and blanks, nor {keys}= with names by commas" if word else ""
@@ -100,3 +111,35 @@ def wide_networks(values: list[str]) -> list[str]:
     whats = [(text, parse_rule(text).what) for text in values]
     nets = [(text, parse_net(what)) for text, what in whats if not what.startswith("/")]
     return [text for text, net in nets if net.length < _LEAST[net.bits]]
+
+
+def idle_rules(cluster: list[str], rules: list[str]) -> list[tuple[str, str]]:
+    """(rule, why) of rules for tunnels or destinations that allow nothing, or another amount than they seem
+    to. As a right configuration has them."""
+    near = [parse_net(text) for text in cluster]
+    said: list[tuple[str, str]] = []
+    for text in rules:
+        what, who = parse_rule(text)
+        upper = [name for name in who.get("account", ()) if name != name.lower()]
+        if upper:
+            said.append((text, f"Slurm keeps accounts in lower case, not {upper[0]!a}"))
+        if what.startswith("/"):
+            continue
+        net = parse_net(what)
+        first = net.prefix << (net.bits - net.length)
+        if (net.length == net.bits and first == 0) or is_loopback(Place(net.bits, first, 0)):
+            said.append((text, "nobody outside has such an address"))
+        elif any(
+            n.bits == net.bits and n.length <= net.length and n.holds(Place(n.bits, first, 0)) for n in near
+        ):
+            said.append((text, "it lies in network.cluster, and to there nothing need be allowed"))
+        elif _host_of(what) not in (None, first):
+            said.append((text, f"it is a network of {2 ** (net.bits - net.length):,} addresses, not one"))
+    return said
+
+
+def _host_of(what: str) -> int | None:
+    """The address as it is written before the prefix length; null: it has none."""
+    host = what.strip().removeprefix("[")
+    address, slash, _ = (host.partition("]")[0] if what.startswith("[") else host).partition("/")
+    return parse_place(f"[{address}]:1" if ":" in address else f"{address}:1").address if slash else None

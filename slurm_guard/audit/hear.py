@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from slurm_guard.audit.case import Hearing
+from slurm_guard.audit.net.unseen import remarks
 from slurm_guard.model import NodeCoverage, Run
 
 OFF = "switched-off"  # the event by which a node says that the guard does nothing (rulings 8)
@@ -83,10 +84,12 @@ def coverage(
         pl.concat([frames[t].select("node") for t in ("tickets", "segments", "events")])["node"].drop_nulls()
     )
     every = sorted(set(found) | spoke | {node for run in runs for node in run.nodes})
-    return tuple(_coverage(node, found.get(node), node in spoke) for node in every)
+    said = remarks(frames)
+    return tuple(_coverage(node, found.get(node), node in spoke, said.get(node, "")) for node in every)
 
 
-def _coverage(node: str, row: dict[str, object] | None, spoke: bool) -> NodeCoverage:
+def _coverage(node: str, row: dict[str, object] | None, spoke: bool, said: str) -> NodeCoverage:
     if row is None:
-        return NodeCoverage(node, 0, 0, None, "heard, but without windows" if spoke else "nothing was heard")
-    return NodeCoverage(node, int(str(row["n_gpus"])), int(str(row["ms"])), float(str(row["last"])), "")
+        silent = "heard, but without windows" if spoke else "nothing was heard"
+        return NodeCoverage(node, 0, 0, None, f"{silent}; {said}" if said else silent)
+    return NodeCoverage(node, int(str(row["n_gpus"])), int(str(row["ms"])), float(str(row["last"])), said)

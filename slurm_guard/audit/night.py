@@ -41,6 +41,7 @@ from slurm_guard.audit.net.changes import changes_of
 from slurm_guard.audit.net.net import net_of, people_of
 from slurm_guard.audit.net.nodewide import Change
 from slurm_guard.audit.net.policy import Rules, read_rules
+from slurm_guard.audit.net.unseen import Unseen, unseen_of
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.study import Study, study
@@ -85,6 +86,7 @@ class Night:
     rules: Rules
     people: Mapping[int, pl.DataFrame]
     changes: Mapping[int, tuple[Change, ...]]
+    unseen: Mapping[int, tuple[Unseen, ...]]
     siblings: Mapping[int, list[siblings.Levels]]
     earlier: Earlier
 
@@ -126,6 +128,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
         read_rules(facts.network, facts.names),
         people_of(tables.people, tables.keys),
         changes_of(runs, tables.keys, frames),
+        unseen_of(runs, tables.keys, frames),
         siblings.levels_of(cells, runs),
         earlier_of(runs, facts, (users, found), (tables.raw, tables.uses)),
     )
@@ -243,13 +246,10 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
             _spared(others.device_left, again, (sums, ("own", "stray", "foreign"))),
             tuple(u for u in night.unlisted if u.own == i),
             guests,
-            net_of(
-                i,
-                run,
-                night.said,
-                night.rules,
-                (night.users.get(i, ()), night.people.get(i)),
-                night.changes.get(i, ()),
+            replace(
+                net_of(i, run, night.said, night.rules, (night.users.get(i, ()), night.people.get(i))),
+                changes=night.changes.get(i, ()),
+                unseen=night.unseen.get(i, ()),
             ),
             tuple(night.siblings.get(i, ())),
             _spared(others.own_left, *own_us),

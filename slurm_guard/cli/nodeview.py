@@ -19,6 +19,7 @@ _HEARD = {
     True: "the kernel tells of each connection that ends",
     False: "ENDS NOT HEARD: connections that come and go between two looks are missing",
 }
+_UNCOUNTED = "; BYTES NOT COUNTED: no tunnel can be told"
 
 
 class Pulse(NamedTuple):
@@ -151,7 +152,8 @@ def _foot(status: dict[str, Any]) -> list[str]:
     heard = _of(tables, "ends_heard")
     lines = [
         f"tables    {procs} of {most} processes, {files} files; truncated: {', '.join(cut) or 'none'}",
-        f"sockets   {_HEARD[heard] if isinstance(heard, bool) else '–'}",
+        f"sockets   {_HEARD[heard] if isinstance(heard, bool) else '–'}"
+        + (_UNCOUNTED if _of(tables, "bytes_counted") is False else ""),
         f"written   {windows} windows, {dropped} records dropped, {gaps} of gaps",
         f"spool     {_mib(spool_b)}, {len(ages)} open segments"
         + (f", the oldest {_long(max(ages))} old" if ages else ""),

@@ -108,14 +108,23 @@ class Environ:
         return found
 
     def identity(self) -> Identity:
-        """Who we are. Raises ValueError without a usable job id: there is nothing to write about then."""
+        """Who we are. Raises ValueError without a usable job id, when there is nothing to write about, and
+        without a /proc, which alone tells one boot from another."""
         job_id = self.integer("job_id", "SLURM_JOB_ID", "SLURM_JOBID", most=JOB_ID_MAX)
         if job_id is None or job_id == 0:
             raise ValueError(f"no usable job id: {self.why.get('job_id', 'SLURM_JOB_ID is 0')}")
         host = os.uname().nodename.split(".", 1)[0]
         node = self.safe_name("node", "SLURMD_NODENAME", host if is_safe_name(host) else "unknown")
         cluster = self.safe_name("cluster", "SLURM_CLUSTER_NAME", "unknown")
-        boot_id = read_small(f"{self._proc}/sys/kernel/random/boot_id", 64).decode("ascii", "replace").strip()
+        try:
+            boot_id = (
+                read_small(f"{self._proc}/sys/kernel/random/boot_id", 64).decode("ascii", "replace").strip()
+            )
+        except OSError as error:
+            reason = error.strerror or "unreadable"
+            raise ValueError(
+                f"no {self._proc} ({reason}): nothing is written, the run is not observed"
+            ) from None
         return Identity(job_id, node, cluster, boot_id, self.owner("uid", "SLURM_JOB_UID", "SLURM_UID"))
 
 

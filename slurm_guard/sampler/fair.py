@@ -5,6 +5,12 @@ from __future__ import annotations
 from slurm_guard.light import Iterable, Mapping
 
 
+def add_left(left_out: dict[str, int | None], run: str, n: int = 1) -> None:
+    """So many more of a run's were left out; null: how many is not known."""
+    before = left_out.get(run, 0)
+    left_out[run] = None if before is None else before + n
+
+
 def share_out(wanted: Mapping[str, int], most: int) -> dict[str, int]:
     """How much of `most` each run gets of what it wants: as much as every other, and what some do not need
     goes to the rest."""

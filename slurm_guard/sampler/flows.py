@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slurm_guard import wire
+from slurm_guard.light import Mapping
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.tcpsample import Sample
 from slurm_guard.sampler.writer import Instant
@@ -102,6 +103,11 @@ class Flow:
         """Whether bytes have grown since they were last told, and that is long ago."""
         return mono_s - self._told_s >= every_s and _bytes(self.sample) != self._told_b
 
+    def is_uncounted(self, mono_s: float, least_s: float) -> bool:
+        """Whether it is a TCP connection of which, for so long, no bytes were told."""
+        is_tcp = self.is_connection and self.sample.proto.startswith("tcp")
+        return is_tcp and self.sample.out_b is None and mono_s - self._told_s >= least_s
+
     def record(self, now: Instant, *, gone: bool) -> wire.FlowSeen:
         """The connection as it stands."""
         sample = self.sample
@@ -138,6 +144,19 @@ class Flow:
             self.process is not None and self.process.run == self.run,
         )
         return "both" if by_group and by_holder else "cgroup" if by_group else "inode" if by_holder else None
+
+
+def go_on(flows: dict[int, Flow], rows: Mapping[int, Sample], entered: set[int]) -> None:
+    """Those that were followed by inode go on by the kernel's own number, in network namespaces that have
+    been entered since. What it counts of them moved before."""
+    found = {row.inode: row for row in rows.values() if row.netns in entered and row.inode} if entered else {}
+    for ident in [i for i, flow in flows.items() if flow.sample.cookie is None] if found else ():
+        flow = flows[ident]
+        row = found.get(flow.sample.inode)
+        if row is not None and row.netns == flow.sample.netns and flow.is_same(row):
+            del flows[ident]
+            flows[row.ident] = flow
+            flow.sample, flow.opened = row, row.opened
 
 
 def counts_of(sample: Sample) -> Counts:

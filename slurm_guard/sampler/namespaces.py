@@ -32,6 +32,10 @@ MOST = 16  # namespaces on a node that are looked into. Judgement: a container e
 MOST_LINKS = 512  # processes asked in one look which one they live in. Judgement
 DEADLINE_S = 30.0  # for the child. Judgement
 DUMP_S = 0.05  # CPU time of one namespace's dump. Judgement
+# After a refusal another child goes so long later, then after twice as long, at most so long: the process
+# that was asked may just have gone. Where the right is lacking it is a fork in ten minutes. Judgement
+FIRST_WAIT_S, MOST_WAIT_S = 5.0, 640.0
+MOST_ASKED = 4  # processes of a namespace by which it is tried in turn. Judgement
 _EVERY = 6  # looks after which a process is asked again; new ones in each of their first three
 _CLONE_NEWNET = 0x40000000
 _SIGKILL = 9  # `signal` would bring `enum`
@@ -47,6 +51,10 @@ class Namespaces:
         self.proc = proc
         self.truncated: set[str] = set()  # runs of which something was left out
         self.cut: set[int] = set()  # namespaces from whose dumps something was left out
+        self.untold: set[int] = (
+            set()
+        )  # of which nothing was told this time: the way in is not there yet, or failed
+        self.opened: set[int] = set()  # that were entered since the last look, by text until then
         self.there: set[int] = set()  # of what is passed over, the sockets that are there
         # what ended in one in which a single run lives, and nobody had seen: (run, namespace, by far end, how
         # many more there was no room for)
@@ -60,11 +68,13 @@ class Namespaces:
         """Which there are now."""
         self.truncated = set()
         self._late[:] = [pid for pid in self._late if not _is_collected(pid)]
-        there: dict[int, Process] = {}
+        there: dict[int, list[Process]] = {}
         runs: dict[int, set[str]] = {}
+        self.opened = set()
         for process, inode in self._places(members):
             if inode is not None and inode != self._home:
-                there.setdefault(inode, process)
+                by = there.setdefault(inode, [])
+                by += [process] if len(by) < MOST_ASKED else []
                 runs.setdefault(inode, set()).update([process.run] if process.run is not None else ())
         for inode in self._doors.keys() - there.keys():
             self._doors.pop(inode).close()
@@ -73,9 +83,10 @@ class Namespaces:
             if door is None:
                 door = self._doors[inode] = _Door(inode, self._late)
             door.runs = runs[inode]
-            door.step(there[inode].pid, mono_s, self.proc.root)
+            if door.step([process.pid for process in there[inode]], mono_s, self.proc.root):
+                self.opened.add(inode)
 
-    def _chosen(self, there: dict[int, Process], runs: dict[int, set[str]]) -> list[int]:
+    def _chosen(self, there: dict[int, list[Process]], runs: dict[int, set[str]]) -> list[int]:
         """Those that are looked into: of each run as many as of every other where there are too many, first
         those that are looked into already. The others of a run that has more than its share are let go."""
         whose = {inode: min(runs[inode], default="") for inode in there}
@@ -96,12 +107,14 @@ class Namespaces:
     ) -> tuple[list[list[Sample]], list[Sample]]:
         """(what is open in each, what was heard to end and was known)."""
         found, ended = [], []
-        self.cut, self.ended, self.there = set(), [], set()
+        self.cut, self.ended, self.there, self.untold = set(), [], set(), set()
         for door in self._doors.values():
             rows, over = door.samples(self.proc, uids, known, passed)
             found.append([row._replace(netns=door.inode) if row.netns is None else row for row in rows])
             ended += [row._replace(netns=door.inode) for row in over]
             self.there |= door.there
+            if door.is_untold:
+                self.untold.add(door.inode)
             if door.cut:
                 self.cut.add(door.inode)
                 self.truncated |= door.runs
@@ -150,6 +163,7 @@ class _Door:
         """`late`: takes children that have ended or will soon, to be collected."""
         self.inode, self.late = inode, late
         self.cut = False
+        self.is_untold = False  # nothing of it was told the last time
         self.runs: set[str] = set()  # whose processes live there
         self.tally = Tally()  # opened outwards and ended, seen by nobody
         self.n_lost = self._n_lost = 0  # ends that there was no room for: since the last look, in all
@@ -157,18 +171,29 @@ class _Door:
         self._pid = 0  # a process that lives there
         self._child: tuple[int, _socket.socket, float] | None = None  # pid, our end, when it was sent
         self._diag: TcpDiag | None = None
-        self._refused = False
+        self._n_refused = 0  # in a row; more than none: the text tables have to do until it is entered
+        self._next_s = 0.0  # when it is tried again
+        self._last = 0  # the last child
 
-    def step(self, pid: int, mono_s: float, root: str) -> None:
-        """Send a child, or take what it brought. Never waits."""
-        self._pid = pid
+    def step(self, pids: list[int], mono_s: float, root: str) -> bool:
+        """Send a child, or take what it brought; whether it brought the way in where text had to do. Never
+        waits. `pids`: processes that live there."""
+        self._pid = pids[self._n_refused % len(pids)]
+        by_text = self._n_refused > 0
         if self._child is not None:
             self._collect(mono_s)
-        elif self._diag is None and not self._refused:
+        elif self._diag is None and mono_s >= self._next_s and self._last not in self.late:
             if root == "/proc":
                 self._send(mono_s)
             else:
-                self._refused = True
+                self._note_refusal(mono_s)
+        if self._diag is not None:
+            self._n_refused = 0
+        return by_text and self._diag is not None
+
+    def _note_refusal(self, mono_s: float) -> None:
+        self._next_s = mono_s + min(MOST_WAIT_S, FIRST_WAIT_S * 2**self._n_refused)
+        self._n_refused = min(self._n_refused + 1, 16)
 
     def _send(self, mono_s: float) -> None:
         ours, theirs = _socket.socketpair()
@@ -177,6 +202,7 @@ class _Door:
         except OSError:
             ours.close()
             theirs.close()
+            self._note_refusal(mono_s)
             return
         if child == 0:
             try:
@@ -199,7 +225,7 @@ class _Door:
         if sockets:
             self._diag = TcpDiag(*sockets)
         else:  # refused, or it hung
-            self._refused = True
+            self._note_refusal(mono_s)
 
     def _end_child(self) -> None:
         if self._child is None:
@@ -211,15 +237,17 @@ class _Door:
             os.kill(child, _SIGKILL)
         except OSError:
             pass
+        self._last = child
         self.late.append(child)
 
     def samples(
         self, proc: Proc, uids: set[int], known: Known, passed: Mapping[int, Passed]
     ) -> tuple[list[Sample], list[Sample]]:
         """(open sockets, those that ended and were known). A namespace that vanished has none."""
-        self.cut, self.tally = False, Tally()
+        self.cut, self.tally, self.is_untold = False, Tally(), False
         if self._diag is None:
-            if not self._refused:
+            if not self._n_refused:
+                self.is_untold = True
                 return [], []
             rows, self.cut = read_tables(proc, uids, f"{self._pid}/net")
             return rows, []
@@ -229,6 +257,7 @@ class _Door:
         except OSError:  # what is left of the answer would be taken for the next one's
             self._diag.close()
             self._diag = self._wanted = None
+            self.is_untold = True
             return [], []
         ended: list[Sample] = []
         if self._wanted is not None:

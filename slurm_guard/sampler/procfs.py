@@ -149,9 +149,10 @@ class Proc:
         except OSError:
             return []
 
-    def fds(self, pid: int | str, most: int) -> tuple[list[tuple[str, str]], int] | None:
-        """(descriptor, link text) of at most so many, and how many there are; null: gone or refused."""
-        raw = self._ask(FDS, most, pid, "fd")
+    def fds(self, pid: int | str, most: int, at: int = 0) -> tuple[list[tuple[str, str]], int] | None:
+        """(descriptor, link text) of at most so many from the descriptor `at` on, ascending, and how many
+        there are, as far as one more than that; null: gone or refused."""
+        raw = self._ask(FDS, most, pid, f"fd:{at}" if at else "fd")
         if raw is None:
             return None
         number, *cells = raw.decode("utf-8", "surrogateescape").split("\0")
@@ -279,10 +280,15 @@ def look(kind: str, most: int, path: str) -> bytes | None:
 
 
 def _fds(path: str, most: int) -> bytes:
-    """How many descriptors there are, then name and link of at most so many, with NULs between."""
+    """How many descriptors there are, then name and link of at most so many, with NULs between. `path` may
+    end with a colon and the descriptor to begin at: in /proc a descriptor's place in its folder is its
+    number and two more, whatever others there are (fs/proc/fd.c), so that none before it is listed."""
+    path, _, begin = path.rpartition(":") if ":" in path.rpartition("/")[2] else (path, "", "")
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     found, number = [], 0
     try:
+        if begin:
+            os.lseek(folder, int(begin) + 2, os.SEEK_SET)
         with os.scandir(folder) as entries:
             for entry in entries:
                 number += 1

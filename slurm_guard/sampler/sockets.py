@@ -11,9 +11,9 @@ from slurm_guard.light import TYPE_CHECKING, Iterator
 from slurm_guard.sampler.briefs import NODES, Briefs
 from slurm_guard.sampler.closeup import Closeup
 from slurm_guard.sampler.doors import accepted, guess_opener, ports_of, who_fills
-from slurm_guard.sampler.fair import numbers
+from slurm_guard.sampler.fair import add_left, numbers
 from slurm_guard.sampler.fdowners import Owners
-from slurm_guard.sampler.flows import Flow
+from slurm_guard.sampler.flows import Flow, go_on
 from slurm_guard.sampler.groups import Groups
 from slurm_guard.sampler.namespaces import Namespaces
 from slurm_guard.sampler.process import Process
@@ -24,6 +24,7 @@ from slurm_guard.sampler.tcpdiag import LEFT, ORPHAN, TRYING, Passed, TcpDiag
 from slurm_guard.sampler.tcpends import Wanted, key_of
 from slurm_guard.sampler.tcpsample import Sample
 from slurm_guard.sampler.tcptext import read_tables
+from slurm_guard.sampler.uncounted import uncounted
 from slurm_guard.sampler.users import Users
 from slurm_guard.sampler.writer import Instant
 
@@ -108,6 +109,7 @@ class SocketTable:
         except OSError as error:
             yield from self._note_failure(error, now, runs)
             return
+        go_on(self._flows, rows, self._elsewhere.opened)
         over, short = self._closed(ended, rows)
         over += self._vanished(rows, runs)
         for ident in self._flows.keys() & rows.keys():
@@ -155,6 +157,10 @@ class SocketTable:
                 yield from self._tell_end(flows.pop(ident), now)
         yield from self._watch.end(run, now)
         yield from self._briefs.end(run, now)
+
+    def uncounted(self, now: Instant, runs: set[str]) -> dict[str, str]:
+        """Of these runs those of whose connections no bytes are told, with the reason."""
+        return uncounted(self.diag, self._flows.values(), runs, now.mono_s)
 
     def close(self) -> None:
         """Hear no more."""
@@ -257,7 +263,7 @@ class SocketTable:
     def _may_be_missing(self, flow: Flow) -> bool:
         netns, uid = flow.sample.netns, flow.sample.uid
         if netns is not None:
-            return netns in self._elsewhere.cut
+            return netns in self._elsewhere.cut or netns in self._elsewhere.untold
         return self._is_cut or (self.diag is not None and uid in self.diag.crowded)
 
     def _tell_end(self, flow: Flow, now: Instant) -> Iterator[Told]:
@@ -270,20 +276,19 @@ class SocketTable:
         if not new:
             self._once = set()
             return
-        found, unread = self._owners.find({row.inode for row in new.values() if row.inode}, members)
-        self.truncated = {**dict.fromkeys(unread), **self.truncated}
+        found, _ = self._owners.find({row.inode for row in new.values() if row.inode}, members)
         counts = numbers(flow.run for flow in self._flows.values())
         once, self._once = self._once, set()
         for ident, row in sorted(new.items(), key=lambda item: item[1].inode):
             process = found.get(row.inode) if row.inode else None
             run = row.run or (None if process is None else process.run)
             if process is None and row.state != "SYN_SENT":
-                if self._is_unread(row, unread):
+                unread = self._unread(row)
+                if unread:  # it may lie in what the next looks read
+                    self.truncated = {**dict.fromkeys(unread), **self.truncated}
                     continue
-                if (
-                    ident not in once and ident not in self._passed
-                ):  # on its way between two processes, perhaps
-                    self._once.add(ident)
+                if ident not in once and ident not in self._passed:
+                    self._once.add(ident)  # on its way between two processes, perhaps
                     continue
             if run is None or row.state == "SYN_SENT":
                 self._pass(ident, row, run or self._users.run_of(row.uid), process)
@@ -298,10 +303,10 @@ class SocketTable:
             self._note_place(row, run)
             yield flow.record(now, gone=False)
 
-    def _is_unread(self, row: Sample, unread: set[str]) -> bool:
-        if row.run is not None:
-            return row.run in unread
-        return bool(self._users.runs.get(row.uid, unread) & unread)
+    def _unread(self, row: Sample) -> set[str]:
+        """Runs that may hold a socket in descriptors that were not read since it was first seen."""
+        runs = {row.run} if row.run is not None else self._users.every.get(row.uid, set())
+        return self._owners.unread(row.inode, runs)
 
     def _pass(self, ident: int, row: Sample, run: str | None, process: Process | None) -> None:
         """Not followed; whose it is is known when it ends."""
@@ -329,11 +334,7 @@ class SocketTable:
                 counts[passed] = counts.get(passed, 0) + 1
         for passed, n in counts.items():
             for run in [passed.run] if passed.run is not None else self._users.runs.get(passed.uid, ()):
-                self._leave_out(run, n)
-
-    def _leave_out(self, run: str, n: int = 1) -> None:
-        left = self.truncated.get(run, 0)
-        self.truncated[run] = None if left is None else left + n
+                add_left(self.truncated, run, n)
 
     def _tell_short(self, short: list[Sample], now: Instant) -> Iterator[Told]:
         """Connections within the node that came and went. Whose they were is known of the end at which a
@@ -343,6 +344,6 @@ class SocketTable:
         for door, sample in accepted(short, self._flows.values()):
             counts[door.run] = counts.get(door.run, 0) + 1
             if counts[door.run] > MOST_SHORT:
-                self._leave_out(door.run)
+                add_left(self.truncated, door.run)
             else:
                 yield Flow(sample, door.process, door.run, now, began=True).record(now, gone=True)

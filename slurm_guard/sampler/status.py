@@ -119,6 +119,8 @@ def describe(loop: Loop, now: Instant) -> dict[str, Any]:
             "flows_truncated": len(tables.sockets.truncated),
             # false: a connection that comes and goes between two looks is not seen
             "ends_heard": tables.sockets.diag is not None and tables.sockets.diag.hears_ends,
+            # false: no bytes of connections are told, and no tunnel can be; null: none was met yet
+            "bytes_counted": tables.sockets.diag is not None and tables.sockets.diag.tells_bytes,
             "files": sum(len(files.watched) for files in loop.files.values()),
             "files_truncated": sum(files.truncated for files in loop.files.values()),
         },

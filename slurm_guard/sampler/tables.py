@@ -46,6 +46,7 @@ class Tables:
         self._truncated = False
         self._unread = LeftOut()
         self._told_truncated: set[str] = set()
+        self._told_uncounted: set[str] = set()
         self._budget = Budget()
         self._told_budget: set[str | None] = set()
 
@@ -67,11 +68,15 @@ class Tables:
         self._tell_processes(now, gone, book)
         self._guests.forget(gone)
         self._unlisted.forget(gone)
-        for told in self.sockets.look(now, self.processes, {run.key for run in book.alive()}):
+        alive = {run.key for run in book.alive()}
+        for told in self.sockets.look(now, self.processes, alive):
             self.out(told.run, told)
         for run in sorted(self.sockets.truncated.keys() - self._told_truncated):
             self._told_truncated.add(run)
             self._tell_event(now, run, "flows-truncated", {"n": self.sockets.truncated[run]})
+        for run, reason in sorted(self.sockets.uncounted(now, alive - self._told_uncounted).items()):
+            self._told_uncounted.add(run)
+            self._tell_event(now, run, "flows-uncounted", {"reason": reason})
         self._look_for_ends(now, book)
 
     def _teachers(self, process: Process, facts: dict[str, RunFacts]) -> list[str]:
@@ -201,6 +206,7 @@ class Tables:
         for told in self.sockets.end(run.key, now):
             self.out(run.key, told)
         self._told_truncated.discard(run.key)
+        self._told_uncounted.discard(run.key)
 
     def seal(self, run: str, now: Instant) -> None:
         """Before a run's seal: how many records were left out in all."""

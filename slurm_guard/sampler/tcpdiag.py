@@ -78,6 +78,8 @@ class TcpDiag:
         self.late = False  # the last dump was left off: of anybody some may be missing
         self.there: set[int] = set()  # of the `passed` ones, those that the last dump met
         self.others: set[bytes] = set()  # far ends (tcpends.key) of users that were not asked for
+        # Whether bytes are counted, as from Linux 4.19 on; null: no connection was met yet
+        self.tells_bytes: bool | None = None
         self.n_met = 0  # sockets that the last dump met, anybody's
         self._asked = asked
         self._ends = None if heard is None else Ends(heard)
@@ -271,6 +273,8 @@ class _Dump:
 
     def _take_new(self, table: str, attributes: Attributes, data: bytes, span: tuple[int, int]) -> None:
         begin, end = span
+        if self._diag.tells_bytes is None and data[begin + 1] == netlink.ESTABLISHED and table in _FAMILY_OF:
+            self._diag.tells_bytes = attributes.info(data, begin, end) > 0
         uid, is_door, run = _uid(data, begin), data[begin + 1] == netlink.LISTEN, None
         if self._groups and uid != 0:  # root's in a job's group are slurmstepd's and an admin's
             at = attributes.find(data, begin, end, netlink.CGROUP)

@@ -7,8 +7,8 @@ from slurm_guard.sampler.process import Process
 
 
 class Users:
-    """Of one look. `uids`: those of runs' processes; `runs`: of these, those without a process outside runs,
-    with the runs that they have."""
+    """Of one look. `uids`: those of runs' processes; `every`: the runs that each of them has; `runs`: the
+    same of those without a process outside runs."""
 
     def __init__(self, members: Iterable[Process] = (), every: Iterable[Process] = ()) -> None:
         found: dict[int, set[str]] = {}
@@ -16,7 +16,7 @@ class Users:
             if process.uid is not None and process.run is not None:
                 found.setdefault(process.uid, set()).add(process.run)
         outside = {process.uid for process in every if process.run is None}
-        self.uids = set(found)
+        self.uids, self.every = set(found), found
         self.runs = {uid: runs for uid, runs in found.items() if uid not in outside}
 
     def run_of(self, uid: int) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 
 from slurm_guard.cli.config import check
 from slurm_guard.config import NetworkConfig, load_config
-from slurm_guard.configvalues import wide_networks, wrong_text
+from slurm_guard.configvalues import idle_rules, wide_networks, wrong_text
 from slurm_guard.errors import GuardError
 from slurm_guard.networks import (
     CLUSTER,
@@ -134,3 +134,49 @@ def test_rules_that_hold_most_addresses_are_warned_of(
     path.write_text('[network]\ncluster = ["0.0.0.0/0"]\n')
     check(path)
     assert "network.cluster: '0.0.0.0/0'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "word"),
+    [
+        ("cluster", "10.0.0.0/8:443", "no port"),
+        ("cluster", "10.0.0.0/8 user=alice", "for everybody"),
+        ("egress", "198.51.100.0/24:0", "port 0"),
+        ("tunnels", "/usr/bin/", "'/usr/bin'"),
+        ("tunnels", "/usr/bin/../bin/code", "'/usr/bin/code'"),
+        ("tunnels", "//usr/bin/code user=alice", "'/usr/bin/code'"),
+    ],
+)
+def test_a_rule_that_can_match_nothing_is_refused(name: str, rule: str, word: str) -> None:
+    assert word in wrong_text(name, [rule])
+
+
+def test_the_resolvers_log_is_a_full_path() -> None:
+    assert "full path" in wrong_text("resolver_log", "names.log")
+    assert wrong_text("resolver_log", "") == wrong_text("resolver_log", "/var/log/names.log") == ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "word"),
+    [
+        ("198.51.100.0/24:443 account=Lab", "'Lab'"),
+        ("10.2.0.0/16", "network.cluster"),
+        ("[fd00:1::/32]:443", "network.cluster"),
+        ("127.0.0.0/8", "nobody outside"),
+        ("::1", "nobody outside"),
+        ("0.0.0.0", "nobody outside"),
+        ("203.0.113.7/28:443", "16 addresses"),
+        ("[2001:db8::7/126]:443", "4 addresses"),
+        ("203.0.113.7", None),
+        ("203.0.113.0/28:443 user=Alice account=lab", None),
+        ("2001:db8::/32", None),
+        ("/usr/bin/code account=lab", None),
+        ("0.0.0.0/0", None),
+    ],
+)
+def test_a_rule_that_allows_nothing_or_more_than_it_seems_to_is_warned_of(
+    rule: str, word: str | None
+) -> None:
+    said = idle_rules(list(PRIVATE), [rule])
+    assert [text for text, _ in said] == ([] if word is None else [rule])
+    assert all(word is not None and word in why for _, why in said)

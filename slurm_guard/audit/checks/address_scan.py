@@ -45,7 +45,8 @@ CHECK = Check(
     "addresses or to many ports of one address that are not the run's own nodes; also those that came and "
     "went between two looks of the node, which are counted, and those that were never answered.",
     does_not_detect="A scan of a few places, one by UDP or raw packets, and one of which the node cannot "
-    "tell whose it was.",
+    "tell whose it was: with another user's run there, one whose every probe is refused within microseconds. "
+    "That there was one stands with the node (*Nodes*) and in the network lane of the runs that were there.",
     false_alarms="Frameworks that look for partners beyond the run's nodes. Downloads of many small files "
     "receive more than a banner. Where bytes are not known a crawler looks the same: context. Soft.",
     remedy="Ask what was looked for; keep compute nodes from management networks.",

@@ -16,6 +16,7 @@ from slurm_guard.audit.net.nodewide import (
     ROUTE,
     RULE,
     Change,
+    mixed,
 )
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
 
@@ -72,7 +73,8 @@ def find(case: Case, params: Params) -> list[Finding]:
     )
     telling = [c for c in changes if c.telling]
     if telling:
-        more = f" and {len(telling) - 2} more" if len(telling) > 2 else ""
+        n_more = sum(c.n for c in telling) - len(telling[:2])
+        more = f" and {n_more:,} more" if n_more else ""
         named = ", ".join(f"{c.shown} on {c.node} ({c.how})" for c in telling[:2])
         said += f" It may alter where packets go: {named}{more}."
     if any(c.kind not in _OWN for c in changes):
@@ -80,12 +82,12 @@ def find(case: Case, params: Params) -> list[Finding]:
     connected = any(c.kind == CONNECTION for c in changes)
     weight = params.connected if connected else params.telling if telling else params.other
     rating = Rating(Severity.LOW, 0.6, weight, Audience.OPERATOR)
-    order = sorted(changes, key=lambda c: (c.kind not in _OWN, not c.telling))
+    order = mixed(sorted(changes, key=lambda c: (c.kind not in _OWN, not c.telling)))
     return [finding(CHECK, case, rating, said, *(_evidence(c) for c in order[:8]))]
 
 
 def _parts(changes: tuple[Change, ...], how: str) -> str:
-    counts = {kind: sum(c.kind == kind and c.how == how for c in changes) for kind in _NAMES}
+    counts = {kind: sum(c.n for c in changes if (c.kind, c.how) == (kind, how)) for kind in _NAMES}
     return ", ".join(counted(n, *_NAMES[kind]) for kind, n in counts.items() if n)
 
 
@@ -101,7 +103,7 @@ def _whose(changes: tuple[Change, ...]) -> str:
 def _evidence(change: Change) -> Evidence:
     return Evidence(
         f"{change.shown} on {change.node}: {change.how}",
-        1.0,
+        float(change.n),
         _HOW[change.how],
         "lake tables tickets and ends",
         f"net of the run's ticket and end mark; {_SEE[change.kind]} on {change.node}",
@@ -114,12 +116,13 @@ CHECK = Check(
     "The network after the run",
     Family.F,
     detects="Listeners and connections of the owner's that the epilog saw and the prolog did not; devices "
-    "that lead into another network by their kind (tun, WireGuard and the like), and routes, policy rules, "
-    "chains of packet filters and name servers of the node that came, went or changed: a tunnel that "
-    "outlived its job, a VPN, a filter that was opened.",
+    "that lead into another network by their kind (tun, WireGuard and the like) or did before, and routes, "
+    "policy rules, chains of packet filters and name servers of the node that came, went or changed: a "
+    "tunnel that outlived its job, a VPN, a filter that was opened.",
     does_not_detect="What came and went during the run (see the connections themselves), what was there "
     "before, a change that was undone; members of nf_tables sets, rules of the older iptables, a resolver "
-    "behind a local one, networks of containers' own; sockets on nodes where another run of the owner's was.",
+    "behind a local one, networks of containers' own; the devices that the kernel itself makes with a module "
+    "(sit0, tunl0); sockets on nodes where another run of the owner's was.",
     false_alarms="An ssh session or a tmux of the owner's beside the job, and whatever an admin, a container "
     "service or another job changed on the node meanwhile. What is the node's is tied to nobody: a way out, "
     "a default or dead-end route, a policy rule or a filter at a hook makes a NOTE at most, on every run "

@@ -11,6 +11,7 @@ from slurm_guard.networks import OUTSIDE
 
 MOST_BRIEFS = 10_000  # rows of one run; a node writes at most a few a minute. Judgement
 ALONE = "alone"
+LEAST_PLACES, EMPTY_B = 100, 512  # of a scan: places, and bytes that each probe receives (scans.py)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Devices, routes, rules, packet filters and name servers are the node's: they are
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from slurm_guard.audit.net import nodewide
 from slurm_guard.audit.net.nodewide import NEW, Change
 from slurm_guard.model import Run
 
-MOST = 64  # changes of one node. Judgement: more are not read
+MOST = 8  # of one kind and sort on one node that are listed; the others are counted. Judgement
 LISTENER, CONNECTION = "listener", "connection"  # of the owner's
 
 
@@ -89,7 +89,19 @@ def _compare(
             new = {_socket(s) for s in _rows(after, part) if s.get("uid") == uid} - old
             found += [Change(node, kind, what, at, NEW) for what in sorted(new)]
     found += [Change(node, c.kind, c.what, at, c.how, c.telling) for c in nodewide.differences(before, after)]
-    return found[:MOST]
+    return list(_bounded(found))
+
+
+def _bounded(changes: list[Change]) -> Iterator[Change]:
+    """The first of each kind and sort in their order, and at the end what stands for the rest of them."""
+    groups: dict[tuple[str, str], list[Change]] = {}
+    for change in changes:
+        groups.setdefault((change.kind, change.how), []).append(change)
+    rests = {key: some[MOST:] for key, some in groups.items() if len(some) > MOST + 1}
+    left = {id(change) for rest in rests.values() for change in rest}
+    yield from (change for change in changes if id(change) not in left)
+    for rest in rests.values():
+        yield replace(rest[0], what="", n=len(rest), telling=any(c.telling for c in rest))
 
 
 def _rows(state: dict[str, Any], part: str) -> Iterable[dict[str, Any]]:

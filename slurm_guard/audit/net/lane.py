@@ -6,9 +6,10 @@ from slurm_guard.audit.net.bridges import Bridge
 from slurm_guard.audit.net.briefs import Brief
 from slurm_guard.audit.net.hints import base
 from slurm_guard.audit.net.net import Flow
-from slurm_guard.audit.net.nodewide import CHANGED, GONE, NEW, Change
+from slurm_guard.audit.net.nodewide import CHANGED, GONE, NEW, Change, mixed
 from slurm_guard.audit.net.policy import JOB, SITE
 from slurm_guard.audit.net.say import service, traffic, where, who
+from slurm_guard.audit.net.unseen import Unseen
 from slurm_guard.model import TimelineEvent
 
 MOST = 12  # judgement: a lane of more is not read; the lake has every connection
@@ -24,7 +25,7 @@ _ALLOWED = {SITE: ", allowed by the site", JOB: ", declared by the job"}
 
 def network_events(case: Case) -> list[TimelineEvent]:
     """Tunnels, proxies, scans and lone connections, then the plain clients that moved most; at most MOST."""
-    stayed = _stayed(case)
+    stayed = [*_stayed(case), *(_unseen(case, one) for one in case.net.unseen)]
     if not case.net.flows and not case.net.relays and not case.net.briefs:
         return stayed
     bridges = tunnels.found_bridges(case.net, tunnels.Params())
@@ -54,13 +55,18 @@ def _stayed(case: Case) -> list[TimelineEvent]:
     for node, changes in sorted(by_node.items())[:MOST_STAYED]:
         parts = []
         for how, words in _OVER_RUN.items():
-            some = [c.shown for c in changes if c.how == how]
-            more = f" and {len(some) - 3} more" if len(some) > 3 else ""
-            parts += (
-                [f"{words}{f', on {node}' if several else ''}: {', '.join(some[:3])}{more}"] if some else []
-            )
+            alike = [c for c in changes if c.how == how]
+            some = [c.shown for c in mixed(alike) if c.n == 1][:3]
+            n_more = sum(c.n for c in alike) - len(some)
+            more = f" and {n_more:,} more" if n_more else ""
+            parts += [f"{words}{f', on {node}' if several else ''}: {', '.join(some)}{more}"] if some else []
         events.append(_event(changes[0].at, changes[0].at, "; ".join(parts)))
     return events
+
+
+def _unseen(case: Case, one: Unseen) -> TimelineEvent:
+    node = f", on {one.node}" if len(case.run.nodes) > 1 else ""
+    return _event(one.first_at, one.last_at, f"not to be told{node}: {one.text}")
 
 
 def _event(first_at: float, last_at: float, text: str) -> TimelineEvent:

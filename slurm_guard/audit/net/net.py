@@ -11,6 +11,7 @@ from slurm_guard.audit.net.briefs import Brief, briefs_of
 from slurm_guard.audit.net.flows import FlowWord, RelayWord, Words
 from slurm_guard.audit.net.nodewide import Change
 from slurm_guard.audit.net.policy import SITE, Ground, Rules
+from slurm_guard.audit.net.unseen import Unseen
 from slurm_guard.intent import parse_intent
 from slurm_guard.model import Run
 from slurm_guard.networks import OUTSIDE
@@ -82,6 +83,7 @@ class Net:
     cut: bool = False
     called: Mapping[str, str] | None = None  # far ends by the name that the site's resolver gave out last
     changes: tuple[Change, ...] = ()  # of the nodes' network, from before the run to after it
+    unseen: tuple[Unseen, ...] = ()  # what nodes could not tell; held against nobody
 
     def place(self, text: str) -> str:
         """A far end, with its name where the site's resolver told one."""
@@ -117,12 +119,12 @@ def net_of(
     told: Words,
     rules: Rules,
     who: tuple[Iterable[GpuUser], pl.DataFrame | None],
-    changes: tuple[Change, ...] = (),
 ) -> Net:
-    """The run's network side. `who`: its GPU processes, and what the nodes said of all its processes."""
+    """The run's network side by its connections. `who`: its GPU processes, and what the nodes said of all its
+    processes."""
     flows, relays = list(told.flows_of(i)), told.relays_of(i)
     if not flows and not relays and i not in told.briefs:
-        return Net(cut=i in told.cut, changes=changes)
+        return Net(cut=i in told.cut)
     ground = Ground(rules, told.own, run, parse_intent(run.comment, run.extra).egress)
     users = list(who[0])
     ties = {(u.node, u.pid): u.cls for u in users}
@@ -139,7 +141,6 @@ def net_of(
         told.left_out.get(i, 0),
         i in told.cut,
         {peer: name for peer in _peers(flows, relays, briefs) if (name := ground.name(peer)) is not None},
-        changes,
     )
 
 

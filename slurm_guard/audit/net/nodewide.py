@@ -25,6 +25,19 @@ _KINDS = frozenset(
     }
     | {"vti", "vti6", "xfrm", "vxlan", "geneve", "gtp", "fou", "amt", "bareudp"}
 )
+# What the kernel itself makes in every network namespace when it loads the module of a kind: no tunnel leads
+# through them (net/ipv4/ipip.c, sit.c, ip_gre.c, ip_vti.c; net/ipv6/ip6_tunnel.c, ip6_gre.c, ip6_vti.c).
+_BY_MODULE = {
+    "tunl0": "ipip",
+    "sit0": "sit",
+    "gre0": "gre",
+    "gretap0": "gretap",
+    "erspan0": "erspan",
+    "ip_vti0": "vti",
+    "ip6tnl0": "ip6tnl",
+    "ip6gre0": "ip6gre",
+    "ip6_vti0": "vti6",
+}
 # Where an older hook told no kinds: names that the kernel and the programs give such devices by default.
 # Documented; a name can be chosen.
 _DEVICES = ("tun", "tap", "wg", "utun", "ppp", "zt", "tailscale", "sit", "gre", "vxlan", "ipsec", "nebula")
@@ -44,17 +57,31 @@ class Change:
     at: float
     how: str  # new, gone, changed
     telling: bool = False  # alters where the node's packets go, or whether they do
+    n: int = 1  # so many of the kind and sort: the last of a kind stands for those that are not listed
     n_beside: int = 0  # other runs that were on the node meanwhile
 
     @property
     def shown(self) -> str:
         """The kind and what it is, in words."""
+        if self.n > 1:
+            return f"{self.n:,} more {self.kind}s"
         if self.kind != ROUTE:
             return f"{self.kind} {self.what}"
         first, _, rest = self.what.partition(" ")
         if first in _NOWHERE:
             return f"{first} route {rest}"
         return f"{'default ' if first.endswith('/0') else ''}route {self.what}"
+
+
+def mixed(changes: Iterable[Change]) -> list[Change]:
+    """The first of each kind before the second of any: many of one hide none of another. Those that stand
+    for many come last."""
+    seen: dict[str, int] = {}
+    ranked = []
+    for change in changes:
+        rank = seen[change.kind] = seen.get(change.kind, -1) + 1
+        ranked.append((change.n > 1, rank, change))
+    return [change for _, _, change in sorted(ranked, key=lambda item: item[:2])]
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
@@ -83,18 +110,34 @@ def _moved(kind: str, old: set[str], new: set[str], *, telling: bool) -> list[Ch
 
 
 def _devices(before: dict[str, Any], after: dict[str, Any], why: set[str]) -> Iterator[Change]:
-    """New ones that lead into another network, by their kind where it was told, else by their name."""
+    """Those that lead into another network, by their kind where it was told, else by their name: new ones,
+    ones that are gone, and names that are another device's now."""
     if "interfaces" in why:
         return
-    told = isinstance(after.get("kinds"), dict) and "kinds" not in why
-    for name in sorted(_texts(after, "interfaces") - _texts(before, "interfaces")):
-        kind = str(_dict(after, "kinds").get(name, ""))
-        if kind in _KINDS if told else _leads_out(name):
-            yield _change(DEVICE, f"{name} ({kind})" if told else name, NEW, telling=True)
+    here, there = _texts(before, "interfaces"), _texts(after, "interfaces")
+    for names, state, how in ((there - here, after, NEW), (here - there, before, GONE)):
+        for name in sorted(names):
+            kind = _kind(state, name, why)
+            if _leads_out(name, kind):
+                yield _change(DEVICE, name if kind is None else f"{name} ({kind})", how, telling=how == NEW)
+    for name in sorted(here & there):
+        old, new = _kind(before, name, why), _kind(after, name, why)
+        if old is not None and new is not None and old != new and _KINDS & {old, new}:
+            words = f"{name} ({old or 'hardware'}, then {new or 'hardware'})"
+            yield _change(DEVICE, words, CHANGED, telling=new in _KINDS)
 
 
-def _leads_out(name: str) -> bool:
-    return name.rstrip("0123456789") in _DEVICES or name.startswith(("zt", "tailscale", "nebula", "wg"))
+def _kind(state: dict[str, Any], name: str, why: set[str]) -> str | None:
+    """Empty: hardware; null: an older hook told none, or not of all."""
+    told = isinstance(state.get("kinds"), dict) and "kinds" not in why
+    return str(_dict(state, "kinds").get(name, "")) if told else None
+
+
+def _leads_out(name: str, kind: str | None) -> bool:
+    if kind is not None:
+        return kind in _KINDS and _BY_MODULE.get(name) != kind
+    known = name.rstrip("0123456789") in _DEVICES or name.startswith(("zt", "tailscale", "nebula", "wg"))
+    return known and name not in _BY_MODULE
 
 
 def _routes(before: dict[str, Any], after: dict[str, Any], why: set[str]) -> Iterator[Change]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from slurm_guard.audit.net.briefs import Brief, BriefPlace
+from slurm_guard.audit.net.briefs import EMPTY_B, LEAST_PLACES, Brief, BriefPlace
 from slurm_guard.audit.net.net import Flow, Net
 from slurm_guard.networks import LOOPBACK
 
@@ -11,9 +11,9 @@ from slurm_guard.networks import LOOPBACK
 class Params:
     """Thresholds."""
 
-    least_places: int = 100  # addresses, or ports of one address. Judgement: content networks have dozens
+    least_places: int = LEAST_PLACES  # addresses, or ports of one. Judgement: content networks have dozens
     brief_s: float = 15.0  # judgement: two looks; a probe is over at once
-    empty_b: int = 512  # received. Judgement: a banner; a page or a file is more
+    empty_b: int = EMPTY_B  # received. Judgement: a banner; a page or a file is more
 
 
 @dataclass(frozen=True, slots=True)

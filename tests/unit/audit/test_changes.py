@@ -171,3 +171,62 @@ def test_the_lane_shows_what_stayed_and_nothing_is_held_against_anybody() -> Non
     assert "1 listener of the owner's, 1 network device." in sentence
     assert "It may alter where packets go: device wg0 on n1 (new)." in sentence
     assert "nothing ties them to the run" in sentence
+
+
+def test_many_listeners_hide_no_other_change_and_are_counted() -> None:
+    ports = [(f"127.0.0.1:{port}", UID) for port in range(20_000, 20_300)]
+    held = [{"proto": "tcp", "local": f"10.0.0.5:{port}", "peer": "203.0.113.1:22", "state": "ESTABLISHED",
+             "uid": UID} for port in range(40_000, 40_003)]  # fmt: skip
+    before = snapshot(kinds={}, rules=[], routes=[ROUTE])
+    after = snapshot(
+        *ports, kinds={"wg0": "wireguard"}, interfaces=["eth0", "lo", "wg0"], rules=[],
+        routes=[ROUTE, OTHER_ROUTE], established=held,
+    )  # fmt: skip
+    shown = [words for _, words, _ in _shown(before, after)]
+    assert [words for words in shown if "more" in words] == ["292 more listeners"]
+    assert {"device wg0 (wireguard)", f"default route {OTHER_ROUTE}"} < set(shown)
+    assert len(shown) == 9 + 3 + 2
+
+    world = replace(SHAPES["tunnel"], nets=(before, after))
+    (judgement,) = audit_facts(build(world)).judgements
+    (finding,) = [f for f in judgement.findings if f.check == "network-changed"]
+    assert (
+        "300 listeners of the owner's, 3 connections of the owner's, 1 network device, 1 route."
+        in finding.sentence
+    )
+    assert [evidence.what.split(" on ")[0] for evidence in finding.evidence[:4]] == [
+        "listener tcp 127.0.0.1:20000",
+        "connection tcp 10.0.0.5:40000 to 203.0.113.1:22",
+        "device wg0 (wireguard)",
+        f"default route {OTHER_ROUTE}",
+    ]
+    assert judgement.timeline is not None
+    (stayed,) = [e.text for e in judgement.timeline.events if e.text.startswith("after the run")]
+    assert "device wg0 (wireguard) and 302 more" in stayed
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "told"),
+    [("sit0", "sit", False), ("tunl0", "ipip", False), ("ip6tnl0", "ip6tnl", False), ("gre0", "gre", False),
+     ("ip_vti0", "vti", False), ("sit1", "sit", True), ("sit0", "wireguard", True), ("tunl0", "tun", True)],
+)  # fmt: skip
+def test_devices_that_come_with_a_module_of_the_kernels_are_no_tunnel(
+    name: str, kind: str, told: bool
+) -> None:
+    after = snapshot(interfaces=["eth0", "lo", name], kinds={name: kind})
+    assert bool(_found(snapshot(kinds={}), after)) is told
+    if kind == "sit":  # an older hook told names alone
+        assert bool(_found(snapshot(), snapshot(interfaces=["eth0", "lo", name]))) is told
+
+
+def test_a_device_that_went_and_a_name_that_is_anothers_are_told() -> None:
+    def state(kind: str | None, *, kinds: bool = True) -> str:
+        parts = {"interfaces": ["eth0", "lo", *(["x0"] if kind is not None else [])]}
+        return snapshot(**parts, **({"kinds": {"x0": kind} if kind else {}} if kinds else {}))
+
+    assert _shown(state("wireguard"), state(None)) == [("gone", "device x0 (wireguard)", False)]
+    assert _shown(state("veth"), state(None)) == []
+    assert _shown(state("veth"), state("tun")) == [("changed", "device x0 (veth, then tun)", True)]
+    assert _shown(state("tun"), state("")) == [("changed", "device x0 (tun, then hardware)", False)]
+    assert _shown(state("veth"), state("bridge")) == []
+    assert _shown(state("tun", kinds=False), state("wireguard")) == []  # nothing told before

@@ -88,6 +88,20 @@ def test_whether_ends_of_connections_are_heard_is_said(
     assert f"sockets   {words}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("told", "said"), [(True, False), (False, True), (None, False)])
+def test_that_no_bytes_of_connections_are_told_is_said(
+    told: bool | None, said: bool, site: _Site, capsys: Captured
+) -> None:
+    site.node.turn(62)
+    site.live()
+    site.beat(3.0)
+    _rewrite(site, tables={"ends_heard": True, "bytes_counted": told})
+
+    site.ask()
+
+    assert ("BYTES NOT COUNTED" in capsys.readouterr().out) is said
+
+
 def _rewrite(site: _Site, **words: Any) -> None:
     path = site.folder / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **words}))

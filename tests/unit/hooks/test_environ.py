@@ -86,3 +86,8 @@ def test_hostile_node_name_falls_back_with_a_reason() -> None:
 def test_job_without_an_id_is_refused() -> None:
     with pytest.raises(ValueError, match="SLURM_JOB_ID is not set"):
         Environ({}).identity()
+
+
+def test_without_a_proc_the_reason_is_said() -> None:
+    with pytest.raises(ValueError, match=r"no /nowhere \(No such file or directory\): nothing is written"):
+        Environ({b"SLURM_JOB_ID": b"7"}, "/nowhere").identity()

@@ -108,10 +108,10 @@ class FakeProc(Proc):
     def link(self, pid: int | str, name: str) -> str | None:
         return self.link_texts.get(f"{pid}/{name}")
 
-    def fds(self, pid: int | str, most: int) -> tuple[list[tuple[str, str]], int] | None:
+    def fds(self, pid: int | str, most: int, at: int = 0) -> tuple[list[tuple[str, str]], int] | None:
         if pid not in self.started or pid in self.refused:
             return None
-        names = self.names(pid, "fd")
+        names = sorted((name for name in self.names(pid, "fd") if int(name) >= at), key=int)[: most + 1]
         return [(name, self.link_texts[f"{pid}/fd/{name}"]) for name in names[:most]], len(names)
 
     def names(self, pid: int, name: str, most: int = 1 << 20) -> list[str]:

@@ -206,7 +206,7 @@ class _Links(Proc):
         super().__init__()
         self._inode = inode
 
-    def fds(self, pid: int | str, most: int) -> tuple[list[tuple[str, str]], int] | None:
+    def fds(self, pid: int | str, most: int, at: int = 0) -> tuple[list[tuple[str, str]], int] | None:
         return ([("3", f"socket:[{self._inode}]")], 1) if self._inode is not None else ([], most + 1)
 
 

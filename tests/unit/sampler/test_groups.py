@@ -74,6 +74,40 @@ def test_new_ones_come_and_gone_ones_are_kept_until_the_run_ends(root: Path) -> 
     assert groups.ids == {}
 
 
+def test_steps_that_run_one_after_the_other_are_known_though_their_number_stays(root: Path) -> None:
+    groups, job = Groups(str(root)), root / SCOPE / "job_7"
+    groups.look([_process("r", f"/{SCOPE}/job_7/step_0/user/task_0")], {"r"})
+    for step in range(1, 4):  # each between two looks; a step that is made anew has the name of the last one
+        job.joinpath(f"step_{step - 1}").rename(root / f"gone_{step}")
+        job.joinpath(f"step_{step % 3}", "user", "task_0").mkdir(parents=True)
+        groups.look([_process("r", f"/{SCOPE}/job_7/step_{step % 3}/user/task_0")], {"r"})
+        names = [f"step_{step % 3}{rest}" for rest in ("", "/user", "/user/task_0")]
+        assert set(groups.ids) >= _ids(root, *names)
+
+
+def test_a_jobs_folder_that_went_and_came_is_known_again(root: Path) -> None:
+    groups, job = Groups(str(root)), root / SCOPE / "job_7"
+    groups.look([_process("r", f"/{SCOPE}/job_7")], {"r"})
+    job.rename(root / "gone")
+    groups.look([], {"r"})
+    (job / "step_5").mkdir(parents=True)
+    groups.look([_process("r", f"/{SCOPE}/job_7/step_5")], {"r"})
+    groups.look([_process("r", f"/{SCOPE}/job_7/step_5")], {"r"})
+    assert set(groups.ids) >= _ids(root, "", "step_5")
+
+
+def test_of_many_steps_one_after_the_other_the_last_ones_are_known(root: Path) -> None:
+    groups, job = Groups(str(root)), root / SCOPE / "job_7"
+    kept = []  # so that no number is used twice
+    for step in range(1, MOST_FOLDERS + 30):
+        kept.append(job.joinpath(f"step_{step - 1}").rename(root / f"gone_{step}"))
+        (job / f"step_{step}").mkdir()
+        groups.look([_process("r", f"/{SCOPE}/job_7/step_{step}")], {"r"})
+    assert groups.truncated == set()
+    assert len(groups.ids) == MOST_FOLDERS
+    assert set(groups.ids) >= _ids(root, "", f"step_{step}") | {kept[-1].stat().st_ino}
+
+
 def test_a_run_with_more_groups_than_are_followed_is_said(root: Path) -> None:
     for k in range(MOST_FOLDERS + 10):
         (root / SCOPE / "job_7" / f"step_{k + 5}").mkdir()

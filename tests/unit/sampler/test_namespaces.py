@@ -1,5 +1,6 @@
 """Connections in network namespaces of a job's own are looked at as the node's are."""
 
+import itertools
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from slurm_guard.clock import FakeClock
 from slurm_guard.sampler import namespaces as module
+from slurm_guard.sampler.flows import Flow, go_on
 from slurm_guard.sampler.namespaces import MOST, MOST_LINKS, Namespaces
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc, Stat
@@ -129,6 +131,83 @@ def test_where_nobody_may_go_in_the_text_tables_have_to_do(
     rows = _look(Namespaces(Proc()), [_process(there.pid)])
     assert {(row.state, row.out_b) for row in rows} == {("LISTEN", None), ("ESTABLISHED", None)}
     assert {row.netns for row in rows} == {_inode(there.pid)}
+
+
+@pytest.mark.root
+def test_a_namespace_that_refused_once_is_entered_later_and_what_was_followed_goes_on(
+    there: subprocess.Popen[str],
+) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    process, other = _process(there.pid), _process(gone.pid)
+    spaces = Namespaces(Proc())
+    # it lived there when it was last asked, and is not asked at this look
+    spaces._where = {other.key: (3 if other.pid % 6 != 3 else 4, _inode(there.pid))}
+    spaces.look([other, process], 0.0)
+    time.sleep(0.2)
+    spaces.look([process], 10.0)
+    (rows,), _ = spaces.samples({0}, nobody)
+    by_text = next(row for row in rows if row.state == "ESTABLISHED" and row.peer == "127.0.0.1:7000")
+    flow = Flow(by_text, process, "r", Instant(10.0, 10.0), began=False)
+    assert by_text.cookie is None
+
+    spaces.look([process], 20.0)
+    time.sleep(0.2)
+    spaces.look([process], 30.0)
+    opened = spaces.opened
+    (rows,), _ = spaces.samples({0}, nobody)
+    flows = {by_text.ident: flow}
+    go_on(flows, {row.ident: row for row in rows}, opened)
+
+    assert opened == {_inode(there.pid)}
+    assert list(flows.values()) == [flow]
+    (ident,) = flows
+    flow.update(next(row for row in rows if row.ident == ident))
+    assert (flow.sample.out_b, flow.opened, flow.moved) == (5000, True, (0, 0, 0, 0))
+    spaces.look([process], 40.0)
+    assert spaces.opened == set()
+    spaces.close()
+
+
+@pytest.mark.root
+def test_where_it_is_refused_for_good_a_child_goes_ever_more_rarely(
+    there: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[float] = []
+    send = module._Door._send
+
+    def _send(door: module._Door, mono_s: float) -> None:
+        sent.append(mono_s)
+        send(door, mono_s)
+
+    monkeypatch.setattr(module, "_receive", lambda ours, inode: [])
+    monkeypatch.setattr(module, "go_in", lambda pid, back: None)
+    monkeypatch.setattr(module._Door, "_send", _send)
+    spaces, members = Namespaces(Proc()), [_process(there.pid)]
+    for k in range(360):
+        spaces.look(members, 10.0 * k)
+        while spaces._late:  # so that it does not depend on how fast a child ends
+            os.waitpid(spaces._late.pop(), 0)
+        if k > 1:
+            assert any(spaces.samples({0}, nobody)[0])
+    assert sent[:4] == [0.0, 20.0, 40.0, 70.0]
+    assert len(sent) < 16
+    assert max(b - a for a, b in itertools.pairwise(sent)) <= module.MOST_WAIT_S + 20
+
+
+@pytest.mark.root
+def test_nothing_is_said_to_have_ended_where_the_way_in_failed(there: subprocess.Popen[str]) -> None:
+    spaces, members = Namespaces(Proc()), [_process(there.pid)]
+    assert _look(spaces, members)
+    assert spaces.untold == set()
+    door = spaces._doors[_inode(there.pid)]
+    assert door.diag is not None
+    door.diag._asking().__enter__().close()
+    assert spaces.samples({0}, nobody) == ([[]], [])
+    assert spaces.untold == {_inode(there.pid)}
+    assert spaces.cut == set()
+    assert _look(spaces, members)
+    spaces.close()
 
 
 @pytest.mark.root

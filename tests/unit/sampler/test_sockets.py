@@ -164,7 +164,9 @@ def test_a_look_for_owners_reads_so_many_links_and_goes_on_in_the_next_one(
     assert not cut[-1]
 
 
-def test_a_process_with_more_descriptors_than_are_read_is_not_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_with_more_descriptors_than_are_read_is_not_whole_until_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(owners, "MOST_FDS", 3)
     clock = FakeClock()
     proc = FakeProc(clock)
@@ -180,6 +182,31 @@ def test_a_process_with_more_descriptors_than_are_read_is_not_whole(monkeypatch:
 
     assert list(sockets.look(now, table, {"r"})) == []
     assert sockets.truncated == {"r": None}
+    told = list(sockets.look(now, table, {"r"}))
+    assert [flow.pid for flow in told if isinstance(flow, wire.FlowSeen)] == [50]
+    assert sockets.truncated == {}
+
+
+def test_many_descriptors_of_one_user_cut_nothing_of_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owners, "MOST_FDS", 3)
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    runs = [RunFacts(f"r{job}", job, None, uid, clock.now_at(), None, frozenset())
+            for job, uid in ((7, 1000), (8, 2000))]  # fmt: skip
+    proc.start(50, 1000, "0::/system.slice/slurmstepd.scope/job_7/step_0")
+    proc.start(60, 2000, "0::/system.slice/slurmstepd.scope/job_8/step_0")
+    proc.link_texts.update({f"50/fd/{n}": "/dev/null" for n in range(9)})
+    # of the second user's run: its socket waits in nobody's descriptors
+    proc.files["net/tcp"] = _HEAD + _line("0100007F:C350", "0A00000A:0016", "01", 2000, 11)
+    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc, NetworkConfig(), None)
+    now = Instant(clock.now_at(), clock.mono_s())
+    table.look(now, runs)
+    seen = []
+    for _ in range(3):
+        assert list(sockets.look(now, table, {"r7", "r8"})) == []
+        seen.append(sockets.truncated)
+
+    assert seen == [{}, {"r8": 1}, {"r8": 1}]
 
 
 def test_nothing_ends_by_missing_from_a_table_that_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:

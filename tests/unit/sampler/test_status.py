@@ -64,6 +64,15 @@ def test_it_says_whether_ends_of_connections_are_heard(tmp_path: Path) -> None:
     diag.close()
 
 
+def test_it_says_whether_bytes_of_connections_are_told(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    assert describe(node.loop, node.loop.now())["tables"]["bytes_counted"] is False
+    diag = node.loop.tables.sockets.diag = TcpDiag()
+    for told in (None, True):
+        diag.tells_bytes = told
+        assert describe(node.loop, node.loop.now())["tables"]["bytes_counted"] is told
+
+
 def test_it_is_written_once_a_minute(tmp_path: Path) -> None:
     node = Node(tmp_path)
     stamps = set()
