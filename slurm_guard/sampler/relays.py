@@ -237,7 +237,7 @@ class Relays:
 
     def __init__(self) -> None:
         self.pairs: dict[tuple[int, Group], Pair] = {}
-        self.truncated = False
+        self._is_cut = False
         self.n_looks = 0  # of the node, whoever was looked at in rounds between them
 
     def look(
@@ -292,7 +292,7 @@ class Relays:
             if len(known) >= MOST_GROUPS or len(self.pairs) >= MOST_PAIRS:
                 spent = next((g for g in known if self.pairs[outer.ident, g].is_spent), None)
                 if spent is None:
-                    self.truncated = True
+                    self._is_cut = True
                     return
                 known.remove(spent)
                 del self.pairs[outer.ident, spent]
@@ -300,6 +300,11 @@ class Relays:
                     pair.owe()
             known.append(group)
             self.pairs[outer.ident, group] = pair
+
+    def take_truncated(self) -> bool:
+        """Whether pairs were left out since this was last asked."""
+        cut, self._is_cut = self._is_cut, False
+        return cut
 
     def best(self, outer: int) -> Pair | None:
         """By which most was handed on; null: none surely.

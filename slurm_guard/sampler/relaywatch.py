@@ -56,16 +56,13 @@ class RelayWatch:
         self.waiting = Waiting()
         self._owned: dict[Key, list[Flow]] = {}  # of suspects
         self._counted: dict[Key, dict[int, Counts]] = {}  # by owner and connection, since the last look
+        self._cut: set[str] = set()  # runs of which pairs were left out
         self._partners: dict[int, set[int]] = {}  # pids of those that an outer one's owner is joined to
 
-    def take_truncated(self) -> bool:
-        """Whether pairs were left out since this was last asked."""
-        cut, self._relays.truncated = self._relays.truncated, False
-        return cut
-
-    def take_crowded(self) -> set[str]:
-        """Runs of which far ends were left out since this was last asked."""
-        return self._places.take_truncated()
+    def take_truncated(self) -> set[str]:
+        """Runs of which pairs or far ends were left out since this was last asked."""
+        cut, self._cut = self._cut, set()
+        return cut | self._places.take_truncated()
 
     def note_short(self, samples: list[Sample]) -> None:
         """Connections within the node that came and went since the last look, anybody's."""
@@ -125,8 +122,8 @@ class RelayWatch:
         until_s = time.thread_time() + MOST_S
         for key, owned in of_owner.items():
             if time.thread_time() > until_s:
-                self._relays.truncated = True
-                break
+                self._cut |= {flow.run for flow in owned}
+                continue
             if any(flow.near != LOOPBACK for flow in owned):
                 told += self._look_at(now, owned + joined.get(key, []), key)
         self._suspects.choose(now.mono_s, set(of_owner))
@@ -193,6 +190,8 @@ class RelayWatch:
             sums.append(together(whole, [m for m in moved if m.near == OUTSIDE]))
         doors = self._callers.of(owned)
         self._relays.look(now.at, moved, short, {flow.sample.ident for flow in outers}, tuple(sums), doors)
+        if self._relays.take_truncated():
+            self._cut |= {flow.run for flow in outers}
         told: list[Told] = []
         for place in places:
             told += self._tell_place(now, place)

@@ -124,7 +124,7 @@ class SocketTable:
             if flow.is_due(now.mono_s, AGAIN_S):
                 yield flow.record(now, gone=False)
         yield from self._briefs.due(now)
-        cut = runs if self._watch.take_truncated() else self._watch.take_crowded()
+        cut = self._watch.take_truncated()
         self.truncated = {r: n for r, n in {**dict.fromkeys(cut), **self.truncated}.items() if r in runs}
         self._has_looked = True
         self.closeup.begin(now.mono_s)

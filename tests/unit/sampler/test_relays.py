@@ -225,7 +225,7 @@ def test_strangers_that_fitted_by_chance_make_room_for_the_owners_own() -> None:
     assert pair is not None
     assert pair.n_owned == 3
     assert len(relays.pairs) == MOST_GROUPS
-    assert not relays.truncated
+    assert not relays.take_truncated()
 
 
 def test_one_stranger_that_takes_anothers_place_has_more_to_show() -> None:
@@ -250,7 +250,7 @@ def test_own_groups_that_fit_nothing_keep_their_places_and_their_record() -> Non
     stranger = inner(3000, 3000, ident=900, door=9000)
     relays.look(50.0, [outer(3100, 3100), *own], [stranger], {OUT})
     assert relays.pairs == before
-    assert relays.truncated
+    assert relays.take_truncated()
 
 
 def test_groups_are_bounded_and_told_to_be() -> None:
@@ -258,7 +258,7 @@ def test_groups_are_bounded_and_told_to_be() -> None:
     many = [inner(10, 10, ident=k, door=k) for k in range(10, 10 + 3 * MOST_GROUPS)]
     relays.look(0.0, [outer(5, 5), *many], [], {OUT})
     assert len(relays.pairs) == MOST_GROUPS
-    assert relays.truncated
+    assert relays.take_truncated()
     relays.forget(OUT)
     assert not relays.pairs
 

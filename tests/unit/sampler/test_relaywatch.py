@@ -1,11 +1,14 @@
 """What of a relay is an event: none until it is seen that the far end leads."""
 
+import pytest
+
 from slurm_guard import wire
 from slurm_guard.config import NetworkConfig
 from slurm_guard.sampler.flows import Flow
 from slurm_guard.sampler.initiative import SURE_RESTS
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc, Stat
+from slurm_guard.sampler.relays import MOST_GROUPS
 from slurm_guard.sampler.relaywatch import RelayWatch
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
@@ -97,3 +100,25 @@ def test_a_connection_that_stands_still_grows_older() -> None:
     assert flow.ages(25.5) == (15_540, 15_530)
     _more(flow, 10, 10, (7, 5))
     assert flow.ages(30.0) == (7, 5)
+
+
+def test_only_the_run_whose_pairs_were_left_out_is_told_to_be_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = RelayWatch(NetworkConfig(), Proc())
+    other = Process(Stat(2, "y", "S", 1, 1, 0, False), 0.0, _NOW)
+    beside = Flow(_OUTER._replace(ident=90, cookie=90, inode=90), other, "small", _NOW, began=True)
+    doors = [
+        Flow(
+            _INNER._replace(ident=100 + k, inode=100 + k, peer=f"127.0.0.1:{2000 + k}"), _OWNER, "big", _NOW,
+            began=True,
+        )
+        for k in range(3 * MOST_GROUPS)
+    ]  # fmt: skip
+    flows = [Flow(_OUTER, _OWNER, "big", _NOW, began=True), *doors, beside]
+
+    watch.look(_NOW, flows)
+
+    assert watch.take_truncated() == {"big"}
+    assert watch.take_truncated() == set()
+    monkeypatch.setattr("slurm_guard.sampler.relaywatch.MOST_S", -1.0)
+    watch.look(Instant(10.0, 10.0), flows)
+    assert watch.take_truncated() == {"big", "small"}
