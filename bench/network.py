@@ -12,10 +12,12 @@ import random
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
 from bench.net.hosts import ACCOUNTS, RTT_S, Hosts, enter, hosts
+from bench.net.page import write_page
 from bench.net.plays import Book, Played, code_digest
 from bench.net.programs import missing
 from bench.net.score import rows_of
@@ -38,6 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rtt-ms", type=float, default=1000 * RTT_S, help="to the outside host and back")
     parser.add_argument("--at-once", type=int, default=6, help="plays at the same time")
     parser.add_argument("--out", help="file of plays: those in it, by this code, are not played again")
+    parser.add_argument("--table", type=Path, help="put the tables between the marks in this page")
     parser.add_argument("--budget-s", type=float, help="begin no play after so many seconds")
     parser.add_argument("--no-rounds", action="store_true", help="looks alone, none at suspects between them")
     parser.add_argument(
@@ -81,6 +84,8 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     with hosts(options.rtt_ms / 1000) as made, ThreadPoolExecutor(at_once) as pool:
         orders = [(s, k) for k in range(options.n) for s in chosen if not book.has(s.name, k)]
         list(pool.map(play, orders, range(len(orders))))
+    if options.table is not None:
+        write_page(options.table, chosen, book.played, options)
     return rows_of(chosen, book.played)
 
 

@@ -5,23 +5,6 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-_SAMPLER = (
-    *(
-        "sockets",
-        "flows",
-        "relays",
-        "relaywatch",
-        "joints",
-        "chains",
-        "places",
-        "namespaces",
-        "devices",
-        "unixdiag",
-    ),
-    *("tcpdiag", "tcptext", "procfs", "initiative", "callers", "doors", "spread"),
-    *("closeup", "suspects", "tcpask"),
-)
-
 
 class Played(NamedTuple):
     """`seen`: shapes told of; `alert`: a hard fact was; `n_uses`: exchanges and transfers that came to an
@@ -48,7 +31,7 @@ class Played(NamedTuple):
 def code_digest() -> str:
     """Of the code that judges: plays by another are not counted together."""
     root = Path(__file__).parents[2] / "slurm_guard"
-    paths = [*(root / "sampler" / f"{name}.py" for name in _SAMPLER), root / "networks.py"]
+    paths = [*sorted((root / "sampler").glob("*.py")), root / "netlink.py", root / "networks.py"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
