@@ -74,9 +74,9 @@ storm: ## 500 jobs of a moment on the rig: no ticket, seal or window may go astr
 	@$(PY) -m tests.rig --dir .rig-storm storm --jobs 500
 
 NETWORK_SEED ?= 1
-network: ## about 100 situations with tunnels and without, ten plays each (45 minutes; goes on where it was left); writes docs/network-bench.md
+network: ## about 100 situations with tunnels and without, ten plays each (30 minutes; goes on where it was left); writes docs/network-bench.md
 	@tools/bootstrap network
-	@$(PY) -m bench network --look-s 10 --seconds 60 --n 10 --seed $(NETWORK_SEED) --at-once 30 --out .network-plays.jsonl --table docs/network-bench.md
+	@$(PY) -m bench network --look-s 10 --seconds 60 --n 10 --seed $(NETWORK_SEED) --at-once 48 --out .network-plays.jsonl --table docs/network-bench.md
 
 detection: ## how often the audit is right: every family on six GPU classes (about 40 minutes; goes on where it was left)
 	@tools/bootstrap dev

@@ -27,7 +27,7 @@ LOGIN, NODE_LOGIN = "10.78.0.2", "10.78.0.1"
 SSH_PORT = 2200
 USER = "far"  # as whom one logs in elsewhere
 # A play's own: a user with one run tells whose short connections are.
-ACCOUNTS = tuple(f"job{k:02}" for k in range(24))
+ACCOUNTS = tuple(f"job{k:02}" for k in range(48))
 _FIRST_UID = 52_000
 _INSIDE = "GUARD_BENCH_INSIDE"
 RTT_S = 0.020  # to the outside and back: the next large city; judgement. Within the cluster: none
