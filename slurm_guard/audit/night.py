@@ -21,6 +21,7 @@ from slurm_guard.audit import (
     rhythm,
     sharedlogs,
     siblings,
+    spans,
     taut,
     work,
 )
@@ -104,7 +105,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
     studies: dict[int, Study] = {}
     for i, run in enumerate(runs):
         found[i] = _steadiest(run, slots[i], found[i], (series.get(i, []), facts))
-        tempo = rhythm.compare(rhythms.get(i, []), found[i].arcs)
+        tempo = rhythm.compare(rhythms.get(i, []), spans.stepping(found[i]))
         studies[i] = study(run, slots[i], found[i], tempo, facts.config)
     told = (
         frames["tickets"].filter(pl.col("gpus").is_not_null()).join(tables.keys.select("run", "i"), on="run")
