@@ -15,6 +15,7 @@ from slurm_guard.audit import (
     hear,
     kin,
     ledger,
+    listed,
     neighbours,
     outside,
     owners,
@@ -29,13 +30,13 @@ from slurm_guard.audit import split as shares
 from slurm_guard.audit import track as tracks
 from slurm_guard.audit import unlisted as holders
 from slurm_guard.audit.case import Case
-from slurm_guard.audit.coupling import takes_turns
+from slurm_guard.audit.coupling import takes_turns, waits_for_it
 from slurm_guard.audit.declared import Declared, as_told, declared
 from slurm_guard.audit.earlier import Earlier, beside, earlier_of
 from slurm_guard.audit.facts import Facts, runs_frame
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.hear import Heard
-from slurm_guard.audit.holds import GpuUser
+from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.net import flows as said
 from slurm_guard.audit.net.changes import changes_of
@@ -77,6 +78,7 @@ class Night:
     heard: Heard
     stints: tuple[Stint, ...]
     unlisted: tuple[Unlisted, ...]
+    listed: tuple[listed.Listed, ...]
     slots: Mapping[int, Slots]
     sums: Mapping[int, Sums]
     tracks: Mapping[int, Track]
@@ -119,6 +121,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
         tuple(
             holders.unlisted(frames, tables.people, tables.good, (tables.keys, tables.runs), known & placed)
         ),
+        tuple(listed.listed(tables.uses, (tables.runs, known), _ties(tables, frames))),
         slots,
         ledger.tally(cells, {i: s.spans for i, s in studies.items()}),
         found,
@@ -163,17 +166,18 @@ def _divided(
     runs: list[Run], tables: Tables, frames: dict[str, pl.DataFrame], found: dict[int, Track]
 ) -> tuple[pl.DataFrame, dict[int, Slots], Users]:
     """Cells and slots divided among processes; twice where a second process turns out to take turns."""
-    held = gather.holds_of(tables.logs, frames["files"], tables.keys, tables.points)
-    ties = gather.partners(frames["flows"])
+    people, held, flows = _ties(tables, frames)
     users: Users = {
-        i: owners.link(people, held.get(i, []), ties)
-        for i, people in gather.users_of(tables.uses, tables.people).items()
+        i: owners.link(those, held.get(i, []), flows)
+        for i, those in gather.users_of(tables.uses, people).items()
     }
     cells, slots = _split(runs, tables, users)
     coupled = {
-        i: [_as_kin(u) for u in people]
+        i: rounds
         for i, people in users.items()
-        if any(u.cls == "stray" for u in people) and i in slots and takes_turns(slots[i], found[i])
+        if any(u.cls == "stray" for u in people)
+        and i in slots
+        and (rounds := _by_turns(people, slots[i], found[i])) != people
     }
     if coupled:
         users |= coupled
@@ -181,10 +185,24 @@ def _divided(
     return cells, {i: slots.get(i, grid.nothing(run)) for i, run in enumerate(runs)}, users
 
 
-def _as_kin(user: GpuUser) -> GpuUser:
-    if user.cls != "stray":
-        return user
-    return replace(user, cls="kin", why="takes turns with the process that logs progress")
+def _ties(
+    tables: Tables, frames: dict[str, pl.DataFrame]
+) -> tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]]:
+    """What processes are, which logs the runs' processes hold, and who speaks with whom."""
+    held = gather.holds_of(tables.logs, frames["files"], tables.keys, tables.points)
+    return tables.people, held, gather.partners(frames["flows"])
+
+
+def _by_turns(people: list[GpuUser], slots: Slots, track: Track) -> list[GpuUser]:
+    """Stray processes that take their turn with the training as a rollout server does are kin: those of its
+    own program where it stands still for them, all of them where their work per step is steady too."""
+    steady, waits = takes_turns(slots, track), waits_for_it(slots)
+    return [
+        replace(u, cls="kin", why="takes turns with the process that logs progress")
+        if u.cls == "stray" and (steady or (waits and owners.same_program(u, people)))
+        else u
+        for u in people
+    ]
 
 
 def _split(runs: list[Run], tables: Tables, users: Users) -> tuple[pl.DataFrame, dict[int, Slots]]:
@@ -258,6 +276,8 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
             others.mem_mib,
             others.compared and replace(others.compared, left=_spared(others.compared.left, *own_us)),
             others.rises,
+            i,
+            tuple(p for p in night.listed if i in (p.own, p.host)),
         )
 
 

@@ -18,6 +18,17 @@ def pipe_ms() -> pl.Expr:
     return pl.max_horizontal(*[pl.col(name).cast(pl.Float64) for name in pipes])
 
 
+def cycles() -> pl.Expr:
+    """SM cycles. A GPU that gives neither these nor energy, power or busy time, as an instance of MIG from
+    Hopper on, tells by GPM how long its SMs had work: that time at its clock, or else at 1 GHz.
+    """
+    others = ("energy_mj", "power_mw", "busy_ms", "sm_cycles")
+    nothing = pl.all_horizontal(*[pl.col(name).is_null().all().over("gpu") for name in others])
+    clock = pl.when(pl.col("sm_clock_mhz").is_not_null().all().over("gpu")).then(pl.col("sm_clock_mhz"))
+    worked = pl.col("sm_ms").cast(pl.Float64) * clock.otherwise(1000) * 1000
+    return pl.coalesce(pl.col("sm_cycles").cast(pl.Float64), pl.when(nothing).then(worked))
+
+
 def is_bare() -> pl.Expr:
     """Whether the SMs worked on integers and made no floating-point operation; null: the GPU cannot say."""
     sm, ints, dram = (pl.col(name).cast(pl.Float64) for name in ("sm_ms", "int_ms", "dram_ms"))
