@@ -52,6 +52,8 @@ from slurm_guard.audit.unlisted import Unlisted
 from slurm_guard.model import Run
 
 Users = dict[int, list[GpuUser]]
+# Columns of a cell that say where its time went.
+CELLS = ("i", "node", "gpu", "start_at", "end_at", "cov", "active", "own", "stray", "foreign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Night:
     """Every run's measures, by its place in the list of runs."""
 
     tables: Tables
+    cells: pl.DataFrame  # divided among processes (minutes.CELLS); without rows where nobody asked for them
     heard: Heard
     stints: tuple[Stint, ...]
     unlisted: tuple[Unlisted, ...]
@@ -94,7 +97,7 @@ class Night:
     earlier: Earlier
 
 
-def measure(runs: list[Run], facts: Facts) -> Night:
+def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
     """Bind, measure, divide, study and tally every run."""
     frames = dict(facts.frames)
     tables = _tables(runs, frames)
@@ -116,6 +119,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
     placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
     return Night(
         tables,
+        cells.select(CELLS) if keeps_cells else cells.clear().select(CELLS),
         hear.listen(frames, tables.keys, tables.refused, tables.good),
         tuple(outside.stints(tables.uses, tables.good, tables.runs, known, frames["events"])),
         tuple(
