@@ -236,8 +236,8 @@ def test_windows_that_are_lost_leave_nothing_more_idle_or_explained(
 
 @pytest.mark.parametrize("shape", ["honest", "rare-log", "whole-seconds", "slow-network", "buffered-clock"])
 def test_more_true_progress_never_worsens_a_verdict(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same GPU work, the log read to an ever later record, each time at the costs of the whole log. Without
-    any progress a run is not on this scale: nothing was there to hold its work against."""
+    """The same GPU work, the log read to an ever later record, each time at the costs of the whole log.
+    Without any progress a run is not on this scale: nothing was there to hold its work against."""
     facts = facts_of(shape)
     points = facts.frames["points"].sort("step")
     _fix_costs(facts, monkeypatch)
