@@ -48,8 +48,12 @@ def listed(
     """Every process that is nobody's rank. `runs`: the runs, and those whose GPUs the prolog told; `tied`:
     what is known of processes, each run's logs, and who speaks with whom (owners.link)."""
     table, known = runs
-    told = pl.col("sm_ms").is_not_null().any().over("node", "gpu", "start_at")
-    untold = uses.filter(~told & pl.col("holds").fill_null(value=True))
+    window = ["node", "gpu", "start_at"]
+    silent = uses.filter(pl.col("sm_ms").is_null() & pl.col("holds").fill_null(value=True))
+    if silent.is_empty():  # as on most nights
+        return []
+    told = uses.filter(pl.col("sm_ms").is_not_null()).select(window)
+    untold = silent.join(told, on=window, how="anti", nulls_equal=True, maintain_order="left")
     spans = table.select(pl.col("i").alias("own"), "start_at", "end_at", pl.col("uid").alias("run_uid"))
     host = table.select("i", pl.col("uid").alias("host_uid"))
     rows = (
