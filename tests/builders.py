@@ -95,7 +95,7 @@ class World:
     heard: bool = True
     split: bool = True  # NVML gives per-process times
     timed: bool = True  # … else it lists processes alone, as on an instance of MIG
-    meters: tuple[str, ...] = ("energy", "busy")  # … and "cycles", "gpm"; what the boards give
+    meters: tuple[str, ...] = ("energy", "busy")  # … "cycles", "gpm", "clock"; what the boards give
     seed: int = 1
     config: AuditConfig = field(default_factory=lambda: AuditConfig(least_gpu_h=0.2))
     talk: tuple[Talk, ...] = ()
@@ -264,6 +264,8 @@ def _meters(world: World, energy: float, times: list[float], span: float) -> dic
         found |= {"busy_ms": int(sum(times)), "busy_q_pct": [int(100 * sum(times) / span)] * 5}
     if "gpm" in world.meters:
         found["sm_ms"] = int(0.9 * sum(times))
+    if "clock" in world.meters:
+        found["sm_clock_mhz"] = 1400
     if "cycles" in world.meters:
         found["sm_cycles"] = int(1.4e6 * sum(times))
     return found

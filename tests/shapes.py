@@ -206,10 +206,10 @@ SHAPES: dict[str, World] = {
     "instance-victim": replace(
         HONEST, meters=(), timed=False, tenants=(TRAIN, replace(OTHER, uid=2000, job_id=None))
     ),
-    "instance-hopper": replace(HONEST, meters=("gpm",), timed=False),
+    "instance-hopper": replace(HONEST, meters=("gpm", "clock"), timed=False),
     "instance-hopper-diversion": replace(
         HONEST,
-        meters=("gpm",),
+        meters=("gpm", "clock"),
         timed=False,
         tenants=(replace(TRAIN, period_s=None),),
         log=Log(paces=((0, 6.0), (5400, 9.0))),

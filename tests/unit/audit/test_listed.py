@@ -83,6 +83,16 @@ def test_an_instance_that_tells_of_its_sms_is_audited_by_them() -> None:
     assert diverting.verdict is Verdict.REVIEW
 
 
+def test_sm_time_without_a_clock_holds_nothing_against_the_run_as_busy_time_does() -> None:
+    """A hot board clocks down, and its steps take longer: only cycles do not change with the clock."""
+    diverting = _of(replace(SHAPES["instance-hopper-diversion"], meters=("gpm",)))
+
+    assert diverting.cost.channel == "busy"
+    assert diverting.ledger_gpu_ms[Account.UNOBSERVED.value] == 0
+    assert diverting.unexplained.lo_gpu_ms == 0
+    assert diverting.unexplained.hi_gpu_ms > 1_000_000
+
+
 def test_sm_time_is_not_asked_where_a_meter_answers() -> None:
     with_both = replace(INSTANCE, meters=("energy", "gpm"))
 
