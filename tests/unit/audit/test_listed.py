@@ -6,7 +6,7 @@ import pytest
 
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.model import Account, Finding, Judgement, Verdict
-from tests.builders import Tenant, World, build
+from tests.builders import Log, Tenant, World, build
 from tests.shapes import OTHER, SHAPES, TRAIN, facts_of
 
 INSTANCE = SHAPES["instance"]
@@ -97,3 +97,16 @@ def test_sm_time_is_not_asked_where_a_meter_answers() -> None:
     with_both = replace(INSTANCE, meters=("energy", "gpm"))
 
     assert _of(with_both).cost.channel == "energy"
+
+
+def test_without_power_empty_pipes_tell_a_hang_from_other_work() -> None:
+    """Neither has a meter of power: polling leaves the pipes empty, a filler does not."""
+
+    def after(pipe: float) -> Judgement:
+        rest = replace(TRAIN, from_s=5400, share=1.0, pipe=pipe, period_s=None)
+        tenants = (replace(TRAIN, until_s=5400, pipe=0.6), rest)
+        return _of(replace(INSTANCE, meters=("gpm",), tenants=tenants, log=Log(until_s=5400)))
+
+    assert after(0.06).verdict is Verdict.NOTE
+    assert "hang" in after(0.06).classes
+    assert after(0.7).verdict is Verdict.REVIEW
