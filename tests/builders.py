@@ -94,7 +94,8 @@ class World:
     seal: bool = True
     heard: bool = True
     split: bool = True  # NVML gives per-process times
-    meters: tuple[str, ...] = ("energy", "busy")  # … and "cycles"; what the boards give
+    timed: bool = True  # … else it lists processes alone, as on an instance of MIG
+    meters: tuple[str, ...] = ("energy", "busy")  # … "cycles", "gpm", "clock"; what the boards give
     seed: int = 1
     config: AuditConfig = field(default_factory=lambda: AuditConfig(least_gpu_h=0.2))
     talk: tuple[Talk, ...] = ()
@@ -212,7 +213,8 @@ def _window(
         if on > 0 and tenant.listed:
             rows.setdefault("shares", []).append({
                 "run": key(tenant.job_id), "window_run": run, "gpu": f"GPU-{gpu}", "start_at": AT + a,
-                "end_at": AT + b, "pid": pid_of(world, tenant.name), "start_ticks": 1, "sm_ms": int(0.9 * ms),
+                "end_at": AT + b, "pid": pid_of(world, tenant.name), "start_ticks": 1,
+                "sm_ms": int(0.9 * ms) if world.timed else None,
                 "mem_mib": 8000, "cpu_ms": int(on * 900), "written_b": tenant.written_b,
             })  # fmt: skip
 
@@ -260,6 +262,10 @@ def _meters(world: World, energy: float, times: list[float], span: float) -> dic
         found |= {"energy_mj": int(energy), "power_mw": power, "power_q_mw": shape}
     if "busy" in world.meters:
         found |= {"busy_ms": int(sum(times)), "busy_q_pct": [int(100 * sum(times) / span)] * 5}
+    if "gpm" in world.meters:
+        found["sm_ms"] = int(0.9 * sum(times))
+    if "clock" in world.meters:
+        found["sm_clock_mhz"] = 1400
     if "cycles" in world.meters:
         found["sm_cycles"] = int(1.4e6 * sum(times))
     return found

@@ -200,6 +200,20 @@ SHAPES: dict[str, World] = {
         meters=("cycles",),
     ),
     "no-meter": replace(HONEST, meters=()),
+    "instance": replace(HONEST, meters=(), timed=False),
+    "instance-pair": replace(HONEST, meters=(), timed=False, tenants=(TRAIN, replace(OTHER, exe=TRAIN.exe))),
+    "instance-shared": replace(HONEST, meters=(), timed=False, tenants=(TRAIN, OTHER)),
+    "instance-victim": replace(
+        HONEST, meters=(), timed=False, tenants=(TRAIN, replace(OTHER, uid=2000, job_id=None))
+    ),
+    "instance-hopper": replace(HONEST, meters=("gpm", "clock"), timed=False),
+    "instance-hopper-diversion": replace(
+        HONEST,
+        meters=("gpm", "clock"),
+        timed=False,
+        tenants=(replace(TRAIN, period_s=None),),
+        log=Log(paces=((0, 6.0), (5400, 9.0))),
+    ),
     # A hot board is slower and draws less: energy falls where time rises.
     "hot": replace(
         HONEST,

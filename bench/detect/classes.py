@@ -28,8 +28,14 @@ CLASSES = (
     GpuClass("H200", "H200", _SINCE_HOPPER, 0.3),
     GpuClass("B200", "B200", _SINCE_HOPPER, 0.3),
     GpuClass("MIG", "A100-MIG", frozenset({"list"})),  # below Hopper an instance has no counter of its own
+    GpuClass("MIG-H100", "H100", frozenset({"list", "pipes"})),  # GPM tells of each instance
 )
 NAMES = tuple(gpu.name for gpu in CLASSES)
+
+
+def is_instance(name: str) -> bool:
+    """Whether the class is a part of a GPU."""
+    return name.startswith("MIG")
 
 
 def of_name(name: str) -> GpuClass:

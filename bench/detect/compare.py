@@ -5,6 +5,7 @@ from math import sqrt
 from typing import Any
 
 from bench.detect import forests
+from bench.detect.classes import is_instance
 from bench.detect.figures import clopper_pearson
 from bench.detect.night import Record
 
@@ -33,11 +34,11 @@ _PREVALENCE: tuple[tuple[float, tuple[str, ...]], ...] = (
 def baselines(honest: list[Record], diverting: list[Record], seed: str) -> list[Row]:
     """Recall of a tenth and more, on classes with counters, at the audit's rate of false alarms."""
     table = "against baselines, a tenth of the work and more"
-    clean = [r for r in honest if r["gpu"] != "MIG"]
+    clean = [r for r in honest if not is_instance(r["gpu"])]
     tenth = [
         r
         for r in diverting
-        if r["gpu"] != "MIG" and r["how"] != "network" and r["diverted_h"] >= _TENTH * r["work_h"] > 0
+        if not is_instance(r["gpu"]) and r["how"] != "network" and r["diverted_h"] >= _TENTH * r["work_h"] > 0
     ]
     if not clean or not tenth:
         return []
@@ -109,7 +110,7 @@ def ablations(honest: list[Record], diverting: list[Record]) -> list[Row]:
             cases = [
                 r
                 for r in diverting
-                if r["how"] == how and r[column] is not None and r["gpu"] != "MIG"
+                if r["how"] == how and r[column] is not None and not is_instance(r["gpu"])
                 and (how == "network" or r["diverted_h"] >= _TENTH * r["work_h"] > 0)
             ]  # fmt: skip
             if cases:
@@ -126,7 +127,7 @@ def reweighted(honest: list[Record]) -> Row:
     """ALERT or REVIEW among honest runs, as common as they are judged to be; the interval is approximate."""
     by_family: dict[str, list[bool]] = {}
     for record in honest:
-        if record["gpu"] != "MIG":
+        if not is_instance(record["gpu"]):
             by_family.setdefault(record["family"], []).append(record["verdict"] in _FLAGGED)
     named = {family: part / len(of) for part, of in _PREVALENCE for family in of}
     rest = [family for family in by_family if family not in named]

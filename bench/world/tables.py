@@ -62,8 +62,9 @@ def write_run(tables: Tables, world: World, place: Place) -> Run:
     """Add what is known of a run that has lived; returns what accounting has of it."""
     spec, rows = world.spec, tables.rows
     counts = _flushes_by_window(world)
+    lives = _lives(world)
     for window in world.windows:
-        _write_window(tables, world, place, window, counts.get(window.from_s, 0))
+        _write_window(tables, world, (place, lives), window, counts.get(window.from_s, 0))
     began = (process for process in world.processes.values() if process.born_s < spec.length_s)
     rows["processes"] += [_process(world, place, process) for process in began]
     _write_flows(tables, world, place)
@@ -109,8 +110,24 @@ def _accounted(world: World, place: Place) -> Run:
 # -- what the sampler reads
 
 
-def _write_window(tables: Tables, world: World, place: Place, window: Window, n_records: int) -> None:
-    spec = world.spec
+Lives = dict[tuple[int, str], tuple[float, float]]
+
+
+def _lives(world: World) -> Lives:
+    """(GPU, process) -> from its first to its last work there: so long it has a context."""
+    found: Lives = {}
+    for window in world.windows:
+        for name, sm_s in window.tally.sm_s.items():
+            if sm_s > 0:
+                first, _ = found.get((window.gpu, name), (window.from_s, 0.0))
+                found[window.gpu, name] = (first, window.until_s)
+    return found
+
+
+def _write_window(
+    tables: Tables, world: World, at: tuple[Place, Lives], window: Window, n_records: int
+) -> None:
+    spec, (place, lives) = world.spec, at
     span = {"start_at": EPOCH_AT + window.from_s, "end_at": EPOCH_AT + window.until_s}
     holder = place.key if window.from_s < spec.length_s else None
     gpu = {"gpu": place.gpu(window.gpu)}
@@ -123,12 +140,13 @@ def _write_window(tables: Tables, world: World, place: Place, window: Window, n_
     if not spec.measured & {"shares", "list"}:
         return
     logger = world.loggers()[-1]
-    for name, sm_s in window.tally.sm_s.items():
-        process = world.processes[name]
+    here = [n for (gpu, n), (a, b) in lives.items() if gpu == window.gpu and a <= window.from_s < b]
+    for name in window.tally.sm_s if "shares" in spec.measured else here:
+        process, sm_s = world.processes[name], window.tally.sm_s.get(name, 0.0)
         sm_ms = int(sm_s * 1000 * process.sm_factor * max(0.0, 1 + 0.03 * world.rng.gauss(0, 1)))
-        if sm_ms <= 0:
+        if sm_ms <= 0 and "shares" in spec.measured:
             continue
-        written_b = int(window.written_b[name]) + (n_records * _RECORD_B if name == logger else 0)
+        written_b = int(window.written_b.get(name, 0)) + (n_records * _RECORD_B if name == logger else 0)
         share = {**gpu, **span, "window_run": holder, "pid": process.pid, "start_ticks": 1}
         share["sm_ms"] = sm_ms if "shares" in spec.measured else None
         more = {"mem_mib": spec.held_mib, "cpu_ms": width_ms // 2}

@@ -54,7 +54,7 @@ def shares_pauses(slots: Slots, kinds: list[dict[Kind, float]], n_gpus: int) -> 
     if not train:
         return None
     usual = median(train)
-    paused = {Kind.MARKED, Kind.RECURRING, Kind.PAUSE, Kind.SILENT}
+    paused = {Kind.MARKED, Kind.OVERLONG, Kind.RECURRING, Kind.PAUSE, Kind.SILENT}
     inside = [sum(k.get(p, 0.0) for p in paused) > 0.5 for k in kinds]
     pauses = [
         [share[k] for k, _ in group]

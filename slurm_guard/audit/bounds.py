@@ -215,7 +215,7 @@ def _own(judged: tuple[Study, Left], sums: Sums, slots: Slots, denied: tuple[flo
     study, left = judged
     train = float(sums.get(Kind.TRAIN, "own"))
     silent = float(sums.get(Kind.SILENT, "own"))
-    slow = float(sums.get(Kind.SLOW_START, "own"))
+    slow = float(sums.get(Kind.SLOW_START, "own") + sums.get(Kind.OVERLONG, "own"))
     lo = left.lo * train + silent
     mid = left.mid * train + silent + slow
     # Credited or excused without anything that agrees: only the upper bound knows it (law 4).

@@ -9,6 +9,7 @@ from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.knownrises import KnownRises
 from slurm_guard.audit.ledger import Sums
+from slurm_guard.audit.listed import Listed
 from slurm_guard.audit.net.net import Net
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.siblings import Levels
@@ -64,6 +65,8 @@ class Case:
     mem_mib: int | None = None  # of the run's processes on one of its GPUs, at most
     compared: Compared | None = None
     rises: KnownRises | None = None  # earlier runs that explain its lasting rises
+    place: int | None = None  # in the audit's list of runs
+    listed: tuple[Listed, ...] = ()  # its own and others', on GPUs that tell of nobody's time
 
     @property
     def allocated_us(self) -> float:

@@ -1,5 +1,7 @@
 """Does a run's second process take turns with its trainer? Then it is part of the work (rollouts of RL)."""
 
+import itertools
+
 from slurm_guard.audit.blocks import units_per_slot
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.stats import correlation, median
@@ -10,6 +12,8 @@ TURNS = -0.5  # correlation of the two processes' times from which they take tur
 SWINGS = 0.35  # relative swing of the second one's time from slot to slot. Judgement
 STEADY = 0.2  # relative spread of its work per unit of progress up to which progress depends on it. Judgement
 LEAST_ROUNDS = 4  # judgement
+FULLY = 0.8  # of the most that the second one ever works in a slot: then it has its turn. Judgement
+HARDLY = 0.1  # of it, or of the first one's usual time: then it is the other's turn. Judgement
 
 
 def takes_turns(slots: Slots, track: Track) -> bool:
@@ -31,6 +35,25 @@ def takes_turns(slots: Slots, track: Track) -> bool:
     if len(costs) < LEAST_ROUNDS or median(costs) <= 0:
         return False
     return (max(costs) - min(costs)) / median(costs) <= 4 * STEADY and _spread(costs) <= STEADY
+
+
+def waits_for_it(slots: Slots) -> bool:
+    """True where the run's own process stands still whenever the second one has its turn, in four turns and
+    more. Two that merely share a GPU take time from each other, and neither stands still.
+
+    Turns as short as a slot cannot be told from that: false.
+    """
+    seen = [k for k in range(len(slots.cov)) if slots.cov[k] > 0]
+    own = [slots.own[k] / slots.cov[k] for k in seen]
+    second = [slots.stray[k] / slots.cov[k] for k in seen]
+    most = max(second, default=0.0)
+    alone = [a for a, b in zip(own, second, strict=True) if b <= HARDLY * most and a > 0]
+    if most <= 0 or not alone:
+        return False
+    turns = [b >= FULLY * most for b in second]
+    rests = [a for a, its in zip(own, turns, strict=True) if its]
+    n = sum(1 for its, _ in itertools.groupby(turns) if its)
+    return n >= LEAST_ROUNDS and sum(rests) / len(rests) <= HARDLY * median(alone)
 
 
 def _per_round(slots: Slots, track: Track, both: list[int]) -> list[float]:

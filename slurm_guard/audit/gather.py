@@ -174,7 +174,11 @@ def holds_of(
 
 def users_of(uses: pl.DataFrame, facts: pl.DataFrame) -> dict[int, list[GpuUser]]:
     """Each run's own processes that had time on the GPUs it holds, most time first."""
-    mine = uses.filter((pl.col("own") == pl.col("i")) & (pl.col("sm_ms") > 0))
+    return those(uses.filter((pl.col("own") == pl.col("i")) & (pl.col("sm_ms") > 0)), facts)
+
+
+def those(mine: pl.DataFrame, facts: pl.DataFrame) -> dict[int, list[GpuUser]]:
+    """The processes of these uses by the run `i` that they are of, most time first."""
     sums = (
         mine.group_by("i", "node", "pid", "start_ticks")
         .agg(

@@ -18,6 +18,7 @@ EXPLAINS: dict[Kind, Account] = {
     Kind.SLOW_START: Account.RESIDUAL,
     Kind.TRAIN: Account.PROGRESS,
     Kind.MARKED: Account.PHASE,
+    Kind.OVERLONG: Account.RESIDUAL,
     Kind.RECURRING: Account.PHASE,
     Kind.PAUSE: Account.PHASE,
     Kind.SILENT: Account.RESIDUAL,

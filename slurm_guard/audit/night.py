@@ -15,12 +15,14 @@ from slurm_guard.audit import (
     hear,
     kin,
     ledger,
+    listed,
     neighbours,
     outside,
     owners,
     rhythm,
     sharedlogs,
     siblings,
+    spans,
     taut,
     work,
 )
@@ -28,13 +30,13 @@ from slurm_guard.audit import split as shares
 from slurm_guard.audit import track as tracks
 from slurm_guard.audit import unlisted as holders
 from slurm_guard.audit.case import Case
-from slurm_guard.audit.coupling import takes_turns
+from slurm_guard.audit.coupling import takes_turns, waits_for_it
 from slurm_guard.audit.declared import Declared, as_told, declared
 from slurm_guard.audit.earlier import Earlier, beside, earlier_of
 from slurm_guard.audit.facts import Facts, runs_frame
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.hear import Heard
-from slurm_guard.audit.holds import GpuUser
+from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.net import flows as said
 from slurm_guard.audit.net.changes import changes_of
@@ -50,6 +52,8 @@ from slurm_guard.audit.unlisted import Unlisted
 from slurm_guard.model import Run
 
 Users = dict[int, list[GpuUser]]
+# Columns of a cell that say where its time went.
+CELLS = ("i", "node", "gpu", "start_at", "end_at", "cov", "active", "own", "stray", "foreign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,11 @@ class Night:
     """Every run's measures, by its place in the list of runs."""
 
     tables: Tables
+    cells: pl.DataFrame  # divided among processes (minutes.CELLS); without rows where nobody asked for them
     heard: Heard
     stints: tuple[Stint, ...]
     unlisted: tuple[Unlisted, ...]
+    listed: tuple[listed.Listed, ...]
     slots: Mapping[int, Slots]
     sums: Mapping[int, Sums]
     tracks: Mapping[int, Track]
@@ -91,7 +97,7 @@ class Night:
     earlier: Earlier
 
 
-def measure(runs: list[Run], facts: Facts) -> Night:
+def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
     """Bind, measure, divide, study and tally every run."""
     frames = dict(facts.frames)
     tables = _tables(runs, frames)
@@ -104,7 +110,7 @@ def measure(runs: list[Run], facts: Facts) -> Night:
     studies: dict[int, Study] = {}
     for i, run in enumerate(runs):
         found[i] = _steadiest(run, slots[i], found[i], (series.get(i, []), facts))
-        tempo = rhythm.compare(rhythms.get(i, []), found[i].arcs)
+        tempo = rhythm.compare(rhythms.get(i, []), spans.stepping(found[i]))
         studies[i] = study(run, slots[i], found[i], tempo, facts.config)
     told = (
         frames["tickets"].filter(pl.col("gpus").is_not_null()).join(tables.keys.select("run", "i"), on="run")
@@ -113,11 +119,13 @@ def measure(runs: list[Run], facts: Facts) -> Night:
     placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
     return Night(
         tables,
+        cells.select(CELLS) if keeps_cells else cells.clear().select(CELLS),
         hear.listen(frames, tables.keys, tables.refused, tables.good),
         tuple(outside.stints(tables.uses, tables.good, tables.runs, known, frames["events"])),
         tuple(
             holders.unlisted(frames, tables.people, tables.good, (tables.keys, tables.runs), known & placed)
         ),
+        tuple(listed.listed(tables.uses, (tables.runs, known), _ties(tables, frames))),
         slots,
         ledger.tally(cells, {i: s.spans for i, s in studies.items()}),
         found,
@@ -162,17 +170,18 @@ def _divided(
     runs: list[Run], tables: Tables, frames: dict[str, pl.DataFrame], found: dict[int, Track]
 ) -> tuple[pl.DataFrame, dict[int, Slots], Users]:
     """Cells and slots divided among processes; twice where a second process turns out to take turns."""
-    held = gather.holds_of(tables.logs, frames["files"], tables.keys, tables.points)
-    ties = gather.partners(frames["flows"])
+    people, held, flows = _ties(tables, frames)
     users: Users = {
-        i: owners.link(people, held.get(i, []), ties)
-        for i, people in gather.users_of(tables.uses, tables.people).items()
+        i: owners.link(those, held.get(i, []), flows)
+        for i, those in gather.users_of(tables.uses, people).items()
     }
     cells, slots = _split(runs, tables, users)
     coupled = {
-        i: [_as_kin(u) for u in people]
+        i: rounds
         for i, people in users.items()
-        if any(u.cls == "stray" for u in people) and i in slots and takes_turns(slots[i], found[i])
+        if any(u.cls == "stray" for u in people)
+        and i in slots
+        and (rounds := _by_turns(people, slots[i], found[i])) != people
     }
     if coupled:
         users |= coupled
@@ -180,10 +189,24 @@ def _divided(
     return cells, {i: slots.get(i, grid.nothing(run)) for i, run in enumerate(runs)}, users
 
 
-def _as_kin(user: GpuUser) -> GpuUser:
-    if user.cls != "stray":
-        return user
-    return replace(user, cls="kin", why="takes turns with the process that logs progress")
+def _ties(
+    tables: Tables, frames: dict[str, pl.DataFrame]
+) -> tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]]:
+    """What processes are, which logs the runs' processes hold, and who speaks with whom."""
+    held = gather.holds_of(tables.logs, frames["files"], tables.keys, tables.points)
+    return tables.people, held, gather.partners(frames["flows"])
+
+
+def _by_turns(people: list[GpuUser], slots: Slots, track: Track) -> list[GpuUser]:
+    """Stray processes that take their turn with the training as a rollout server does are kin: those of its
+    own program where it stands still for them, all of them where their work per step is steady too."""
+    steady, waits = takes_turns(slots, track), waits_for_it(slots)
+    return [
+        replace(u, cls="kin", why="takes turns with the process that logs progress")
+        if u.cls == "stray" and (steady or (waits and owners.same_program(u, people)))
+        else u
+        for u in people
+    ]
 
 
 def _split(runs: list[Run], tables: Tables, users: Users) -> tuple[pl.DataFrame, dict[int, Slots]]:
@@ -257,6 +280,8 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
             others.mem_mib,
             others.compared and replace(others.compared, left=_spared(others.compared.left, *own_us)),
             others.rises,
+            i,
+            tuple(p for p in night.listed if i in (p.own, p.host)),
         )
 
 

@@ -51,7 +51,7 @@ def stints(
         .filter((pl.col("sm_ms") > 0) & pl.col("holds").fill_null(value=True))
         .join(spans, on="own", how="left")
         .join(_busy(windows, uses), on=["node", "gpu", "start_at"], how="left")
-        .with_columns(_relation(known).alias("relation"))
+        .with_columns(relation(known).alias("relation"))
         .filter(pl.col("relation").is_not_null())
     )
     share = pl.col("sm_ms") / pl.col("all_sm")
@@ -97,7 +97,8 @@ def _busy(windows: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _relation(known: set[int]) -> pl.Expr:
+def relation(known: set[int]) -> pl.Expr:
+    """What a process on a GPU that its run does not hold is to it; null: there by right, or a daemon."""
     ended = pl.col("run_end").is_not_null() & (pl.col("start_at") >= pl.col("run_end"))
     shared_by_right = pl.col("window_shared").fill_null(value=False)
     return (

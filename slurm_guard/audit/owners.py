@@ -169,6 +169,12 @@ def _judge(
     return _with(user, "stray", "no tie to the process that logs progress")
 
 
+def same_program(user: GpuUser, users: list[GpuUser]) -> bool:
+    """Whether a process that logs progress on its node is the same program: no tie by itself, as any script
+    may be given to an interpreter."""
+    return any(u.cls == "linked" and u.node == user.node and u.exe == user.exe is not None for u in users)
+
+
 def _apart(a: GpuUser, b: GpuUser) -> bool:
     """One worked before the other: they meet for no more than a window's edge makes of it."""
     return _together_s(a, b) <= MEET * min(a.last_at - a.first_at, b.last_at - b.first_at)

@@ -18,6 +18,30 @@ def pipe_ms() -> pl.Expr:
     return pl.max_horizontal(*[pl.col(name).cast(pl.Float64) for name in pipes])
 
 
+def cycles() -> pl.Expr:
+    """SM cycles. An instance of MIG has neither these nor energy or busy time; from Hopper on GPM tells how
+    long its SMs had work: that time at the board's clock, where the clock is known."""
+    worked = pl.col("sm_ms").cast(pl.Float64) * pl.col("sm_clock_mhz") * 1000
+    return pl.coalesce(pl.col("sm_cycles").cast(pl.Float64), pl.when(_gpm_alone() & _clocked()).then(worked))
+
+
+def busy_ms() -> pl.Expr:
+    """Busy time; of such an instance whose clock is not known the time in which its SMs had work. It follows
+    the clock as busy time does."""
+    worked = pl.col("sm_ms").cast(pl.Float64)
+    return pl.coalesce(pl.col("busy_ms").cast(pl.Float64), pl.when(_gpm_alone() & ~_clocked()).then(worked))
+
+
+def _gpm_alone() -> pl.Expr:
+    """Whether nothing but GPM ever tells of the GPU's work."""
+    others = ("energy_mj", "power_mw", "busy_ms", "sm_cycles")
+    return pl.all_horizontal(*[pl.col(name).is_null().all().over("gpu") for name in others])
+
+
+def _clocked() -> pl.Expr:
+    return pl.col("sm_clock_mhz").is_not_null().all().over("gpu")
+
+
 def is_bare() -> pl.Expr:
     """Whether the SMs worked on integers and made no floating-point operation; null: the GPU cannot say."""
     sm, ints, dram = (pl.col(name).cast(pl.Float64) for name in ("sm_ms", "int_ms", "dram_ms"))

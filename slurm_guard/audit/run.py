@@ -1,8 +1,11 @@
 """The audit: facts in, one document out. No I/O, no clock; the same facts give the same bytes."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 
-from slurm_guard.audit import alarms, exempt, hear, judge, outside, past
+import polars as pl
+
+from slurm_guard.audit import alarms, exempt, hear, judge, minutes, outside, past
 from slurm_guard.audit.case import counted
 from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.night import Night, cases, measure
@@ -19,10 +22,14 @@ def audit_facts(facts: Facts) -> Audit:
     return audit_and_remember(facts)[0]
 
 
-def audit_and_remember(facts: Facts) -> tuple[Audit, list[PastCost]]:
-    """The same with the rows that it leaves for later audits."""
+def audit_and_remember(
+    facts: Facts, take: Callable[[pl.LazyFrame], None] | None = None
+) -> tuple[Audit, list[PastCost]]:
+    """The same with the rows that it leaves for later audits. `take` is handed the ledger by GPU and minute
+    (minutes.SCHEMA) in batches of runs; null: it is not laid out."""
     runs, refused = split(facts.runs)
-    night = measure(runs, facts)
+    night = measure(runs, facts, keeps_cells=take is not None)
+    book = None if take is None else minutes.Book(night.cells, take)
     judgements: list[Judgement] = [judge.refused(run, why) for run, why in refused]
     skips = [*facts.skips, *(Skip(run.id, "run-refused", why) for run, why in refused)]
     known = exempt.known(facts.words.exemptions)
@@ -32,6 +39,12 @@ def audit_and_remember(facts: Facts) -> tuple[Audit, list[PastCost]]:
         judgements.append(judgement)
         skips += missed
         costs += remember(case, judgement, (facts.from_at, facts.until_at))
+        if book is not None:
+            book.add(minutes.entry(case, judgement))
+    if book is not None:
+        for judgement in judgements[: len(refused)]:
+            book.add(minutes.Entry(-1, judgement))
+        book.close()
     skips += _refused_windows(night)
     judgements, site = _with_the_site(judgements, facts)
     done = Audit(

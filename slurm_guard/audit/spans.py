@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import Enum
 
+from slurm_guard.audit import named
 from slurm_guard.audit.stats import mad_sigma, median
 from slurm_guard.audit.track import Arc, Track, begun_anew
 from slurm_guard.config import AuditConfig
@@ -26,6 +27,7 @@ class Kind(str, Enum):
     SLOW_START = "slow-start"  # before the first progress, beyond it
     TRAIN = "train"
     MARKED = "marked"  # a pause that the log itself calls evaluation, checkpoint or end
+    OVERLONG = "overlong"  # the same, beyond what such phases of the run may take
     RECURRING = "recurring"  # a pause that the run makes again and again
     PAUSE = "pause"  # a single pause shorter than silence
     SILENT = "silent"  # longer than any pause that is explained
@@ -67,7 +69,8 @@ def cut(track: Track, from_at: float, until_at: float, config: AuditConfig) -> t
     spans = _before(arcs[0], from_at, until_at, config)
     left_s = _startup_bound_s(from_at, until_at, config) - spans[0].length_s
     spans += _between(track, arcs, gap, (config, left_s))
-    spans += _after(track, arcs, gap, until_at, config)
+    spans = _bounded(spans, silence_after_s(config, gap))
+    spans += _after(track, spans, (arcs[-1].until_at, gap), until_at, config)
     return _tile(spans, from_at, until_at)
 
 
@@ -132,6 +135,20 @@ def usual_pace_s(arcs: tuple[Arc, ...]) -> float:
     return median([(a.until_at - a.from_at) / a.units for a in arcs])
 
 
+def stepping(track: Track) -> tuple[Arc, ...]:
+    """Arcs that hold steps and nothing else, so that their length is that of their steps: without those in
+    which the log names a phase or that are much longer than their units need."""
+    gap = usual_gap_s(track.arcs)
+    if gap is None:
+        return ()
+    pace = usual_pace_s(track.arcs)
+    return tuple(
+        a
+        for a in track.arcs
+        if not names_phase(track, a.from_at, a.until_at) and train_from(track, a, gap, pace) == a.from_at
+    )
+
+
 def train_from(track: Track, arc: Arc, gap_s: float, pace_s: float) -> float:
     """When an arc's training began: at its front, or, where it is much longer than its units need, as late as
     they allow. What the log itself calls a phase is cut out of a slightly longer arc already."""
@@ -162,14 +179,43 @@ def recurring(holes: list[tuple[float, float]]) -> set[tuple[float, float]]:
     return set(alike) if mad_sigma(steps) <= ALIKE * median(steps) else set()
 
 
+def trained_s(spans: list[Span]) -> float:
+    """Seconds of training."""
+    return sum(s.length_s for s in spans if s.kind is Kind.TRAIN)
+
+
+def _bounded(spans: list[Span], limit_s: float) -> list[Span]:
+    """The same with pauses that the log names for longer than the run trained in all cut there."""
+    most = named.limits(trained_s(spans), 0.0, limit_s).one_s
+    done: list[Span] = []
+    for span in spans:
+        edge = span.from_at + most
+        if span.kind is Kind.MARKED and span.until_at > edge:
+            done += [Span(span.from_at, edge, Kind.MARKED), Span(edge, span.until_at, Kind.OVERLONG)]
+        else:
+            done.append(span)
+    return done
+
+
 def _after(
-    track: Track, arcs: tuple[Arc, ...], gap: float, until_at: float, config: AuditConfig
+    track: Track, before: list[Span], end: tuple[float, float], until_at: float, config: AuditConfig
 ) -> list[Span]:
-    last = arcs[-1].until_at
-    bound = last + silence_after_s(config, gap)
+    """From the last progress on: what the log names, or what the run's own pauses were like; then a tail, and
+    silence. `end`: (the last progress, the usual time between two records)."""
+    last, gap = end
+    limit = silence_after_s(config, gap)
+    longest = max((s.length_s for s in before if s.kind is Kind.MARKED), default=0.0)
+    told = named.after(track.marks, last, until_at, named.limits(trained_s(before), longest, limit))
+    done = [Span(n.from_at, n.until_at, Kind.OVERLONG if n.over else Kind.MARKED) for n in told]
+    reach = done[-1].until_at if done else last
     ahead = any(m.at > until_at for m in track.marks)  # the audited window ends, the log does not
+    if not done and not ahead:
+        again = [s.length_s for s in before if s.kind in (Kind.RECURRING, Kind.MARKED)]
+        reach = min(until_at, last + (1.0 + ALIKE) * median(again)) if len(again) >= RECURS else last
+        done = [Span(last, reach, Kind.RECURRING)]
+    bound = (done[-1].until_at if told else last) + limit
     kind = Kind.TRAIN if ahead and until_at <= last + PAUSE * gap else Kind.TAIL
-    return [Span(last, min(bound, until_at), kind), Span(min(bound, until_at), until_at, Kind.SILENT)]
+    return [*done, Span(reach, min(bound, until_at), kind), Span(min(bound, until_at), until_at, Kind.SILENT)]
 
 
 def _tile(spans: list[Span], from_at: float, until_at: float) -> tuple[Span, ...]:

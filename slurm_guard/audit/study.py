@@ -127,13 +127,16 @@ def _waits(tiles: tuple[Span, ...], slots: Slots) -> tuple[Span, ...]:
     power, and with empty pipes where the GPU can say.
     """
     kinds = kinds_per_slot(tiles, slots)
-    usual = _level(slots, [s.get(Kind.TRAIN, 0.0) for s in kinds])
+    train = [s.get(Kind.TRAIN, 0.0) for s in kinds]
+    usual = _level(slots, train)
+    by_pipes = usual is None and _pipes_work(slots, train)  # without power they alone can tell
     done: list[Span] = []
     for tile in tiles:
-        if tile.kind is Kind.SILENT and usual is not None:
+        if tile.kind is Kind.SILENT and (usual is not None or by_pipes):
             shares = [s.get(tile.kind, 0.0) for s in kinds_per_slot((tile,), slots)]
             own = _level(slots, shares)
-            if own is not None and own < SPIN * usual and not _pipes_work(slots, shares):
+            low = _piped(slots, shares) if usual is None else own is not None and own < SPIN * usual
+            if low and not _pipes_work(slots, shares):
                 tile = Span(tile.from_at, tile.until_at, Kind.WAIT)
         done.append(tile)
     return tuple(done)
@@ -152,11 +155,16 @@ def _level(slots: Slots, shares: list[float]) -> float | None:
 def _pipes_work(slots: Slots, shares: list[float]) -> bool:
     """Whether the pipes are busy for more of the working time than polling makes them; no where GPM is
     silent."""
-    seen = sum(c * s for c, s in zip(slots.pipe_cov, shares, strict=True))
     active = sum(a * s for a, s in zip(slots.active, shares, strict=True))
-    if active <= 0 or seen < KNOWN * sum(c * s for c, s in zip(slots.cov, shares, strict=True)):
+    if active <= 0 or not _piped(slots, shares):
         return False
     return sum(p * s for p, s in zip(slots.pipe, shares, strict=True)) > PIPES * active
+
+
+def _piped(slots: Slots, shares: list[float]) -> bool:
+    """Whether GPM was heard nearly all of the time."""
+    seen = sum(c * s for c, s in zip(slots.pipe_cov, shares, strict=True))
+    return seen >= KNOWN * sum(c * s for c, s in zip(slots.cov, shares, strict=True)) > 0
 
 
 def _is_split(slots: Slots) -> bool:

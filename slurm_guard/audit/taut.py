@@ -152,7 +152,8 @@ def _reach(
         if low > most:
             return at_most, brackets[at_most][1]
         if high < least:
-            return at_least, max(brackets[at_least][0], at)
+            stop = at_least if at_least > anchor else k  # it ends before the string is there: no way back
+            return stop, max(brackets[stop][0], at)
         if low > least:
             least, at_least = low, k
         if high < most:

@@ -19,7 +19,7 @@ def draw(case: Case, denial: Denial) -> Timeline:
     n = len(slots.cov)
     merge = -(-n // MAX_SLOTS)
     places = [range(k, min(n, k + merge)) for k in range(0, n, merge)]
-    shares = _placed(case, case.left.mid)
+    shares = placed(case, case.left.mid)
     books = [_book(case, k, shares[k], denial.at(case.study, k)) for k in range(n)]
     accounts: dict[str, list[int | None]] = {a.value: [] for a in Account}
     power: list[float | None] = []
@@ -68,7 +68,7 @@ def _book(case: Case, k: int, residual_share: float, denied: float) -> dict[Acco
     return book
 
 
-def _placed(case: Case, residual_share: float) -> list[float]:
+def placed(case: Case, residual_share: float) -> list[float]:
     """Residual share of each slot's training work: the run's total, laid where work exceeds θ most."""
     theta, slots = case.study.theta, case.slots
     train = [own * k.get(Kind.TRAIN, 0.0) for own, k in zip(slots.own, case.study.kinds, strict=True)]
@@ -80,9 +80,15 @@ def _placed(case: Case, residual_share: float) -> list[float]:
         first = round((block.from_at - slots.from_at) / slots.width_s)
         for k in range(first, round((block.until_at - slots.from_at) / slots.width_s)):
             over[k] = share
-    placed = sum(t * o for t, o in zip(train, over, strict=True))
-    scale = residual_share * sum(train) / placed if placed > 0 else 0.0
-    return [min(1.0, o * scale) for o in over] if scale > 0 else [residual_share] * len(train)
+    total, there = residual_share * sum(train), sum(t * o for t, o in zip(train, over, strict=True))
+    if there <= 0:
+        return [residual_share] * len(train)
+    shares = [min(1.0, o * total / there) for o in over]
+    # What full slots cannot take is laid evenly into what is left of the others.
+    missing = total - sum(t * s for t, s in zip(train, shares, strict=True))
+    room = sum(t * (1.0 - s) for t, s in zip(train, shares, strict=True))
+    more = missing / room if room > 0 else 0.0
+    return [s + more * (1.0 - s) for s in shares]
 
 
 def _events(case: Case) -> list[TimelineEvent]:

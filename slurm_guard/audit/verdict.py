@@ -114,9 +114,19 @@ def _noteworthy(
 
 def left_open(case: Case, ledger: dict[str, int]) -> float:
     """GPU-µs that the ledger books as residual, or that worked on long after the last record."""
+    return 1000.0 * ledger[Account.RESIDUAL.value] + _late_us(case)
+
+
+def _late_us(case: Case) -> float:
+    """Own work of a tail that is no usual interval any more, in the slots that begin after the last record: a
+    slot that holds both tells nothing of which of them the work was."""
     gap = usual_gap_s(case.track.arcs) or 0.0
-    late = any(s.kind is Kind.TAIL and s.length_s > PAUSE * gap for s in case.study.spans)
-    return 1000.0 * ledger[Account.RESIDUAL.value] + (case.sums.get(Kind.TAIL, "own") if late else 0)
+    begins = [s.from_at for s in case.study.spans if s.kind is Kind.TAIL and s.length_s > PAUSE * gap]
+    if not begins:
+        return 0.0
+    slots, kinds = case.slots, case.study.kinds
+    late = [k for k in range(len(kinds)) if slots.at(k) >= begins[0]]
+    return 1000.0 * sum(slots.own[k] * kinds[k].get(Kind.TAIL, 0.0) for k in late)
 
 
 def slow_us(case: Case) -> float:

@@ -5,15 +5,15 @@ Columns of a cell (times in float milliseconds until the ledger rounds once per 
     cov       time the sampler covered
     active    time with work on the GPU; the rest of `cov` is idle
     dyn       energy above idle, mJ; null: no believable energy or power
-    cyc       SM cycles; null: none
-    busy      driver's busy time; null: not observed
+    cyc       SM cycles (pipes.cycles); null: none
+    busy      driver's busy time (pipes.busy_ms); null: not observed
     power     mean power, mW; null: not observed
     limit     power limit, mW; null: not observed
 """
 
 import polars as pl
 
-from slurm_guard.audit.pipes import is_bare, pipe_ms
+from slurm_guard.audit.pipes import busy_ms, cycles, is_bare, pipe_ms
 
 # A busy share up to this is an idle GPU: NVML's utilisation is whole percents over 1/6..1 s. Documented.
 QUIET_SHARE = 0.01
@@ -117,8 +117,8 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
         pl.col("end_at").alias("raw_end_at"),
         pl.col("covered_ms").cast(pl.Float64).alias("cov"),
         pl.coalesce("energy_mj", pl.col("power_mw") * pl.col("covered_ms") / 1000).alias("energy"),
-        pl.col("busy_ms").cast(pl.Float64).alias("busy"),
-        pl.col("sm_cycles").cast(pl.Float64).alias("cyc"),
+        busy_ms().alias("busy"),
+        cycles().alias("cyc"),
         pipe_ms().alias("pipe"),
         is_bare().alias("bare"),
         pl.col("power_limit_mw").cast(pl.Float64).alias("limit"),

@@ -10,9 +10,14 @@ if TYPE_CHECKING:
 
     from slurm_guard.audit.facts import Facts
     from slurm_guard.config import Config
+    from slurm_guard.history import PastCost
     from slurm_guard.model import Audit
 
 _REMEMBER = "leave what was learnt for later audits; default: unless -o names another document"
+_Ledger = Annotated[
+    Path | None,
+    typer.Option("--ledger", help="also the ledger by GPU and minute, as Parquet", readable=False),
+]
 _TIME = "ISO time (in report.timezone, which is UTC unless set) or epoch seconds"
 
 
@@ -56,9 +61,9 @@ def audit(
         bool | None,
         typer.Option("--remember/--no-remember", help=_REMEMBER, show_default=False),
     ] = None,
+    ledger: _Ledger = None,
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
-    from slurm_guard.audit.run import audit_and_remember
     from slurm_guard.cli.history import history_folder, leave_history
     from slurm_guard.cli.remember import leave, recall
     from slurm_guard.config import load_config
@@ -70,7 +75,7 @@ def audit(
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
     facts = load_facts(window, settings, (sacct_file, folder), lake or Path(settings.lake.path))
-    done, costs = audit_and_remember(recall(facts, settings, words_up_to))
+    done, costs = _audited(recall(facts, settings, words_up_to), ledger)
     is_trial, path = output is not None, output or _default_path(window[0], settings)
     make_folder(path.parent)
     write_output(path, to_json(done).encode())
@@ -81,6 +86,24 @@ def audit(
         leave_history(folder, done, costs, settings)
     if exit_code and any(j.asks for j in done.judgements):
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def _audited(facts: "Facts", ledger: Path | None) -> "tuple[Audit, list[PastCost]]":
+    """The audit and what it leaves; with a path, its ledger by GPU and minute is written there. Raises
+    GuardError output-unwritable."""
+    from slurm_guard.audit.run import audit_and_remember
+    from slurm_guard.errors import GuardError
+    from slurm_guard.lake.minutefile import MinuteFile
+
+    if ledger is None:
+        return audit_and_remember(facts)
+    try:
+        with MinuteFile(ledger) as file:
+            return audit_and_remember(facts, file.take)
+    except OSError as error:
+        raise GuardError(
+            "output-unwritable", f"{ledger} cannot be written: {error.strerror}", "name another file"
+        ) from None
 
 
 def load_facts(

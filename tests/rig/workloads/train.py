@@ -181,6 +181,9 @@ class Loop:
         if self.args.style == "hf":
             epoch = round(step / HF_STEPS_PER_EPOCH, 2)
             print({"eval_loss": round(loss, 4), "eval_runtime": round(took_s, 3), "epoch": epoch}, flush=True)
+        elif self.args.style == "megatron":
+            told = f"lm loss value: {loss:.6E} | lm loss PPL: {math.exp(loss):.6E} |"
+            print(f" validation loss at iteration {step} | {told}", flush=True)
         else:
             print(f"validation at step {step}: eval_loss={loss:.4f}", flush=True)
 

@@ -83,3 +83,21 @@ def test_times_that_are_known_are_not_moved() -> None:
     marks = [_mark(k, 0, 1e9, claimed=10.123 * k) for k in range(1, 20)]
 
     assert settle(marks) == marks
+
+
+def test_a_record_that_was_seen_before_the_string_is_there_ends_no_audit() -> None:
+    """Its bracket ends before the middle of the one before it: the string waits and does not run back."""
+    times = taut([0.0, 1.0, 2.0], [(0.0, 10.0), (1.0, 3.0), (20.0, 21.0)])
+
+    assert len(times) == 3
+    assert all(b >= a for a, b in itertools.pairwise(times))
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=3, max_size=20))
+def test_brackets_at_odds_give_a_time_each_in_order(ends: list[tuple[float, float]]) -> None:
+    brackets = [(min(pair), max(pair)) for pair in ends]
+
+    times = taut([float(k) for k in range(len(brackets))], brackets)
+
+    assert len(times) == len(brackets)
+    assert all(b >= a - 1e-9 for a, b in itertools.pairwise(times))

@@ -3,6 +3,7 @@
 from datetime import timezone
 from pathlib import Path
 
+import polars as pl
 import pytest
 import typer
 
@@ -66,6 +67,27 @@ def test_the_same_night_again_gives_the_same_bytes(tmp_path: Path) -> None:
     first = _audit(tmp_path / "a", SHAPES["co-tenant"]).read_bytes()
 
     assert _audit(tmp_path / "b", SHAPES["co-tenant"]).read_bytes() == first
+
+
+def test_the_ledger_by_minute_is_written_beside_the_document(tmp_path: Path) -> None:
+    out, ledger = tmp_path / "night" / "audit.json", tmp_path / "minutes.parquet"
+    lake = _lake(tmp_path, SHAPES["honest"])
+
+    audit(SINCE, UNTIL, _sacct(tmp_path), lake, out, False, None, ledger=ledger)
+
+    (judgement,) = from_json(out.read_text(encoding="utf-8")).judgements
+    assert pl.read_parquet(ledger)["progress_gpu_ms"].sum() == judgement.ledger_gpu_ms["progress"]
+
+
+def test_a_ledger_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    lake = _lake(tmp_path, SHAPES["honest"])
+    into = (tmp_path / "audit.json", tmp_path / "file" / "minutes.parquet")
+
+    with pytest.raises(GuardError) as caught:
+        audit(SINCE, UNTIL, _sacct(tmp_path), lake, into[0], False, None, ledger=into[1])
+
+    assert caught.value.slug == "output-unwritable"
 
 
 def test_findings_change_the_exit_code_only_when_asked(tmp_path: Path) -> None:

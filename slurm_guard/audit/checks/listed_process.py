@@ -1,0 +1,125 @@
+"""A process that does not belong to the training on a GPU that tells of nobody's time."""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit.case import Case, counted, lasting, sized
+from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
+from slurm_guard.audit.listed import Listed
+from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Thresholds."""
+
+    least_windows: int = 2  # judgement: one window may straddle a change of allocation
+    least_share: float = 0.05  # of the run's time, for one beside its own training. Judgement
+    # CUDA takes 300 to 600 MiB for a context that nothing is done with, as a program makes that touched the
+    # wrong GPU.
+    least_mib: int = 1024  # judgement: below, it is told and not asked about
+
+
+def find(case: Case, params: Params) -> list[Finding]:
+    """One soft finding for the run's own and its owner's processes, one for each process elsewhere, and a
+    notice in its favour of all that are not its own."""
+    long_s = case.run.until_at - case.run.from_at
+    enough = [p for p in case.listed if p.n_windows >= params.least_windows]
+    untied = [p for p in enough if p.relation == "untied" and p.listed_s >= params.least_share * long_s]
+    found = [_untied(case, untied, params)] if untied else []
+    found += [_elsewhere(case, p, params) for p in enough if p.relation == "beside" and _is_mine(case, p)]
+    found += [_elsewhere(case, p, params) for p in enough if _outlived(case, p)]
+    guests = [p for p in enough if p.relation != "untied" and not _is_mine(case, p)]
+    return [*found, _notice(case, guests)] if guests else found
+
+
+def _is_mine(case: Case, process: Listed) -> bool:
+    return process.own is not None and process.own == case.place
+
+
+def _outlived(case: Case, process: Listed) -> bool:
+    end = case.run.end_at
+    if process.relation != "after" or not _is_mine(case, process) or end is None:
+        return False
+    return process.until_at - end > case.config.slack_s
+
+
+def _is_large(process: Listed, params: Params) -> bool:
+    return process.mem_mib is not None and process.mem_mib >= params.least_mib
+
+
+def _rating(large: bool, audience: Audience) -> Rating:
+    """Who it is is sure, what it did is not: soft, and a look only where it holds more than a context."""
+    return Rating(Severity.MEDIUM, 0.6, ASKS if large else 0.5, audience)
+
+
+def _untied(case: Case, processes: list[Listed], params: Params) -> Finding:
+    first = max(processes, key=lambda p: (p.listed_s, -p.pid))
+    sentence = (
+        f"{counted(len(processes), 'process', 'processes')} of this run's owner, of another program than the "
+        f"one that logs progress and without a tie to it, had {_held(first)} on its GPUs for up to "
+        f"{lasting(first.listed_s)}; these GPUs do not tell whether a process works."
+    )
+    large = any(_is_large(p, params) for p in processes)
+    evidence = [_evidence(p) for p in sorted(processes, key=lambda p: (-p.listed_s, p.pid))[:5]]
+    return finding(CHECK, case, _rating(large, Audience.AUDITOR), sentence, *evidence)
+
+
+def _elsewhere(case: Case, process: Listed, params: Params) -> Finding:
+    where = "after the run had ended" if process.relation == "after" else "which is not one of its GPUs"
+    sentence = (
+        f"Process {process.pid} of this run had {_held(process)} on {process.gpu} of {process.node}, "
+        f"{where}, for {lasting(process.listed_s)}; the GPU does not tell whether a process works."
+    )
+    return finding(
+        CHECK, case, _rating(_is_large(process, params), Audience.OPERATOR), sentence, _evidence(process)
+    )
+
+
+def _notice(case: Case, guests: list[Listed]) -> Finding:
+    sentence = (
+        f"{counted(len(guests), 'process', 'processes')} of others had memory on this run's GPUs, which do "
+        "not tell whether a process works; that is not held against this run."
+    )
+    rating = Rating(Severity.MEDIUM, 0.9, -1.0, Audience.OWNER)
+    return finding(CHECK, case, rating, sentence, *[_evidence(p) for p in guests[:5]])
+
+
+def _held(process: Listed) -> str:
+    return "a context" if process.mem_mib is None else f"{sized(process.mem_mib << 20)} of memory"
+
+
+def _evidence(process: Listed) -> Evidence:
+    return Evidence(
+        f"pid {process.pid}, uid {process.uid}, {process.exe}, on {process.gpu} of {process.node}",
+        process.listed_s,
+        "s listed",
+        "lake tables shares and processes",
+        f"nvidia-smi on {process.node}, or shares with pid {process.pid}",
+        "a declared role for this process, a progress log that it writes itself, or another GPU list in the "
+        "ticket",
+    )
+
+
+CHECK = Check(
+    "listed-process",
+    "A process on a GPU that tells of nobody's time",
+    Family.A,
+    detects="On GPUs without per-process times (instances of MIG, some drivers): a process of the run or of "
+    "its owner that is another program than the one that logs and has no tie to it, a process of the run on "
+    "a GPU that is not its, or one that is there after its run; by the driver's process list, cgroup, uid.",
+    does_not_detect="Whether the process worked, and how much: it is never a hard fact and has no figure. "
+    "Work inside the training process.",
+    false_alarms="A notebook, a server or a monitor of the job that holds memory and no connection to the "
+    "training. Less than a gigabyte may be a bare context: told, not asked about.",
+    remedy="Ask the owner what the process is for; SLURM_GUARD_PROGRESS lets it log its own progress.",
+    params=Params(),
+    find=find,
+    explained=(
+        Example("instance", "one process on an instance of MIG"),
+        Example("instance-pair", "a second process of the same program: perhaps part of the training"),
+        Example("instance-victim", "another user's process: a notice in favour of the run that holds it"),
+        Example("no-data", "nothing was heard"),
+    ),
+    flagged=(Example("instance-shared", "a process of another program, without a tie, for hours"),),
+    attack=("T1496.001",),
+)

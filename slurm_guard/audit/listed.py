@@ -1,0 +1,117 @@
+"""Processes on GPUs that tell of nobody's time, as MIG instances: they are listed, and whether they worked is
+not known. Who they are needs no counter.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from slurm_guard.audit import gather, owners
+from slurm_guard.audit.holds import GpuUser, LogHold
+from slurm_guard.audit.outside import relation
+
+_WHO = ["node", "pid", "start_ticks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One process that was listed on one GPU, in windows in which no process's time was told.
+
+    `relation`: untied (of the run that holds the GPU, or of its owner outside the job, without a tie to the
+    process that logs progress), beside (its run holds other GPUs), after (its run had ended), nobody (of no
+    run known). `own` the run it comes from, `host` the run that holds the GPU; null: none. `mem_mib` at most;
+    null: not told. `listed_s`: how long.
+    """
+
+    relation: str
+    own: int | None
+    host: int | None
+    node: str
+    gpu: str
+    pid: int
+    start_ticks: int
+    uid: int | None
+    exe: str | None
+    born_at: float | None
+    from_at: float
+    until_at: float
+    listed_s: float
+    n_windows: int
+    mem_mib: int | None
+
+
+def listed(
+    uses: pl.DataFrame,
+    runs: tuple[pl.DataFrame, set[int]],
+    tied: tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]],
+) -> list[Listed]:
+    """Every process that is nobody's rank. `runs`: the runs, and those whose GPUs the prolog told; `tied`:
+    what is known of processes, each run's logs, and who speaks with whom (owners.link)."""
+    table, known = runs
+    window = ["node", "gpu", "start_at"]
+    silent = uses.filter(pl.col("sm_ms").is_null() & pl.col("holds").fill_null(value=True))
+    if silent.is_empty():  # as on most nights
+        return []
+    told = uses.filter(pl.col("sm_ms").is_not_null()).select(window)
+    untold = silent.join(told, on=window, how="anti", nulls_equal=True, maintain_order="left")
+    spans = table.select(pl.col("i").alias("own"), "start_at", "end_at", pl.col("uid").alias("run_uid"))
+    host = table.select("i", pl.col("uid").alias("host_uid"))
+    rows = (
+        untold.join(spans.rename({"start_at": "run_start", "end_at": "run_end"}), on="own", how="left")
+        .join(host, on="i", how="left")
+        .join(_untied(untold, tied), on=["i", *_WHO], how="left", nulls_equal=True)
+        .with_columns(_relation(known).alias("relation"))
+        .filter(pl.col("relation").is_not_null())
+    )
+    lasting = pl.col("end_at") - pl.col("start_at")
+    found = (
+        rows.group_by("relation", "own", "i", "node", "gpu", "pid", "start_ticks")
+        .agg(
+            pl.col("uid").first(),
+            pl.col("exe").first(),
+            pl.col("born_at").first(),
+            pl.col("start_at").min().alias("from_at"),
+            pl.col("end_at").max().alias("until_at"),
+            (lasting * 1000 + 0.5).floor().cast(pl.Int64).sum().alias("listed_s") / 1000,
+            pl.len().cast(pl.Int64).alias("n_windows"),
+            pl.col("mem_mib").max(),
+        )
+        .rename({"i": "host"})
+        .sort("node", "gpu", "from_at", "pid", "start_ticks", "relation")
+    )
+    return [Listed(**row) for row in found.iter_rows(named=True)]
+
+
+def _relation(known: set[int]) -> pl.Expr:
+    """As of work that was seen; and the run's own processes, and its owner's, without a tie to the log."""
+    mine = (pl.col("own") == pl.col("i")).fill_null(value=False)
+    owners_own = pl.col("own").is_null() & (pl.col("uid") == pl.col("host_uid")).fill_null(value=False)
+    return (
+        pl.when(mine & pl.col("is_untied").fill_null(value=False))
+        .then(pl.lit("untied"))
+        .when(mine)
+        .then(None)
+        .when(owners_own)
+        .then(pl.lit("untied"))
+        .otherwise(relation(known))
+    )
+
+
+def _untied(
+    untold: pl.DataFrame, tied: tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]]
+) -> pl.DataFrame:
+    """(i, node, pid, start_ticks) of other programs than the one that logs, without any tie to it. Where
+    nothing tells who logs, of nobody."""
+    people, logs, flows = tied
+    mine = untold.filter(pl.col("own") == pl.col("i")).with_columns(pl.lit(0, pl.Int64).alias("sm_ms"))
+    rows: list[tuple[int, str, int, int, bool]] = []
+    for i, users in gather.those(mine, people).items():
+        linked = owners.link(users, logs.get(i, []), flows)
+        rows += [(i, u.node, u.pid, u.start_ticks, True) for u in linked if _is_untied(u, linked)]
+    schema = {"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64}
+    return pl.DataFrame(rows, schema={**schema, "is_untied": pl.Boolean}, orient="row")
+
+
+def _is_untied(user: GpuUser, users: list[GpuUser]) -> bool:
+    logs = any(u.cls == "linked" and u.node == user.node for u in users)
+    return user.cls == "stray" and logs and not owners.same_program(user, users)
