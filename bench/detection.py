@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.detect import past, report
+from bench.detect import report
 from bench.detect.classes import NAMES
 from bench.detect.page import write_page
 from bench.detect.plan import orders
@@ -44,8 +44,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """One row per figure. `table` and `what` name it; null: it has no such number."""
-    if options.theta == "peers" and not past.is_there():
-        raise SystemExit("detection: this audit learns θ from the run itself alone")
     begun_s = time.monotonic()
     nights = play_all(orders(options), options.state, options.jobs, options.minutes)
     records = [record for of_night in nights.values() for record in of_night]

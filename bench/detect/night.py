@@ -22,9 +22,10 @@ from bench.world.draw import at
 from bench.world.physics import Truth, World
 from bench.world.spec import Spec
 from bench.world.tables import EPOCH_AT, Place, Tables, write_run
-from slurm_guard.audit.facts import Facts
+from slurm_guard.audit.facts import Facts, Snapshot
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.config import AuditConfig
+from slurm_guard.history import PastCost
 from slurm_guard.model import Judgement, Run
 
 NIGHT = 10  # runs; two of each share
@@ -109,10 +110,10 @@ def _place(order: Order, k: int) -> Place:
     return Place(f"n{k}", 100 + k, f"run{k}.yaml" if order.earlier else "")
 
 
-def _earlier(order: Order, kind: tuple[Scenario, GpuClass]) -> list[Any]:
+def _earlier(order: Order, kind: tuple[Scenario, GpuClass]) -> list[PastCost]:
     """What audits left of the nights before: each training without what diverts, on other boards, by three
     users in turn; nothing of those that are nothing else."""
-    rows: list[Any] = []
+    rows: list[PastCost] = []
     for m in range(order.earlier):
         tables, runs = Tables(), []
         for k in range(order.night * NIGHT, (order.night + 1) * NIGHT):
@@ -153,13 +154,13 @@ def _without(frames: dict[str, pl.DataFrame], names: tuple[str, ...]) -> dict[st
     return {name: frame.clear() if name in names else frame for name, frame in frames.items()}
 
 
-def _facts(frames: dict[str, pl.DataFrame], runs: tuple[Run, ...], known: Any) -> Facts:
-    more = {} if known is None else {"past": known}
-    return Facts("c", EPOCH_AT - 60, EPOCH_AT + _LONGEST_S, "0", runs, frames, AuditConfig(), **more)
+def _facts(frames: dict[str, pl.DataFrame], runs: tuple[Run, ...], known: Snapshot | None) -> Facts:
+    until_at = EPOCH_AT + _LONGEST_S
+    return Facts("c", EPOCH_AT - 60, until_at, "0", runs, frames, AuditConfig(), costs=known)
 
 
 def judge_night(
-    frames: dict[str, pl.DataFrame], runs: tuple[Run, ...], known: Any = None
+    frames: dict[str, pl.DataFrame], runs: tuple[Run, ...], known: Snapshot | None = None
 ) -> dict[str, tuple[Judgement, int]]:
     """The audit's judgement and its number of skips, by the run's id; empty: the audit failed."""
     try:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ from bench.detect import (
     forests,
     own_honest,
     page,
+    past,
     plan,
     replay,
     report,
@@ -190,11 +192,13 @@ def test_only_the_judge_of_nights_knows_the_audit() -> None:
     assert using == {"night.py", "past.py"}
 
 
-def test_peers_are_refused_where_the_audit_knows_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.detect.past.is_there", lambda: False)
+def test_runs_are_compared_with_those_of_the_nights_before() -> None:
+    order = Order("diverting", "H100", "inproc_whole", 0, "a", earlier=past.NIGHTS)
 
-    with pytest.raises(SystemExit, match="θ"):
-        detection.measure(_options("--theta", "peers"))
+    compared = {record["theta"] for record in play(order)}
+
+    assert compared & {"peers", "own-and-peers"}
+    assert not {record["theta"] for record in play(replace(order, earlier=0))} & compared - {"own-cheapest"}
 
 
 # -- records
