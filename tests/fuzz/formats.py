@@ -289,6 +289,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
             f"reduced_train_loss: 11.03 | consumed_samples: {s * 8}"
         ),
         _lines(lambda s, k, at: f" validation loss at iteration {s} | lm loss value: 2.3E+00 |"),
+        _lines(lambda s, k, at: f" validation loss at iteration {s} on test set | lm loss value: 2.3E+00 |"),
     ),
     "mllog": (_mllog("samples"), _mllog("epoch"), _mllog("step")),
     "vllm": (_vllm,),

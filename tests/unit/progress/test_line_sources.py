@@ -98,6 +98,14 @@ def test_near_misses_are_no_progress(line: str) -> None:
     assert read(line + "\n").series == []
 
 
+@pytest.mark.parametrize("of", ["", " on validation set", " on test set"])
+def test_an_evaluation_of_megatron_is_a_phase_of_its_step(of: str) -> None:
+    found = read(f" validation loss at iteration 500{of} | lm loss value: 2.3E+00 | lm loss PPL: 9.9E+00 |\n")
+
+    claims = [*found.phases, *(claim for series in found.series for claim in series.claims)]
+    assert [(claim.step, claim.phase) for claim in claims] == [(500, "eval")]
+
+
 def test_megatron_carries_samples_loss_and_a_local_time() -> None:
     claim = best(
         " [2026-08-01 07:19:37] iteration 2/ 9 | consumed samples: 256 | lm loss: 1.5E+00 |\n"
