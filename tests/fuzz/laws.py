@@ -172,4 +172,10 @@ def beginning_is_read(target: Target, pieces: Sequence[Piece], raw: Found) -> No
     data = joined(pieces)
     begin = data.rfind(b"\n", 0, begin) + 1
     early = [claim for claim in claims_of(unsettled(target, data[:begin])) if claim.offset <= begin]
-    assert early == [claim for claim in claims_of(raw) if claim.offset <= begin], "the beginning changed"
+    found = [claim for claim in claims_of(raw) if claim.offset <= begin]
+    if {claim.key for claim in early} == {"step"} and {claim.key for claim in found} == {"epoch"}:
+        # a counter that stands still from the first row to the last is no clock: the whole table tells
+        early, found = (
+            [claim._replace(key="", step=None, epoch=None) for claim in of] for of in (early, found)
+        )
+    assert early == found, "the beginning changed"
