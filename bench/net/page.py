@@ -58,7 +58,7 @@ def _made(options: argparse.Namespace) -> str:
         f"`python -m bench network{held} --look-s {options.look_s:g} --seconds {options.seconds:g} "
         f"--n {options.n} --seed {options.seed} --at-once {options.at_once}`, {time.strftime('%Y-%m-%d')}, "
         f"commit {commit.strip()} (code {code_digest()}), {os.cpu_count()} cores, {platform.machine()}, "
-        f"Linux {platform.release()}. Intervals are Wilson's, 95 %."
+        f"Linux {platform.release().partition('-')[0]}. Intervals are Wilson's, 95 %."
     )
 
 
