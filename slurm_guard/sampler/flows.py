@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slurm_guard import wire
-from slurm_guard.light import Mapping
+from slurm_guard.light import Iterable, Iterator, Mapping
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.tcpsample import Sample
 from slurm_guard.sampler.writer import Instant
@@ -99,6 +99,10 @@ class Flow:
         self._note_read(mono_s)
         self.moved, self.is_fresh = NOTHING, False
 
+    def pass_to(self, process: Process) -> None:
+        """Another process holds it now."""
+        self.process, self._exe = process, wire.clip(process.exe)
+
     def is_due(self, mono_s: float, every_s: float) -> bool:
         """Whether bytes have grown since they were last told, and that is long ago."""
         return mono_s - self._told_s >= every_s and _bytes(self.sample) != self._told_b
@@ -144,6 +148,25 @@ class Flow:
             self.process is not None and self.process.run == self.run,
         )
         return "both" if by_group and by_holder else "cgroup" if by_group else "inode" if by_holder else None
+
+
+def orphaned(flows: Iterable[Flow], members: Iterable[Process]) -> list[Flow]:
+    """Those whose holder was of the run and has ended: somebody else may hold them, as after a fork."""
+    there = {process.key for process in members}
+    return [flow for flow in flows if flow.sample.inode and _has_left(flow, there)]
+
+
+def _has_left(flow: Flow, there: set[tuple[int, int]]) -> bool:
+    holder = flow.process
+    return holder is not None and holder.run == flow.run and holder.key not in there
+
+
+def pass_on(left: list[Flow], holders: Mapping[int, Process], now: Instant) -> Iterator[wire.FlowSeen]:
+    """Those of which a holder was found are his from now on, and told again."""
+    for flow in left:
+        if flow.sample.inode in holders:
+            flow.pass_to(holders[flow.sample.inode])
+            yield flow.record(now, gone=False)
 
 
 def go_on(flows: dict[int, Flow], rows: Mapping[int, Sample], entered: set[int]) -> None:

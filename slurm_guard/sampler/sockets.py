@@ -13,7 +13,7 @@ from slurm_guard.sampler.closeup import Closeup
 from slurm_guard.sampler.doors import accepted, guess_opener, ports_of, who_fills
 from slurm_guard.sampler.fair import add_left, numbers
 from slurm_guard.sampler.fdowners import Owners
-from slurm_guard.sampler.flows import Flow, go_on
+from slurm_guard.sampler.flows import Flow, go_on, orphaned, pass_on
 from slurm_guard.sampler.groups import Groups
 from slurm_guard.sampler.namespaces import Namespaces
 from slurm_guard.sampler.process import Process
@@ -147,13 +147,13 @@ class SocketTable:
         if self.diag is not None and self._n_failed >= MOST_FAILURES:
             self.close()
             self.diag = None
-            detail = {"reason": error.strerror or type(error).__name__}
-            yield wire.Event(now.at, None, "sockets-by-text", detail, now.mono_s)
+            reason = error.strerror or type(error).__name__
+            yield wire.Event(now.at, None, "sockets-by-text", {"reason": reason}, now.mono_s)
 
     def end(self, run: str, now: Instant) -> Iterator[Told]:
         """The last word about a run's flows."""
         for flows in (self._flows, self._fading):
-            for ident in [ident for ident, flow in flows.items() if flow.run == run]:
+            for ident in [i for i, flow in flows.items() if flow.run == run]:
                 yield from self._tell_end(flows.pop(ident), now)
         yield from self._watch.end(run, now)
         yield from self._briefs.end(run, now)
@@ -176,9 +176,8 @@ class SocketTable:
             groups = self._groups.ids
             rows, _ = self.diag.dump(uids, self._known, groups=groups, passed=self._passed)
             self._is_cut = self.diag.late
-            self.truncated = dict.fromkeys(
-                runs if self._is_cut else self._users.touched(self.diag.crowded, runs)
-            )
+            crowded = runs if self._is_cut else self._users.touched(self.diag.crowded, runs)
+            self.truncated = dict.fromkeys(crowded)
             self._n_failed = 0
         else:
             rows, self._is_cut = read_tables(self.proc, uids)
@@ -228,8 +227,7 @@ class SocketTable:
         return [guess_opener(sample, doors) for sample in samples]
 
     def _known(self, ident: int) -> Sample | None:
-        flow = self._flows.get(ident) or self._fading.get(ident)
-        return None if flow is None else flow.sample
+        return None if (flow := self._flows.get(ident) or self._fading.get(ident)) is None else flow.sample
 
     def _closed(self, ended: list[Sample], rows: dict[int, Sample]) -> tuple[list[Flow], list[Sample]]:
         """(followed connections, with their last counts; what ended and was not followed)."""
@@ -273,10 +271,13 @@ class SocketTable:
     def _take(self, new: dict[int, Sample], members: list[Process], now: Instant) -> Iterator[Told]:
         """New sockets of runs: followed, or known from now on as passed over."""
         new = {i: row for i, row in new.items() if row.uid in self._users.uids or row.run is not None}
-        if not new:
-            self._once = set()
+        left = orphaned(self._flows.values(), members)
+        if not new and not left:
+            self._once.clear()
             return
-        found, _ = self._owners.find({row.inode for row in new.values() if row.inode}, members)
+        rows = (*new.values(), *(flow.sample for flow in left))
+        found, _ = self._owners.find({row.inode for row in rows if row.inode}, members)
+        yield from pass_on(left, found, now)
         counts = numbers(flow.run for flow in self._flows.values())
         once, self._once = self._once, set()
         for ident, row in sorted(new.items(), key=lambda item: item[1].inode):

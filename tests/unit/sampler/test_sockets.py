@@ -94,6 +94,31 @@ def test_a_runs_connection_is_told_once_and_again_when_it_is_gone() -> None:
     assert look() == [(50, "10.0.0.11:22", True)]
 
 
+def test_a_connection_that_a_process_leaves_to_its_child_is_the_childs() -> None:
+    clock = FakeClock()
+    proc = FakeProc(clock)
+    run = RunFacts("r", 7, None, 1000, clock.now_at(), None, frozenset())
+    table, sockets = ProcessTable(proc, NODE, 100), SocketTable(proc, NetworkConfig(), None)
+    job = "0::/system.slice/slurmstepd.scope/job_7/step_0"
+
+    def look() -> list[tuple[int | None, bool]]:
+        now = Instant(clock.now_at(), clock.mono_s())
+        table.look(now, [run])
+        clock.sleep(10)
+        told = sockets.look(now, table, {"r"})
+        return [(flow.pid, flow.gone) for flow in told if isinstance(flow, wire.FlowSeen)]
+
+    proc.start(50, 1000, job)
+    proc.link_texts["50/fd/3"] = "socket:[11]"
+    proc.files["net/tcp"] = _HEAD + _line("0100007F:C350", "0A00000A:0016", "01", 1000, 11)
+    assert look() == [(50, False)]
+    proc.end(50)
+    proc.start(51, 1000, job)
+    proc.link_texts["51/fd/3"] = "socket:[11]"
+    assert look() == [(51, False)]
+    assert look() == []
+
+
 @pytest.mark.parametrize(("elsewhere", "said"), [(False, {"r": 1}), (True, {})])
 def test_sockets_in_nobodys_descriptors_are_said_where_their_user_is_in_the_run_alone(
     elsewhere: bool, said: dict[str, int]
