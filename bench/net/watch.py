@@ -19,14 +19,16 @@ RUN = "play"
 class _Processes:
     """What the socket table needs of the node's process table."""
 
-    def __init__(self, proc: Proc, roots: list[int]) -> None:
-        self.proc, self.roots = proc, roots
+    def __init__(self, proc: Proc, roots: list[int], uid: int) -> None:
+        self.proc, self.roots, self.uid = proc, roots, uid
         self.by_pid: dict[int, Process] = {}
 
     def look(self, now: Instant) -> None:
-        """The roots and everything below them."""
+        """The roots and everything below them, and the account's processes whose parent has gone: on a node
+        the control group holds them."""
         stats = {pid: stat for pid in self.proc.pids() if (stat := self.proc.stat(pid)) is not None}
-        inside = set(self.roots)
+        left = {pid for pid, stat in stats.items() if stat.ppid == 1 and self.proc.ids(pid).uid == self.uid}
+        inside = {*self.roots, *left}
         while True:
             more = {pid for pid, stat in stats.items() if stat.ppid in inside} - inside
             if not more:
@@ -48,7 +50,7 @@ class Watcher:
         self._awaited = wire.Event if shape == BRIDGE else wire.RelaySeen
         self._stage = stage
         self._near = Nearness(NetworkConfig().cluster)
-        self._processes = _Processes(proc, stage.roots)
+        self._processes = _Processes(proc, stage.roots, stage.home.stat().st_uid)
         self._sockets = SocketTable(proc, NetworkConfig(), tcp_diag(proc.root))
         self.told: list[Told] = []
         self.looks_late: int | None = None
