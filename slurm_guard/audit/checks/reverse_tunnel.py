@@ -107,7 +107,8 @@ CHECK = Check(
     "acknowledges each answer, one that is never at rest, one whose inner connections last less than a look.",
     false_alarms="A worker that is given requests by an outside queue on a connection that stays, word for "
     "word and without acknowledgements, is built like a tunnel; so is `code tunnel`: name it in [network] "
-    "tunnels. One that asks for them is told softly, and so is what copies inwards or outwards. To a place "
+    "tunnels. So is a program that gives tasks of a queue on the node to an evaluator outside and stores "
+    "each result before it takes the next. What asks outside, or copies, is told softly. To a place "
     "in the cluster (a notebook reached through the login node), to a declared or allowed destination, and "
     "where little reappeared, the finding is soft. What a run's own nodes say to each other is left out.",
     remedy="Ask the owner what was reached through it; look at sshd's journal and authorized_keys on the "

@@ -106,4 +106,5 @@ CHECK = Check(
         Example("no-data", "nothing was heard"),
     ),
     flagged=(Example("undeclared", "the job declared to speak to nobody, and did"),),
+    attack=("T1071",),
 )
