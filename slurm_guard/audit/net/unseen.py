@@ -22,6 +22,10 @@ _REASONS = {
     "namespace": "in a network namespace of the run's connections are told without bytes",
 }
 _OF_NODE = ("kernel", "text")
+_CUT = (
+    "the look at the network before the run was cut: which listeners and connections of the owner's are new "
+    "after it is not known"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,9 @@ def unseen_of(
 ) -> dict[int, tuple[Unseen, ...]]:
     """Of each run what was not to be told while it was on the node; at most MOST."""
     found: dict[int, list[Unseen]] = {}
+    cut = _cut(frames).join(keys.select("run", "i"), on="run").sort("i", "node")
+    for i, node in cut.select("i", "node").iter_rows():
+        found.setdefault(i, []).append(Unseen(node, runs[i].start_at, runs[i].start_at, _CUT))
     told = _uncounted(frames).join(keys.select("run", "i"), on="run").sort("i", "at", "node")
     for row in told.iter_rows(named=True):
         text = f"{_REASONS[row['reason']]}: whether bytes were handed on is not known"
@@ -62,6 +69,14 @@ def remarks(frames: Mapping[str, pl.DataFrame]) -> dict[str, str]:
     for node, parts in sorted(_nameless(frames).items()):
         found.setdefault(node, []).append(parts[0].text)
     return {node: "; ".join(parts) for node, parts in found.items()}
+
+
+def _cut(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """(run, node) of runs before which not every socket of the node was listed, and after which some were."""
+    whole = pl.col("net").str.json_path_match("$.truncated")
+    before = frames["tickets"].filter((whole == "true").fill_null(value=False))
+    after = frames["ends"].filter(pl.col("net").is_not_null())
+    return before.select("run", "node").unique().join(after.select("run").unique(), on="run", how="semi")
 
 
 def _uncounted(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:

@@ -93,3 +93,15 @@ def test_many_hours_of_it_are_told_by_the_largest() -> None:
     _, _, said = _judged(_with(build(TUNNEL), "briefs", rows))
     assert 1 <= len(said) <= 2
     assert said[0].startswith("not to be told: whose about ")
+
+
+@pytest.mark.parametrize(
+    ("before", "n"), [('{"truncated":true}', 1), ('{"truncated":false}', 0), ("{", 0), ("[]", 0), (None, 0)]
+)
+def test_that_the_look_before_the_run_was_cut_is_said(before: str | None, n: int) -> None:
+    facts = build(TUNNEL)
+    tickets = facts.frames["tickets"].with_columns(pl.lit(before, pl.String).alias("net"))
+    facts = replace(facts, frames={**facts.frames, "tickets": tickets})
+    facts = _with(facts, "ends", [{"run": key(7), "at": AT + 7200, "net": '{"truncated":false}'}])
+    told = "not to be told: the look at the network before the run was cut: "
+    assert sum(words.startswith(told) for words in _judged(facts)[2]) == n
