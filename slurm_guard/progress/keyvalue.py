@@ -95,13 +95,14 @@ class KeyValueLines(Tailed):
         return plan
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
-        if claims and claims[0].key not in self._metered and are_tasks(claims):
+        metered = not claims or claims[0].key in self._metered
+        if not metered and are_tasks(claims):
             return []
         claims = or_epochs(outer(of_epochs(claims), self._others))
         key, _, loop = claims[0].key.partition(LOOP) if claims else ("", "", "")
         if key == "epoch":  # in millionths
             claims = [c._replace(step=round((c.epoch or 0.0) * MICRO)) for c in claims]
-        return [] if loop and n_turns(claims, INNER_TURNS) else claims
+        return [] if loop and not metered and n_turns(claims, INNER_TURNS) else claims
 
 
 def _claim(text: str, offset: int, plan: Plan, key: str) -> Claim | None:

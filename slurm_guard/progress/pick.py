@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from slurm_guard.progress import database
-from slurm_guard.progress.datarows import n_turns
+from slurm_guard.progress.datarows import INNER_TURNS, n_turns
 from slurm_guard.progress.protocol import LOOP, Series
 from slurm_guard.progress.registry import STRENGTH
 
@@ -23,20 +23,23 @@ class Chosen(NamedTuple):
     span: tuple[int, int]  # offsets of its first and last record
 
 
+Counted = tuple[Series, set[int | None]]  # a series and its distinct values
+
+
 def pick(series: list[Series]) -> list[Chosen]:
     """The best clock first; others only where they lie outside what is already told (a second training)."""
     chosen: list[Chosen] = []
     kept = [
         (one, {c.clock() for c in one.claims if c.advances} - {None}) for one in _one_per_training(series)
     ]
+    kept = _without_inner_loops(kept)
     surest = 0
     for one, values in sorted(kept, key=lambda pair: _worth(*pair), reverse=True):
-        claims = [c for c in one.claims if c.clock() is not None]
         sure = _sureness(one, values)
         if not values or (chosen and (sure == STRAY or is_weak(one) or sure < surest)):
             continue
         surest = max(surest, sure)
-        span = (min(c.offset for c in claims), max(c.offset for c in claims))
+        span = _span(one)
         if one.source not in NAMED and any(_told(one, span, other) for other in chosen):
             continue
         chosen.append(Chosen(one, _suffix(one, chosen), span))
@@ -51,6 +54,35 @@ def is_weak(series: Series) -> bool:
 def is_epoch(series: Series) -> bool:
     """A clock in millionths of an epoch."""
     return series.key.partition(LOOP)[0] == "epoch"
+
+
+def _without_inner_loops(kept: list[Counted]) -> list[Counted]:
+    """Without the named loops that begin again and again beside another clock of the same bytes.
+
+    Where nothing else counts there, they are one training after the other (`Fold epoch 3: loss=…`).
+    """
+    turning = [LOOP in one.key and n_turns(one.claims, INNER_TURNS) > 0 for one, _ in kept]
+    outer = [
+        [c.offset for c in one.claims]
+        for (one, values), turns in zip(kept, turning, strict=True)
+        if not turns and not is_weak(one) and len(values) >= LEAST
+    ]
+    return [
+        pair
+        for pair, turns in zip(kept, turning, strict=True)
+        if not (turns and any(_lie_within(_span(pair[0]), offsets) for offsets in outer))
+    ]
+
+
+def _lie_within(span: tuple[int, int], offsets: list[int]) -> bool:
+    """Whether enough of the records at `offsets` lie within `span`."""
+    return sum(span[0] <= offset <= span[1] for offset in offsets) >= LEAST
+
+
+def _span(one: Series) -> tuple[int, int]:
+    """The offsets of its first and last record with a counter, of which it has some."""
+    offsets = [c.offset for c in one.claims if c.clock() is not None]
+    return min(offsets), max(offsets)
 
 
 def _told(one: Series, span: tuple[int, int], other: Chosen) -> bool:

@@ -25,6 +25,26 @@ def test_a_loop_that_begins_again_and_again_is_none_alone() -> None:
     assert all_series(text) == []
 
 
+@pytest.mark.parametrize("beside", ["loss=0.1", "acc=0.7", "loss 0.1, lr 0.3"])
+@pytest.mark.parametrize("word", ["Finetuning step", "Fold epoch", "VAE iter", "Client epoch"])
+@pytest.mark.parametrize("n_trainings", [2, 9, 40])
+def test_trainings_one_after_the_other_with_a_word_before_the_clock_count(
+    n_trainings: int, word: str, beside: str
+) -> None:
+    text = "".join(f"{word} {k}: {beside}\n" for _ in range(n_trainings) for k in range(1, 51))
+
+    assert len(steps(text)) == 50 * n_trainings
+
+
+def test_a_loop_beside_a_bar_or_a_stray_line_still_counts() -> None:
+    text = "step: 3 loss: 0.5\n"
+    for _ in range(12):
+        text += "".join(f"{n}%|#  | {n}/40 [00:{n}<00:09, 1.00it/s]\r" for n in range(10, 41))
+        text += "\n" + "".join(f"Fold epoch {k}: loss=0.1\n" for k in range(1, 51))
+
+    assert len(steps(text)) == 12 * 50
+
+
 def test_a_word_before_the_clock_alone_hides_no_training() -> None:
     text = "".join(f"Finetune step {k}/50 loss 0.1\n" for _ in range(3) for k in range(50))
 
