@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from slurm_guard.progress import database
+from slurm_guard.progress.barseries import joined
 from slurm_guard.progress.datarows import INNER_TURNS, n_turns
 from slurm_guard.progress.protocol import LOOP, Series
 from slurm_guard.progress.registry import STRENGTH
@@ -12,6 +13,7 @@ LEAST = 3  # distinct values below which a series is stray text unless it is all
 FEW = 8  # distinct values below which bare pairs of a text may be settings (judgement)
 LEAST_TURNS = 3  # times that a loop begins again, before another clock is the training's (judgement)
 STRAY, DOUBTFUL, SURE = range(3)
+FEWER = 0.25  # of the best bar's values: one with fewer is a test's or a shard's (judgement)
 AGREE = 0.5  # share of common values from which two ranks tell of the same training (judgement)
 
 
@@ -30,13 +32,14 @@ def pick(series: list[Series]) -> list[Chosen]:
     """The best clock first; others only where they lie outside what is already told (a second training)."""
     chosen: list[Chosen] = []
     kept = [
-        (one, {c.clock() for c in one.claims if c.advances} - {None}) for one in _one_per_training(series)
+        (one, {c.clock() for c in one.claims if c.advances} - {None})
+        for one in _one_per_training(_with_joined_bars(series))
     ]
     kept = _without_inner_loops(kept)
     surest = 0
     for one, values in sorted(kept, key=lambda pair: _worth(*pair), reverse=True):
         sure = _sureness(one, values)
-        if not values or (chosen and (sure == STRAY or is_weak(one) or sure < surest)):
+        if not values or (chosen and (sure == STRAY or sure < surest or not _beside(one, values, chosen))):
             continue
         surest = max(surest, sure)
         span = _span(one)
@@ -44,6 +47,22 @@ def pick(series: list[Series]) -> list[Chosen]:
             continue
         chosen.append(Chosen(one, _suffix(one, chosen), span))
     return chosen
+
+
+def _beside(one: Series, values: set[int | None], chosen: list[Chosen]) -> bool:
+    """Whether a series may be a track after others: a bar only after bars, with not much fewer values."""
+    if not is_weak(one):
+        return True
+    first = chosen[0].series
+    return is_weak(first) and len(values) >= FEWER * len({claim.step for claim in first.claims})
+
+
+def _with_joined_bars(series: list[Series]) -> list[Series]:
+    """The series, bars of near totals that took turns made one."""
+    return [
+        *(one for one in series if not is_weak(one)),
+        *joined([one for one in series if is_weak(one) and one.claims]),
+    ]
 
 
 def is_weak(series: Series) -> bool:

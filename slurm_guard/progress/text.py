@@ -8,6 +8,7 @@ from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.needles import Word, find_begins, find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
 from slurm_guard.progress.protocol import (
+    MAX_BARS,
     MAX_CLAIMS,
     MAX_PHASES,
     MAX_SEGMENT,
@@ -29,6 +30,8 @@ NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.j
 _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
 GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
 LABELS_LEAST = 8  # labels with one line each, before they may be numbers of lines (judgement)
+BARS = "tqdm"
+MAX_GONE = 1024  # bars of a file that make room for others: keeps a hostile log's cost linear
 MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
 
 
@@ -93,6 +96,8 @@ class TextReader:
         self._shown: dict[int, tuple[LineSource, ...]] = {}
         self._splitter = Splitter()
         self._series: dict[tuple[str, str, str], list[Claim]] = {}
+        self._bars: dict[tuple[str, str, str], None] = {}  # those of the series that are bars' …
+        self._n_gone = 0  # … and how often one had to make room
         self._numbered: set[tuple[str, str]] = set()  # clocks whose lines begin with numbers, not with ranks
         self._phases: list[Claim] = []
         self._problems: dict[str, int] = {}
@@ -228,14 +233,31 @@ class TextReader:
             if claim.rank and (merged := self._merge_labels(name, claim)):
                 merged.append(claim)
                 return
-            if len(self._series) >= MAX_SERIES:
+            if not self._has_room(name):
                 self._count("many-clocks")
                 return
             claims = self._series[key] = []
+            if name == BARS:
+                self._bars[key] = None
         claims.append(claim)
         if len(claims) >= MAX_CLAIMS:
             del claims[1::2]
             self._count("many-records")
+
+    def _has_room(self, name: str) -> bool:
+        """Whether one more series of a source is followed. Bars take no other clock's place; of these a
+        complete one with few redraws makes room."""
+        if name != BARS:
+            return len(self._series) - len(self._bars) < MAX_SERIES
+        if len(self._bars) < MAX_BARS:
+            return True
+        self._n_gone += 1
+        if self._n_gone > MAX_GONE:
+            return False
+        least = min(self._bars, key=lambda key: _keeps(self._series[key]))
+        del self._series[least], self._bars[least]
+        self._count("many-clocks")
+        return True
 
     def _merge_labels(self, name: str, claim: Claim) -> list[Claim] | None:
         """The one series of a clock whose lines begin with a number that rises as it does; null: ranks.
@@ -252,13 +274,21 @@ class TextReader:
             return None
         for key in mine:
             del self._series[key]
+            self._bars.pop(key, None)
         self._numbered.add((name, claim.key))
         merged = self._series[name, claim.key, ""] = self._series.get((name, claim.key, ""), [])
         merged += claims
+        if name == BARS:
+            self._bars[name, claim.key, ""] = None
         return merged
 
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
+
+
+def _keeps(claims: list[Claim]) -> tuple[bool, int]:
+    """How much a bar's series is worth keeping: one that is not complete may go on."""
+    return claims[-1].step != claims[-1].total, len(claims)
 
 
 def _rises(numbers: Sequence[float | None]) -> bool:

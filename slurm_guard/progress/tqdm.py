@@ -7,8 +7,9 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from slurm_guard.progress.barseries import are_near, drawings_of
 from slurm_guard.progress.drawings import Drawn, copies
-from slurm_guard.progress.protocol import MAX_CLAIMS, Claim
+from slurm_guard.progress.protocol import MAX_BARS, MAX_CLAIMS, Claim
 from slurm_guard.progress.values import to_count, to_float
 
 # From the percent sign on; n/total, elapsed<eta, rate. Units other than iterations are not progress.
@@ -18,6 +19,7 @@ _BAR = re.compile(
     r"(it/s|s/it|steps?/s|s/step|batch(?:es)?/s|s/batch)"
 )
 _DIGIT = 0.01  # tqdm's last
+MAX_NAMES = 4096  # totals of bars in a file that are compared with others
 _EVAL_WORDS = re.compile(r"eval|valid|test|predict|sampl|generat|fid|(?<!\w)val(?!\w)")
 _OTHER_WORDS = re.compile(
     "load|fetch|map|token|filter|process|group|sav|shard|captur|compil|profil|warm"
@@ -78,6 +80,8 @@ class TqdmLines:
 
     def __init__(self) -> None:
         self._drawn: dict[int, Drawn] = {}  # by the offset of the redraw's end
+        self._totals: list[int] = []  # the first ones …
+        self._names: dict[int, int] = {}  # … and by which of them each is kept, or by itself
 
     def read(self, text: str, offset: int) -> Claim | None:
         bar = find_bar(text)
@@ -87,24 +91,26 @@ class TqdmLines:
             return Claim(offset, "phase", phase="eval", advances=False)
         if len(self._drawn) < MAX_CLAIMS:
             self._drawn[offset] = Drawn(bar.n, bar.spent, bar.pace_s, bar.digit_s)
-        return Claim(offset, f"bar{bar.total}", step=bar.n, total=bar.total)
+        return Claim(offset, f"bar{self._kept_as(bar.total)}", step=bar.n, total=bar.total)
+
+    def _kept_as(self, total: int) -> int:
+        """The total that names the bar's series: after many others that of a bar near to it."""
+        kept = self._names.get(total)
+        if kept is None:
+            if len(self._names) >= MAX_NAMES:
+                return total
+            kept = total
+            if len(self._totals) >= MAX_BARS:
+                kept = next((other for other in self._totals if are_near(total, other)), total)
+            else:
+                self._totals.append(total)
+            self._names[total] = kept
+        return kept
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
         """Without the drawings that other ranks made of the same bar."""
-        drawings = _drawings(claims)
+        drawings = drawings_of(claims)
         drawn = ([self._drawn[c.offset] for c in one if c.offset in self._drawn] for one in drawings)
         return [
             claim for one, copied in zip(drawings, copies(drawn), strict=True) if not copied for claim in one
         ]
-
-
-def _drawings(claims: list[Claim]) -> list[list[Claim]]:
-    """The claims cut where the count falls: one drawing of a bar from its start on."""
-    out: list[list[Claim]] = []
-    last = -1
-    for claim in claims:
-        if (claim.step or 0) < last or not out:
-            out.append([])
-        out[-1].append(claim)
-        last = claim.step or 0
-    return out
