@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from slurm_guard.progress import database
 from slurm_guard.progress.barseries import joined
+from slurm_guard.progress.coverage import Counted, covers_more
 from slurm_guard.progress.datarows import INNER_TURNS, n_turns
 from slurm_guard.progress.protocol import LOOP, Series
 from slurm_guard.progress.registry import STRENGTH
@@ -25,9 +26,6 @@ class Chosen(NamedTuple):
     span: tuple[int, int]  # offsets of its first and last record
 
 
-Counted = tuple[Series, set[int | None]]  # a series and its distinct values
-
-
 def pick(series: list[Series]) -> list[Chosen]:
     """The best clock first; others only where they lie outside what is already told (a second training)."""
     chosen: list[Chosen] = []
@@ -37,7 +35,7 @@ def pick(series: list[Series]) -> list[Chosen]:
     ]
     kept = _without_inner_loops(kept)
     surest = 0
-    for one, values in sorted(kept, key=lambda pair: _worth(*pair), reverse=True):
+    for one, values in _by_worth(kept):
         sure = _sureness(one, values)
         if not values or (chosen and (sure == STRAY or sure < surest or not _beside(one, values, chosen))):
             continue
@@ -47,6 +45,23 @@ def pick(series: list[Series]) -> list[Chosen]:
             continue
         chosen.append(Chosen(one, _suffix(one, chosen), span))
     return chosen
+
+
+def _by_worth(kept: list[Counted]) -> list[Counted]:
+    """The best clock first. Of one that is told by two sources the better known, unless the other covers
+    more of it: a JSON line at each checkpoint does not speak for the steps between."""
+    rest = sorted(kept, key=lambda pair: _worth(*pair), reverse=True)
+    out: list[Counted] = []
+    while rest:
+        first = rest[0]
+        like = [pair for pair in rest[1:] if _worth(*pair)[:2] == _worth(*first)[:2]]
+        best = next(
+            (p for p in like if p[0].source != first[0].source and covers_more(p, first)),
+            first,
+        )
+        out.append(best)
+        rest.remove(best)
+    return out
 
 
 def _beside(one: Series, values: set[int | None], chosen: list[Chosen]) -> bool:
