@@ -1,5 +1,6 @@
 """From all series in one file to its tracks: agreeing ranks are one, overlapping clocks are one."""
 
+from operator import itemgetter
 from typing import NamedTuple
 
 from slurm_guard.progress import database
@@ -50,17 +51,17 @@ def pick(series: list[Series]) -> list[Chosen]:
 def _by_worth(kept: list[Counted]) -> list[Counted]:
     """The best clock first. Of one that is told by two sources the better known, unless the other covers
     more of it: a JSON line at each checkpoint does not speak for the steps between."""
-    rest = sorted(kept, key=lambda pair: _worth(*pair), reverse=True)
+    rest = sorted(((_worth(*pair), pair) for pair in kept), key=itemgetter(0), reverse=True)
     out: list[Counted] = []
     while rest:
-        first = rest[0]
-        like = [pair for pair in rest[1:] if _worth(*pair)[:2] == _worth(*first)[:2]]
-        best = next(
-            (p for p in like if p[0].source != first[0].source and covers_more(p, first)),
-            first,
-        )
-        out.append(best)
-        rest.remove(best)
+        worth, first = rest[0]
+        best = 0
+        for nth, (other_worth, other) in enumerate(rest):
+            alike = other_worth[:2] == worth[:2] and other[0].source != first[0].source
+            if alike and covers_more(other, first):
+                best = nth
+                break
+        out.append(rest.pop(best)[1])
     return out
 
 
