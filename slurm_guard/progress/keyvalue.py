@@ -10,6 +10,7 @@ from slurm_guard.progress.datarows import INNER_TURNS, are_tasks, n_turns, of_ep
 from slurm_guard.progress.lineplan import EVAL, LEVEL, NO_CLOCK, TIMES, Plan, plan_of
 from slurm_guard.progress.metrics import companions
 from slurm_guard.progress.protocol import LOOP, MAX_CLAIMS, MICRO, NOTHING, Claim, Tailed
+from slurm_guard.progress.totals import of_training
 from slurm_guard.progress.tqdm import find_bar
 from slurm_guard.progress.values import find_stamp, to_count, to_float, to_instant, to_loss, to_seconds
 
@@ -98,7 +99,7 @@ class KeyValueLines(Tailed):
         metered = not claims or claims[0].key in self._metered
         if not metered and are_tasks(claims):
             return []
-        claims = or_epochs(outer(of_epochs(claims), self._others))
+        claims = or_epochs(outer(of_training(of_epochs(claims)), self._others))
         key, _, loop = claims[0].key.partition(LOOP) if claims else ("", "", "")
         if key == "epoch":  # in millionths
             claims = [c._replace(step=round((c.epoch or 0.0) * MICRO)) for c in claims]
