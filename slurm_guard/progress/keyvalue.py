@@ -17,6 +17,7 @@ from slurm_guard.progress.values import find_stamp, to_count, to_float, to_insta
 # Lines that differ in digits alone have one plan.
 _SHAPE = bytes.maketrans(b"123456789", b"000000000")
 MAX_LOOPS = 8  # words before the clock that are told apart (judgement: a log names fewer)
+OTHER_LOOPS = "*"  # the word of all further ones together
 MAX_ASKED = 64  # lines of a clock that are searched for a metric (judgement)
 MAX_SHAPES = 512  # remembered of one file …
 MAX_SHAPED = 512  # … with at most so many characters (together 300 kB)
@@ -64,7 +65,7 @@ class KeyValueLines(Tailed):
             if len(self._loops) < MAX_LOOPS:
                 self._loops.add(plan.named)
             else:
-                key = plan.key
+                key = plan.key + LOOP + OTHER_LOOPS  # no count of the training's, and none of them alone
         if key not in self._metered:
             self._ask(key, plan, text)
         return _claim(text, offset, plan, key)

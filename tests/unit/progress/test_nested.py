@@ -45,6 +45,25 @@ def test_a_loop_beside_a_bar_or_a_stray_line_still_counts() -> None:
     assert len(steps(text)) == 12 * 50
 
 
+@pytest.mark.parametrize("n_names", [8, 9, 12, 26])
+@pytest.mark.parametrize("n_inside", [1, 3, 30])
+def test_many_named_loops_add_nothing_to_the_trainings_own_clock(n_names: int, n_inside: int) -> None:
+    text = ""
+    for n in range(100, 160):
+        text += f"step {n} loss 0.3\n"
+        for letter in "abcdefghijklmnopqrstuvwxyz"[:n_names]:
+            text += "".join(f"layer{letter} step {k} loss 0.1\n" for k in range(n_inside))
+
+    assert steps(text) == list(range(100, 160))
+
+
+def test_the_ninth_named_training_and_those_behind_it_count() -> None:
+    names = "abcdefghijkl"
+    text = "".join(f"model{letter} step {k} loss 0.1\n" for letter in names for k in range(50))
+
+    assert sum(len(series.claims) for series in all_series(text)) == 50 * len(names)
+
+
 def test_a_word_before_the_clock_alone_hides_no_training() -> None:
     text = "".join(f"Finetune step {k}/50 loss 0.1\n" for _ in range(3) for k in range(50))
 
