@@ -1,5 +1,7 @@
 """Loops inside a training's steps, counters that stand still, labels, and clocks that other words name."""
 
+from collections.abc import Callable
+
 import pytest
 
 from slurm_guard.progress.protocol import MICRO
@@ -134,6 +136,44 @@ def test_labels_of_many_ranks_stay_labels() -> None:
 
     assert steps(text) == [*range(1, 9)]
     assert len(all_series(other)) == 12
+
+
+@pytest.mark.parametrize("n_ranks", [8, 9, 16, 60])
+@pytest.mark.parametrize("shape", ["shards", "paces", "apart"])
+def test_labels_that_come_again_are_ranks_however_they_began(shape: str, n_ranks: int) -> None:
+    counts: dict[str, Callable[[int, int], int]] = {
+        "shards": lambda rank, n: 5000 * rank + n,
+        "paces": lambda rank, n: n * (rank + 1),
+        "apart": lambda rank, n: 30 * rank + 20 * n,
+    }
+    count = counts[shape]
+    text = "".join(
+        f"{rank:2d}: step={count(rank, n)} loss=0.5\n" for n in range(1, 41) for rank in range(n_ranks)
+    )
+
+    found = [[claim.step for claim in series.claims] for series in all_series(text)]
+
+    for rank in range(n_ranks):
+        mine = [count(rank, n) for n in range(1, 41)]
+        assert mine in found or any(len({*mine} & {*other}) >= len(mine) / 2 for other in found)
+    assert all(one in [[count(rank, n) for n in range(1, 41)] for rank in range(n_ranks)] for one in found)
+
+
+def test_more_ranks_than_are_followed_are_no_restarts() -> None:
+    text = "".join(
+        f"{rank:3d}: step={5000 * rank + n} loss=0.5\n" for n in range(1, 41) for rank in range(200)
+    )
+
+    assert all(len(series.claims) <= 40 for series in all_series(text))
+
+
+@pytest.mark.parametrize("begin", [0, 300])
+@pytest.mark.parametrize("n_lines", [20, 300])
+def test_a_log_with_line_numbers_that_is_begun_again_stays_one(n_lines: int, begin: int) -> None:
+    text = "".join(f"{n}: step={10 * n} loss=0.5\n" for n in range(1, n_lines))
+    again = "".join(f"{n}: step={10 * (begin + n)} loss=0.5\n" for n in range(1, n_lines))
+
+    assert [len(series.claims) for series in all_series(text + again)] == [2 * n_lines - 2]
 
 
 @pytest.mark.parametrize(
