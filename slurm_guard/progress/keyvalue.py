@@ -10,12 +10,14 @@ from slurm_guard.progress.datarows import INNER_TURNS, are_tasks, n_turns, of_ep
 from slurm_guard.progress.lineplan import EVAL, LEVEL, NO_CLOCK, TIMES, Plan, plan_of
 from slurm_guard.progress.metrics import companions
 from slurm_guard.progress.protocol import LOOP, MAX_CLAIMS, MICRO, NOTHING, Claim, Tailed
+from slurm_guard.progress.totals import of_training
 from slurm_guard.progress.tqdm import find_bar
 from slurm_guard.progress.values import find_stamp, to_count, to_float, to_instant, to_loss, to_seconds
 
 # Lines that differ in digits alone have one plan.
 _SHAPE = bytes.maketrans(b"123456789", b"000000000")
 MAX_LOOPS = 8  # words before the clock that are told apart (judgement: a log names fewer)
+OTHER_LOOPS = "*"  # the word of all further ones together
 MAX_ASKED = 64  # lines of a clock that are searched for a metric (judgement)
 MAX_SHAPES = 512  # remembered of one file …
 MAX_SHAPED = 512  # … with at most so many characters (together 300 kB)
@@ -63,7 +65,7 @@ class KeyValueLines(Tailed):
             if len(self._loops) < MAX_LOOPS:
                 self._loops.add(plan.named)
             else:
-                key = plan.key
+                key = plan.key + LOOP + OTHER_LOOPS  # no count of the training's, and none of them alone
         if key not in self._metered:
             self._ask(key, plan, text)
         return _claim(text, offset, plan, key)
@@ -95,13 +97,14 @@ class KeyValueLines(Tailed):
         return plan
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
-        if claims and claims[0].key not in self._metered and are_tasks(claims):
+        metered = not claims or claims[0].key in self._metered
+        if not metered and are_tasks(claims):
             return []
-        claims = or_epochs(outer(of_epochs(claims), self._others))
+        claims = or_epochs(outer(of_training(of_epochs(claims)), self._others))
         key, _, loop = claims[0].key.partition(LOOP) if claims else ("", "", "")
         if key == "epoch":  # in millionths
             claims = [c._replace(step=round((c.epoch or 0.0) * MICRO)) for c in claims]
-        return [] if loop and n_turns(claims, INNER_TURNS) else claims
+        return [] if loop and not metered and n_turns(claims, INNER_TURNS) else claims
 
 
 def _claim(text: str, offset: int, plan: Plan, key: str) -> Claim | None:

@@ -1,9 +1,12 @@
 """From all series in one file to its tracks: agreeing ranks are one, overlapping clocks are one."""
 
+from operator import itemgetter
 from typing import NamedTuple
 
 from slurm_guard.progress import database
-from slurm_guard.progress.datarows import n_turns
+from slurm_guard.progress.barseries import joined
+from slurm_guard.progress.coverage import Counted, covers_more
+from slurm_guard.progress.datarows import INNER_TURNS, n_turns
 from slurm_guard.progress.protocol import LOOP, Series
 from slurm_guard.progress.registry import STRENGTH
 
@@ -12,6 +15,7 @@ LEAST = 3  # distinct values below which a series is stray text unless it is all
 FEW = 8  # distinct values below which bare pairs of a text may be settings (judgement)
 LEAST_TURNS = 3  # times that a loop begins again, before another clock is the training's (judgement)
 STRAY, DOUBTFUL, SURE = range(3)
+FEWER = 0.25  # of the best bar's values: one with fewer is a test's or a shard's (judgement)
 AGREE = 0.5  # share of common values from which two ranks tell of the same training (judgement)
 
 
@@ -27,20 +31,54 @@ def pick(series: list[Series]) -> list[Chosen]:
     """The best clock first; others only where they lie outside what is already told (a second training)."""
     chosen: list[Chosen] = []
     kept = [
-        (one, {c.clock() for c in one.claims if c.advances} - {None}) for one in _one_per_training(series)
+        (one, {c.clock() for c in one.claims if c.advances} - {None})
+        for one in _one_per_training(_with_joined_bars(series))
     ]
+    kept = _without_inner_loops(kept)
     surest = 0
-    for one, values in sorted(kept, key=lambda pair: _worth(*pair), reverse=True):
-        claims = [c for c in one.claims if c.clock() is not None]
+    for one, values in _by_worth(kept):
         sure = _sureness(one, values)
-        if not values or (chosen and (sure == STRAY or is_weak(one) or sure < surest)):
+        if not values or (chosen and (sure == STRAY or sure < surest or not _beside(one, values, chosen))):
             continue
         surest = max(surest, sure)
-        span = (min(c.offset for c in claims), max(c.offset for c in claims))
+        span = _span(one)
         if one.source not in NAMED and any(_told(one, span, other) for other in chosen):
             continue
         chosen.append(Chosen(one, _suffix(one, chosen), span))
     return chosen
+
+
+def _by_worth(kept: list[Counted]) -> list[Counted]:
+    """The best clock first. Of one that is told by two sources the better known, unless the other covers
+    more of it: a JSON line at each checkpoint does not speak for the steps between."""
+    rest = sorted(((_worth(*pair), pair) for pair in kept), key=itemgetter(0), reverse=True)
+    out: list[Counted] = []
+    while rest:
+        worth, first = rest[0]
+        best = 0
+        for nth, (other_worth, other) in enumerate(rest):
+            alike = other_worth[:2] == worth[:2] and other[0].source != first[0].source
+            if alike and covers_more(other, first):
+                best = nth
+                break
+        out.append(rest.pop(best)[1])
+    return out
+
+
+def _beside(one: Series, values: set[int | None], chosen: list[Chosen]) -> bool:
+    """Whether a series may be a track after others: a bar only after bars, with not much fewer values."""
+    if not is_weak(one):
+        return True
+    first = chosen[0].series
+    return is_weak(first) and len(values) >= FEWER * len({claim.step for claim in first.claims})
+
+
+def _with_joined_bars(series: list[Series]) -> list[Series]:
+    """The series, bars of near totals that took turns made one."""
+    return [
+        *(one for one in series if not is_weak(one)),
+        *joined([one for one in series if is_weak(one) and one.claims]),
+    ]
 
 
 def is_weak(series: Series) -> bool:
@@ -51,6 +89,35 @@ def is_weak(series: Series) -> bool:
 def is_epoch(series: Series) -> bool:
     """A clock in millionths of an epoch."""
     return series.key.partition(LOOP)[0] == "epoch"
+
+
+def _without_inner_loops(kept: list[Counted]) -> list[Counted]:
+    """Without the named loops that begin again and again beside another clock of the same bytes.
+
+    Where nothing else counts there, they are one training after the other (`Fold epoch 3: loss=…`).
+    """
+    turning = [LOOP in one.key and n_turns(one.claims, INNER_TURNS) > 0 for one, _ in kept]
+    outer = [
+        [c.offset for c in one.claims]
+        for (one, values), turns in zip(kept, turning, strict=True)
+        if not turns and not is_weak(one) and len(values) >= LEAST
+    ]
+    return [
+        pair
+        for pair, turns in zip(kept, turning, strict=True)
+        if not (turns and any(_lie_within(_span(pair[0]), offsets) for offsets in outer))
+    ]
+
+
+def _lie_within(span: tuple[int, int], offsets: list[int]) -> bool:
+    """Whether enough of the records at `offsets` lie within `span`."""
+    return sum(span[0] <= offset <= span[1] for offset in offsets) >= LEAST
+
+
+def _span(one: Series) -> tuple[int, int]:
+    """The offsets of its first and last record with a counter, of which it has some."""
+    offsets = [c.offset for c in one.claims if c.clock() is not None]
+    return min(offsets), max(offsets)
 
 
 def _told(one: Series, span: tuple[int, int], other: Chosen) -> bool:

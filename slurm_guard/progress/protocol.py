@@ -11,6 +11,7 @@ MAX_SEGMENT = 4096  # bytes of one line that are looked at: a careless regex too
 CHUNK = 1 << 20  # bytes fed at once
 MAX_CLAIMS = 200_000  # per series in memory; beyond, every second one is dropped (counters are cumulative)
 MAX_SERIES = 64  # clocks followed in one file; a hostile file can name any number
+MAX_BARS = 64  # … and bars of unlike totals beside them: shards and calls of a model draw one each
 MAX_PHASES = 4_000  # phase marks kept per file
 NAMES_JOB = "names-job: "  # begins the word by which a file says its own Slurm job; no problem in itself
 NAMES_HOST = "names-host: "  # … its host

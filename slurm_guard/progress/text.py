@@ -1,13 +1,14 @@
 """The text source: one pass over a file's lines, each shown to the line sources whose needles it contains."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 
 from slurm_guard.progress.datarows import are_short, count_falls
+from slurm_guard.progress.labels import LineNumbers, are_line_numbers, by_label
 from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.needles import Word, find_begins, find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
 from slurm_guard.progress.protocol import (
+    MAX_BARS,
     MAX_CLAIMS,
     MAX_PHASES,
     MAX_SEGMENT,
@@ -28,7 +29,8 @@ NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.j
 # What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
 _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
 GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
-LABELS_LEAST = 8  # labels with one line each, before they may be numbers of lines (judgement)
+BARS = "tqdm"
+MAX_GONE = 1024  # bars of a file that make room for others: keeps a hostile log's cost linear
 MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
 
 
@@ -93,7 +95,10 @@ class TextReader:
         self._shown: dict[int, tuple[LineSource, ...]] = {}
         self._splitter = Splitter()
         self._series: dict[tuple[str, str, str], list[Claim]] = {}
-        self._numbered: set[tuple[str, str]] = set()  # clocks whose lines begin with numbers, not with ranks
+        self._bars: dict[tuple[str, str, str], None] = {}  # those of the series that are bars' …
+        self._n_gone = 0  # … and how often one had to make room
+        self._numbered: dict[tuple[str, str], LineNumbers] = {}  # clocks whose lines begin with their numbers
+        self._ranked: set[tuple[str, str]] = set()  # … and those whose labels only looked like that
         self._phases: list[Claim] = []
         self._problems: dict[str, int] = {}
         self._read_b = 0
@@ -221,49 +226,78 @@ class TextReader:
                 self._phases.append(claim._replace(advances=False))
             return
         key = (name, claim.key, claim.rank)
-        if key[:2] in self._numbered:
-            key = (name, claim.key, "")
+        if claim.rank and key not in self._series:
+            numbers = self._numbered.get(key[:2])
+            if numbers is not None and numbers.are_ranks(claim):
+                self._part_labels(name, claim.key)
+            elif numbers is not None or self._merge_labels(name, claim):
+                key = (name, claim.key, "")
         claims = self._series.get(key)
         if claims is None:
-            if claim.rank and (merged := self._merge_labels(name, claim)):
-                merged.append(claim)
-                return
-            if len(self._series) >= MAX_SERIES:
+            if not self._has_room(name):
                 self._count("many-clocks")
                 return
-            claims = self._series[key] = []
+            claims = self._follow(key)
         claims.append(claim)
         if len(claims) >= MAX_CLAIMS:
             del claims[1::2]
             self._count("many-records")
 
-    def _merge_labels(self, name: str, claim: Claim) -> list[Claim] | None:
-        """The one series of a clock whose lines begin with a number that rises as it does; null: ranks.
+    def _has_room(self, name: str) -> bool:
+        """Whether one more series of a source is followed. Bars take no other clock's place; of these a
+        complete one with few redraws makes room."""
+        if name != BARS:
+            return len(self._series) - len(self._bars) < MAX_SERIES
+        if len(self._bars) < MAX_BARS:
+            return True
+        self._n_gone += 1
+        if self._n_gone > MAX_GONE:
+            return False
+        least = min(self._bars, key=lambda key: _keeps(self._series[key]))
+        del self._series[least], self._bars[least]
+        self._count("many-clocks")
+        return True
 
-        Ranks that print for the first time come in any order, or stand at the same value.
-        """
-        mine = [key for key in self._series if key[:2] == (name, claim.key) and key[2].isdecimal()]
-        if len(mine) < LABELS_LEAST or any(len(self._series[key]) > 1 for key in mine):
-            return None
-        numbers = [int(rank) for _, _, rank in mine]
-        claims = [self._series[key][0] for key in mine]
-        values = [one.clock() if one.clock() is not None else one.epoch or 0.0 for one in claims]
-        if not (_rises(numbers) and _rises(values)):
-            return None
+    def _merge_labels(self, name: str, claim: Claim) -> bool:
+        """Makes the series of a clock one whose lines begin with their numbers; false: with ranks."""
+        clock = (name, claim.key)
+        mine = [key for key in self._series if key[:2] == clock and key[2].isdecimal()]
+        if clock in self._ranked or any(len(self._series[key]) > 1 for key in mine):
+            return False
+        firsts = [self._series[key][0] for key in mine]
+        if not are_line_numbers([key[2] for key in mine], firsts):
+            return False
         for key in mine:
             del self._series[key]
-        self._numbered.add((name, claim.key))
-        merged = self._series[name, claim.key, ""] = self._series.get((name, claim.key, ""), [])
-        merged += claims
-        return merged
+            self._bars.pop(key, None)
+        self._numbered[clock] = LineNumbers((*firsts, claim))
+        self._follow((*clock, "")).extend(firsts)
+        return True
+
+    def _part_labels(self, name: str, key: str) -> None:
+        """Takes back that a clock's labels are numbers of lines."""
+        del self._numbered[name, key]
+        self._ranked.add((name, key))
+        self._bars.pop((name, key, ""), None)
+        for rank, claims in by_label(self._series.pop((name, key, ""))).items():
+            if self._has_room(name):
+                self._follow((name, key, rank)).extend(claims)
+            else:
+                self._count("many-clocks")
+
+    def _follow(self, key: tuple[str, str, str]) -> list[Claim]:
+        """The claims of a series, from now on followed."""
+        if key[0] == BARS:
+            self._bars[key] = None
+        return self._series.setdefault(key, [])
 
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
 
 
-def _rises(numbers: Sequence[float | None]) -> bool:
-    """Whether each is greater than the one before."""
-    return all(a is not None and b is not None and a < b for a, b in pairwise(numbers))
+def _keeps(claims: list[Claim]) -> tuple[bool, int]:
+    """How much a bar's series is worth keeping: one that is not complete may go on."""
+    return claims[-1].step != claims[-1].total, len(claims)
 
 
 def _first_of(body: bytes, begin: int, end: int) -> bytes:

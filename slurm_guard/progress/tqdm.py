@@ -7,18 +7,19 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from slurm_guard.progress.protocol import MAX_CLAIMS, Claim
-from slurm_guard.progress.values import to_count
+from slurm_guard.progress.barseries import are_near, drawings_of
+from slurm_guard.progress.drawings import Drawn, copies
+from slurm_guard.progress.protocol import MAX_BARS, MAX_CLAIMS, Claim
+from slurm_guard.progress.values import to_count, to_float
 
 # From the percent sign on; n/total, elapsed<eta, rate. Units other than iterations are not progress.
 _BAR = re.compile(
     r"(\d{1,3})%\|[^|]{0,200}\| {0,4}(\d{1,12})/(\d{1,12}) \[([\d:]{4,12})<[\d:?]{1,12}, {0,3}"
-    r"[\d.?]{1,10} {0,2}"
-    r"(?:it/s|s/it|steps?/s|s/step|batch(?:es)?/s|s/batch)"
+    r"([\d.?]{1,10}) {0,2}"
+    r"(it/s|s/it|steps?/s|s/step|batch(?:es)?/s|s/batch)"
 )
-# Two drawings are one bar on two ranks when they agree in n and whole seconds: in nine of ten redraws, of at
-# least eight, over a minute and more. Two epochs of one length do not (judgement).
-ENOUGH_BARS, SAME_SHARE, LEAST_SPENT = 8, 0.9, "01:00"
+_DIGIT = 0.01  # tqdm's last
+MAX_NAMES = 4096  # totals of bars in a file that are compared with others
 _EVAL_WORDS = re.compile(r"eval|valid|test|predict|sampl|generat|fid|(?<!\w)val(?!\w)")
 _OTHER_WORDS = re.compile(
     "load|fetch|map|token|filter|process|group|sav|shard|captur|compil|profil|warm"
@@ -32,6 +33,8 @@ class Bar(NamedTuple):
     total: int
     desc: str  # lower case, at most 60 characters
     spent: str  # as drawn, in whole seconds
+    pace_s: float  # seconds an iteration, as drawn; 0: not drawn
+    digit_s: float  # what one more in its last digit makes of that
 
     def evaluates(self) -> bool:
         """Whether its words are an evaluation's."""
@@ -57,7 +60,16 @@ def find_bar(text: str) -> Bar | None:
     n, total = to_count(last.group(2)), to_count(last.group(3))
     if n is None or total is None or n > total:
         return None
-    return Bar(n, total, text[max(0, last.start() - 60) : last.start()].strip().lower(), last.group(4))
+    desc = text[max(0, last.start() - 60) : last.start()].strip().lower()
+    return Bar(n, total, desc, last.group(4), *_pace_s(last.group(5), last.group(6)))
+
+
+def _pace_s(rate: str, unit: str) -> tuple[float, float]:
+    """(seconds an iteration, what one more in the last digit makes of them); 0: the bar does not say."""
+    value = to_float(rate) or 0.0
+    if unit.startswith("s/") or not value:
+        return value, _DIGIT
+    return 1 / value, _DIGIT / value**2
 
 
 class TqdmLines:
@@ -67,7 +79,9 @@ class TqdmLines:
     needles: tuple[bytes, ...] = (b"it/s", b"s/it", b"step/s", b"s/step", b"batch/s", b"s/batch")
 
     def __init__(self) -> None:
-        self._spent: dict[int, str] = {}
+        self._drawn: dict[int, Drawn] = {}  # by the offset of the redraw's end
+        self._totals: list[int] = []  # the first ones …
+        self._names: dict[int, int] = {}  # … and by which of them each is kept, or by itself
 
     def read(self, text: str, offset: int) -> Claim | None:
         bar = find_bar(text)
@@ -75,30 +89,28 @@ class TqdmLines:
             return None
         if bar.evaluates():
             return Claim(offset, "phase", phase="eval", advances=False)
-        if len(self._spent) < MAX_CLAIMS:
-            self._spent[offset] = bar.spent
-        return Claim(offset, f"bar{bar.total}", step=bar.n, total=bar.total)
+        if len(self._drawn) < MAX_CLAIMS:
+            self._drawn[offset] = Drawn(bar.n, bar.spent, bar.pace_s, bar.digit_s)
+        return Claim(offset, f"bar{self._kept_as(bar.total)}", step=bar.n, total=bar.total)
+
+    def _kept_as(self, total: int) -> int:
+        """The total that names the bar's series: after many others that of a bar near to it."""
+        kept = self._names.get(total)
+        if kept is None:
+            if len(self._names) >= MAX_NAMES:
+                return total
+            kept = total
+            if len(self._totals) >= MAX_BARS:
+                kept = next((other for other in self._totals if are_near(total, other)), total)
+            else:
+                self._totals.append(total)
+            self._names[total] = kept
+        return kept
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
-        """Without the drawings that repeat another rank's, second by second."""
-        kept: list[list[Claim]] = []
-        seen: set[tuple[int | None, str]] = set()
-        for drawn in _drawings(claims):
-            marks = [(claim.step, self._spent.get(claim.offset, "")) for claim in drawn]
-            said = sum(mark in seen for mark in marks)
-            if len(drawn) < ENOUGH_BARS or said < SAME_SHARE * len(drawn) or marks[-1][1] < LEAST_SPENT:
-                kept.append(drawn)
-            seen.update(marks)
-        return [claim for drawn in kept for claim in drawn]
-
-
-def _drawings(claims: list[Claim]) -> list[list[Claim]]:
-    """The claims cut where the count falls: one drawing of a bar from its start on."""
-    out: list[list[Claim]] = []
-    last = -1
-    for claim in claims:
-        if (claim.step or 0) < last or not out:
-            out.append([])
-        out[-1].append(claim)
-        last = claim.step or 0
-    return out
+        """Without the drawings that other ranks made of the same bar."""
+        drawings = drawings_of(claims)
+        drawn = ([self._drawn[c.offset] for c in one if c.offset in self._drawn] for one in drawings)
+        return [
+            claim for one, copied in zip(drawings, copies(drawn), strict=True) if not copied for claim in one
+        ]

@@ -171,7 +171,9 @@ def test_vllm_sums_its_rates_over_the_time_between_its_lines() -> None:
 
 
 def test_a_bar_that_every_rank_draws_counts_once() -> None:
-    drawing = "".join(f" {n}%|#   | {n}/16 [{n:02d}:{n:02d}<09:00, 61.0s/it]\r" for n in range(17))
+    drawing = "".join(
+        f" {n}%|#   | {n}/16 [{n:02d}:{n:02d}<09:00, {61 + n % 3:5.2f}s/it]\r" for n in range(17)
+    )
 
     series = best(drawing * 4)
 

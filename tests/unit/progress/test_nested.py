@@ -1,5 +1,7 @@
 """Loops inside a training's steps, counters that stand still, labels, and clocks that other words name."""
 
+from collections.abc import Callable
+
 import pytest
 
 from slurm_guard.progress.protocol import MICRO
@@ -23,6 +25,45 @@ def test_a_loop_that_begins_again_and_again_is_none_alone() -> None:
     text = "".join(f"Diffusion step {k}/50 time 0.1\n" for _ in range(10) for k in range(50))
 
     assert all_series(text) == []
+
+
+@pytest.mark.parametrize("beside", ["loss=0.1", "acc=0.7", "loss 0.1, lr 0.3"])
+@pytest.mark.parametrize("word", ["Finetuning step", "Fold epoch", "VAE iter", "Client epoch"])
+@pytest.mark.parametrize("n_trainings", [2, 9, 40])
+def test_trainings_one_after_the_other_with_a_word_before_the_clock_count(
+    n_trainings: int, word: str, beside: str
+) -> None:
+    text = "".join(f"{word} {k}: {beside}\n" for _ in range(n_trainings) for k in range(1, 51))
+
+    assert len(steps(text)) == 50 * n_trainings
+
+
+def test_a_loop_beside_a_bar_or_a_stray_line_still_counts() -> None:
+    text = "step: 3 loss: 0.5\n"
+    for _ in range(12):
+        text += "".join(f"{n}%|#  | {n}/40 [00:{n}<00:09, 1.00it/s]\r" for n in range(10, 41))
+        text += "\n" + "".join(f"Fold epoch {k}: loss=0.1\n" for k in range(1, 51))
+
+    assert len(steps(text)) == 12 * 50
+
+
+@pytest.mark.parametrize("n_names", [8, 9, 12, 26])
+@pytest.mark.parametrize("n_inside", [1, 3, 30])
+def test_many_named_loops_add_nothing_to_the_trainings_own_clock(n_names: int, n_inside: int) -> None:
+    text = ""
+    for n in range(100, 160):
+        text += f"step {n} loss 0.3\n"
+        for letter in "abcdefghijklmnopqrstuvwxyz"[:n_names]:
+            text += "".join(f"layer{letter} step {k} loss 0.1\n" for k in range(n_inside))
+
+    assert steps(text) == list(range(100, 160))
+
+
+def test_the_ninth_named_training_and_those_behind_it_count() -> None:
+    names = "abcdefghijkl"
+    text = "".join(f"model{letter} step {k} loss 0.1\n" for letter in names for k in range(50))
+
+    assert sum(len(series.claims) for series in all_series(text)) == 50 * len(names)
 
 
 def test_a_word_before_the_clock_alone_hides_no_training() -> None:
@@ -95,6 +136,44 @@ def test_labels_of_many_ranks_stay_labels() -> None:
 
     assert steps(text) == [*range(1, 9)]
     assert len(all_series(other)) == 12
+
+
+@pytest.mark.parametrize("n_ranks", [8, 9, 16, 60])
+@pytest.mark.parametrize("shape", ["shards", "paces", "apart"])
+def test_labels_that_come_again_are_ranks_however_they_began(shape: str, n_ranks: int) -> None:
+    counts: dict[str, Callable[[int, int], int]] = {
+        "shards": lambda rank, n: 5000 * rank + n,
+        "paces": lambda rank, n: n * (rank + 1),
+        "apart": lambda rank, n: 30 * rank + 20 * n,
+    }
+    count = counts[shape]
+    text = "".join(
+        f"{rank:2d}: step={count(rank, n)} loss=0.5\n" for n in range(1, 41) for rank in range(n_ranks)
+    )
+
+    found = [[claim.step for claim in series.claims] for series in all_series(text)]
+
+    for rank in range(n_ranks):
+        mine = [count(rank, n) for n in range(1, 41)]
+        assert mine in found or any(len({*mine} & {*other}) >= len(mine) / 2 for other in found)
+    assert all(one in [[count(rank, n) for n in range(1, 41)] for rank in range(n_ranks)] for one in found)
+
+
+def test_more_ranks_than_are_followed_are_no_restarts() -> None:
+    text = "".join(
+        f"{rank:3d}: step={5000 * rank + n} loss=0.5\n" for n in range(1, 41) for rank in range(200)
+    )
+
+    assert all(len(series.claims) <= 40 for series in all_series(text))
+
+
+@pytest.mark.parametrize("begin", [0, 300])
+@pytest.mark.parametrize("n_lines", [20, 300])
+def test_a_log_with_line_numbers_that_is_begun_again_stays_one(n_lines: int, begin: int) -> None:
+    text = "".join(f"{n}: step={10 * n} loss=0.5\n" for n in range(1, n_lines))
+    again = "".join(f"{n}: step={10 * (begin + n)} loss=0.5\n" for n in range(1, n_lines))
+
+    assert [len(series.claims) for series in all_series(text + again)] == [2 * n_lines - 2]
 
 
 @pytest.mark.parametrize(
