@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
+from slurm_guard.progress.clocks import believed
 from slurm_guard.progress.datarows import are_short, count_falls
 from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.needles import Word, find_begins, find_lines
@@ -116,7 +117,7 @@ class TextReader:
         by_name = {source.name: source for source in self._sources}
         series, data = [], []
         for (name, key, rank), claims in self._series.items():
-            settled = by_name[name].settle(claims)  # which may have found a better clock
+            settled = believed(by_name[name].settle(claims))  # which may have found a better clock
             n_falls = count_falls(settled) if name in GENERIC else 0
             if name == "jsonl" and not n_falls and are_short(settled):
                 data.append(f"data-rows: {name}'s counter begins again and again in {len(settled)} records")
