@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from slurm_guard.progress.protocol import Claim
 
-LEAST = 3  # times of a series before it is judged (judgement)
+LEAST = 8  # times of a series before it is judged (judgement)
 FAR_S = 600.0  # a record is not this much older than the one before it, in a log that was written in turn …
 FAR_SHARE = 0.1  # … but where a file of several writers or a resume does so now and then (judgement)
 SLOW_S = 86_400.0  # records in the middle this far apart are no training's (judgement)

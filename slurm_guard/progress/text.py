@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from slurm_guard.progress.clocks import believed
-from slurm_guard.progress.datarows import are_short, count_falls
+from slurm_guard.progress.datarows import count_falls
+from slurm_guard.progress.jsonl import JsonLines
 from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.needles import Word, find_begins, find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
@@ -29,6 +30,7 @@ NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.j
 # What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
 _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
 GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
+JUDGED = GENERIC | {"guard"}  # … and a time
 LABELS_LEAST = 8  # labels with one line each, before they may be numbers of lines (judgement)
 MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
 
@@ -97,6 +99,7 @@ class TextReader:
         self._numbered: set[tuple[str, str]] = set()  # clocks whose lines begin with numbers, not with ranks
         self._phases: list[Claim] = []
         self._problems: dict[str, int] = {}
+        self._judge = believed
         self._read_b = 0
 
     def feed(self, data: bytes, offset: int) -> int:
@@ -117,9 +120,12 @@ class TextReader:
         by_name = {source.name: source for source in self._sources}
         series, data = [], []
         for (name, key, rank), claims in self._series.items():
-            settled = believed(by_name[name].settle(claims))  # which may have found a better clock
+            source = by_name[name]
+            settled = source.settle(claims)  # which may have found a better clock
+            if name in JUDGED:
+                settled = self._judge(settled)
             n_falls = count_falls(settled) if name in GENERIC else 0
-            if name == "jsonl" and not n_falls and are_short(settled):
+            if isinstance(source, JsonLines) and not n_falls and source.are_short(key, settled):
                 data.append(f"data-rows: {name}'s counter begins again and again in {len(settled)} records")
                 continue
             if n_falls:

@@ -88,3 +88,29 @@ def test_a_fall_is_no_datas_where_the_record_has_a_total_or_a_later_epoch() -> N
     assert count_falls(claims) > 20
     assert count_falls([claim._replace(total=1000) for claim in claims]) == 0
     assert count_falls([claim._replace(epoch=float(n)) for n, claim in enumerate(claims)]) == 0
+
+
+@pytest.mark.parametrize("metric", ["acc", "psnr", "nll", "mae", "top1", "grad_norm", "eval/ssim", "Reward"])
+@pytest.mark.parametrize("clock", ["iteration", "epoch", "step"])
+def test_seeds_in_one_file_are_told_by_the_metric_beside_their_counter(metric: str, clock: str) -> None:
+    rows = [f'{{"{clock}": {n}, "{metric}": 0.{n}}}\n' for _ in range(12) for n in range(1, 41)]
+
+    found = _read("".join(rows))
+
+    assert [len(one.claims) for one in found.series] == [480]
+    assert found.problems == []
+
+
+@pytest.mark.parametrize("beside", ['"reward": 0.0', '"action": "look", "error": null', '"done": false'])
+def test_an_agents_steps_are_no_training_for_their_rewards(beside: str) -> None:
+    rng = random.Random(3)
+    rows = [
+        f'{{"task": {task}, "step": {n}, {beside}}}\n'
+        for task in range(40)
+        for n in range(1, rng.randrange(3, 30))
+    ]
+
+    found = _read("".join(rows))
+
+    assert found.series == []
+    assert [problem.split(":")[0] for problem in found.problems] == ["data-rows"]
