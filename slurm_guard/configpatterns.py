@@ -146,7 +146,13 @@ def is_slow(regex: str) -> bool:
 
 
 def hard_lines(regex: str) -> Iterator[str]:
-    """Lines that begin to match again and again and never do: the pattern's own words and common fillers."""
+    """Lines that begin to match again and again and never do: ways into the pattern's own repetitions, its
+    words and common fillers."""
+    from slurm_guard.patterntree import ways_in  # the parser on the node has no use for it
+
+    with contextlib.suppress(re.error, OverflowError, RecursionError):
+        for way in dict.fromkeys(ways_in(regex)):
+            yield _fill(*way)
     regex = _plain(regex)
     bare = _NO_WORDS.sub(lambda match: match[1] or "\0", regex)
     bare = re.sub(r"\\(.)", r"\1", bare)

@@ -39,6 +39,19 @@ def _root() -> None:
     """Two things that one does with progress."""
 
 
+_COUNTERS = frozenset(("step", "samples", "tokens", "epoch"))
+
+
+def _is_said(name: str, value: str) -> bool:
+    """Whether the value is one that this field can have: `step=$i` of an empty variable is none."""
+    from slurm_guard.progress.values import to_float
+
+    if name in ("phase", "run"):
+        return value != ""
+    number = to_float(value.strip())
+    return number is not None and (name not in _COUNTERS or number >= 0)
+
+
 @progress_app.command(context_settings={"ignore_unknown_options": True})
 def tell(
     pairs: Annotated[
@@ -51,16 +64,24 @@ def tell(
     """
     from slurm_guard.progress.client import progress
 
+    def complain(words: str) -> None:
+        typer.echo(f"progress: {words}", err=True)
+
     words = [pair.lstrip("-") for pair in pairs]  # `--step=5` is meant so, too
     fields = dict(word.split("=", 1) for word in words if "=" in word and not word.startswith("force="))
     step = fields.pop("step", None)
     if len(fields) + (step is not None) < len(pairs):
         odd = next((pair for pair in pairs if "=" not in pair), "force=")
-        typer.echo(
-            f"progress: {odd[:40]!a} is no name=value as in `slurm-guard progress step=5`; left out", err=True
-        )
-    if step is not None or fields:
-        progress(step, force=True, **fields)
+        complain(f"{odd[:40]!a} is no name=value as in `slurm-guard progress step=5`; left out")
+    if step is not None:
+        fields = {"step": step, **fields}
+    for name in [name for name, value in fields.items() if not _is_said(name, value)]:
+        complain(f"{name[:40]}={fields.pop(name)[:40]!a} is no number; left out")
+    if _COUNTERS.isdisjoint(fields) and "phase" not in fields:
+        if fields or step is not None:
+            complain("no counter (step=, samples=, tokens= or epoch=) is left; nothing was written")
+        return
+    progress(fields.pop("step", None), force=True, **fields)
 
 
 @progress_app.command()

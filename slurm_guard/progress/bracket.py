@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import NamedTuple
 
+from slurm_guard.progress.clocks import is_finer
 from slurm_guard.progress.track import Mark
 from slurm_guard.progress.zone import is_guessed, resolve
 from slurm_guard.wire import Point
@@ -148,7 +149,10 @@ def bracket(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> tuple[
     }
     dropped: Counter[int] = Counter()
     points: list[Point] = []
+    false = _false_clocks(marks, trails, frame)
     for mark in marks:
+        if (mark.track, mark.file) in false and not mark.naive:
+            mark = mark._replace(at=None)
         trail = trails[mark.file]
         at = mark.at if mark.at is None or not mark.naive else shifts[mark.file](mark.at)
         if "unplaced" in mark.flags:
@@ -169,6 +173,29 @@ def bracket(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> tuple[
         )
         points.append(_point(mark, at, (lo, hi), flags))
     return _flag_bulk(_flag_catching_up(_renumbered(points), trails, frame), frame), dict(dropped)
+
+
+def _false_clocks(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> set[tuple[str, int]]:
+    """(track, file) whose times are a clock of another unit, by how fast it went while the records came.
+
+    Only records that were not there before the run speak, and of a database's none does: it has no brackets.
+    """
+    seen: dict[tuple[str, int], list[Mark]] = {}
+    for mark in marks:
+        timed = mark.at is not None and not mark.naive and "unplaced" not in mark.flags
+        if timed and mark.offset > trails[mark.file].before_b:
+            seen.setdefault((mark.track, mark.file), []).append(mark)
+    found = set()
+    for (track, file), mine in seen.items():
+        mine.sort(key=lambda mark: mark.offset)
+        lo, hi = (
+            limits(trails[file], mine[0].offset, frame)[0],
+            limits(trails[file], mine[-1].offset, frame)[1],
+        )
+        times = [mark.at for mark in mine if mark.at is not None]
+        if lo is not None and hi is not None and is_finer(times, hi - lo):
+            found.add((track, file))
+    return found
 
 
 def _naive(marks: list[Mark], file: int, trail: Trail, frame: Frame) -> list[tuple[float, float, float]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from slurm_guard.progress.keys import is_eval
 from slurm_guard.progress.protocol import MAX_CLAIMS, Claim, Found, Reader, Series
-from slurm_guard.progress.values import to_count, to_instant, to_loss
+from slurm_guard.progress.values import to_count, to_known_instant, to_loss
 
 MAX_EVENT = 4096  # bytes of one event; a scalar's has some two hundred
 MAX_METRICS = 128  # followed in one file; their names are the job's choice
@@ -89,7 +89,7 @@ class ClearmlReader:
         loss = to_loss(event.get("value")) if "loss" in " ".join(name).lower() else None
         phase = "eval" if _evaluates(name) else "train"
         claims.append(
-            Claim(offset, "step", step, loss=loss, at=to_instant(event.get("timestamp")), phase=phase)
+            Claim(offset, "step", step, loss=loss, at=to_known_instant(event.get("timestamp")), phase=phase)
         )
         if len(claims) >= MAX_CLAIMS:
             del claims[1::2]

@@ -81,7 +81,7 @@ def _value(name: str, value: object) -> object:
     if value is None:
         return None
     if name in ("phase", "run"):
-        return str(value)[:32]
+        return str(value)[: 32 if name == "phase" else 256]
     try:
         number = float(value)  # type: ignore[arg-type]
         if not math.isfinite(number):

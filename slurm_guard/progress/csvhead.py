@@ -74,7 +74,7 @@ def columns_of(cells: Sequence[str]) -> Columns | None:
     key, clock = next((pair for pair in clocks if pair[1] is not None), ("", None))
     if clock is None:
         return None
-    metrics = [i for i, name in enumerate(names) if i != clock and _is_metric(name)]
+    metrics = [i for i, name in enumerate(names) if i != clock and is_metric(name)]
     if not metrics:
         return None
     evals = tuple(i for i in metrics if keys.is_eval(names[i]))
@@ -116,7 +116,8 @@ def _bare(name: str) -> str:
     return name
 
 
-def _is_metric(name: str) -> bool:
+def is_metric(name: str) -> bool:
+    """Whether a column of this name, in small letters, tells what trainings tell."""
     return name.startswith(_PARTS) or _METRIC.search(name) is not None
 
 

@@ -6,6 +6,7 @@ whose counter falls again and again is data, and says so instead of giving point
 
 import re
 
+from slurm_guard.progress.clocks import believed
 from slurm_guard.progress.csvhead import Columns, cells_of, columns_of, separator_of
 from slurm_guard.progress.datarows import or_epochs
 from slurm_guard.progress.protocol import MAX_CLAIMS, MICRO, Claim, Found, Reader, Series
@@ -57,6 +58,7 @@ class CsvReader:
         self._last = -1
         self._n_rows = self._n_falls = self._n_short = 0
         self._problems: dict[str, int] = {}
+        self._judge = believed
         self._read_b = self._at = 0
 
     def is_log(self) -> bool:
@@ -109,7 +111,7 @@ class CsvReader:
                 f"unfit-rows: {n_unfit} of {self._n_rows} do not fit the heading, none is believed"
             )
         elif self._claims and self._columns is not None:
-            claims = or_epochs(self._claims)
+            claims = self._judge(or_epochs(self._claims))
             series = [Series("csv", claims[0].key, "", claims)]
             return Found(series, [], problems, self._read_b)
         return Found([], [], problems, self._read_b)

@@ -8,7 +8,7 @@ import re
 
 from slurm_guard.progress.protocol import NOTHING, Claim, Reader
 from slurm_guard.progress.text import TextReader
-from slurm_guard.progress.values import to_count, to_instant, to_loss
+from slurm_guard.progress.values import to_count, to_known_instant, to_loss
 
 FOLDER = "/plots/metrics/"
 _HEADING = re.compile(r"(timestamp\t)?step\t[^\t]{1,200}")
@@ -41,7 +41,7 @@ class DvcliveLines:
         if row is None or step is None:
             raise ValueError("neither a heading nor a row")
         return Claim(
-            offset, "step", step, loss=to_loss(row[3]) if self._lossy else None, at=to_instant(row[1])
+            offset, "step", step, loss=to_loss(row[3]) if self._lossy else None, at=to_known_instant(row[1])
         )
 
     def settle(self, claims: list[Claim]) -> list[Claim]:

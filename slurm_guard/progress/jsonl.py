@@ -6,7 +6,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from slurm_guard.progress import keys
-from slurm_guard.progress.datarows import SIZES, are_lengths, count_falls, or_epochs, outer
+from slurm_guard.progress.csvhead import is_metric
+from slurm_guard.progress.datarows import (
+    SIZES,
+    are_lengths,
+    are_short,
+    are_tasks,
+    count_falls,
+    or_epochs,
+    outer,
+)
 from slurm_guard.progress.protocol import MAX_CLAIMS, MAX_SEGMENT, MICRO, NOTHING, Claim
 from slurm_guard.progress.values import (
     find_stamp,
@@ -23,11 +32,16 @@ _CUT = re.compile(r'"([A-Za-z_@][\w@/ .]{0,40})": ?"?(-?[\d.]{1,24}(?:[eE][-+]?\
 _STEP_OF_TOTAL = "global_step/max_steps"  # ms-swift
 
 
-def _refuse(word: str) -> Any:
-    raise ValueError(word)  # NaN, Infinity: not JSON, and never a measurement
+# What an agent is told in each step of a task as well: they tell a training only where it is no task's.
+_REWARDS = re.compile(r"(?:^|[/_. -])(?:reward|rew|return|error|err)s?(?:$|[/_. -])", re.IGNORECASE)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+def _null(word: str) -> None:
+    """NaN, Infinity: json.dumps writes them for losses that are. No measurement, and the record counts."""
+    return
+
+
+_DECODER = json.JSONDecoder(parse_constant=_null)
 
 
 def parse_object(text: str) -> dict[str, Any] | None:
@@ -48,6 +62,8 @@ class JsonLines:
     def __init__(self) -> None:
         self._others: dict[int, tuple[str, int]] = {}  # offset -> the second clock there
         self._cumulative: set[str] = set()  # of samples and tokens: those with a name that says so
+        self._metered: set[str] = set()  # clocks with a metric of trainings beside them …
+        self._rewarded: set[str] = set()  # … and those with one that agents have, too
 
     def read(self, text: str, offset: int) -> Claim | None:
         begin = text.find("{")
@@ -76,10 +92,20 @@ class JsonLines:
             name for name, _ in getattr(roles, claim.key)
         ):
             self._cumulative.add(claim.key)
+        if roles.metered:
+            self._metered.add(claim.key)
+        elif roles.rewarded:
+            self._rewarded.add(claim.key)
         if claim.at is None:
             at, naive = find_stamp(marker)
             claim = claim._replace(at=at, naive=naive)
         return claim
+
+    def are_short(self, key: str, claims: list[Claim]) -> bool:
+        """Whether the records of the clock `key` are tasks' and not trainings', one after the other."""
+        if key in self._metered:
+            return False
+        return are_short(claims) and (key not in self._rewarded or are_tasks(claims))
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
         if are_lengths(claims) and claims[0].key not in self._cumulative and count_falls(claims) == 0:
@@ -100,6 +126,8 @@ class _Roles(NamedTuple):
     tooks: tuple[tuple[str, str], ...]
     phases: tuple[tuple[str, str], ...]
     evaluates: bool
+    metered: bool
+    rewarded: bool
 
 
 @lru_cache(maxsize=128)  # the lines of a log have few sets of names; a hostile one costs what it did without
@@ -110,6 +138,7 @@ def _roles_of(names: tuple[str, ...]) -> _Roles:
     def known(wanted: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         return tuple((name, usual[name]) for name in wanted if name in usual)
 
+    metrics = [name for name in usual if is_metric(name)]
     return _Roles(
         known(keys.STEP_KEYS),
         known(keys.SAMPLE_KEYS),
@@ -121,6 +150,8 @@ def _roles_of(names: tuple[str, ...]) -> _Roles:
         known(keys.TOOK_KEYS),
         known(("phase", "mode", "split")),
         any(map(keys.is_eval, usual)),
+        any(_REWARDS.search(name) is None for name in metrics),
+        bool(metrics),
     )
 
 

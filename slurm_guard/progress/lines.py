@@ -59,7 +59,10 @@ class Splitter:
 
     def finish(self) -> tuple[bytes, int]:
         """The last line, if it has no end, cut, and its end's offset. It may be torn inside a number."""
-        return b"" if self._dropping else self.kept[:MAX_SEGMENT], self._at
+        if self._dropping:
+            return b"", self._at
+        self.n_cut += len(self.kept) > MAX_SEGMENT
+        return self.kept[:MAX_SEGMENT], self._at
 
 
 def _n_long(body: bytes) -> int:

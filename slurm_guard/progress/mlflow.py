@@ -8,7 +8,7 @@ import re
 
 from slurm_guard.progress.protocol import Claim, Reader
 from slurm_guard.progress.text import TextReader
-from slurm_guard.progress.values import to_count, to_instant, to_loss
+from slurm_guard.progress.values import to_count, to_known_instant, to_loss
 
 _LINE = re.compile(r"(\d{13}) ([-+]?(?:\d[\d.eE+-]{0,40}|nan|inf|NaN|Infinity)) (-?\d{1,16})")
 _LEAST_LINES = 3  # outside a folder named metrics (judgement)
@@ -25,7 +25,7 @@ class MlflowLines:
         step = to_count(match[3]) if match is not None else None
         if match is None or step is None:
             return None
-        return Claim(offset, "step", step=step, at=to_instant(match[1]), loss=to_loss(match[2]))
+        return Claim(offset, "step", step=step, at=to_known_instant(match[1]), loss=to_loss(match[2]))
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
         return claims

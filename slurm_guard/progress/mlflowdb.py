@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from slurm_guard.progress.keys import is_eval
 from slurm_guard.progress.protocol import MAX_CLAIMS, MAX_SERIES, Claim, Series
 from slurm_guard.progress.sqlite import Database, Table, Value
-from slurm_guard.progress.values import to_count, to_instant, to_loss
+from slurm_guard.progress.values import to_count, to_known_instant, to_loss
 
 NAME = "mlflowdb"
 MAX_KEYS = 4096  # of all runs together that are told apart; their names are the jobs' choice
@@ -54,7 +54,7 @@ def _rows(database: Database, root: int, places: list[int]) -> Iterator[tuple[st
         if len(row) <= max(places):
             continue
         run, key, step, at, value = (row[place] for place in places)
-        count, instant = to_count(step), to_instant(at)
+        count, instant = to_count(step), to_known_instant(at)
         if not isinstance(run, str) or not isinstance(key, str) or key.startswith("system/"):
             continue
         if count is not None and instant is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from slurm_guard.progress.jsonl import parse_object
 from slurm_guard.progress.protocol import MICRO, NOTHING, Claim
-from slurm_guard.progress.values import STEP_LIMIT, to_count, to_float, to_instant, to_loss
+from slurm_guard.progress.values import STEP_LIMIT, to_count, to_float, to_known_instant, to_loss
 
 PHASES = {
     "init_start": "init", "init_stop": "init", "run_start": "train", "run_stop": "end",
@@ -52,7 +52,7 @@ class MllogLines:
             return NOTHING
         meta = body.get("metadata")
         meta = meta if isinstance(meta, dict) else {}
-        at = to_instant(body.get("time_ms"))
+        at = to_known_instant(body.get("time_ms"))
         claim = self._counted(event, meta, offset) if event in COUNTING else None
         phase = PHASES.get(event)
         if claim is None:

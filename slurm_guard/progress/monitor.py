@@ -4,7 +4,7 @@ import re
 
 from slurm_guard.progress.jsonl import parse_object
 from slurm_guard.progress.protocol import Claim, TableLines
-from slurm_guard.progress.values import STEP_LIMIT, to_float, to_instant
+from slurm_guard.progress.values import STEP_LIMIT, to_float, to_known_instant
 
 _ROW = re.compile(
     r"-?[\d.]{1,24}(?:e[-+]?\d{1,3})?,(\d{1,9}),(\d{1,9}(?:\.\d{1,9})?)(?:,[^\n]{0,2000})?", re.ASCII
@@ -25,7 +25,7 @@ class MonitorLines(TableLines):
 
     def read(self, text: str, offset: int) -> Claim | None:
         if text.startswith('#{"t_start"'):
-            self._began_at = to_instant((parse_object(text[1:].strip()) or {}).get("t_start"))
+            self._began_at = to_known_instant((parse_object(text[1:].strip()) or {}).get("t_start"))
             self._named = self._began_at is not None
             return None
         if self._named and re.match(r"r,l,t\b", text):
@@ -44,7 +44,7 @@ class MonitorLines(TableLines):
         if since_s < self._last_s:
             self._began_at = None
         self._last_s = since_s
-        return None if self._began_at is None else to_instant(self._began_at + since_s)
+        return None if self._began_at is None else to_known_instant(self._began_at + since_s)
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
         return claims

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from slurm_guard.progress.datarows import are_short, count_falls
+from slurm_guard.progress.clocks import believed
+from slurm_guard.progress.datarows import count_falls
+from slurm_guard.progress.jsonl import JsonLines
 from slurm_guard.progress.labels import LineNumbers, are_line_numbers, by_label
 from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.needles import Word, find_begins, find_lines
@@ -31,6 +33,7 @@ _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123)
 GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
 BARS = "tqdm"
 MAX_GONE = 1024  # bars of a file that make room for others: keeps a hostile log's cost linear
+JUDGED = GENERIC | {"guard"}  # … and a time
 MAX_MASKS = 4096  # sets of sources that are remembered; a hostile file can make many
 
 
@@ -101,6 +104,7 @@ class TextReader:
         self._ranked: set[tuple[str, str]] = set()  # … and those whose labels only looked like that
         self._phases: list[Claim] = []
         self._problems: dict[str, int] = {}
+        self._judge = believed
         self._read_b = 0
 
     def feed(self, data: bytes, offset: int) -> int:
@@ -121,9 +125,12 @@ class TextReader:
         by_name = {source.name: source for source in self._sources}
         series, data = [], []
         for (name, key, rank), claims in self._series.items():
-            settled = by_name[name].settle(claims)  # which may have found a better clock
+            source = by_name[name]
+            settled = source.settle(claims)  # which may have found a better clock
+            if name in JUDGED:
+                settled = self._judge(settled)
             n_falls = count_falls(settled) if name in GENERIC else 0
-            if name == "jsonl" and not n_falls and are_short(settled):
+            if isinstance(source, JsonLines) and not n_falls and source.are_short(key, settled):
                 data.append(f"data-rows: {name}'s counter begins again and again in {len(settled)} records")
                 continue
             if n_falls:

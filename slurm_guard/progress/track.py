@@ -20,6 +20,9 @@ RANKS_FALL = 0.1  # … and this part of the records below the one before, in a 
 RANKS_VALUES = 50  # … so many values: a late line may then be …
 RANKS_LAG = 3  # … this many values behind
 MANY_FALLS = 8  # of a counter whose rises add up to more than twice its span: judgement
+CLIMB = (
+    4  # evaluations that rise, before a fall is a training's and not a look back at checkpoints (judgement)
+)
 RECORDS = 3  # distinct values below a first one that make it a setting (judgement)
 SAME_OFTEN = 0.9  # of the distinct records that come equally often, where ranks flush whole buffers
 
@@ -137,15 +140,27 @@ def _carry_epochs(moving: list[Filed]) -> list[Filed]:
 
 
 def _without_looks_back(moving: list[Filed]) -> list[Filed]:
-    """An evaluation of an older checkpoint names a counter long passed: it is a mark, not a restart."""
+    """An evaluation of an older checkpoint names a counter long passed: it is a mark, not a restart.
+
+    Where a log has nothing but evaluations, they are all that tells of its trainings: there a fall from which
+    it goes on climbing is another one.
+    """
     out: list[Filed] = []
+    values = [claim.clock() or 0 for _, claim in moving]
+    alone = all(claim.phase == "eval" for _, claim in moving)
     high = -1
-    for item in moving:
-        value = item[1].clock() or 0
-        if item[1].phase in ("train", "end") or value > high:
+    for nth, item in enumerate(moving):
+        value = values[nth]
+        begins = alone and value < values[nth - 1] and _climbs(values[nth : nth + CLIMB])
+        if item[1].phase in ("train", "end") or value > high or begins:
             out.append(item)
             high = value
     return out
+
+
+def _climbs(values: list[int]) -> bool:
+    """Whether these are enough, each higher than the one before."""
+    return len(values) == CLIMB and all(before < after for before, after in pairwise(values))
 
 
 def _without_copies(moving: list[Filed]) -> list[Filed]:

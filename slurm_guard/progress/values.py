@@ -8,6 +8,8 @@ from datetime import date
 STEP_LIMIT = 1 << 53  # beyond, a JSON number is no longer exact
 AT_MIN = 946_684_800.0  # 2000-01-01
 AT_MAX = 4_102_444_800.0  # 2100-01-01
+# A bare number that nothing but a name calls a time: durations and uptimes in µs or ns have such sizes, too.
+NUMBER_MIN, NUMBER_MAX = 1_577_836_800.0, 2_208_988_800.0  # 2020-01-01, 2040-01-01 (judgement)
 LOSS_LIMIT = 1e30  # judgement: a larger loss is a parser's mistake or a joke
 FINE_TOOK = 2e-4  # real step times spread by 6e-4 and more from record to record (docs/method.md)
 TOOK_LIMIT_S = 1e6  # one step in eleven days: judgement
@@ -101,12 +103,24 @@ def _printed_step(text: str | int | float | None) -> float:
 
 
 def to_instant(value: str | int | float | None) -> float | None:
-    """Epoch seconds from seconds, ms, µs or ns since 1970 by their size; null when none fits this century."""
+    """Epoch seconds from seconds, ms, µs or ns since 1970 by their size; null when none fits 2020 to 2039.
+
+    For a field that may hold something else; what a series of them is worth `clocks.believed` tells.
+    """
+    return _scaled(value, NUMBER_MIN, NUMBER_MAX)
+
+
+def to_known_instant(value: str | int | float | None) -> float | None:
+    """As `to_instant` in this century, for a field that a format has for instants alone."""
+    return _scaled(value, AT_MIN, AT_MAX)
+
+
+def _scaled(value: str | int | float | None, least: float, most: float) -> float | None:
     number = to_float(value)
     if number is None:
         return None
     for scale in (1.0, 1e3, 1e6, 1e9):
-        if AT_MIN <= number / scale < AT_MAX:
+        if least <= number / scale < most:
             return number / scale
     return None
 

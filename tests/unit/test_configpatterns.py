@@ -133,3 +133,41 @@ def test_an_escape_that_stands_for_no_character_stays_what_it_is() -> None:
 
     lines = list(hard_lines(r"\\x41(?P<step>\d)"))
     assert any(line.startswith("x41x41") for line in lines)
+
+
+BEHIND = [
+    (r"^\[INFO\] solver: (?:\w+\s*)+=(?P<step>\d+)", "[INFO] solver: "),
+    (r"^\[(?:a+)+\] (?P<step>\d+)", "["),
+    (r"^x(?:(?:foo)+)+ (?P<step>\d+)", "x"),
+    (r"^(?:\*+)+ (?P<step>\d+)", "*"),
+    (r"^(?:\$+)+%(?P<step>\d+)", "$"),
+    (r"(?i)^\(STEP\)\.(?:[^=]+)+=(?P<step>\d+)", "(STEP)."),
+    (r"^(?:ab|cd)\+(?:q|qq)+!(?P<step>\d+)", "cd+q"),
+    (r"^(a)\1(?:\.+)+ (?P<step>\d+)", "aa."),
+    (r"^at (?P<step>\d{4})(?=(?:-+)+$)", "at 0000-"),
+    (r"(?x)^ \[ (?: (?:\#)+ )+ \] (?P<step>\d+)  # a comment", "[#"),
+]
+
+
+@pytest.mark.parametrize(("regex", "begin"), BEHIND)
+def test_a_line_leads_into_a_repetition_behind_whatever_stands_before_it(regex: str, begin: str) -> None:
+    assert any(line.startswith(begin) and line.count(line[len(begin)]) > 900 for line in hard_lines(regex))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("regex", [regex for regex, _ in BEHIND])
+def test_a_repetition_that_backtracks_is_found_wherever_it_stands(regex: str) -> None:
+    assert is_slow(regex)
+
+
+@pytest.mark.parametrize(
+    "regex",
+    [
+        r"^(?:\w+ )+step (?P<step>\d+)",
+        r"^iter\s*\[(?P<step>\d+)/(?P<total>\d+)\].*?loss[:=]\s*(?P<loss>[\d.]+)",
+        r"^\[(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\] sweep (?P<step>\d+) residual (?P<loss>\S+)",
+        r"(?P<step>\d{1,12}) of (?P<total>\d{1,12}) done",
+    ],
+)
+def test_a_repetition_that_ends_in_one_way_alone_passes(regex: str) -> None:
+    assert not is_slow(regex)

@@ -35,13 +35,46 @@ def test_pairs_become_a_record(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("words", [("step=x",), ("step=1", "nonsense"), ("step=1", "force=0"), ("tokens=9",)])
+@pytest.mark.parametrize("words", [("step=1", "nonsense"), ("step=1", "force=0"), ("tokens=9",)])
 def test_a_slip_ends_no_script(tmp_path: Path, words: tuple[str, ...]) -> None:
     path = tmp_path / "p"
     path.touch()
 
     assert _tell(path, *words).returncode == 0
     assert len(path.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", ["", "x", "nan", "-1", "1e999", "10/20"])
+@pytest.mark.parametrize("name", ["step", "samples", "tokens", "epoch"])
+def test_a_counter_without_a_number_is_told_and_writes_no_record(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    path = tmp_path / "p"
+    path.touch()
+
+    done = _tell(path, f"{name}={value}", "loss=0.5", "run=a")
+
+    assert (done.returncode, path.read_text()) == (0, "")
+    assert f"{name}='{value}' is no number" in done.stderr
+    assert "nothing was written" in done.stderr
+
+
+def test_what_is_left_beside_a_value_that_is_none_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "p"
+    path.touch()
+
+    done = [
+        _tell(path, "step=7", "loss="),
+        _tell(path, "step=", "tokens=9"),
+        _tell(path, "step=", "phase=eval"),
+    ]
+
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [one.returncode for one in done] == [0, 0, 0]
+    assert all("is no number; left out" in one.stderr for one in done)
+    assert [(row.get("step"), row.get("tokens"), row["phase"]) for row in rows] == [
+        (7, None, "train"), (None, 9, "train"), (None, None, "eval"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", [("nonsense", "step=7"), ("", "step=7"), ("step=7", "-x"), ("step", "7")])

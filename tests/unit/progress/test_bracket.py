@@ -203,3 +203,33 @@ def test_a_burst_whose_halves_are_smaller_than_a_buffer_is_bulk_as_a_whole() -> 
     found = points([mark(n, T0 + 150 * n) for n in range(1, 121)], seen)
 
     assert flagged(found, "bulk") >= 110
+
+
+@pytest.mark.parametrize("unit", [1e3, 1e6, 1e9])
+@pytest.mark.parametrize("every_s", [60.0, 7200.0])
+def test_a_clock_of_a_finer_unit_backdates_nothing(unit: float, every_s: float) -> None:
+    """An uptime in ns that was read as a date in ms runs a million times too fast: it is no date."""
+    seen = (
+        sights(360)
+        if every_s == 60.0
+        else [Sight(T0 + every_s * k, 12_000 * k, 7, None) for k in (0, 1, 2, 3)]
+    )
+
+    found = points([mark(n, 1_580_000_000 + 60 * n * unit) for n in range(1, 361)], seen)
+
+    assert [point.step for point in found] == list(range(1, 361))
+    assert {flag for point in found for flag in point.flags} == set()
+    assert {point.at for point in found} == {None}
+
+
+@pytest.mark.parametrize("days", [1, 30, 900])
+def test_a_log_of_old_days_that_is_played_again_is_backdated_still(days: int) -> None:
+    """Its clock goes as wall time does, from another day; or came to disk at once, however long it claims."""
+    paced = points([mark(n, T0 - 86_400 * days + 60 * n) for n in range(1, 361)], sights())
+    pasted = points(
+        [mark(n, T0 - 86_400 * days + 60 * n) for n in range(1, 361)],
+        [*sights(60, per_sight=0), Sight(T0 + 3660, 36_000, 7, None), Sight(T0 + 6 * HOUR, 36_000, 7, None)],
+    )
+
+    assert flagged(paced, "backdated") == 360
+    assert flagged(pasted, "backdated") == 360

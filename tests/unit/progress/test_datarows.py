@@ -5,8 +5,9 @@ import random
 import pytest
 
 from slurm_guard.progress.datarows import count_falls
-from slurm_guard.progress.protocol import Claim, Found
+from slurm_guard.progress.protocol import MICRO, Claim, Found
 from slurm_guard.progress.registry import TEXT
+from slurm_guard.progress.track import build
 
 
 def _read(text: str) -> Found:
@@ -88,3 +89,56 @@ def test_a_fall_is_no_datas_where_the_record_has_a_total_or_a_later_epoch() -> N
     assert count_falls(claims) > 20
     assert count_falls([claim._replace(total=1000) for claim in claims]) == 0
     assert count_falls([claim._replace(epoch=float(n)) for n, claim in enumerate(claims)]) == 0
+
+
+@pytest.mark.parametrize("metric", ["acc", "psnr", "nll", "mae", "top1", "grad_norm", "eval/ssim", "Reward"])
+@pytest.mark.parametrize("clock", ["iteration", "epoch", "step"])
+def test_seeds_in_one_file_are_told_by_the_metric_beside_their_counter(metric: str, clock: str) -> None:
+    rows = [f'{{"{clock}": {n}, "{metric}": 0.{n}}}\n' for _ in range(12) for n in range(1, 41)]
+
+    found = _read("".join(rows))
+
+    assert [len(one.claims) for one in found.series] == [480]
+    assert found.problems == []
+
+
+@pytest.mark.parametrize("beside", ['"reward": 0.0', '"action": "look", "error": null', '"done": false'])
+def test_an_agents_steps_are_no_training_for_their_rewards(beside: str) -> None:
+    rng = random.Random(3)
+    rows = [
+        f'{{"task": {task}, "step": {n}, {beside}}}\n'
+        for task in range(40)
+        for n in range(1, rng.randrange(3, 30))
+    ]
+
+    found = _read("".join(rows))
+
+    assert found.series == []
+    assert [problem.split(":")[0] for problem in found.problems] == ["data-rows"]
+
+
+@pytest.mark.parametrize(
+    "form", ["epoch={} val_loss=0.5", "step: {} eval_acc: 0.5", '{{"epoch": {}, "val_loss": 0.5}}']
+)
+@pytest.mark.parametrize("begins", [(1, 1, 1), (1, 20, 35), (1,) * 12])
+def test_trainings_that_log_their_evaluations_alone_keep_them_all(form: str, begins: tuple[int, ...]) -> None:
+    values = [n for begin in begins for n in range(begin, begin + 49)]
+    claims = [
+        (0, claim) for one in _read("\n".join(map(form.format, values)) + "\n").series for claim in one.claims
+    ]
+
+    marks = build("t", claims, [], ())
+
+    unit = MICRO if "epoch" in form else 1
+    assert [mark.step for mark in marks] == [unit * value for value in values]
+    assert sum("step-back" in mark.flags for mark in marks) == len(begins) - 1
+
+
+@pytest.mark.parametrize("looks", [(40,), (40, 20, 10), (10, 20, 40), (30, 30, 30)])
+def test_looks_back_at_checkpoints_are_no_training(looks: tuple[int, ...]) -> None:
+    values = [*range(1, 50), *looks]
+    found = _read("".join(f"epoch={n} val_loss=0.5\n" for n in values)).series
+
+    marks = build("t", [(0, claim) for claim in found[0].claims], [], ())
+
+    assert [mark.step for mark in marks if mark.phase == "train"] == [MICRO * n for n in range(1, 50)]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from slurm_guard.progress.jsonl import claim_of
+from tests.unit.progress.logs import all_series
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,23 @@ def test_a_records_counter_and_its_total(
 
     assert claim is not None
     assert (claim.key, claim.step, claim.total) == (key, step, total)
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("name", ["loss", "val_loss", "lr"])
+def test_a_value_that_is_no_number_costs_neither_its_record_nor_the_others_fields(
+    word: str, name: str
+) -> None:
+    """What json.dumps writes of float("nan"): every record keeps its step and its time, and is one series."""
+    rows = [
+        f'{{"{name}": {word if n % 10 else 0.5}, "step": {n}, "timestamp": {1_795_475_142 + n}}}\n'
+        for n in range(1, 301)
+    ]
+
+    found = all_series("".join(rows))
+
+    assert [one.source for one in found] == ["jsonl"]
+    assert [(claim.step, claim.at) for claim in found[0].claims] == [
+        (n, 1_795_475_142 + n) for n in range(1, 301)
+    ]
+    assert {claim.loss for claim in found[0].claims} <= {None, 0.5}

@@ -1,7 +1,10 @@
 """Lines out of bytes."""
 
+import pytest
+
 from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.protocol import MAX_SEGMENT
+from slurm_guard.progress.registry import TEXT
 
 
 def _cut(body: bytes, at: int) -> list[tuple[bytes, int]]:
@@ -81,3 +84,15 @@ def test_terminal_colours_and_launcher_prefixes_are_taken_off() -> None:
     assert clean(b"[1,3]<stderr>: step=1") == ("step=1", "3")
     assert clean(b"[1,3] step=1") == ("[1,3] step=1", "")
     assert clean(b"") == ("", "")
+
+
+@pytest.mark.parametrize("size", [4096, 4097, 9000, 3 << 20])
+def test_a_line_without_an_end_that_is_cut_is_told(size: int) -> None:
+    reader = TEXT.reader()
+    body = b"x" * size
+    for at in range(0, size, 1 << 20):
+        reader.feed(body[at : at + (1 << 20)], at)
+
+    told = [problem.split(":")[0] for problem in reader.finish().problems]
+
+    assert told == (["long-lines"] if size > 4096 else [])
