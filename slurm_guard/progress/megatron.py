@@ -41,11 +41,11 @@ class MegatronLines:
         if match is not None:
             return self._train(text, offset, match)
         match = _PROGRESS.search(text, 0, 512)
-        if match is not None:
+        if match is not None and not _is_torn(text, match):
             return self._saved(text, offset, match)
         for pattern, phase in ((_EVAL, "eval"), (_SAVE, "checkpoint")):
             match = pattern.search(text, 0, 512)
-            if match is not None:
+            if match is not None and not _is_torn(text, match):
                 at, naive = find_stamp(text)
                 step = to_count(match.group(1))
                 return Claim(offset, "step", step=step, at=at, naive=naive, phase=phase, advances=False)
@@ -91,3 +91,8 @@ class MegatronLines:
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
         return claims
+
+
+def _is_torn(text: str, match: re.Match[str]) -> bool:
+    """Whether the number goes on behind the searched part of the line, whose end looks like the line's."""
+    return text[match.end(1) : match.end(1) + 1].isdigit()

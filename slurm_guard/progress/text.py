@@ -126,7 +126,9 @@ class TextReader:
         series, data = [], []
         for (name, key, rank), claims in self._series.items():
             source = by_name[name]
-            settled = source.settle(claims)  # which may have found a better clock
+            settled = source.settle(claims)  # which may have found a better clock, or none
+            if not settled:
+                continue
             if name in JUDGED:
                 settled = self._judge(settled)
             n_falls = count_falls(settled) if name in GENERIC else 0
@@ -136,7 +138,7 @@ class TextReader:
             if n_falls:
                 data.append(f"data-rows: {name}'s counter falls {n_falls} times in {len(settled)} records")
                 continue
-            series.append(Series(name, settled[0].key if settled else key, rank, settled))
+            series.append(Series(name, settled[0].key, rank, settled))
         problems = [*data[:1], *(f"{slug}: {count}" for slug, count in sorted(self._problems.items()))]
         if self._splitter.n_cut:
             problems.append(f"long-lines: {self._splitter.n_cut} lines were read to 4096 bytes")

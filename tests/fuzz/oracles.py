@@ -79,7 +79,7 @@ def by_line_but_thousands(data: bytes, claim: Claim) -> bool | None:
     """As `by_line`, where samples are printed in thousands."""
     if claim.samples is None:
         return by_line(data, claim)
-    text = line_at(data, claim.offset).decode("utf-8", "replace")
+    text = _ESCAPES.sub(b"", line_at(data, claim.offset)).decode("utf-8", "replace")
     numbers = (float(word) for word in re.findall(r"[0-9]{1,9}(?:\.[0-9]{1,3})?", text))
     return any(round(1000 * number) == claim.samples for number in numbers)
 
