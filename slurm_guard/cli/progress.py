@@ -106,17 +106,44 @@ def show(
         points = [p for p in result.points if (p.file, p.track) == (log.file, log.track)]
         for line in _lines(log, points, n_points):
             typer.echo(line)
+    for path in paths:
+        if Path(path).is_dir() and not any(_lies_in(log.path, path) for log in result.logs):
+            typer.echo(f"{_clean(path)}\n  {_NOTHING_KNOWN}")
     if result.truncated:
         typer.echo("a limit was met: not everything was read")
     if all(log.ino is None for log in result.logs):
         raise typer.Exit(1)
 
 
-def _lines(log: "LogFile", points: "Sequence[Point]", n_points: int) -> list[str]:
-    """One file and track as text without control characters."""
+# What a folder without a log of a known name is told: the walk looks at names, and opens no other file.
+_NOTHING_KNOWN = (
+    "no log of a name that is looked for (event files, .wandb, trainer_state.json, metrics.csv, mlruns, "
+    "checkpoints, …), at most four folders deep\n  name the file itself, or tell the job where it is: "
+    "sbatch --comment='guard:progress=PATH'"
+)
+# What the commonest flags of points mean; the others stand in docs/progress.md.
+_FLAGS = {
+    "weak": "a progress bar, or a checkpoint's name: it speaks only for a run that has no better log",
+    "epoch": "only epochs are told, counted in millionths: log the step, and what lies between is seen, too",
+    "step-back": "the counter fell: a resume, or a second training",
+    "unplaced": "rows of a database: their own times are all there is to place them",
+}
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    inside = Path(folder).resolve()
+    return inside in (Path(path), *Path(path).parents)
+
+
+def _clean(text: str) -> str:
     from slurm_guard.report.safe import clean
 
-    out = [f"{clean(log.path, 200)}"]
+    return clean(text, 200)
+
+
+def _lines(log: "LogFile", points: "Sequence[Point]", n_points: int) -> list[str]:
+    """One file and track as text without control characters."""
+    out = [_clean(log.path)]
     if log.source is None:
         out.append("  no progress read")
     else:
@@ -125,7 +152,9 @@ def _lines(log: "LogFile", points: "Sequence[Point]", n_points: int) -> list[str
         out.extend(f"    {_point(point)}" for point in ends[: 2 * n_points])
         if len(_moving(points)) == 1:
             out.append("  one counter alone shows no progress: log it again and again")
-    out.extend(f"  problem: {clean(problem, 200)}" for problem in log.problems)
+        flags = sorted({flag for point in points for flag in point.flags})
+        out.extend(f"  {flag}: {_FLAGS[flag]}" for flag in flags if flag in _FLAGS)
+    out.extend(f"  problem: {_clean(problem)}" for problem in log.problems)
     return out
 
 

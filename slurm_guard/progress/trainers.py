@@ -40,7 +40,7 @@ class TrainerLines:
         if claim is None:
             return None
         at, naive = find_stamp(text)
-        loss = _LOSS.search(text, 0, 1024)
+        loss = _LOSS.search(text)
         return claim._replace(at=at, naive=naive, loss=to_loss(loss[1]) if loss else None)
 
     def settle(self, claims: list[Claim]) -> list[Claim]:

@@ -173,6 +173,35 @@ def test_show_does_not_hold_a_copys_birth_against_it(tmp_path: Path) -> None:
     assert "flags" not in done.stdout.replace("flags naive-clock", "")
 
 
+def test_show_says_what_to_do_about_a_folder_without_a_known_log(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("step=1 loss=2\nstep=2 loss=1\n")
+    (tmp_path / "with").mkdir()
+    (tmp_path / "with" / "train.log").write_text("step=1 loss=2\nstep=2 loss=1\n")
+
+    none, some = _show(str(tmp_path / "notes.txt"), str(tmp_path)), _show(str(tmp_path / "with"))
+
+    assert "no log of a name that is looked for" not in some.stdout
+    assert "no log of a name that is looked for" not in none.stdout
+    (tmp_path / "with" / "train.log").unlink()
+    none = _show(str(tmp_path))
+    assert "no log of a name that is looked for" in none.stdout
+    assert "guard:progress=PATH" in none.stdout
+    assert none.returncode == 1
+
+
+def test_show_explains_what_a_flag_means(tmp_path: Path) -> None:
+    (tmp_path / "bar.out").write_text(
+        "".join(f" {n}0%|#  | {n}/10 [00:0{n}<00:09,  1.00s/epoch]\r" for n in range(10))
+    )
+    (tmp_path / "epochs.out").write_text("".join(f"Epoch {n}/9 loss 0.5\n" for n in range(1, 10)))
+
+    done = _show(str(tmp_path / "bar.out"), str(tmp_path / "epochs.out"))
+
+    assert "step 0 to step 9" in done.stdout
+    assert "  weak: " in done.stdout
+    assert "  epoch: " in done.stdout
+
+
 def test_show_fails_where_there_is_no_file(tmp_path: Path) -> None:
     done = _show(str(tmp_path / "none"))
 
