@@ -14,6 +14,7 @@ from slurm_guard.sampler.procfs import Proc, Stat
 from slurm_guard.sampler.relaywatch import RelayWatch
 from slurm_guard.sampler.tcpdiag import Sample, TcpDiag
 from slurm_guard.sampler.writer import Instant
+from tests.unit.sampler.fakes import Descriptors
 
 _START = Instant(0.0, 0.0)
 _OUTER = Sample(1, "tcp", "10.0.0.5:5000", "203.0.113.1:443", "ESTABLISHED", 1, 1, 1, None, True, 0, 0, 0, 0)
@@ -72,7 +73,7 @@ class _World:
     """A tunnel's two connections, looks ten seconds apart, and rounds."""
 
     def __init__(self) -> None:
-        self.watch = RelayWatch(NetworkConfig(), Proc())
+        self.watch = RelayWatch(NetworkConfig(), Descriptors(1, 2))
         self.closeup = Closeup(self.watch, Proc(), lambda _: None)
         self.kernel = _Kernel()
         self.owner = _owner()

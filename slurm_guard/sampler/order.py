@@ -1,0 +1,100 @@
+"""Which was opened first, the connection outwards or the one nearby?
+
+A program that takes tasks from a queue on the node, has them answered outside and stores the answers is, once
+it runs, word for word a tunnel. What differs is how it began: it has its queue before it asks anybody
+outside. A tunnel has nothing nearby until somebody comes by it. Where the sampler saw neither begin, or both
+in one look, descriptors tell: a program gets the lowest free number.
+"""
+
+from __future__ import annotations
+
+from slurm_guard.light import TYPE_CHECKING, Iterable
+from slurm_guard.sampler.joints import Descriptor, descriptors_of, ends_of
+from slurm_guard.sampler.moved import MOST_NOTED
+
+if TYPE_CHECKING:
+    from slurm_guard.sampler.flows import Flow
+    from slurm_guard.sampler.moved import Moved
+    from slurm_guard.sampler.procfs import Proc
+
+MOST_ASKED = 3  # times that descriptors are read without an answer. Judgement
+MOST_FDS = 4096  # of one process. Judgement
+
+
+class Came:
+    """Of a pair: whether each inner connection began after the outer one; null: it is not known."""
+
+    __slots__ = ("_of", "n_asked")
+
+    def __init__(self) -> None:
+        self._of: dict[int, bool | None] = {}
+        self.n_asked = 0
+
+    def note(self, outer: Moved, inner: Iterable[Moved]) -> None:
+        """A look at both, for those that are there for the first time."""
+        for flow in inner:
+            if flow.ident not in self._of and len(self._of) < MOST_NOTED:
+                self._of[flow.ident] = flow.is_new if flow.is_new != outer.is_new else None
+
+    @property
+    def is_outer_first(self) -> bool | None:
+        """Whether the outer one was there before any inner one; null: it is not known."""
+        said = set(self._of.values())
+        return False if False in said else None if None in said or not said else True
+
+    @property
+    def unknown(self) -> set[int]:
+        """Inner ones of which descriptors may still tell."""
+        return {ident for ident, later in self._of.items() if later is None}
+
+    @property
+    def may_be(self) -> bool:
+        """Whether the outer one may have been there first."""
+        return self.is_outer_first is not False
+
+    def settle(self, later: dict[int, bool]) -> None:
+        """What descriptors told. What nobody can tell any more is as what is known; where nothing is, and
+        that has been asked for often enough, nobody came first."""
+        self.n_asked += 1
+        self._of |= later
+        known = [said for said in self._of.values() if said is not None]
+        if known or self.n_asked >= MOST_ASKED:
+            rest = bool(known) and all(known)
+            self._of = {ident: rest if said is None else said for ident, said in self._of.items()}
+
+
+def opened_later(proc: Proc, outers: list[Flow], inner: Iterable[Flow]) -> dict[int, bool]:
+    """By descriptors: of these, which its holder opened after the first of the outer ones, or after what
+    joins it to their holder. Those of which it cannot be told are missing."""
+    of_process: dict[int, list[Flow]] = {}
+    for flow in inner:
+        if flow.process is not None and flow.sample.inode:
+            of_process.setdefault(flow.process.pid, []).append(flow)
+    found: dict[int, bool] = {}
+    for pid, flows in of_process.items():
+        ends = list(descriptors_of(proc, pid, MOST_FDS))
+        fds = {end.socket: end.fd for end in reversed(ends) if end.socket is not None}
+        first = _lead(proc, pid, ends, outers, {flow.sample.inode for flow in flows})
+        for flow in flows:
+            fd = fds.get(flow.sample.inode)
+            if fd is not None and first is not None:
+                found[flow.sample.ident] = fd > first
+    return found
+
+
+def _lead(proc: Proc, pid: int, ends: list[Descriptor], outers: list[Flow], inner: set[int]) -> int | None:
+    """The first descriptor by which a process reaches outer connections; null: none is seen. Where no pipe
+    leads to their holder, another socket does, over loopback or within the node."""
+    process = outers[0].process if outers else None
+    if process is None:
+        return None
+    if process.pid == pid:
+        inodes = {flow.sample.inode for flow in outers}
+        return min((end.fd for end in ends if end.socket in inodes), default=None)
+    there = ends_of(proc, process.pid)
+    joined = [(end.fd, end.writes & there.reads | end.reads & there.writes) for end in ends]
+    # below zero: by a path, which may as well be a log's that both have open
+    pipes = [fd for fd, ways in joined if any(way >= 0 for way in ways)]
+    paths = [fd for fd, ways in joined if ways]
+    sockets = [end.fd for end in ends if end.socket is not None and end.socket not in inner]
+    return min(pipes or paths or sockets, default=None)
