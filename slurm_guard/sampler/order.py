@@ -22,13 +22,14 @@ MOST_FDS = 4096  # of one process. Judgement
 
 
 class Came:
-    """Of a pair: whether each inner connection began after the outer one; null: it is not known."""
+    """Of a pair: whether each inner connection began after the outer one; null: it is not known yet."""
 
-    __slots__ = ("_of", "n_asked")
+    __slots__ = ("_lost", "_n_asked", "_of")
 
     def __init__(self) -> None:
         self._of: dict[int, bool | None] = {}
-        self.n_asked = 0
+        self._lost: set[int] = set()  # of which nobody can tell any more
+        self._n_asked = 0
 
     def note(self, outer: Moved, inner: Iterable[Moved]) -> None:
         """A look at both, for those that are there for the first time."""
@@ -38,14 +39,15 @@ class Came:
 
     @property
     def is_outer_first(self) -> bool | None:
-        """Whether the outer one was there before any inner one; null: it is not known."""
-        said = set(self._of.values())
+        """Whether the outer one was there before any inner one of which that can be told; null: it is not
+        known."""
+        said = {later for ident, later in self._of.items() if ident not in self._lost}
         return False if False in said else None if None in said or not said else True
 
     @property
     def unknown(self) -> set[int]:
         """Inner ones of which descriptors may still tell."""
-        return {ident for ident, later in self._of.items() if later is None}
+        return {ident for ident, later in self._of.items() if later is None} - self._lost
 
     @property
     def may_be(self) -> bool:
@@ -53,14 +55,13 @@ class Came:
         return self.is_outer_first is not False
 
     def settle(self, later: dict[int, bool]) -> None:
-        """What descriptors told. What nobody can tell any more is as what is known; where nothing is, and
-        that has been asked for often enough, nobody came first."""
-        self.n_asked += 1
+        """What descriptors told. What they do not tell any more, asked often enough or beside others that
+        are known, is left to those that come."""
+        self._n_asked += 1
         self._of |= later
-        known = [said for said in self._of.values() if said is not None]
-        if known or self.n_asked >= MOST_ASKED:
-            rest = bool(known) and all(known)
-            self._of = {ident: rest if said is None else said for ident, said in self._of.items()}
+        if self._n_asked >= MOST_ASKED or any(said is not None for said in self._of.values()):
+            self._lost |= self.unknown
+            self._n_asked = 0
 
 
 def opened_later(proc: Proc, outers: list[Flow], inner: Iterable[Flow]) -> dict[int, bool]:

@@ -341,7 +341,7 @@ class Relays:
     def unsettled(self, outer: int) -> list[Pair]:
         """What would be a tunnel in use, if it were known which connection came first."""
         pairs = (pair for (ident, _), pair in self.pairs.items() if ident == outer)
-        return [p for p in pairs if p.may_be_whole and p.is_sure and p.came.is_outer_first is None]
+        return [p for p in pairs if p.may_be_whole and p.is_sure and p.came.may_be and p.came.unknown]
 
     def forget(self, outer: int) -> None:
         """An outer connection that is gone."""

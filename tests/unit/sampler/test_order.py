@@ -58,25 +58,37 @@ def test_nothing_is_known_of_a_pair_without_inner_connections() -> None:
     assert came.is_outer_first is None
 
 
-def test_what_nobody_can_tell_any_more_is_as_the_rest_and_no_tunnel_where_nothing_is_known() -> None:
+def _both_new() -> Came:
     came = Came()
     came.note(_outer(is_new=True), [_inner(2, is_new=True)])
+    return came
+
+
+def test_what_nobody_can_tell_any_more_is_left_to_those_that_come() -> None:
+    came = _both_new()
     came.note(_outer(is_new=False), [_inner(3, is_new=True)])
+    assert came.is_outer_first is None
     came.settle({})
     assert came.is_outer_first is True
+    assert came.unknown == set()
 
-    came = Came()
-    came.note(_outer(is_new=True), [_inner(2, is_new=True)])
-    for _ in range(MOST_ASKED - 1):
+    came = _both_new()
+    for _ in range(MOST_ASKED):
+        assert came.unknown == {2}
         came.settle({})
-        assert came.is_outer_first is None
-    came.settle({})
-    assert came.is_outer_first is False
-
-    came = Came()
-    came.note(_outer(is_new=True), [_inner(2, is_new=True)])
-    came.settle({2: True})
+    assert came.unknown == set()
+    assert came.is_outer_first is None  # nothing is known
+    came.note(_outer(is_new=False), [_inner(2, is_new=False), _inner(3, is_new=True)])
     assert came.is_outer_first is True
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_what_descriptors_tell_holds(later: bool) -> None:
+    came = _both_new()
+    came.settle({2: later})
+    assert came.is_outer_first is later
+    came.note(_outer(is_new=False), [_inner(3, is_new=True)])
+    assert came.is_outer_first is later
 
 
 def _flow(end: socket.socket | int, pid: int) -> Flow:
