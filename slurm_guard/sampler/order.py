@@ -2,8 +2,9 @@
 
 A program that takes tasks from a queue on the node, has them answered outside and stores the answers is, once
 it runs, word for word a tunnel. What differs is how it began: it has its queue before it asks anybody
-outside. A tunnel has nothing nearby until somebody comes by it. Where the sampler saw neither begin, or both
-in one look, descriptors tell: a program gets the lowest free number.
+outside. A tunnel has nothing nearby until somebody comes by it. Looks and rounds show which was there first;
+where both came within a second, or before the sampler, descriptors may tell: a program gets the lowest free
+number, so that a higher one is the later one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_ASKED = 3  # times that descriptors are read without an answer. Judgement
 MOST_FDS = 4096  # of one process. Judgement
+_LOOPBACK = ("127.", "[::1]", "[::ffff:127.")
 
 
 class Came:
@@ -35,7 +37,7 @@ class Came:
         """A look at both, for those that are there for the first time."""
         for flow in inner:
             if flow.ident not in self._of and len(self._of) < MOST_NOTED:
-                self._of[flow.ident] = flow.is_new if flow.is_new != outer.is_new else None
+                self._of[flow.ident] = _is_later(outer, flow)
 
     @property
     def is_outer_first(self) -> bool | None:
@@ -55,13 +57,24 @@ class Came:
         return self.is_outer_first is not False
 
     def settle(self, later: dict[int, bool]) -> None:
-        """What descriptors told. What they do not tell any more, asked often enough or beside others that
-        are known, is left to those that come."""
+        """What descriptors told. A lower number may have become free since, so that it tells nothing; that,
+        and what they do not tell any more, asked often enough or beside others that are known, is left to
+        those that come."""
         self._n_asked += 1
-        self._of |= later
-        if self._n_asked >= MOST_ASKED or any(said is not None for said in self._of.values()):
+        self._of |= {ident: True for ident, is_later in later.items() if is_later}
+        self._lost |= {ident for ident, is_later in later.items() if not is_later}
+        known = [said for ident, said in self._of.items() if ident not in self._lost]
+        if self._n_asked >= MOST_ASKED or any(said is not None for said in known):
             self._lost |= self.unknown
             self._n_asked = 0
+
+
+def _is_later(outer: Moved, inner: Moved) -> bool | None:
+    if inner.is_new != outer.is_new:
+        return inner.is_new
+    is_seen = outer.before is not None and inner.peer.startswith(_LOOPBACK)
+    # what was there, too, may have come first, or in the same second
+    return True if is_seen and inner.ident not in (outer.before or ()) else None
 
 
 def opened_later(proc: Proc, outers: list[Flow], inner: Iterable[Flow]) -> dict[int, bool]:

@@ -16,6 +16,7 @@ from slurm_guard.sampler.joints import Joints
 from slurm_guard.sampler.moved import Moved, merged, port_of, together
 from slurm_guard.sampler.nearby import Nearby
 from slurm_guard.sampler.order import opened_later
+from slurm_guard.sampler.outward import Outward
 from slurm_guard.sampler.places import Place, Places
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.relayrecord import record_of
@@ -56,6 +57,7 @@ class RelayWatch:
         self._every: list[Moved] = []  # the same, singly
         self._suspects = Suspects()
         self.waiting = Waiting()
+        self.outward = Outward(network.cluster)
         self._owned: dict[Key, list[Flow]] = {}  # of suspects
         self._counted: dict[Key, dict[int, Counts]] = {}  # by owner and connection, since the last look
         self._cut: set[str] = set()  # runs of which pairs were left out
@@ -179,19 +181,24 @@ class RelayWatch:
             for flow, m in zip(owned, moved, strict=True)
             if m.near != LOOPBACK and flow.process is not None and flow.process.key == owner
         ]
+        ours = {flow.sample.ident for flow in outers}
+        moved = [m._replace(before=self.outward.before(m.ident)) if m.ident in ours else m for m in moved]
         process = outers[0].process if outers else None
         if process is not None:
             moved += self._devices.moved(process, outers[0].sample.netns, now.mono_s)
         places = [] if process is None else self._places.note(process, outers, now.mono_s)
+        for place in places:
+            place.note_before(self.outward)
         sums = [
             together(place, [m for m in (*moved, *short_to.get(place.peer, ())) if m.peer == place.peer])
             for place in places
         ]
         whole = None if process is None else self._spread.note(process, outers, now.mono_s)
         if whole is not None:
+            whole.note_before(self.outward)
             sums.append(together(whole, [m for m in moved if m.near == OUTSIDE]))
         doors = self._callers.of(owned)
-        self._relays.look(now.at, moved, short, {flow.sample.ident for flow in outers}, tuple(sums), doors)
+        self._relays.look(now.at, moved, short, ours, tuple(sums), doors)
         if self._relays.take_truncated():
             self._cut |= {flow.run for flow in outers}
         self._settle_order(outers, (*places, *([] if whole is None else [whole])), owned)

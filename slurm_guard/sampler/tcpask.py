@@ -62,6 +62,25 @@ def ask_loopback(
     return _take(asked, table, netlink.loopback_request(table, _OPEN, _WANT_INFO), attributes, is_wanted)
 
 
+def ask_outward(
+    asked: _socket.socket, table: str, nets: list[tuple[int, bytes, int]]
+) -> list[tuple[int, int]] | None:
+    """User and cookie of open sockets whose far end is in none of these networks; null: they are too many.
+    Raises OSError."""
+    asked.send(netlink.outward_request(table, _OPEN, nets))
+    found: list[tuple[int, int]] = []
+    done = False
+    while not done:
+        data = asked.recv(1 << 15)
+        spans, done = netlink.spans(data)
+        if len(found) <= MOST_AT:
+            found += [
+                (U32.unpack_from(data, a + UID_AT)[0], COOKIE.unpack_from(data, a + COOKIE_AT)[0])
+                for a, _ in spans
+            ]
+    return found if len(found) <= MOST_AT else None
+
+
 def _take(
     asked: _socket.socket, table: str, request: bytes, attributes: Attributes, is_wanted: Wanted
 ) -> list[Sample] | None:

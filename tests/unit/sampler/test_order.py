@@ -82,13 +82,31 @@ def test_what_nobody_can_tell_any_more_is_left_to_those_that_come() -> None:
     assert came.is_outer_first is True
 
 
-@pytest.mark.parametrize("later", [True, False])
-def test_what_descriptors_tell_holds(later: bool) -> None:
+def test_a_higher_descriptor_tells_and_a_lower_one_does_not() -> None:
     came = _both_new()
-    came.settle({2: later})
-    assert came.is_outer_first is later
+    came.settle({2: True})
+    assert came.is_outer_first is True
+
+    came = _both_new()
+    came.settle({2: False})  # a number that had become free, perhaps
+    assert came.is_outer_first is None
+    assert came.unknown == set()
     came.note(_outer(is_new=False), [_inner(3, is_new=True)])
-    assert came.is_outer_first is later
+    assert came.is_outer_first is True
+
+
+def test_what_a_round_saw_tells_of_connections_over_loopback() -> None:
+    def said(before: frozenset[int] | None, peer: str) -> bool | None:
+        came = Came()
+        outer = _outer(is_new=True)._replace(before=before)
+        came.note(outer, [_inner(2, is_new=True)._replace(peer=peer)])
+        return came.is_outer_first
+
+    assert said(frozenset(), "127.0.0.1:22") is True
+    assert said(frozenset({7}), "[::ffff:127.0.0.1]:22") is True
+    assert said(frozenset({2}), "127.0.0.1:22") is None  # there as well: in the same second, perhaps
+    assert said(frozenset(), "10.0.0.5:22") is None  # the node's own address: no round asks there
+    assert said(None, "127.0.0.1:22") is None
 
 
 def _flow(end: socket.socket | int, pid: int) -> Flow:
