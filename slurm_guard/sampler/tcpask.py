@@ -20,6 +20,7 @@ from slurm_guard.sampler.tcpsample import (
 )
 
 MOST_AT = 512  # sockets that lead to some ports, in one answer. Judgement
+MOST_NEAR = 2048  # the same over loopback, where nothing but their names is read. Judgement
 Wanted = Callable[[int, int], bool]  # user and cookie: whether to read it
 _GONE = (2, 116)  # ENOENT; ESTALE: another has its places by now
 _OPEN = 1 << netlink.ESTABLISHED | 1 << netlink.CLOSE_WAIT
@@ -67,18 +68,27 @@ def ask_outward(
 ) -> list[tuple[int, int]] | None:
     """User and cookie of open sockets whose far end is in none of these networks; null: they are too many.
     Raises OSError."""
-    asked.send(netlink.outward_request(table, _OPEN, nets))
+    return _names(asked, netlink.outward_request(table, _OPEN, nets), MOST_AT)
+
+
+def ask_near(asked: _socket.socket, table: str) -> list[tuple[int, int]] | None:
+    """The same of connections over loopback."""
+    return _names(asked, netlink.loopback_request(table, _OPEN), MOST_NEAR)
+
+
+def _names(asked: _socket.socket, request: bytes, most: int) -> list[tuple[int, int]] | None:
+    asked.send(request)
     found: list[tuple[int, int]] = []
     done = False
     while not done:
         data = asked.recv(1 << 15)
         spans, done = netlink.spans(data)
-        if len(found) <= MOST_AT:
+        if len(found) <= most:
             found += [
                 (U32.unpack_from(data, a + UID_AT)[0], COOKIE.unpack_from(data, a + COOKIE_AT)[0])
                 for a, _ in spans
             ]
-    return found if len(found) <= MOST_AT else None
+    return found if len(found) <= most else None
 
 
 def _take(

@@ -12,7 +12,7 @@ import time
 
 from slurm_guard import netlink
 from slurm_guard.light import Callable, Mapping, NamedTuple
-from slurm_guard.sampler.tcpask import ask_again, ask_loopback, ask_outward, ask_ports
+from slurm_guard.sampler.tcpask import ask_again, ask_loopback, ask_near, ask_outward, ask_ports
 from slurm_guard.sampler.tcpends import Ends, Wanted, hear_ends
 from slurm_guard.sampler.tcpsample import (
     COOKIE,
@@ -190,6 +190,11 @@ class TcpDiag:
         OSError."""
         with self._asking() as asked:
             return ask_outward(asked, table, nets)
+
+    def near(self, table: str) -> list[tuple[int, int]] | None:
+        """The same of connections over loopback. Raises OSError."""
+        with self._asking() as asked:
+            return ask_near(asked, table)
 
     def hear(self, wanted: Wanted, most_s: float) -> None:
         """Sort what was heard to end into `wanted`, for so long."""

@@ -38,6 +38,7 @@ def ends() -> Iterator[_Ends]:
 def watch(monkeypatch: pytest.MonkeyPatch) -> Outward:
     """To which 127.0.0.2 is outside."""
     monkeypatch.setattr(outward, "_LOOPBACK", _NEAR)
+    monkeypatch.setattr(outward, "SHARE", 1.0)
     return Outward(("10.0.0.0/8", "fd00::/8", "192.0.2.1:80"))
 
 
@@ -97,8 +98,18 @@ def test_others_and_what_a_look_has_met_are_not_noted(watch: Outward, ends: _End
     assert watch.before(far) is None
 
 
+def test_a_round_that_takes_long_is_made_more_rarely(ends: _Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outward, "_LOOPBACK", _NEAR)
+    monkeypatch.setattr(outward, "SHARE", 1e-9)
+    watch = Outward(())
+    watch.round(0.0, TcpDiag(), {os.getuid()}, _nobody)
+    far = ends.connect("127.0.0.2")
+    watch.round(3600.0, TcpDiag(), {os.getuid()}, _nobody)
+    assert watch.before(far) is None
+
+
 class _Crowded(TcpDiag):
-    def loopback(self, table: str, is_wanted: object) -> None:
+    def near(self, table: str) -> None:
         return None
 
 
