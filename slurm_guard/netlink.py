@@ -93,6 +93,20 @@ def loopback_request(table: str, states: int, extensions: int = 0) -> bytes:
     return _coded(table, states, extensions, code)
 
 
+def outward_request(table: str, states: int, nets: list[tuple[int, bytes, int]]) -> bytes:
+    """A request for the sockets whose far end is in none of these networks. `nets`: 32 or 128 bits, address,
+    leading bits that are the network's; at most 64."""
+    is_6, code = PROTOCOLS[table][1] == 10, b""
+    for bits, address, length in nets:
+        if bits == 32 or is_6:  # of mapped addresses as well
+            family = 2 if bits == 32 else 10
+            size = 12 + len(address)
+            # where it is in this one it is out: the jump leads behind the end
+            out = _OP.pack(_JUMP, 4, 8 + len(code))
+            code = _OP.pack(_D_COND, size, size + 4) + _HOST.pack(family, length, -1) + address + out + code
+    return _coded(table, states, 0, code)
+
+
 def _coded(table: str, states: int, extensions: int, code: bytes) -> bytes:
     protocol, family = PROTOCOLS[table]
     body = _REQUEST.pack(family, protocol, extensions, 0, states)

@@ -156,4 +156,4 @@ class RelaySeen(NamedTuple):
     gone: bool
     mono_s: float | None = None  # of last_seen_at
     inner_owned: bool | None = None  # false: in no look was it known of all inner ones whose they were
-    led: bool | None = None  # the far end was seen to ask and this end to answer; false: not seen
+    led: bool | None = None  # the far end was seen to ask, and to be there first; false: not seen

@@ -6,6 +6,7 @@ from bench.net import (
     held_out,
     honest_clients,
     honest_stacks,
+    masters,
     once_held_out,
     other_tunnels,
     ssh_tunnels,
@@ -18,6 +19,7 @@ SITUATIONS = (
     *honest_clients.SITUATIONS,
     *honest_stacks.SITUATIONS,
     *copiers.SITUATIONS,
+    *masters.SITUATIONS,
     *once_held_out.SITUATIONS,
     *held_out.SITUATIONS,
 )

@@ -11,7 +11,16 @@ from pathlib import Path
 from bench.net.hosts import LOGIN, NEAR, OUTSIDE, SSH_PORT, USER, Host, Hosts
 from bench.net.programs import path_of
 
-_PROGRAMS = ("talk.py", "pyssh.py", "far_end.py", "copier.py", "polled.py", "striped.py", "questions.py")
+_PROGRAMS = (
+    "talk.py",
+    "pyssh.py",
+    "far_end.py",
+    "copier.py",
+    "polled.py",
+    "striped.py",
+    "questions.py",
+    "master.py",
+)
 _SLOWEST_START_S = 3.0
 
 

@@ -8,7 +8,7 @@ That two processes are joined says nothing by itself: bytes have to reappear.
 
 from __future__ import annotations
 
-from slurm_guard.light import NamedTuple
+from slurm_guard.light import Iterator, NamedTuple
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.unixdiag import peers
@@ -87,20 +87,39 @@ class Joints:
         return self._pairs
 
 
+class Descriptor(NamedTuple):
+    """One descriptor that bytes may go through to another process: what it reads from and writes to, as in
+    `Ends`; or the inode of its socket."""
+
+    fd: int
+    reads: frozenset[int] = _NONE
+    writes: frozenset[int] = _NONE
+    socket: int | None = None
+
+
 def ends_of(proc: Proc, pid: int) -> Ends:
+    """All of a process's together."""
+    reads, writes, sockets = set[int](), set[int](), set[int]()
+    for end in descriptors_of(proc, pid, MOST_FDS):
+        reads |= end.reads
+        writes |= end.writes
+        if end.socket is not None:
+            sockets.add(end.socket)
+    return Ends(frozenset(reads), frozenset(writes), frozenset(sockets))
+
+
+def descriptors_of(proc: Proc, pid: int, most: int) -> Iterator[Descriptor]:
     """From the links in /proc/PID/fd, whose permission bits tell how each is open. Whether a path is a pipe's
     is not asked: its file system could hang."""
-    reads, writes, sockets = set(), set(), set()
     n_files = 0
-    for name in proc.names(pid, "fd", MOST_FDS):
+    for name in proc.names(pid, "fd", most):
         text = proc.link(pid, f"fd/{name}") or ""
         if text.startswith(_SOCKET):
-            sockets.add(int(text[len(_SOCKET) : -1]))
+            yield Descriptor(int(name), socket=int(text[len(_SOCKET) : -1]))
             continue
         if text in _MASTERS or text.startswith(_TERMINAL):
             reads_from, writes_to = _terminal(proc, pid, name, text)
-            reads |= reads_from
-            writes |= writes_to
+            yield Descriptor(int(name), frozenset(reads_from), frozenset(writes_to))
             continue
         if text.startswith(_PIPE):
             end = int(text[len(_PIPE) : -1])
@@ -109,12 +128,8 @@ def ends_of(proc: Proc, pid: int) -> Ends:
             end = ~abs(hash(text))  # below zero: no inode
         else:
             continue
-        mode = proc.link_mode(pid, f"fd/{name}") or 0
-        if mode & _READS:
-            reads.add(end)
-        if mode & _WRITES:
-            writes.add(end)
-    return Ends(frozenset(reads), frozenset(writes), frozenset(sockets))
+        mode, only = proc.link_mode(pid, f"fd/{name}") or 0, frozenset((end,))
+        yield Descriptor(int(name), only if mode & _READS else _NONE, only if mode & _WRITES else _NONE)
 
 
 def _terminal(proc: Proc, pid: int, fd: str, text: str) -> tuple[set[int], set[int]]:

@@ -26,13 +26,16 @@ class _Moved(NamedTuple):
     recv_ms: int | None = None
     n_fresh: int = 0
     rtt_ms: int | None = None
+    is_new: bool = False
+    before: frozenset[int] | None = None
 
 
 class Moved(_Moved):
     """One connection's bytes and data segments since the last look. `near`: slurm_guard.networks; `door`: the
     port of the end that accepted, null: not known which that was. `opened`: by this end. `sent_ms`,
     `recv_ms`: how long ago the last data went and came, null: not told. `n_fresh`: connections that began
-    since. `rtt_ms`: the shortest round trip, null: not told."""
+    since. `rtt_ms`: the shortest round trip, null: not told. `is_new`: nothing of it was there before.
+    `before`: as sampler.outward.Outward tells, of one that leads outwards."""
 
     __slots__ = ()
 
@@ -78,6 +81,8 @@ def together(place: Place, moved: list[Moved]) -> Moved:
         recv_ms,
         sum(p.n_fresh for p in parts),
         min((p.rtt_ms for p in parts if p.rtt_ms is not None), default=None),
+        place.is_new,
+        place.before,
     )
 
 

@@ -32,6 +32,9 @@ LEAST, MOST, MOST_EACH_B, PLAY_B = 0.95, 1.06, 120, 64
 # as long as each other now and then. Judgement; mirrors: 130 to 1,400 (measured)
 ONE_WAY = 50
 BULK_B = 16_384  # so much outwards, or it is a shell's output. Uplinks, the other way round. Judgement
+# One who asks the service nearby twice for each time that he is asked has something to say to it himself.
+# Messages on the outer side, of those nearby, by which it is no more than that, after so many. Judgement
+FEWER, ENOUGH_SAID = 0.6, 10
 SAID = 0.5  # of a message: half of each segment that ends one is empty. Judgement
 CLOSED_B = 16  # the ends of connections count as bytes, one each, where all was handed on. Judgement
 
@@ -88,7 +91,19 @@ def is_framing(then: Totals, now: Totals) -> bool | None:
     is_heard = min(said) >= SAID and inner.n_fresh == 0
     if asks and (is_thanked or is_heard):
         return False
-    return None if asks or is_thanked else True
+    return None if asks or is_thanked or _talks_nearby(now) else True
+
+
+def _talks_nearby(all_of: Totals) -> bool:
+    """Whether much more was said to and by the service nearby than to and by the far end, so far: taking a
+    task and storing its result are two questions nearby and one outside. A tunnel makes no more of them."""
+    outer, inner = all_of
+    ways = (
+        (outer.in_n, outer.in_said, inner.out_said),
+        (outer.out_n, outer.out_said, inner.in_said),
+    )
+    # of a message with many segments half of the last one is empty; larger segments cannot be told apart
+    return all(nearby >= ENOUGH_SAID and 0 < min(n, 2 * said) <= FEWER * nearby for n, said, nearby in ways)
 
 
 def _frames_b(n: float, handed_b: int, other_b: int) -> float:

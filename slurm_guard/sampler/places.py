@@ -9,6 +9,8 @@ from slurm_guard.sampler.process import Process
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from slurm_guard.sampler.outward import Outward
+
 MOST_PLACES = 256  # of a node. Judgement
 IDLE_S = 600.0  # without a connection a place is forgotten. Judgement
 RECENT_S = 60.0  # one with a connection since is missed, where it has to make room. Judgement
@@ -18,25 +20,41 @@ _FIRST = -(1 << 70)  # below every connection's name
 class Place:
     """A far end of one process. `ident`: stands for all connections to it together."""
 
-    __slots__ = ("flow", "ident", "last_s", "near", "peer", "seen", "told", "told_whole")
+    __slots__ = (
+        *("before", "first_s", "flow", "ident", "last_s", "near", "peer", "seen", "told", "told_whole"),
+    )
 
     def __init__(self, ident: int, peer: str) -> None:
         self.ident, self.peer = ident, peer
         self.near = 0
         self.seen: set[int] = set()  # its first connections: two are enough to be looked at together
+        self.first_s: float | None = None
+        self.before: frozenset[int] | None = None  # as Outward tells of the first connection there
         self.last_s = 0.0
         self.flow: Flow | None = None  # the latest
         self.told: Flow | None = None  # the one by which it was told of
         self.told_whole = False
 
     @property
+    def is_new(self) -> bool:
+        """Whether the first connection to it was there for the first time when the last one was."""
+        return self.first_s == self.last_s
+
+    @property
     def is_many(self) -> bool:
         """Whether more than one connection led there."""
         return len(self.seen) > 1
 
+    def note_before(self, outward: Outward) -> None:
+        """What was there before one of its first connections, where a round has seen that begin."""
+        if self.before is None:
+            told = (outward.before(ident) for ident in self.seen)
+            self.before = next((before for before in told if before is not None), None)
+
     def note(self, flow: Flow, mono_s: float) -> None:
         """A connection to it is there."""
         self.flow, self.last_s, self.near = flow, mono_s, flow.near or 0
+        self.first_s = mono_s if self.first_s is None else self.first_s
         if len(self.seen) < 2:
             self.seen.add(flow.sample.ident)
 

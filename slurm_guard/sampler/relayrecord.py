@@ -37,5 +37,5 @@ def record_of(now: Instant, outer: Flow, pair: Pair, partners: set[int] | None) 
         last_seen_at=pair.last_at,
         gone=False,
         mono_s=now.mono_s,
-        led=pair.rests.is_led,
+        led=pair.rests.is_led and pair.came.is_outer_first is True,
     )

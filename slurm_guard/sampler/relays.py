@@ -11,6 +11,7 @@ from math import log, log2
 
 from slurm_guard.sampler.initiative import Rests
 from slurm_guard.sampler.moved import MOST_NOTED, Moved
+from slurm_guard.sampler.order import Came
 from slurm_guard.sampler.ownwords import Totals
 from slurm_guard.sampler.suspects import State
 
@@ -55,6 +56,7 @@ class Pair:
             "n_owned",
             "n_timed",
             "rests",
+            "came",
             "in_bits",
             "out_bits",
             "is_anybodys",
@@ -76,6 +78,7 @@ class Pair:
         self.told_busy = self.told_coupled = 0
         self._counted = (-1, -1)  # in which look each was counted last
         self.rests = Rests()
+        self.came = Came()
         self._totals = Totals()
         self.n_timed = 0  # looks that fit, in which the last bytes of both sides moved at the same moment
         self.outer_in_b = self.outer_out_b = self.inner_in_b = self.inner_out_b = 0
@@ -99,9 +102,14 @@ class Pair:
         return self.in_bits + self.out_bits
 
     @property
-    def is_whole(self) -> bool:
-        """Opened inwards by the owner, as far as is known, and led from outside: a tunnel in use."""
+    def may_be_whole(self) -> bool:
+        """Opened inwards by the owner, as far as is known, and led from outside."""
         return self.opened is True and self.n_owned > 0 and self.rests.is_led
+
+    @property
+    def is_whole(self) -> bool:
+        """That, and the way out was there before the one inwards: a tunnel in use."""
+        return self.may_be_whole and self.came.is_outer_first is True
 
     @property
     def is_sure(self) -> bool:
@@ -121,6 +129,7 @@ class Pair:
         self.inner_out_b += out_b
         self._totals = self._totals.add(outer, inner)
         self._note(inner)
+        self.came.note(outer, inner)
         if outer.moved_b + in_b + out_b <= QUIET_B:
             self._rest_in = self._rest_out = 0
             if outer.moved_b and not (in_b or out_b):
@@ -326,8 +335,13 @@ class Relays:
         pairs = [pair for (ident, _), pair in self.pairs.items() if ident in outers and pair.opened]
         if any(pair.is_whole and pair.is_sure for pair in pairs):
             return State(0, is_own=True)
-        left = [pair for pair in pairs if pair.n_coupled and not pair.rests.is_asking]
+        left = [pair for pair in pairs if pair.n_coupled and not pair.rests.is_asking and pair.came.may_be]
         return State(sum(pair.n_coupled for pair in left), any(pair.n_owned for pair in left))
+
+    def unsettled(self, outer: int) -> list[Pair]:
+        """What would be a tunnel in use, if it were known which connection came first."""
+        pairs = (pair for (ident, _), pair in self.pairs.items() if ident == outer)
+        return [p for p in pairs if p.may_be_whole and p.is_sure and p.came.may_be and p.came.unknown]
 
     def forget(self, outer: int) -> None:
         """An outer connection that is gone."""

@@ -15,6 +15,8 @@ from slurm_guard.sampler.flows import NOTHING, Counts, Flow, counts_of, less
 from slurm_guard.sampler.joints import Joints
 from slurm_guard.sampler.moved import Moved, merged, port_of, together
 from slurm_guard.sampler.nearby import Nearby
+from slurm_guard.sampler.order import opened_later
+from slurm_guard.sampler.outward import Outward
 from slurm_guard.sampler.places import Place, Places
 from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.relayrecord import record_of
@@ -40,6 +42,7 @@ class RelayWatch:
     """Between looks it holds what came and went."""
 
     def __init__(self, network: NetworkConfig, proc: Proc) -> None:
+        self._proc = proc
         self._joints = Joints(proc)
         self._nearby = Nearby(network.cluster)
         self._allowed = Allowed(network)
@@ -54,6 +57,7 @@ class RelayWatch:
         self._every: list[Moved] = []  # the same, singly
         self._suspects = Suspects()
         self.waiting = Waiting()
+        self.outward = Outward(network.cluster)
         self._owned: dict[Key, list[Flow]] = {}  # of suspects
         self._counted: dict[Key, dict[int, Counts]] = {}  # by owner and connection, since the last look
         self._cut: set[str] = set()  # runs of which pairs were left out
@@ -177,21 +181,27 @@ class RelayWatch:
             for flow, m in zip(owned, moved, strict=True)
             if m.near != LOOPBACK and flow.process is not None and flow.process.key == owner
         ]
+        ours = {flow.sample.ident for flow in outers}
+        moved = [m._replace(before=self.outward.before(m.ident)) if m.ident in ours else m for m in moved]
         process = outers[0].process if outers else None
         if process is not None:
             moved += self._devices.moved(process, outers[0].sample.netns, now.mono_s)
         places = [] if process is None else self._places.note(process, outers, now.mono_s)
+        for place in places:
+            place.note_before(self.outward)
         sums = [
             together(place, [m for m in (*moved, *short_to.get(place.peer, ())) if m.peer == place.peer])
             for place in places
         ]
         whole = None if process is None else self._spread.note(process, outers, now.mono_s)
         if whole is not None:
+            whole.note_before(self.outward)
             sums.append(together(whole, [m for m in moved if m.near == OUTSIDE]))
         doors = self._callers.of(owned)
-        self._relays.look(now.at, moved, short, {flow.sample.ident for flow in outers}, tuple(sums), doors)
+        self._relays.look(now.at, moved, short, ours, tuple(sums), doors)
         if self._relays.take_truncated():
             self._cut |= {flow.run for flow in outers}
+        self._settle_order(outers, (*places, *([] if whole is None else [whole])), owned)
         told: list[Told] = []
         for place in places:
             told += self._tell_place(now, place)
@@ -209,6 +219,15 @@ class RelayWatch:
             state = self._relays.state(names) if self._may_be_bridge(outers) else State(0, is_own=False)
             self._suspects.note(owner, outers[0].run, state, now.mono_s)
         return told
+
+    def _settle_order(self, outers: list[Flow], places: tuple[Place, ...], owned: list[Flow]) -> None:
+        """Where all else says a tunnel: did the inner connections come after the outer one?"""
+        ways = [(flow.sample.ident, [flow]) for flow in outers]
+        ways += [(p.ident, [f for f in outers if p.peer in ("", f.sample.peer)]) for p in places]
+        for ident, flows in ways:
+            for pair in self._relays.unsettled(ident):
+                inner = [f for f in owned if f.near != OUTSIDE and f.sample.ident in pair.came.unknown]
+                pair.came.settle(opened_later(self._proc, flows, inner))
 
     def _may_be_bridge(self, outers: list[Flow]) -> bool:
         """Whether an event could come of one of these: led outwards to where nobody allowed it."""
@@ -264,7 +283,7 @@ class RelayWatch:
         near = self._nearby.of(sample.peer, sample.netns) if near is None else near
         ends = (opened, door, sample.local, sample.peer)
         rtt_ms = None if sample.min_rtt_us is None else sample.min_rtt_us // 1000
-        return Moved(sample.ident, near, *counts, *ends, *ages, int(fresh), rtt_ms)
+        return Moved(sample.ident, near, *counts, *ends, *ages, int(fresh), rtt_ms, fresh)
 
     def _tell_first(self, now: Instant, outer: Flow) -> list[Told]:
         pair = self._relays.best(outer.sample.ident)

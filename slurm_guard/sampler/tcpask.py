@@ -20,6 +20,7 @@ from slurm_guard.sampler.tcpsample import (
 )
 
 MOST_AT = 512  # sockets that lead to some ports, in one answer. Judgement
+MOST_NEAR = 2048  # the same over loopback, where nothing but their names is read. Judgement
 Wanted = Callable[[int, int], bool]  # user and cookie: whether to read it
 _GONE = (2, 116)  # ENOENT; ESTALE: another has its places by now
 _OPEN = 1 << netlink.ESTABLISHED | 1 << netlink.CLOSE_WAIT
@@ -60,6 +61,34 @@ def ask_loopback(
     """Open sockets of connections over loopback, of which `is_wanted` says by user and cookie which to read;
     null: they are too many. Raises OSError."""
     return _take(asked, table, netlink.loopback_request(table, _OPEN, _WANT_INFO), attributes, is_wanted)
+
+
+def ask_outward(
+    asked: _socket.socket, table: str, nets: list[tuple[int, bytes, int]]
+) -> list[tuple[int, int]] | None:
+    """User and cookie of open sockets whose far end is in none of these networks; null: they are too many.
+    Raises OSError."""
+    return _names(asked, netlink.outward_request(table, _OPEN, nets), MOST_AT)
+
+
+def ask_near(asked: _socket.socket, table: str) -> list[tuple[int, int]] | None:
+    """The same of connections over loopback."""
+    return _names(asked, netlink.loopback_request(table, _OPEN), MOST_NEAR)
+
+
+def _names(asked: _socket.socket, request: bytes, most: int) -> list[tuple[int, int]] | None:
+    asked.send(request)
+    found: list[tuple[int, int]] = []
+    done = False
+    while not done:
+        data = asked.recv(1 << 15)
+        spans, done = netlink.spans(data)
+        if len(found) <= most:
+            found += [
+                (U32.unpack_from(data, a + UID_AT)[0], COOKIE.unpack_from(data, a + COOKIE_AT)[0])
+                for a, _ in spans
+            ]
+    return found if len(found) <= most else None
 
 
 def _take(

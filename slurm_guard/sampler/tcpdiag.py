@@ -12,7 +12,7 @@ import time
 
 from slurm_guard import netlink
 from slurm_guard.light import Callable, Mapping, NamedTuple
-from slurm_guard.sampler.tcpask import ask_again, ask_loopback, ask_ports
+from slurm_guard.sampler.tcpask import ask_again, ask_loopback, ask_near, ask_outward, ask_ports
 from slurm_guard.sampler.tcpends import Ends, Wanted, hear_ends
 from slurm_guard.sampler.tcpsample import (
     COOKIE,
@@ -184,6 +184,17 @@ class TcpDiag:
         too many. Raises OSError."""
         with self._asking() as asked:
             return ask_loopback(asked, table, is_wanted, self._attributes[table])
+
+    def outward(self, table: str, nets: list[tuple[int, bytes, int]]) -> list[tuple[int, int]] | None:
+        """User and cookie of open sockets of connections beyond these networks; null: too many. Raises
+        OSError."""
+        with self._asking() as asked:
+            return ask_outward(asked, table, nets)
+
+    def near(self, table: str) -> list[tuple[int, int]] | None:
+        """The same of connections over loopback. Raises OSError."""
+        with self._asking() as asked:
+            return ask_near(asked, table)
 
     def hear(self, wanted: Wanted, most_s: float) -> None:
         """Sort what was heard to end into `wanted`, for so long."""

@@ -99,16 +99,19 @@ CHECK = Check(
     "it opened to this node or the cluster, where the bytes of one reappear on the other in both directions. "
     "Name, port and protocol do not matter. Coupled, led by the far end, to an outside place that neither "
     "the site nor the job names, it is a hard fact. The far end leads where, at rest, the last of it was a "
-    "question from there that went in at once and an answer that went out at once.",
+    "question from there that went in at once and an answer that went out at once, on an inner connection "
+    "that is the later one.",
     does_not_detect="A tunnel that nobody used (see lone-connection), one over UDP or inside the kernel "
     "(WireGuard), one whose two sides do not move within the same look, one whose far side was accepted, "
     "or one inside the training process to a place in the cluster; one inside it to outside is told softly. "
     "One of which it was not seen that the far end leads is no hard fact: one that polls, one whose far end "
-    "acknowledges each answer, one that is never at rest, one whose inner connections last less than a look.",
+    "acknowledges each answer, one that is never at rest, one whose inner connections last less than a look, "
+    "one that opened its inner connection before the outer one.",
     false_alarms="A worker that is given requests by an outside queue on a connection that stays, word for "
     "word and without acknowledgements, is built like a tunnel; so is `code tunnel`: name it in [network] "
-    "tunnels. So is a program that gives tasks of a queue on the node to an evaluator outside and stores "
-    "each result before it takes the next. What asks outside, or copies, is told softly. To a place "
+    "tunnels. So is a program that connects outside first and nearby second, and then hands each answer from "
+    "outside to a queue on the node which answers with the next task for there; where it has its queue first "
+    "it is told softly, as is what asks outside, or copies. To a place "
     "in the cluster (a notebook reached through the login node), to a declared or allowed destination, and "
     "where little reappeared, the finding is soft. What a run's own nodes say to each other is left out.",
     remedy="Ask the owner what was reached through it; look at sshd's journal and authorized_keys on the "

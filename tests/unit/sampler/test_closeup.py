@@ -14,6 +14,7 @@ from slurm_guard.sampler.procfs import Proc, Stat
 from slurm_guard.sampler.relaywatch import RelayWatch
 from slurm_guard.sampler.tcpdiag import Sample, TcpDiag
 from slurm_guard.sampler.writer import Instant
+from tests.unit.sampler.fakes import Descriptors
 
 _START = Instant(0.0, 0.0)
 _OUTER = Sample(1, "tcp", "10.0.0.5:5000", "203.0.113.1:443", "ESTABLISHED", 1, 1, 1, None, True, 0, 0, 0, 0)
@@ -34,7 +35,7 @@ class _Kernel(TcpDiag):
         super().__init__()
         self.rows: dict[int, Sample] = {}
         self.at_ports: list[Sample] | None = []
-        self.near: list[Sample] = []
+        self.near_rows: list[Sample] = []
         self.is_crowded = False
         self.n_asked = self.n_walks = self.n_near = 0
         self.fails = False
@@ -53,7 +54,7 @@ class _Kernel(TcpDiag):
         self.n_near += 1
         if self.is_crowded:
             return None
-        return [row for row in self.near if row.proto == table and is_wanted(row.uid, row.ident)]
+        return [row for row in self.near_rows if row.proto == table and is_wanted(row.uid, row.ident)]
 
     def move(self, ident: int, out_b: int, in_b: int, age_ms: int = _QUIET) -> None:
         was = self.rows[ident]
@@ -72,7 +73,7 @@ class _World:
     """A tunnel's two connections, looks ten seconds apart, and rounds."""
 
     def __init__(self) -> None:
-        self.watch = RelayWatch(NetworkConfig(), Proc())
+        self.watch = RelayWatch(NetworkConfig(), Descriptors(1, 2))
         self.closeup = Closeup(self.watch, Proc(), lambda _: None)
         self.kernel = _Kernel()
         self.owner = _owner()
@@ -337,8 +338,8 @@ def _come(world: _World, *, n: int = 1) -> None:
     for k in range(n):
         world.kernel.rows.setdefault(3 + k, _NEW._replace(ident=3 + k, cookie=3 + k))
     world.use(by=3)
-    world.kernel.near = [row for ident, row in world.kernel.rows.items() if ident >= 3]
-    world.kernel.at_ports = world.kernel.near
+    world.kernel.near_rows = [row for ident, row in world.kernel.rows.items() if ident >= 3]
+    world.kernel.at_ports = world.kernel.near_rows
 
 
 def test_who_waited_is_looked_at_from_the_round_in_which_somebody_came(lonely: _World) -> None:

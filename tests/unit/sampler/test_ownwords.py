@@ -37,6 +37,17 @@ def test_framing_is_known_as_such(look: Look) -> None:
     assert judged(look, look, look) is True
 
 
+def test_whoever_asks_nearby_twice_for_each_time_outside_is_not_known_to_hand_on() -> None:
+    # a task is taken and its result stored: two questions of a queue nearby, and one outside
+    master = ((2200, 2, 2300, 2), (2150, 2, 2250, 2), 0)
+    tunnel = ((2200, 2, 2300, 2), (2150, 1, 2250, 1), 0)
+    assert judged(master, master) is True  # too few yet
+    assert judged(*[master] * 6) is None
+    assert judged(*[tunnel] * 20) is True
+    jumbo = ((22000, 3, 23000, 3), (21900, 2, 22900, 2), 0)
+    assert judged(*[jumbo] * 20) is True
+
+
 @pytest.mark.parametrize(
     "look",
     [

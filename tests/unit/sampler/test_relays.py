@@ -264,19 +264,21 @@ def test_groups_are_bounded_and_told_to_be() -> None:
 
 
 def test_a_pair_is_whole_once_the_far_end_leads_and_the_inner_ones_are_the_owners() -> None:
-    def looks(n: int, sent_ms: int, opened: bool = True) -> Pair | None:
+    def looks(n: int, sent_ms: int, opened: bool = True, is_later: bool = True) -> Pair | None:
         relays = Relays()
         for k in range(n):
             more = 1 + k % 2
             out = outer(3000 * more + 40, 9000 * more + 40)._replace(sent_ms=900, recv_ms=900, rtt_ms=30)
-            near = inner(9000 * more, 3000 * more, opened=opened)._replace(sent_ms=sent_ms, recv_ms=900)
-            relays.look(10.0 * k, [out, near], [], {OUT})
+            near = inner(9000 * more, 3000 * more, opened=opened)
+            near = near._replace(sent_ms=sent_ms, recv_ms=900, is_new=is_later and k == 0)
+            relays.look(10.0 * k, [out._replace(is_new=not is_later and k == 0), near], [], {OUT})
         return relays.best(OUT)
 
     for pair, whole in (
         (looks(1 + SURE_RESTS, sent_ms=902), True),
         (looks(1 + SURE_RESTS, sent_ms=1400), False),  # what the far end said last went nowhere
         (looks(1 + SURE_RESTS, sent_ms=902, opened=False), False),
+        (looks(1 + SURE_RESTS, sent_ms=902, is_later=False), False),  # it had the inner one before
     ):
         assert pair is not None
         assert pair.is_whole is whole

@@ -12,6 +12,7 @@ from slurm_guard.sampler.relays import MOST_GROUPS
 from slurm_guard.sampler.relaywatch import RelayWatch
 from slurm_guard.sampler.tcpdiag import Sample
 from slurm_guard.sampler.writer import Instant
+from tests.unit.sampler.fakes import Descriptors
 
 _NOW = Instant(0.0, 0.0)
 _OWNER = Process(Stat(1, "x", "S", 1, 1, 0, False), 0.0, _NOW)
@@ -35,11 +36,13 @@ def _more(flow: Flow, out_b: int, in_b: int, ages: tuple[int, int]) -> None:
 
 
 def _play(
-    outers: list[Flow], looks: list[tuple[int, int, tuple[int, int], tuple[int, int]]]
+    outers: list[Flow],
+    looks: list[tuple[int, int, tuple[int, int], tuple[int, int]]],
+    proc: Proc = Descriptors(1, 51, 52, 2),  # noqa: B008 - the outer ones were opened first
 ) -> list[list[wire.RelaySeen | wire.Event]]:
     """Looks: bytes in and out, ages of both sides. With several outer connections what comes in comes by the
     first, and what goes out goes by the last."""
-    watch = RelayWatch(NetworkConfig(), Proc())
+    watch = RelayWatch(NetworkConfig(), proc)
     inner = Flow(_INNER, _OWNER, "r", _NOW, began=True)
     told = []
     for k, (in_b, out_b, outer_ages, inner_ages) in enumerate(looks):
@@ -70,6 +73,16 @@ def test_a_worker_is_told_without_the_event_and_a_tunnel_with_it() -> None:
     assert worker == ["relay"]
     tunnel = _names(_play(outer(), [(*size, *_LED) for size in _SIZES]))
     assert tunnel == ["relay", "relay", "bridge"]
+
+
+def test_a_master_that_had_its_queue_before_it_asked_outside_is_told_without_the_event() -> None:
+    def names(*inodes: int) -> list[str]:
+        outer = [Flow(_OUTER, _OWNER, "r", _NOW, began=True)]
+        return _names(_play(outer, [(*size, *_LED) for size in _SIZES], Descriptors(*inodes)))
+
+    assert names(1, 2) == ["relay", "relay", "bridge"]
+    assert names(2, 1) == ["relay"]
+    assert names() == ["relay"]  # nobody can tell any more
 
 
 def test_a_relay_that_turns_out_to_be_led_is_told_again() -> None:
