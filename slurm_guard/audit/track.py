@@ -14,6 +14,7 @@ SAME_WORK = 0.2
 LEAST_COUNTERS = 3  # distinct ones of a log before which weaker ones give way. Judgement
 OUTLASTS = 0.25  # of a surer log's length that a bar goes on outside it, to be heard as well. Judgement
 NAMES_ONLY = "checkpoint:"  # begins the name of what any `touch` can make
+MOVES = ("train", "end")  # phases of records that advance the counter; others mark moments
 DOUBTFUL = frozenset({"backdated", "future", "bulk", "rewritten", "implausible"})
 
 
@@ -118,6 +119,8 @@ def arcs_of(marks: list[Mark], unit: str) -> list[Arc]:
         value = getattr(mark, unit)
         if value is None:
             continue
+        if mark.phase not in MOVES and last is not None and value < getattr(last, unit):
+            continue  # an older checkpoint is evaluated
         if last is not None and last.segment == mark.segment and mark.at > last.at:
             gain = value - getattr(last, unit)
             steps = None if mark.step is None or last.step is None else float(mark.step - last.step)
