@@ -26,8 +26,6 @@ from slurm_guard.model import Run
 
 MOST_KEPT = 20  # trainings of a run that later ones may go on with: of a sweep, the last. Judgement.
 MANY_WRITERS = ": many-writers: "  # a reader's word on a log whose falls are no restarts
-
-
 _Parts = tuple[float, float, float]  # units of an arc: redone, of those by earlier runs, perhaps redone
 NOTHING: _Parts = (0.0, 0.0, 0.0)
 
@@ -150,10 +148,16 @@ def _part(arc: Arc, stretch: _Stretch) -> _Parts:
     return redone, min(earlier, redone), max(0.0, perhaps)
 
 
+def _is_mixed(track: Track) -> bool:
+    """Whether a reader says of a log that the track is made of that several write it."""
+    paths = [p.partition(MANY_WRITERS)[0] for p in track.problems if MANY_WRITERS in p]
+    return any(f":{path}" in source for path in paths for source in track.sources)
+
+
 def find_repeats(track: Track, kin: Kin) -> Repeats | None:
     """What of a track is redone; null where its log cannot tell: no progress, or a counter whose falls are no
     restarts (several writers)."""
-    if not track.arcs or track.unit is None or any(MANY_WRITERS in p for p in track.problems):
+    if not track.arcs or track.unit is None or _is_mixed(track):
         return None
     reading = _Reading(kin, track.unit, ANEW * median([a.units for a in track.arcs]))
     parts = [

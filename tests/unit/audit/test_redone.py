@@ -123,9 +123,10 @@ def test_files_of_one_training_are_one_log() -> None:
 
 def test_records_of_several_writers_tell_nothing() -> None:
     marks = _log(*[(1000.0 * k, 0, 100) for k in range(9)])
-    track = build([("log", marks)], None, ("out.log: many-writers: its counter falls 8 times",))
+    said = ("/a/out.log: many-writers: its counter falls 8 times",)
 
-    assert find_repeats(track, _kin()) is None
+    assert find_repeats(build([("keyvalue:/a/out.log", marks)], None, said), _kin()) is None
+    assert find_repeats(build([("keyvalue:/b/train.log", marks)], None, said), _kin()) is not None
 
 
 def test_evaluations_do_not_count() -> None:
