@@ -1,7 +1,8 @@
 """What an audit leaves for later ones: rows of the history store. No I/O, no Polars.
 
 Format history
-    1  2026-11: `costs`, a row for each audited run and channel that has a cost of progress.
+    1  2026-11: `costs`, a row for each audited run and channel that has a cost of progress; `grounds` (it
+       came later), a row for each audited run and training that it logged.
 
 One class is one table; a field is a column of the type that its annotation says (`lake/history.py`).
 """
@@ -49,3 +50,27 @@ class PastCost:
     is_dear: bool  # its cost lay above what comparable runs leave room for
     is_split: bool  # other processes worked beside it
     hidden_share: float  # of its training work, what its own upper bound leaves open
+
+
+@dataclass(frozen=True, slots=True)
+class PastGround:
+    """The counters that one training had passed by the end of one run's log, with the runs before it that it
+    goes on from, and by what a later run may be known to go on with it. Null: not known.
+
+    `log` and `line` are digests: of the track's name, and of user, job name, folder and command line without
+    what differs between runs of one training. Texts of users are not kept.
+    """
+
+    cluster: str
+    run: str  # published id
+    from_at: float  # the audited window
+    until_at: float
+    uid: int | None
+    job_id: int
+    unit: str  # tokens, samples, step
+    chain: str  # the training: the run that it began in, as far as is known, and its number there
+    log: str
+    line: str | None
+    low: float  # the lowest counter that was seen
+    high: float  # the highest
+    last_at: float  # its last record in this run

@@ -186,6 +186,23 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Redone:
+    """How much of a run's progress repeats what had been made before a restart. It is explained like all
+    logged progress, and held against nobody. Units are those of the summary and of the audited window.
+    """
+
+    net_units: float  # new ground; gross = net + redone
+    redone_units: float  # between a restart's counter and how far the training had come
+    earlier_units: float  # of those: an earlier run of the training had made them (requeued, a chain of jobs)
+    perhaps_units: float  # of net: by a counter that began anew, where it had been before
+    n_resumes: int  # restarts below a counter that had been passed
+    n_begun_anew: int  # the counter fell to its first value: another training, or the same from scratch
+    n_untold: int  # it began higher, and which training that goes on with, if any, is not known
+    gpu_ms: int  # GPU time of the progress account that went into redone_units
+    earlier_gpu_ms: int  # … into earlier_units
+
+
+@dataclass(frozen=True, slots=True)
 class ProgressSummary:
     """What the run logged, in numbers."""
 
@@ -198,6 +215,7 @@ class ProgressSummary:
     unit: str | None  # step, samples, tokens
     trust: str  # observed, consistent, claimed-only, contradicted, none
     problems: tuple[str, ...] = ()
+    redone: Redone | None = None  # null: no progress, or a log of several writers whose counters mix
 
 
 @dataclass(frozen=True, slots=True)

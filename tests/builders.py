@@ -61,7 +61,8 @@ class Log:
     jitter: float = 0.01
     paces: tuple[tuple[float, float], ...] = ()
     pauses: tuple[tuple[float, float], ...] = ()
-    restarts: tuple[float, ...] = ()  # seconds at which the counter begins anew
+    restarts: tuple[float, ...] = ()  # seconds at which the counter begins anew, or goes on from …
+    goes_on: tuple[int, ...] = ()  # … these: the first where the log begins, then at each restart; missing: 0
     clock: float | None = 1e-3  # resolution of its own times, null: none
     loss_noise: float = 0.02
     losses: bool = True  # a loss in each record
@@ -324,10 +325,11 @@ def _marks(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
 def steps_of(log: Log, length_s: float, rng: random.Random) -> list[tuple[float, int, int]]:
     """(seconds, step, segment) of every record."""
     found: list[tuple[float, int, int]] = []
-    t, step, segment = log.from_s, 0, 0
+    t, step, segment = log.from_s, (*log.goes_on, 0)[0], 0
     while t < min(log.until_s, length_s):
         if segment < len(log.restarts) and t >= log.restarts[segment]:
-            step, segment = 0, segment + 1
+            segment += 1
+            step = log.goes_on[segment] if segment < len(log.goes_on) else 0
         pace = next((p for s, p in reversed(log.paces) if t >= s), log.step_s)
         t += pace * (1 + log.jitter * rng.gauss(0, 1))
         for a, b in log.pauses:

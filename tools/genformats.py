@@ -18,12 +18,12 @@ MARKED = re.compile(r"(<!-- generated: ([A-Za-z]+) -->\n).*?(<!-- end -->)", re.
 # What of the audit's nouns is written into the document, in the order of the page.
 DOCUMENT = (
     *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "Comparison", "ProgressSummary"),
-    *("Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
+    *("Redone", "Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
 )
 # … and of the site's own word, which has a file of its own.
 SITE = ("Explained", "Recurrence", "Site", "Precision", "AlarmBudget")
 KEPT = ("Exemption", "Disposition", "Speaker", "Subject", "PastNight", "Cell", "Asked")
-HISTORY = ("PastCost",)  # tables of the history store
+HISTORY = ("PastCost", "PastGround")  # tables of the history store
 # Records inside records.
 PARTS = (
     *("Socket", "NetState", "Firewall", "NetChain", "PlaceCount", "GpuProcess"),

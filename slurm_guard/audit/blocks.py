@@ -1,6 +1,7 @@
 """Progress and work brought together: units and kinds per slot, channels, and blocks to learn θ from."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from slurm_guard.audit import cost, spans
@@ -78,16 +79,19 @@ def refitted(found: Fit, cuts: list[int]) -> Fit:
     return replace(found, refit=tuple(cost.explained_by_stage(at_levels(found.blocks, cuts))))
 
 
-def units_per_slot(track: Track, slots: Slots) -> list[float]:
-    """Units of progress, spread evenly over each arc's training part."""
+def units_per_slot(track: Track, slots: Slots, amounts: Sequence[float] | None = None) -> list[float]:
+    """Units of progress, spread evenly over each arc's training part. `amounts`: of each arc; null: all of
+    them."""
     units = [0.0] * len(slots.cov)
     gap = spans.usual_gap_s(track.arcs)
     if gap is None:
         return units
     pace = spans.usual_pace_s(track.arcs)
-    for arc in track.arcs:
-        start = spans.train_from(track, arc, gap, pace)
-        _spread(units, slots, (start, arc.until_at), arc.units)
+    for k, arc in enumerate(track.arcs):
+        amount = arc.units if amounts is None else amounts[k]
+        if amount > 0:
+            start = spans.train_from(track, arc, gap, pace)
+            _spread(units, slots, (start, arc.until_at), amount)
     return units
 
 

@@ -12,6 +12,7 @@ from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.listed import Listed
 from slurm_guard.audit.net.net import Net
 from slurm_guard.audit.outside import Stint
+from slurm_guard.audit.redone import Repeats
 from slurm_guard.audit.siblings import Levels
 from slurm_guard.audit.study import Study
 from slurm_guard.audit.track import Track
@@ -67,6 +68,7 @@ class Case:
     rises: KnownRises | None = None  # earlier runs that explain its lasting rises
     place: int | None = None  # in the audit's list of runs
     listed: tuple[Listed, ...] = ()  # its own and others', on GPUs that tell of nobody's time
+    repeats: Repeats | None = None  # null: its log cannot tell what is redone
 
     @property
     def allocated_us(self) -> float:

@@ -23,6 +23,15 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """What trainings of earlier nights had passed (history.PastGround), with its digest."""
+
+    grounds: pl.DataFrame
+    sha256: str
+    n_nights: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One window's facts. `frames` has every table of the lake's schema, possibly without rows."""
 
@@ -40,6 +49,7 @@ class Facts:
     words: SiteWords = SiteWords()  # noqa: RUF009 - a frozen value
     past: tuple[PastNight, ...] = ()  # earlier nights, in order
     costs: Snapshot | None = None  # of runs of earlier nights; null: this audit compares no runs
+    grounds: Grounds | None = None  # of their trainings; null: chains of jobs show inside one night alone
 
 
 def refusal(run: Run) -> str | None:

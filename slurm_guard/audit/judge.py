@@ -10,6 +10,7 @@ from slurm_guard.audit.checks import dearer_than_peers, intent_held, work_residu
 from slurm_guard.audit.compare import Compared
 from slurm_guard.audit.denial import find_denial
 from slurm_guard.audit.knownrises import KnownRises
+from slurm_guard.audit.redonework import weigh
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.track import DOUBTFUL
@@ -56,7 +57,7 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
         _cost(case),
         ruling.score,
         findings,
-        _progress(case, denied=denied),
+        _progress(case, accounts, denied=denied),
         timeline.draw(case, denial) if shown else None,
         _coverage_pct(case),
         _notes(case, denied=denied),
@@ -123,7 +124,7 @@ def _comparison(case: Case, compared: Compared) -> Comparison:
     )
 
 
-def _progress(case: Case, *, denied: bool) -> ProgressSummary:
+def _progress(case: Case, accounts: dict[str, int], *, denied: bool) -> ProgressSummary:
     track = case.track
     agreement = case.study.agreement
     if not track.arcs:
@@ -147,6 +148,7 @@ def _progress(case: Case, *, denied: bool) -> ProgressSummary:
         track.unit,
         trust,
         track.problems,
+        weigh(case, accounts[Account.PROGRESS.value]),
     )
 
 

@@ -45,6 +45,7 @@ from slurm_guard.audit.net.nodewide import Change
 from slurm_guard.audit.net.policy import Rules, read_rules
 from slurm_guard.audit.net.unseen import Unseen, unseen_of
 from slurm_guard.audit.outside import Stint
+from slurm_guard.audit.redone import Repeats, repeats_of
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.study import Study, study
 from slurm_guard.audit.track import Track
@@ -95,6 +96,7 @@ class Night:
     unseen: Mapping[int, tuple[Unseen, ...]]
     siblings: Mapping[int, list[siblings.Levels]]
     earlier: Earlier
+    repeats: Mapping[int, Repeats | None]
 
 
 def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
@@ -117,6 +119,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     )
     known = set(told["i"].to_list())
     placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
+    before = earlier_of(runs, facts, (users, found), (tables.raw, tables.uses))
     return Night(
         tables,
         cells.select(CELLS) if keeps_cells else cells.clear().select(CELLS),
@@ -138,7 +141,14 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         changes_of(runs, tables.keys, frames),
         unseen_of(runs, tables.keys, frames),
         siblings.levels_of(cells, runs),
-        earlier_of(runs, facts, (users, found), (tables.raw, tables.uses)),
+        before,
+        repeats_of(
+            runs,
+            found,
+            [print_.settings for print_ in before.prints],
+            (facts.from_at, facts.until_at),
+            None if facts.grounds is None else facts.grounds.grounds,
+        ),
     )
 
 
@@ -282,6 +292,7 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
             others.rises,
             i,
             tuple(p for p in night.listed if i in (p.own, p.host)),
+            night.repeats[i],
         )
 
 

@@ -11,7 +11,7 @@ from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.night import Night, cases, measure
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.remember import remember
-from slurm_guard.history import PastCost
+from slurm_guard.history import PastCost, PastGround
 from slurm_guard.model import Audit, Judgement, Skip
 from slurm_guard.sitemodel import Site
 from slurm_guard.siteword import digest_of
@@ -23,10 +23,13 @@ def audit_facts(facts: Facts) -> Audit:
 
 
 def audit_and_remember(
-    facts: Facts, take: Callable[[pl.LazyFrame], None] | None = None
+    facts: Facts,
+    take: Callable[[pl.LazyFrame], None] | None = None,
+    leave: Callable[[PastGround], None] | None = None,
 ) -> tuple[Audit, list[PastCost]]:
-    """The same with the rows that it leaves for later audits. `take` is handed the ledger by GPU and minute
-    (minutes.SCHEMA) in batches of runs; null: it is not laid out."""
+    """The same with the rows that it leaves for later audits; `leave` is handed those of what trainings have
+    passed. `take` is handed the ledger by GPU and minute (minutes.SCHEMA) in batches of runs; null: it is not
+    laid out."""
     runs, refused = split(facts.runs)
     night = measure(runs, facts, keeps_cells=take is not None)
     book = None if take is None else minutes.Book(night.cells, take)
@@ -39,6 +42,9 @@ def audit_and_remember(
         judgements.append(judgement)
         skips += missed
         costs += remember(case, judgement, (facts.from_at, facts.until_at))
+        if leave is not None and case.repeats is not None:
+            for ground in case.repeats.grounds:
+                leave(ground)
         if book is not None:
             book.add(minutes.entry(case, judgement))
     if book is not None:
@@ -108,6 +114,11 @@ def _settings(facts: Facts) -> dict[str, object]:
 
 def _history(facts: Facts) -> dict[str, object]:
     """Which rows of earlier nights this audit was given; the same digest is the same rows (rulings 24)."""
-    if facts.costs is None:
-        return {"rows": 0, "nights": 0, "sha256": None}
-    return {"rows": facts.costs.costs.height, "nights": facts.costs.n_nights, "sha256": facts.costs.sha256}
+    costs, grounds = facts.costs, facts.grounds
+    return {
+        "rows": 0 if costs is None else costs.costs.height,
+        "nights": 0 if costs is None else costs.n_nights,
+        "sha256": None if costs is None else costs.sha256,
+        "ground_rows": 0 if grounds is None else grounds.grounds.height,
+        "ground_sha256": None if grounds is None else grounds.sha256,
+    }

@@ -14,6 +14,7 @@ SAME_WORK = 0.2
 LEAST_COUNTERS = 3  # distinct ones of a log before which weaker ones give way. Judgement
 OUTLASTS = 0.25  # of a surer log's length that a bar goes on outside it, to be heard as well. Judgement
 NAMES_ONLY = "checkpoint:"  # begins the name of what any `touch` can make
+MOVES = ("train", "end")  # phases of records that advance the counter; others mark moments
 DOUBTFUL = frozenset({"backdated", "future", "bulk", "rewritten", "implausible"})
 
 
@@ -46,6 +47,14 @@ class Arc:
     steps: float | None  # optimiser steps, where the log counts them
     begin: float = 0.0  # what the counter said at its front
     blur_s: float = 0.0  # how far its ends may be off
+    log: str = ""  # the track that told it, the same in every reading of the same path
+    segment: int = 0  # of that track
+    folded: float = 0.0  # of its units: another arc's, whose time lay within it
+
+    @property
+    def end(self) -> float:
+        """What the counter said at its end."""
+        return self.begin + self.units - self.folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,7 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and value >= 0 else None
 
 
-def arcs_of(marks: list[Mark], unit: str) -> list[Arc]:
+def arcs_of(marks: list[Mark], unit: str, log: str = "") -> list[Arc]:
     """Increments between neighbouring marks that carry the unit; none across segments or backwards."""
     arcs: list[Arc] = []
     last: Mark | None = None
@@ -118,12 +127,15 @@ def arcs_of(marks: list[Mark], unit: str) -> list[Arc]:
         value = getattr(mark, unit)
         if value is None:
             continue
+        if mark.phase not in MOVES and last is not None and value < getattr(last, unit):
+            continue  # an older checkpoint is evaluated
         if last is not None and last.segment == mark.segment and mark.at > last.at:
             gain = value - getattr(last, unit)
             steps = None if mark.step is None or last.step is None else float(mark.step - last.step)
             if gain > 0:
                 blur = max(last.blur_s, mark.blur_s)
-                arcs.append(Arc(last.at, mark.at, float(gain), steps, float(getattr(last, unit)), blur))
+                begin = float(getattr(last, unit))
+                arcs.append(Arc(last.at, mark.at, float(gain), steps, begin, blur, log, mark.segment))
         if last is None or last.segment != mark.segment or mark.at > last.at or value > getattr(last, unit):
             last = mark
     return arcs
@@ -237,7 +249,11 @@ def build(
         return Track(tuple(sorted({n for n, _ in series})), n_points=len(every), problems=problems)
     units = usable_units(marks)
     unit = min(units, key=lambda u: ((unit_of or {}).get(u, 0.0), UNITS.index(u))) if units else None
-    arcs = [] if unit is None else [a for _, part in chosen for a in _opened(arcs_of(part, unit), part, unit)]
+    arcs = (
+        []
+        if unit is None
+        else [a for name, part in chosen for a in _opened(arcs_of(part, unit, track_of(name)), part, unit)]
+    )
     names = tuple(sorted({n for n, _ in chosen}))
     dropped = {n for n, _ in series} - set(names)
     of = "of the same time" + (", or weaker," if any(n in dropped and _is_weak(m) for n, m in series) else "")
@@ -257,6 +273,13 @@ def build(
     )
 
 
+def track_of(name: str) -> str:
+    """The track of a series: what stands in brackets at its name's end, else the name. It is the same for the
+    files of one training (event files of one folder)."""
+    _, bracket, track = name.rpartition(" (")
+    return track.removesuffix(")") if bracket and name.endswith(")") else name
+
+
 def _opened(arcs: list[Arc], marks: list[Mark], unit: str) -> list[Arc]:
     """The arcs with the one that ended in the first record: as usual, within what its counter says."""
     if not arcs:
@@ -267,7 +290,8 @@ def _opened(arcs: list[Arc], marks: list[Mark], unit: str) -> list[Arc]:
     known = [a.steps / a.units for a in arcs if a.steps is not None]
     steps = median(known) * units if known else None
     begin = float(getattr(first, unit)) - units
-    return [Arc(first.at - length, first.at, units, steps, begin), *arcs] if units > 0 else arcs
+    front = Arc(first.at - length, first.at, units, steps, begin, 0.0, arcs[0].log, first.segment)
+    return [front, *arcs] if units > 0 else arcs
 
 
 def _apart(arcs: list[Arc]) -> list[Arc]:
@@ -276,7 +300,8 @@ def _apart(arcs: list[Arc]) -> list[Arc]:
     for arc in arcs:
         start = max(arc.from_at, done[-1].until_at) if done else arc.from_at
         if arc.until_at > start:
-            done.append(replace(arc, from_at=start))
+            done.append(arc if start == arc.from_at else replace(arc, from_at=start))
         elif done:
-            done[-1] = replace(done[-1], units=done[-1].units + arc.units)
+            last = done[-1]
+            done[-1] = replace(last, units=last.units + arc.units, folded=last.folded + arc.units)
     return done

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from slurm_guard.audit.facts import Facts
     from slurm_guard.config import Config
-    from slurm_guard.history import PastCost
+    from slurm_guard.history import PastCost, PastGround
     from slurm_guard.model import Audit
 
 _REMEMBER = "leave what was learnt for later audits; default: unless -o names another document"
@@ -75,7 +75,7 @@ def audit(
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
     facts = load_facts(window, settings, (sacct_file, folder), lake or Path(settings.lake.path))
-    done, costs = _audited(recall(facts, settings, words_up_to), ledger)
+    done, costs, grounds = _audited(recall(facts, settings, words_up_to), ledger)
     is_trial, path = output is not None, output or _default_path(window[0], settings)
     make_folder(path.parent)
     write_output(path, to_json(done).encode())
@@ -83,23 +83,24 @@ def audit(
         leave(done, path)  # one index a night
     typer.echo(f"{summary(done)}: {path}")
     if remember or (remember is None and not is_trial):
-        leave_history(folder, done, costs, settings)
+        leave_history(folder, done, (costs, grounds), settings)
     if exit_code and any(j.asks for j in done.judgements):
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def _audited(facts: "Facts", ledger: Path | None) -> "tuple[Audit, list[PastCost]]":
-    """The audit and what it leaves; with a path, its ledger by GPU and minute is written there. Raises
-    GuardError output-unwritable."""
+def _audited(facts: "Facts", ledger: Path | None) -> "tuple[Audit, list[PastCost], list[PastGround]]":
+    """The audit and what it leaves for later ones; with a path, its ledger by GPU and minute is written
+    there. Raises GuardError output-unwritable."""
     from slurm_guard.audit.run import audit_and_remember
     from slurm_guard.errors import GuardError
     from slurm_guard.lake.minutefile import MinuteFile
 
+    grounds: list[PastGround] = []
     if ledger is None:
-        return audit_and_remember(facts)
+        return (*audit_and_remember(facts, None, grounds.append), grounds)
     try:
         with MinuteFile(ledger) as file:
-            return audit_and_remember(facts, file.take)
+            return (*audit_and_remember(facts, file.take, grounds.append), grounds)
     except OSError as error:
         raise GuardError(
             "output-unwritable", f"{ledger} cannot be written: {error.strerror}", "name another file"
@@ -140,7 +141,7 @@ def load_facts(
         )
     frames, skips = read_frames(lake, loaded.cluster, *window)
     names, unread = read_names(settings.network.resolver_log, *window)
-    past, unread_past = load_history(history, loaded.cluster, window[0], settings)
+    past, grounds, unread_past = load_history(history, loaded.cluster, window[0], settings)
     return Facts(
         loaded.cluster,
         *window,
@@ -152,6 +153,7 @@ def load_facts(
         settings.network,
         names,
         costs=past,
+        grounds=grounds,
     )
 
 

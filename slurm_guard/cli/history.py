@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from slurm_guard.audit.facts import Snapshot
+    from slurm_guard.audit.facts import Grounds, Snapshot
     from slurm_guard.config import Config
-    from slurm_guard.history import PastCost
+    from slurm_guard.history import PastCost, PastGround
     from slurm_guard.model import Audit, Skip
 
 
@@ -21,20 +21,30 @@ def history_folder(history: Path | None, lake: Path | None, settings: "Config") 
 
 def load_history(
     folder: Path | None, cluster: str, before_at: float, settings: "Config"
-) -> "tuple[Snapshot | None, tuple[Skip, ...]]":
-    """Rows of the nights that ended before an instant, and a Skip for each file that cannot be read; null
-    where no runs are to be compared."""
-    from slurm_guard.audit.facts import Snapshot
+) -> "tuple[Snapshot | None, Grounds | None, tuple[Skip, ...]]":
+    """Rows of the nights that ended before an instant (costs, and what trainings had passed), and a Skip for
+    each file that cannot be read; null where nothing is to be remembered."""
+    from slurm_guard.audit.facts import Grounds, Snapshot
     from slurm_guard.lake.history import Reach, read_before
 
     reach = Reach(settings.lake.history_days, settings.lake.history_rows)
     if folder is None or reach.days <= 0:
-        return None, ()
-    found, skips = read_before(folder, "costs", cluster, before_at, reach)
-    return Snapshot(found.frame, found.sha256, found.n_nights), skips
+        return None, None, ()
+    costs, skips = read_before(folder, "costs", cluster, before_at, reach)
+    grounds, more = read_before(folder, "grounds", cluster, before_at, reach)
+    return (
+        Snapshot(costs.frame, costs.sha256, costs.n_nights),
+        Grounds(grounds.frame, grounds.sha256, grounds.n_nights),
+        (*skips, *more),
+    )
 
 
-def leave_history(folder: Path, done: "Audit", costs: "Sequence[PastCost]", settings: "Config") -> None:
+def leave_history(
+    folder: Path,
+    done: "Audit",
+    rows: "tuple[Sequence[PastCost], Sequence[PastGround]]",
+    settings: "Config",
+) -> None:
     """Put this audit's rows into the store, in place of those of the same window. Where they cannot be
     written, one line says so on stderr: the document stands, and later audits lack a night."""
     import typer
@@ -45,7 +55,8 @@ def leave_history(folder: Path, done: "Audit", costs: "Sequence[PastCost]", sett
     if reach.days <= 0:
         return
     try:
-        write_night(folder, "costs", (done.cluster, done.from_at, done.until_at), costs, reach)
+        for table, those in zip(("costs", "grounds"), rows, strict=True):
+            write_night(folder, table, (done.cluster, done.from_at, done.until_at), those, reach)
     except OSError as error:
         typer.echo(
             f"{folder} cannot be written ({error.strerror}): later audits will not know this night; "

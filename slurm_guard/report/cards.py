@@ -4,7 +4,7 @@ import re
 
 from slurm_guard import attack
 from slurm_guard.model import Account, Bounds, Finding, Judgement, TimelineEvent, Verdict
-from slurm_guard.report import bars, charts, decisions, sentences, series, words
+from slurm_guard.report import bars, charts, decisions, repeats, sentences, series, words
 from slurm_guard.report.safe import LONG, SHORT, clean, clean_or_dash, shorten
 from slurm_guard.report.view import (
     Card,
@@ -98,6 +98,7 @@ def _facts(judgement: Judgement, unit: Unit, times: Times) -> tuple[Fact, ...]:
         Fact("Owner", clean_or_dash(run.user, 40), f"account {clean_or_dash(run.account, 40)}"),
         Fact("Allocated", unit.full(run.allocated_gpu_ms), observed),
         _logged(judgement),
+        *repeats.facts(judgement, unit),
         _price(judgement),
     )
 
@@ -106,16 +107,11 @@ def _logged(judgement: Judgement) -> Fact:
     progress = judgement.progress
     said = words.plural(progress.n_points, "point") if progress.n_points else "none found"
     if progress.units is not None and progress.n_points:
-        said = f"{words.measure(progress.units, _many(progress.unit))} in {said}"
+        said = f"{repeats.many(progress.units, judgement)} in {said}"
     more = len(progress.sources) - MOST_SOURCES
     sources = ", ".join(shorten(source, 120) for source in progress.sources[:MOST_SOURCES]) or "no source"
     others = f" and {words.plural(more, 'more source')}" if more > 0 else ""
     return Fact("Progress logged", said, f"{sources}{others}; log: {_trust(progress.trust)}")
-
-
-def _many(unit: str | None) -> str:
-    shown = clean_or_dash(unit, 20)
-    return shown if shown.endswith("s") else f"{shown}s"
 
 
 def _trust(trust: str) -> str:
@@ -145,8 +141,10 @@ def _drawn_bounds(judgement: Judgement) -> Bounds | None:
 def _ledger(judgement: Judgement, unit: Unit) -> tuple[Fact, ...]:
     ledger = bars.shown_ledger(judgement)
     whole = sum(ledger.values())
+    notes = {name: words.percent(bars.of(ledger, name), whole) for name in words.BAR_ORDER}
+    notes[Account.PROGRESS.value] += repeats.beside_progress(judgement, unit)
     return tuple(
-        Fact(name, unit.full(bars.of(ledger, name)), words.percent(bars.of(ledger, name), whole))
+        Fact(name, unit.full(bars.of(ledger, name)), notes[name])
         for name in words.BAR_ORDER
         if bars.of(ledger, name) != 0
     )
@@ -197,7 +195,7 @@ def _timeline(judgement: Judgement, unit: Unit, times: Times) -> TimelineView | 
     if timeline is None or timeline.slot_s <= 0 or not timeline.power_w:
         return None
     logged = judgement.progress.unit
-    frame = charts.Frame(times, unit, _many(logged) if logged else "")
+    frame = charts.Frame(times, unit, repeats.plural_unit(logged) if logged else "")
     events = series.ordered_events(timeline)
     more = len(timeline.events) - len(events)
     columns = series.resample(timeline, 300)

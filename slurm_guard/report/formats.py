@@ -5,7 +5,7 @@ import io
 from datetime import datetime, timezone
 
 from slurm_guard import document
-from slurm_guard.model import Account, Audit, Judgement
+from slurm_guard.model import Account, Audit, Judgement, Redone
 from slurm_guard.report.safe import clean, formula_safe
 
 _TEXTS = (
@@ -34,6 +34,7 @@ HEADS = (
     *(*_TEXTS, *_NUMBERS, *_ACCOUNTS, *_BOUNDS),
     *("progress_points", "progress_units", "progress_unit", "progress_trust", "sentence"),
     *("left", "explained"),
+    *("progress_net_units", "progress_redone_units", "redone_gpu_ms"),
 )
 
 
@@ -89,6 +90,17 @@ def _row(judgement: Judgement) -> dict[str, object]:
         ),
         "progress_points": progress.n_points,
         "progress_units": progress.units,
+        **_redone(progress.redone),
+    }
+
+
+def _redone(redone: Redone | None) -> dict[str, object]:
+    if redone is None:
+        return {}
+    return {
+        "progress_net_units": redone.net_units,
+        "progress_redone_units": redone.redone_units,
+        "redone_gpu_ms": redone.gpu_ms,
     }
 
 

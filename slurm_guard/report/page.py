@@ -7,7 +7,7 @@ from datetime import timezone, tzinfo
 
 from slurm_guard.errors import GuardError
 from slurm_guard.model import Account, Audit, Judgement, Verdict
-from slurm_guard.report import bars, decisions, words
+from slurm_guard.report import bars, decisions, repeats, words
 from slurm_guard.report.cards import build_card, build_row, verdict_slug
 from slurm_guard.report.safe import clean, clean_or_dash
 from slurm_guard.report.view import Fact, LedgerRow, Line, Page, Section, Table
@@ -43,7 +43,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         zone=times.zone_name(audit.from_at),
         scope=options.scope,
         headline=_headline(audit, ledger),
-        coverage=_coverage(audit, ledger, times),
+        coverage=_coverage(audit, ledger, times) + repeats.of_night(audit.judgements, unit),
         empty="" if audit.judgements else _empty(audit),
         unit=unit.name,
         n_runs=len(audit.judgements),

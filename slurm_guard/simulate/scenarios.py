@@ -100,7 +100,7 @@ def _requeued(cast: Cast) -> None:
         cast.ranks(job, "train_vit.py")
         name = f"runs/events.out.tfevents.{part}.gpu10.{job.procs[0].pid}.0"
         logs = [(name, "fd", TensorBoard(every=10), 10**9, 120.0)]
-        recipe = Recipe(2.2, 0.01, first_step=part * 1500, tokens_per_step=200_704)
+        recipe = Recipe(2.2, 0.01, first_step=part * 700, tokens_per_step=200_704)
         cast.program(job, _train(), recipe, logs)
 
 

@@ -46,6 +46,13 @@ def test_a_restart_loses_nothing_and_gains_nothing() -> None:
     assert not any(a.from_at < 900 < a.until_at and a.units > 5 for a in track.arcs)
 
 
+def test_an_evaluation_of_an_older_checkpoint_moves_nothing() -> None:
+    marks = _marks(50)
+    looks = [replace(m, at=m.at + 1, step=5, phase="eval") for m in marks[20:40]]
+
+    assert build([("log", [*marks, *looks])], None, ()).arcs == build([("log", marks)], None, ()).arcs
+
+
 def test_the_unit_with_the_steadiest_cost_is_taken() -> None:
     series = [("a", _marks(50, tokens=True))]
 

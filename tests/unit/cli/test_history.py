@@ -85,7 +85,8 @@ class Site:
     @property
     def store(self) -> dict[str, bytes]:
         """Every file of the history, by name."""
-        return {p.name: p.read_bytes() for p in sorted((self.folder / "lake" / "history").rglob("*.parquet"))}
+        home = self.folder / "lake" / "history"
+        return {str(p.relative_to(home)): p.read_bytes() for p in sorted(home.rglob("*.parquet"))}
 
     def _settings(self, k: int) -> Path:
         path = self.folder / f"guard{k}.toml"
@@ -147,6 +148,8 @@ def test_a_night_audited_again_gives_the_same_bytes_and_knows_nothing_of_itself_
     told = from_json(second).settings["history"]
     assert isinstance(told, dict)
     assert told["nights"] == 1
+    assert told["ground_rows"] == len(PLACES)
+    assert {name.split("/")[1] for name in before} == {"costs", "grounds"}
 
 
 def _honest(tmp_path: Path, **options: Any) -> Path:

@@ -17,6 +17,7 @@ from slurm_guard.model import (
     NodeCoverage,
     Outside,
     ProgressSummary,
+    Redone,
     Run,
     Severity,
     Skip,
@@ -250,13 +251,15 @@ def alert() -> Judgement:
 
 
 def review() -> Judgement:
-    """Own work left over, and not enough to say more."""
+    """Own work left over, and not enough to say more; it went on from a checkpoint of the run before."""
     of = run(48207, hours=5.0, gpus=4, name="vit-sweep", start_h=9.0)
+    ledger = split(of, residual=0.135, idle=0.06, phase=0.08)
+    again = round(ledger["progress"] / 48)
     left = finding(of, "silent-busy", "The GPUs worked for 41 minutes while the log stood still.", weight=1.6)
-    return judgement(
+    plain = judgement(
         of,
         Verdict.REVIEW,
-        split(of, residual=0.135, idle=0.06, phase=0.08),
+        ledger,
         "2.7 GPU-h of work fall into a silence of the log; a silent evaluation would look the same.",
         classes=("silent",),
         findings=(left,),
@@ -264,6 +267,8 @@ def review() -> Judgement:
         timeline=replace(timeline(of, slots=300, from_slot=150, until_slot=191, share=0.0), events=[]),
         notes=("Which kernels ran: this GPU has no profiling counters.",),
     )
+    redone = Redone(28_200.0, 600.0, 600.0, 0.0, 1, 0, 0, again, again)
+    return replace(plain, progress=replace(plain.progress, redone=redone))
 
 
 def explained() -> Judgement:
