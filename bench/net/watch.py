@@ -1,7 +1,6 @@
 """The sampler's own socket table over the processes of one play, as if they were a run."""
 
 import time
-from collections.abc import Sequence
 
 from bench.net.shape import BRIDGE, DEVICE, FORWARD
 from bench.net.stage import Stage
@@ -92,7 +91,7 @@ class Watcher:
         """CPU time of a round in which there was a suspect; null: there was none."""
         return 1000 * self._round_s / self._n_rounds if self._n_rounds else None
 
-    def _note(self, told: Sequence[Told], n: int) -> None:
+    def _note(self, told: list[Told], n: int) -> None:
         """`n`: the look by which it was told."""
         if self.looks_late is None and any(isinstance(t, self._awaited) for t in told):
             self.looks_late, self.busy_late = n - (self._used_since or n), self._n_busy

@@ -7,7 +7,7 @@ short ones between two looks; by the text tables of /proc where it has none.
 from __future__ import annotations
 
 from slurm_guard import wire
-from slurm_guard.light import TYPE_CHECKING, Iterator, Sequence
+from slurm_guard.light import TYPE_CHECKING, Iterator
 from slurm_guard.sampler.briefs import NODES, Briefs
 from slurm_guard.sampler.closeup import Closeup
 from slurm_guard.sampler.doors import accepted, guess_opener, ports_of, who_fills
@@ -89,12 +89,10 @@ class SocketTable:
     def _is_met(self, ident: int) -> bool:
         return ident in self._flows or ident in self._passed
 
-    def closer(self, now: Instant) -> Sequence[Told]:
-        """A round between two looks, at suspects and at what is new. Never waits, never raises."""
-        if self.diag is None or not (self._has_looked and self.diag.hears_ends):
-            return []
-        self._watch.outward.round(now.mono_s, self.diag, self._users.uids, self._is_met)
-        return self.closeup.look(now, self.diag, self._wanted.samples, self._is_met)
+    def closer(self, now: Instant) -> list[Told]:
+        """A round between two looks, at suspects and what is new. Never waits, never raises."""
+        diag = self.diag if self._has_looked and self.diag is not None and self.diag.hears_ends else None
+        return [] if diag is None else [*self.closeup.look(now, diag, self._wanted.samples, self._is_met)]
 
     def look(self, now: Instant, table: ProcessTable, runs: set[str]) -> Iterator[Told]:
         """One pass over the kernel's tables; what is told comes one by one."""
@@ -129,7 +127,7 @@ class SocketTable:
         cut = self._watch.take_truncated()
         self.truncated = {r: n for r, n in {**dict.fromkeys(cut), **self.truncated}.items() if r in runs}
         self._has_looked = True
-        self.closeup.begin(now.mono_s)
+        self.closeup.begin(now.mono_s, self._users.uids)
 
     def _begin_anew(self) -> None:
         """Whose the rest is may be known by now; of many it is asked less often."""
@@ -229,8 +227,7 @@ class SocketTable:
         return [guess_opener(sample, doors) for sample in samples]
 
     def _known(self, ident: int) -> Sample | None:
-        flow = self._flows.get(ident) or self._fading.get(ident)
-        return None if flow is None else flow.sample
+        return None if (flow := self._flows.get(ident) or self._fading.get(ident)) is None else flow.sample
 
     def _closed(self, ended: list[Sample], rows: dict[int, Sample]) -> tuple[list[Flow], list[Sample]]:
         """(followed connections, with their last counts; what ended and was not followed)."""
