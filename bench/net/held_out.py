@@ -1,122 +1,107 @@
 """Left out: the authors of what judges them had not seen these four when it was frozen.
 
-Once they have been told of, they are known: they go to `once_held_out.py`, and others come here.
+Once they have been told of, they are known: they go to `once_held_out_too.py`, and others come here.
 """
 
-from pathlib import Path
-
-from bench.net.hosts import OUTSIDE, SSH_PORT, USER
+from bench.net.hosts import OUTSIDE
 from bench.net.programs import PYTHON, path_of
 from bench.net.shape import BRIDGE, NONE, Situation
 from bench.net.stage import Stage
 
 
-def ssh_over_httptunnel(stage: Stage) -> None:
-    """`ssh -R` to a port of httptunnel's on loopback: a PUT takes what goes out, a GET what comes in."""
-    inner, near, up, door = stage.service(), stage.port(), stage.port(), stage.port()
-    stage.far(path_of("hts"), "-w", "-F", f"127.0.0.1:{SSH_PORT}", str(up))
-    # The size of a PUT: a new connection each time it is full.
-    put, keep_s = stage.rng.choice(("100M", "100M", "256k")), stage.rng.randrange(2, 8)
-    client = f"{path_of('htc')} -w -F {near} -c {put} -k {keep_s} {OUTSIDE}:{up}"
-    forward = f"127.0.0.1:{door}:127.0.0.1:{inner}"
-    to = ("-N", "-R", forward, *stage.options, "-p", str(near), f"{USER}@127.0.0.1")
-    words = " ".join(f"'{word}'" for word in ("ssh", *to))
-    stage.shell(f"until {client}; do sleep 0.3; done &\nuntil {words}; do sleep 0.3; done")
-    stage.use_outside("127.0.0.1", door, stage.rng.choice(("keep", "once")))
-
-
-def ssh2_forward(stage: Stage) -> None:
-    """A remote forward by ssh2 in JavaScript: its own SSH, in one process of Node."""
-    inner, door = stage.service(), stage.port()
-    keep_ms = stage.rng.choice((0, 2000, 10_000))
-    given = (path_of("npm:ssh2"), OUTSIDE, SSH_PORT, USER, stage.key, door, inner, keep_ms)
-    stage.job_later(path_of("node"), stage.file("forward.js", _FORWARD), *map(str, given))
-    stage.use_outside("127.0.0.1", door, stage.rng.choice(("keep", "once")))
-
-
-_FORWARD = """
-const [library, host, port, username, key, door, inner, keep] = process.argv.slice(2);
-const net = require('net');
-const client = new (require(library).Client)();
-const fail = (error) => { console.error(error); process.exit(1); };
-
-client.on('error', fail);
-client.on('ready', () => client.forwardIn('127.0.0.1', Number(door), (error) => error && fail(error)));
-client.on('tcp connection', (_, accept) => {
-  const far = accept();
-  const near = net.connect(Number(inner), '127.0.0.1');
-  near.on('error', () => far.end());
-  far.on('error', () => near.destroy());
-  far.pipe(near).pipe(far);
-});
-const privateKey = require('fs').readFileSync(key);
-client.connect({ host, port: Number(port), username, privateKey, keepaliveInterval: Number(keep) });
-"""
-
-
-def nats_worker(stage: Stage) -> None:
-    """A worker whom a NATS outside sends users' questions: a local model's server answers, it replies."""
-    broker, model = stage.port(), stage.port()
-    url = f"nats://{OUTSIDE}:{broker}"
-    stage.far(path_of("nats-server"), "-a", OUTSIDE, "-p", str(broker))
-    program = str(stage.folder / "questions.py")
-    stage.job(PYTHON, "-I", program, "model", str(model), stage.seed)
-    how = (stage.rng.choice(("whole", "streamed")), stage.rng.choice(("keep", "once")))
-    stage.job_later(PYTHON, "-I", program, "work", url, str(model), *how)
-    users = str(stage.rng.randrange(1, 4))
-    stage.far(PYTHON, "-I", program, "ask", url, stage.seed, users)
-
-
-def dumps_by_borg(stage: Stage) -> None:
-    """PostgreSQL on loopback, dumped by a pipe to Borg, which stores it outside by SSH, and put back."""
-    rng, port = stage.rng, stage.port()
-    store = stage.folder / "store"
-    store.mkdir()
-    store.chmod(0o777)
-    steps = (
-        f"{rng.choice((1, 1, 2))} {rng.randrange(100, 30_000)} {rng.expovariate(1):.2f}" for _ in range(60)
+def sshd_outwards(stage: Stage) -> None:
+    """The job's own SSH server on a connection that the job opened, whose client outside forwards to it."""
+    inner, up, door = stage.service(), stage.port(), stage.port()
+    keep_s = stage.rng.choice((0, 3, 15))
+    # The one waits for the job as an SSH client whose proxy listens; the other serves as under inetd.
+    wait = f"ProxyCommand=socat - TCP-LISTEN:{up},reuseaddr"
+    given = ("-N", "-L", f"127.0.0.1:{door}:127.0.0.1:{inner}", "-o", wait, *stage.options)
+    words = " ".join(f"'{word}'" for word in ("ssh", *given, f"{stage.account}@job"))
+    stage.far("sh", "-c", f"while :; do {words}; sleep 0.3; done")
+    # The connection is the server's own, or a socat's before it.
+    joined = stage.rng.choice((",nofork", ""))
+    given = (path_of("dropbear"), "-i", "-s", "-K", str(keep_s), "-r", str(stage.folder / "host"))
+    stage.shell(
+        f"mkdir -p -m 700 ~/.ssh && cat '{stage.hosts.folder}/key.pub' >~/.ssh/authorized_keys\n"
+        f"{path_of('dropbearkey')} -t ed25519 -f '{stage.folder}/host'\n"
+        f"while :; do socat TCP:{OUTSIDE}:{up} EXEC:'{' '.join(given)}'{joined}; sleep 0.3; done"
     )
-    words = {
-        "base": stage.folder / "borg",
-        "rsh": " ".join(("ssh", *stage.options)),
-        "repo": f"ssh://{USER}@{OUTSIDE}:{SSH_PORT}{store}/repo",
-        "encryption": rng.choice(("none", "repokey", "authenticated")),
-        "compression": rng.choice(("none", "lz4", "zstd,3")),
-        "bin": Path(path_of("initdb")).parent,
-        "port": port,
-        "user": stage.account,
-        "steps": " ".join(f"'{step}'" for step in steps),
-    }
-    stage.shell(_DUMPS.format(**words))
+    stage.use_outside("127.0.0.1", door, stage.rng.choice(("keep", "once")))
 
 
-_DUMPS = """
-export BORG_BASE_DIR='{base}' BORG_RSH='{rsh}' BORG_REPO='{repo}' BORG_PASSPHRASE=x
-export BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes PGHOST=127.0.0.1 PGPORT={port} PGUSER={user}
-'{bin}/initdb' -A trust -U {user} --no-sync --no-instructions -D db
-'{bin}/postgres' -D db -F -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c shared_buffers=16MB &
-borg init -e {encryption}
-until psql -q -d postgres -c 'CREATE DATABASE lab' -c 'CREATE DATABASE again'; do sleep 0.2; done
-psql -q -d lab -c 'CREATE TABLE runs (id serial, step int, loss float8, note text)'
-k=0
-for step in {steps}; do
-    set -- $step
-    psql -q -d lab -c "INSERT INTO runs (step, loss, note)
-        SELECT n, random(), md5(random()::text) FROM generate_series(1, $2) AS n"
-    if [ $1 = 1 ] || [ $k = 0 ]; then
-        k=$((k + 1))
-        pg_dump -d lab | borg create -C {compression} --stdin-name lab.sql "::lab$k" - && used
-    else
-        psql -q -d again -c 'DROP TABLE IF EXISTS runs'
-        borg extract --stdout "::lab$k" | psql -q -d again && psql -q -d again -c 'TABLE runs LIMIT 1' && used
-    fi
-    sleep $3
-done
+def remote_calls(stage: Stage) -> None:
+    """RPyC: outside runs Python in the job, which asks the service there; each piece is a call."""
+    inner, up, door = stage.service(), stage.port(), stage.port()
+    program, how = str(stage.folder / "remote_calls.py"), stage.rng.choice(("call", "cast"))
+    stage.far(PYTHON, "-I", program, "far", OUTSIDE, str(up), str(door), str(inner), how)
+    stage.job_later(PYTHON, "-I", program, "job", OUTSIDE, str(up))
+    stage.use_outside("127.0.0.1", door, stage.rng.choice(("keep", "once")))
+
+
+def agent_with_tools(stage: Stage) -> None:
+    """A model outside (OpenAI's client) says which local tools (MCP) to call, and is told their answers."""
+    rng, service, local = stage.rng, stage.port(), stage.port()
+    program, cert = str(stage.folder / "agent.py"), str(stage.hosts.folder / "cert.pem")
+    stage.far(PYTHON, "-I", program, "model", OUTSIDE, str(service), cert, stage.seed)
+    stage.job(PYTHON, "-I", program, "tools", str(local), stage.seed, rng.choice(("events", "json")))
+    how = (str(rng.choice((1, 1, 2, 4))), rng.choice(("streamed", "whole")), rng.choice(("keep", "once")))
+    url = f"https://{OUTSIDE}:{service}/v1"
+    stage.job_later(PYTHON, "-I", program, "work", url, str(local), stage.seed, *how)
+
+
+def metrics_outwards(stage: Stage) -> None:
+    """Prometheus collects from the trainer and the node's exporter on loopback, and writes to one outside."""
+    rng, there, here, trainer, node = stage.rng, *(stage.port() for _ in range(4))
+    program, prometheus = str(stage.folder / "metrics.py"), path_of("prometheus")
+    store = ("--web.enable-remote-write-receiver", f"--storage.tsdb.path={stage.folder}/there")
+    config = stage.file("there.yml", "{}\n")
+    listen = f"--web.listen-address={OUTSIDE}:{there}"
+    stage.far(prometheus, f"--config.file={config}", listen, *store)
+    seen = "sum(count_over_time(trainer_steps_total[1h]))"
+    far = f"http://{OUTSIDE}:{there}"
+    stage.far(PYTHON, "-I", program, "look", far, "0.5", seen, "note")
+    stage.job(PYTHON, "-I", program, "train", str(trainer), stage.seed)
+    exporter = path_of("prometheus-node-exporter")
+    stage.job(exporter, f"--web.listen-address=127.0.0.1:{node}", "--log.level=error")
+    text = _SCRAPES.format(
+        every=rng.choice(("500ms", "1s", "1s", "5s")),
+        trainer=trainer,
+        node=node,
+        url=f"{far}/api/v1/write",
+        late=rng.choice(("500ms", "2s", "5s")),
+        most=rng.choice((100, 500, 2000)),
+        shards=rng.choice((1, 1, 4)),
+    )
+    config = stage.file("here.yml", text)
+    words = [f"--config.file={config}", f"--web.listen-address=127.0.0.1:{here}", "--log.level=error"]
+    if rng.random() < 0.5:
+        words += ["--enable-feature=agent", f"--storage.agent.path={stage.folder}/here"]
+    else:
+        # With a store of its own, which something of the job's asks as well: a dashboard, a scaler.
+        words.append(f"--storage.tsdb.path={stage.folder}/here")
+        rate = "sum(rate(trainer_steps_total[1m]))"
+        asked = (f"http://127.0.0.1:{here}", f"{rng.uniform(0.5, 4):.1f}", rate)
+        stage.job_later(PYTHON, "-I", program, "look", *asked)
+    stage.job_later(prometheus, *words)
+
+
+_SCRAPES = """
+global: {{scrape_interval: {every}, scrape_timeout: {every}}}
+scrape_configs:
+  - {{job_name: trainer, static_configs: [{{targets: ['127.0.0.1:{trainer}']}}]}}
+  - {{job_name: node, static_configs: [{{targets: ['127.0.0.1:{node}']}}]}}
+remote_write:
+  - url: {url}
+    queue_config: {{batch_send_deadline: {late}, max_samples_per_send: {most}, min_shards: {shards}}}
 """
+
+_METRICS = ("pypi:python", "prometheus", "prometheus-node-exporter")
 
 SITUATIONS = (
-    Situation(ssh_over_httptunnel, BRIDGE, ("hts", "htc"), held_out=True),
-    Situation(ssh2_forward, BRIDGE, ("node", "npm:ssh2"), held_out=True),
-    Situation(nats_worker, NONE, ("nats-server", "pypi:python"), held_out=True),
-    Situation(dumps_by_borg, NONE, ("borg", "initdb", "psql", "pg_dump"), held_out=True),
+    Situation(sshd_outwards, BRIDGE, ("dropbear", "dropbearkey"), held_out=True),
+    Situation(remote_calls, BRIDGE, ("pypi:python",), held_out=True),
+    Situation(agent_with_tools, NONE, ("pypi:python",), held_out=True),
+    Situation(
+        metrics_outwards, NONE, ("pypi:python", "prometheus", "prometheus-node-exporter"), held_out=True
+    ),
 )

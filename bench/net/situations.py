@@ -8,6 +8,7 @@ from bench.net import (
     honest_stacks,
     masters,
     once_held_out,
+    once_held_out_too,
     other_tunnels,
     ssh_tunnels,
 )
@@ -21,5 +22,6 @@ SITUATIONS = (
     *copiers.SITUATIONS,
     *masters.SITUATIONS,
     *once_held_out.SITUATIONS,
+    *once_held_out_too.SITUATIONS,
     *held_out.SITUATIONS,
 )

@@ -20,6 +20,9 @@ _PROGRAMS = (
     "striped.py",
     "questions.py",
     "master.py",
+    "remote_calls.py",
+    "agent.py",
+    "metrics.py",
 )
 _SLOWEST_START_S = 3.0
 
