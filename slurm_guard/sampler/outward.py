@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from slurm_guard.sampler.tcpdiag import TcpDiag
 
 EVERY_S = 0.9  # a round of the sampler's, by default; it may be told to make ten a second
-SHARE = 0.002  # of a core: a node with many sockets, open or just closed, is looked at more rarely. Judgement
+SHARE = 0.005  # of a core: a node with many sockets, open or just closed, is looked at more rarely. Judgement
 MOST_NETS = 30  # of the cluster's that the kernel leaves out: what lies in others is known by the looks
 MOST = 1024  # connections that are remembered. Judgement
-MOST_MET = 2000  # sockets of a node at its last look, with which loopback is walked. Judgement
 _LOOPBACK = ("127.0.0.0/8", "::1")
 
 
@@ -54,8 +53,7 @@ class Outward:
         self._next_s = mono_s + max(EVERY_S, (time.thread_time() - began_s) / SHARE)
 
     def _note(self, new: list[tuple[int, int]], diag: TcpDiag) -> None:
-        # a walk of so many each second would cost too much (5 ms at 4,000)
-        near = [diag.near(table) for table in ("tcp", "tcp6")] if diag.n_met <= MOST_MET else [None]
+        near = [diag.near(table) for table in ("tcp", "tcp6")]
         there: dict[int, set[int]] = {}
         for uid, ident in (pair for pairs in near for pair in pairs or ()):
             there.setdefault(uid, set()).add(ident)
