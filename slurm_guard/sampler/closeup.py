@@ -50,7 +50,6 @@ class Closeup:
         self._walks: dict[tuple[int | None, str], tuple[set[int], list[Sample] | None]] = {}  # of this round
         # of these loopbacks there were too many connections: they are left to the next look
         self._crowds: dict[tuple[int | None, str], list[Sample]] = {}
-        self._uids: set[int] = set()
         self._last_s = 0.0
         self._turn = 0
 
@@ -59,9 +58,8 @@ class Closeup:
         """Whether there is anybody to look at."""
         return bool(self._watch.suspects() or self._watch.waiting.owners)
 
-    def begin(self, mono_s: float, uids: set[int] | None = None) -> None:
-        """A look has ended, by which runs have processes of these users."""
-        self._uids = uids or set()
+    def begin(self, mono_s: float) -> None:
+        """A look has ended."""
         self._early, self._upto, self._last_s, self._crowds = {}, {}, mono_s, {}
 
     def look(
@@ -70,7 +68,7 @@ class Closeup:
         """A round. `diag`: the node's own namespace; `heard`: what has ended there since the last look;
         `is_known`: whether a look has met this one. Never waits, never raises: what the kernel does not
         answer is left to the next round."""
-        self._watch.outward.round(now.mono_s, diag, self._uids, is_known)
+        self._watch.outward.round(now.mono_s, diag, is_known)
         suspects = self._watch.suspects()
         if not self.has_suspects or now.mono_s - self._last_s < EVERY_S:
             return []

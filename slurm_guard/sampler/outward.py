@@ -20,6 +20,7 @@ SHARE = 0.005  # of a core: a node with many sockets, open or just closed, is lo
 MOST_NETS = 30  # of the cluster's that the kernel leaves out: what lies in others is known by the looks
 MOST = 1024  # connections that are remembered. Judgement
 _LOOPBACK = ("127.0.0.0/8", "::1")
+_TABLES = ("tcp", "tcp6")
 
 
 class Outward:
@@ -35,17 +36,17 @@ class Outward:
         self._before: dict[int, frozenset[int] | None] = {}
         self._next_s = float("-inf")
 
-    def round(self, mono_s: float, diag: TcpDiag, uids: set[int], is_known: Callable[[int], bool]) -> None:
-        """Note what is new, of these users. `is_known`: whether a look has met it. Never raises: what the
-        kernel does not answer nobody saw."""
-        if not uids or mono_s < self._next_s:
+    def round(self, mono_s: float, diag: TcpDiag, is_known: Callable[[int], bool]) -> None:
+        """Note what is new, anybody's: of a job that just began no look knows yet. `is_known`: whether a look
+        has met it. Never raises: what the kernel does not answer nobody saw."""
+        if mono_s < self._next_s:
             return
         began_s = time.thread_time()
         try:
-            open_now = [pair for table in ("tcp", "tcp6") for pair in diag.outward(table, self._nets) or ()]
+            open_now = [pair for table in _TABLES for pair in diag.outward(table, self._nets) or ()]
             there = {ident for _, ident in open_now}
             self._before = {ident: seen for ident, seen in self._before.items() if ident in there}
-            new = [(u, i) for u, i in open_now if u in uids and i not in self._before and not is_known(i)]
+            new = [(u, i) for u, i in open_now if i not in self._before and not is_known(i)]
             if new and len(self._before) + len(new) <= MOST:
                 self._note(new, diag)
         except OSError:
@@ -53,7 +54,7 @@ class Outward:
         self._next_s = mono_s + max(EVERY_S, (time.thread_time() - began_s) / SHARE)
 
     def _note(self, new: list[tuple[int, int]], diag: TcpDiag) -> None:
-        near = [diag.near(table) for table in ("tcp", "tcp6")]
+        near = [diag.near(table) for table in _TABLES]
         there: dict[int, set[int]] = {}
         for uid, ident in (pair for pairs in near for pair in pairs or ()):
             there.setdefault(uid, set()).add(ident)

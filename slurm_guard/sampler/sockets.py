@@ -127,7 +127,7 @@ class SocketTable:
         cut = self._watch.take_truncated()
         self.truncated = {r: n for r, n in {**dict.fromkeys(cut), **self.truncated}.items() if r in runs}
         self._has_looked = True
-        self.closeup.begin(now.mono_s, self._users.uids)
+        self.closeup.begin(now.mono_s)
 
     def _begin_anew(self) -> None:
         """Whose the rest is may be known by now; of many it is asked less often."""

@@ -1,6 +1,5 @@
 """New connections outwards, by the real kernel: what stands for outside here is another loopback address."""
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -72,29 +71,27 @@ def test_the_kernel_leaves_out_what_is_nearby(ends: _Ends) -> None:
 
 
 def test_a_round_tells_what_was_there_before(watch: Outward, ends: _Ends) -> None:
-    uid, diag = os.getuid(), TcpDiag()
+    diag = TcpDiag()
     before = ends.connect("127.0.0.1")
-    watch.round(0.0, diag, {uid}, _nobody)
+    watch.round(0.0, diag, _nobody)
     far = ends.connect("127.0.0.2")
-    watch.round(0.1, diag, {uid}, _nobody)
+    watch.round(0.1, diag, _nobody)
     assert watch.before(far) is None  # too soon after the last
-    watch.round(EVERY_S, diag, {uid}, _nobody)
+    watch.round(EVERY_S, diag, _nobody)
     after = ends.connect("127.0.0.1")
-    watch.round(2 * EVERY_S, diag, {uid}, _nobody)
+    watch.round(2 * EVERY_S, diag, _nobody)
     told = watch.before(far)
     assert told is not None
     assert before in told
     assert after not in told
     ends.close()
-    watch.round(3 * EVERY_S, diag, {uid}, _nobody)
+    watch.round(3 * EVERY_S, diag, _nobody)
     assert watch.before(far) is None
 
 
-def test_others_and_what_a_look_has_met_are_not_noted(watch: Outward, ends: _Ends) -> None:
+def test_what_a_look_has_met_is_not_noted(watch: Outward, ends: _Ends) -> None:
     far, diag = ends.connect("127.0.0.2"), TcpDiag()
-    watch.round(0.0, diag, {os.getuid() + 1}, _nobody)
-    watch.round(1.0, diag, set(), _nobody)
-    watch.round(2.0, diag, {os.getuid()}, lambda ident: ident == far)
+    watch.round(0.0, diag, lambda ident: ident == far)
     assert watch.before(far) is None
 
 
@@ -102,9 +99,9 @@ def test_a_round_that_takes_long_is_made_more_rarely(ends: _Ends, monkeypatch: p
     monkeypatch.setattr(outward, "_LOOPBACK", _NEAR)
     monkeypatch.setattr(outward, "SHARE", 1e-9)
     watch = Outward(())
-    watch.round(0.0, TcpDiag(), {os.getuid()}, _nobody)
+    watch.round(0.0, TcpDiag(), _nobody)
     far = ends.connect("127.0.0.2")
-    watch.round(3600.0, TcpDiag(), {os.getuid()}, _nobody)
+    watch.round(3600.0, TcpDiag(), _nobody)
     assert watch.before(far) is None
 
 
@@ -121,9 +118,9 @@ class _Silent(TcpDiag):
 def test_where_too_many_are_there_or_the_kernel_is_silent_nothing_is_told(
     watch: Outward, ends: _Ends
 ) -> None:
-    far, uid = ends.connect("127.0.0.2"), os.getuid()
-    watch.round(0.0, _Silent(), {uid}, _nobody)
-    watch.round(1.0, _Crowded(), {uid}, _nobody)
+    far = ends.connect("127.0.0.2")
+    watch.round(0.0, _Silent(), _nobody)
+    watch.round(1.0, _Crowded(), _nobody)
     assert watch.before(far) is None
-    watch.round(2.0, TcpDiag(), {uid}, _nobody)
+    watch.round(2.0, TcpDiag(), _nobody)
     assert watch.before(far) is None  # by now it is not new any more
