@@ -24,6 +24,7 @@ class Flow:
             "process",
             "run",
             "first_at",
+            "first_s",
             "opened",
             "moved",
             "near",
@@ -40,7 +41,7 @@ class Flow:
         self, sample: Sample, process: Process | None, run: str, now: Instant, *, began: bool
     ) -> None:
         self.sample, self.process, self.run = sample, process, run
-        self.first_at = now.at
+        self.first_at, self.first_s = now.at, now.mono_s
         self.opened: bool | None = sample.opened
         self.near: int | None = None  # how near its far end is; null: not asked yet
         self.moved = (

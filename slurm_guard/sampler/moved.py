@@ -26,7 +26,7 @@ class _Moved(NamedTuple):
     recv_ms: int | None = None
     n_fresh: int = 0
     rtt_ms: int | None = None
-    is_new: bool = False
+    first_s: float = 0.0
     before: frozenset[int] | None = None
 
 
@@ -34,7 +34,7 @@ class Moved(_Moved):
     """One connection's bytes and data segments since the last look. `near`: slurm_guard.networks; `door`: the
     port of the end that accepted, null: not known which that was. `opened`: by this end. `sent_ms`,
     `recv_ms`: how long ago the last data went and came, null: not told. `n_fresh`: connections that began
-    since. `rtt_ms`: the shortest round trip, null: not told. `is_new`: nothing of it was there before.
+    since. `rtt_ms`: the shortest round trip, null: not told. `first_s`: when a look or round met it first.
     `before`: as sampler.outward.Outward tells, of one that leads outwards."""
 
     __slots__ = ()
@@ -81,7 +81,7 @@ def together(place: Place, moved: list[Moved]) -> Moved:
         recv_ms,
         sum(p.n_fresh for p in parts),
         min((p.rtt_ms for p in parts if p.rtt_ms is not None), default=None),
-        place.is_new,
+        place.first_s,
         place.before,
     )
 

@@ -10,13 +10,16 @@ number, so that a higher one is the later one.
 from __future__ import annotations
 
 from slurm_guard.light import TYPE_CHECKING, Iterable
+from slurm_guard.networks import OUTSIDE
 from slurm_guard.sampler.joints import Descriptor, descriptors_of, ends_of
 from slurm_guard.sampler.moved import MOST_NOTED
 
 if TYPE_CHECKING:
     from slurm_guard.sampler.flows import Flow
     from slurm_guard.sampler.moved import Moved
+    from slurm_guard.sampler.places import Place
     from slurm_guard.sampler.procfs import Proc
+    from slurm_guard.sampler.relays import Relays
 
 MOST_ASKED = 3  # times that descriptors are read without an answer. Judgement
 MOST_FDS = 4096  # of one process. Judgement
@@ -70,11 +73,23 @@ class Came:
 
 
 def _is_later(outer: Moved, inner: Moved) -> bool | None:
-    if inner.is_new != outer.is_new:
-        return inner.is_new
+    if inner.first_s != outer.first_s:
+        return inner.first_s > outer.first_s
     is_seen = outer.before is not None and inner.peer.startswith(_LOOPBACK)
     # what was there, too, may have come first, or in the same second
     return True if is_seen and inner.ident not in (outer.before or ()) else None
+
+
+def settle_order(
+    proc: Proc, relays: Relays, outers: list[Flow], places: Iterable[Place], owned: list[Flow]
+) -> None:
+    """Where all else says a tunnel: did the inner connections of one owner come after the outer ones?"""
+    ways = [(flow.sample.ident, [flow]) for flow in outers]
+    ways += [(p.ident, [f for f in outers if p.peer in ("", f.sample.peer)]) for p in places]
+    for ident, flows in ways:
+        for pair in relays.unsettled(ident):
+            inner = [f for f in owned if f.near != OUTSIDE and f.sample.ident in pair.came.unknown]
+            pair.came.settle(opened_later(proc, flows, inner))
 
 
 def opened_later(proc: Proc, outers: list[Flow], inner: Iterable[Flow]) -> dict[int, bool]:

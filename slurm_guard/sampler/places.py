@@ -28,17 +28,12 @@ class Place:
         self.ident, self.peer = ident, peer
         self.near = 0
         self.seen: set[int] = set()  # its first connections: two are enough to be looked at together
-        self.first_s: float | None = None
+        self.first_s = 0.0  # when its first connection was met
         self.before: frozenset[int] | None = None  # as Outward tells of the first connection there
         self.last_s = 0.0
         self.flow: Flow | None = None  # the latest
         self.told: Flow | None = None  # the one by which it was told of
         self.told_whole = False
-
-    @property
-    def is_new(self) -> bool:
-        """Whether the first connection to it was there for the first time when the last one was."""
-        return self.first_s == self.last_s
 
     @property
     def is_many(self) -> bool:
@@ -54,7 +49,7 @@ class Place:
     def note(self, flow: Flow, mono_s: float) -> None:
         """A connection to it is there."""
         self.flow, self.last_s, self.near = flow, mono_s, flow.near or 0
-        self.first_s = mono_s if self.first_s is None else self.first_s
+        self.first_s = self.first_s if self.seen else flow.first_s
         if len(self.seen) < 2:
             self.seen.add(flow.sample.ident)
 

@@ -15,7 +15,7 @@ from slurm_guard.sampler.flows import NOTHING, Counts, Flow, counts_of, less
 from slurm_guard.sampler.joints import Joints
 from slurm_guard.sampler.moved import Moved, merged, port_of, together
 from slurm_guard.sampler.nearby import Nearby
-from slurm_guard.sampler.order import opened_later
+from slurm_guard.sampler.order import settle_order
 from slurm_guard.sampler.outward import Outward
 from slurm_guard.sampler.places import Place, Places
 from slurm_guard.sampler.procfs import Proc
@@ -68,9 +68,9 @@ class RelayWatch:
         cut, self._cut = self._cut, set()
         return cut | self._places.take_truncated()
 
-    def note_short(self, samples: list[Sample]) -> None:
+    def note_short(self, samples: list[Sample], mono_s: float) -> None:
         """Connections within the node that came and went since the last look, anybody's."""
-        every = [self._moved(s, counts_of(s), s.opened) for s in samples]
+        every = [self._moved(s, counts_of(s), s.opened, first_s=mono_s) for s in samples]
         peers = self._places.peers() if samples else set()
         for moved in every:
             if moved.peer in peers:
@@ -102,7 +102,7 @@ class RelayWatch:
         """A round's look at one suspect. `short`: what came and went since the look or round before."""
         self._nearby.place(owned)
         self._callers.look(owned)
-        self.note_short(short)
+        self.note_short(short, now.mono_s)
         told = self._look_at(now, owned, owner)
         for flow in owned:
             flow.start_look(now.mono_s)
@@ -173,7 +173,15 @@ class RelayWatch:
         """One process's connections, and those of the processes that it is joined to."""
         short, short_to = self._short_of(owner)
         moved = [
-            self._moved(f.sample, f.moved, f.opened, f.near, fresh=f.is_fresh, ages=f.ages(now.mono_s))
+            self._moved(
+                f.sample,
+                f.moved,
+                f.opened,
+                f.near,
+                fresh=f.is_fresh,
+                ages=f.ages(now.mono_s),
+                first_s=f.first_s,
+            )
             for f in owned
         ]
         outers = [
@@ -201,7 +209,7 @@ class RelayWatch:
         self._relays.look(now.at, moved, short, ours, tuple(sums), doors)
         if self._relays.take_truncated():
             self._cut |= {flow.run for flow in outers}
-        self._settle_order(outers, (*places, *([] if whole is None else [whole])), owned)
+        settle_order(self._proc, self._relays, outers, (*places, *([] if whole is None else [whole])), owned)
         told: list[Told] = []
         for place in places:
             told += self._tell_place(now, place)
@@ -219,15 +227,6 @@ class RelayWatch:
             state = self._relays.state(names) if self._may_be_bridge(outers) else State(0, is_own=False)
             self._suspects.note(owner, outers[0].run, state, now.mono_s)
         return told
-
-    def _settle_order(self, outers: list[Flow], places: tuple[Place, ...], owned: list[Flow]) -> None:
-        """Where all else says a tunnel: did the inner connections come after the outer one?"""
-        ways = [(flow.sample.ident, [flow]) for flow in outers]
-        ways += [(p.ident, [f for f in outers if p.peer in ("", f.sample.peer)]) for p in places]
-        for ident, flows in ways:
-            for pair in self._relays.unsettled(ident):
-                inner = [f for f in owned if f.near != OUTSIDE and f.sample.ident in pair.came.unknown]
-                pair.came.settle(opened_later(self._proc, flows, inner))
 
     def _may_be_bridge(self, outers: list[Flow]) -> bool:
         """Whether an event could come of one of these: led outwards to where nobody allowed it."""
@@ -278,12 +277,13 @@ class RelayWatch:
         *,
         fresh: bool = True,
         ages: tuple[int | None, int | None] = (None, None),
+        first_s: float,
     ) -> Moved:
         door = None if opened is None else port_of(sample.peer if opened else sample.local)
         near = self._nearby.of(sample.peer, sample.netns) if near is None else near
         ends = (opened, door, sample.local, sample.peer)
         rtt_ms = None if sample.min_rtt_us is None else sample.min_rtt_us // 1000
-        return Moved(sample.ident, near, *counts, *ends, *ages, int(fresh), rtt_ms, fresh)
+        return Moved(sample.ident, near, *counts, *ends, *ages, int(fresh), rtt_ms, first_s)
 
     def _tell_first(self, now: Instant, outer: Flow) -> list[Told]:
         pair = self._relays.best(outer.sample.ident)

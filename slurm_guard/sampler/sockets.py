@@ -340,7 +340,7 @@ class SocketTable:
     def _tell_short(self, short: list[Sample], now: Instant) -> Iterator[Told]:
         """Connections within the node that came and went. Whose they were is known of the end at which a
         followed process listens; the other end's process is not."""
-        self._watch.note_short(short)
+        self._watch.note_short(short, now.mono_s)
         counts: dict[str, int] = {}
         for door, sample in accepted(short, self._flows.values()):
             counts[door.run] = counts.get(door.run, 0) + 1

@@ -232,7 +232,7 @@ def test_a_new_inner_connection_is_looked_for_where_its_bytes_are_missed(world: 
     flow = Flow(row, world.owner, "r", Instant(20.0, 20.0), began=True)
     flow.count_less(world.watch.counted(world.owner.key, 3))
     assert flow.moved == (0, 0, 0, 0)
-    world.watch.note_short([row._replace(state="CLOSED", sent_ms=None, recv_ms=None)])
+    world.watch.note_short([row._replace(state="CLOSED", sent_ms=None, recv_ms=None)], 0.0)
     world.look(20.0)
     assert world.pair().inner_out_b == (world.kernel.rows[2].out_b or 0) + (row.out_b or 0)
 
@@ -246,7 +246,7 @@ def test_a_connection_that_came_and_went_counts_in_its_round_and_not_again(world
     total = (world.kernel.rows[2].out_b or 0) + (ended.out_b or 0)
     assert world.pair().inner_out_b == total
     world.round(12.0)
-    world.watch.note_short([ended])
+    world.watch.note_short([ended], 0.0)
     world.look(20.0)
     assert world.pair().inner_out_b == total
 

@@ -21,52 +21,45 @@ from slurm_guard.sampler.writer import Instant
 _NOW = Instant(0.0, 0.0)
 
 
-def _outer(*, is_new: bool) -> Moved:
-    return Moved(1, OUTSIDE, 0, 0, 0, 0, True, is_new=is_new)
+def _outer(first_s: float = 10.0) -> Moved:
+    return Moved(1, OUTSIDE, 0, 0, 0, 0, True, first_s=first_s)
 
 
-def _inner(ident: int, *, is_new: bool) -> Moved:
-    return Moved(ident, LOOPBACK, 0, 0, 0, 0, True, is_new=is_new)
+def _inner(ident: int, first_s: float = 10.0) -> Moved:
+    return Moved(ident, LOOPBACK, 0, 0, 0, 0, True, first_s=first_s)
 
 
-def test_what_is_new_beside_what_is_not_came_later() -> None:
-    for outer_is_new, inner_is_new, said in (
-        (False, True, True),
-        (True, False, False),
-        (True, True, None),
-        (False, False, None),
-    ):
-        came = Came()
-        came.note(_outer(is_new=outer_is_new), [_inner(2, is_new=inner_is_new)])
-        # the next look changes nothing
-        came.note(_outer(is_new=False), [_inner(2, is_new=False)])
-        assert came.is_outer_first is said
-        assert came.may_be is (said is not False)
-        assert came.unknown == ({2} if said is None else set())
+@pytest.mark.parametrize(("inner_s", "said"), [(20.0, True), (0.0, False), (10.0, None)])
+def test_what_was_met_later_came_later(inner_s: float, said: bool | None) -> None:
+    came = Came()
+    came.note(_outer(), [_inner(2, inner_s)])
+    assert came.is_outer_first is said
+    assert came.may_be is (said is not False)
+    assert came.unknown == ({2} if said is None else set())
 
 
 def test_one_inner_connection_from_before_is_enough_against_it() -> None:
     came = Came()
-    came.note(_outer(is_new=True), [_inner(2, is_new=False)])
-    came.note(_outer(is_new=False), [_inner(2, is_new=False), _inner(3, is_new=True)])
+    came.note(_outer(), [_inner(2, 0.0)])
+    came.note(_outer(), [_inner(2, 0.0), _inner(3, 20.0)])
     assert came.is_outer_first is False
 
 
 def test_nothing_is_known_of_a_pair_without_inner_connections() -> None:
     came = Came()
-    came.note(_outer(is_new=True), [])
+    came.note(_outer(), [])
     assert came.is_outer_first is None
 
 
 def _both_new() -> Came:
     came = Came()
-    came.note(_outer(is_new=True), [_inner(2, is_new=True)])
+    came.note(_outer(), [_inner(2)])
     return came
 
 
 def test_what_nobody_can_tell_any_more_is_left_to_those_that_come() -> None:
     came = _both_new()
-    came.note(_outer(is_new=False), [_inner(3, is_new=True)])
+    came.note(_outer(), [_inner(3, 20.0)])
     assert came.is_outer_first is None
     came.settle({})
     assert came.is_outer_first is True
@@ -78,7 +71,7 @@ def test_what_nobody_can_tell_any_more_is_left_to_those_that_come() -> None:
         came.settle({})
     assert came.unknown == set()
     assert came.is_outer_first is None  # nothing is known
-    came.note(_outer(is_new=False), [_inner(2, is_new=False), _inner(3, is_new=True)])
+    came.note(_outer(), [_inner(2), _inner(3, 20.0)])
     assert came.is_outer_first is True
 
 
@@ -91,15 +84,15 @@ def test_a_higher_descriptor_tells_and_a_lower_one_does_not() -> None:
     came.settle({2: False})  # a number that had become free, perhaps
     assert came.is_outer_first is None
     assert came.unknown == set()
-    came.note(_outer(is_new=False), [_inner(3, is_new=True)])
+    came.note(_outer(), [_inner(3, 20.0)])
     assert came.is_outer_first is True
 
 
 def test_what_a_round_saw_tells_of_connections_over_loopback() -> None:
     def said(before: frozenset[int] | None, peer: str) -> bool | None:
         came = Came()
-        outer = _outer(is_new=True)._replace(before=before)
-        came.note(outer, [_inner(2, is_new=True)._replace(peer=peer)])
+        outer = _outer()._replace(before=before)
+        came.note(outer, [_inner(2)._replace(peer=peer)])
         return came.is_outer_first
 
     assert said(frozenset(), "127.0.0.1:22") is True

@@ -270,8 +270,8 @@ def test_a_pair_is_whole_once_the_far_end_leads_and_the_inner_ones_are_the_owner
             more = 1 + k % 2
             out = outer(3000 * more + 40, 9000 * more + 40)._replace(sent_ms=900, recv_ms=900, rtt_ms=30)
             near = inner(9000 * more, 3000 * more, opened=opened)
-            near = near._replace(sent_ms=sent_ms, recv_ms=900, is_new=is_later and k == 0)
-            relays.look(10.0 * k, [out._replace(is_new=not is_later and k == 0), near], [], {OUT})
+            near = near._replace(sent_ms=sent_ms, recv_ms=900, first_s=2.0)
+            relays.look(10.0 * k, [out._replace(first_s=1.0 if is_later else 3.0), near], [], {OUT})
         return relays.best(OUT)
 
     for pair, whole in (
