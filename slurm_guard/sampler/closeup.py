@@ -68,7 +68,7 @@ class Closeup:
         """A round. `diag`: the node's own namespace; `heard`: what has ended there since the last look;
         `is_known`: whether a look has met this one. Never waits, never raises: what the kernel does not
         answer is left to the next round."""
-        self._watch.outward.round(now.mono_s, diag, is_known)
+        self._watch.outward.round(now.mono_s, diag)
         suspects = self._watch.suspects()
         if not self.has_suspects or now.mono_s - self._last_s < EVERY_S:
             return []

@@ -73,11 +73,13 @@ class Came:
 
 
 def _is_later(outer: Moved, inner: Moved) -> bool | None:
-    if inner.first_s != outer.first_s:
-        return inner.first_s > outer.first_s
     is_seen = outer.before is not None and inner.peer.startswith(_LOOPBACK)
-    # what was there, too, may have come first, or in the same second
-    return True if is_seen and inner.ident not in (outer.before or ()) else None
+    if is_seen and inner.ident not in (outer.before or ()):
+        return True  # whosever they are, and whenever that was found out
+    if inner.first_s < outer.first_s:
+        return False
+    # what was there, too, may have come first, or in the same second, and its holder was not known yet
+    return True if inner.first_s > outer.first_s and not is_seen else None
 
 
 def settle_order(

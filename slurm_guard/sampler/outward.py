@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from slurm_guard.light import TYPE_CHECKING, Callable, Iterable
+from slurm_guard.light import TYPE_CHECKING, Iterable
 from slurm_guard.networks import parse_net
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class Outward:
         self._before: dict[int, frozenset[int] | None] = {}
         self._next_s = float("-inf")
 
-    def round(self, mono_s: float, diag: TcpDiag, is_known: Callable[[int], bool]) -> None:
-        """Note what is new, anybody's: of a job that just began no look knows yet. `is_known`: whether a look
-        has met it. Never raises: what the kernel does not answer nobody saw."""
+    def round(self, mono_s: float, diag: TcpDiag) -> None:
+        """Note what is new, anybody's: of a job that just began no look knows yet. Never raises: what the
+        kernel does not answer nobody saw."""
         if mono_s < self._next_s:
             return
         began_s = time.thread_time()
@@ -46,7 +46,7 @@ class Outward:
             open_now = [pair for table in _TABLES for pair in diag.outward(table, self._nets) or ()]
             there = {ident for _, ident in open_now}
             self._before = {ident: seen for ident, seen in self._before.items() if ident in there}
-            new = [(u, i) for u, i in open_now if i not in self._before and not is_known(i)]
+            new = [(u, i) for u, i in open_now if i not in self._before]
             if new and len(self._before) + len(new) <= MOST:
                 self._note(new, diag)
         except OSError:

@@ -102,6 +102,19 @@ def test_what_a_round_saw_tells_of_connections_over_loopback() -> None:
     assert said(None, "127.0.0.1:22") is None
 
 
+def test_one_that_a_round_saw_come_is_later_whenever_its_holder_was_found() -> None:
+    came = Came()
+    came.note(_outer()._replace(before=frozenset()), [_inner(2, 0.0)._replace(peer="[::1]:22")])
+    assert came.is_outer_first is True
+
+
+def test_one_that_was_there_and_whose_holder_was_not_known_yet_is_not_told_to_be_later() -> None:
+    came = Came()
+    there = _inner(2, 20.0)._replace(peer="127.0.0.1:22")
+    came.note(_outer()._replace(before=frozenset({2})), [there])
+    assert came.is_outer_first is None
+
+
 def _flow(end: socket.socket | int, pid: int) -> Flow:
     inode = os.fstat(end if isinstance(end, int) else end.fileno()).st_ino
     sample = Sample(inode, "tcp", "127.0.0.1:1", "127.0.0.1:2", "ESTABLISHED", 0, inode, inode)

@@ -41,10 +41,6 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Outward:
     return Outward(("10.0.0.0/8", "fd00::/8", "192.0.2.1:80"))
 
 
-def _nobody(_: int) -> bool:
-    return False
-
-
 def test_the_kernel_leaves_out_what_is_nearby(ends: _Ends) -> None:
     near, far = ends.connect("127.0.0.1"), ends.connect("127.0.0.2")
     near_6 = ends.connect("::1", socket.AF_INET6)
@@ -73,25 +69,19 @@ def test_the_kernel_leaves_out_what_is_nearby(ends: _Ends) -> None:
 def test_a_round_tells_what_was_there_before(watch: Outward, ends: _Ends) -> None:
     diag = TcpDiag()
     before = ends.connect("127.0.0.1")
-    watch.round(0.0, diag, _nobody)
+    watch.round(0.0, diag)
     far = ends.connect("127.0.0.2")
-    watch.round(0.1, diag, _nobody)
+    watch.round(0.1, diag)
     assert watch.before(far) is None  # too soon after the last
-    watch.round(EVERY_S, diag, _nobody)
+    watch.round(EVERY_S, diag)
     after = ends.connect("127.0.0.1")
-    watch.round(2 * EVERY_S, diag, _nobody)
+    watch.round(2 * EVERY_S, diag)
     told = watch.before(far)
     assert told is not None
     assert before in told
     assert after not in told
     ends.close()
-    watch.round(3 * EVERY_S, diag, _nobody)
-    assert watch.before(far) is None
-
-
-def test_what_a_look_has_met_is_not_noted(watch: Outward, ends: _Ends) -> None:
-    far, diag = ends.connect("127.0.0.2"), TcpDiag()
-    watch.round(0.0, diag, lambda ident: ident == far)
+    watch.round(3 * EVERY_S, diag)
     assert watch.before(far) is None
 
 
@@ -99,9 +89,9 @@ def test_a_round_that_takes_long_is_made_more_rarely(ends: _Ends, monkeypatch: p
     monkeypatch.setattr(outward, "_LOOPBACK", _NEAR)
     monkeypatch.setattr(outward, "SHARE", 1e-9)
     watch = Outward(())
-    watch.round(0.0, TcpDiag(), _nobody)
+    watch.round(0.0, TcpDiag())
     far = ends.connect("127.0.0.2")
-    watch.round(3600.0, TcpDiag(), _nobody)
+    watch.round(3600.0, TcpDiag())
     assert watch.before(far) is None
 
 
@@ -119,8 +109,8 @@ def test_where_too_many_are_there_or_the_kernel_is_silent_nothing_is_told(
     watch: Outward, ends: _Ends
 ) -> None:
     far = ends.connect("127.0.0.2")
-    watch.round(0.0, _Silent(), _nobody)
-    watch.round(1.0, _Crowded(), _nobody)
+    watch.round(0.0, _Silent())
+    watch.round(1.0, _Crowded())
     assert watch.before(far) is None
-    watch.round(2.0, TcpDiag(), _nobody)
+    watch.round(2.0, TcpDiag())
     assert watch.before(far) is None  # by now it is not new any more
