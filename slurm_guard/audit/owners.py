@@ -74,7 +74,7 @@ def link(users: list[GpuUser], logs: list[LogHold], flows: set[tuple[str, int, i
 
     What cannot be told stays `kin`: it is credited and widens the upper bound, it is held against nobody.
     """
-    linked = by_log(users, logs) or _writers_of_one(users, by_writing(users, logs), logs)
+    linked = _of_one(users, by_log(users, logs), logs) or _of_one(users, by_writing(users, logs), logs)
     if not linked and not logs:
         return [_with(u, "linked" if len(users) == 1 else "kin", "") for u in users]
     if not linked:
@@ -87,14 +87,14 @@ def link(users: list[GpuUser], logs: list[LogHold], flows: set[tuple[str, int, i
     return second_logs(judged, logs)
 
 
-def _writers_of_one(users: list[GpuUser], wrote: dict[int, str], logs: list[LogHold]) -> dict[int, str]:
-    """The writers, none where two programs that shared a GPU wrote enough for the one log that there is: each
-    writes what it likes elsewhere, and nothing tells whose the log is."""
+def _of_one(users: list[GpuUser], found: dict[int, str], logs: list[LogHold]) -> dict[int, str]:
+    """Those that hold or wrote the log; none where two programs that shared a GPU did and there is one log
+    alone: a file is quickly opened, and each writes what it likes elsewhere."""
     if len({(log.node, log.path) for log in logs}) > 1:
-        return wrote
-    pairs = combinations([users[k] for k in wrote], 2)
+        return found
+    pairs = combinations([users[k] for k in found], 2)
     unlike = any(meet(a, b) and None not in (a.exe, b.exe) and a.exe != b.exe for a, b in pairs)
-    return {} if unlike else wrote
+    return {} if unlike else found
 
 
 def _unlinked(users: list[GpuUser], flows: set[tuple[str, int, int]]) -> list[GpuUser]:

@@ -146,3 +146,17 @@ def test_ranks_count_together_against_a_program_that_is_on_all_their_gpus() -> N
     classes = _classes([*ranks, other], [_hold(0, 1, 2, 3, 9, how="stdout")])
 
     assert classes == ["kin"] * 4 + ["stray"]
+
+
+def test_of_two_programs_that_hold_the_one_log_neither_is_its_writer_where_no_bytes_are_known() -> None:
+    trainer = _user(1, written_b=None)
+    other = _user(2, exe="/tmp/x", ppid=900, sm_ms=400, written_b=None)
+    rank = _user(3, "g1", written_b=None)
+
+    assert _classes([trainer, other, rank], [_hold(1, 2)]) == ["kin", "stray", "kin"]
+
+
+def test_a_child_that_inherited_the_log_is_no_stranger() -> None:
+    child = _user(2, exe="/opt/render", ppid=1, sm_ms=400, written_b=None)
+
+    assert _classes([_user(1, written_b=None), child], [_hold(1, 2)]) == ["kin", "kin"]
