@@ -14,7 +14,7 @@ STEADY = 0.2  # relative spread of its work per unit of progress up to which pro
 LEAST_ROUNDS = 4  # judgement
 FULLY = 0.8  # of the most that the second one ever works in a slot: then it has its turn. Judgement
 # Of the first one's usual time, in the slots that are most the second one's: above it both work at once.
-RESTS = 0.35  # judgement: a turn of 40 s in a slot of a minute leaves that much
+RESTS = 0.5  # judgement: a turn of half a minute in a slot of a minute leaves that much
 BUSY = 0.9  # quantile of the first one's times that is usual for it beside the second's turns. Judgement
 HARDLY = 0.1  # of it, or of the first one's usual time: then it is the other's turn. Judgement
 
