@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import programs
 from slurm_guard.audit.case import Case, counted, spoken
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
+from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.second import Second
 from slurm_guard.model import Evidence, Family, Finding, Severity
 
@@ -45,7 +47,7 @@ def find(case: Case, params: Params) -> list[Finding]:
 def _evidence(second: Second) -> Evidence:
     user = second.user
     return Evidence(
-        f"pid {user.pid} on {user.node}, {user.exe}, {_TIES[second.tie]}, there in "
+        f"pid {user.pid} on {user.node}, {_named(user)}, {_TIES[second.tie]}, there in "
         f"{100 * second.there:.0f} % of the windows in which the other works",
         second.beside_us / 1e6,
         "SM-s",
@@ -53,6 +55,11 @@ def _evidence(second: Second) -> Evidence:
         f"shares and processes with pid {user.pid}",
         "a connection to the training, a progress log that it writes itself, or a declared role",
     )
+
+
+def _named(user: GpuUser) -> str:
+    script = programs.script_of(user.exe, user.cmdline)
+    return f"{user.exe}" if script is None else f"{user.exe} {script[:60]}"
 
 
 CHECK = Check(

@@ -82,6 +82,7 @@ def test_a_part_of_the_allocation_is_the_least() -> None:
         replace(STAYING, until_s=4000),  # less than half of the time
         replace(STAYING, from_s=8000),
         replace(EVALUATOR, pauses=tuple((t - 600.0, float(t)) for t in range(2100, 11_000, 900))),
+        replace(STAYING, pauses=tuple((t - 360.0, float(t)) for t in range(960, 11_000, 900))),
     ],
 )
 def test_a_child_that_leaves_or_comes_again_and_again_is_not_asked_about(child: Tenant) -> None:
@@ -103,6 +104,13 @@ def test_a_child_that_works_while_the_training_waits_for_it_is_not_asked_about()
     assert not _said(judgement)
 
 
+def test_a_child_that_works_more_while_the_training_rests_than_beside_it_is_not_asked_about() -> None:
+    rests = tuple((float(t), t + 600.0) for t in range(600, 10_500, 840))
+    trainer, log = replace(TRAIN, share=0.6, pauses=rests), Log(pauses=rests)
+
+    assert not _said(_of(replace(HONEST, tenants=(trainer, STAYING), log=log)))
+
+
 def test_it_is_no_second_witness() -> None:
     judgement = _shape("helper-stays")
 
@@ -111,20 +119,45 @@ def test_it_is_no_second_witness() -> None:
     assert judgement.verdict is Verdict.REVIEW
 
 
+def test_a_lasting_rise_is_read_as_kindly_as_without_it() -> None:
+    # Larger steps and other work look the same in a log of steps alone: only what bears witness decides.
+    steps = replace(SHAPES["late-diversion"], tenants=(replace(TRAIN, period_s=None), STAYING))
+    apart = replace(steps, tenants=(steps.tenants[0], replace(STAYING, script="train.py")))
+
+    asked, not_asked = _of(steps), _of(apart)
+
+    assert _said(asked)
+    assert not _said(not_asked)
+    assert asked.unexplained.lo_gpu_ms == not_asked.unexplained.lo_gpu_ms
+
+
+TRAINER = GpuUser(
+    "n1", 1, 1, 1000, 50, PYTHON, "python train.py", ("torchrun",), (), "cgroup", 0.0, 0.0, 1000.0, ("g0",),
+    1000, None,
+)  # fmt: skip
+CHILD = replace(TRAINER, pid=2, ppid=1, cmdline="python other.py")
+
+
 @pytest.mark.parametrize(("holders", "found"), [((1,), ["child"]), ((1, 2), [])])
 def test_where_nothing_tells_who_logs_a_child_is_not_asked_about(
     holders: tuple[int, ...], found: list[str]
 ) -> None:
-    trainer = GpuUser(
-        "n1", 1, 1, 1000, 50, PYTHON, "python train.py", ("bash",), (), "cgroup", 0.0, 0.0, 1000.0, ("g0",),
-        1000, None,
-    )  # fmt: skip
-    child = replace(trainer, pid=2, ppid=1, cmdline="python other.py")
     logs = [LogHold("n1", "/log", "stdout", 1000, frozenset(holders))]
 
-    users = owners.link([trainer, child], logs, set())
+    users = owners.link([TRAINER, CHILD], logs, set())
 
     assert [tie for _, tie in candidates(users, logs, set())] == found
+
+
+@pytest.mark.parametrize("flows", [{("n1", 2, 3)}, {("n1", 3, 2)}])
+def test_a_connection_to_any_rank_is_enough(flows: set[tuple[str, int, int]]) -> None:
+    logs = [LogHold("n1", "/log", "fd", 1000, frozenset({1}))]
+    rank = replace(TRAINER, pid=3, gpus=("g1",))
+
+    users = owners.link([TRAINER, rank, CHILD], logs, flows)
+
+    assert not candidates(users, logs, flows)
+    assert candidates(users, logs, set())
 
 
 @pytest.mark.parametrize(
