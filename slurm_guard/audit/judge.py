@@ -69,8 +69,7 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
 def _held(case: Case, findings: tuple[Finding, ...]) -> Left:
     """What is left over, the lower value without the kind reading of a lasting rise (larger steps) where
     anything else speaks against the run as well."""
-    silent = {work_residual.CHECK.id, *verdict.ASK_ALONE}
-    alone = not any(f.weight >= SPEAKS and f.check not in silent for f in findings)
+    alone = not any(f.weight >= SPEAKS and f.check != work_residual.CHECK.id for f in findings)
     return case.left if alone else replace(case.left, lo=max(case.left.lo, case.left.asked))
 
 
