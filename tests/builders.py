@@ -48,6 +48,7 @@ class Tenant:
     listed: bool = True  # by NVML; else it only shows by the GPU's device file, which it has open
     pipe: float | None = None  # share of its time in which the integer pipe works; null: GPM is silent
     floats: float | None = None  # … in which the floating-point pipes do; null: the GPU does not tell of them
+    script: str | None = None  # that its command line names; null: one of its own name
 
 
 @dataclass(frozen=True)
@@ -278,7 +279,8 @@ def _processes(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
         rows.setdefault("processes", []).append({
             "run": key(tenant.job_id), "how": "cgroup", "pid": pid_of(world, tenant.name), "start_ticks": 1,
             "start_at": AT + born, "uid": tenant.uid, "ppid": tenant.ppid, "parents": list(tenant.parents),
-            "exe": tenant.exe, "exe_flags": [], "comm": tenant.name, "cmdline": f"python {tenant.name}.py",
+            "exe": tenant.exe, "exe_flags": [], "comm": tenant.name,
+            "cmdline": f"python {tenant.name}.py" if tenant.script is None else f"python {tenant.script}",
             "cgroup": "/job", "gpus": [f"GPU-{g}" for g in tenant.gpus], "first_seen_at": AT + tenant.from_s,
             "last_seen_at": AT + tenant.until_s, "gone": True,
         })  # fmt: skip

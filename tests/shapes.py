@@ -18,6 +18,8 @@ HONEST = World(tenants=(TRAIN,), log=Log())
 OTHER = Tenant("other", 900, 9000, share=0.45, level=0.9, exe="/tmp/x/worker", ppid=900)
 # A child of the trainer, of the same program: perhaps a part of it.
 EVALUATOR = Tenant("eval", 1200, 1e9, share=0.4, ppid=100, parents=("train", "bash"))
+STAYING = replace(EVALUATOR, from_s=60)
+LAUNCHED = replace(TRAIN, ppid=60, parents=("torchrun", "bash"))
 FLAT = replace(TRAIN, period_s=None, share=0.99)
 SHORT = Log(step_s=0.1, every=300)
 
@@ -156,6 +158,28 @@ SHAPES: dict[str, World] = {
         tenants=(replace(TRAIN, period_s=None), replace(EVALUATOR, from_s=3600)),
         log=Log(paces=((0, 6.0), (3600, 8.4))),
     ),
+    "child-stays": replace(HONEST, tenants=(TRAIN, STAYING)),
+    "same-script": replace(HONEST, tenants=(TRAIN, replace(STAYING, script="train.py"))),
+    "speaking-child": replace(
+        HONEST,
+        tenants=(TRAIN, STAYING),
+        talk=(
+            Talk("127.0.0.1:51000", 60, 10_790, "train", TRAIN.exe, False, MIB, MIB, "127.0.0.1:29500"),
+            Talk("127.0.0.1:29500", 60, 10_790, "eval", TRAIN.exe, True, MIB, MIB, "127.0.0.1:51000"),
+        ),
+    ),
+    "launched-apart": replace(
+        HONEST, gpus=2, tenants=(LAUNCHED, replace(LAUNCHED, name="other", gpus=(1,), share=0.9))
+    ),
+    "coupled-solvers": replace(
+        HONEST,
+        log=None,
+        tenants=(
+            replace(LAUNCHED, name="fluid", exe="/opt/fluid"),
+            replace(LAUNCHED, name="solid", exe="/opt/solid", share=0.4),
+        ),
+    ),
+    "unlogged-pair": replace(HONEST, log=None, tenants=(TRAIN, replace(OTHER, until_s=1e9))),
     "rare-log": replace(HONEST, log=Log(every=150)),
     "hang": replace(
         HONEST,

@@ -8,7 +8,7 @@ import sys
 import traceback
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -159,25 +159,37 @@ def _facts(frames: dict[str, pl.DataFrame], runs: tuple[Run, ...], known: Snapsh
     return Facts("c", EPOCH_AT - 60, until_at, "0", runs, frames, AuditConfig(), costs=known)
 
 
+class Judged(NamedTuple):
+    """What the document has of one run. `guests_gpu_ms`: work of other users' processes on the run's nodes,
+    which it lists outside all ledgers."""
+
+    judgement: Judgement
+    n_skips: int
+    guests_gpu_ms: int = 0
+
+
 def judge_night(
     frames: dict[str, pl.DataFrame], runs: tuple[Run, ...], known: Snapshot | None = None
-) -> dict[str, tuple[Judgement, int]]:
-    """The audit's judgement and its number of skips, by the run's id; empty: the audit failed."""
+) -> dict[str, Judged]:
+    """What the document has of each run, by the run's id; empty: the audit failed."""
     try:
         audit = audit_facts(_facts(frames, runs, known))
     except Exception:  # noqa: BLE001 - a benchmark counts what the engine cannot do, and shows it
         traceback.print_exc(file=sys.stderr)
         return {}
     return {
-        j.run.id: (j, sum(s.subject.endswith(j.run.id) or s.subject == j.run.nodes[0] for s in audit.skips))
+        j.run.id: Judged(
+            j,
+            sum(s.subject.endswith(j.run.id) or s.subject == j.run.nodes[0] for s in audit.skips),
+            sum(w.gpu_ms for w in audit.outside if w.node in j.run.nodes and w.uid != j.run.uid),
+        )
         for j in audit.judgements
     }
 
 
-Judged = tuple[Judgement, int] | None
-
-
-def _record(order: Order, k: int, one: _Lived, judged: tuple[Judged, Judged, Judged]) -> Record:
+def _record(
+    order: Order, k: int, one: _Lived, judged: tuple[Judged | None, Judged | None, Judged | None]
+) -> Record:
     truth, (whole, bare, mute) = one.truth, judged
     record: Record = {
         "night": order.key,
@@ -199,7 +211,7 @@ def _record(order: Order, k: int, one: _Lived, judged: tuple[Judged, Judged, Jud
     }
     if whole is None:
         return {**record, "verdict": None, "faults": 1}
-    judgement, n_skips = whole
+    judgement, n_skips, guests_gpu_ms = whole
     off_ms = abs(sum(judgement.ledger_gpu_ms.values()) - truth.allocated_gpu_ms)
     smallest = judgement.smallest_visible_gpu_ms
     return {
@@ -208,12 +220,13 @@ def _record(order: Order, k: int, one: _Lived, judged: tuple[Judged, Judged, Jud
         "lo_h": judgement.unexplained.lo_gpu_ms / 3.6e6,
         "mid_h": judgement.unexplained.mid_gpu_ms / 3.6e6,
         "hi_h": judgement.unexplained.hi_gpu_ms / 3.6e6,
+        "guests_h": guests_gpu_ms / 3.6e6,
         "smallest_h": None if smallest is None else smallest / 3.6e6,
         "theta": judgement.cost.source,
         "trust": judgement.progress.trust,
         "score": judgement.score,
         "checks": sorted({f.check for f in judgement.findings if f.weight > 0}),
-        "no_process": None if bare is None else bare[0].verdict.value,
-        "no_network": None if mute is None else mute[0].verdict.value,
+        "no_process": None if bare is None else bare.judgement.verdict.value,
+        "no_network": None if mute is None else mute.judgement.verdict.value,
         "faults": n_skips + int(off_ms > _SUM_MS * one.run.n_gpus),
     }

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.detect import compare
-from bench.detect.classes import NAMES
+from bench.detect.classes import NAMES, is_instance
 from bench.detect.figures import clopper_pearson, quantile, winkler
 from bench.detect.night import Record
 from bench.detect.scenarios import scenarios
@@ -18,7 +18,10 @@ FLAGGED = ("ALERT", "REVIEW")
 _TENTH, _QUARTER, _HOUR = 0.1, 0.25, 1.0
 _TOLERANCE = 0.01  # of the allocation
 _LEAST_SHARE = AuditConfig().least_share
+# Per-process times add up to 70 to 100 % of the truth here (equip.py): no figure made of them can be nearer.
+_RIGHT = 0.3
 _POWER = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, float("inf"))
+_GUEST = "foreign_uid"  # the family in which another user diverts
 _HOWS = ("process", "inside", "phase", "log")
 
 
@@ -50,6 +53,22 @@ def share(record: Record) -> float:
 def is_flagged(record: Record) -> bool:
     """Somebody is asked to look at it."""
     return record["verdict"] in FLAGGED
+
+
+def is_named(record: Record) -> bool:
+    """Another user's work that the document lists outside all ledgers, with its GPU-hours within 30 %. It is
+    not the run's doing: the run is not flagged, and whoever reads the document still has it."""
+    return record["family"] == _GUEST and abs(_guest_error(record)) <= _RIGHT
+
+
+def is_found(record: Record) -> bool:
+    """Flagged, or another user's and named."""
+    return is_flagged(record) or is_named(record)
+
+
+def _guest_error(record: Record) -> float:
+    """Of the GPU-hours that are listed as other users', relative to what they really did."""
+    return float(record["guests_h"] / record["diverted_h"] - 1) if record["diverted_h"] > 0 else 0.0
 
 
 def rate(
@@ -98,10 +117,10 @@ def _recall(diverting: list[Record], told: set[str]) -> list[Row]:
         seen = [r for r in of_how if _is_visible(r)]
         found.append(rate(name, how, map(is_flagged, seen), 97))
         can = [r for r in seen if r["family"] in told]
-        found.append(rate(name, f"{how}, families that can be told", map(is_flagged, can), 97))
+        found.append(rate(name, f"{how}, families that can be told", map(is_found, can), 97))
         worth = [r for r in can if r["diverted_h"] >= _LEAST_SHARE * r["allocated_h"]]
         said = f"{how}, the same, and {100 * _LEAST_SHARE:g} % of the allocation (the configured least)"
-        found.append(rate(name, said, map(is_flagged, worth), 97))
+        found.append(rate(name, said, map(is_found, worth), 97))
         for gpu in NAMES:
             found += [rate(name, f"{how}, {gpu}", (is_flagged(r) for r in seen if r["gpu"] == gpu), 97)]
         for hardship in sorted({r["hardship"] for r in seen}):
@@ -111,13 +130,17 @@ def _recall(diverting: list[Record], told: set[str]) -> list[Row]:
         found.append(rate(name, f"{how}, runs for which none is printed", map(is_flagged, without)))
     name = "recall of separate processes, a tenth of the work and more"
     tenth = [r for r in diverting if r["how"] == "process" and share(r) >= _TENTH]
-    found.append(rate(name, "all", map(is_flagged, tenth), 97))
-    found.append(
-        rate(name, "families that can be told", (is_flagged(r) for r in tenth if r["family"] in told), 97)
-    )
-    guests = [r for r in tenth if r["family"] in told and r["family"] != "foreign_uid"]
-    found.append(rate(name, "the same, but another user's (NOTE by design)", map(is_flagged, guests), 97))
-    found += [rate(name, gpu, (is_flagged(r) for r in guests if r["gpu"] == gpu), 97) for gpu in NAMES]
+    found.append(rate(name, "all: flagged", map(is_flagged, tenth), 97))
+    told_of = [r for r in tenth if r["family"] in told]
+    found.append(rate(name, "families that can be told: flagged", map(is_flagged, told_of), 97))
+    what = "families that can be told: flagged, or another user's and named"
+    found.append(rate(name, what, map(is_found, told_of), 97))
+    guests = [r for r in told_of if r["family"] == _GUEST]
+    found.append(rate(name, "… of these another user's: named with its GPU-hours", map(is_named, guests)))
+    timed = [100 * abs(_guest_error(r)) for r in guests if not is_instance(r["gpu"])]
+    found.append(number(name, "… error of those GPU-hours, classes with per-process times", timed))
+    for gpu in NAMES:
+        found.append(rate(name, gpu, (is_found(r) for r in told_of if r["gpu"] == gpu), 97))
     found += _by_theta(diverting)
     name = "recall by diverted share (families that can be told, classes with counters)"
     shares = (0.02, 0.05, 0.1, 0.25, 0.5)

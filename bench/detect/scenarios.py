@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from bench.detect import own_diverting, own_honest, wire
+from bench.detect import companions, own_diverting, own_honest, wire
 from bench.world import (
     diverting,
     forging,
@@ -87,6 +87,7 @@ def scenarios() -> list[Scenario]:
     }
     found = [_honest(draw, is_slow=draw.__name__ in slow) for draw in honest]
     found += [_honest(draw, is_own=True, is_slow=draw.__name__ in slow) for draw in own_honest.FAMILIES]
+    found += [_honest(draw) for draw in companions.FAMILIES]
     found += [_diverting(draw, _how(draw)) for draw in diverting.FAMILIES if _is_of_channels(draw)]
     found += [_diverting(draw, _ALL_OF_IT) for draw in (*forging.FAMILIES, *forging_shared.FAMILIES)]
     found += [_diverting(draw, "process", is_own=True) for draw in own_diverting.PROCESS]

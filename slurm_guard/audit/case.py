@@ -13,6 +13,7 @@ from slurm_guard.audit.listed import Listed
 from slurm_guard.audit.net.net import Net
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.redone import Repeats
+from slurm_guard.audit.second import Second
 from slurm_guard.audit.siblings import Levels
 from slurm_guard.audit.study import Study
 from slurm_guard.audit.track import Track
@@ -69,6 +70,7 @@ class Case:
     place: int | None = None  # in the audit's list of runs
     listed: tuple[Listed, ...] = ()  # its own and others', on GPUs that tell of nobody's time
     repeats: Repeats | None = None  # null: its log cannot tell what is redone
+    seconds: tuple[Second, ...] = ()  # its second programs that little ties to its training
 
     @property
     def allocated_us(self) -> float:

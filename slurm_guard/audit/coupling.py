@@ -13,13 +13,18 @@ SWINGS = 0.35  # relative swing of the second one's time from slot to slot. Judg
 STEADY = 0.2  # relative spread of its work per unit of progress up to which progress depends on it. Judgement
 LEAST_ROUNDS = 4  # judgement
 FULLY = 0.8  # of the most that the second one ever works in a slot: then it has its turn. Judgement
+# Of the first one's usual time, in the slots that are most the second one's: above it both work at once.
+RESTS = 0.5  # judgement: a turn of half a minute in a slot of a minute leaves that much
+BUSY = 0.9  # quantile of the first one's times that is usual for it beside the second's turns. Judgement
 HARDLY = 0.1  # of it, or of the first one's usual time: then it is the other's turn. Judgement
 
 
 def takes_turns(slots: Slots, track: Track) -> bool:
-    """True where the second process swings against the first and its work per unit of progress is steady.
+    """True where the second process swings against the first, which rests in its turn, and its work per
+    unit of progress is steady.
 
-    A co-tenant that comes and goes also swings against the trainer, but its work per unit does not keep.
+    A co-tenant that comes and goes also swings against the trainer, but its work per unit does not keep; one
+    in short bursts keeps it, and the trainer does not rest for it.
     """
     units = units_per_slot(track, slots)
     both = [k for k in range(len(units)) if slots.active[k] > 0 and units[k] > 0]
@@ -29,12 +34,20 @@ def takes_turns(slots: Slots, track: Track) -> bool:
     second = [slots.stray[k] / slots.cov[k] for k in both]
     mean = sum(second) / len(second)
     swing = (sum((v - mean) ** 2 for v in second) / len(second)) ** 0.5 / mean
-    if swing < SWINGS or correlation(own, second) > TURNS:
+    if swing < SWINGS or correlation(own, second) > TURNS or not _rests(own, second):
         return False
     costs = _per_round(slots, track, both)
     if len(costs) < LEAST_ROUNDS or median(costs) <= 0:
         return False
     return (max(costs) - min(costs)) / median(costs) <= 4 * STEADY and _spread(costs) <= STEADY
+
+
+def _rests(own: list[float], second: list[float]) -> bool:
+    """Whether the first one nearly stands still where the second one works most."""
+    most = max(second)
+    turns = [a for a, b in zip(own, second, strict=True) if b >= FULLY * most]
+    usual = sorted(own)[int(BUSY * (len(own) - 1))]
+    return sum(turns) / len(turns) <= RESTS * usual
 
 
 def waits_for_it(slots: Slots) -> bool:

@@ -9,6 +9,7 @@ import polars as pl
 from slurm_guard.audit import gather, owners
 from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.outside import relation
+from slurm_guard.audit.second import candidates
 
 _WHO = ["node", "pid", "start_ticks"]
 
@@ -18,9 +19,11 @@ class Listed:
     """One process that was listed on one GPU, in windows in which no process's time was told.
 
     `relation`: untied (of the run that holds the GPU, or of its owner outside the job, without a tie to the
-    process that logs progress), beside (its run holds other GPUs), after (its run had ended), nobody (of no
-    run known). `own` the run it comes from, `host` the run that holds the GPU; null: none. `mem_mib` at most;
-    null: not told. `listed_s`: how long.
+    process that logs progress), rival (untied to the run's first program, and nothing tells which of both
+    logs), launched (another script than the one that logs, its launcher in common and nothing else), beside
+    (its run holds other GPUs), after (its run had ended), nobody (of no run known). `own` the run it comes
+    from, `host` the run that holds the GPU; null: none. `mem_mib` at most; null: not told. `listed_s`: how
+    long.
     """
 
     relation: str
@@ -87,8 +90,8 @@ def _relation(known: set[int]) -> pl.Expr:
     mine = (pl.col("own") == pl.col("i")).fill_null(value=False)
     owners_own = pl.col("own").is_null() & (pl.col("uid") == pl.col("host_uid")).fill_null(value=False)
     return (
-        pl.when(mine & pl.col("is_untied").fill_null(value=False))
-        .then(pl.lit("untied"))
+        pl.when(mine & pl.col("seems").is_not_null())
+        .then("seems")
         .when(mine)
         .then(None)
         .when(owners_own)
@@ -100,18 +103,28 @@ def _relation(known: set[int]) -> pl.Expr:
 def _untied(
     untold: pl.DataFrame, tied: tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]]
 ) -> pl.DataFrame:
-    """(i, node, pid, start_ticks) of other programs than the one that logs, without any tie to it. Where
-    nothing tells who logs, of nobody."""
+    """(i, node, pid, start_ticks) of other programs than the one that logs, with too little of a tie to it,
+    and what it `seems`: untied, rival or launched."""
     people, logs, flows = tied
     mine = untold.filter(pl.col("own") == pl.col("i")).with_columns(pl.lit(0, pl.Int64).alias("sm_ms"))
-    rows: list[tuple[int, str, int, int, bool]] = []
+    rows: list[tuple[int, str, int, int, str]] = []
     for i, users in gather.those(mine, people).items():
         linked = owners.link(users, logs.get(i, []), flows)
-        rows += [(i, u.node, u.pid, u.start_ticks, True) for u in linked if _is_untied(u, linked)]
+        weak = {owners.id_of(u): tie for u, tie in candidates(linked, logs.get(i, []), flows)}
+        for u in linked:
+            seems = _seems(u, linked, weak.get(owners.id_of(u)))
+            if seems is not None:
+                rows.append((i, u.node, u.pid, u.start_ticks, seems))
     schema = {"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64}
-    return pl.DataFrame(rows, schema={**schema, "is_untied": pl.Boolean}, orient="row")
+    return pl.DataFrame(rows, schema={**schema, "seems": pl.String}, orient="row")
 
 
-def _is_untied(user: GpuUser, users: list[GpuUser]) -> bool:
+def _seems(user: GpuUser, users: list[GpuUser], weak: str | None) -> str | None:
+    """What a process is, by what it lacks; null: nothing, or a child, which may come and go."""
+    if weak == "launched":
+        return "launched"
+    if weak == "none" or (user.cls == "stray" and user.why == owners.RIVAL):
+        return "rival"
     logs = any(u.cls == "linked" and u.node == user.node for u in users)
-    return user.cls == "stray" and logs and not owners.same_program(user, users)
+    is_untied = user.cls == "stray" and logs and not owners.same_program(user, users)
+    return "untied" if is_untied else None

@@ -20,6 +20,7 @@ from slurm_guard.audit import (
     outside,
     owners,
     rhythm,
+    second,
     sharedlogs,
     siblings,
     spans,
@@ -95,6 +96,7 @@ class Night:
     changes: Mapping[int, tuple[Change, ...]]
     unseen: Mapping[int, tuple[Unseen, ...]]
     siblings: Mapping[int, list[siblings.Levels]]
+    seconds: Mapping[int, tuple[second.Second, ...]]
     earlier: Earlier
     repeats: Mapping[int, Repeats | None]
 
@@ -107,7 +109,8 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     series = {i: [(n, taut.settle(m)) for n, m in part] for i, part in series.items()}
     problems = gather.problems_of(tables.logs, tables.keys)
     found = {i: tracks.build(series.get(i, []), None, problems.get(i, ())) for i in range(len(runs))}
-    cells, slots, users = _divided(runs, tables, frames, found)
+    ties = _ties(tables, frames)
+    cells, slots, users = _divided(runs, tables, ties, found)
     rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange)
     studies: dict[int, Study] = {}
     for i, run in enumerate(runs):
@@ -128,7 +131,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         tuple(
             holders.unlisted(frames, tables.people, tables.good, (tables.keys, tables.runs), known & placed)
         ),
-        tuple(listed.listed(tables.uses, (tables.runs, known), _ties(tables, frames))),
+        tuple(listed.listed(tables.uses, (tables.runs, known), ties)),
         slots,
         ledger.tally(cells, {i: s.spans for i, s in studies.items()}),
         found,
@@ -141,6 +144,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         changes_of(runs, tables.keys, frames),
         unseen_of(runs, tables.keys, frames),
         siblings.levels_of(cells, runs),
+        second.seconds(users, *ties[1:], tables.uses),
         before,
         repeats_of(
             runs,
@@ -176,11 +180,14 @@ def _tables(runs: list[Run], frames: dict[str, pl.DataFrame]) -> Tables:
     return Tables(table, keys, good, refused, cells, uses, strange, people, logs, points)
 
 
+Ties = tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]]
+
+
 def _divided(
-    runs: list[Run], tables: Tables, frames: dict[str, pl.DataFrame], found: dict[int, Track]
+    runs: list[Run], tables: Tables, ties: Ties, found: dict[int, Track]
 ) -> tuple[pl.DataFrame, dict[int, Slots], Users]:
     """Cells and slots divided among processes; twice where a second process turns out to take turns."""
-    people, held, flows = _ties(tables, frames)
+    people, held, flows = ties
     users: Users = {
         i: owners.link(those, held.get(i, []), flows)
         for i, those in gather.users_of(tables.uses, people).items()
@@ -199,9 +206,7 @@ def _divided(
     return cells, {i: slots.get(i, grid.nothing(run)) for i, run in enumerate(runs)}, users
 
 
-def _ties(
-    tables: Tables, frames: dict[str, pl.DataFrame]
-) -> tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]]:
+def _ties(tables: Tables, frames: dict[str, pl.DataFrame]) -> Ties:
     """What processes are, which logs the runs' processes hold, and who speaks with whom."""
     held = gather.holds_of(tables.logs, frames["files"], tables.keys, tables.points)
     return tables.people, held, gather.partners(frames["flows"])
@@ -293,6 +298,7 @@ def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
             i,
             tuple(p for p in night.listed if i in (p.own, p.host)),
             night.repeats[i],
+            night.seconds.get(i, ()),
         )
 
 

@@ -2,12 +2,17 @@
 
 import re
 from dataclasses import replace
+from itertools import combinations
 
 import polars as pl
 
 from slurm_guard.audit.holds import GpuUser, LogHold, by_log, by_writing, second_logs
 
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "tcsh", "csh", "fish", "slurm_script", "slurmstepd"})
+# Ties that a program of any kind has to whoever started it: an interpreter's file says nothing of its script.
+CHILD = "parent or child of the process that logs progress, same program"
+RIVAL = "another program beside a busier one, without a tie"
+LAUNCHED = "started like the process that logs progress"
 _NUMBER = re.compile(r"\d+")
 # Two processes that were together for less than this part of the shorter one's time came one after the
 # other. Judgement.
@@ -69,7 +74,7 @@ def link(users: list[GpuUser], logs: list[LogHold], flows: set[tuple[str, int, i
 
     What cannot be told stays `kin`: it is credited and widens the upper bound, it is held against nobody.
     """
-    linked = by_log(users, logs) or by_writing(users, logs)
+    linked = _of_one(users, by_log(users, logs), logs) or _of_one(users, by_writing(users, logs), logs)
     if not linked and not logs:
         return [_with(u, "linked" if len(users) == 1 else "kin", "") for u in users]
     if not linked:
@@ -82,21 +87,54 @@ def link(users: list[GpuUser], logs: list[LogHold], flows: set[tuple[str, int, i
     return second_logs(judged, logs)
 
 
+def _of_one(users: list[GpuUser], found: dict[int, str], logs: list[LogHold]) -> dict[int, str]:
+    """Those that hold or wrote the log; none where two programs that shared a GPU did and there is one log
+    alone: a file is quickly opened, and each writes what it likes elsewhere."""
+    if len({(log.node, log.path) for log in logs}) > 1:
+        return found
+    pairs = combinations([users[k] for k in found], 2)
+    unlike = any(meet(a, b) and None not in (a.exe, b.exe) and a.exe != b.exe for a, b in pairs)
+    return {} if unlike else found
+
+
 def _unlinked(users: list[GpuUser], flows: set[tuple[str, int, int]]) -> list[GpuUser]:
     """Nothing tells who logs. One program may be the one that does; what has no tie to the busiest does not
     belong to it, whichever of both it is: at least the smaller one is stray. Never across nodes."""
     if len(users) == 1:
         return [_with(users[0], "linked", "the only one")]
+    weights = weights_of(users)
     judged: list[GpuUser] = []
     for user in users:
-        rivals = [u for u in users if u.node == user.node and set(u.gpus) & set(user.gpus)]
-        first = max(rivals, key=lambda u: (u.sm_ms, -u.pid))
-        tied = first is user or first.exe is None or user.exe is None or first.exe == user.exe
-        if tied or _tie(user, first, flows) is not None or user.ppid == first.pid or first.ppid == user.pid:
+        first = busiest([u for u in users if u.node == user.node and set(u.gpus) & set(user.gpus)], weights)
+        if user.exe is None or any(u.exe is None or u.exe == user.exe or tied(user, u, flows) for u in first):
             judged.append(_with(user, "kin", ""))
         else:
-            judged.append(_with(user, "stray", "another program beside a busier one, without a tie"))
+            judged.append(_with(user, "stray", RIVAL))
     return judged
+
+
+Weights = dict[tuple[str, str | None], tuple[int, float, int]]
+
+
+def weights_of(users: list[GpuUser]) -> Weights:
+    """By node and program: the time of all its processes together, ranks of one training likewise, however
+    many GPUs another program is on. Where no times are told the first to come weighs most."""
+    found: Weights = {}
+    for u in users:
+        sm_ms, first, pid = found.get((u.node, u.exe), (0, -u.first_at, -u.pid))
+        found[(u.node, u.exe)] = (sm_ms + u.sm_ms, max(first, -u.first_at), max(pid, -u.pid))
+    return found
+
+
+def busiest(rivals: list[GpuUser], weights: Weights) -> list[GpuUser]:
+    """Of these processes of one node those of the program that weighs most there."""
+    program = max(rivals, key=lambda u: weights[(u.node, u.exe)]).exe
+    return [u for u in rivals if u.exe == program]
+
+
+def tied(a: GpuUser, b: GpuUser, flows: set[tuple[str, int, int]]) -> bool:
+    """Whether anything ties two processes of which nobody is known to log, different programs included."""
+    return tie_of(a, b, flows) is not None or a.ppid == b.pid or b.ppid == a.pid
 
 
 def in_doubt(user: GpuUser, users: list[GpuUser]) -> bool:
@@ -121,16 +159,16 @@ def _spread(users: list[GpuUser], why: dict[tuple[str, int, int], str]) -> None:
     same time; ranks of a training that was started again come one after the other."""
     while True:
         base = [u for u in users if id_of(u) in why]
-        fresh = [u for u in users if id_of(u) not in why and not any(_meet(u, b) for b in base)]
+        fresh = [u for u in users if id_of(u) not in why and not any(meet(u, b) for b in base)]
         ranks = [u for u in fresh if any(_siblings(u, b) for b in base)]
-        lone = [u for u in ranks if not any(v is not u and _meet(u, v) for v in ranks)]
+        lone = [u for u in ranks if not any(v is not u and meet(u, v) for v in ranks)]
         if not lone:
             return
         why.update({id_of(u): "rank beside a linked process" for u in lone})
 
 
-def _meet(a: GpuUser, b: GpuUser) -> bool:
-    """Both worked on one GPU at the same time."""
+def meet(a: GpuUser, b: GpuUser) -> bool:
+    """Whether both worked on one GPU at the same time."""
     return a.node == b.node and bool(set(a.gpus) & set(b.gpus)) and not _apart(a, b)
 
 
@@ -138,7 +176,7 @@ def _siblings(a: GpuUser, b: GpuUser) -> bool:
     if a.exe is None or a.exe != b.exe:
         return False
     if a.node == b.node:
-        return a.ppid == b.ppid and (a.cmdline == b.cmdline or (not _from_shell(a) and _same_script(a, b)))
+        return a.ppid == b.ppid and (a.cmdline == b.cmdline or (not from_shell(a) and _same_script(a, b)))
     return a.parents[:1] == b.parents[:1] and _same_script(a, b)
 
 
@@ -149,7 +187,8 @@ def _same_script(a: GpuUser, b: GpuUser) -> bool:
     return _NUMBER.sub("", a.cmdline) == _NUMBER.sub("", b.cmdline)
 
 
-def _from_shell(user: GpuUser) -> bool:
+def from_shell(user: GpuUser) -> bool:
+    """Whether a shell started it, as a batch script does."""
     return not user.parents or user.parents[0] in SHELLS
 
 
@@ -161,7 +200,7 @@ def _judge(
 ) -> GpuUser:
     """Kin where any tie to a linked process shows, else stray."""
     for base in (u for u in users if id_of(u) in why):
-        tie = _tie(user, base, flows)
+        tie = tie_of(user, base, flows)
         if tie is not None:
             return _with(user, "kin", tie)
     if not any(u.node == user.node for u in users if id_of(u) in why):
@@ -184,16 +223,17 @@ def _together_s(a: GpuUser, b: GpuUser) -> float:
     return min(a.last_at, b.last_at) - max(a.first_at, b.first_at)
 
 
-def _tie(user: GpuUser, base: GpuUser, flows: set[tuple[str, int, int]]) -> str | None:
+def tie_of(user: GpuUser, base: GpuUser, flows: set[tuple[str, int, int]]) -> str | None:
+    """What ties a process to one of the training; null: nothing seen."""
     if user.node != base.node:
         return None
     if (user.node, user.pid, base.pid) in flows or (user.node, base.pid, user.pid) in flows:
         return "speaks with the process that logs progress"
     same = user.exe is not None and user.exe == base.exe
     if same and (user.ppid == base.pid or base.ppid == user.pid):
-        return "parent or child of the process that logs progress, same program"
-    if same and user.ppid == base.ppid and (not _from_shell(user) or user.cmdline == base.cmdline):
-        return "started like the process that logs progress"
+        return CHILD
+    if same and user.ppid == base.ppid and (not from_shell(user) or user.cmdline == base.cmdline):
+        return LAUNCHED
     if _apart(user, base) and set(user.gpus) & set(base.gpus):
         return "worked before or after the process that logs progress, not beside it"
     return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case, spoken
 from slurm_guard.audit.check import ASKS, SPEAKS
-from slurm_guard.audit.checks import hearing
+from slurm_guard.audit.checks import hearing, second_program
 from slurm_guard.audit.spans import PAUSE, Kind, usual_gap_s
 from slurm_guard.model import Account, Bounds, Family, Finding, Verdict
 
@@ -13,6 +13,9 @@ PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
 # entry alone.
 HARD = frozenset({Family.A, Family.C, Family.F})
 ALONE = frozenset({Family.A, Family.B, Family.C, Family.F})
+# These ask and confirm nothing: a process of another program may be part of the training, and then whatever
+# else is odd about the run has one witness.
+ASK_ALONE = frozenset({second_program.CHECK.id})
 _WORK = frozenset({Family.A, Family.B, Family.C})  # families that speak of work on the GPUs
 
 
@@ -67,7 +70,8 @@ def asks_for(case: Case, findings: tuple[Finding, ...], mine: Bounds) -> Verdict
     against = families(findings)
     hard = [f for f in findings if f.hard and f.family in HARD and f.weight > 0]
     enough = 1000.0 * mine.lo_gpu_ms >= case.least_us and case.allocated_us > 0
-    if hard or (enough and len(against) >= 2 and ALONE.intersection(against)):
+    witnesses = families(tuple(f for f in findings if f.check not in ASK_ALONE))
+    if hard or (enough and len(witnesses) >= 2 and ALONE.intersection(witnesses)):
         return Verdict.ALERT
     return Verdict.REVIEW if any(against.get(family, 0.0) >= ASKS for family in ALONE) else None
 

@@ -32,7 +32,7 @@ def build_row(judgement: Judgement, unit: Unit, times: Times) -> RunRow:
     """The run as one line; every string of the document made harmless, a dash where nothing is known."""
     run, ledger, bounds = judgement.run, judgement.ledger_gpu_ms, judgement.unexplained
     unseen = sentences.is_unseen(judgement)
-    judged = judgement.verdict is not Verdict.NOT_AUDITABLE and not unseen
+    judged = not bars.is_unmatched(judgement) and not unseen
     is_aside = decisions.is_set_aside(judgement)
     return RunRow(
         anchor=_anchor(run.id),
@@ -135,7 +135,7 @@ def _price(judgement: Judgement) -> Fact:
 
 
 def _drawn_bounds(judgement: Judgement) -> Bounds | None:
-    return None if judgement.verdict is Verdict.NOT_AUDITABLE else judgement.unexplained
+    return None if bars.is_unmatched(judgement) else judgement.unexplained
 
 
 def _ledger(judgement: Judgement, unit: Unit) -> tuple[Fact, ...]:

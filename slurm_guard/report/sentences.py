@@ -22,7 +22,7 @@ REMEDIES = {
     "run-without-ticket": _HOOK,
     "silent": _SAMPLER,
     "refused": "Find out why the node's own records contradict each other: its clock and its driver first.",
-    "no-progress-source": _LOG,
+    words.NO_SOURCE: _LOG,
 }
 
 
@@ -34,7 +34,7 @@ def is_unseen(judgement: Judgement) -> bool:
 
 def unexplained(judgement: Judgement, unit: Unit) -> str:
     bounds = judgement.unexplained
-    if judgement.verdict is Verdict.NOT_AUDITABLE:
+    if bars.is_unmatched(judgement):
         amount = bars.of(bars.shown_ledger(judgement), words.UNMATCHED)
         if is_unseen(judgement):
             return f"Nothing of {unit.full(judgement.run.allocated_gpu_ms)} was observed."
@@ -85,7 +85,7 @@ def _without_log(judgement: Judgement, unit: Unit) -> str:
     work = sum(ledger.values()) - bars.of(ledger, Account.IDLE.value) - unseen
     if is_unseen(judgement):
         return "Nothing was observed, so nothing could have shown."
-    if judgement.verdict is Verdict.NOT_AUDITABLE:
+    if bars.is_unmatched(judgement):
         return "Without logged progress, training and any other work of the run look alike here."
     return f"No training was logged; all work that was seen on these GPUs is {unit.full(work)}."
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slurm_guard.model import UNEXPLAINED, Account, Judgement, Timeline, TimelineEvent, Verdict
+from slurm_guard.report.bars import is_unmatched
 from slurm_guard.report.words import UNMATCHED
 
 # Judgement: a column is shaded when at least this share of its GPU time is unexplained; below it, the noise
@@ -82,7 +83,7 @@ def stretches(columns: Columns) -> list[tuple[float, float, int]]:
 def shown_timeline(judgement: Judgement) -> Timeline | None:
     """The timeline as drawn: of a run that could not be audited, own work is unmatched, not unexplained."""
     timeline = judgement.timeline
-    if timeline is None or judgement.verdict is not Verdict.NOT_AUDITABLE:
+    if timeline is None or not is_unmatched(judgement):
         return timeline
     accounts = dict(timeline.accounts)
     own = [accounts.pop(name.value, []) for name in (Account.RESIDUAL, Account.CONTRADICTION)]

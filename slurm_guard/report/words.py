@@ -12,6 +12,7 @@ EXPLAINED = (Account.PROGRESS, Account.PHASE, Account.WAIT)
 # The order of a bar: explained, idle, unobserved, and the unexplained at the end where its bounds are drawn.
 # `unmatched` is ours alone: the residual of runs that could not be audited, which must not look unexplained.
 UNMATCHED = "unmatched"
+NO_SOURCE = "no-progress-source"  # the class of a run in whose files no progress was found
 BAR_ORDER = (
     *(account.value for account in EXPLAINED),
     Account.IDLE.value,

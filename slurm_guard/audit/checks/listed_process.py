@@ -19,16 +19,28 @@ class Params:
     least_mib: int = 1024  # judgement: below, it is told and not asked about
 
 
+# What is said of them by their relation (listed.py).
+_SAID = {
+    "untied": "of another program than the one that logs progress and without a tie to it",
+    "rival": "of another program than its first one and without a tie to it, and nothing tells which logs",
+    "launched": "of another script than the one that logs progress, with nothing in common but the launcher",
+}
+
+
 def find(case: Case, params: Params) -> list[Finding]:
     """One soft finding for the run's own and its owner's processes, one for each process elsewhere, and a
     notice in its favour of all that are not its own."""
     long_s = case.run.until_at - case.run.from_at
     enough = [p for p in case.listed if p.n_windows >= params.least_windows]
-    untied = [p for p in enough if p.relation == "untied" and p.listed_s >= params.least_share * long_s]
-    found = [_untied(case, untied, params)] if untied else []
+    lasting_ones = [p for p in enough if p.listed_s >= params.least_share * long_s]
+    found = [
+        _untied(case, of_kind, params)
+        for kind in _SAID
+        if (of_kind := [p for p in lasting_ones if p.relation == kind])
+    ]
     found += [_elsewhere(case, p, params) for p in enough if p.relation == "beside" and _is_mine(case, p)]
     found += [_elsewhere(case, p, params) for p in enough if _outlived(case, p)]
-    guests = [p for p in enough if p.relation != "untied" and not _is_mine(case, p)]
+    guests = [p for p in enough if p.relation not in _SAID and not _is_mine(case, p)]
     return [*found, _notice(case, guests)] if guests else found
 
 
@@ -55,8 +67,8 @@ def _rating(large: bool, audience: Audience) -> Rating:
 def _untied(case: Case, processes: list[Listed], params: Params) -> Finding:
     first = max(processes, key=lambda p: (p.listed_s, -p.pid))
     sentence = (
-        f"{counted(len(processes), 'process', 'processes')} of this run's owner, of another program than the "
-        f"one that logs progress and without a tie to it, had {_held(first)} on its GPUs for up to "
+        f"{counted(len(processes), 'process', 'processes')} of this run's owner, {_SAID[first.relation]}, "
+        f"had {_held(first)} on its GPUs for up to "
         f"{lasting(first.listed_s)}; these GPUs do not tell whether a process works."
     )
     large = any(_is_large(p, params) for p in processes)
@@ -105,8 +117,9 @@ CHECK = Check(
     "A process on a GPU that tells of nobody's time",
     Family.A,
     detects="On GPUs without per-process times (instances of MIG, some drivers): a process of the run or of "
-    "its owner that is another program than the one that logs and has no tie to it, a process of the run on "
-    "a GPU that is not its, or one that is there after its run; by the driver's process list, cgroup, uid.",
+    "its owner that is another program than the one that logs (where nothing tells who logs, or there is no "
+    "log: than its first one) and has no tie to it, or only its launcher; a process of the run on a GPU that "
+    "is not its, or one that is there after its run; by the driver's process list, cgroup, uid.",
     does_not_detect="Whether the process worked, and how much: it is never a hard fact and has no figure. "
     "Work inside the training process.",
     false_alarms="A notebook, a server or a monitor of the job that holds memory and no connection to the "

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 
 from slurm_guard.audit import grid
+from slurm_guard.audit.check import ASKS
 from slurm_guard.audit.coupling import waits_for_it
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.run import audit_facts
@@ -68,3 +69,13 @@ def test_a_rollout_server_of_unequal_rounds_is_no_stranger_where_it_is_the_train
 
 def test_a_stranger_that_works_while_the_training_stands_still_is_asked_about() -> None:
     assert _of(_rollouts("/tmp/x/worker")).verdict is Verdict.REVIEW
+
+
+def test_a_stranger_in_regular_bursts_takes_no_turns_with_a_training_that_does_not_rest() -> None:
+    bursts = [(float(t), t + 60.0) for t in range(600, 10_800, 240)]
+    between = [(60.0, 600.0), *((a[1], b[0]) for a, b in itertools.pairwise(bursts))]
+    stranger = Tenant("other", 60, 10_800, share=0.6, ppid=900, exe="/tmp/x/worker", pauses=tuple(between))
+
+    judgement = _of(replace(HONEST, tenants=(TRAIN, stranger)))
+
+    assert "extra-context" in {f.check for f in judgement.findings if f.weight >= ASKS}

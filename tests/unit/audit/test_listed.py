@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from slurm_guard.audit.check import ASKS
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.model import Account, Finding, Judgement, Verdict
 from tests.builders import Log, Tenant, World, build
@@ -66,8 +67,27 @@ def test_a_process_on_another_runs_instance_is_held_against_the_run_that_it_come
     assert [f.weight for f in _said(_of(world, 8))] == [-1.0]
 
 
-def test_who_logs_has_to_be_known_before_anybody_is_called_untied() -> None:
-    assert not _said(_of(replace(INSTANCE, log=None, tenants=(TRAIN, OTHER))))
+def test_without_a_log_one_of_two_unlike_programs_is_asked_about_and_none_is_called_the_logger() -> None:
+    (said,) = _said(_of(replace(INSTANCE, log=None, tenants=(TRAIN, OTHER))))
+
+    assert said.weight == ASKS
+    assert "nothing tells which logs" in said.sentence
+
+
+@pytest.mark.parametrize(
+    "other", [replace(OTHER, exe=TRAIN.exe), replace(OTHER, ppid=100), replace(OTHER, until_s=1000)]
+)
+def test_without_a_log_what_has_anything_in_common_is_not_asked_about(other: Tenant) -> None:
+    assert not _said(_of(replace(INSTANCE, log=None, tenants=(TRAIN, other))))
+
+
+def test_another_script_of_the_launcher_is_asked_about_and_a_child_is_not() -> None:
+    trainer = replace(TRAIN, ppid=60, parents=("torchrun", "bash"))
+    launched = replace(trainer, name="other")
+    child = replace(launched, ppid=100, parents=("train", "torchrun"))
+
+    assert [f.weight for f in _said(_of(replace(INSTANCE, tenants=(trainer, launched))))] == [ASKS]
+    assert not _said(_of(replace(INSTANCE, tenants=(trainer, child))))
 
 
 def test_where_times_are_told_the_list_says_nothing() -> None:

@@ -126,3 +126,37 @@ def test_an_open_log_alone_does_not_make_a_writer() -> None:
     rank = _user(3, "g1", written_b=0)
 
     assert _classes([trainer, other, rank], [_hold(1, 2)]) == ["linked", "stray", "stray"]
+
+
+def test_of_two_programs_that_wrote_enough_for_one_log_neither_is_its_writer_by_that() -> None:
+    ranks = [_user(k, f"g{k}", parents=("torchrun",), written_b=0) for k in range(2)]
+    trainer = replace(ranks[0], written_b=2000)
+    other = _user(9, exe="/tmp/x", ppid=900, gpus=("g0", "g1"), written_b=5000, sm_ms=900)
+
+    one = _hold(0, 1, 9, how="stdout")
+    assert _classes([trainer, ranks[1], other], [one]) == ["kin", "kin", "stray"]
+    two = [one, replace(one, path="/second")]
+    assert _classes([trainer, ranks[1], other], two)[0] == "linked"
+
+
+def test_ranks_count_together_against_a_program_that_is_on_all_their_gpus() -> None:
+    ranks = [_user(k, f"g{k}", sm_ms=600) for k in range(4)]
+    other = _user(9, exe="/tmp/x", ppid=900, gpus=("g0", "g1", "g2", "g3"), sm_ms=1600)
+
+    classes = _classes([*ranks, other], [_hold(0, 1, 2, 3, 9, how="stdout")])
+
+    assert classes == ["kin"] * 4 + ["stray"]
+
+
+def test_of_two_programs_that_hold_the_one_log_neither_is_its_writer_where_no_bytes_are_known() -> None:
+    trainer = _user(1, written_b=None)
+    other = _user(2, exe="/tmp/x", ppid=900, sm_ms=400, written_b=None)
+    rank = _user(3, "g1", written_b=None)
+
+    assert _classes([trainer, other, rank], [_hold(1, 2)]) == ["kin", "stray", "kin"]
+
+
+def test_a_child_that_inherited_the_log_is_no_stranger() -> None:
+    child = _user(2, exe="/opt/render", ppid=1, sm_ms=400, written_b=None)
+
+    assert _classes([_user(1, written_b=None), child], [_hold(1, 2)]) == ["kin", "kin"]

@@ -287,7 +287,7 @@ def _record(**more: Any) -> Record:
         "share": 0.25, "hardship": "none", "channels": ["busy", "energy"],
         "diverted_h": 2.0, "work_h": 8.0, "allocated_h": 10.0,
         "names": False, "silent_s": 0.0, "longer": 0.0, "features": [0.5] * 18, "verdict": "REVIEW",
-        "lo_h": 1.5, "mid_h": 2.1, "hi_h": 3.0, "smallest_h": 0.4, "theta": "own-cheapest",
+        "lo_h": 1.5, "mid_h": 2.1, "hi_h": 3.0, "guests_h": 0.0, "smallest_h": 0.4, "theta": "own-cheapest",
         "trust": "observed", "no_process": "CLEAR", "no_network": None, "faults": 0,
     }  # fmt: skip
     return {**plain, **more}
@@ -311,6 +311,32 @@ def test_rows_have_the_same_keys_and_count_what_they_say() -> None:
     error = by_name["U, the unexplained GPU time", "error for U of an hour and more: all"]
     assert error["value"] == pytest.approx(5.0)
     assert error["met"]
+
+
+@pytest.mark.parametrize(
+    ("guests_h", "verdict", "hits"),
+    [(1.9, "NOTE", 1), (0.9, "NOTE", 0), (0.0, "NOTE", 0), (0.0, "REVIEW", 1)],
+)
+def test_another_users_work_is_found_where_its_hours_are_listed(
+    guests_h: float, verdict: str, hits: int
+) -> None:
+    guest = _record(family="foreign_uid", how="process", guests_h=guests_h, verdict=verdict)
+    other = _record(family="second_mid", how="process", guests_h=1.9, verdict="NOTE")
+
+    rows = {(row["table"], row["what"]): row for row in report.rows([guest, other], "a")}
+
+    name = "recall of separate processes, a tenth of the work and more"
+    found = rows[name, "families that can be told: flagged, or another user's and named"]
+    assert (found["hits"], found["n"]) == (hits, 2)
+    assert rows[name, "families that can be told: flagged"]["hits"] == (verdict == "REVIEW")
+
+
+def test_a_record_has_the_hours_that_the_document_lists_as_other_users() -> None:
+    records = play(Order("diverting", "A100", "foreign_uid", 0, "t"))
+    own = play(Order("diverting", "A100", "second_mid", 0, "t"))
+
+    assert all(0.6 < r["guests_h"] / r["diverted_h"] < 1.05 for r in records)
+    assert all(r["guests_h"] == 0 for r in own)
 
 
 def test_a_baseline_is_given_the_audits_own_rate_of_false_alarms() -> None:

@@ -242,6 +242,18 @@ def test_a_run_that_was_not_judged_has_a_dash_and_no_bounds() -> None:
     assert "(0" not in line
 
 
+def test_a_look_at_a_run_without_a_log_makes_none_of_its_work_unexplained() -> None:
+    asked = replace(builders.not_auditable(), verdict=Verdict.REVIEW)
+    half_ms = asked.unexplained.hi_gpu_ms // 2
+    known = replace(asked, unexplained=replace(asked.unexplained, lo_gpu_ms=half_ms))
+
+    card = _card(asked)
+    assert {segment.account for segment in card.bar.segments} == {"idle", "unmatched"}
+    assert (card.row.unexplained, card.row.bounds, card.bar.whisker) == ("–", "", None)
+    assert "nothing to set" in card.unexplained
+    assert "At least" in _card(known).unexplained  # a lower bound is somebody's work and stays
+
+
 def test_like_remarks_on_many_files_are_one_line_that_counts_them() -> None:
     problems = tuple(f"/scratch/a b: c/{i}.dat: no-progress: no line in it moves" for i in range(40))
     of = replace(builders.alert(), progress=replace(builders.alert().progress, problems=(*problems, "odd")))

@@ -1,0 +1,96 @@
+"""A second program of the run that works beside its training all the time, tied to it by its start alone."""
+
+from dataclasses import dataclass
+
+from slurm_guard.audit import programs
+from slurm_guard.audit.case import Case, counted, spoken
+from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
+from slurm_guard.audit.holds import GpuUser
+from slurm_guard.audit.second import Second
+from slurm_guard.model import Evidence, Family, Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Thresholds. How much is worth a look is the configuration's `least_share`."""
+
+    confidence: float = 0.4  # judgement: a helper that works all the time looks the same
+
+
+_TIES = {
+    "child": "a child of the process that logs progress, of another program",
+    "launched": "started as the process that logs progress was, of another program",
+    "none": "of another program than the run's busiest, without a tie to it",
+}
+
+
+def find(case: Case, params: Params) -> list[Finding]:
+    """One soft finding for all of them together. It asks for a look and is nobody's second witness."""
+    staying = sorted((s for s in case.seconds if s.stays), key=lambda s: (-s.beside_us, s.user.pid))
+    total_us = sum(s.beside_us for s in staying)
+    if not staying or total_us < case.worth_us:
+        return []
+    many = counted(len(staying), "process", "processes")
+    used = f"used this run's GPUs for about {spoken(total_us)}"
+    it = "it" if len(staying) == 1 else "them"
+    sentence = (
+        f"{many} of another program than the one that works most {used} beside it; nothing seen ties them "
+        "together, and no log tells what either does."
+        if staying[0].tie == "none"
+        else f"{many} of another program {used}, all the while beside the process that logs progress, which "
+        f"started {it} or was started with {it}; nothing else seen tells what for."
+    )
+    rating = Rating(Severity.LOW, params.confidence, ASKS)
+    return [finding(CHECK, case, rating, sentence, *[_evidence(s) for s in staying[:5]])]
+
+
+def _evidence(second: Second) -> Evidence:
+    user = second.user
+    return Evidence(
+        f"pid {user.pid} on {user.node}, {_named(user)}, {_TIES[second.tie]}, there in "
+        f"{100 * second.there:.0f} % of the windows in which the other works",
+        second.beside_us / 1e6,
+        "SM-s",
+        "lake tables shares and processes",
+        f"shares and processes with pid {user.pid}",
+        "a connection to the training, a progress log that it writes itself, or a declared role",
+    )
+
+
+def _named(user: GpuUser) -> str:
+    script = programs.script_of(user.exe, user.cmdline)
+    return f"{user.exe}" if script is None else f"{user.exe} {script[:60]}"
+
+
+CHECK = Check(
+    "second-program",
+    "Another program works all the while",
+    Family.A,
+    detects="A process of the run of another program (of an interpreter: another script) that works beside "
+    "the training most of the time, from least_share of the allocation on, and whose only tie to it is that "
+    "the training or its launcher started it; in a run without any log, another program that shares the GPU "
+    "with the busiest and has nothing in common with it.",
+    does_not_detect="A process with a connection to the training, with the same script, with a log of its "
+    "own, with a title that hides its script; one that comes and goes alike, or works while the training "
+    "rests. What it does is never known, and nothing of it is held in the lower bound.",
+    false_alarms="A helper that works all the time and speaks with the training by files, pipes or shared "
+    "memory alone: an evaluator that never rests, a decoder, a simulator. Two unlike solvers that share a "
+    "GPU without a log. It asks, makes no ALERT, and is no second witness for one.",
+    remedy="Ask the owner what the process is for; SLURM_GUARD_PROGRESS lets it log its own progress.",
+    params=Params(),
+    find=find,
+    explained=(
+        Example("honest", "one process per GPU"),
+        Example("evaluator", "a child that comes for five minutes in fifteen"),
+        Example("speaking-child", "a child with a connection to the training"),
+        Example("same-script", "workers of the training's own script"),
+        Example("coupled-solvers", "two programs that one launcher started, without a log"),
+        Example("no-data", "nothing was heard"),
+    ),
+    flagged=(
+        Example("child-stays", "a child of another script works from the first minute to the last"),
+        Example("launched-apart", "the launcher's other script has one of two GPUs"),
+        Example("unlogged-pair", "two unlike programs on one GPU, and no log"),
+    ),
+    attack=("T1496.001",),
+)

@@ -1,0 +1,159 @@
+"""Second programs of a run whose only tie to its training is who started them, or of which nothing is logged.
+
+Such a tie is credited (owners.link) and held against nobody. How long they worked beside the training, and
+whether they come and go with it, is measured here; the check `second-program` asks what they are for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+import polars as pl
+
+from slurm_guard.audit import owners, programs
+from slurm_guard.audit.holds import GpuUser, LogHold
+from slurm_guard.audit.kin import THERE
+from slurm_guard.audit.spans import recurring
+
+AT_WORK = 0.25  # of the training's usual time per window, from which it works. Judgement.
+USUALLY = 0.75  # the quantile of it that is usual: start-up and pauses lie below. Judgement.
+MOSTLY = 0.5  # of the windows, or of its time. Judgement.
+_WHO = ["i", "node", "pid", "start_ticks"]
+
+Flows = set[tuple[str, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """One such process. `tie`: child, launched (by the training's launcher) or none (no log tells which of
+    the run's programs is its work). `beside_us`: GPU-µs while the training worked, as NVML told them;
+    `there`: part of the training's windows in which it worked. `comes`: it comes and goes alike, as
+    evaluations do."""
+
+    user: GpuUser
+    tie: str
+    beside_us: int
+    whole_us: int
+    there: float
+    comes: bool
+
+    @property
+    def stays(self) -> bool:
+        """Whether it worked most of the time that the training did, beside it."""
+        return not self.comes and self.there >= MOSTLY and self.beside_us >= MOSTLY * self.whole_us
+
+
+def candidates(users: list[GpuUser], logs: list[LogHold], flows: Flows) -> list[tuple[GpuUser, str]]:
+    """Processes of another program whose tie is weak, each with it. `users` as owners.link judged them."""
+    if not logs:
+        return [(u, "none") for u in _unlogged(users, flows)]
+    weak = {owners.CHILD: "child", owners.LAUNCHED: "launched"}
+    return [
+        (u, weak[u.why])
+        for u in users
+        if u.cls == "kin" and u.why in weak and _is_other(u, [b for b in users if b.cls == "linked"], flows)
+    ]
+
+
+def _is_other(user: GpuUser, linked: list[GpuUser], flows: Flows) -> bool:
+    """Whether it surely runs another program than each that logs on its node, and speaks with none."""
+    here = [b for b in linked if b.node == user.node]
+    apart = (programs.are_apart((user.exe, user.cmdline), (b.exe, b.cmdline)) for b in here)
+    return bool(here) and all(apart) and not any(_speak(user, b, flows) for b in here)
+
+
+def _speak(a: GpuUser, b: GpuUser, flows: Flows) -> bool:
+    return (a.node, a.pid, b.pid) in flows or (a.node, b.pid, a.pid) in flows
+
+
+def _unlogged(users: list[GpuUser], flows: Flows) -> list[GpuUser]:
+    """Without any log: of programs that share a GPU and have nothing in common, the smaller ones. Programs
+    that one launcher started (coupled solvers) have."""
+    weights = owners.weights_of(users)
+    found = []
+    for user in users:
+        rivals = [u for u in users if u is user or owners.meet(user, u)]
+        first = owners.busiest(rivals, weights)
+        if user.exe is None or user in first or any(u.exe is None for u in first):
+            continue
+        if not any(owners.tied(user, u, flows) or _one_launcher(user, u) for u in first):
+            found.append(user)
+    return found
+
+
+def _one_launcher(a: GpuUser, b: GpuUser) -> bool:
+    return a.ppid == b.ppid and not owners.from_shell(a)
+
+
+def seconds(
+    users: Mapping[int, list[GpuUser]], logs: Mapping[int, list[LogHold]], flows: Flows, uses: pl.DataFrame
+) -> dict[int, tuple[Second, ...]]:
+    """Those of each run that worked on its GPUs. `uses`: owners.uses."""
+    found = {i: candidates(people, logs.get(i, []), flows) for i, people in users.items()}
+    found = {i: some for i, some in found.items() if some}
+    if not found:  # as on most nights
+        return {}
+    rows = [
+        (i, u.node, u.pid, u.start_ticks, n) for i, some in found.items() for n, (u, _) in enumerate(some)
+    ]
+    named = pl.DataFrame(
+        rows,
+        schema={"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64, "n": pl.Int64},
+        orient="row",
+    )
+    own = uses.filter((pl.col("own") == pl.col("i")) & (pl.col("sm_ms") > 0) & pl.col("i").is_in(list(found)))
+    table = (
+        own.join(named, on=_WHO, how="left")
+        .group_by("i", "node", "start_at", "end_at", "n")
+        .agg(pl.col("sm_ms").sum())
+        .sort("i", "node", "start_at", "end_at", "n", nulls_last=True)
+    )
+    places = {at: list(rows) for at, rows in groupby(table.iter_rows(), key=lambda row: row[:2])}
+    return {
+        i: tuple(_measured(u, tie, n, places.get((i, u.node), [])) for n, (u, tie) in enumerate(some))
+        for i, some in found.items()
+    }
+
+
+Span = tuple[float, float]
+Row = tuple[int, str, float, float, int | None, int]
+
+
+def _measured(user: GpuUser, tie: str, n: int, rows: list[Row]) -> Second:
+    """The `n`-th candidate beside all others of the run on its node."""
+    windows: dict[Span, list[float]] = {}
+    for _, _, a, b, who, sm_ms in rows:
+        both = windows.setdefault((a, b), [0.0, 0.0])
+        if who is None:
+            both[0] += sm_ms
+        elif who == n:
+            both[1] += sm_ms
+    spans = sorted(windows)
+    rates = sorted(windows[s][0] / (s[1] - s[0]) for s in spans)
+    usual = rates[int(USUALLY * (len(rates) - 1))] if rates else 0.0
+    worked = [s for s in spans if windows[s][0] >= AT_WORK * usual * (s[1] - s[0]) > 0]
+    present = [s for s in spans if windows[s][1] > THERE * 1000 * (s[1] - s[0])]
+    beside = set(worked).intersection(present)
+    whole_ms = sum(windows[s][1] for s in spans)
+    return Second(
+        user,
+        tie,
+        int(1000 * sum(windows[s][1] for s in worked)),
+        int(1000 * whole_ms),
+        len(beside) / len(worked) if worked else 0.0,
+        _comes(spans, {s: windows[s][1] for s in present}, whole_ms),
+    )
+
+
+def _comes(spans: list[Span], present: dict[Span, float], whole_ms: float) -> bool:
+    """Whether most of its work came again and again, alike in length and distance. Windows that nobody saw
+    are no pause."""
+    holes: list[Span] = []
+    work_ms: list[float] = []
+    for there, group in groupby(spans, key=lambda s: s in present):
+        if there:
+            some = list(group)
+            work_ms.append(sum(present[s] for s in some))
+            holes.append((some[0][0], some[0][0] + work_ms[-1] / 1000))  # its own GPU time is the length
+    again = recurring(holes)
+    return sum(ms for hole, ms in zip(holes, work_ms, strict=True) if hole in again) > MOSTLY * whole_ms
