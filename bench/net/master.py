@@ -154,15 +154,20 @@ def _web(host: str, port: str) -> Evaluate:
 
 
 def _web_sockets(host: str, port: str) -> Evaluate:
-    from websockets.sync.client import connect
+    import websockets
 
-    kept = _persist(lambda: connect(f"ws://{host}:{port}", compression=None))
+    loop = asyncio.new_event_loop()
 
-    def evaluate(text: str) -> str:
-        kept.send(text)
-        return str(kept.recv())
+    async def opened() -> Any:
+        return await websockets.connect(f"ws://{host}:{port}", compression=None)
 
-    return evaluate
+    kept = _persist(lambda: loop.run_until_complete(opened()))
+
+    async def exchange(text: str) -> str:
+        await kept.send(text)
+        return str(await kept.recv())
+
+    return lambda text: loop.run_until_complete(exchange(text))
 
 
 _EVALUATORS: dict[str, Callable[..., Evaluate]] = {
@@ -236,14 +241,13 @@ def _answer(host: str, port: int, say: Callable[[str], str]) -> None:
 
 
 async def _answer_web_sockets(port: int) -> None:
-    from websockets.asyncio.server import ServerConnection
-    from websockets.asyncio.server import serve as listen
+    import websockets
 
-    async def answer(end: ServerConnection) -> None:
+    async def answer(end: Any) -> None:
         async for text in end:
             await end.send(await asyncio.to_thread(_evaluated, str(text)))
 
-    async with listen(answer, "0.0.0.0", port):
+    async with websockets.serve(answer, "0.0.0.0", port):
         await asyncio.Future()
 
 
