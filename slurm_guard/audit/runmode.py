@@ -58,6 +58,7 @@ def cheap_mode(samples: Iterable[Sample], kind: str) -> Mode | None:
     """The lowest level that enough runs, nights and users share; null where none is."""
     ordered = sorted(samples, key=lambda s: (s.x, s.run))
     weights = _weights(ordered)
+    total = sum(weights.values())
     clean = [s for s in ordered if not s.is_dear]
     least_runs, least_users = (LEAST_RUNS, LEAST_USERS) if kind == PEERS else (LEAST_OWN_RUNS, 1)
     if not clean:
@@ -65,9 +66,16 @@ def cheap_mode(samples: Iterable[Sample], kind: str) -> Mode | None:
     reach = REACH * max(LEAST_SPREAD, SPREAD, median([s.error for s in clean]))
     for first in clean:
         near = [s for s in clean if first.x <= s.x <= first.x + 2 * reach]
-        if are_enough([(s.uid, s.voice, s.nights) for s in near], least_runs, least_users):
-            return _mode(near, (clean, weights, sum(weights.values())), reach)
+        inside = _around(near, clean, reach)
+        # its edge may have lent others' runs to one user's
+        if all(_are_enough(part, least_runs, least_users) for part in (near, inside)):
+            held = tuple(weights[s.run] for s in inside)
+            return Mode(_middle(inside), inside, held, sum(held) / total if total > 0 else 0.0)
     return None
+
+
+def _are_enough(samples: Iterable[Sample], least_runs: int, least_users: int) -> bool:
+    return are_enough([(s.uid, s.voice, s.nights) for s in samples], least_runs, least_users)
 
 
 def are_enough(
@@ -86,14 +94,17 @@ def are_enough(
     )
 
 
-def _mode(near: list[Sample], known: tuple[list[Sample], dict[str, float], float], reach: float) -> Mode:
-    """Around the weighted middle of the lowest cluster."""
-    clean, weights, total = known
-    centre = weighted_median([(s.x, weights[s.run]) for s in near])
-    inside = tuple(s for s in clean if abs(s.x - centre) <= reach)
-    centre = weighted_median([(s.x, weights[s.run]) for s in inside])
-    held = tuple(weights[s.run] for s in inside)
-    return Mode(centre, inside, held, sum(held) / total if total > 0 else 0.0)
+def _around(near: list[Sample], clean: list[Sample], reach: float) -> tuple[Sample, ...]:
+    """The runs around the middle of a cluster."""
+    centre = _middle(near)
+    return tuple(s for s in clean if abs(s.x - centre) <= reach)
+
+
+def _middle(samples: Iterable[Sample]) -> float:
+    """The weighted middle of a cluster, in which no user counts for more than a part of its others."""
+    part = list(samples)
+    weights = _weights(part)
+    return weighted_median([(s.x, weights[s.run]) for s in part])
 
 
 def _weights(samples: list[Sample]) -> dict[str, float]:

@@ -4,7 +4,7 @@ make an alarm of the highest kind by themselves, and one user bounds nobody's ya
 import math
 import random
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slurm_guard.audit.peers import find_peers, recall
@@ -69,6 +69,8 @@ def test_peers_never_excuse_and_by_themselves_never_alert(shape: str, uids: list
 
 
 @settings(max_examples=150, deadline=None)
+@example(times=0.85546875, n=2, users=3, each=1, is_dear=False)
+@example(times=0.85546875, n=2, users=6, each=1, is_dear=False)
 @given(st.floats(0.2, 5.0), st.integers(0, 200), st.integers(3, 6), st.integers(1, 4), st.booleans())
 def test_one_user_moves_the_yardstick_by_no_more_than_honest_runs_scatter(
     times: float, n: int, users: int, each: int, is_dear: bool
