@@ -8,8 +8,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import NamedTuple
 
+from slurm_guard.progress.carry import Filed, carried
 from slurm_guard.progress.protocol import Claim
-from slurm_guard.progress.values import STEP_LIMIT
 
 _LAST = 1 << 62  # beyond any point's number
 LOOK = 12  # records looked ahead to tell a late line from a restart (judgement: more than ranks lag behind)
@@ -46,16 +46,13 @@ class Mark(NamedTuple):
     took_s: float | None = None
 
 
-Filed = tuple[int, Claim]  # file number and claim
-
-
 def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, ...]) -> list[Mark]:
     """The track in order. `filed`: claims with a counter; `marks`: phases without. `flags` go on all."""
     moving = [item for item in _ordered(filed) if item[1].advances and item[1].clock() is not None]
     still = [item for item in filed if not item[1].advances]
     out: list[Mark] = []
     for (file, claim), segment, fell in _segments(
-        _without_looks_back(_carry_epochs(_without_copies(_without_settings(moving))))
+        _without_looks_back(carried(_without_copies(_without_settings(moving))))
     ):
         extra = (*flags, "step-back") if fell else flags
         if claim.phase not in ("end", "train"):
@@ -101,42 +98,6 @@ def _without_settings(moving: list[Filed]) -> list[Filed]:
     rest = {claim.clock() or 0 for _, claim in moving[n:]}
     said = any((claim.at, claim.loss, claim.took_s) != (None, None, None) for _, claim in moving[n:])
     return moving[n:] if said and len(rest) >= RECORDS and max(rest) < (first or 0) else moving
-
-
-def _carry_epochs(moving: list[Filed]) -> list[Filed]:
-    """A counter that restarts whenever the epoch rises is made cumulative over the epochs.
-
-    An evaluation's own counter ends no epoch. A fall to an earlier epoch goes back to where that one began.
-    A claim that would reach STEP_LIMIT is left out.
-    """
-    if all(claim.epoch is None for _, claim in moving):
-        return moving
-    alone = all(claim.phase == "eval" for _, claim in moving)
-    out: list[Filed] = []
-    base, last, last_epoch = 0, -1, None
-    begins: dict[int, int] = {}  # whole epoch -> the count at its begin
-    for file, claim in moving:
-        value, epoch = claim.clock(), claim.epoch
-        if value is None or claim.step is None:
-            return moving
-        if claim.phase == "eval" and not alone:
-            out.append((file, claim._replace(step=base + value) if base else claim))
-            continue
-        if last_epoch is not None and epoch is not None:
-            # `value == last == claim.total`: only the end of each epoch is told
-            if epoch >= last_epoch + 1 and (value < last or value == last == claim.total):
-                base += claim.total if claim.total is not None and claim.total >= last else last
-            elif epoch < last_epoch:
-                base = begins.get(int(epoch), 0)
-        last = value
-        if epoch is not None:
-            last_epoch = epoch
-            begins[int(epoch)] = base
-        out.append((file, claim._replace(step=base + value) if base else claim))
-    if not any(begins.values()):
-        return out
-    out = [(file, claim._replace(total=None)) for file, claim in out]
-    return [item for item in out if (item[1].step or 0) < STEP_LIMIT]
 
 
 def _without_looks_back(moving: list[Filed]) -> list[Filed]:

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from slurm_guard.progress import database, dvclive, eventruns, hfstate, wandbmeta
+from slurm_guard.progress.carry import Filed
 from slurm_guard.progress.deepspeed import is_monitor
 from slurm_guard.progress.keys import is_eval
 from slurm_guard.progress.mlflow import key_of
 from slurm_guard.progress.pick import Chosen, is_epoch, is_weak, pick
 from slurm_guard.progress.protocol import CHUNK, Claim, Found
 from slurm_guard.progress.registry import choose
-from slurm_guard.progress.track import Filed, Mark, build, many_writers
+from slurm_guard.progress.track import Mark, build, many_writers
 
 HEAD_B = 65_536  # shown to the sources
 TEXT_HEAD_B = 1 << 20  # of a file beyond the cap: the beginning …
