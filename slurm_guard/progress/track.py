@@ -23,6 +23,7 @@ MANY_FALLS = 8  # of a counter whose rises add up to more than twice its span: j
 CLIMB = (
     4  # evaluations that rise, before a fall is a training's and not a look back at checkpoints (judgement)
 )
+OWN_SHARE = 0.5  # of a log's evaluations that fit nowhere in the training's counter: beyond, it is not theirs
 RECORDS = 3  # distinct values below a first one that make it a setting (judgement)
 SAME_OFTEN = 0.9  # of the distinct records that come equally often, where ranks flush whole buffers
 
@@ -101,21 +102,48 @@ def _without_settings(moving: list[Filed]) -> list[Filed]:
 
 
 def _without_looks_back(moving: list[Filed]) -> list[Filed]:
-    """An evaluation of an older checkpoint names a counter long passed: it is a mark, not a restart.
+    """An evaluation of an older checkpoint names a counter long passed: it is a mark, not a restart. So are
+    all of them where most do not fit between the training's records: they count something of their own.
 
     Where a log has nothing but evaluations, they are all that tells of its trainings: there a fall from which
     it goes on climbing is another one.
     """
     out: list[Filed] = []
     values = [claim.clock() or 0 for _, claim in moving]
-    alone = all(claim.phase == "eval" for _, claim in moving)
+    n_evals = sum(claim.phase == "eval" for _, claim in moving)
+    alone = n_evals == len(moving)
+    unfit = set() if alone or not n_evals else _unfit(moving, values)
+    own = len(unfit) > OWN_SHARE * n_evals
     high = -1
     for nth, item in enumerate(moving):
         value = values[nth]
+        if item[1].phase == "eval" and (own or nth in unfit):
+            continue
         begins = alone and value < values[nth - 1] and _climbs(values[nth : nth + CLIMB])
         if item[1].phase in ("train", "end") or value > high or begins:
             out.append(item)
             high = value
+    return out
+
+
+def _unfit(moving: list[Filed], values: list[int]) -> set[int]:
+    """The numbers of evaluations that lie below the training's record before them, or above the one behind,
+    to which the training rose."""
+    out: set[int] = set()
+    waiting: list[int] = []  # evaluations since the training's last record
+    before = -1
+    for nth, (_, claim) in enumerate(moving):
+        value = values[nth]
+        if claim.phase == "eval":
+            if value < before:
+                out.add(nth)
+            else:
+                waiting.append(nth)
+        else:
+            if value >= before:
+                out.update(one for one in waiting if values[one] > value)
+            before = value
+            waiting.clear()
     return out
 
 
