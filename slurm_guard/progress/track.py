@@ -19,7 +19,6 @@ RANKS_REPEAT = 4  # from this on often enough for ranks …
 RANKS_FALL = 0.1  # … and this part of the records below the one before, in a log of …
 RANKS_VALUES = 50  # … so many values: a late line may then be …
 RANKS_LAG = 3  # … this many values behind
-MANY_FALLS = 8  # of a counter whose rises add up to more than twice its span: judgement
 CLIMB = (
     4  # evaluations that rise, before a fall is a training's and not a look back at checkpoints (judgement)
 )
@@ -233,19 +232,6 @@ def _restarts(values: list[int], index: int, high: int, total: int | None, crowd
     if value < follows < high:
         return True
     return follows == high and not any(values[place] > high for place in ahead)
-
-
-def many_writers(marks: list[Mark]) -> str | None:
-    """A problem's words where the counter fell so often that several write the log; null: nothing to say."""
-    values = [mark.step for mark in marks if mark.step is not None and mark.phase in ("train", "end")]
-    falls = sum("step-back" in mark.flags for mark in marks)
-    gross = sum(max(0, after - before) for before, after in pairwise(values))
-    if falls < MANY_FALLS or gross <= 2 * (max(values, default=0) - min(values, default=0)):
-        return None
-    return (
-        f"many-writers: its counter falls {falls} times: several ranks print it, or trainings one after "
-        "the other; print on rank 0 alone, or one log for each training"
-    )
 
 
 def _standing(moving: list[Filed], out: list[Mark]) -> list[Filed]:
