@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from slurm_guard.progress import keys
 from slurm_guard.progress.datarows import SIZES
+from slurm_guard.progress.parts import says_part, usual_part
 
 MAX_COLUMNS = 4096  # RLlib writes hundreds
 MAX_NAME = 300
@@ -45,6 +46,7 @@ class Columns(NamedTuple):
     took: tuple[int, str] | None
     trains: tuple[int, ...]  # metrics of training …
     evals: tuple[int, ...]  # … and of an evaluation
+    parts: tuple[tuple[int, str], ...]  # that say of which part a row is, and their usual names
 
 
 def separator_of(line: str) -> str:
@@ -95,6 +97,7 @@ def columns_of(cells: Sequence[str]) -> Columns | None:
         _took(bare, names[clock]),
         tuple(i for i in metrics if i not in evals),
         evals,
+        tuple((i, usual_part(name)) for i, name in enumerate(names) if i != clock and says_part(name)),
     )
 
 

@@ -9,6 +9,7 @@ import re
 from slurm_guard.progress.clocks import believed
 from slurm_guard.progress.csvhead import Columns, cells_of, columns_of, separator_of
 from slurm_guard.progress.datarows import or_epochs
+from slurm_guard.progress.parts import is_evaluation
 from slurm_guard.progress.protocol import MAX_CLAIMS, MICRO, Claim, Found, Reader, Series
 from slurm_guard.progress.values import STEP_LIMIT, parse_stamp, to_count, to_float, to_loss, to_seconds
 
@@ -55,8 +56,9 @@ class CsvReader:
         self._columns: Columns | None = None
         self._n_above = 0
         self._claims: list[Claim] = []
-        self._last = -1
-        self._n_rows = self._n_falls = self._n_short = 0
+        self._last: dict[str, Claim] = {}  # of each phase …
+        self._n_falls: dict[str, int] = {}  # … and how often its counter fell
+        self._n_rows = self._n_short = 0
         self._problems: dict[str, int] = {}
         self._judge = believed
         self._read_b = self._at = 0
@@ -105,7 +107,7 @@ class CsvReader:
         problems = [f"{slug}: {count}" for slug, count in sorted(self._problems.items())]
         n_unfit = self._problems.get("ragged-rows", 0) + self._problems.get("bad-counter", 0)
         if self._is_data():
-            problems.append(f"data-rows: the counter falls {self._n_falls} times in {self._n_rows} rows")
+            problems.append(f"data-rows: the counter falls {self._falls()} times in {self._n_rows} rows")
         elif n_unfit > UNFIT_SHARE * self._n_rows:
             problems.append(
                 f"unfit-rows: {n_unfit} of {self._n_rows} do not fit the heading, none is believed"
@@ -117,7 +119,11 @@ class CsvReader:
         return Found([], [], problems, self._read_b)
 
     def _is_data(self) -> bool:
-        return self._n_falls > max(LEAST_FALLS, FALL_SHARE * self._n_rows)
+        return self._falls() > max(LEAST_FALLS, FALL_SHARE * self._n_rows)
+
+    def _falls(self) -> int:
+        """Of the training; of evaluations where there is nothing else."""
+        return self._n_falls.get("train" if "train" in self._last else "eval", 0)
 
     def _count(self, slug: str) -> None:
         self._problems[slug] = self._problems.get(slug, 0) + 1
@@ -157,9 +163,10 @@ class CsvReader:
             self._other(cells)
             return
         claim = _claim(cells, self._columns, value, end)
-        if value < self._last:
-            self._n_falls += not _next_epoch(self._claims[-1].epoch, claim.epoch)
-        self._last = value
+        last = self._last.get(claim.phase)
+        if last is not None and value < (last.clock() or 0) and not _next_epoch(last.epoch, claim.epoch):
+            self._n_falls[claim.phase] = self._n_falls.get(claim.phase, 0) + 1
+        self._last[claim.phase] = claim
         self._claims.append(claim)
         if len(self._claims) >= MAX_CLAIMS:
             del self._claims[1::2]
@@ -239,7 +246,11 @@ def _whole(cells: list[str], index: int | None) -> int | None:
 
 
 def _phase(cells: list[str], columns: Columns) -> str:
-    """eval: the row has metrics of an evaluation and none of training."""
+    """eval: the row says so under a part's name, or has metrics of an evaluation and none of training."""
+    for index, name in columns.parts:
+        evaluates = is_evaluation(name, cells[index])
+        if evaluates is not None:
+            return "eval" if evaluates else "train"
     if not columns.evals or any(cells[i] for i in columns.trains):
         return "train"
     return "eval" if any(cells[i] for i in columns.evals) else "train"

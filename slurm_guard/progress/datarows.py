@@ -25,6 +25,12 @@ _FAR = 0.1  # of the usual range: beyond, a fall is no late line's and a place n
 _USUAL = 0.05  # of the values at each end are left out of that range (judgement)
 
 
+def of_train(claims: Sequence[Claim]) -> Sequence[Claim]:
+    """The claims without evaluations', whose counter may be one of their own; all, where these are all."""
+    trained = [claim for claim in claims if claim.phase != "eval"]
+    return trained or claims
+
+
 def count_falls(claims: Sequence[Claim]) -> int:
     """How often the counter falls in the middle of its range, if that makes the records data; else 0.
 
@@ -33,7 +39,7 @@ def count_falls(claims: Sequence[Claim]) -> int:
     steps = [claim.step for claim in claims]
     if None not in steps and sum(map(gt, steps, steps[1:])) <= LEAST_FALLS:  # type: ignore[arg-type]
         return 0  # most logs, at little cost
-    counted = [(value, claim) for claim in claims if (value := claim.clock()) is not None]
+    counted = [(value, claim) for claim in of_train(claims) if (value := claim.clock()) is not None]
     most = max(LEAST_FALLS, FALL_SHARE * len(counted))
     falls = [
         (before, value)
@@ -59,7 +65,7 @@ def n_turns(claims: Sequence[Claim], least: int, *, with_epochs: bool = False) -
     steps = [claim.step for claim in claims]
     if None not in steps and sum(map(gt, steps, steps[1:])) < least:  # type: ignore[arg-type]
         return 0  # most logs, at little cost
-    counted = [(value, claim.epoch) for claim in claims if (value := claim.clock()) is not None]
+    counted = [(value, claim.epoch) for claim in of_train(claims) if (value := claim.clock()) is not None]
     falls = rises = 0
     for (before, last), (value, epoch) in pairwise(counted):
         falls += value < before and (with_epochs or not _next_epoch(last, epoch))

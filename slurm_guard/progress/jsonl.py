@@ -16,6 +16,7 @@ from slurm_guard.progress.datarows import (
     or_epochs,
     outer,
 )
+from slurm_guard.progress.parts import is_evaluation, says_part, usual_part
 from slurm_guard.progress.protocol import MAX_CLAIMS, MAX_SEGMENT, MICRO, NOTHING, Claim
 from slurm_guard.progress.values import (
     find_stamp,
@@ -29,6 +30,7 @@ from slurm_guard.progress.values import (
 
 # For an object that the segment cap cut short: top-level looking pairs only.
 _CUT = re.compile(r'"([A-Za-z_@][\w@/ .]{0,40})": ?"?(-?[\d.]{1,24}(?:[eE][-+]?\d{1,3})?)"?(?=[,}])')
+_PHASES = ("phase", "mode", "split")
 _STEP_OF_TOTAL = "global_step/max_steps"  # ms-swift
 
 
@@ -125,6 +127,7 @@ class _Roles(NamedTuple):
     times: tuple[tuple[str, str], ...]
     tooks: tuple[tuple[str, str], ...]
     phases: tuple[tuple[str, str], ...]
+    parts: tuple[tuple[str, str], ...]
     evaluates: bool
     metered: bool
     rewarded: bool
@@ -148,7 +151,8 @@ def _roles_of(names: tuple[str, ...]) -> _Roles:
         known(keys.LOSS_KEYS),
         known(keys.TIME_KEYS),
         known(keys.TOOK_KEYS),
-        known(("phase", "mode", "split")),
+        known(_PHASES),
+        tuple((usual_part(name), usual[name]) for name in usual if says_part(name)),
         any(map(keys.is_eval, usual)),
         any(_REWARDS.search(name) is None for name in metrics),
         bool(metrics),
@@ -182,7 +186,6 @@ def _claim_of(body: dict[str, Any], roles: "_Roles", offset: int) -> Claim | Non
         key = "samples" if samples is not None else "tokens"
         total = total if counted == "total" else None  # the others are of steps
     at, naive = _time_of(body, roles)
-    phase = body[roles.phases[0][1]] if roles.phases else None
     return Claim(
         offset,
         key,
@@ -194,7 +197,7 @@ def _claim_of(body: dict[str, Any], roles: "_Roles", offset: int) -> Claim | Non
         epoch,
         at,
         naive,
-        _phase(phase, "eval" if roles.evaluates and not roles.losses else "train"),
+        _phase_of(body, roles),
         took_s=to_seconds(body[roles.tooks[0][1]], roles.tooks[0][0]) if roles.tooks else None,
     )
 
@@ -205,14 +208,26 @@ def _step_of_total(text: str) -> tuple[int | None, int | None]:
     return to_count(step), to_count(total)
 
 
-def _phase(value: Any, otherwise: str) -> str:
-    """A phase that the record names, in our five words."""
+def _phase_of(body: dict[str, Any], roles: "_Roles") -> str:
+    """The record's phase: as it names it, of the part that it names, or by its metrics' names."""
+    for _, name in roles.phases:
+        if phase := _phase(body[name]):
+            return phase
+    for usual, name in roles.parts:
+        evaluates = is_evaluation(usual, body[name])
+        if evaluates is not None:
+            return "eval" if evaluates else "train"
+    return "eval" if roles.evaluates and not roles.losses else "train"
+
+
+def _phase(value: Any) -> str:
+    """A phase that the record names, in our five words; "": none of them."""
     if not isinstance(value, str):
-        return otherwise
+        return ""
     word = value.lower()[:20]
     if word in ("train", "training", "init", "checkpoint", "end", "eval"):
         return "train" if word == "training" else word
-    return "eval" if keys.is_eval(word) or word.startswith("eval") else otherwise
+    return "eval" if keys.is_eval(word) or word.startswith("eval") else ""
 
 
 def _first(body: dict[str, Any], names: tuple[tuple[str, str], ...]) -> tuple[str, int | None]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from slurm_guard.progress.epochloops import evaluations
 from slurm_guard.progress.protocol import Claim
 
 MOST_TOTALS = 8  # with more, the totals are data's (judgement)
@@ -28,9 +29,12 @@ def of_training(claims: list[Claim]) -> list[Claim]:
     Two trainings that write at once both go on; one of another length behind the first stands there alone.
     """
     totals = {claim.total for claim in claims}
-    if len(totals) < 2 or len(totals) > MOST_TOTALS or None in totals:
+    if len(totals) < 2 or None in totals or any(claim.step is None for claim in claims):
         return claims
-    if any(claim.step is None for claim in claims):
+    with_epochs = all(claim.epoch is not None for claim in claims)
+    if with_epochs and (gone := evaluations(claims)):
+        return [claim for claim in claims if claim.total not in gone]
+    if len(totals) > MOST_TOTALS:
         return claims
     longest = max(total or 0 for total in totals)
     if len({claim.step for claim in claims if claim.total == longest}) < LEAST_VALUES:
@@ -40,7 +44,7 @@ def of_training(claims: list[Claim]) -> list[Claim]:
         for total in totals
         if total is not None
         and total < longest
-        and _evaluates(_visits(claims, total, longest), total, longest)
+        and _evaluates(_visits(claims, total, longest), total, longest, with_epochs)
     }
     return [claim for claim in claims if claim.total not in gone] if gone else claims
 
@@ -63,13 +67,16 @@ def _visits(claims: Sequence[Claim], total: int, longest: int) -> list[Visit]:
     return out
 
 
-def _evaluates(visits: list[Visit], total: int, longest: int) -> bool:
-    """Whether the rows of one total are an evaluation's."""
+def _evaluates(visits: list[Visit], total: int, longest: int, with_epochs: bool) -> bool:
+    """Whether the rows of one total are an evaluation's. `with_epochs`: what stands between whole epochs is
+    an epoch of its own."""
     if any(b.first > a.last for a, b in pairwise(visits)):
         return False  # it goes on itself
     inside = [(v.before, v.behind) for v in visits if v.before is not None and v.behind is not None]
     on = sum(before <= behind and before < longest for before, behind in inside)
     if inside and on >= GOES_ON * len(inside):
         return True
+    if with_epochs:
+        return False
     whole = sum(before >= longest - 1 or before <= behind for before, behind in inside)
     return total <= SMALL * longest and len(inside) > 1 and whole >= GOES_ON * len(inside)

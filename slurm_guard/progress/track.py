@@ -8,8 +8,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import NamedTuple
 
+from slurm_guard.progress.carry import Filed, carried
 from slurm_guard.progress.protocol import Claim
-from slurm_guard.progress.values import STEP_LIMIT
 
 _LAST = 1 << 62  # beyond any point's number
 LOOK = 12  # records looked ahead to tell a late line from a restart (judgement: more than ranks lag behind)
@@ -19,10 +19,10 @@ RANKS_REPEAT = 4  # from this on often enough for ranks …
 RANKS_FALL = 0.1  # … and this part of the records below the one before, in a log of …
 RANKS_VALUES = 50  # … so many values: a late line may then be …
 RANKS_LAG = 3  # … this many values behind
-MANY_FALLS = 8  # of a counter whose rises add up to more than twice its span: judgement
 CLIMB = (
     4  # evaluations that rise, before a fall is a training's and not a look back at checkpoints (judgement)
 )
+OWN_SHARE = 0.5  # of a log's evaluations that fit nowhere in the training's counter: beyond, it is not theirs
 RECORDS = 3  # distinct values below a first one that make it a setting (judgement)
 SAME_OFTEN = 0.9  # of the distinct records that come equally often, where ranks flush whole buffers
 
@@ -46,16 +46,13 @@ class Mark(NamedTuple):
     took_s: float | None = None
 
 
-Filed = tuple[int, Claim]  # file number and claim
-
-
 def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, ...]) -> list[Mark]:
     """The track in order. `filed`: claims with a counter; `marks`: phases without. `flags` go on all."""
     moving = [item for item in _ordered(filed) if item[1].advances and item[1].clock() is not None]
     still = [item for item in filed if not item[1].advances]
     out: list[Mark] = []
     for (file, claim), segment, fell in _segments(
-        _without_looks_back(_carry_epochs(_without_copies(_without_settings(moving))))
+        _without_looks_back(carried(_without_copies(_without_settings(moving))))
     ):
         extra = (*flags, "step-back") if fell else flags
         if claim.phase not in ("end", "train"):
@@ -103,58 +100,49 @@ def _without_settings(moving: list[Filed]) -> list[Filed]:
     return moving[n:] if said and len(rest) >= RECORDS and max(rest) < (first or 0) else moving
 
 
-def _carry_epochs(moving: list[Filed]) -> list[Filed]:
-    """A counter that restarts whenever the epoch rises is made cumulative over the epochs.
-
-    An evaluation's own counter ends no epoch. A fall to an earlier epoch goes back to where that one began.
-    A claim that would reach STEP_LIMIT is left out.
-    """
-    if all(claim.epoch is None for _, claim in moving):
-        return moving
-    alone = all(claim.phase == "eval" for _, claim in moving)
-    out: list[Filed] = []
-    base, last, last_epoch = 0, -1, None
-    begins: dict[int, int] = {}  # whole epoch -> the count at its begin
-    for file, claim in moving:
-        value, epoch = claim.clock(), claim.epoch
-        if value is None or claim.step is None:
-            return moving
-        if claim.phase == "eval" and not alone:
-            out.append((file, claim._replace(step=base + value) if base else claim))
-            continue
-        if last_epoch is not None and epoch is not None:
-            # `value == last == claim.total`: only the end of each epoch is told
-            if epoch >= last_epoch + 1 and (value < last or value == last == claim.total):
-                base += claim.total if claim.total is not None and claim.total >= last else last
-            elif epoch < last_epoch:
-                base = begins.get(int(epoch), 0)
-        last = value
-        if epoch is not None:
-            last_epoch = epoch
-            begins[int(epoch)] = base
-        out.append((file, claim._replace(step=base + value) if base else claim))
-    if not any(begins.values()):
-        return out
-    out = [(file, claim._replace(total=None)) for file, claim in out]
-    return [item for item in out if (item[1].step or 0) < STEP_LIMIT]
-
-
 def _without_looks_back(moving: list[Filed]) -> list[Filed]:
-    """An evaluation of an older checkpoint names a counter long passed: it is a mark, not a restart.
+    """An evaluation of an older checkpoint names a counter long passed: it is a mark, not a restart. So are
+    all of them where most do not fit between the training's records: they count something of their own.
 
     Where a log has nothing but evaluations, they are all that tells of its trainings: there a fall from which
     it goes on climbing is another one.
     """
     out: list[Filed] = []
     values = [claim.clock() or 0 for _, claim in moving]
-    alone = all(claim.phase == "eval" for _, claim in moving)
+    n_evals = sum(claim.phase == "eval" for _, claim in moving)
+    alone = n_evals == len(moving)
+    unfit = set() if alone or not n_evals else _unfit(moving, values)
+    own = len(unfit) > OWN_SHARE * n_evals
     high = -1
     for nth, item in enumerate(moving):
         value = values[nth]
+        if item[1].phase == "eval" and (own or nth in unfit):
+            continue
         begins = alone and value < values[nth - 1] and _climbs(values[nth : nth + CLIMB])
         if item[1].phase in ("train", "end") or value > high or begins:
             out.append(item)
             high = value
+    return out
+
+
+def _unfit(moving: list[Filed], values: list[int]) -> set[int]:
+    """The numbers of evaluations that lie below the training's record before them, or above the one behind,
+    to which the training rose."""
+    out: set[int] = set()
+    waiting: list[int] = []  # evaluations since the training's last record
+    before = -1
+    for nth, (_, claim) in enumerate(moving):
+        value = values[nth]
+        if claim.phase == "eval":
+            if value < before:
+                out.add(nth)
+            else:
+                waiting.append(nth)
+        else:
+            if value >= before:
+                out.update(one for one in waiting if values[one] > value)
+            before = value
+            waiting.clear()
     return out
 
 
@@ -244,19 +232,6 @@ def _restarts(values: list[int], index: int, high: int, total: int | None, crowd
     if value < follows < high:
         return True
     return follows == high and not any(values[place] > high for place in ahead)
-
-
-def many_writers(marks: list[Mark]) -> str | None:
-    """A problem's words where the counter fell so often that several write the log; null: nothing to say."""
-    values = [mark.step for mark in marks if mark.step is not None and mark.phase in ("train", "end")]
-    falls = sum("step-back" in mark.flags for mark in marks)
-    gross = sum(max(0, after - before) for before, after in pairwise(values))
-    if falls < MANY_FALLS or gross <= 2 * (max(values, default=0) - min(values, default=0)):
-        return None
-    return (
-        f"many-writers: its counter falls {falls} times: several ranks print it, or trainings one after "
-        "the other; print on rank 0 alone, or one log for each training"
-    )
 
 
 def _standing(moving: list[Filed], out: list[Mark]) -> list[Filed]:

@@ -12,13 +12,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from slurm_guard.progress import database, dvclive, eventruns, hfstate, wandbmeta
+from slurm_guard.progress.carry import Filed
 from slurm_guard.progress.deepspeed import is_monitor
 from slurm_guard.progress.keys import is_eval
 from slurm_guard.progress.mlflow import key_of
 from slurm_guard.progress.pick import Chosen, is_epoch, is_weak, pick
 from slurm_guard.progress.protocol import CHUNK, Claim, Found
 from slurm_guard.progress.registry import choose
-from slurm_guard.progress.track import Filed, Mark, build, many_writers
+from slurm_guard.progress.track import Mark, build
+from slurm_guard.progress.writers import many_writers
 
 HEAD_B = 65_536  # shown to the sources
 TEXT_HEAD_B = 1 << 20  # of a file beyond the cap: the beginning …
@@ -105,7 +107,7 @@ def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], lis
         phases = [(one.file, claim) for claim in found.phases] if not told else []
         claims = [(one.file, claim) for claim in chosen.series.claims]
         built = build(track, claims, phases, flags_of(chosen))
-        crowded = many_writers(built)
+        crowded = many_writers(claims, built)
         problems = [*(found.problems if not told else []), *([crowded] if crowded else [])]
         told.append(Told(one.file, chosen.series.source, track, len(built), found.read_b, problems))
         marks.extend(built)

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from slurm_guard.progress.protocol import Claim
-from slurm_guard.progress.track import Mark, _without_copies, build, many_writers, thin
+from slurm_guard.progress.track import Mark, _without_copies, build, thin
 from slurm_guard.progress.values import STEP_LIMIT
 
 T0 = 1_795_000_000.0
@@ -223,23 +223,6 @@ def test_a_restart_with_local_times_is_one_all_the_same() -> None:
     claims = [Claim(0, "step", step=n, at=T0 + 60 * k, naive=True) for k, n in enumerate(steps)]
 
     assert shape(track(*claims)) == [(0, 10), (0, 20), (0, 30), (1, 15), (1, 25), (1, 35)]
-
-
-def test_what_cannot_be_told_apart_says_what_to_do() -> None:
-    rng, slow, quick, steps = random.Random(5), 0, 0, []
-    while quick < 3_000:
-        if rng.random() < 0.5:
-            quick += 1
-            steps.append(quick)
-        elif slow < 600:
-            slow += 1
-            steps.append(slow)
-
-    said = many_writers(track(*steps))
-
-    assert said is not None
-    assert said.startswith("many-writers: its counter falls")
-    assert many_writers(track(*range(1000), *range(500, 1500))) is None
 
 
 def test_thinning_keeps_both_ends_of_every_segment() -> None:

@@ -1,0 +1,44 @@
+"""A counter that begins again in each epoch, added up over the epochs."""
+
+from slurm_guard.progress.protocol import Claim
+from slurm_guard.progress.values import STEP_LIMIT
+
+Filed = tuple[int, Claim]  # file number and claim
+
+
+def carried(moving: list[Filed]) -> list[Filed]:
+    """A counter that restarts whenever the epoch rises is made cumulative over the epochs.
+
+    Each epoch counts its own total where its records tell one, else up to its last record: they may be of
+    unlike length. An evaluation's own counter ends no epoch. A fall to an earlier epoch goes back to where
+    that one began. A claim that would reach STEP_LIMIT is left out.
+    """
+    if all(claim.epoch is None for _, claim in moving):
+        return moving
+    alone = all(claim.phase == "eval" for _, claim in moving)
+    out: list[Filed] = []
+    base, last, last_epoch = 0, -1, None
+    total: int | None = None  # of the last record
+    begins: dict[int, int] = {}  # whole epoch -> the count at its begin
+    for file, claim in moving:
+        value, epoch = claim.clock(), claim.epoch
+        if value is None or claim.step is None:
+            return moving
+        if claim.phase == "eval" and not alone:
+            out.append((file, claim._replace(step=base + value) if base else claim))
+            continue
+        if last_epoch is not None and epoch is not None:
+            ends = last == total and value == claim.total  # only the end of each epoch is told
+            if epoch >= last_epoch + 1 and (value < last or ends):
+                base += total if total is not None and total >= last else last
+            elif epoch < last_epoch:
+                base = begins.get(int(epoch), 0)
+        last, total = value, claim.total
+        if epoch is not None:
+            last_epoch = epoch
+            begins[int(epoch)] = base
+        out.append((file, claim._replace(step=base + value) if base else claim))
+    if not any(begins.values()):
+        return out
+    out = [(file, claim._replace(total=None)) for file, claim in out]
+    return [item for item in out if (item[1].step or 0) < STEP_LIMIT]

@@ -1,0 +1,154 @@
+"""Evaluations in the training's own words that name the epoch, and epochs of unlike length."""
+
+from itertools import pairwise
+
+import pytest
+
+from slurm_guard.progress.pick import pick
+from slurm_guard.progress.registry import TEXT
+from slurm_guard.progress.track import Mark, build
+
+FORMS = [
+    "Epoch: [{e}][{b}/{n}] Loss 0.3",
+    "Epoch {e}/90 Step {b}/{n} loss 0.3",
+    "Epoch [{e}/90], Step [{b}/{n}], Loss: 0.3",
+    "[Epoch {e}/90] [Batch {b}/{n}] loss: 0.3",
+    "epoch {e} iter {b}/{n} loss 0.3",
+]
+
+
+def loop(epoch: int, total: int, every: int, form: str = FORMS[0], begin: int = 0, end: int = 0) -> str:
+    """One loop's lines: batch `begin` to `end` (its total) of an epoch."""
+    batches = range(begin, end or total, every)
+    return "".join(form.format(e=epoch, b=b, n=total) + "\n" for b in batches)
+
+
+def marks(text: str) -> list[Mark]:
+    reader = TEXT.reader()
+    reader.feed(text.encode(), 0)
+    series = pick(reader.finish().series)[0].series
+    return build("t", [(0, claim) for claim in series.claims], [], ())
+
+
+def counted(text: str) -> tuple[int, int]:
+    """(gross steps, restarts) of the track."""
+    found = marks(text)
+    gross = sum((b.step or 0) - (a.step or 0) for a, b in pairwise(found) if a.segment == b.segment)
+    return gross, sum("step-back" in mark.flags for mark in found)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("n", "every", "n_eval", "eval_every", "first"),
+    [(100, 10, 20, 5, 0), (103, 10, 35, 5, 0), (100, 10, 20, 10, 0), (100, 10, 25, 1, 10),
+     (100, 50, 90, 7, 0), (100, 7, 20, 20, 1), (100, 10, 160, 10, 0)],
+)  # fmt: skip
+@pytest.mark.parametrize("n_epochs", [2, 5, 20])
+def test_an_evaluation_behind_each_epoch_counts_nothing(
+    form: str, n: int, every: int, n_eval: int, eval_every: int, first: int, n_epochs: int
+) -> None:
+    text = alone = ""
+    for e in range(1, n_epochs + 1):
+        alone += loop(e, n, every, form, first)
+        text += loop(e, n, every, form, first) + loop(e, n_eval, eval_every, form)
+
+    assert counted(text) == counted(alone)
+    assert counted(text)[1] == 0
+
+
+def test_an_evaluation_within_epochs_or_after_some_counts_nothing() -> None:
+    inside = "".join(
+        loop(e, 100, 10, end=50) + loop(e, 20, 5) + loop(e, 100, 10, begin=50) + loop(e, 20, 5)
+        for e in range(4)
+    )
+    some = "".join(loop(e, 100, 10) + (loop(e, 20, 5) if e % 3 == 2 else "") for e in range(12))
+    tested = "".join(loop(e, 100, 10) + loop(e, 20, 5) + loop(e, 50, 5) for e in range(4))
+    checked = loop(0, 20, 10) + "".join(loop(e, 100, 10) + loop(e, 20, 5) for e in range(4))
+    one = loop(0, 100, 10) + loop(0, 20, 5) + loop(1, 100, 10, end=60)
+
+    assert [counted(text) for text in (inside, some, tested, checked, one)] == [
+        (390, 0), (1190, 0), (390, 0), (390, 0), (150, 0)
+    ]  # fmt: skip
+
+
+def test_an_evaluation_before_each_epoch_counts_nothing() -> None:
+    assert counted("".join(loop(e, 20, 5) + loop(e, 100, 10) for e in range(5))) == (490, 0)
+
+
+def test_an_evaluation_between_epochs_of_unlike_length_counts_nothing() -> None:
+    lengths = [97, 103, 95, 105, 99, 101, 98, 96, 104, 100]
+    text = "".join(loop(e, n, 10) + loop(e, 20, 5) for e, n in enumerate(lengths))
+
+    assert counted(text) == counted("".join(loop(e, n, 10) for e, n in enumerate(lengths)))
+
+
+@pytest.mark.parametrize("total", [50, 200])
+@pytest.mark.parametrize("ends_at", [40, 90])
+def test_a_resume_on_other_batches_keeps_every_point(total: int, ends_at: int) -> None:
+    text = loop(0, 100, 10) + loop(1, 100, 10, end=ends_at) + loop(1, total, 10)
+    text += loop(2, total, 10) + loop(3, total, 10)
+
+    _, n_back = counted(text)
+    assert n_back == 1
+    assert {mark.step for mark in marks(text) if mark.segment} == {
+        100 + b + k * total for k in range(3) for b in range(0, total, 10)
+    }
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2, 10])
+@pytest.mark.parametrize("total", [20, 60, 300])
+def test_a_second_training_of_other_epochs_keeps_every_point(n_epochs: int, total: int) -> None:
+    first = "".join(loop(e, 100, 10) for e in range(n_epochs))
+    second = "".join(loop(e, total, 10) for e in range(n_epochs))
+
+    assert counted(first + second) == (counted(first)[0] + counted(second)[0], 1)
+
+
+def test_folds_of_one_epoch_each_keep_every_point() -> None:
+    text = "".join(loop(0, n, 10) for n in (100, 60, 100, 60, 100, 60))
+
+    assert counted(text) == (3 * 90 + 3 * 50, 5)
+
+
+def test_two_trainings_that_write_at_once_lose_no_record() -> None:
+    text = "".join(
+        f"Epoch: [{e}][{b}/100] Loss 0.3\n" + (f"Epoch: [{e}][{b // 2}/50] Loss 0.2\n" if b % 20 == 0 else "")
+        for e in range(5)
+        for b in range(0, 100, 10)
+    )
+    reader = TEXT.reader()
+    reader.feed(text.encode(), 0)
+
+    assert len(reader.finish().series[0].claims) == 5 * 15
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        [97, 103, 95, 105, 99], [25] * 4 + [100] * 4, [100] * 4 + [25] * 4, [100, 25] * 5, [100, 60] * 5,
+        [100, 100, 25, 100, 100], list(range(20, 161, 20)), list(range(160, 19, -20)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("every", [1, 5, 10])
+def test_each_epoch_counts_its_own_length(lengths: list[int], every: int) -> None:
+    text = "".join(loop(e, n, every) for e, n in enumerate(lengths))
+    last = (lengths[-1] - 1) // every * every
+
+    assert counted(text) == (sum(lengths[:-1]) + last, 0)
+
+
+def test_epochs_of_which_only_the_end_is_told_count_their_own_length() -> None:
+    lengths = [100, 120, 80, 130, 130, 90]
+    text = "".join(f"epoch {e} step {n}/{n} loss: 0.5\n" for e, n in enumerate(lengths))
+
+    assert [mark.step for mark in marks(text)] == [sum(lengths[: n + 1]) for n in range(6)]
+
+
+def test_a_counter_that_goes_on_through_the_epochs_is_not_added_up() -> None:
+    text = "".join(f"epoch {n // 100} step {n}/1000 loss: 0.5\n" for n in range(0, 1001, 10))
+    stands = "".join(
+        f"epoch {(n + k) // 100} step {n}/1000 loss: 0.5\n" for n in range(0, 1001, 50) for k in (0, 50)
+    )
+
+    assert counted(text) == (1000, 0)
+    assert counted(stands) == (1000, 0)
