@@ -11,7 +11,8 @@ def carried(moving: list[Filed]) -> list[Filed]:
 
     Each epoch counts its own total where its records tell one, else up to its last record: they may be of
     unlike length. An evaluation's own counter ends no epoch. A fall to an earlier epoch goes back to where
-    that one began. A claim that would reach STEP_LIMIT is left out.
+    that one began. A log that begins with a later epoch goes on with a training: as many as its first are
+    before it. A claim that would reach STEP_LIMIT is left out.
     """
     if all(claim.epoch is None for _, claim in moving):
         return moving
@@ -40,5 +41,7 @@ def carried(moving: list[Filed]) -> list[Filed]:
         out.append((file, claim._replace(step=base + value) if base else claim))
     if not any(begins.values()):
         return out
-    out = [(file, claim._replace(total=None)) for file, claim in out]
+    first = next(claim for _, claim in moving if claim.epoch is not None)
+    before = int(first.epoch or 0) * (first.total or 0) if (first.epoch or 0) >= 2 else 0
+    out = [(file, claim._replace(step=before + (claim.step or 0), total=None)) for file, claim in out]
     return [item for item in out if (item[1].step or 0) < STEP_LIMIT]

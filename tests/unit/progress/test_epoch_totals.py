@@ -144,6 +144,18 @@ def test_epochs_of_which_only_the_end_is_told_count_their_own_length() -> None:
     assert [mark.step for mark in marks(text)] == [sum(lengths[: n + 1]) for n in range(6)]
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_log_that_begins_in_a_later_epoch_goes_on_from_there(form: str) -> None:
+    """A requeued job whose output was truncated."""
+    went_on = "".join(loop(e, 100, 10, form, begin=60 if e == 30 else 0) for e in (30, 31, 32))
+    found = marks(went_on)
+    assert (found[0].step, found[-1].step) == (3060, 3290)
+    assert counted(went_on) == (230, 0)
+    # a counter through all epochs beside a later one is a counter already
+    through = "".join(f"Epoch: [{10 + b // 100}][{b}/9000] Loss 0.3\n" for b in range(1000, 1300, 10))
+    assert (marks(through)[0].step, marks(through)[-1].step) == (1000, 1290)
+
+
 def test_a_counter_that_goes_on_through_the_epochs_is_not_added_up() -> None:
     text = "".join(f"epoch {n // 100} step {n}/1000 loss: 0.5\n" for n in range(0, 1001, 10))
     stands = "".join(
