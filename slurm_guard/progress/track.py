@@ -8,7 +8,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import NamedTuple
 
-from slurm_guard.progress.protocol import Claim
+from slurm_guard.progress.protocol import UNREAD, Claim
 from slurm_guard.progress.values import STEP_LIMIT
 
 _LAST = 1 << 62  # beyond any point's number
@@ -318,9 +318,13 @@ def _merge(points: list[Mark], phases: list[Mark]) -> list[Mark]:
             segment = points[index].segment
             placed.append(points[index])
         for mark in behind.get(index, ()):
-            if not placed or placed[-1].phase != mark.phase or placed[-1].step != mark.step:
+            if not placed or mark.phase == UNREAD or _differ(placed[-1], mark):
                 placed.append(mark._replace(segment=segment))
     return placed
+
+
+def _differ(before: Mark, mark: Mark) -> bool:
+    return before.phase != mark.phase or before.step != mark.step
 
 
 def _place(mark: Mark, places: dict[int, list[tuple[int, int]]]) -> int:

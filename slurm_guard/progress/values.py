@@ -32,7 +32,7 @@ MONTHS = {
 }
 # A group of three digits more, behind a number of one to three digits alone.
 _GROUP = re.compile(
-    r"(?:(?<=[^\d.,]\d)|(?<=[^\d.,]\d\d)|(?<=[^\d.,]\d{3}))[ '\u202f\xa0]\d{3}(?![\d.])", re.ASCII
+    r"(?:(?<=[^\d.,]\d)|(?<=[^\d.,]\d\d)|(?<=[^\d.,]\d{3}))[ '’\u202f\xa0]\d{3}(?![\d.])", re.ASCII
 )
 STAMP_WITHIN = 96  # characters of a line in which its stamp must begin (judgement)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
