@@ -1,4 +1,4 @@
-"""Generic training lines: `step=10 loss=2.3 tokens=…`, `step: 20  loss: 8.1`, `iter 10: loss …`, `[50/1000]`.
+"""Generic training lines: `step=10 loss=2.3 tokens=…`, `step: 20  loss: 8.1`, `iter 10: loss …`.
 
 The clock must be a whole number beside a known word. Where the line only puts a space between the two
 (`Step 3 of the set-up`), it counts only beside a metric, because prose does that too.

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from slurm_guard.progress.clocks import believed
+from slurm_guard.progress.counted import told
 from slurm_guard.progress.datarows import count_falls
 from slurm_guard.progress.jsonl import JsonLines
 from slurm_guard.progress.keyvalue import KeyValueLines
@@ -145,7 +146,7 @@ class TextReader:
             series.append(Series(name, settled[0].key, rank, settled))
         said = [p for one in self._sources if isinstance(one, KeyValueLines) for p in one.problems]
         problems = [*data[:1], *said[:1]]
-        problems += [f"{slug}: {count}" for slug, count in sorted(self._problems.items())]
+        problems += told(self._problems)
         if self._splitter.n_cut:
             problems.append(f"long-lines: {self._splitter.n_cut} lines were read to 4096 bytes")
         return Found(series, self._phases, problems, self._read_b)
