@@ -318,13 +318,9 @@ def _merge(points: list[Mark], phases: list[Mark]) -> list[Mark]:
             segment = points[index].segment
             placed.append(points[index])
         for mark in behind.get(index, ()):
-            if not placed or mark.phase == UNREAD or _differ(placed[-1], mark):
+            if mark.phase == UNREAD or [(m.phase, m.step) for m in placed[-1:]] != [(mark.phase, mark.step)]:
                 placed.append(mark._replace(segment=segment))
     return placed
-
-
-def _differ(before: Mark, mark: Mark) -> bool:
-    return before.phase != mark.phase or before.step != mark.step
 
 
 def _place(mark: Mark, places: dict[int, list[tuple[int, int]]]) -> int:
