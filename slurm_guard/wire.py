@@ -375,7 +375,7 @@ class Point(NamedTuple):
     tokens: int | None
     total: int | None  # claimed target in steps
     loss: float | None
-    phase: str  # train, eval, checkpoint, init, end
+    phase: str  # train, eval, checkpoint, init, end, unread
     offset: int | None  # of the record's end in the file
     flags: list[str]  # backdated, future, bulk, step-back, rewritten, naive-clock, …
     took_s: float | None = None  # claimed time of one step, to 2e-4 of itself; null: not said, or coarser

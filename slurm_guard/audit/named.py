@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.track import Mark
 
-PHASES = frozenset({"eval", "checkpoint"})
+# `unread`: the log goes on with a counter that no reader understands, which is no silence.
+PHASES = frozenset({"eval", "checkpoint", "unread"})
 # Evaluations were seen to take up to 86 % of an honest run's time: six times the training. Documented
 # (rulings 13).
 MOST = 6.0

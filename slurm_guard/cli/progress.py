@@ -1,5 +1,9 @@
 """`slurm-guard progress`: `show` what the audit would read from a job's files; `step=…` tells progress."""
 
+import fnmatch
+import os
+import shlex
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,7 +112,7 @@ def show(
             typer.echo(line)
     for path in paths:
         if Path(path).is_dir() and not any(_lies_in(log.path, path) for log in result.logs):
-            typer.echo(f"{_clean(path)}\n  {_NOTHING_KNOWN}")
+            typer.echo("\n  ".join((_clean(path), *_about_folder(path))))
     if result.truncated:
         typer.echo("a limit was met: not everything was read")
     if all(log.ino is None for log in result.logs):
@@ -118,9 +122,18 @@ def show(
 # What a folder without a log of a known name is told: the walk looks at names, and opens no other file.
 _NOTHING_KNOWN = (
     "no log of a name that is looked for (event files, .wandb, trainer_state.json, metrics.csv, mlruns, "
-    "checkpoints, …), at most four folders deep\n  name the file itself, or tell the job where it is: "
-    "sbatch --comment='guard:progress=PATH'"
+    "checkpoints, …), at most four folders deep"
 )
+_NAME_IT = "name the file itself, or tell the job where it is: sbatch --comment='guard:progress=PATH'"
+_OUTPUTS = ("slurm-*.out", "*.out", "*.err")  # what the output of a job is usually called, the usual first
+_OUTPUT_IS_READ = "but a job's stdout and stderr are read wherever Slurm says that they are"
+_MOST_NAMES = 10_000  # of a folder, in which one is looked for
+# What a file is told in which nothing was found.
+_WAY_OUT = (
+    "print lines such as step=120 loss=2.31, or append them to $SLURM_GUARD_PROGRESS; "
+    "a site's own lines are taught by a pattern (docs/progress.md, How to be auditable)"
+)
+_NOTHING_FOUND = ("no-progress:", "unknown-format:", "data-rows:", "unfit-rows:", "unread-counter:")
 # What the commonest flags of points mean; the others stand in docs/progress.md.
 _FLAGS = {
     "weak": "a progress bar, or a checkpoint's name: it speaks only for a run that has no better log",
@@ -128,6 +141,22 @@ _FLAGS = {
     "step-back": "the counter fell: a resume, or a second training",
     "unplaced": "rows of a database: their own times are all there is to place them",
 }
+
+
+def _about_folder(folder: str) -> list[str]:
+    """What is said of a folder in which no log was found."""
+    try:
+        with os.scandir(folder) as found:
+            files = [entry for entry in islice(found, _MOST_NAMES) if entry.is_file(follow_symlinks=False)]
+        for form in _OUTPUTS:
+            mine = [entry for entry in files if fnmatch.fnmatch(entry.name, form)]
+            if mine:
+                newest = max(mine, key=lambda entry: entry.stat(follow_symlinks=False).st_mtime).path
+                words = f"show what is read in it: slurm-guard progress show {_clean(shlex.quote(newest))}"
+                return [_NOTHING_KNOWN, _OUTPUT_IS_READ, words]
+    except OSError as error:
+        return [f"it was not looked through: {os.strerror(error.errno or 0)}"]
+    return [_NOTHING_KNOWN, _NAME_IT]
 
 
 def _lies_in(path: str, folder: str) -> bool:
@@ -155,6 +184,8 @@ def _lines(log: "LogFile", points: "Sequence[Point]", n_points: int) -> list[str
         flags = sorted({flag for point in points for flag in point.flags})
         out.extend(f"  {flag}: {_FLAGS[flag]}" for flag in flags if flag in _FLAGS)
     out.extend(f"  problem: {_clean(problem)}" for problem in log.problems)
+    if log.source is None and any(problem.startswith(_NOTHING_FOUND) for problem in log.problems):
+        out.append(f"  {_WAY_OUT}")
     return out
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import NamedTuple
 
-from slurm_guard.progress.clocks import is_finer
+from slurm_guard.progress.clocks import is_finer, why_none
 from slurm_guard.progress.track import Mark
 from slurm_guard.progress.zone import is_guessed, resolve
 from slurm_guard.wire import Point
@@ -144,15 +144,18 @@ def _earlier_growth(trail: Trail, offset: int, frame: Frame) -> float:
 
 def bracket(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> tuple[list[Point], dict[int, int]]:
     """(points with trusted limits and flags, file -> records from before the run that were left out)."""
+    false = false_clocks(marks, trails, frame)
+    if false:
+        marks = [
+            mark._replace(at=None, naive=False) if (mark.track, mark.file, mark.naive) in false else mark
+            for mark in marks
+        ]
     shifts = {
         file: resolve(_naive(marks, file, trail, frame), trail.slack_s) for file, trail in trails.items()
     }
     dropped: Counter[int] = Counter()
     points: list[Point] = []
-    false = _false_clocks(marks, trails, frame)
     for mark in marks:
-        if (mark.track, mark.file) in false and not mark.naive:
-            mark = mark._replace(at=None)
         trail = trails[mark.file]
         at = mark.at if mark.at is None or not mark.naive else shifts[mark.file](mark.at)
         if "unplaced" in mark.flags:
@@ -175,26 +178,32 @@ def bracket(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> tuple[
     return _flag_bulk(_flag_catching_up(_renumbered(points), trails, frame), frame), dict(dropped)
 
 
-def _false_clocks(marks: list[Mark], trails: dict[int, Trail], frame: Frame) -> set[tuple[str, int]]:
-    """(track, file) whose times are a clock of another unit, by how fast it went while the records came.
+def false_clocks(
+    marks: list[Mark], trails: dict[int, Trail], frame: Frame
+) -> dict[tuple[str, int, bool], str]:
+    """(track, file, whether without a zone) -> why these stamps are no clock's, by how the records came.
 
     Only records that were not there before the run speak, and of a database's none does: it has no brackets.
     """
-    seen: dict[tuple[str, int], list[Mark]] = {}
+    seen: dict[tuple[str, int, bool], list[Mark]] = {}
     for mark in marks:
-        timed = mark.at is not None and not mark.naive and "unplaced" not in mark.flags
-        if timed and mark.offset > trails[mark.file].before_b:
-            seen.setdefault((mark.track, mark.file), []).append(mark)
-    found = set()
-    for (track, file), mine in seen.items():
+        if mark.at is not None and "unplaced" not in mark.flags and mark.offset > trails[mark.file].before_b:
+            seen.setdefault((mark.track, mark.file, mark.naive), []).append(mark)
+    found = {}
+    run = (frame.ticket_at, frame.read_at if frame.ended_at is None else frame.ended_at)
+    for key, mine in seen.items():
+        trail = trails[key[1]]
         mine.sort(key=lambda mark: mark.offset)
-        lo, hi = (
-            limits(trails[file], mine[0].offset, frame)[0],
-            limits(trails[file], mine[-1].offset, frame)[1],
-        )
-        times = [mark.at for mark in mine if mark.at is not None]
-        if lo is not None and hi is not None and is_finer(times, hi - lo):
-            found.add((track, file))
+        records = []
+        for mark in mine:
+            lo, hi = limits(trail, mark.offset, frame)
+            if lo is not None and hi is not None and mark.at is not None:
+                records.append((mark.at, lo, hi))
+        whole = len(records) == len(mine)
+        if whole and not key[2] and is_finer([at for at, _, _ in records], records[-1][2] - records[0][1]):
+            found[key] = "its times count in a finer unit than seconds since 1970"
+        elif whole and (why := why_none(records, trail.slack_s, run)):
+            found[key] = why
     return found
 
 

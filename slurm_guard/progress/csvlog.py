@@ -7,6 +7,7 @@ whose counter falls again and again is data, and says so instead of giving point
 import re
 
 from slurm_guard.progress.clocks import believed
+from slurm_guard.progress.counted import told
 from slurm_guard.progress.csvhead import Columns, cells_of, columns_of, separator_of
 from slurm_guard.progress.datarows import or_epochs
 from slurm_guard.progress.parts import is_evaluation
@@ -104,7 +105,7 @@ class CsvReader:
             self._line(_untorn(self._kept, self._separator, self._columns), self._at)
         if self._open:
             self._count("open-quote")
-        problems = [f"{slug}: {count}" for slug, count in sorted(self._problems.items())]
+        problems = told(self._problems)
         n_unfit = self._problems.get("ragged-rows", 0) + self._problems.get("bad-counter", 0)
         if self._is_data():
             problems.append(f"data-rows: the counter falls {self._falls()} times in {self._n_rows} rows")

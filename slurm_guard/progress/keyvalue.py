@@ -1,4 +1,4 @@
-"""Generic training lines: `step=10 loss=2.3 tokens=…`, `step: 20  loss: 8.1`, `iter 10: loss …`, `[50/1000]`.
+"""Generic training lines: `step=10 loss=2.3 tokens=…`, `step: 20  loss: 8.1`, `iter 10: loss …`.
 
 The clock must be a whole number beside a known word. Where the line only puts a space between the two
 (`Step 3 of the set-up`), it counts only beside a metric, because prose does that too.
@@ -6,10 +6,12 @@ The clock must be a whole number beside a known word. Where the line only puts a
 
 import re
 
+from slurm_guard.progress import rough
 from slurm_guard.progress.datarows import INNER_TURNS, are_tasks, n_turns, of_epochs, or_epochs, outer
 from slurm_guard.progress.lineplan import EVAL, LEVEL, NO_CLOCK, TIMES, Plan, plan_of
 from slurm_guard.progress.metrics import companions
 from slurm_guard.progress.protocol import LOOP, MAX_CLAIMS, MICRO, NOTHING, Claim, Tailed
+from slurm_guard.progress.rough import about
 from slurm_guard.progress.totals import of_training
 from slurm_guard.progress.tqdm import find_bar
 from slurm_guard.progress.values import find_stamp, to_count, to_float, to_instant, to_loss, to_seconds
@@ -46,6 +48,9 @@ class KeyValueLines(Tailed):
         self._metered: set[str] = set()  # clocks with a metric beside them in some line
         self._asked: dict[str, int] = {}  # … and lines of the others
         self._others: dict[int, tuple[str, int]] = {}  # offset -> the second clock there
+        self._rough: dict[int, str] = {}  # offset -> the counter's print there, if it is no plain number
+        self.alive: list[Claim] = []  # marks of records behind the last counter that was read
+        self.problems: list[str] = []
 
     def read(self, text: str, offset: int) -> Claim | None:
         plan = self._plan(text)
@@ -60,6 +65,8 @@ class KeyValueLines(Tailed):
                     return None
             elif other is not None and len(self._others) < MAX_CLAIMS:
                 self._others[offset] = (plan.other[0], other)
+        if plan.rough and not self._keep_print(text, plan, offset):
+            return None
         key = plan.named or plan.key
         if plan.named and plan.named not in self._loops:
             if len(self._loops) < MAX_LOOPS:
@@ -69,6 +76,14 @@ class KeyValueLines(Tailed):
         if key not in self._metered:
             self._ask(key, plan, text)
         return _claim(text, offset, plan, key)
+
+    def _keep_print(self, text: str, plan: Plan, offset: int) -> bool:
+        """Whether the counter of the line says more or less how far it is: `settle` tells it."""
+        said = text[plan.step or slice(0)]
+        if about(said) is None or len(self._rough) >= MAX_CLAIMS:
+            return False
+        self._rough[offset] = said
+        return True
 
     def _ask(self, key: str, plan: Plan, text: str) -> None:
         """Whether a metric stands beside the clock: asked of its first lines, for they are mostly alike."""
@@ -97,6 +112,10 @@ class KeyValueLines(Tailed):
         return plan
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
+        if self._rough:
+            claims, alive, problem = rough.settle(claims, self._rough)
+            self.alive += alive
+            self.problems += [problem] if problem else []
         metered = not claims or claims[0].key in self._metered
         if not metered and are_tasks(claims):
             return []
@@ -109,7 +128,8 @@ class KeyValueLines(Tailed):
 
 def _claim(text: str, offset: int, plan: Plan, key: str) -> Claim | None:
     """The claim of a line after its plan, by the clock `key`; null: no bar that trains, as it must be."""
-    step = None if plan.step is None else to_count(text[plan.step])
+    said = "" if plan.step is None else text[plan.step]
+    step = about(said) if plan.rough else to_count(said or None)
     total = None if plan.total is None else to_count(text[plan.total])
     if key == "bar":  # one that names its epoch counts its batches; any other is left to the bars' reader
         bar = find_bar(text)

@@ -31,6 +31,7 @@ from slurm_guard.progress.keys import (
 )
 from slurm_guard.progress.metrics import companions
 from slurm_guard.progress.protocol import LOOP
+from slurm_guard.progress.rough import ROUGH
 from slurm_guard.progress.values import STAMP, STAMP_WITHIN, goes_on, to_count, to_float
 
 Place = slice  # of a line
@@ -44,14 +45,18 @@ _WORDS = "|".join(
 # nobody can say which of the two counts.
 # It stands at the beginning, behind a separator, or behind a slash after a digit: asked in the order that
 # lets the engine leave most places at once.
-_CLOCK = re.compile(
+_COUNTER = (
     r"(?=[a-z_])(?<![^\s\[({|,;:'\">*/，])(?:(?<!/)|(?<=\d/))(?:train(?:er|ing)?/)?("
     + _WORDS
     + r")(?:\(train\))?"
     r"(['\"]?[ \t]{0,40}[=:|：][ \t|]{0,20}|[ \t]{0,3}(?:: )?[#\[][ \t]{0,12}|[ \t]{1,12})"
-    r"['\"]?(\d(?:[\d_]|,(?=\d{3}(?!\d))){0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%]|,\d)"
+    r"['\"]?"
+)
+_CLOCK = re.compile(
+    _COUNTER + r"(\d(?:[\d_]|,(?=\d{3}(?!\d))){0,20}(?:\.\d{1,12})?)(?![\d.]*[eE\w%]|,\d)"
     r"(?:[ \t]{0,12}(?:/|of )[ \t]{0,12}(\d(?:\d|,(?=\d{3}(?!\d))){0,15})(?!,?\d))?",
 )
+_ROUGH = re.compile(_COUNTER + ROUGH + "((?!))?")  # the same, and no total
 # Epoch: [0][ 10/5005], `| epoch   1 |   200/2983 batches |` of PyTorch's language model, and Lightning's Rich
 # bar, `Epoch 0/9 ━━━━━━ 50/100 0:00:06 …`
 _INNER = re.compile(
@@ -98,6 +103,7 @@ class Plan(NamedTuple):
     stamped: bool = False
     timed: bool = False
     named: str = ""  # the clock's key with the word that names what it counts; "": there is none
+    rough: bool = False  # the step's print says more or less which it is
     other: tuple[str, Place] | None = None  # a second clock, or the LEVEL of the first: word and place
     metered: bool = True  # a value of a known metric stands in the line
 
@@ -152,6 +158,9 @@ def plan_of(text: str) -> Plan:
             best = (len(_ORDER), "batch", slice(*unsized.span(unsized.lastindex or 1)), None)
         elif "%|" in text:
             return _with_values(text, "bar", epoch=epoch)
+    if best is None and (rough := _rough_of(text)) is not None:
+        word, place, loop = rough
+        return _with_values(text, word, place, None, epoch)._replace(named=_named(word, loop), rough=True)
     if best is None:
         return (
             NO_CLOCK
@@ -163,10 +172,20 @@ def plan_of(text: str) -> Plan:
     return plan._replace(named=_named(best[1], loop), other=second)
 
 
-def _telling(text: str) -> Iterator[re.Match[str]]:
+def _rough_of(text: str) -> tuple[str, Place, str] | None:
+    """(word, place, loop) of the first counter of steps in the line that is printed as no plain number."""
+    for match in _telling(text, _ROUGH):
+        if not evaluates(text, match.start()) and not qualifies(text, match.start()):
+            word = match[1].replace(" ", "_")
+            if word not in EPOCH_KEYS and word != "batch":
+                return word, slice(*match.span(3)), loop_of(text, match.start())
+    return None
+
+
+def _telling(text: str, form: re.Pattern[str] = _CLOCK) -> Iterator[re.Match[str]]:
     """The line's clocks that are told for what they are, with whole numbers that count."""
     companion: bool | None = None  # not looked for yet
-    for match in _clocks(text):
+    for match in _clocks(text, form):
         if match[1] == "steps" and not match[4]:
             continue  # a setting, or a size
         if not _speaks_for_itself(match[2]) and not is_said(text, match):
@@ -174,7 +193,7 @@ def _telling(text: str) -> Iterator[re.Match[str]]:
                 companion = companions(text)[0]
             if not companion:
                 continue
-        if goes_on(text, match.end(3)) or goes_on(text, match.end()):
+        if form is _CLOCK and (goes_on(text, match.end(3)) or goes_on(text, match.end())):
             continue
         if not is_date(text, match) and not is_place(text, match.start(), match[2], match[4]):
             yield match
@@ -197,13 +216,13 @@ def _counts_batches(text: str, place: Place) -> bool:
     )
 
 
-def _clocks(text: str) -> Iterator[re.Match[str]]:
+def _clocks(text: str, form: re.Pattern[str]) -> Iterator[re.Match[str]]:
     """Each clock in the line, at most eight."""
     head = text[:CLOCK_WITHIN]
     if len(text) > CLOCK_WITHIN:
         head = head.rstrip(_TEARABLE)  # the cut may have torn a number
     lowered = head.lower()
-    return islice(_CLOCK.finditer(lowered if len(lowered) == len(head) else head), 8)  # places are the text's
+    return islice(form.finditer(lowered if len(lowered) == len(head) else head), 8)  # places are the text's
 
 
 def _speaks_for_itself(glue: str) -> bool:

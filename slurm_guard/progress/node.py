@@ -12,7 +12,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from slurm_guard.progress import checkpoints, database, declared, wandbmeta
-from slurm_guard.progress.bracket import Sight, Trail, bracket, changed_after_end, trail_of, with_birth
+from slurm_guard.progress.bracket import (
+    Sight,
+    Trail,
+    bracket,
+    changed_after_end,
+    false_clocks,
+    trail_of,
+    with_birth,
+)
 from slurm_guard.progress.opener import Opened, open_files
 from slurm_guard.progress.parser_child import MAX_POINTS, Answer, parse
 from slurm_guard.progress.protocol import NAMES_HOST, NAMES_JOB
@@ -136,6 +144,7 @@ def _settle(
         for file, one in enumerate(opened)
         if one.fd is not None
     }
+    clocks = false_clocks(marks, trails, request.frame)
     points, dropped = bracket(marks, trails, request.frame)
     counts: dict[tuple[int, str], int] = {}
     for point in points:
@@ -146,6 +155,8 @@ def _settle(
         problems = list(row.problems)
         if row.file in dropped:
             problems.append(f"before-run: {dropped[row.file]} records are older than the run")
+        whys = {why for (track, file, _), why in clocks.items() if (track, file) == (row.track, row.file)}
+        problems.extend(f"no-clock: {why}; they are left out" for why in sorted(whys))
         if row.file in trails:
             one = opened[row.file]
             problems.extend(f"{flag}: seen by the sampler" for flag in trails[row.file].flags)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from slurm_guard.progress import child
+from slurm_guard.progress.protocol import UNREAD
 from slurm_guard.progress.track import Mark, thin
 from slurm_guard.progress.unit import Input, Told, read_unit
 from slurm_guard.progress.values import AT_MAX, AT_MIN, LOSS_LIMIT, STEP_LIMIT, TOOK_LIMIT_S
@@ -23,7 +24,7 @@ MAX_ANSWER_B = 24 << 20
 MAX_PROBLEMS = 32
 _TRACK = re.compile(r"[a-z]{2,12}(/epoch)?:[A-Za-z0-9._~-]{1,120}")
 _SOURCE = re.compile(r"[a-z]{2,12}")
-_PHASES = frozenset(("train", "eval", "checkpoint", "init", "end"))
+_PHASES = frozenset(("train", "eval", "checkpoint", "init", "end", UNREAD))
 _FLAGS = frozenset(("weak", "epoch", "step-back", "unplaced"))
 
 

@@ -16,6 +16,7 @@ MAX_PHASES = 4_000  # phase marks kept per file
 NAMES_JOB = "names-job: "  # begins the word by which a file says its own Slurm job; no problem in itself
 NAMES_HOST = "names-host: "  # … its host
 LOOP = "~"  # in a clock's key before the word that names its loop: `step~pgd`
+UNREAD = "unread"  # phase of a mark that tells nothing but that the log goes on, with a counter nobody reads
 MICRO = 1_000_000  # an epoch clock counts in millionths, because steps are integers
 
 

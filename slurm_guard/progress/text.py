@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from slurm_guard.progress.clocks import believed
+from slurm_guard.progress.counted import told
 from slurm_guard.progress.datarows import count_falls
 from slurm_guard.progress.jsonl import JsonLines
+from slurm_guard.progress.keyvalue import KeyValueLines
 from slurm_guard.progress.labels import LineNumbers, are_line_numbers, by_label
 from slurm_guard.progress.lines import Splitter, clean
 from slurm_guard.progress.needles import Word, find_begins, find_lines
@@ -127,6 +129,9 @@ class TextReader:
         for (name, key, rank), claims in self._series.items():
             source = by_name[name]
             settled = source.settle(claims)  # which may have found a better clock, or none
+            if isinstance(source, KeyValueLines):
+                self._phases += source.alive if settled else ()
+                source.alive = []
             if not settled:
                 continue
             if name in JUDGED:
@@ -139,7 +144,9 @@ class TextReader:
                 data.append(f"data-rows: {name}'s counter falls {n_falls} times in {len(settled)} records")
                 continue
             series.append(Series(name, settled[0].key, rank, settled))
-        problems = [*data[:1], *(f"{slug}: {count}" for slug, count in sorted(self._problems.items()))]
+        said = [p for one in self._sources if isinstance(one, KeyValueLines) for p in one.problems]
+        problems = [*data[:1], *said[:1]]
+        problems += told(self._problems)
         if self._splitter.n_cut:
             problems.append(f"long-lines: {self._splitter.n_cut} lines were read to 4096 bytes")
         return Found(series, self._phases, problems, self._read_b)

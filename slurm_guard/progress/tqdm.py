@@ -16,7 +16,7 @@ from slurm_guard.progress.values import to_count, to_float
 _BAR = re.compile(
     r"(\d{1,3})%\|[^|]{0,200}\| {0,4}(\d{1,12})/(\d{1,12}) \[([\d:]{4,12})<[\d:?]{1,12}, {0,3}"
     r"([\d.?]{1,10}) {0,2}"
-    r"(it/s|s/it|steps?/s|s/step|batch(?:es)?/s|s/batch|ep(?:ochs?)?/s|s/ep|updates?/s|s/update)"
+    r"((?:it|steps?|batch(?:es)?|ep(?:ochs?)?|updates?)/s|s/(?:it|step|batch|ep(?:och)?|update))\b"
 )
 _DIGIT = 0.01  # tqdm's last
 MAX_NAMES = 4096  # totals of bars in a file that are compared with others

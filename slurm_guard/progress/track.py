@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from slurm_guard.progress.carry import Filed, carried
-from slurm_guard.progress.protocol import Claim
+from slurm_guard.progress.protocol import UNREAD, Claim
 
 _LAST = 1 << 62  # beyond any point's number
 LOOK = 12  # records looked ahead to tell a late line from a restart (judgement: more than ranks lag behind)
@@ -293,7 +293,7 @@ def _merge(points: list[Mark], phases: list[Mark]) -> list[Mark]:
             segment = points[index].segment
             placed.append(points[index])
         for mark in behind.get(index, ()):
-            if not placed or placed[-1].phase != mark.phase or placed[-1].step != mark.step:
+            if mark.phase == UNREAD or [(m.phase, m.step) for m in placed[-1:]] != [(mark.phase, mark.step)]:
                 placed.append(mark._replace(segment=segment))
     return placed
 

@@ -76,6 +76,11 @@ class Told(NamedTuple):
 
 Part = tuple[Input, str | None, Found]  # a file, its source's name, and what was found
 Share = tuple[Input, list[Claim], Found]  # a file, what it adds, and all that was found in it
+NOTHING_ALONE = {  # of files that stand alone
+    "csv": "none of its rows is believed",
+    "wandb": "no row with a step is in this W&B run",
+    wandbmeta.SOURCE: "it tells where the W&B run beside it was written",
+}
 NOTHING_IN = {
     "tfevents": "no-progress: no scalar in it",
     "hfstate": "no-progress: no record with a step in it",
@@ -112,15 +117,26 @@ def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], lis
         told.append(Told(one.file, chosen.series.source, track, len(built), found.read_b, problems))
         marks.extend(built)
     if not told:
-        said = (
-            "no-progress: no line in it says how far a training is" if name else "unknown-format: no reader"
-        )
-        if name == wandbmeta.SOURCE:
-            said = "no-progress: it tells where the W&B run beside it was written"
-        if one.size == 0:
-            said = "no-progress: the file is empty"
+        said = _nothing_in(one, name)
         told.append(Told(one.file, None, "", 0, found.read_b, [*found.problems, said]))
     return told, marks
+
+
+def _nothing_in(one: Input, name: str | None) -> str:
+    """Why a file has no track."""
+    if one.size == 0:
+        return "no-progress: the file is empty"
+    last = one.path.rpartition("/")[2]
+    if last == hfstate.NAME:
+        return "no-progress: it is no whole trainer_state.json of the HF Trainer"
+    if name is None:
+        return "unknown-format: no reader knows it: neither lines of text nor a format that is read"
+    if name not in NOTHING_ALONE and last.endswith((".csv", ".tsv")):
+        return (
+            "no-progress: a table is read where its first line names a counter (step, epoch, …) and a metric "
+            "(loss, acc, …), and its rows fit it"
+        )
+    return f"no-progress: {NOTHING_ALONE.get(name, 'no line in it says how far a training is')}"
 
 
 def _joined(parts: list[Part]) -> tuple[list[Told], list[Mark]]:

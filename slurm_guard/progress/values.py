@@ -14,9 +14,10 @@ LOSS_LIMIT = 1e30  # judgement: a larger loss is a parser's mistake or a joke
 FINE_TOOK = 2e-4  # real step times spread by 6e-4 and more from record to record (docs/method.md)
 TOOK_LIMIT_S = 1e6  # one step in eleven days: judgement
 
-# A calendar stamp with or without fraction and zone. Bounded repetition only.
+# A calendar stamp with or without fraction, half of the day and zone. Bounded repetition only.
 STAMP = re.compile(
     r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?\d{0,9}"
+    r"(?: ?([AaPp])\.?[Mm]\b\.?)?"
     r"(?: ?(Z|UTC|[+-]\d\d:?\d\d)(?![\d-]))?"
 )
 # `Thu Oct 29 18:46:40 2015`, as C's ctime prints it: local time.
@@ -32,7 +33,7 @@ MONTHS = {
 }
 # A group of three digits more, behind a number of one to three digits alone.
 _GROUP = re.compile(
-    r"(?:(?<=[^\d.,]\d)|(?<=[^\d.,]\d\d)|(?<=[^\d.,]\d{3}))[ '\u202f\xa0]\d{3}(?![\d.])", re.ASCII
+    r"(?:(?<=[^\d.,]\d)|(?<=[^\d.,]\d\d)|(?<=[^\d.,]\d{3}))[ '’\u202f\xa0]\d{3}(?![\d.])", re.ASCII
 )
 STAMP_WITHIN = 96  # characters of a line in which its stamp must begin (judgement)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -163,11 +164,12 @@ def instant_of(date_parts: tuple[str, str, str], clock: Sequence[str]) -> float 
 
 def _instant(match: re.Match[str]) -> tuple[float | None, bool]:
     """The matched calendar stamp as an instant."""
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    year, month, day, hour, minute, second, fraction, half, zone = match.groups()
     days = days_of(year, month, day)
     if days is None or int(hour) > 23 or int(minute) > 59 or int(second) > 60:
         return None, False
-    at = days * 86_400.0 + int(hour) * 3600 + int(minute) * 60 + int(second)
+    hours = int(hour) if half is None or int(hour) > 12 else int(hour) % 12 + 12 * (half in "pP")
+    at = days * 86_400.0 + hours * 3600 + int(minute) * 60 + int(second)
     if fraction:
         at += int(fraction) / 10 ** len(fraction)
     if zone is None:

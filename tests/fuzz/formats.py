@@ -323,6 +323,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "keyvalue": (
         _lines(lambda s, k, at: f"time={T0 + k:.3f} step={s} tokens={s * 512} loss={3 / (k + 1):.4f} step_time=0.123"),
         _lines(lambda s, k, at: f"iter {s}: loss {3 / (k + 1):.4f}, time 12.3ms, mfu 3.1%"),
+        _lines(lambda s, k, at: f"| step         | {s:<8.3g} |\n| loss         | {3 / (k + 1):<8.3g} |"),
         _lines(
             lambda s, k, at: f"[titan] {at},171 - root - INFO - \x1b[31mstep: {s:2d}  \x1b[32mloss: 8.1  \x1b[33m"
             f"memory: 12.3GiB(25%)  \x1b[34mtps: 12,345\x1b[0m"

@@ -21,7 +21,7 @@ DEADLINE_S = 20.0  # of processor time: a file of at most 6 MB: what is not read
 CPU_S, CPU_S_PER_MB = 0.5, 1.5  # of one reading; measured below 0.1 s/MB, the rest is for a busy machine
 PIECEWISE_B = 40_000  # longer files are fed once only
 LOOKED_AT = 150  # claims of each end that the oracle is asked about: it is slow
-PHASES = frozenset(("train", "eval", "checkpoint", "init", "end"))
+PHASES = frozenset(("train", "eval", "checkpoint", "init", "end", "unread"))
 
 
 class Target(NamedTuple):

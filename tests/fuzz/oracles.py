@@ -84,6 +84,27 @@ def by_line_but_thousands(data: bytes, claim: Claim) -> bool | None:
     return any(round(1000 * number) == claim.samples for number in numbers)
 
 
+def by_line_but_prints(data: bytes, claim: Claim) -> bool | None:
+    """As `by_line`, where a step may be printed with few digits or in groups: near to what is printed."""
+    if by_line(data, claim):
+        return True
+    text = _ESCAPES.sub(b"", line_at(data, claim.offset)).decode("utf-8", "replace")
+    near = any(abs(value - (claim.step or 0)) <= value / 2 for value in _prints_in(text))
+    return near and by_line(data, claim._replace(step=None))
+
+
+def _prints_in(text: str) -> list[float]:
+    """Numbers as `1.2e+03`, `1.2k`, `1 200`, `1'200` and `1.200`."""
+    short = re.findall(r"(\d{1,4}(?:\.\d{1,3})?)([kKM])", text)
+    powers = re.findall(r"\d(?:\.\d{1,18})?[eE]\+?\d{1,2}", text)
+    groups = re.findall(r"\d{1,3}(?:[ .'’\u202f\xa0]\d{3})+", text)
+    return [
+        *(float(number) * (1e6 if unit == "M" else 1e3) for number, unit in short),
+        *(float(number) for number in powers),
+        *(float("".join(filter(str.isdigit, number))) for number in groups),
+    ]
+
+
 def by_line_but_total(data: bytes, claim: Claim) -> bool | None:
     """As `by_line`, where the total stands in the file's head."""
     return by_line(data, claim._replace(total=None))

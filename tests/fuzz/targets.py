@@ -44,10 +44,11 @@ _ALONE = frozenset(
 _OWN = frozenset(("tfevents", "wandb", "hfstate", "clearml", "database", "wandbmeta"))
 _ORACLES: dict[str, oracles.Oracle] = {
     **dict.fromkeys(
-        ("mllog", "hf", "lammps", "openmm", "namd", "amber", "jsonl", "keyvalue", "tqdm", "patterns",
+        ("mllog", "hf", "lammps", "openmm", "namd", "amber", "jsonl", "tqdm", "patterns",
          "mlflow", "guard", "deepspeed", "dvclive"),
         oracles.by_line,
     ),
+    "keyvalue": oracles.by_line_but_prints,
     "clearml": oracles.by_record,
     "megatron": oracles.by_line_but_tokens,
     "trainers": oracles.by_line_but_thousands,

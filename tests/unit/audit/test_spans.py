@@ -45,6 +45,15 @@ def test_an_evaluation_after_the_last_step_is_a_phase_where_the_log_tells_its_be
     assert Kind.SILENT not in spans
 
 
+def test_a_log_that_goes_on_with_a_counter_that_is_not_read_is_not_silent() -> None:
+    marks = [(HOUR + 60.0 * k, "unread") for k in range(1, 60)]
+    spans = _lengths(_track(_hour_of_steps(), marks), 2 * HOUR)
+
+    assert spans[Kind.MARKED] == HOUR - 60.0
+    assert spans[Kind.TAIL] == 60.0
+    assert Kind.SILENT not in spans
+
+
 def test_an_evaluation_that_is_told_when_it_has_ended_is_one_too() -> None:
     spans = _lengths(_track(_hour_of_steps(), [(1.5 * HOUR, "eval")]), 1.5 * HOUR + 60)
 

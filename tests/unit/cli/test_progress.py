@@ -189,6 +189,45 @@ def test_show_says_what_to_do_about_a_folder_without_a_known_log(tmp_path: Path)
     assert none.returncode == 1
 
 
+def test_show_says_that_the_output_of_a_job_is_read_and_names_it(tmp_path: Path) -> None:
+    for nth, name in enumerate(("slurm-999.out", "slurm-4242.out", "other.out")):
+        (tmp_path / name).write_text("step=1 loss=2\nstep=2 loss=1\n")
+        os.utime(tmp_path / name, (1_795_000_000 + nth, 1_795_000_000 + nth))
+
+    told = _show(str(tmp_path))
+
+    assert "stdout and stderr are read wherever Slurm says" in told.stdout
+    assert f"slurm-guard progress show {tmp_path}/slurm-4242.out" in told.stdout
+    assert "name the file itself" not in told.stdout
+
+
+def test_show_says_that_a_folder_cannot_be_read() -> None:
+    from slurm_guard.cli.progress import _about_folder
+
+    assert _about_folder("/nowhere/at/all") == ["it was not looked through: No such file or directory"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.csv", "step,word\n1,a\n2,b\n", "its first line names a counter"),
+        ("b.csv", "step,loss\n" + "x,1\n" * 9, "rows whose counter is no whole number: 9"),
+        ("trainer_state.json", '{\n  "log_history": [\n', "no whole trainer_state.json"),
+        ("c.txt", "hello\n", "no line in it says how far"),
+        ("d.bin", "\x00\x01", "neither lines of text nor a format that is read"),
+    ],
+)
+def test_show_says_why_a_file_tells_nothing_and_what_to_do(
+    tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    (tmp_path / name).write_text(text)
+
+    told = _show(str(tmp_path / name)).stdout
+
+    assert words in told
+    assert "$SLURM_GUARD_PROGRESS" in told
+
+
 def test_show_explains_what_a_flag_means(tmp_path: Path) -> None:
     (tmp_path / "bar.out").write_text(
         "".join(f" {n}0%|#  | {n}/10 [00:0{n}<00:09,  1.00s/epoch]\r" for n in range(10))

@@ -193,7 +193,7 @@ def test_a_counter_that_is_no_whole_number_is_a_problem_and_no_point(cell: str) 
     found = found_in(f"step;loss\n{rows}{cell};0.5\n5;0.5\n")
 
     assert [claim.step for claim in found.series[0].claims] == [1, 2, 3, 4, 5]
-    assert found.problems == ["bad-counter: 1"]
+    assert found.problems == ["bad-counter: rows whose counter is no whole number: 1"]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_quote_that_never_closes_costs_its_lines_and_no_more() -> None:
     found = found_in(text)
     steps = [claim.step for claim in found.series[0].claims]
 
-    assert found.problems == ["open-quote: 1"]
+    assert found.problems == ["open-quote: quotes that are not closed, whose rows are left out: 1"]
     assert (steps[-1], len(steps)) == (599, 600 - 64)
 
 
@@ -264,7 +264,7 @@ def test_a_line_of_ten_megabytes_is_named_and_the_next_row_read() -> None:
     found = reader.finish()
 
     assert [claim.step for claim in found.series[0].claims] == [1, 2]
-    assert found.problems == ["long-lines: 1"]
+    assert found.problems == ["long-lines: lines that are too long to be read: 1"]
 
 
 def test_rows_after_a_gap_in_the_reading_are_read_from_the_next_line_on() -> None:

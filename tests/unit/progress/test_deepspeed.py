@@ -66,7 +66,9 @@ def test_lines_that_are_no_rows_are_counted_as_problems(tmp_path: Path) -> None:
     told, marks = _read(tmp_path, {"Train_Samples_lr.csv": "step,lr\n1,2\na,b\n2,3\n-5,1\n3,0.5\n"})
 
     assert [mark.samples for mark in marks] == [1, 2, 3]
-    assert told[0].problems == ["unreadable-deepspeed: 2"]
+    assert told[0].problems == [
+        "unreadable-deepspeed: lines that look like deepspeed's and have no number that can be used: 2"
+    ]
 
 
 def test_the_tensorboard_monitors_steps_are_samples_too() -> None:

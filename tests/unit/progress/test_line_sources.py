@@ -62,6 +62,10 @@ def test_a_line_of_each_format(line: str, source: str, step: int, total: int | N
 @pytest.mark.parametrize(
     "line",
     [
+        " 40%|####      | 4/10 [00:04<00:06,  1.00s/episode]",
+        " 40%|####      | 4/10 [00:04<00:06,  1.00episode/s]",
+        " 40%|####      | 4/10 [00:04<00:06,  1.00s/item]",
+        " 40%|####      | 4/10 [00:04<00:06,  1.00s/steplet]",
         "[Rank 55] (after 1 iterations) memory (MB) | allocated: 15492.8",
         "Step 3 of the set-up: install the drivers",
         "step_lr = get_lr(step)",

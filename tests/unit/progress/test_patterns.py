@@ -52,7 +52,9 @@ def test_a_match_without_a_usable_counter_is_a_problem_and_no_point() -> None:
     told, marks = read(b"cycle 1 of 9\ncycle -- of 9\ncycle 2 of 9\n", CYCLES)
 
     assert [mark.step for mark in marks] == [1, 2]
-    assert told.problems == ["unreadable-mycode: 1"]
+    assert told.problems == [
+        "unreadable-mycode: lines that look like mycode's and have no number that can be used: 1"
+    ]
 
 
 def test_a_sites_pattern_goes_before_our_formats() -> None:
