@@ -19,6 +19,7 @@ EVERY_S = 0.9  # a round of the sampler's, by default; it may be told to make te
 SHARE = 0.005  # of a core: a node with many sockets, open or just closed, is looked at more rarely. Judgement
 MOST_NETS = 30  # of the cluster's that the kernel leaves out: what lies in others is known by the looks
 MOST = 1024  # connections that are remembered. Judgement
+MOST_KEPT = 16_384  # numbers in what was there before them, in all: 1.5 MB. Judgement
 _LOOPBACK = ("127.0.0.0/8", "::1")
 _TABLES = ("tcp", "tcp6")
 
@@ -58,8 +59,12 @@ class Outward:
         there: dict[int, set[int]] = {}
         for uid, ident in (pair for pairs in near for pair in pairs or ()):
             there.setdefault(uid, set()).add(ident)
+        # one set for all of a user's in this round
+        sets = {uid: frozenset(there.get(uid, ())) for uid, _ in new}
+        kept = {id(seen): len(seen) for seen in (*self._before.values(), *sets.values()) if seen is not None}
+        is_told = None not in near and sum(kept.values()) <= MOST_KEPT
         for uid, ident in new:
-            self._before[ident] = None if None in near else frozenset(there.get(uid, ()))
+            self._before[ident] = sets[uid] if is_told else None
 
     def before(self, ident: int) -> frozenset[int] | None:
         """The connections over loopback of the same user that were there when this one was first seen, or had

@@ -95,6 +95,21 @@ def test_a_round_that_takes_long_is_made_more_rarely(ends: _Ends, monkeypatch: p
     assert watch.before(far) is None
 
 
+def test_what_is_remembered_is_bounded(watch: Outward, ends: _Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(4):
+        ends.connect("127.0.0.1")
+    together = [ends.connect("127.0.0.2") for _ in range(2)]
+    watch.round(0.0, TcpDiag())
+    first, second = (watch.before(ident) for ident in together)
+    assert first is not None
+    assert first is second  # one set for both
+    monkeypatch.setattr(outward, "MOST_KEPT", len(first) + 1)
+    later = ends.connect("127.0.0.2")
+    watch.round(1000.0, TcpDiag())
+    assert watch.before(later) is None
+    assert watch.before(together[0]) is first
+
+
 class _Crowded(TcpDiag):
     def near(self, table: str) -> None:
         return None
