@@ -13,10 +13,11 @@ from slurm_guard.progress.protocol import MAX_BARS, MAX_CLAIMS, Claim
 from slurm_guard.progress.values import to_count, to_float
 
 # From the percent sign on; n/total, elapsed<eta, rate. Units other than iterations are not progress.
+_UNIT = r"(?:it(?:er(?:ation)?s?)?|steps?|batch(?:es)?|ep(?:ochs?)?|updates?)"
 _BAR = re.compile(
     r"(\d{1,3})%\|[^|]{0,200}\| {0,4}(\d{1,12})/(\d{1,12}) \[([\d:]{4,12})<[\d:?]{1,12}, {0,3}"
     r"([\d.?]{1,10}) {0,2}"
-    r"((?:it|steps?|batch(?:es)?|ep(?:ochs?)?|updates?)/s|s/(?:it|step|batch|ep(?:och)?|update))\b"
+    rf"({_UNIT}/s|s/{_UNIT})\b"
 )
 _DIGIT = 0.01  # tqdm's last
 MAX_NAMES = 4096  # totals of bars in a file that are compared with others

@@ -174,6 +174,19 @@ def test_vllm_sums_its_rates_over_the_time_between_its_lines() -> None:
     assert [c.tokens for c in series.claims] == [1000, 2000, 3000, 4100, 5100]
 
 
+@pytest.mark.parametrize(
+    "unit",
+    ["it", "iter", "iters", "iteration", "iterations", "step", "steps", "batch", "batches", "ep", "epoch", "epochs",
+     "update", "updates"],
+)  # fmt: skip
+def test_bars_of_whatever_one_calls_a_training_step_count(unit: str) -> None:
+    slow = "".join(f" {n}0%|#   | {n}/10 [{n:02d}:00<09:00, 60.00s/{unit}]\r" for n in range(1, 10))
+    assert [claim.step for claim in best(slow).claims] == [*range(1, 10)]
+    assert [claim.step for claim in best(slow.replace(f"60.00s/{unit}", f"2.00{unit}/s")).claims] == [
+        *range(1, 10)
+    ]
+
+
 def test_a_bar_that_every_rank_draws_counts_once() -> None:
     drawing = "".join(
         f" {n}%|#   | {n}/16 [{n:02d}:{n:02d}<09:00, {61 + n % 3:5.2f}s/it]\r" for n in range(17)
