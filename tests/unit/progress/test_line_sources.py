@@ -176,8 +176,9 @@ def test_vllm_sums_its_rates_over_the_time_between_its_lines() -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ("it iter iters iteration iterations step steps batch batches ep epoch epochs update updates").split(),
-)
+    ["it", "iter", "iters", "iteration", "iterations", "step", "steps", "batch", "batches", "ep", "epoch",
+     "epochs", "update", "updates"],
+)  # fmt: skip
 def test_bars_of_whatever_one_calls_a_training_step_count(unit: str) -> None:
     slow = "".join(f" {n}0%|#   | {n}/10 [{n:02d}:00<09:00, 60.00s/{unit}]\r" for n in range(1, 10))
     assert [claim.step for claim in best(slow).claims] == [*range(1, 10)]
