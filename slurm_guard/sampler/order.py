@@ -114,8 +114,9 @@ def opened_later(proc: Proc, outers: list[Flow], inner: Iterable[Flow]) -> dict[
 
 
 def _lead(proc: Proc, pid: int, ends: list[Descriptor], outers: list[Flow], inner: set[int]) -> int | None:
-    """The first descriptor by which a process reaches outer connections; null: none is seen. Where no pipe
-    leads to their holder, another socket does, over loopback or within the node."""
+    """The descriptor by which a process reaches outer connections; null: none is seen. Where no pipe leads to
+    their holder, another socket does, over loopback or within the node: which is not asked, and all of them
+    have to have been there."""
     process = outers[0].process if outers else None
     if process is None:
         return None
@@ -128,4 +129,4 @@ def _lead(proc: Proc, pid: int, ends: list[Descriptor], outers: list[Flow], inne
     pipes = [fd for fd, ways in joined if any(way >= 0 for way in ways)]
     paths = [fd for fd, ways in joined if ways]
     sockets = [end.fd for end in ends if end.socket is not None and end.socket not in inner]
-    return min(pipes or paths or sockets, default=None)
+    return max(pipes or paths or sockets, default=None)

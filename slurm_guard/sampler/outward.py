@@ -66,7 +66,8 @@ class Outward:
         for uid, ident in new:
             self._before[ident] = sets[uid] if is_told else None
 
-    def before(self, ident: int) -> frozenset[int] | None:
+    def before(self, ident: int, netns: int | None) -> frozenset[int] | None:
         """The connections over loopback of the same user that were there when this one was first seen, or had
-        come in that second; null: no round has seen it first."""
-        return self._before.get(ident)
+        come in that second; null: no round has seen it first, or it is in another network namespace, where
+        older kernels give the same numbers once more."""
+        return self._before.get(ident) if netns is None else None

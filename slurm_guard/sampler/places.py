@@ -42,8 +42,9 @@ class Place:
 
     def note_before(self, outward: Outward) -> None:
         """What was there before one of its first connections, where a round has seen that begin."""
-        if self.before is None:
-            told = (outward.before(ident) for ident in self.seen)
+        if self.before is None and self.flow is not None:
+            netns = self.flow.sample.netns
+            told = (outward.before(ident, netns) for ident in self.seen)
             self.before = next((before for before in told if before is not None), None)
 
     def note(self, flow: Flow, mono_s: float) -> None:

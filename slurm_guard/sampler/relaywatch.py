@@ -181,7 +181,7 @@ class RelayWatch:
                 fresh=f.is_fresh,
                 ages=f.ages(now.mono_s),
                 first_s=f.first_s,
-            )
+            )._replace(before=self.outward.before(f.sample.ident, f.sample.netns))
             for f in owned
         ]
         outers = [
@@ -189,8 +189,6 @@ class RelayWatch:
             for flow, m in zip(owned, moved, strict=True)
             if m.near != LOOPBACK and flow.process is not None and flow.process.key == owner
         ]
-        ours = {flow.sample.ident for flow in outers}
-        moved = [m._replace(before=self.outward.before(m.ident)) if m.ident in ours else m for m in moved]
         process = outers[0].process if outers else None
         if process is not None:
             moved += self._devices.moved(process, outers[0].sample.netns, now.mono_s)
@@ -206,7 +204,7 @@ class RelayWatch:
             whole.note_before(self.outward)
             sums.append(together(whole, [m for m in moved if m.near == OUTSIDE]))
         doors = self._callers.of(owned)
-        self._relays.look(now.at, moved, short, ours, tuple(sums), doors)
+        self._relays.look(now.at, moved, short, {flow.sample.ident for flow in outers}, tuple(sums), doors)
         if self._relays.take_truncated():
             self._cut |= {flow.run for flow in outers}
         settle_order(self._proc, self._relays, outers, (*places, *([] if whole is None else [whole])), owned)

@@ -72,17 +72,18 @@ def test_a_round_tells_what_was_there_before(watch: Outward, ends: _Ends) -> Non
     watch.round(0.0, diag)
     far = ends.connect("127.0.0.2")
     watch.round(0.1, diag)
-    assert watch.before(far) is None  # too soon after the last
+    assert watch.before(far, None) is None  # too soon after the last
     watch.round(EVERY_S, diag)
     after = ends.connect("127.0.0.1")
     watch.round(2 * EVERY_S, diag)
-    told = watch.before(far)
+    told = watch.before(far, None)
     assert told is not None
     assert before in told
+    assert watch.before(far, 4026531840) is None  # the same number in another namespace
     assert after not in told
     ends.close()
     watch.round(3 * EVERY_S, diag)
-    assert watch.before(far) is None
+    assert watch.before(far, None) is None
 
 
 def test_a_round_that_takes_long_is_made_more_rarely(ends: _Ends, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +93,7 @@ def test_a_round_that_takes_long_is_made_more_rarely(ends: _Ends, monkeypatch: p
     watch.round(0.0, TcpDiag())
     far = ends.connect("127.0.0.2")
     watch.round(3600.0, TcpDiag())
-    assert watch.before(far) is None
+    assert watch.before(far, None) is None
 
 
 def test_what_is_remembered_is_bounded(watch: Outward, ends: _Ends, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +101,14 @@ def test_what_is_remembered_is_bounded(watch: Outward, ends: _Ends, monkeypatch:
         ends.connect("127.0.0.1")
     together = [ends.connect("127.0.0.2") for _ in range(2)]
     watch.round(0.0, TcpDiag())
-    first, second = (watch.before(ident) for ident in together)
+    first, second = (watch.before(ident, None) for ident in together)
     assert first is not None
     assert first is second  # one set for both
     monkeypatch.setattr(outward, "MOST_KEPT", len(first) + 1)
     later = ends.connect("127.0.0.2")
     watch.round(1000.0, TcpDiag())
-    assert watch.before(later) is None
-    assert watch.before(together[0]) is first
+    assert watch.before(later, None) is None
+    assert watch.before(together[0], None) is first
 
 
 class _Crowded(TcpDiag):
@@ -126,6 +127,6 @@ def test_where_too_many_are_there_or_the_kernel_is_silent_nothing_is_told(
     far = ends.connect("127.0.0.2")
     watch.round(0.0, _Silent())
     watch.round(1.0, _Crowded())
-    assert watch.before(far) is None
+    assert watch.before(far, None) is None
     watch.round(2.0, TcpDiag())
-    assert watch.before(far) is None  # by now it is not new any more
+    assert watch.before(far, None) is None  # by now it is not new any more
