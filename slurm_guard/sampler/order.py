@@ -13,6 +13,7 @@ from slurm_guard.light import TYPE_CHECKING, Iterable
 from slurm_guard.networks import OUTSIDE
 from slurm_guard.sampler.joints import Descriptor, descriptors_of, ends_of
 from slurm_guard.sampler.moved import MOST_NOTED
+from slurm_guard.sampler.unixdiag import peers
 
 if TYPE_CHECKING:
     from slurm_guard.sampler.flows import Flow
@@ -114,9 +115,9 @@ def opened_later(proc: Proc, outers: list[Flow], inner: Iterable[Flow]) -> dict[
 
 
 def _lead(proc: Proc, pid: int, ends: list[Descriptor], outers: list[Flow], inner: set[int]) -> int | None:
-    """The descriptor by which a process reaches outer connections; null: none is seen. Where no pipe leads to
-    their holder, another socket does, over loopback or within the node: which is not asked, and all of them
-    have to have been there."""
+    """The descriptor by which a process reaches outer connections; null: none is seen. Where no pipe or pair
+    of sockets leads to their holder, a terminal, a named pipe or another socket does: which is not known, and
+    all of them have to have been there."""
     process = outers[0].process if outers else None
     if process is None:
         return None
@@ -127,6 +128,9 @@ def _lead(proc: Proc, pid: int, ends: list[Descriptor], outers: list[Flow], inne
     joined = [(end.fd, end.writes & there.reads | end.reads & there.writes) for end in ends]
     # below zero: by a path, which may as well be a log's that both have open
     pipes = [fd for fd, ways in joined if any(way >= 0 for way in ways)]
-    paths = [fd for fd, ways in joined if ways]
-    sockets = [end.fd for end in ends if end.socket is not None and end.socket not in inner]
-    return max(pipes or paths or sockets, default=None)
+    pairs = peers() if proc.root == "/proc" and not pipes else {}
+    sockets = [(end.fd, end.socket) for end in ends if end.socket is not None and end.socket not in inner]
+    shared = [fd for fd, inode in sockets if inode in there.sockets or pairs.get(inode) in there.sockets]
+    if pipes or shared:
+        return min(pipes or shared)
+    return max([fd for fd, ways in joined if ways] or [fd for fd, _ in sockets], default=None)
