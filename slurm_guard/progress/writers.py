@@ -72,10 +72,12 @@ def _hide(filed: list[Filed], values: list[int], marks: list[Mark]) -> str | Non
 
 def _falls_often(marks: list[Mark]) -> str | None:
     """Where the counter fell so often that several write the log."""
-    values = [mark.step for mark in marks if mark.step is not None and mark.phase in ("train", "end")]
     falls = sum("step-back" in mark.flags for mark in marks)
+    if falls < MANY_FALLS:
+        return None  # most logs
+    values = [mark.step for mark in marks if mark.step is not None and mark.phase in ("train", "end")]
     gross = sum(max(0, after - before) for before, after in pairwise(values))
-    if falls < MANY_FALLS or gross <= 2 * (max(values, default=0) - min(values, default=0)):
+    if gross <= 2 * (max(values, default=0) - min(values, default=0)):
         return None
     return (
         f"many-writers: its counter falls {falls} times: several ranks print it, or trainings one after "
