@@ -4,6 +4,7 @@ from slurm_guard.progress.protocol import Claim
 from slurm_guard.progress.values import STEP_LIMIT
 
 Filed = tuple[int, Claim]  # file number and claim
+BATCH = "batch"  # the clock that counts within an epoch
 
 
 def carried(moving: list[Filed]) -> list[Filed]:
@@ -12,7 +13,8 @@ def carried(moving: list[Filed]) -> list[Filed]:
     Each epoch counts its own total where its records tell one, else up to its last record: they may be of
     unlike length. An evaluation's own counter ends no epoch. A fall to an earlier epoch goes back to where
     that one began. A log that begins with a later epoch goes on with a training: as many as its first are
-    before it. A claim that would reach STEP_LIMIT is left out.
+    before it, by its number (of those who count from 1 one too many, and so too little counts as redone: no
+    print tells). A claim that would reach STEP_LIMIT is left out.
     """
     if all(claim.epoch is None for _, claim in moving):
         return moving
@@ -39,9 +41,10 @@ def carried(moving: list[Filed]) -> list[Filed]:
             last_epoch = epoch
             begins[int(epoch)] = base
         out.append((file, claim._replace(step=base + value) if base else claim))
-    if not any(begins.values()):
-        return out
     first = next(claim for _, claim in moving if claim.epoch is not None)
     before = int(first.epoch or 0) * (first.total or 0) if (first.epoch or 0) >= 2 else 0
+    # A log that tells one epoch shows no counter begin again: by their name batches do.
+    if not any(begins.values()) and not (before and len(begins) == 1 and first.key == BATCH):
+        return out
     out = [(file, claim._replace(step=before + (claim.step or 0), total=None)) for file, claim in out]
     return [item for item in out if (item[1].step or 0) < STEP_LIMIT]

@@ -73,6 +73,8 @@ _PAIR = re.compile(
     r"([-+]?[\d.][\d.,_]{0,24}(?:[eE][-+]?\d{1,3})?)(?![\w%]|[.,_]\d)"
 )  # a whole number: `4.19B` and `98.00M` are none, nor is what stands before their point
 _LOSS = re.compile(r"\bloss[=:]? {0,2}\d|\brmse", re.IGNORECASE)  # DeePMD has the latter
+# A number of three digits with a unit of time or memory, behind a counter and a space.
+_MEASURED = re.compile(r" \d{3} ?(?:[mµun]?s|secs?|seconds|mins?|minutes|[kKMGT]i?B)\b")
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
 _TEARABLE = "+,-./:_%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # Ten and more digits before the point are seconds (or less) since 1970: no duration is that long.
@@ -193,10 +195,15 @@ def _telling(text: str, form: re.Pattern[str] = _CLOCK) -> Iterator[re.Match[str
                 companion = companions(text)[0]
             if not companion:
                 continue
-        if form is _CLOCK and (goes_on(text, match.end(3)) or goes_on(text, match.end())):
+        if form is _CLOCK and (_is_longer(text, match.end(3)) or _is_longer(text, match.end())):
             continue
         if not is_date(text, match) and not is_place(text, match.start(), match[2], match[4]):
             yield match
+
+
+def _is_longer(text: str, end: int) -> bool:
+    """Whether a counter that ends there goes on with more digits: `step 12 345`, but not `step 12 345 ms`."""
+    return goes_on(text, end) and _MEASURED.match(text, end) is None
 
 
 def _named(key: str, loop: str) -> str:

@@ -104,10 +104,11 @@ def settle(claims: list[Claim], prints: Mapping[int, str]) -> Settled:
     if not mine:
         return Settled(claims, [], None)
     n_digits = n_digits_of(claims, mine)
+    behind = _plain_behind(claims, mine)
     out: list[Claim] = []
     unread: list[Claim] = []
     seen = _Seen(len(mine) == len(claims))
-    for claim in claims:
+    for claim, next_plain in zip(claims, behind, strict=True):
         text = mine.get(claim.offset)
         if text is None:
             seen.plain(claim.step)
@@ -115,6 +116,8 @@ def settle(claims: list[Claim], prints: Mapping[int, str]) -> Settled:
             unread.clear()  # the print did not change for good
             continue
         rough = bounds_of(text, n_digits)
+        if rough is not None and seen.passes_by(rough, next_plain):
+            continue
         if rough is None or not seen.knows(text, rough):
             unread.append(claim)
             continue
@@ -122,6 +125,17 @@ def settle(claims: list[Claim], prints: Mapping[int, str]) -> Settled:
         if not seen.begins(text, rough):
             out.append(claim._replace(step=seen.least(rough)))
     return _settled(out, unread, (mine, claims[-1]))
+
+
+def _plain_behind(claims: list[Claim], prints: Mapping[int, str]) -> list[int | None]:
+    """Of each record the next plain number behind it."""
+    out: list[int | None] = []
+    following: int | None = None
+    for claim in reversed(claims):
+        out.append(following)
+        if claim.offset not in prints:
+            following = claim.step
+    return out[::-1]
 
 
 class _Seen:
@@ -155,6 +169,10 @@ class _Seen:
             return False
         self._led.add(grouped)
         return True
+
+    def passes_by(self, rough: Rough, next_plain: int | None) -> bool:
+        """Whether plain numbers go on below the print: a sentence names another moment of the training."""
+        return next_plain is not None and 0 <= self._last <= next_plain < rough.low
 
     def begins(self, text: str, rough: Rough) -> bool:
         """Whether a training begins in so rough a number: only where it changes is known how far it is."""

@@ -151,6 +151,8 @@ def test_a_log_that_begins_in_a_later_epoch_goes_on_from_there(form: str) -> Non
     found = marks(went_on)
     assert (found[0].step, found[-1].step) == (3060, 3290)
     assert counted(went_on) == (230, 0)
+    once = marks(loop(30, 100, 10, begin=60))  # no other epoch follows
+    assert (once[0].step, once[-1].step) == (3060, 3090)
     # a counter through all epochs beside a later one is a counter already
     through = "".join(f"Epoch: [{10 + b // 100}][{b}/9000] Loss 0.3\n" for b in range(1000, 1300, 10))
     assert (marks(through)[0].step, marks(through)[-1].step) == (1000, 1290)

@@ -127,6 +127,23 @@ def test_a_steps_time_or_a_size_is_no_counter(other: str, values: Iterable[int])
     assert found.phases == []
 
 
+@pytest.mark.parametrize("took", ["345ms", "345 ms", "120 s", "512 MiB"])
+def test_a_measure_behind_a_counter_is_no_group_of_its_digits(took: str) -> None:
+    assert steps(lines("step {} " + took + " loss: 2.3", str, range(3000))) == list(range(3000))
+
+
+def test_a_sentence_about_a_later_step_is_no_jump() -> None:
+    plain = [f"step {n} loss: 2.3\n" for n in range(1000)]
+    plain.insert(500, "Decay at step 1e+04 lr 0.1\n")
+
+    assert steps("".join(plain)) == list(range(1000))
+    # the same print where the counter leads beyond it, and where it begins anew behind it, is its own
+    wide = lines("step: {} loss: 0.5", "{:.4g}".format, range(0, 30_000, 10))
+    assert max(filter(None, steps(wide))) > 29_900
+    anew = steps(wide + lines("step: {} loss: 0.5", str, range(0, 500, 10)))
+    assert max(filter(None, anew)) > 29_900
+
+
 def test_two_numbers_are_no_group_in_a_series_that_does_not_lead_there() -> None:
     text = "".join(f"step {n} {32 * n} loss 0.5\n" for n in range(90))
 
