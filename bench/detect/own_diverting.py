@@ -1,4 +1,4 @@
-"""Diverting families that the audit's authors did not have before them: held out.
+"""Diverting families that were held out once: the audit has been changed because of them, and knows them.
 
 `share` is the part of the work that is diverted over the stretch in which it is.
 """

@@ -1,4 +1,4 @@
-"""Honest families that the audit's authors did not have before them: held out. Some are slow on purpose."""
+"""Honest families that were held out once, and are known to the audit now. Some are slow on purpose."""
 
 from dataclasses import replace
 from random import Random

@@ -4,7 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from bench.detect import companions, own_diverting, own_honest, wire
+from bench.detect import (
+    companions,
+    held_out,
+    held_out_honest,
+    held_out_inside,
+    held_out_slow,
+    own_diverting,
+    own_honest,
+    wire,
+)
 from bench.world import (
     diverting,
     forging,
@@ -26,7 +35,8 @@ class Scenario:
     """`how`: honest; or process, inside, log (nothing trains), phase (time claimed otherwise), network.
 
     `is_told` false: the other side looks the same by construction. `net`: traffic beside it (wire.py).
-    `is_own`: the audit's authors had not seen it. `is_slow`: an honest run that is slow by some fault.
+    `is_own`: held out, that is written without a look at the audit, which was not changed because of it.
+    `is_slow`: an honest run that is slow by some fault.
     """
 
     name: str
@@ -59,6 +69,17 @@ _IDS: dict[str, tuple[str, ...]] = {
     "interactive": ("B09",), "interactive_log": ("B09",), "rl_server": ("B10",), "rl_inproc": ("B10",),
     "rollouts_grow": ("B10",), "agent_traffic": ("B11",), "fail_slow_comm": ("B13",), "thermal": ("B13",),
     "slow_link": ("B13",), "slow_gpu": ("B13",), "hang": ("B14",), "hpc_nolog": ("B16",),
+    "inproc_governs_pace": ("D05",), "inproc_under_batch_ramp": ("D05",), "inproc_every_kth": ("D05",),
+    "inproc_fills_bubbles": ("D05",), "inproc_skips_microbatches": ("D05",),
+    "inproc_takes_turns": ("D05", "D11"), "side_hides": ("D03",), "side_at_night": ("D04",),
+    "side_after_restart": ("D02",), "side_round_robin": ("D03",), "side_memory_bound": ("D02",),
+    "side_at_checkpoints": ("D04",), "side_detached_runs": ("D04",), "side_as_health_check": ("D02", "D04"),
+    "replays_own_pace": ("D08",), "log_follows_late": ("D07",), "log_rare": ("D07",),
+    "ema_eval_thread": ("B01",), "embedding_extraction": ("B01",), "batch_finder": ("B03",),
+    "dynamic_batching": ("B04",), "progressive_resizing": ("B08", "B17"), "recompute_toggled": ("B17",),
+    "length_buckets": ("B17",), "mixture_sources": ("B17",), "burn_in_at_start": ("B17",),
+    "stragglers": ("B13",), "link_narrower": ("B13",), "fan_fails": ("B13",), "link_flaps": ("B13",),
+    "server_outages": ("B06", "B13"),
     "profiler": ("B17",), "curriculum_tokens": ("B17",), "curriculum_steps": ("B17",), "batch_ramp": ("B17",),
 }  # fmt: skip
 # Rows that one run on a node of its own cannot be: where they are tested instead.
@@ -85,15 +106,21 @@ def scenarios() -> list[Scenario]:
     slow = {
         draw.__name__ for draw in (*own_honest.FAIL_SLOW, honest_pace.fail_slow_comm, honest_pace.thermal)
     }
+    new = (*held_out_honest.FAMILIES, *held_out_slow.FAMILIES)
     found = [_honest(draw, is_slow=draw.__name__ in slow) for draw in honest]
-    found += [_honest(draw, is_own=True, is_slow=draw.__name__ in slow) for draw in own_honest.FAMILIES]
+    found += [_honest(draw, is_slow=draw.__name__ in slow) for draw in own_honest.FAMILIES]
     found += [_honest(draw) for draw in companions.FAMILIES]
+    found += [_honest(draw, is_own=True, is_slow=draw in held_out_slow.FAMILIES) for draw in new]
     found += [_diverting(draw, _how(draw)) for draw in diverting.FAMILIES if _is_of_channels(draw)]
     found += [_diverting(draw, _ALL_OF_IT) for draw in (*forging.FAMILIES, *forging_shared.FAMILIES)]
-    found += [_diverting(draw, "process", is_own=True) for draw in own_diverting.PROCESS]
-    found += [_diverting(draw, _how(draw), is_own=True) for draw in own_diverting.INSIDE]
-    found += [_diverting(own_diverting.log_goes_on, _ALL_OF_IT, is_own=True)]
-    found += [_diverting(own_diverting.tunnel_only, "network", is_own=True)]
+    found += [_diverting(draw, "process") for draw in own_diverting.PROCESS]
+    found += [_diverting(draw, _how(draw)) for draw in own_diverting.INSIDE]
+    found += [_diverting(own_diverting.log_goes_on, _ALL_OF_IT)]
+    found += [_diverting(own_diverting.tunnel_only, "network")]
+    found += [_diverting(draw, "process", is_own=True) for draw in held_out.PROCESS]
+    found += [_diverting(draw, "inside", is_own=True) for draw in held_out_inside.INSIDE]
+    found += [_diverting(draw, "phase", is_own=True) for draw in held_out_inside.PHASE]
+    found += [_diverting(draw, _ALL_OF_IT, is_own=True) for draw in held_out_inside.LOG]
     return found
 
 

@@ -1,0 +1,119 @@
+"""The held-out families: what they divert is what was asked for, and honest ones divert nothing.
+
+Nothing is judged here. Whoever works on the audit need not look at these runs, and should not.
+"""
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from bench.detect.classes import CLASSES, GpuClass
+from bench.detect.equip import LARGE, ORDINARY, equip
+from bench.detect.scenarios import SHARES, Scenario, scenarios
+from bench.world.draw import Site, at
+from bench.world.meters import Load
+from bench.world.physics import Truth, World
+from bench.world.spec import Spec
+
+_OWN = [one for one in scenarios() if one.is_own]
+_HONEST = [one for one in _OWN if one.is_honest]
+_SHARED = [one for one in _OWN if one.how in ("process", "inside", "phase")]
+_LOG = [one for one in _OWN if one.how == "log"]
+_SHORT = Site(("A100",), (1, 2), (2400.0, 3600.0), (60.0,))
+
+
+class _Told(World):
+    """A world that remembers, second by second, how much work there was and how much was diverted."""
+
+    def __init__(self, spec: Spec, rng: Random) -> None:
+        super().__init__(spec, rng)
+        self.sums_ms = [(0.0, 0.0)]  # diverted, all
+
+    def _count(self, t_s: float, loads: list[list[Load]]) -> None:
+        super()._count(t_s, loads)
+        self.sums_ms.append((self._diverted_ms, self._work_ms))
+
+    def part(self) -> float:
+        """Of the work from the first to the last second in which anything was diverted."""
+        sums = self.sums_ms
+        on = [k for k, (before, now) in enumerate(pairwise(sums)) if now[0] > before[0]]
+        first, last = sums[on[0]], sums[on[-1] + 1]
+        return (last[0] - first[0]) / (last[1] - first[1])
+
+
+def _live(one: Scenario, gpu: GpuClass, share: float, seed: int) -> tuple[_Told, Truth]:
+    rng = Random(f"{one.name}/{gpu.name}/{seed}")
+    with at(_SHORT):
+        spec = one.draw(rng, share)
+    equip(spec, gpu, rng)
+    world = _Told(spec, rng)
+    return world, world.live()
+
+
+def test_there_are_enough_of_each_kind() -> None:
+    assert len(_HONEST) >= 12
+    assert sum(one.is_slow for one in _HONEST) >= 3
+    assert len(_SHARED) + len(_LOG) >= 10
+    assert {one.how for one in _OWN} == {"honest", "process", "inside", "phase", "log"}
+    assert sum(not one.is_told for one in _OWN) <= len(_OWN) // 10
+
+
+@pytest.mark.parametrize("one", _OWN, ids=lambda one: one.name)
+def test_any_seed_and_any_share_is_a_run_and_the_same_one_twice(one: Scenario) -> None:
+    for seed, share in enumerate(SHARES * 4):
+        with at(LARGE if seed % 5 == 0 else ORDINARY):
+            spec, again = (one.draw(Random(seed), share) for _ in range(2))
+
+        assert (spec.n_gpus, spec.length_s, spec.restarts_s) == (
+            again.n_gpus,
+            again.length_s,
+            again.restarts_s,
+        )
+        assert list(spec.restarts_s) == sorted(spec.restarts_s)
+        assert {gpu for side in spec.sides for gpu in side.gpus} <= set(spec.all_gpus)
+        names = [side.name for side in spec.sides if not side.in_rank]
+        assert len(set(names)) == len(names)
+        diverted = [stage.diverted for stage in spec.stages] + [side.diverted for side in spec.sides]
+        assert any(diverted) != one.is_honest
+
+
+@pytest.mark.parametrize("one", _HONEST, ids=lambda one: one.name)
+def test_honest_families_work_and_divert_nothing_on_any_class(one: Scenario) -> None:
+    for seed, gpu in enumerate(CLASSES):
+        world, truth = _live(one, gpu, 0.25, seed)
+
+        assert truth.diverted_gpu_ms == 0
+        assert 0.2 < truth.work_gpu_ms / truth.allocated_gpu_ms <= 1 + 1e-9
+        assert any(record.step is not None for record in world.records)
+
+
+@pytest.mark.parametrize("one", _SHARED, ids=lambda one: one.name)
+def test_about_the_share_that_was_asked_for_is_diverted_on_any_class(one: Scenario) -> None:
+    for seed, gpu in enumerate(CLASSES):
+        share = SHARES[seed % len(SHARES)]
+
+        world, truth = _live(one, gpu, share, seed)
+
+        # Pieces that come at random, and pauses at both ends, are not the share to the percent.
+        assert world.part() > 0.6 * share
+        assert truth.diverted_gpu_ms < 1.3 * share * truth.work_gpu_ms
+        assert any(record.step is not None for record in world.records)
+
+
+@pytest.mark.parametrize("one", _SHARED, ids=lambda one: one.name)
+def test_a_larger_share_diverts_more(one: Scenario) -> None:
+    diverted_ms = [_live(one, CLASSES[0], share, seed=1)[1].diverted_gpu_ms for share in (0.05, 0.5)]
+
+    assert diverted_ms[0] < diverted_ms[1]
+
+
+@pytest.mark.parametrize("one", _LOG, ids=lambda one: one.name)
+def test_beside_a_printed_log_all_is_diverted_but_what_it_copied(one: Scenario) -> None:
+    for seed, gpu in enumerate(CLASSES):
+        world, truth = _live(one, gpu, 0.25, seed)
+
+        assert world.part() == pytest.approx(1.0)
+        assert truth.diverted_gpu_ms > 0.6 * truth.work_gpu_ms
+        last_s = max(record.at_s for record in world.records)
+        assert last_s > world.spec.length_s - 1000
