@@ -1,5 +1,7 @@
 """A counter that begins again in each epoch, added up over the epochs."""
 
+from itertools import pairwise
+
 from slurm_guard.progress.protocol import Claim
 from slurm_guard.progress.values import STEP_LIMIT
 
@@ -7,14 +9,26 @@ Filed = tuple[int, Claim]  # file number and claim
 BATCH = "batch"  # the clock that counts within an epoch
 
 
+def _begins_anew(moving: list[Filed]) -> bool:
+    """Whether the counter is known to begin again with the epochs: it falls where most of them rise."""
+    records = [(c.epoch, c.step) for _, c in moving if c.epoch is not None and c.phase != "eval"]
+    rises = [
+        (after[1] or 0) < (before[1] or 0)
+        for before, after in pairwise(records)
+        if (after[0] or 0.0) >= (before[0] or 0.0) + 1
+    ]
+    return any(rises) and 2 * sum(rises) >= len(rises)
+
+
 def carried(moving: list[Filed]) -> list[Filed]:
     """A counter that restarts whenever the epoch rises is made cumulative over the epochs.
 
     Each epoch counts its own total where its records tell one, else up to its last record: they may be of
-    unlike length. An evaluation's own counter ends no epoch. A fall to an earlier epoch goes back to where
-    that one began. A log that begins with a later epoch goes on with a training: as many as its first are
-    before it, by its number (of those who count from 1 one too many, and so too little counts as redone: no
-    print tells). A claim that would reach STEP_LIMIT is left out.
+    unlike length. Epochs between two records of which nothing was printed, or read, count as the one before
+    them, without totals as the longest so far. An evaluation's own counter ends no epoch. A fall to an
+    earlier epoch goes back to where that one began. A log that begins with a later epoch goes on with a
+    training: as many as its first are before it, by its number (of those who count from 1 one too many, and
+    so too little counts as redone: no print tells). A claim that would reach STEP_LIMIT is left out.
     """
     if all(claim.epoch is None for _, claim in moving):
         return moving
@@ -23,6 +37,8 @@ def carried(moving: list[Filed]) -> list[Filed]:
     base, last, last_epoch = 0, -1, None
     total: int | None = None  # of the last record
     begins: dict[int, int] = {}  # whole epoch -> the count at its begin
+    longest = 0
+    anew = _begins_anew(moving)
     for file, claim in moving:
         value, epoch = claim.clock(), claim.epoch
         if value is None or claim.step is None:
@@ -32,8 +48,11 @@ def carried(moving: list[Filed]) -> list[Filed]:
             continue
         if last_epoch is not None and epoch is not None:
             ends = last == total and value == claim.total  # only the end of each epoch is told
+            ends |= anew and total is not None and total == claim.total  # behind epochs that nobody read
             if epoch >= last_epoch + 1 and (value < last or ends):
-                base += total if total is not None and total >= last else last
+                length = total if total is not None and total >= last else last
+                longest = max(longest, length)
+                base += length + (int(epoch) - int(last_epoch) - 1) * (length if total else longest)
             elif epoch < last_epoch:
                 base = begins.get(int(epoch), 0)
         last, total = value, claim.total

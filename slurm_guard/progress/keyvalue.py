@@ -5,6 +5,8 @@ The clock must be a whole number beside a known word. Where the line only puts a
 """
 
 import re
+from collections.abc import Iterator
+from itertools import groupby
 
 from slurm_guard.progress import rough
 from slurm_guard.progress.datarows import INNER_TURNS, are_tasks, n_turns, of_epochs, or_epochs, outer
@@ -14,7 +16,7 @@ from slurm_guard.progress.protocol import LOOP, MAX_CLAIMS, MICRO, NOTHING, Clai
 from slurm_guard.progress.rough import about
 from slurm_guard.progress.totals import of_training
 from slurm_guard.progress.tqdm import find_bar
-from slurm_guard.progress.values import find_stamp, to_count, to_float, to_instant, to_loss, to_seconds
+from slurm_guard.progress.values import find_stamp, to_count, to_epoch, to_instant, to_loss, to_seconds
 
 # Lines that differ in digits alone have one plan.
 _SHAPE = bytes.maketrans(b"123456789", b"000000000")
@@ -119,11 +121,46 @@ class KeyValueLines(Tailed):
         metered = not claims or claims[0].key in self._metered
         if not metered and are_tasks(claims):
             return []
-        claims = or_epochs(outer(of_training(of_epochs(claims)), self._others))
+        claims = of_epochs(claims)
+        kept = of_training(claims)
+        self.alive += _ends_of(claims, kept)
+        gone = len(claims) - len(kept)
+        if gone and _are_as_long(claims, kept):
+            self.problems.append(
+                f"other-loops: {gone} of {len(claims)} records have another total than each epoch's first "
+                "and were taken for evaluations; if they train, print one counter through all"
+            )
+        claims = or_epochs(outer(kept, self._others))
         key, _, loop = claims[0].key.partition(LOOP) if claims else ("", "", "")
         if key == "epoch":  # in millionths
             claims = [c._replace(step=round((c.epoch or 0.0) * MICRO)) for c in claims]
         return [] if loop and not metered and n_turns(claims, INNER_TURNS) else claims
+
+
+def _ends_of(claims: list[Claim], kept: list[Claim]) -> Iterator[Claim]:
+    """Marks of the evaluations that were left out: the first and the last record of each."""
+    if len(kept) == len(claims):
+        return
+    offsets = {claim.offset for claim in kept}
+    for trains, row in groupby(claims, key=lambda claim: claim.offset in offsets):
+        if not trains:
+            first, *rest = row
+            for one in (first, *rest[-1:]):
+                yield Claim(
+                    one.offset,
+                    "phase",
+                    at=one.at,
+                    naive=one.naive,
+                    phase="eval",
+                    rank=one.rank,
+                    advances=False,
+                )
+
+
+def _are_as_long(claims: list[Claim], kept: list[Claim]) -> bool:
+    """Whether the loops that were left out are together as long as the one that was kept: they may train."""
+    mine = {claim.total or 0 for claim in kept}
+    return sum({claim.total or 0 for claim in claims} - mine) >= max(mine, default=0)
 
 
 def _claim(text: str, offset: int, plan: Plan, key: str) -> Claim | None:
@@ -138,7 +175,7 @@ def _claim(text: str, offset: int, plan: Plan, key: str) -> Claim | None:
         if bar.n == 0:
             return NOTHING  # Lightning empties the bar before it names the next epoch
         key, step, total = "batch", bar.n, bar.total
-    epoch = None if plan.epoch is None else to_float(text[plan.epoch])
+    epoch = None if plan.epoch is None else to_epoch(text[plan.epoch])
     samples = tokens = None
     loss = took_s = None
     for kind, last, place in plan.values:

@@ -32,7 +32,7 @@ from slurm_guard.progress.keys import (
 from slurm_guard.progress.metrics import companions
 from slurm_guard.progress.protocol import LOOP
 from slurm_guard.progress.rough import ROUGH
-from slurm_guard.progress.values import STAMP, STAMP_WITHIN, goes_on, to_count, to_float
+from slurm_guard.progress.values import STAMP, STAMP_WITHIN, goes_on, to_count, to_epoch
 
 Place = slice  # of a line
 
@@ -74,7 +74,7 @@ _PAIR = re.compile(
 )  # a whole number: `4.19B` and `98.00M` are none, nor is what stands before their point
 _LOSS = re.compile(r"\bloss[=:]? {0,2}\d|\brmse", re.IGNORECASE)  # DeePMD has the latter
 # A number of three digits with a unit of time or memory, behind a counter and a space.
-_MEASURED = re.compile(r" \d{3} ?(?:[mµun]?s|secs?|seconds|mins?|minutes|[kKMGT]i?B)\b")
+_MEASURED = re.compile(r" \d{3} ?(?:[mµun]s|secs?|seconds|mins?|minutes|[kKMGT]i?B)\b")
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
 _TEARABLE = "+,-./:_%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # Ten and more digits before the point are seconds (or less) since 1970: no duration is that long.
@@ -131,12 +131,13 @@ def plan_of(text: str) -> Plan:
         word = "step" if match[1] == "steps" else match[1].replace(" ", "_")
         if word in EPOCH_KEYS:
             if epoch is None:
-                epoch, after = slice(*match.span(3)) if to_float(match[3]) is not None else None, match.end()
+                epoch, after = slice(*match.span(3)) if to_epoch(match[3]) is not None else None, match.end()
                 loop = loop_of(text, match.start()) if best is None else loop
             continue
         if to_count(match[3]) is None or "." in match[3]:
             continue
-        total = slice(*match.span(4)) if match[4] else None
+        # of `10/50 000` the counter alone
+        total = slice(*match.span(4)) if match[4] and not goes_on(text, match.end(4)) else None
         clock = (_ORDER.get(word, len(_ORDER)), word, slice(*match.span(3)), total)
         if best is None or clock[0] < best[0]:
             best, other = clock, best
@@ -195,7 +196,7 @@ def _telling(text: str, form: re.Pattern[str] = _CLOCK) -> Iterator[re.Match[str
                 companion = companions(text)[0]
             if not companion:
                 continue
-        if form is _CLOCK and (_is_longer(text, match.end(3)) or _is_longer(text, match.end())):
+        if form is _CLOCK and _is_longer(text, match.end(3)):
             continue
         if not is_date(text, match) and not is_place(text, match.start(), match[2], match[4]):
             yield match

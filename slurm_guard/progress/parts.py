@@ -1,5 +1,6 @@
 """Of which part a row of a CSV or JSON log is: the training's, or an evaluation's, as a name in it says."""
 
+import re
 from typing import Any
 
 _NAMES = (
@@ -14,8 +15,10 @@ _WORDS = {
     **dict.fromkeys(("train", "training", "trn"), False),
     **dict.fromkeys(("val", "valid", "validation", "validate", "validating", "dev", "test", "testing"), True),
     **dict.fromkeys(("eval", "evaluation", "evaluate", "evaluating"), True),
+    **dict.fromkeys(("inference", "infer", "predict", "prediction", "predicting"), True),
 }
-_LONGEST = 16  # characters of such a word, or more
+_LONGEST = 32  # characters of such a word with what else names the part, `dev-clean`, or more
+_LETTERS = re.compile("[a-z]{1,32}")
 
 
 def usual_part(name: str) -> str:
@@ -38,7 +41,8 @@ def is_evaluation(name: str, value: Any) -> bool | None:
             return None
         value = value.strip().lower()
         if name in _NAMES:
-            return _WORDS.get(value)
+            said = {_WORDS[word] for word in _LETTERS.findall(value) if word in _WORDS}
+            return said.pop() if len(said) == 1 else None  # `train_eval` says neither
         value = {"true": True, "false": False, "1": 1, "0": 0}.get(value)
     if name in _NAMES or not (isinstance(value, bool) or (value in (0, 1) and _is_number(name, value))):
         return None

@@ -13,6 +13,7 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("***** running evaluation", "eval"),
     ("***** running prediction", "eval"),
     ("***** evaluating", "eval"),
+    ("test: [", "eval"),  # torchvision, timm, DETR: `Test: [ 10/196]  Time …`
     ("saving model checkpoint to", "checkpoint"),
     ("saving checkpoint", "checkpoint"),  # Megatron: "saving checkpoint at iteration N to DIR"
     ("saved checkpoint", "checkpoint"),
@@ -23,7 +24,7 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("before the start of training step", "init"),
 )
 _RAW = tuple(phrase.encode() for phrase, _ in _PHRASES)
-NEEDLES = (b"***", b"heckpoint", b"ompleted", b"done", b"saved", b"start of training")
+NEEDLES = (b"***", b"Test: [", b"heckpoint", b"ompleted", b"done", b"saved", b"start of training")
 
 
 def find_phase(line: bytes, offset: int) -> Claim | None:

@@ -16,7 +16,8 @@ from slurm_guard.progress.protocol import UNREAD, Claim
 # What a number of this kind looks like behind a counter's word, in a lowered line.
 ROUGH = (
     r"(\d(?:\.\d{1,18})?e\+?\d{1,2}|\d{1,4}(?:\.\d{1,3})?[km]"
-    r"|\d{1,3}(?:(?:[ '’\u202f\xa0]\d{3}){1,4}|(?:\.\d{3}){1,4}))(?![\w%/]|[.,'’]\d)"
+    r"|\d{1,3}(?:(?:[ '’\u202f\xa0]\d{3}){1,4}|(?:\.\d{3}){1,4}))"
+    r"(?![\w%]|/(?!\d{1,3}(?:[ '’\u202f\xa0.]\d{3}){1,4}(?![\d.]))|[.,'’]\d)"  # a total alike
 )
 _POWER = re.compile(r"(\d)(?:\.(\d{1,18}))?[eE]\+?(\d{1,2})")
 _SHORT = re.compile(r"(\d{1,4})(?:\.(\d{1,3}))?([kKM])")  # not `5m`, which are minutes
@@ -25,6 +26,7 @@ REACH = 4  # usual steps from one record to the next within which a series leads
 LEAST_PLAIN = 3  # distinct numbers before it (judgement)
 RISING = 0.9  # of the records without a counter, from one to the next: else they count nothing (judgement)
 LEAST_UNREAD = 8  # records, before they are told of (judgement)
+MOST_ASIDE = 2  # prints in a row that are a sentence's, not the counter's (judgement)
 MOST_ALIVE = 32  # moments at which a log is known to go on, of all its records without a counter
 
 
@@ -104,11 +106,11 @@ def settle(claims: list[Claim], prints: Mapping[int, str]) -> Settled:
     if not mine:
         return Settled(claims, [], None)
     n_digits = n_digits_of(claims, mine)
-    behind = _plain_behind(claims, mine)
+    asides = _asides(claims, mine)
     out: list[Claim] = []
     unread: list[Claim] = []
     seen = _Seen(len(mine) == len(claims))
-    for claim, next_plain in zip(claims, behind, strict=True):
+    for claim in claims:
         text = mine.get(claim.offset)
         if text is None:
             seen.plain(claim.step)
@@ -116,7 +118,7 @@ def settle(claims: list[Claim], prints: Mapping[int, str]) -> Settled:
             unread.clear()  # the print did not change for good
             continue
         rough = bounds_of(text, n_digits)
-        if rough is not None and seen.passes_by(rough, next_plain):
+        if rough is not None and seen.passes_by(rough, asides.get(claim.offset)):
             continue
         if rough is None or not seen.knows(text, rough):
             unread.append(claim)
@@ -127,15 +129,17 @@ def settle(claims: list[Claim], prints: Mapping[int, str]) -> Settled:
     return _settled(out, unread, (mine, claims[-1]))
 
 
-def _plain_behind(claims: list[Claim], prints: Mapping[int, str]) -> list[int | None]:
-    """Of each record the next plain number behind it."""
-    out: list[int | None] = []
-    following: int | None = None
-    for claim in reversed(claims):
-        out.append(following)
-        if claim.offset not in prints:
-            following = claim.step
-    return out[::-1]
+def _asides(claims: list[Claim], prints: Mapping[int, str]) -> dict[int, int]:
+    """Of prints that stand alone among plain numbers: the next plain number behind them, by their offset."""
+    out: dict[int, int] = {}
+    alone: list[int] = []
+    for claim in claims:
+        if claim.offset in prints:
+            alone.append(claim.offset)
+        elif claim.step is not None:
+            out.update(dict.fromkeys(alone if len(alone) <= MOST_ASIDE else (), claim.step))
+            alone.clear()
+    return out
 
 
 class _Seen:

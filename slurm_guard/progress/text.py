@@ -105,6 +105,7 @@ class TextReader:
         self._numbered: dict[tuple[str, str], LineNumbers] = {}  # clocks whose lines begin with their numbers
         self._ranked: set[tuple[str, str]] = set()  # … and those whose labels only looked like that
         self._phases: list[Claim] = []
+        self._row = ("", "", 0)  # phase and rank of the last marks, and how many of them stand together
         self._problems: dict[str, int] = {}
         self._judge = believed
         self._read_b = 0
@@ -233,14 +234,14 @@ class TextReader:
                     self._add(source.name, claim._replace(rank=rank) if rank else claim)
                     return
         phase = find_phase(line, end) if mask & self._phase_bit else None
-        if phase is not None and len(self._phases) < MAX_PHASES:
-            self._phases.append(phase)
+        if phase is not None:
+            self._mark(phase)
 
     def _add(self, name: str, claim: Claim) -> None:
         if claim.step is None and claim.epoch is None and claim.clock() is None:
-            if len(self._phases) < MAX_PHASES:
-                self._phases.append(claim._replace(advances=False))
+            self._mark(claim._replace(advances=False))
             return
+        self._row = ("", "", 0)
         key = (name, claim.key, claim.rank)
         if claim.rank and key not in self._series:
             numbers = self._numbered.get(key[:2])
@@ -258,6 +259,17 @@ class TextReader:
         if len(claims) >= MAX_CLAIMS:
             del claims[1::2]
             self._count("many-records")
+
+    def _mark(self, claim: Claim) -> None:
+        """One more phase mark: of many in a row, with no counter between them, the first and the last."""
+        phase, rank, n = self._row
+        if (phase, rank) != (claim.phase, claim.rank):
+            n = 0
+        if n >= 2:
+            self._phases[-1] = claim
+        elif len(self._phases) < MAX_PHASES:
+            self._phases.append(claim)
+            self._row = (claim.phase, claim.rank, n + 1)
 
     def _has_room(self, name: str) -> bool:
         """Whether one more series of a source is followed. Bars take no other clock's place; of these a

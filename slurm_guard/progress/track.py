@@ -24,6 +24,7 @@ CLIMB = (
 )
 OWN_SHARE = 0.5  # of a log's evaluations that fit nowhere in the training's counter: beyond, it is not theirs
 RECORDS = 3  # distinct values below a first one that make it a setting (judgement)
+_LASTS = frozenset(("eval", "checkpoint"))  # phases that last, and print while they do
 SAME_OFTEN = 0.9  # of the distinct records that come equally often, where ranks flush whole buffers
 
 
@@ -129,22 +130,25 @@ def _without_looks_back(moving: list[Filed]) -> list[Filed]:
 
 def _unfit(moving: list[Filed], values: list[int]) -> set[int]:
     """The numbers of evaluations that lie below the training's record before them, or above the one behind,
-    to which the training rose."""
+    to which the training rose; and of those behind its last record that climbed past it from below."""
     out: set[int] = set()
     waiting: list[int] = []  # evaluations since the training's last record
-    before = -1
+    before, below = -1, False
     for nth, (_, claim) in enumerate(moving):
         value = values[nth]
         if claim.phase == "eval":
             if value < before:
                 out.add(nth)
+                below = True
             else:
                 waiting.append(nth)
         else:
             if value >= before:
                 out.update(one for one in waiting if values[one] > value)
-            before = value
+            before, below = value, False
             waiting.clear()
+    if below:
+        out.update(one for one in waiting if values[one] > before)
     return out
 
 
@@ -301,7 +305,10 @@ def _merge(points: list[Mark], phases: list[Mark]) -> list[Mark]:
             segment = points[index].segment
             placed.append(points[index])
         for mark in behind.get(index, ()):
-            if mark.phase == UNREAD or [(m.phase, m.step) for m in placed[-1:]] != [(mark.phase, mark.step)]:
+            alike = [(m.phase, m.step) == (mark.phase, mark.step) for m in placed[-2:]]
+            if mark.phase in _LASTS and alike == [True, True]:
+                placed.pop()  # of many in a row the first and the last are kept
+            if mark.phase in _LASTS or mark.phase == UNREAD or alike[-1:] != [True]:
                 placed.append(mark._replace(segment=segment))
     return placed
 

@@ -17,7 +17,7 @@ from slurm_guard.progress.deepspeed import is_monitor
 from slurm_guard.progress.keys import is_eval
 from slurm_guard.progress.mlflow import key_of
 from slurm_guard.progress.pick import Chosen, is_epoch, is_weak, pick
-from slurm_guard.progress.protocol import CHUNK, Claim, Found
+from slurm_guard.progress.protocol import CHUNK, UNREAD, Claim, Found
 from slurm_guard.progress.registry import choose
 from slurm_guard.progress.track import Mark, build
 from slurm_guard.progress.writers import many_writers
@@ -222,13 +222,14 @@ def _read(one: Input, patterns: tuple[str, ...], until_s: float) -> tuple[str | 
         if source is None:
             return None, Found([], [], [], len(head))
         reader = source.reader()
-        problems = _drive(one, reader.feed, reader.skipped if source.resyncs else None, until_s)
+        problems, edges = _drive(one, reader.feed, reader.skipped if source.resyncs else None, until_s)
         found = reader.finish()
     except OSError as error:
         return None, Found([], [], [f"read-error: {os.strerror(error.errno or 0)}"], 0)
     if any(problem.startswith("timeout:") for problem in problems):
         found = found._replace(series=[one._replace(claims=_fewer(one.claims)) for one in found.series])
-    return source.name, found._replace(problems=[*problems, *found.problems])
+    unread = [Claim(at, "phase", phase=UNREAD, advances=False) for at in edges]
+    return source.name, found._replace(problems=[*problems, *found.problems], phases=[*found.phases, *unread])
 
 
 def _fewer(claims: list[Claim]) -> list[Claim]:
@@ -242,10 +243,14 @@ def _drive(
     feed: Callable[[bytes, int], int],
     skipped: Callable[[int], None] | None,
     until_s: float,
-) -> list[str]:
-    """Feeds the file within its cap: all of it, or the beginning and, where the format allows, the end."""
+) -> tuple[list[str], list[int]]:
+    """Feeds the file within its cap: all of it, or the beginning and, where the format allows, the end.
+
+    (problems, the offsets between which bytes were not read: the log goes on there, and is not silent)
+    """
     at, used = 0, 0
     problems: list[str] = []
+    edges: list[int] = []
     resume = one.size - (one.cap_b - TEXT_HEAD_B)
     whole = one.size <= one.cap_b
     while used < one.cap_b and at < one.size:
@@ -253,9 +258,10 @@ def _drive(
             until_s = NEVER_S
             tail = max(at, one.size - TAIL_B)
             if skipped is None:
-                return [*problems, f"timeout: bytes from {at} on were not read"]
+                return [*problems, f"timeout: bytes from {at} on were not read"], [*edges, at, one.size]
             if tail > at:
                 problems.append(f"timeout: bytes {at} to {tail} were not read")
+                edges += at, tail
                 skipped(tail)
                 at, whole = tail, True
         data = os.pread(one.fd, min(CHUNK, one.cap_b - used, one.size - at), at)
@@ -265,8 +271,10 @@ def _drive(
         at = max(at + len(data), feed(data, at))
         if not whole and skipped is not None and used >= TEXT_HEAD_B and at < resume:
             problems.append(f"capped: bytes {at} to {resume} were not read")
+            edges += at, resume
             skipped(resume)
             at, whole = resume, True
     if at < one.size:
         problems.append(f"capped: bytes from {at} on were not read")
-    return problems
+        edges += at, one.size
+    return problems, edges

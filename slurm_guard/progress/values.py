@@ -77,6 +77,11 @@ def to_float(text: str | int | float | None) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def to_epoch(text: str) -> float | None:
+    """An epoch's number, also from `1,234`, or null."""
+    return to_count(text) if "," in text else to_float(text)
+
+
 def to_loss(text: str | int | float | None) -> float | None:
     """A finite loss of sane size, or null."""
     number = to_float(text)

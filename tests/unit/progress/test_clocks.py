@@ -185,7 +185,8 @@ def test_a_sentences_end_is_no_part_of_a_number() -> None:
 @pytest.mark.parametrize("mark", [" ", "'", "\u202f", "\xa0"])
 def test_groups_that_no_comma_parts_are_not_read_in_part(mark: str) -> None:
     assert all_series(f"step: 1{mark}000 loss: 0.5\nstep: 12{mark}000{mark}000 loss: 0.5\n") == []
-    assert all_series(f"step 7/1{mark}000 loss: 0.5\n") == []
+    claim = all_series(f"step 7/1{mark}000 loss: 0.5\n")[0].claims[0]
+    assert (claim.step, claim.total) == (7, None)
     claim = all_series(f"step: 7 tokens: 1{mark}024 loss: 0.5\n")[0].claims[0]
     assert (claim.step, claim.tokens) == (7, None)
 

@@ -56,6 +56,45 @@ def test_an_evaluation_behind_each_epoch_counts_nothing(
     assert counted(text)[1] == 0
 
 
+def test_an_evaluation_that_counts_nothing_is_marked_from_its_first_to_its_last_record() -> None:
+    text = "".join(loop(e, 100, 10) + loop(e, 20, 5) for e in range(3))
+    reader = TEXT.reader()
+    reader.feed(text.encode(), 0)
+    found = reader.finish()
+    (chosen,) = pick(found.series)
+    track = build("t", [(0, c) for c in chosen.series.claims], [(0, c) for c in found.phases], ())
+
+    assert [m.phase for m in track] == 3 * (10 * ["train"] + 2 * ["eval"])
+    assert track[-1].offset == len(text)
+    assert found.problems == []
+
+
+def test_lines_of_a_test_loop_are_marks_of_its_begin_and_end() -> None:
+    test = "".join(f"Test: [ {b}/196]  Time 0.1 (0.2)  Loss 6.1\n" for b in range(0, 196, 10))
+    text = loop(0, 100, 10) + test + loop(1, 100, 10) + test
+    reader = TEXT.reader()
+    reader.feed(text.encode(), 0)
+    marked = [(claim.phase, claim.offset) for claim in reader.finish().phases]
+
+    first = len(test.splitlines()[0]) + 1
+    ends = [len(loop(0, 100, 10)), len(text) - len(test)]
+    assert marked == [("eval", end + n) for end in ends for n in (first, len(test))]
+
+
+def test_loops_that_train_by_turns_are_said_to_be_left_out() -> None:
+    text = "".join(loop(e, 30, 5) + loop(e, 100, 5) for e in range(5))
+    reader = TEXT.reader()
+    reader.feed(text.encode(), 0)
+
+    assert reader.finish().problems[0].startswith("other-loops: 100 of 130 records have another total")
+
+
+def test_epochs_with_a_comma_go_on() -> None:
+    text = "".join(f"Epoch {n:,}/5,000 | loss: 0.3\n" for n in range(980, 1500))
+
+    assert [(m.step or 0) // 1_000_000 for m in marks(text)] == [*range(980, 1500)]
+
+
 def test_an_evaluation_within_epochs_or_after_some_counts_nothing() -> None:
     inside = "".join(
         loop(e, 100, 10, end=50) + loop(e, 20, 5) + loop(e, 100, 10, begin=50) + loop(e, 20, 5)
@@ -135,6 +174,19 @@ def test_each_epoch_counts_its_own_length(lengths: list[int], every: int) -> Non
     last = (lengths[-1] - 1) // every * every
 
     assert counted(text) == (sum(lengths[:-1]) + last, 0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("begin", "ends_at"), [(0, 90), (50, 90), (90, 50), (50, 50)])
+def test_epochs_between_of_which_nothing_is_told_count(form: str, begin: int, ends_at: int) -> None:
+    """The middle of a large log is not read; or each tenth epoch is printed."""
+    read = [loop(e, 100, 10, form) for e in (0, 1, 2)] + [loop(3, 100, 10, form, end=ends_at + 10)]
+    far = [loop(40, 100, 10, form, begin=begin)] + [loop(e, 100, 10, form) for e in (41, 42)]
+    found = marks("".join(read + far))
+
+    assert (found[0].step, found[-1].step) == (0, 4290)
+    assert found[len("".join(read).splitlines())].step == 4000 + begin
+    assert counted("".join(loop(e, 100, 10, form) for e in range(0, 200, 10))) == (19_090, 0)
 
 
 def test_epochs_of_which_only_the_end_is_told_count_their_own_length() -> None:

@@ -15,7 +15,7 @@ Row = Mapping[str, object]
 Rows = Sequence[Row]
 WORDS = [
     ("train", "val"), ("training", "validation"), ("Train", "Valid"), ("train", "dev"), ("train", "test"),
-    ("train", "eval"),
+    ("train", "eval"), ("train", "dev-clean"), ("train_set", "val_set"), ("train-clean-100", "inference"),
 ]  # fmt: skip
 NAMES = ["split", "phase", "mode", "stage", "set", "subset", "dataset", "partition", "type", "Data Split"]
 FLAGS = ["is_train", "training", "is_training"]
@@ -96,6 +96,16 @@ def test_without_epochs_neither(name: str) -> None:
     ]
 
     assert trained(rows, name) == [*range(0, 3000, 10)]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_evaluation_behind_the_training_does_not_climb_past_it(name: str) -> None:
+    rows: list[dict[str, object]] = [{"split": "train", "step": n, "loss": 0.3} for n in range(0, 1000, 10)]
+    test = [{"split": "test", "step": n, "loss": 0.3} for n in range(0, 5000, 10)]
+
+    assert trained(rows + test, name) == [*range(0, 1000, 10)]
+    # one that goes on from there fits
+    assert trained([*rows, {"split": "test", "step": 1000, "loss": 0.3}], name)[-1] == 1000
 
 
 @pytest.mark.parametrize("name", WRITERS)

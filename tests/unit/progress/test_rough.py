@@ -127,7 +127,15 @@ def test_a_steps_time_or_a_size_is_no_counter(other: str, values: Iterable[int])
     assert found.phases == []
 
 
-@pytest.mark.parametrize("took", ["345ms", "345 ms", "120 s", "512 MiB"])
+@pytest.mark.parametrize("between", [" ", "'", "’", "\u202f", "."])
+def test_a_total_with_groups_of_digits_is_no_hindrance(between: str) -> None:
+    said = grouped(between)
+    text = lines("step {} loss: 0.5", lambda n: f"{said(n)}/{said(50_000)}", range(0, 12_000, 100))
+
+    assert steps(text) == list(range(0, 12_000, 100))
+
+
+@pytest.mark.parametrize("took", ["345ms", "345 ms", "120 secs", "512 MiB"])
 def test_a_measure_behind_a_counter_is_no_group_of_its_digits(took: str) -> None:
     assert steps(lines("step {} " + took + " loss: 2.3", str, range(3000))) == list(range(3000))
 

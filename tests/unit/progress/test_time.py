@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.progress import parser_child
+from slurm_guard.progress.protocol import UNREAD
 from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit
 from tests.unit.progress.event_files import event, scalar, version
@@ -42,6 +43,26 @@ def test_of_a_text_the_end_is_read_still(tmp_path: Path, monkeypatch: pytest.Mon
     assert marks[0].step == 0
     assert marks[-1].step == N - 1
     assert sum(mark.step is not None for mark in marks) < 30_000
+    # the log goes on where it was not read
+    assert [m.offset for m in marks if m.phase == UNREAD] == [2 << 20, tail]
+
+
+def test_a_text_beyond_the_cap_is_not_silent_where_it_is_left_out(tmp_path: Path) -> None:
+    path = _text(tmp_path / "a.out")
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        (told,), marks = read_unit([Input(0, fd, str(path), "fd", path.stat().st_size, 3 << 20)], ())
+    finally:
+        os.close(fd)
+
+    edges = [1 << 20, path.stat().st_size - (2 << 20)]
+    assert told.problems == [f"capped: bytes {edges[0]} to {edges[1]} were not read"]
+    assert [(m.offset, m.step) for m in marks if m.phase == UNREAD] == [(at, None) for at in edges]
+    before, behind = (
+        next(i for i, m in enumerate(marks) if (m.phase, m.offset) == (UNREAD, at)) for at in edges
+    )
+    assert behind == before + 1
+    assert (marks[behind + 1].step or 0) > (marks[before - 1].step or 0) + 10_000
 
 
 def test_of_what_does_not_resynchronise_the_beginning_counts(tmp_path: Path) -> None:
@@ -76,5 +97,5 @@ def test_a_track_of_a_late_file_is_made_of_fewer_records(
 
     _, marks = _read(_text(tmp_path / "a.out"), time.monotonic() - 1)
 
-    assert len(marks) <= 101
+    assert sum(mark.step is not None for mark in marks) <= 101
     assert marks[-1].step == N - 1
