@@ -68,7 +68,7 @@ class Closeup:
         """A round. `diag`: the node's own namespace; `heard`: what has ended there since the last look;
         `is_known`: whether a look has met this one. Never waits, never raises: what the kernel does not
         answer is left to the next round."""
-        self._watch.outward.round(now.mono_s, diag)
+        self._watch.outward.round(now.mono_s, diag, heard)
         suspects = self._watch.suspects()
         if not self.has_suspects or now.mono_s - self._last_s < EVERY_S:
             return []
@@ -151,6 +151,10 @@ class Closeup:
         names = {flow.sample.ident for flow in flows}
         rows.update((sample.ident, sample) for sample in fresh if sample.ident in names)
         self._note_doors(key, [*flows, *found])
+        led_to = self._watch.led_to(flows)
+        for peer in led_to or ():
+            for flow in flows[:1]:
+                self._note_door(key, (flow.sample.netns, "tcp6" if "[" in peer else "tcp", peer))
         doors = {flow.sample.local for flow in flows if not flow.opened}
         doors |= {peer for _, _, peer in self._doors[key]}
         short = [
@@ -166,6 +170,10 @@ class Closeup:
             if new is None and is_one_sided:
                 return []  # whose that is a look has to find out, and this round's bytes are that look's
             found = new or []
+            far = {flow.sample.peer for flow in flows if flow.near == OUTSIDE}
+            knows = led_to is not None and any(peer not in far for _, _, peer in self._doors[key])
+            if is_one_sided and not found and not knows:
+                return []  # where it leads to, a look has to find out
         for flow in flows:
             row = rows.get(flow.sample.ident)
             if row is not None:
@@ -178,12 +186,14 @@ class Closeup:
 
     def _note_doors(self, key: Key, flows: list[Flow]) -> None:
         """Where these processes have connections to, or had: a new one may come when none is open."""
-        doors = self._doors.setdefault(key, {})
         for flow in flows:
             if flow.opened:
-                door = (flow.sample.netns, flow.sample.proto, flow.sample.peer)
-                doors.pop(door, None)
-                doors[door] = None
+                self._note_door(key, (flow.sample.netns, flow.sample.proto, flow.sample.peer))
+
+    def _note_door(self, key: Key, door: Door) -> None:
+        doors = self._doors.setdefault(key, {})
+        doors.pop(door, None)
+        doors[door] = None
         while len(doors) > MOST_DOORS:
             del doors[next(iter(doors))]
 

@@ -26,7 +26,7 @@ WINDOWS_B = 1024  # of the other way for one byte more: ssh's windows (initiativ
 HANDSHAKE_B = 4096  # of an outer connection that began (relays.HANDSHAKE_B)
 SEGMENT_B = 1448  # a full segment's on an Ethernet; what is not full ends a message
 # Beyond this it is no framing and no request, but bytes of connections that nobody has counted yet: the
-# bounds within which a look takes one side for the other (relays.LEAST, MOST, PER_MESSAGE_B, PLAY_B)
+# bounds within which a look takes one side for the other (fitting.LEAST, MOST, PER_MESSAGE_B, PLAY_B)
 LEAST, MOST, MOST_EACH_B, PLAY_B = 0.95, 1.06, 120, 64
 # Times as much inwards as outwards: a mirror asks for more as its store says thanks, and such heads are
 # as long as each other now and then. Judgement; mirrors: 130 to 1,400 (measured)

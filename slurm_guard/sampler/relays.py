@@ -7,29 +7,20 @@ connections that merely live in one process (a trainer with object storage and a
 
 from __future__ import annotations
 
-from math import log, log2
-
+from slurm_guard.sampler.fitting import PER_MESSAGE_B, fit_bits
 from slurm_guard.sampler.initiative import Rests
 from slurm_guard.sampler.moved import MOST_NOTED, Moved
 from slurm_guard.sampler.order import Came
 from slurm_guard.sampler.ownwords import Totals
 from slurm_guard.sampler.suspects import State
 
-# What is handed on may grow by framing and encryption (ssh: up to 64 bytes a message; TLS: 22 to 40; HTTP/2
-# and WebSocket: 9 to 14, documented), and counts are read a moment apart.
-LEAST, MOST = 0.95, 1.06  # outer over inner bytes, beside that. Judgement
-PER_MESSAGE_B = 120  # judgement, twice ssh's
-PLAY_B = 64
 QUIET_B = 256  # a look with less in all is keep-alives. Judgement
 MOVED_B = 64  # in each direction, for a look to show that both were handed on. Judgement
-# Evidence in bits. Amounts of unrelated connections spread over three decades, alike in their logarithm
-# (judgement): that one falls into the other's narrow window by chance is the window's part of them.
-SPREAD = 6.9  # ln 1000
+# Evidence in bits (fitting.py).
 MISFIT_BITS = 5.0  # a look in which something moved and did not reappear. Judgement
 # Amounts this near to the last look's that fitted say nothing new: two heartbeats may be alike and constant,
 # and agree for ever. Judgement
 SAME = 0.1
-ODD_BITS = 1.0  # for each way that needed what the look before had left over: a second try
 HALF = 0.5  # of what the busiest pair handed on: about as much. Judgement
 SURE_BITS = 18.0  # one in 260,000 for a pair that is ever looked at
 LEAST_BITS = -20.0  # so much of traffic that fits nothing is remembered: a tunnel may begin late
@@ -141,8 +132,8 @@ class Pair:
         in_n, out_n = sum(f.in_n for f in inner), sum(f.out_n for f in inner)
         n = max(outer.in_n + outer.out_n, in_n + out_n)
         more = n + HANDSHAKE_B * outer.n_fresh // PER_MESSAGE_B
-        came = _fit_bits(outer.in_b, out_b, self._rest_in, (max(outer.in_n, out_n), n, more))
-        went = _fit_bits(outer.out_b, in_b, self._rest_out, (max(outer.out_n, in_n), n, more))
+        came = fit_bits(outer.in_b, out_b, self._rest_in, (max(outer.in_n, out_n), n, more))
+        went = fit_bits(outer.out_b, in_b, self._rest_out, (max(outer.out_n, in_n), n, more))
         self._rest_in = 0 if came is not None else outer.in_b - out_b
         self._rest_out = 0 if went is not None else outer.out_b - in_b
         if came is None or went is None:
@@ -206,39 +197,14 @@ def _is_at_once(one_ms: int | None, other_ms: int | None) -> bool:
     return one_ms is not None and other_ms is not None and abs(one_ms - other_ms) <= AT_ONCE_MS
 
 
-def _fit_bits(outer_b: int, inner_b: int, rest_b: int, n: tuple[int, ...]) -> float | None:
-    """How much it says that one is the other, framed; as they are, or with what the look before left over;
-    null: it is not. `n`: messages this way as segments tell; at most, since a segment may hold several; and
-    with as many as the beginning of new connections weighs."""
-    for k, messages in enumerate(n):
-        if _is_framed(outer_b, inner_b, messages):
-            return max(0.0, _bits(inner_b, messages) - k * ODD_BITS)
-    if rest_b == 0:
-        return None
-    outer_b, inner_b = outer_b + max(0, rest_b), inner_b + max(0, -rest_b)
-    for k, messages in enumerate(n):
-        if _is_framed(outer_b, inner_b, messages):
-            return max(0.0, _bits(inner_b, messages) - (k + 1) * ODD_BITS)
-    return None
-
-
 def _is_near(one_b: int, other_b: int) -> bool:
     return abs(one_b - other_b) <= SAME * max(one_b, other_b)
 
 
-def _is_framed(outer_b: int, inner_b: int, n: int) -> bool:
-    return LEAST * inner_b - PLAY_B <= outer_b <= MOST * inner_b + PER_MESSAGE_B * n + PLAY_B
-
-
-def _bits(inner_b: int, n: int) -> float:
-    """Bits against chance of falling into the window about `inner_b` bytes in `n` messages."""
-    low = max(1.0, LEAST * inner_b - PLAY_B)
-    window = log((MOST * inner_b + PER_MESSAGE_B * n + PLAY_B) / low)
-    return max(0.0, log2(SPREAD / window))
-
-
 # Inner connections that are taken together: all that this end opened, or accepted; or those by one door.
 Group = tuple[bool | None, int | None]
+# What came and went by several doors with what is open: a crawl of many services, or strangers'.
+EVERY: Group = (True, 0)
 
 
 class Relays:
@@ -276,6 +242,9 @@ class Relays:
                     groups.setdefault((flow.opened, flow.door), []).append(flow)
                     mine = flow.opened and flow.door in doors
                     (own if mine else loose).add((flow.opened, flow.door))
+            if len(several := {g for g in groups if g[0] and g[1]}) > 1 and several & loose:
+                groups[EVERY] = [flow for group in several for flow in groups[group]]
+                loose.add(EVERY)
             self._add(at, outer, groups, (own, loose))
 
     def _add(
@@ -337,6 +306,18 @@ class Relays:
             return State(0, is_own=True)
         left = [pair for pair in pairs if pair.n_coupled and not pair.rests.is_asking and pair.came.may_be]
         return State(sum(pair.n_coupled for pair in left), any(pair.n_owned for pair in left))
+
+    def led_to(self, outers: set[int]) -> set[str] | None:
+        """Far ends of inner connections by which bytes of these outer ones were handed on; null: by several
+        doors at once alone."""
+        pairs = {
+            group: pair
+            for (ident, group), pair in self.pairs.items()
+            if ident in outers and pair.opened and pair.n_coupled
+        }
+        if set(pairs) == {EVERY}:
+            return None
+        return {pair.face[1] for group, pair in pairs.items() if group != EVERY}
 
     def unsettled(self, outer: int) -> list[Pair]:
         """What would be a tunnel in use, if it were known which connection came first."""

@@ -76,7 +76,7 @@ class RelayWatch:
             if moved.peer in peers:
                 self._short_to.setdefault(moved.peer, []).append(moved)
         self._every = every
-        self._short = merged([moved for moved in every if moved.near == LOOPBACK])
+        self._short = merged([moved for moved in every if moved.near != OUTSIDE])
 
     def note_counted(self, owner: Key, counts: dict[int, Counts]) -> None:
         """Bytes that a round has counted of connections that no look has met yet."""
@@ -89,6 +89,10 @@ class RelayWatch:
     def suspects(self) -> list[tuple[Key, list[Flow]]]:
         """Owners that rounds have to look at, and the connections that the last look saw with each."""
         return [(key, self._owned[key]) for key in self._suspects.chosen if key in self._owned]
+
+    def led_to(self, owned: list[Flow]) -> set[str] | None:
+        """Far ends nearby to which bytes of these connections were handed on; null: to many at once."""
+        return self._relays.led_to({f.sample.ident for f in owned if f.near != LOOPBACK})
 
     def take_up(self, owner: Key, owned: list[Flow], mono_s: float) -> bool:
         """A waiting one that opened a connection to this node just now: rounds look at it. False: no room."""
@@ -260,7 +264,7 @@ class RelayWatch:
         for moved in left:
             if moved.moved_b and moved.peer in self._short_to:
                 to.setdefault(moved.peer, []).append(moved)
-        return merged([m for m in left if m.near == LOOPBACK and m.moved_b]), to
+        return merged([m for m in left if m.near != OUTSIDE and m.moved_b]), to
 
     def _is_told(self, outers: list[Flow], places: list[Place]) -> bool:
         """Whether one of these was told of by itself."""

@@ -16,6 +16,7 @@ from slurm_guard.sampler.fdowners import Owners
 from slurm_guard.sampler.flows import Flow, go_on, orphaned, pass_on
 from slurm_guard.sampler.groups import Groups
 from slurm_guard.sampler.namespaces import Namespaces
+from slurm_guard.sampler.nearby import NearKeys
 from slurm_guard.sampler.process import Process
 from slurm_guard.sampler.processes import ProcessTable
 from slurm_guard.sampler.procfs import Proc
@@ -67,7 +68,8 @@ class SocketTable:
         self._kept: dict[Passed, Passed] = {}  # one object for all that are alike
         self._met: set[int] = set()  # of these, what the last look met
         self._once: set[int] = set()  # in nobody's descriptors at the last look, and new then
-        self._wanted = Wanted(lambda ident: ident in self._flows or ident in self._fading, self._passed)
+        is_near = NearKeys(network.cluster)
+        self._wanted = Wanted(lambda i: self._known(i) is not None, self._passed, is_near=is_near)
         self._users = Users()
         self._has_looked, self._heard_s = False, 0.0
         self._n_looks = self._n_failed = self._n_lost = self._n_seen = 0

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from slurm_guard.sampler.tcpdiag import Passed
 
 MOST_KEPT = 4096  # kept singly between two looks, of known ones and those within the node. Judgement
+MOST_NEAR = (
+    512  # of those that nobody knows and that lead to other nodes, beyond which they are counted. Judgement
+)
 MOST_READ = 100_000  # in one go. Judgement
 SO_RCVBUFFORCE = getattr(_socket, "SO_RCVBUFFORCE", 33)
 _ROOM_B = 4 << 20  # which the kernel doubles: 6,500 sockets (measured). Judgement
@@ -48,16 +51,19 @@ EPHEMERAL = 32_768  # ports from here on are given to clients. Documented defaul
 
 class Wanted:
     """What is wanted of what is heard, and what was. `is_known`: followed connections, by cookie; `passed`:
-    others of which is known whose they are; `places`: far ends whose connections are wanted singly; `doors`:
-    ports on which somebody listens, as they stand in a message."""
+    others of which is known whose they are; `places`: far ends whose connections are wanted singly;
+    `is_near`: whether a far end (key_of) is another node of the cluster, to which those that nobody knows are
+    wanted as well; `doors`: ports on which somebody listens, as they stand in a message."""
 
     def __init__(
         self,
         is_known: Callable[[int], bool],
         passed: Mapping[int, Passed],
         places: set[str] | frozenset[str] = frozenset(),
+        is_near: Callable[[bytes], bool] | None = None,
     ) -> None:
-        self.is_known, self.passed = is_known, passed
+        self.is_known, self.passed, self._is_near = is_known, passed, is_near
+        self._n_near = 0
         self.doors: set[bytes] = set()
         self.samples: list[Sample] = []
         self.left_out = 0  # of these, beyond MOST_KEPT
@@ -77,7 +83,7 @@ class Wanted:
     def take(self) -> tuple[list[Sample], Tally, dict[Passed, Tally]]:
         """What was heard since this was last asked."""
         found = self.samples, self.tally, self.tallies
-        self.samples, self.tally, self.tallies, self.left_out = [], Tally(), {}, 0
+        self.samples, self.tally, self.tallies, self.left_out, self._n_near = [], Tally(), {}, 0, 0
         return found
 
     def note(self, data: bytes, attributes: Attributes) -> None:
@@ -99,11 +105,21 @@ class Wanted:
             elif port != _PORT_0:
                 table = "tcp" if family == b"\x02" else "tcp6"
                 self.samples.append(read_sample(table, data, _HEADER_B, info))
+        elif self._is_near is not None and self._n_near < MOST_NEAR and self._leads_near(key, data):
+            self._n_near += 1
+            table = "tcp" if family == b"\x02" else "tcp6"
+            self.samples.append(read_sample(table, data, _HEADER_B, info))
         if within or is_known or not info:
             return
         if passed is not None:
             self.over.append(cookie)
         self._count(data, info, key, passed)
+
+    def _leads_near(self, key: bytes, data: bytes) -> bool:
+        """Whether it may have been opened to another node of the cluster."""
+        here = data[_HEADER_B + 4 : _HEADER_B + 6]
+        is_door = here in self.doors or _may_be_door(here, key[-2:])
+        return not is_door and key[-2:] != _PORT_0 and self._is_near is not None and self._is_near(key)
 
     def _count(self, data: bytes, info: int, key: bytes, passed: Passed | None) -> None:
         acked, in_b = PAIR_U64.unpack_from(data, info + ACKED)

@@ -9,6 +9,7 @@ import pytest
 from slurm_guard.sampler import outward
 from slurm_guard.sampler.outward import EVERY_S, Outward
 from slurm_guard.sampler.tcpdiag import TcpDiag
+from slurm_guard.sampler.tcpsample import Sample
 
 _NEAR = ("127.0.0.1/32", "::1")
 
@@ -109,6 +110,18 @@ def test_what_is_remembered_is_bounded(watch: Outward, ends: _Ends, monkeypatch:
     watch.round(1000.0, TcpDiag())
     assert watch.before(later, None) is None
     assert watch.before(together[0], None) is first
+
+
+def test_what_had_ended_before_was_there_before(watch: Outward, ends: _Ends) -> None:
+    """A service that was asked whether it is there, by a connection that was closed again."""
+    watch.round(0.0, TcpDiag())
+    far = ends.connect("127.0.0.2")
+    probe = Sample(77, "tcp", "127.0.0.1:6000", "127.0.0.1:9000", "CLOSED", 0, 0, 77, None, True)
+    watch.round(1.0, TcpDiag(), [probe])
+    assert probe.ident in (watch.before(far, None) or ())
+    later = ends.connect("127.0.0.3")
+    watch.round(2.0, TcpDiag())
+    assert probe.ident not in (watch.before(later, None) or {probe.ident})
 
 
 class _Crowded(TcpDiag):
