@@ -10,6 +10,7 @@ from bench.net import (
     once_held_out,
     once_held_out_too,
     other_tunnels,
+    shorts,
     ssh_tunnels,
 )
 
@@ -21,6 +22,7 @@ SITUATIONS = (
     *honest_stacks.SITUATIONS,
     *copiers.SITUATIONS,
     *masters.SITUATIONS,
+    *shorts.SITUATIONS,
     *once_held_out.SITUATIONS,
     *once_held_out_too.SITUATIONS,
     *held_out.SITUATIONS,

@@ -23,6 +23,7 @@ _PROGRAMS = (
     "remote_calls.py",
     "agent.py",
     "metrics.py",
+    "between.py",
 )
 _SLOWEST_START_S = 3.0
 
