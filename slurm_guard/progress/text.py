@@ -105,7 +105,6 @@ class TextReader:
         self._numbered: dict[tuple[str, str], LineNumbers] = {}  # clocks whose lines begin with their numbers
         self._ranked: set[tuple[str, str]] = set()  # … and those whose labels only looked like that
         self._phases: list[Claim] = []
-        self._row = ("", "", 0)  # phase and rank of the last marks, and how many of them stand together
         self._problems: dict[str, int] = {}
         self._judge = believed
         self._read_b = 0
@@ -241,7 +240,6 @@ class TextReader:
         if claim.step is None and claim.epoch is None and claim.clock() is None:
             self._mark(claim._replace(advances=False))
             return
-        self._row = ("", "", 0)
         key = (name, claim.key, claim.rank)
         if claim.rank and key not in self._series:
             numbers = self._numbered.get(key[:2])
@@ -261,15 +259,10 @@ class TextReader:
             self._count("many-records")
 
     def _mark(self, claim: Claim) -> None:
-        """One more phase mark: of many in a row, with no counter between them, the first and the last."""
-        phase, rank, n = self._row
-        if (phase, rank) != (claim.phase, claim.rank):
-            n = 0
-        if n >= 2:
-            self._phases[-1] = claim
-        elif len(self._phases) < MAX_PHASES:
-            self._phases.append(claim)
-            self._row = (claim.phase, claim.rank, n + 1)
+        """One more phase mark; of too many every second one is dropped, so that the last stays."""
+        if len(self._phases) >= MAX_PHASES:
+            del self._phases[1::2]
+        self._phases.append(claim)
 
     def _has_room(self, name: str) -> bool:
         """Whether one more series of a source is followed. Bars take no other clock's place; of these a

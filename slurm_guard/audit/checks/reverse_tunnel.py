@@ -88,7 +88,7 @@ def _sentence(case: Case, bridge: Bridge, hints: tuple[str, ...], *, sure: bool)
 
 _CLEARS = (
     "a tunnel that the site permits ([network] tunnels names its far end or its program), or a program "
-    "that by its nature answers outside requests from a local service"
+    "that by its nature answers outside requests from a local service, such as federated learning's client"
 )
 
 CHECK = Check(
@@ -109,9 +109,11 @@ CHECK = Check(
     "one that opened its inner connection before the outer one.",
     false_alarms="A worker that is given requests by an outside queue on a connection that stays, word for "
     "word and without acknowledgements, is built like a tunnel; so is `code tunnel`: name it in [network] "
-    "tunnels. So is a program that connects outside first and nearby second, and then hands each answer from "
-    "outside to a queue on the node which answers with the next task for there; where it has its queue first "
-    "it is told softly, as is what asks outside, or copies. To a place "
+    "tunnels. So is a program that connects outside first and nearby second, and then hands on what it gets, "
+    "both ways and nearly as it is: each answer from outside to a queue on the node which answers with the "
+    "next task for there, an environment's observations to a policy server and its actions back, a "
+    "federation's weights to a rank and back. Where it has its service nearby first it is told softly, as is "
+    "what adds words of its own, asks outside, or copies. To a place "
     "in the cluster (a notebook reached through the login node), to a declared or allowed destination, and "
     "where little reappeared, the finding is soft. What a run's own nodes say to each other is left out.",
     remedy="Ask the owner what was reached through it; look at sshd's journal and authorized_keys on the "
