@@ -1,6 +1,6 @@
 """Words for connections: who, where to, how much."""
 
-from slurm_guard.audit.case import lasting, sized
+from slurm_guard.audit.case import counted, lasting, sized
 from slurm_guard.audit.net.bridges import Bridge
 from slurm_guard.audit.net.hints import base
 from slurm_guard.model import Evidence
@@ -55,9 +55,9 @@ def coupling(bridge: Bridge, clears: str) -> Evidence:
     into, out = bridge.coupled_b
     return Evidence(
         f"{bridge.far} and {', '.join(bridge.inner[:3])}: {sized(into)} inwards and {sized(out)} outwards "
-        f"reappeared on the other side, in {bridge.n_coupled} looks",
+        f"reappeared on the other side, in {counted(bridge.n_coupled, 'look', 'looks')} of the sampler",
         round(100 * bridge.share, 1),
-        "% of the weaker direction",
+        "% of the bytes each way, at least",
         "lake table relays",
         f"relays with outer_peer {bridge.far}; ss -tinp on {bridge.node} while it lasts",
         clears,
