@@ -1,11 +1,15 @@
 """A counter that begins again in each epoch, added up over the epochs."""
 
+from bisect import bisect_left
+from collections.abc import Iterable
 from itertools import pairwise
 
 from slurm_guard.progress.protocol import Claim
 from slurm_guard.progress.values import STEP_LIMIT
 
 Filed = tuple[int, Claim]  # file number and claim
+Place = tuple[int, int]  # file number and offset
+LEAST_RISES = 3  # judgement
 BATCH = "batch"  # the clock that counts within an epoch
 
 
@@ -20,15 +24,23 @@ def _begins_anew(moving: list[Filed]) -> bool:
     return any(rises) and 2 * sum(rises) >= len(rises)
 
 
-def carried(moving: list[Filed]) -> list[Filed]:
+def _rise_evenly(moving: list[Filed]) -> bool:
+    """Whether the epochs rise by one number alone, often enough to be how the log is written."""
+    epochs = [int(c.epoch) for _, c in moving if c.epoch is not None and c.phase != "eval"]
+    rises = [after - before for before, after in pairwise(epochs) if after > before]
+    return len(rises) >= LEAST_RISES and len(set(rises)) == 1
+
+
+def carried(moving: list[Filed], unread: Iterable[Place] = ()) -> list[Filed]:
     """A counter that restarts whenever the epoch rises is made cumulative over the epochs.
 
     Each epoch counts its own total where its records tell one, else up to its last record: they may be of
-    unlike length. Epochs between two records of which nothing was printed, or read, count as the one before
-    them, without totals as the longest so far. An evaluation's own counter ends no epoch. A fall to an
-    earlier epoch goes back to where that one began. A log that begins with a later epoch goes on with a
-    training: as many as its first are before it, by its number (of those who count from 1 one too many, and
-    so too little counts as redone: no print tells). A claim that would reach STEP_LIMIT is left out.
+    unlike length. Epochs that are not printed, where each tenth one is, or that were not read (`unread`: the
+    ends of what was left out of files) count as the one before them, without totals as the longest so far;
+    others that are jumped over nobody ran. An evaluation's own counter ends no epoch. A fall to an earlier
+    epoch goes back to where that one began. A log that begins with a later epoch goes on with a training: as
+    many as its first are before it, by its number (of those who count from 1 one too many, and so too little
+    counts as redone: no print tells). A claim that would reach STEP_LIMIT is left out.
     """
     if all(claim.epoch is None for _, claim in moving):
         return moving
@@ -38,7 +50,8 @@ def carried(moving: list[Filed]) -> list[Filed]:
     total: int | None = None  # of the last record
     begins: dict[int, int] = {}  # whole epoch -> the count at its begin
     longest = 0
-    anew = _begins_anew(moving)
+    anew, evenly = _begins_anew(moving), _rise_evenly(moving)
+    edges, was = sorted(unread), (-1, -1)
     for file, claim in moving:
         value, epoch = claim.clock(), claim.epoch
         if value is None or claim.step is None:
@@ -46,16 +59,19 @@ def carried(moving: list[Filed]) -> list[Filed]:
         if claim.phase == "eval" and not alone:
             out.append((file, claim._replace(step=base + value) if base else claim))
             continue
+        here, is_gap = (file, claim.offset), False
         if last_epoch is not None and epoch is not None:
+            is_gap = evenly or bisect_left(edges, was) < bisect_left(edges, here)
             ends = last == total and value == claim.total  # only the end of each epoch is told
-            ends |= anew and total is not None and total == claim.total  # behind epochs that nobody read
+            ends |= anew and is_gap and total is not None and total == claim.total
             if epoch >= last_epoch + 1 and (value < last or ends):
                 length = total if total is not None and total >= last else last
                 longest = max(longest, length)
-                base += length + (int(epoch) - int(last_epoch) - 1) * (length if total else longest)
+                passed = int(epoch) - int(last_epoch) - 1 if is_gap else 0
+                base += length + passed * (length if total else longest)
             elif epoch < last_epoch:
                 base = begins.get(int(epoch), 0)
-        last, total = value, claim.total
+        last, total, was = value, claim.total, here
         if epoch is not None:
             last_epoch = epoch
             begins[int(epoch)] = base

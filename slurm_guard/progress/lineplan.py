@@ -74,7 +74,7 @@ _PAIR = re.compile(
 )  # a whole number: `4.19B` and `98.00M` are none, nor is what stands before their point
 _LOSS = re.compile(r"\bloss[=:]? {0,2}\d|\brmse", re.IGNORECASE)  # DeePMD has the latter
 # A number of three digits with a unit of time or memory, behind a counter and a space.
-_MEASURED = re.compile(r" \d{3} ?(?:[mµun]s|secs?|seconds|mins?|minutes|[kKMGT]i?B)\b")
+_MEASURED = re.compile(r" \d{3} ?(?:[mµun]s|secs?|seconds|mins?|minutes|[kKMGT]i?B|[a-z]{1,9}/s(?:ec)?|W)\b")
 CLOCK_WITHIN = 1024  # characters in which a line names its clock (judgement)
 _TEARABLE = "+,-./:_%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # Ten and more digits before the point are seconds (or less) since 1970: no duration is that long.

@@ -15,7 +15,6 @@ _WORDS = {
     **dict.fromkeys(("train", "training", "trn"), False),
     **dict.fromkeys(("val", "valid", "validation", "validate", "validating", "dev", "test", "testing"), True),
     **dict.fromkeys(("eval", "evaluation", "evaluate", "evaluating"), True),
-    **dict.fromkeys(("inference", "infer", "predict", "prediction", "predicting"), True),
 }
 _LONGEST = 32  # characters of such a word with what else names the part, `dev-clean`, or more
 _LETTERS = re.compile("[a-z]{1,32}")

@@ -24,7 +24,6 @@ CLIMB = (
 )
 OWN_SHARE = 0.5  # of a log's evaluations that fit nowhere in the training's counter: beyond, it is not theirs
 RECORDS = 3  # distinct values below a first one that make it a setting (judgement)
-_LASTS = frozenset(("eval", "checkpoint"))  # phases that last, and print while they do
 SAME_OFTEN = 0.9  # of the distinct records that come equally often, where ranks flush whole buffers
 
 
@@ -53,7 +52,7 @@ def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, 
     still = [item for item in filed if not item[1].advances]
     out: list[Mark] = []
     for (file, claim), segment, fell in _segments(
-        _without_looks_back(carried(_without_copies(_without_settings(moving))))
+        _without_looks_back(carried(_without_copies(_without_settings(moving)), _unread(marks)))
     ):
         extra = (*flags, "step-back") if fell else flags
         if claim.phase not in ("end", "train"):
@@ -63,6 +62,11 @@ def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, 
         _mark(track, file, claim, 0, flags) for file, claim in (*still, *marks, *_standing(moving, out))
     ]
     return _merge(_drop_false_counters(out), phases)
+
+
+def _unread(marks: list[Filed]) -> list[tuple[int, int]]:
+    """Where something of a file was left out, or had a counter that nobody reads."""
+    return [(file, claim.offset) for file, claim in marks if claim.phase == UNREAD]
 
 
 def _mark(track: str, file: int, claim: Claim, segment: int, flags: tuple[str, ...]) -> Mark:
@@ -245,13 +249,19 @@ def _restarts(values: list[int], index: int, high: int, total: int | None, crowd
 
 
 def _standing(moving: list[Filed], out: list[Mark]) -> list[Filed]:
-    """Evaluation and checkpoint records stay as phase marks: of a step already reached, or that open one."""
-    kept = {(mark.file, mark.offset) for mark in out}
-    return [
-        (file, claim._replace(advances=False))
-        for file, claim in moving
-        if claim.phase != "train" and (claim.opens or (file, claim.offset) not in kept)
-    ]
+    """Evaluation and checkpoint records stay as phase marks: of a step already reached, or that open one;
+    one with a counter of its own, beyond what was reached, without it."""
+    kept = {(mark.file, mark.offset): mark.step or mark.samples or mark.tokens or 0 for mark in out}
+    found: list[Filed] = []
+    high = -1
+    for file, claim in moving:
+        value = kept.get((file, claim.offset))
+        high = high if value is None else value  # a restart falls back
+        if claim.phase != "train" and (claim.opens or value is None):
+            if value is None and claim.phase == "eval" and (claim.clock() or 0) > high:
+                claim = claim._replace(step=None, samples=None, tokens=None)
+            found.append((file, claim._replace(advances=False)))
+    return found
 
 
 def _drop_false_counters(out: list[Mark]) -> list[Mark]:
@@ -306,9 +316,9 @@ def _merge(points: list[Mark], phases: list[Mark]) -> list[Mark]:
             placed.append(points[index])
         for mark in behind.get(index, ()):
             alike = [(m.phase, m.step) == (mark.phase, mark.step) for m in placed[-2:]]
-            if mark.phase in _LASTS and alike == [True, True]:
+            if mark.phase == "eval" and alike == [True, True]:
                 placed.pop()  # of many in a row the first and the last are kept
-            if mark.phase in _LASTS or mark.phase == UNREAD or alike[-1:] != [True]:
+            if mark.phase in ("eval", UNREAD) or alike[-1:] != [True]:
                 placed.append(mark._replace(segment=segment))
     return placed
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 
 from slurm_guard.progress.pick import pick
+from slurm_guard.progress.protocol import UNREAD, Claim
 from slurm_guard.progress.registry import TEXT
 from slurm_guard.progress.track import Mark, build
 
@@ -185,11 +186,27 @@ def test_epochs_between_of_which_nothing_is_told_count(form: str, begin: int, en
     """The middle of a large log is not read; or each tenth epoch is printed."""
     read = [loop(e, 100, 10, form) for e in (0, 1, 2)] + [loop(3, 100, 10, form, end=ends_at + 10)]
     far = [loop(40, 100, 10, form, begin=begin)] + [loop(e, 100, 10, form) for e in (41, 42)]
-    found = marks("".join(read + far))
+    reader = TEXT.reader()
+    reader.feed("".join(read + far).encode(), 0)
+    filed = [(0, claim) for claim in pick(reader.finish().series)[0].series.claims]
+    edge = len("".join(read)) + 1
+    unread = [(0, Claim(at, "phase", phase=UNREAD, advances=False)) for at in (edge - 1, edge)]
+    found = [mark for mark in build("t", filed, unread, ()) if mark.phase != UNREAD]
 
     assert (found[0].step, found[-1].step) == (0, 4290)
     assert found[len("".join(read).splitlines())].step == 4000 + begin
     assert counted("".join(loop(e, 100, 10, form) for e in range(0, 200, 10))) == (19_090, 0)
+
+
+def test_epochs_that_nobody_ran_do_not_count() -> None:
+    """A second stage that begins with epoch 50, a check before a resume, a shard's number for an epoch."""
+    stages = "".join(loop(e, 100, 10) for e in (0, 1, 2, 3, 50, 51, 52))
+    checked = loop(0, 100, 10) + "".join(loop(e, 100, 10) for e in range(100, 105))
+    shards = "".join(loop(e, 100, 10) for e in (17, 230, 231, 1900))
+
+    assert counted(stages)[0] == 690
+    assert counted(checked)[0] == 590
+    assert counted(shards)[0] == 390
 
 
 def test_epochs_of_which_only_the_end_is_told_count_their_own_length() -> None:

@@ -15,7 +15,7 @@ Row = Mapping[str, object]
 Rows = Sequence[Row]
 WORDS = [
     ("train", "val"), ("training", "validation"), ("Train", "Valid"), ("train", "dev"), ("train", "test"),
-    ("train", "eval"), ("train", "dev-clean"), ("train_set", "val_set"), ("train-clean-100", "inference"),
+    ("train", "eval"), ("train", "dev-clean"), ("train_set", "val_set"), ("train-clean-100", "dev_other"),
 ]  # fmt: skip
 NAMES = ["split", "phase", "mode", "stage", "set", "subset", "dataset", "partition", "type", "Data Split"]
 FLAGS = ["is_train", "training", "is_training"]
@@ -104,6 +104,12 @@ def test_an_evaluation_behind_the_training_does_not_climb_past_it(name: str) -> 
     test = [{"split": "test", "step": n, "loss": 0.3} for n in range(0, 5000, 10)]
 
     assert trained(rows + test, name) == [*range(0, 1000, 10)]
+    # none of them keeps a counter that nobody's training reached
+    told = [mark for mark in read(WRITERS[name](rows + test), name)[1] if mark.phase == "eval"]
+    assert {mark.step for mark in told if (mark.step or 0) > 990} == set()
+    between = [row for n, row in enumerate(rows) for row in (row, *(test[90:] if n % 20 == 19 else ()))]
+    told = [mark for mark in read(WRITERS[name](between), name)[1] if (mark.step or 0) > 990]
+    assert told == []
     # one that goes on from there fits
     assert trained([*rows, {"split": "test", "step": 1000, "loss": 0.3}], name)[-1] == 1000
 

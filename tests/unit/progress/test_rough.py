@@ -135,7 +135,9 @@ def test_a_total_with_groups_of_digits_is_no_hindrance(between: str) -> None:
     assert steps(text) == list(range(0, 12_000, 100))
 
 
-@pytest.mark.parametrize("took", ["345ms", "345 ms", "120 secs", "512 MiB"])
+@pytest.mark.parametrize(
+    "took", ["345ms", "345 ms", "120 secs", "512 MiB", "547 tok/s", "345 img/s", "312 W"]
+)
 def test_a_measure_behind_a_counter_is_no_group_of_its_digits(took: str) -> None:
     assert steps(lines("step {} " + took + " loss: 2.3", str, range(3000))) == list(range(3000))
 
