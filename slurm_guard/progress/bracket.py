@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from slurm_guard.progress.clocks import is_finer, why_none
-from slurm_guard.progress.track import Mark
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.zone import is_guessed, resolve
 from slurm_guard.wire import Point
 

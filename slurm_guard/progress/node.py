@@ -21,12 +21,13 @@ from slurm_guard.progress.bracket import (
     trail_of,
     with_birth,
 )
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.opener import Opened, open_files
 from slurm_guard.progress.parser_child import MAX_POINTS, Answer, parse
 from slurm_guard.progress.protocol import NAMES_HOST, NAMES_JOB
 from slurm_guard.progress.reading import write_reading
 from slurm_guard.progress.request import MAX_REQUEST_B, Request, RequestError, parse_request
-from slurm_guard.progress.track import Mark, thin
+from slurm_guard.progress.track import thin
 from slurm_guard.progress.unit import Input, Told, label_of, together
 from slurm_guard.wire import LogFile, Point
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from slurm_guard.progress import child
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.protocol import UNREAD
-from slurm_guard.progress.track import Mark, thin
+from slurm_guard.progress.track import thin
 from slurm_guard.progress.unit import Input, Told, read_unit
 from slurm_guard.progress.values import AT_MAX, AT_MIN, LOSS_LIMIT, STEP_LIMIT, TOOK_LIMIT_S
 

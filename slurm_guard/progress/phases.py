@@ -3,6 +3,8 @@
 A phase is a claim as well. It never moves a counter; the audit weighs it against the telemetry.
 """
 
+import re
+
 from slurm_guard.progress.lines import clean
 from slurm_guard.progress.protocol import Claim
 from slurm_guard.progress.values import find_stamp
@@ -13,7 +15,6 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("***** running evaluation", "eval"),
     ("***** running prediction", "eval"),
     ("***** evaluating", "eval"),
-    ("test: [", "eval"),  # torchvision, timm, DETR: `Test: [ 10/196]  Time …`
     ("saving model checkpoint to", "checkpoint"),
     ("saving checkpoint", "checkpoint"),  # Megatron: "saving checkpoint at iteration N to DIR"
     ("saved checkpoint", "checkpoint"),
@@ -23,23 +24,34 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("after training is done", "end"),  # Megatron's datetime line
     ("before the start of training step", "init"),
 )
+# Lines that an evaluation prints while it lasts: `Test: [ 10/196]` of timm, with more blanks of torchvision,
+# MMEngine's `Epoch(val) [3][ 50/196]`, detectron2's `Inference done 50/5000`, Lightning's bars, fairseq's and
+# Megatron's begin, Ultralytics' heading.
+_EVALUATION = re.compile(
+    r"(?:test|val|eval|valid|validation|testing|evaluation|validating|evaluating): {0,8}\[ {0,8}\d"
+    r"|epoch\((?:val|test)\)|inference done \d|begin validation|evaluating iter"
+    r"|(?:validation|testing|sanity checking)(?: dataloader \d{1,3})?:|class {2,20}images {2,20}instances"
+)
+_EVALUATION_RAW = re.compile(_EVALUATION.pattern.encode())
 _RAW = tuple(phrase.encode() for phrase, _ in _PHRASES)
-NEEDLES = (b"***", b"Test: [", b"heckpoint", b"ompleted", b"done", b"saved", b"start of training")
+NEEDLES = (
+    b"***", b"heckpoint", b"ompleted", b"done", b"saved", b"start of training", b"Test:", b"Val:", b"Eval:",
+    b"alidat", b"valuati", b"esting", b"poch(val)", b"poch(test)", b"Sanity", b"Instances",
+)  # fmt: skip
 
 
 def find_phase(line: bytes, offset: int) -> Claim | None:
     """The phase mark in a raw line, or null."""
     if b"\x1b" not in line:
         raw = line[:400].lower()
-        for words in _RAW:
-            if words in raw:
-                break
-        else:
+        if _EVALUATION_RAW.search(raw) is None and not any(words in raw for words in _RAW):
             return None
     text, rank = clean(line[:400])
     lowered = text[:200].lower()
-    for phrase, phase in _PHRASES:
-        if phrase in lowered:
-            at, naive = find_stamp(text)
-            return Claim(offset, "phase", at=at, naive=naive, phase=phase, rank=rank, advances=False)
-    return None
+    told = next((phase for phrase, phase in _PHRASES if phrase in lowered), None)
+    if told is None and _EVALUATION.search(lowered) is not None:
+        told = "eval"
+    if told is None:
+        return None
+    at, naive = find_stamp(text)
+    return Claim(offset, "phase", at=at, naive=naive, phase=told, rank=rank, advances=False)

@@ -1,13 +1,14 @@
 """TensorBoard event files: TFRecord framing around Event{1 wall_time, 2 step, 5 Summary, 7 SessionLog}.
 
-The tag with the most points is the clock. A record of more than 64 KiB (graph, image) is skipped by seek;
-a length that cannot be is a problem and ends the file; a torn tail is normal while a job lives. Checksums
-are not checked: they prove nothing about honesty.
+The training's tag with the most points is the clock. A record of more than 64 KiB (graph, image) is skipped
+by seek; a length that cannot be is a problem and ends the file; a torn tail is normal while a job lives.
+Checksums are not checked: they prove nothing about honesty.
 """
 
 import math
 import struct
 from array import array
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from slurm_guard.progress.keys import is_eval
@@ -19,6 +20,7 @@ MAX_RECORD = 65_536  # bytes of a record that is parsed; scalars need about 60
 MAX_LENGTH = 1 << 40  # a length beyond this is no length
 MAX_KNOWN, MAX_KNOWN_B = 512, 512  # summaries remembered by what stands around their scalar, and their length
 MAX_TAGS = 128  # distinct tags followed in one file; their names are the job's choice
+LEAST_POINTS = 3  # of a training's tag, before an evaluation's is no clock (judgement)
 SAMPLES = b"Train/Samples/"  # DeepSpeed's tags: what stands as their step is its count of samples
 _HEAD = struct.Struct("<QI")
 _F64 = struct.Struct("<d")
@@ -195,8 +197,9 @@ class TfeventsReader:
             self._n_taken += 1 if spot else 2  # of eight bytes: nothing to remember
 
     def _clock(self) -> list[Claim]:
-        """The longest tag's points; ties go to the first name that is no evaluation's."""
-        tag = min(self._tags, key=lambda name: (-len(self._tags[name].steps), _evaluates(name), name))
+        """The longest tag's points, of the training's where there are any: an evaluation may count batches of
+        its own, and write an epoch's number at its steps and at the training's."""
+        tag = clock_of({name: len(series.steps) for name, series in self._tags.items()})
         series = self._tags[tag]
         stride = 1 + len(series.steps) // MAX_CLAIMS
         lossy = b"loss" in tag.lower()
@@ -209,7 +212,7 @@ class TfeventsReader:
                 samples=series.steps[i] if counts else None,
                 at=_instant(series.at[i]),
                 loss=_loss(series.values[i]) if lossy else None,
-                phase="eval" if _evaluates(tag) else "train",
+                phase="eval" if evaluates(tag) else "train",
                 advances=True,
             )
             for i in range(0, len(series.steps), stride)
@@ -217,7 +220,7 @@ class TfeventsReader:
 
     def _evals(self) -> list[Claim]:
         """Marks from the longest evaluation tag, when it is not the clock itself."""
-        tags = [name for name in self._tags if _evaluates(name)]
+        tags = [name for name in self._tags if evaluates(name)]
         if not tags or len(tags) == len(self._tags):
             return []
         series = self._tags[min(tags, key=lambda name: (-len(self._tags[name].steps), name))]
@@ -253,8 +256,16 @@ def _summary(data: bytes, at: int, end: int, into: list[tuple[bytes, float, int]
                 into.append((tag, value, spot))
 
 
-def _evaluates(tag: bytes) -> bool:
-    return is_eval(tag.decode("utf-8", "replace"))
+def clock_of(tags: Mapping[bytes, int]) -> bytes:
+    """The tag that is the clock, of names and how many points each has; ties go to the first name."""
+    own = {tag: n for tag, n in tags.items() if n >= LEAST_POINTS and not evaluates(tag)}
+    own = {tag: n for tag, n in own.items() if tag.rpartition(b"/")[2] != b"epoch"} or own or dict(tags)
+    return min(own, key=lambda tag: (-own[tag], evaluates(tag), tag))
+
+
+def evaluates(tag: bytes) -> bool:
+    """`val_loss_step`, `val/acc`, `Loss/test`."""
+    return any(is_eval(part) for part in tag.decode("utf-8", "replace").split("/"))
 
 
 def _instant(value: float) -> float | None:

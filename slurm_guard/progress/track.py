@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from slurm_guard.progress.carry import Filed, carried
+from slurm_guard.progress.mark import Mark, without_own
 from slurm_guard.progress.protocol import UNREAD, Claim
 
 _LAST = 1 << 62  # beyond any point's number
@@ -27,25 +28,6 @@ RECORDS = 3  # distinct values below a first one that make it a setting (judgeme
 SAME_OFTEN = 0.9  # of the distinct records that come equally often, where ranks flush whole buffers
 
 
-class Mark(NamedTuple):
-    """One point before it is bracketed. `naive`: `at` is local time read as if UTC."""
-
-    file: int
-    track: str
-    segment: int
-    at: float | None
-    naive: bool
-    step: int | None
-    samples: int | None
-    tokens: int | None
-    total: int | None
-    loss: float | None
-    phase: str
-    offset: int
-    flags: tuple[str, ...]
-    took_s: float | None = None
-
-
 def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, ...]) -> list[Mark]:
     """The track in order. `filed`: claims with a counter; `marks`: phases without. `flags` go on all."""
     moving = [item for item in _ordered(filed) if item[1].advances and item[1].clock() is not None]
@@ -59,7 +41,8 @@ def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, 
             claim = claim._replace(phase="train")
         out.append(_mark(track, file, claim, segment, extra))
     phases = [
-        _mark(track, file, claim, 0, flags) for file, claim in (*still, *marks, *_standing(moving, out))
+        _mark(track, file, claim, 0, flags)
+        for file, claim in (*without_own(still, out), *marks, *_standing(moving, out))
     ]
     return _merge(_drop_false_counters(out), phases)
 
@@ -249,19 +232,14 @@ def _restarts(values: list[int], index: int, high: int, total: int | None, crowd
 
 
 def _standing(moving: list[Filed], out: list[Mark]) -> list[Filed]:
-    """Evaluation and checkpoint records stay as phase marks: of a step already reached, or that open one;
-    one with a counter of its own, beyond what was reached, without it."""
-    kept = {(mark.file, mark.offset): mark.step or mark.samples or mark.tokens or 0 for mark in out}
-    found: list[Filed] = []
-    high = -1
-    for file, claim in moving:
-        value = kept.get((file, claim.offset))
-        high = high if value is None else value  # a restart falls back
-        if claim.phase != "train" and (claim.opens or value is None):
-            if value is None and claim.phase == "eval" and (claim.clock() or 0) > high:
-                claim = claim._replace(step=None, samples=None, tokens=None)
-            found.append((file, claim._replace(advances=False)))
-    return found
+    """Evaluation and checkpoint records stay as phase marks: of a step already reached, or that open one."""
+    kept = {(mark.file, mark.offset) for mark in out}
+    standing = [
+        (file, claim._replace(advances=False))
+        for file, claim in moving
+        if claim.phase != "train" and (claim.opens or (file, claim.offset) not in kept)
+    ]
+    return without_own(standing, out)
 
 
 def _drop_false_counters(out: list[Mark]) -> list[Mark]:

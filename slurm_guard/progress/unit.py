@@ -15,11 +15,12 @@ from slurm_guard.progress import database, dvclive, eventruns, hfstate, wandbmet
 from slurm_guard.progress.carry import Filed
 from slurm_guard.progress.deepspeed import is_monitor
 from slurm_guard.progress.keys import is_eval
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.mlflow import key_of
 from slurm_guard.progress.pick import Chosen, is_epoch, is_weak, pick
 from slurm_guard.progress.protocol import CHUNK, UNREAD, Claim, Found
 from slurm_guard.progress.registry import choose
-from slurm_guard.progress.track import Mark, build
+from slurm_guard.progress.track import build
 from slurm_guard.progress.writers import many_writers
 
 HEAD_B = 65_536  # shown to the sources

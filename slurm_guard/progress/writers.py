@@ -4,7 +4,7 @@ from bisect import bisect_left
 from itertools import pairwise
 
 from slurm_guard.progress.carry import Filed
-from slurm_guard.progress.track import Mark
+from slurm_guard.progress.mark import Mark
 
 MANY_FALLS = 8  # of a counter whose rises add up to more than twice its span: judgement
 LATE_LEAST, LATE_SHARE = 8, 0.15  # falls that open nothing, of the records: those of ranks apart. Judgement

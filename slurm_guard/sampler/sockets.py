@@ -59,17 +59,14 @@ class SocketTable:
         self._watch = RelayWatch(network, proc)
         self._elsewhere = Namespaces(proc)
         self.closeup = Closeup(self._watch, proc, self._elsewhere.diag)
-        self._groups = Groups()
-        self._briefs = Briefs()
-        self._owners = Owners(proc)
+        self._groups, self._briefs, self._owners = Groups(), Briefs(), Owners(proc)
         self._flows: dict[int, Flow] = {}
         self._fading: dict[int, Flow] = {}  # no longer among the open ones, its end not heard yet
         self._passed: dict[int, Passed] = {}  # open ones that are not followed
         self._kept: dict[Passed, Passed] = {}  # one object for all that are alike
         self._met: set[int] = set()  # of these, what the last look met
         self._once: set[int] = set()  # in nobody's descriptors at the last look, and new then
-        is_near = NearKeys(network.cluster)
-        self._wanted = Wanted(lambda i: self._known(i) is not None, self._passed, is_near=is_near)
+        self._wanted = Wanted(lambda i: bool(self._known(i)), self._passed, is_near=NearKeys(network.cluster))
         self._users = Users()
         self._has_looked, self._heard_s = False, 0.0
         self._n_looks = self._n_failed = self._n_lost = self._n_seen = 0

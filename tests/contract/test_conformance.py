@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.protocol import MICRO
 from slurm_guard.progress.registry import TEXT
-from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit
 
 pytestmark = pytest.mark.shared_data

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.progress.csvlog import CsvSource
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.registry import TEXT
-from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit
 
 pytestmark = pytest.mark.shared_data

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.database import ExampleDatabase
 
 from slurm_guard.progress.bracket import Frame, Sight, bracket, trail_of
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.parser_child import MAX_POINTS, Answer, _answer_lines, _checked
-from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit
 from slurm_guard.progress.values import AT_MAX, AT_MIN, STEP_LIMIT
 from tests.fuzz.edits import Piece, Plan, apply, joined, plans

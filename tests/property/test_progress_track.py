@@ -6,8 +6,9 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.protocol import Claim
-from slurm_guard.progress.track import Mark, build, thin
+from slurm_guard.progress.track import build, thin
 
 T0 = 1_795_000_000.0
 # A training with restarts: stretches of rising steps, each beginning below the end of the one before.

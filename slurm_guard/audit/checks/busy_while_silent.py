@@ -26,7 +26,7 @@ def find(case: Case, params: Params) -> list[Finding]:
     limit = silence_after_s(case.config, gap)
     at_end = longest.until_at >= case.run.until_at - case.config.slack_s
     sentence = (
-        f"The GPUs worked for {spoken(worked)} while the log was silent, "
+        f"The GPUs worked for {spoken(worked)} while the log told of no progress, "
         f"{'to the end of the run, ' if at_end else ''}longest {lasting(longest.length_s)}; "
         f"before, it moved every {gap:.0f} s."
     )

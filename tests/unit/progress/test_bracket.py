@@ -5,7 +5,7 @@ import time
 import pytest
 
 from slurm_guard.progress.bracket import Frame, Sight, bracket, limits, trail_of, with_birth
-from slurm_guard.progress.track import Mark
+from slurm_guard.progress.mark import Mark
 from slurm_guard.wire import Point
 
 T0 = 1_795_000_000.0

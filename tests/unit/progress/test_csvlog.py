@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.progress.csvlog import CsvSource
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.protocol import Claim, Found
 from slurm_guard.progress.registry import choose
-from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "progress"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.progress.bracket import Frame, Sight, bracket, trail_of
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.sqlite import MAGIC, BrokenError, Database
-from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit
 
 RUNS = ("a" * 32, "b" * 32)

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.registry import choose
 from slurm_guard.progress.tfevents import TfeventsReader
-from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit, together
 from tests.unit.progress.event_files import event, scalar, version
 

@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import pytest
 
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.pick import pick
 from slurm_guard.progress.protocol import UNREAD, Claim
 from slurm_guard.progress.registry import TEXT
-from slurm_guard.progress.track import Mark, build
+from slurm_guard.progress.track import build
 
 FORMS = [
     "Epoch: [{e}][{b}/{n}] Loss 0.3",

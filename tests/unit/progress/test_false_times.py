@@ -7,8 +7,8 @@ import pytest
 
 from slurm_guard.progress.bracket import Frame, Sight, bracket, false_clocks, trail_of
 from slurm_guard.progress.csvlog import CsvReader
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.protocol import Claim
-from slurm_guard.progress.track import Mark
 from slurm_guard.progress.values import to_instant, to_known_instant
 from slurm_guard.wire import Point
 from tests.unit.progress.logs import all_series

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.configpatterns import compile_pattern
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.patterns import PatternLines, fixed_part
 from slurm_guard.progress.protocol import Claim
 from slurm_guard.progress.request import parse_request
-from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit
 
 CYCLES = r"mycode: ^cycle (?P<step>[\d,.-]+) of (?P<total>\d+)(?: at (?P<time>[^|]+))?(?:\| e=(?P<loss>\S+))?"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.progress import parser_child
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.protocol import UNREAD
-from slurm_guard.progress.track import Mark
 from slurm_guard.progress.unit import Input, Told, read_unit
 from tests.unit.progress.event_files import event, scalar, version
 

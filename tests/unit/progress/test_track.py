@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.protocol import Claim
-from slurm_guard.progress.track import Mark, _without_copies, build, thin
+from slurm_guard.progress.track import _without_copies, build, thin
 from slurm_guard.progress.values import STEP_LIMIT
 
 T0 = 1_795_000_000.0
