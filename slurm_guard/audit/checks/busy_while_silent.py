@@ -13,13 +13,19 @@ class Params:
     """Thresholds."""
 
     least_share: float = 0.02  # of the allocation worked in silence. Judgement
+    # Of a run, in phases that it names beyond all belief: an evaluation may take long, no run is made of it.
+    overlong_share: float = 0.5  # Judgement
 
 
 def find(case: Case, params: Params) -> list[Finding]:
     """One soft finding for all silent stretches together; waits at spin level are not among them."""
     gap = usual_gap_s(case.track.arcs)
-    worked = case.sums.get(Kind.SILENT, "own")
-    silent = [s for s in case.study.spans if s.kind is Kind.SILENT]
+    over = [s for s in case.study.spans if s.kind is Kind.OVERLONG]
+    length_s = case.run.until_at - case.run.start_at
+    is_most = sum(s.length_s for s in over) >= params.overlong_share * length_s
+    kinds = (Kind.SILENT, Kind.OVERLONG) if is_most else (Kind.SILENT,)
+    worked = sum(case.sums.get(kind, "own") for kind in kinds)
+    silent = [s for s in case.study.spans if s.kind in kinds]
     if gap is None or not silent or worked <= 0 or worked < params.least_share * case.allocated_us:
         return []
     longest = max(silent, key=lambda s: (s.length_s, s.from_at))
@@ -30,6 +36,8 @@ def find(case: Case, params: Params) -> list[Finding]:
         f"{'to the end of the run, ' if at_end else ''}longest {lasting(longest.length_s)}; "
         f"before, it moved every {gap:.0f} s."
     )
+    if is_most:
+        sentence += " It names a phase that is not training, for longer than one is believed to last."
     evidence = Evidence(
         "longest silence with GPU work",
         longest.length_s,
@@ -47,11 +55,14 @@ CHECK = Check(
     "Busy GPUs, silent log",
     Family.C,
     detects="GPU work long after the last record of progress, measured against the run's own log interval: "
-    "training that has finished or stalled while something keeps the GPUs busy.",
-    does_not_detect="Work during pauses shorter than the configured silence.",
-    false_alarms="A long evaluation or export that the log does not name. Pauses that the run makes again "
-    "and again, "
-    "and pauses that the log names, are phases. A GPU at spin level waits: that is a hang, not work.",
+    "training that has finished or stalled while something keeps the GPUs busy. Also such work while the log "
+    "names phases (an evaluation, say), where half of the run lies beyond what they are believed to last: all "
+    "the training for one of them, six times that for those at the end.",
+    does_not_detect="Work during pauses shorter than the configured silence, and in the place of a named "
+    "phase within these bounds.",
+    false_alarms="A long evaluation or export that the log does not name, or one far beyond these bounds. "
+    "Pauses that the run makes again and again, and pauses that the log names, are phases. A GPU at spin "
+    "level waits: that is a hang, not work.",
     remedy="Ask what ran; log the phase (any record with phase=eval does).",
     params=Params(),
     find=find,

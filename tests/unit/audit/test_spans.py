@@ -166,6 +166,19 @@ def test_an_evaluation_without_end_leaves_a_note_over_what_is_longer_than_the_tr
     assert told.unexplained.mid_gpu_ms > 2_500_000
 
 
+def test_a_run_of_which_half_is_an_evaluation_beyond_belief_is_asked_about() -> None:
+    """Ten minutes of training, and lines of a test loop once a minute to the end."""
+    ended = build(replace(HONEST, log=Log(until_s=600)))
+    named = [(float(t), "eval") for t in range(630, 10_790, 60)]
+
+    told = _of(_with_marks(ended, named))
+    assert told.verdict is Verdict.REVIEW
+    assert "for longer than one is believed to last" in told.findings[0].sentence
+    # of half an hour of training an evaluation six times as long is believed
+    ended = build(replace(HONEST, log=Log(until_s=1800)))
+    assert _of(_with_marks(ended, [m for m in named if m[0] > 1800])).verdict is Verdict.CLEAR
+
+
 def test_a_tail_within_the_window_of_the_last_step_tells_nothing_of_whose_work_it_was() -> None:
     short = build(replace(HONEST, length_s=120.0, tenants=(replace(TRAIN, from_s=5, until_s=70),),
                           log=Log(step_s=1.0, every=1, from_s=5, until_s=66)))  # fmt: skip

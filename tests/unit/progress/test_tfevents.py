@@ -33,6 +33,22 @@ def test_the_tag_with_most_points_is_the_clock() -> None:
     assert [claim.phase for claim in found.phases] == ["eval"]
 
 
+@pytest.mark.parametrize("tag", ["val_loss_step", "val/loss", "Loss/test"])
+def test_an_evaluations_own_counter_is_no_clock_beside_a_training(tag: str) -> None:
+    """Lightning's `log(..., on_step=True)` in a validation: more points, at batches of its own."""
+    body = b"".join(
+        event(1.7e9 + n, n, scalar("train_loss", 1.0), scalar("epoch", n // 500))
+        + b"".join(
+            event(1.7e9 + n, 4 * n + k, scalar(tag, 1.0), scalar("epoch", n // 500)) for k in range(40)
+        )
+        for n in range(0, 2000, 50)
+    )
+
+    (series,) = read(version() + body).series
+    assert [claim.step for claim in series.claims] == [*range(0, 2000, 50)]
+    assert {claim.phase for claim in series.claims} == {"train"}
+
+
 def test_both_encodings_and_any_piece_size_give_the_same() -> None:
     simple = version() + b"".join(event(1.7e9 + n, n, scalar("loss", 1.5)) for n in range(40))
     tensors = version() + b"".join(event(1.7e9 + n, n, tensor("loss", 1.5)) for n in range(40))
