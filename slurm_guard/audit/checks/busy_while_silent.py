@@ -56,8 +56,8 @@ CHECK = Check(
     Family.C,
     detects="GPU work long after the last record of progress, measured against the run's own log interval: "
     "training that has finished or stalled while something keeps the GPUs busy. Also such work while the log "
-    "names phases (an evaluation, say), where half of the run lies beyond what they are believed to last: all "
-    "the training for one of them, six times that for those at the end.",
+    "names phases (an evaluation, say), where half of the run lies beyond what they are believed to last: as "
+    "long as the training for one, six times that for those at the end.",
     does_not_detect="Work during pauses shorter than the configured silence, and in the place of a named "
     "phase within these bounds.",
     false_alarms="A long evaluation or export that the log does not name, or one far beyond these bounds. "
