@@ -36,7 +36,8 @@ _EVALUATION_RAW = re.compile(_EVALUATION.pattern.encode())
 _RAW = tuple(phrase.encode() for phrase, _ in _PHRASES)
 NEEDLES = (
     b"***", b"heckpoint", b"ompleted", b"done", b"saved", b"start of training", b"Test:", b"Val:", b"Eval:",
-    b"val: [", b"test: [", b"alidat", b"valuati", b"esting", b"poch(val)", b"poch(test)", b"Sanity", b"Instances",
+    b"val: [", b"test: [", b"alidat", b"valuati", b"esting", b"poch(val)", b"poch(test)", b"Sanity",
+    b"Instances",
 )  # fmt: skip
 
 
