@@ -24,6 +24,8 @@ class _Group(TyperGroup):
         return super().resolve_command(ctx, args if args[0] in self.commands else ["tell", *args])
 
 
+MOVES = ("train", "end")  # phases of points that move the counter (docs/formats.md)
+
 progress_app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
@@ -199,13 +201,15 @@ def _summary(points: "Sequence[Point]") -> str:
     said = f", flags {', '.join(flags)}" if flags else ""
     first, last = _counter(moving[0]), _counter(moving[-1])
     parts = "1 segment" if segments == 1 else f"{segments} segments"
-    count = "1 point" if len(points) == 1 else f"{len(points)} points"
+    count = "1 point" if len(moving) == 1 else f"{len(moving)} points"
+    marked = len(points) - len(moving)
+    count += f" and {marked} {'mark' if marked == 1 else 'marks'}" if marked else ""
     return f"{count} in {parts}, {first} to {last}, {_span(points)}{said}"
 
 
 def _moving(points: "Sequence[Point]") -> "Sequence[Point]":
-    """Those with a counter."""
-    return [p for p in points if (p.step, p.samples, p.tokens) != (None, None, None)]
+    """The training's, with a counter: marks of evaluations and checkpoints move nothing."""
+    return [p for p in points if p.phase in MOVES and (p.step, p.samples, p.tokens) != (None, None, None)]
 
 
 def _counter(point: "Point") -> str:

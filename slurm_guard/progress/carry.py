@@ -19,7 +19,7 @@ def _begins_anew(moving: list[Filed]) -> bool:
     rises = [
         (after[1] or 0) < (before[1] or 0)
         for before, after in pairwise(records)
-        if (after[0] or 0.0) >= (before[0] or 0.0) + 1
+        if int(after[0] or 0) > int(before[0] or 0)
     ]
     return any(rises) and 2 * sum(rises) >= len(rises)
 
@@ -64,7 +64,7 @@ def carried(moving: list[Filed], unread: Iterable[Place] = ()) -> list[Filed]:
             is_gap = evenly or bisect_left(edges, was) < bisect_left(edges, here)
             ends = last == total and value == claim.total  # only the end of each epoch is told
             ends |= anew and is_gap and total is not None and total == claim.total
-            if epoch >= last_epoch + 1 and (value < last or ends):
+            if int(epoch) > int(last_epoch) and (value < last or ends):
                 length = total if total is not None and total >= last else last
                 longest = max(longest, length)
                 passed = int(epoch) - int(last_epoch) - 1 if is_gap else 0

@@ -42,7 +42,7 @@ def build(track: str, filed: list[Filed], marks: list[Filed], flags: tuple[str, 
         out.append(_mark(track, file, claim, segment, extra))
     phases = [
         _mark(track, file, claim, 0, flags)
-        for file, claim in (*without_own(still, out), *marks, *_standing(moving, out))
+        for file, claim in (*without_own([*still, *marks], out), *_standing(moving, out))
     ]
     return _merge(_drop_false_counters(out), phases)
 
