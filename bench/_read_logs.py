@@ -4,6 +4,7 @@
 Arguments: which, how often, a folder to name paths from, files. Prints one JSON object.
 """
 
+import gc
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 from bench._events_peer import digest, peak_mib
+from slurm_guard.progress.child import COLLECT_AFTER
 from slurm_guard.progress.protocol import CHUNK
 from slurm_guard.progress.tfevents import TfeventsReader
 from slurm_guard.progress.unit import Input, Told, read_unit
@@ -39,6 +41,7 @@ def _scalars(path: str) -> TfeventsReader:
 
 def main(what: str, times: int, patterns: tuple[str, ...], paths: list[str]) -> None:
     """Read and tell."""
+    gc.set_threshold(COLLECT_AFTER)
     seconds = []
     for _ in range(times + 1):
         begun_s = time.process_time()

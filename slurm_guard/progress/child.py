@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import os
 import pwd
 import resource
@@ -13,6 +14,9 @@ from typing import NamedTuple
 NOBODY = 65_534
 _PDEATHSIG, _DUMPABLE, _NO_NEW_PRIVS = 1, 4, 38  # <linux/prctl.h>
 MEMORY_B = 512 << 20
+# Objects made before Python looks for circles among them: records hold none, and looking through them again
+# and again costs a thirtieth of the time (measured).
+COLLECT_AFTER = 50_000
 MAX_FD = 65_536  # higher ones are never opened here
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -113,6 +117,7 @@ def parser_ids(name: str) -> tuple[int, int]:
 def limit(cpu_s: int) -> None:
     """What a parser needs and no more: no files, no processes, no core, 512 MB, so many CPU seconds."""
     os.nice(19)  # the node is the job's
+    gc.set_threshold(COLLECT_AFTER)
     limit_memory()
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

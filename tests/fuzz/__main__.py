@@ -5,6 +5,7 @@ target runs in a process of its own under the memory limit that the parser has o
 """
 
 import argparse
+import gc
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 import slurm_guard.progress as readers
-from slurm_guard.progress.child import MEMORY_B
+from slurm_guard.progress.child import COLLECT_AFTER, MEMORY_B
 from tests.fuzz.laws import DEADLINE_S, STARVED
 from tests.fuzz.targets import Tally
 from tests.fuzz.whole import CAMPAIGNS
@@ -72,6 +73,7 @@ def save(folder: Path, name: str, state: State) -> None:
 def run_one(name: str, seconds: float, folder: Path) -> int:
     """One target, for so many seconds of processor time; 1: a law was broken, and the smallest is kept."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_B, MEMORY_B))
+    gc.set_threshold(COLLECT_AFTER)
     database = DirectoryBasedExampleDatabase(folder / "corpus" / name)
     before = load(folder, name)
     tally, failures, batch = Tally(), list(before.failures), before.batch

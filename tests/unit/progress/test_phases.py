@@ -16,7 +16,7 @@ EVALUATIONS = [
     "***** Running Evaluation *****",
 ]
 OTHERS = [
-    "Test set: 10000 samples", "Validation loss improved from 0.3 to 0.2", "Epoch(train) [3][ 50/196] lr: 0.1",
+    "Test set: 10000 samples", "Validation loss improved from 0.3 to 0.2", "Epoch(train) [3][ 50/196] lr: 1",
     "Evaluating the model every 500 steps", "Testing whether the cluster is up", "val: 0.3",
 ]  # fmt: skip
 
