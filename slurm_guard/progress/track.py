@@ -294,9 +294,12 @@ def _merge(points: list[Mark], phases: list[Mark]) -> list[Mark]:
             placed.append(points[index])
         for mark in behind.get(index, ()):
             alike = [(m.phase, m.step) == (mark.phase, mark.step) for m in placed[-2:]]
-            if mark.phase == "eval" and alike == [True, True]:
-                placed.pop()  # of many in a row the first and the last are kept
-            if mark.phase in ("eval", UNREAD) or alike[-1:] != [True]:
+            # Of many in a row the first, and of an evaluation's lines the last: it prints while it lasts. One
+            # with a counter tells of the moment that it stands for.
+            lasts = mark.phase == "eval" and (mark.step, mark.samples, mark.tokens) == (None, None, None)
+            if lasts and alike == [True, True]:
+                placed.pop()
+            if lasts or mark.phase == UNREAD or alike[-1:] != [True]:
                 placed.append(mark._replace(segment=segment))
     return placed
 

@@ -156,8 +156,7 @@ def test_an_evaluation_after_training_is_no_restart() -> None:
     _, marks = read("progress/mlperf_v5.0/stable_diffusion/Dell__1xXE9712x4GB200/result_1.txt")
 
     assert {mark.segment for mark in marks} == {0}
-    told = [mark.samples for mark in marks if mark.phase == "eval"]
-    assert list(dict.fromkeys(told)) == [1_024_000, 1_536_000]  # each from its first to its last record
+    assert [mark.samples for mark in marks if mark.phase == "eval"] == [1_024_000, 1_536_000]
 
 
 def test_an_evaluation_that_shows_the_counter_first_still_marks_its_begin_and_end() -> None:
@@ -166,6 +165,6 @@ def test_an_evaluation_that_shows_the_counter_first_still_marks_its_begin_and_en
     begins = [mark.at for mark in marks if mark.phase == "eval"]
     ends = [mark.at for mark in marks if mark.phase == "train" and mark.step is None and mark.samples is None]
 
-    assert len(begins) == 2 * 17
-    assert begins[:2] == [1_746_166_137.389, 1_746_166_140.867]  # eval_start, and eval_accuracy as the last
+    assert len(begins) == 17
+    assert begins[0] == 1_746_166_137.389  # eval_start, not eval_accuracy
     assert 1_746_166_140.867 in ends
