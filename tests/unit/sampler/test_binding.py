@@ -91,7 +91,8 @@ def test_one_that_cannot_be_cut_is_loaded_whole(code: str) -> None:
         "import sys; sys.path += sys.argv[1:3]; from slurm_guard.sampler import binding\n"
         "binding._cut_apart = lambda name: compile(sys.argv[3], name, 'exec')\n"
         "found = binding.load('pynvml'); import threading, functools\n"
-        "print(sum(name[:2] != '__' for name in vars(found)), found is sys.modules['pynvml'], threading.Thread, functools.partial)"
+        "print(sum(name[:2] != '__' for name in vars(found)), found is sys.modules['pynvml'],"
+        " threading.Thread, functools.partial)"
     )
     where = [str(ROOT), str(Path(whole.__file__).parent)]
 
