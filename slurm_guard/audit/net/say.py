@@ -57,7 +57,7 @@ def coupling(bridge: Bridge, clears: str) -> Evidence:
         f"{bridge.far} and {', '.join(bridge.inner[:3])}: {sized(into)} inwards and {sized(out)} outwards "
         f"reappeared on the other side, in {counted(bridge.n_coupled, 'look', 'looks')} of the sampler",
         round(100 * bridge.share, 1),
-        "% of the bytes each way, at least",
+        "% of the bytes each way",
         "lake table relays",
         f"relays with outer_peer {bridge.far}; ss -tinp on {bridge.node} while it lasts",
         clears,
