@@ -259,9 +259,9 @@ class TextReader:
             self._count("many-records")
 
     def _mark(self, claim: Claim) -> None:
-        """One more phase mark; of too many every second one is dropped, so that the last stays."""
+        """One more phase mark; of too many the first ones stay, and the last."""
         if len(self._phases) >= MAX_PHASES:
-            del self._phases[1::2]
+            self._phases.pop()
         self._phases.append(claim)
 
     def _has_room(self, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from slurm_guard.progress.protocol import MAX_PHASES
 from slurm_guard.progress.registry import TEXT
 
 EVALUATIONS = [
@@ -35,3 +36,13 @@ def test_a_line_of_an_evaluation_is_its_mark(line: str) -> None:
 @pytest.mark.parametrize("line", OTHERS)
 def test_a_line_about_one_is_none(line: str) -> None:
     assert "eval" not in phases(line)
+
+
+def test_of_too_many_marks_the_first_and_the_last_stay() -> None:
+    reader = TEXT.reader()
+    line = f"{EVALUATIONS[0]}\n".encode()
+    reader.feed(line * (MAX_PHASES + 7), 0)
+    found = [claim.offset for claim in reader.finish().phases]
+
+    n = len(line)
+    assert found == [*range(n, n * MAX_PHASES, n), n * (MAX_PHASES + 7)]
