@@ -26,13 +26,14 @@ class Mark(NamedTuple):
 
 
 def _value(mark: Mark) -> int:
-    return mark.step or mark.samples or mark.tokens or 0
+    counters = (mark.step, mark.samples, mark.tokens)
+    return next((value for value in counters if value is not None), 0)
 
 
 def without_own(marks: list[Filed], points: list[Mark]) -> list[Filed]:
     """Marks of evaluations without a counter that fits nowhere between the training's points: it is one of
     their own. Behind the last point one may be a usual gain further."""
-    if not any(claim.phase == "eval" and claim.clock() for _, claim in marks):
+    if not any(claim.phase == "eval" and claim.clock() is not None for _, claim in marks):
         return marks
     there = sorted(points, key=lambda mark: (mark.file, mark.offset))
     most = max((_value(b) - _value(a) for a, b in pairwise(there) if a.segment == b.segment), default=0)

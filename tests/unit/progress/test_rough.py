@@ -149,9 +149,9 @@ def test_a_sentence_about_a_later_step_is_no_jump() -> None:
     assert steps("".join(plain)) == list(range(1000))
     # the same print where the counter leads beyond it, and where it begins anew behind it, is its own
     wide = lines("step: {} loss: 0.5", "{:.4g}".format, range(0, 30_000, 10))
-    assert max(filter(None, steps(wide))) > 29_900
+    assert max(step for step in steps(wide) if step is not None) > 29_900
     anew = steps(wide + lines("step: {} loss: 0.5", str, range(0, 500, 10)))
-    assert max(filter(None, anew)) > 29_900
+    assert max(step for step in anew if step is not None) > 29_900
 
 
 def test_two_numbers_are_no_group_in_a_series_that_does_not_lead_there() -> None:

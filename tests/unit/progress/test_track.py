@@ -243,3 +243,14 @@ def test_more_segments_than_room_still_keeps_the_limit_and_the_last() -> None:
 
     assert len(kept) == 10
     assert kept[-1] == marks[-1]
+
+
+def test_a_step_of_nothing_is_a_counter_beside_samples() -> None:
+    """An evaluation before the first step, of a training that tells steps and samples."""
+    train = [Claim(100 * n, "step", n, samples=4096 + 64 * n) for n in range(1, 5)]
+    first = Claim(50, "step", 0, samples=4096)
+    own = Claim(75, "phase", 3000, phase="eval", advances=False)
+
+    track = build("t", [(0, claim) for claim in (first, *train)], [(0, own)], ())
+
+    assert [(m.phase, m.step) for m in track if m.phase == "eval"] == [("eval", None)]
