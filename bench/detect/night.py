@@ -205,6 +205,7 @@ def _record(
         "n_gpus": one.run.n_gpus,
         "hours": round((one.run.until_at - one.run.from_at) / 3600, 3),
         "diverted_h": truth.diverted_gpu_ms / 3.6e6,
+        "unseen_h": truth.unseen_gpu_ms / 3.6e6,
         "work_h": truth.work_gpu_ms / 3.6e6,
         "allocated_h": truth.allocated_gpu_ms / 3.6e6,
         **one.seen,

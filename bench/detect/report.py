@@ -97,6 +97,12 @@ def number(
     }  # fmt: skip
 
 
+def _true_h(record: Record) -> float:
+    """What was diverted while the GPUs were looked at: U is of that time, what was not observed stands beside
+    it and is never added."""
+    return float(record["diverted_h"] - record["unseen_h"])
+
+
 def _faults(records: Sequence[Record]) -> list[Row]:
     return [
         rate("faults", "runs with a fault of the audit", (r["faults"] > 0 for r in records), 0, at_most=True)
@@ -211,8 +217,8 @@ def _unexplained(honest: list[Record], diverting: list[Record], told: set[str]) 
         *[(how, [r for r in seen if r["how"] == how]) for how in _HOWS],
         *[(gpu, [r for r in seen if r["gpu"] == gpu]) for gpu in NAMES if gpu != "MIG"],
     ]:
-        hours = [r for r in cases if r["diverted_h"] >= _HOUR]
-        errors = [100 * abs(r["mid_h"] - r["diverted_h"]) / r["diverted_h"] for r in hours]
+        hours = [r for r in cases if _true_h(r) >= _HOUR]
+        errors = [100 * abs(r["mid_h"] - _true_h(r)) / _true_h(r) for r in hours]
         found.append(number(name, f"error for U of an hour and more: {what}", errors, 10))
     none = [r for r in honest if r["gpu"] != "MIG"]
     for what, cases in [
@@ -223,20 +229,20 @@ def _unexplained(honest: list[Record], diverting: list[Record], told: set[str]) 
         found.append(rate(name, f"truth inside the interval: {what}", (_covers(r, 0.0) for r in cases), 93))
         near = (_covers(r, _TOLERANCE) for r in cases)
         found.append(rate(name, f"… or within 1 % of the allocation: {what}", near))
-        below = (r["lo_h"] > r["diverted_h"] + _TOLERANCE * r["allocated_h"] for r in cases)
+        below = (r["lo_h"] > _true_h(r) + _TOLERANCE * r["allocated_h"] for r in cases)
         found.append(rate(name, f"lower bound too high, beyond that 1 %: {what}", below))
         widths = [100 * (r["hi_h"] - r["lo_h"]) / r["allocated_h"] for r in cases]
         found.append(number(name, f"width, of the allocation: {what}", widths))
-        scores = [100 * winkler(r["lo_h"], r["hi_h"], r["diverted_h"]) / r["allocated_h"] for r in cases]
+        scores = [100 * winkler(r["lo_h"], r["hi_h"], _true_h(r)) / r["allocated_h"] for r in cases]
         found.append(number(name, f"interval score, of the allocation: {what}", scores, how="mean"))
-        whole = [100 * winkler(0.0, r["allocated_h"], r["diverted_h"]) / r["allocated_h"] for r in cases]
+        whole = [100 * winkler(0.0, r["allocated_h"], _true_h(r)) / r["allocated_h"] for r in cases]
         found.append(number(name, f"… of an interval from nothing to all: {what}", whole, how="mean"))
     return found
 
 
 def _covers(record: Record, slack: float) -> bool:
     slack_h = slack * record["allocated_h"] + 1e-6
-    return bool(record["lo_h"] - slack_h <= record["diverted_h"] <= record["hi_h"] + slack_h)
+    return bool(record["lo_h"] - slack_h <= _true_h(record) <= record["hi_h"] + slack_h)
 
 
 def _power(diverting: list[Record]) -> list[Row]:

@@ -33,6 +33,7 @@ class Truth:
     diverted_gpu_ms: float
     work_gpu_ms: float
     allocated_gpu_ms: float
+    unseen_gpu_ms: float = 0.0  # of what was diverted, while nobody looked: no figure of the audit is of it
 
 
 class World:
@@ -67,7 +68,7 @@ class World:
         self.side_records: dict[str, list[Record]] = {name: [] for name in self.side_loops}
         self.windows: list[Window] = []
         self._place, self._begun_s, self._begun_step, self._segment = 0, 0.0, 0, 0
-        self._walk = self._diverted_ms = self._work_ms = 0.0
+        self._walk = self._diverted_ms = self._unseen_ms = self._work_ms = 0.0
 
     # -- processes
 
@@ -111,7 +112,8 @@ class World:
             if (second + 1) % spec.window_s == 0 or second + 1 == n:
                 self._close_window(second + 1.0)
         audited_s = spec.length_s - spec.cut_back_s - spec.cut_front_s
-        return Truth(self._diverted_ms, self._work_ms, 1000 * spec.n_gpus * audited_s)
+        allocated_ms = 1000 * spec.n_gpus * audited_s
+        return Truth(self._diverted_ms, self._work_ms, allocated_ms, self._unseen_ms)
 
     def _live_second(self, t_s: float) -> None:
         spec = self.spec
@@ -129,7 +131,7 @@ class World:
         is_seen = not any(begin <= t_s < end for begin, end in spec.gaps)
         for board, on_board in zip(self.boards, loads, strict=True):
             board.read(t_s, on_board, beat, is_seen)
-        self._count(t_s, loads)
+        self._count(t_s, loads, is_seen)
 
     def _stage_at(self, t_s: float) -> Stage | None:
         """The stage of this second; what begins now does its marks in the log."""
@@ -222,7 +224,7 @@ class World:
             if step % self.spec.log_every == 0:
                 self.records.append(Record(at_s, step, step * SAMPLES, step * TOKENS, "train", 0))
 
-    def _count(self, t_s: float, loads: list[list[Load]]) -> None:
+    def _count(self, t_s: float, loads: list[list[Load]], is_seen: bool) -> None:
         spec = self.spec
         if t_s < spec.length_s:
             for process in self._ranks:
@@ -239,7 +241,9 @@ class World:
                 if is_audited:
                     process.gpu_ms += 1000 * load.share
                     self._work_ms += 1000 * load.share
-                    self._diverted_ms += 1000 * load.share * load.diverted
+                    diverted_ms = 1000 * load.share * load.diverted
+                    self._diverted_ms += diverted_ms
+                    self._unseen_ms += 0.0 if is_seen else diverted_ms
         for process in self._writers:
             process.written_b += process.written_b_per_s
 

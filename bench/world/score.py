@@ -62,7 +62,7 @@ class Outcome:
             return False
         return (
             not self.is_below_lower
-            and self.truth.diverted_gpu_ms <= self.judgement.unexplained.hi_gpu_ms + self._tolerance_ms
+            and self._seen_ms <= self.judgement.unexplained.hi_gpu_ms + self._tolerance_ms
         )
 
     @property
@@ -70,7 +70,12 @@ class Outcome:
         """Whether more is held against the run than was diverted."""
         if self.judgement is None:
             return False
-        return self.judgement.unexplained.lo_gpu_ms > self.truth.diverted_gpu_ms + self._tolerance_ms
+        return self.judgement.unexplained.lo_gpu_ms > self._seen_ms + self._tolerance_ms
+
+    @property
+    def _seen_ms(self) -> float:
+        """Diverted while the GPUs were looked at: what nobody observed is in no figure of the audit."""
+        return self.truth.diverted_gpu_ms - self.truth.unseen_gpu_ms
 
     @property
     def _tolerance_ms(self) -> float:

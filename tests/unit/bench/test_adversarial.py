@@ -234,3 +234,13 @@ def test_a_diversion_of_a_tenth_must_be_flagged_and_an_honest_run_must_not() -> 
 def test_the_interval_of_no_hit_in_ten_is_wilsons() -> None:
     assert wilson(0, 10) == pytest.approx((0.0, 27.75), abs=0.01)
     assert wilson(0, 0) == (None, None)
+
+
+def test_what_is_diverted_in_a_gap_is_told_apart() -> None:
+    spec = diverting.second_from_start(Random(1), 0.25)
+    whole = World(spec, Random(2)).live()
+    spec.gaps = ((0.0, spec.length_s + spec.watch_s),)
+    unseen = World(spec, Random(2)).live()
+
+    assert whole.unseen_gpu_ms == 0 < whole.diverted_gpu_ms
+    assert unseen.unseen_gpu_ms == pytest.approx(unseen.diverted_gpu_ms)

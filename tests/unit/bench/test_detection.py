@@ -285,7 +285,7 @@ def _record(**more: Any) -> Record:
     plain: Record = {
         "part": "diverting", "violation": "", "gpu": "A100", "family": "inproc_mid", "k": 0, "how": "inside",
         "share": 0.25, "hardship": "none", "channels": ["busy", "energy"],
-        "diverted_h": 2.0, "work_h": 8.0, "allocated_h": 10.0,
+        "diverted_h": 2.0, "unseen_h": 0.0, "work_h": 8.0, "allocated_h": 10.0,
         "names": False, "silent_s": 0.0, "longer": 0.0, "features": [0.5] * 18, "verdict": "REVIEW",
         "lo_h": 1.5, "mid_h": 2.1, "hi_h": 3.0, "guests_h": 0.0, "smallest_h": 0.4, "theta": "own-cheapest",
         "trust": "observed", "no_process": "CLEAR", "no_network": None, "faults": 0,

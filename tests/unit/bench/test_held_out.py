@@ -30,8 +30,8 @@ class _Told(World):
         super().__init__(spec, rng)
         self.sums_ms = [(0.0, 0.0)]  # diverted, all
 
-    def _count(self, t_s: float, loads: list[list[Load]]) -> None:
-        super()._count(t_s, loads)
+    def _count(self, t_s: float, loads: list[list[Load]], is_seen: bool) -> None:
+        super()._count(t_s, loads, is_seen)
         self.sums_ms.append((self._diverted_ms, self._work_ms))
 
     def part(self) -> float:
