@@ -21,6 +21,8 @@ SHARE_ERROR = 0.10
 MOST_SHARE_ERROR = 0.05  # of the allocation; beyond it the two readings contradict each other. Judgement.
 BUSY_ERROR = 0.05  # utilisation counts a GPU with one small kernel as busy. Judgement.
 ALONE = 0.02  # share of a stretch's work by others up to which its price is the run's own. Judgement.
+# Whole milliseconds, whole percents, readings at a window's edge: what counting rounds away. Judgement.
+COUNTED = 0.0002
 SPLIT_ERROR = 0.03  # own time per unit grows when another process evicts caches. Judgement.
 
 
@@ -193,7 +195,8 @@ def unexplained(
     own = _unjudged(sums) if left is None else _own((study, left), sums, slots, denied)
     mine = _together(own, stray)
     whole = _together(mine, foreign)
-    cap = min(allocated_ms, sum(sums.total(p) for p in ("own", "stray", "foreign")) / 1000)
+    seen = sum(sums.total(p) for p in ("own", "stray", "foreign"))
+    cap = min(allocated_ms, max(seen, sums.total("cov")) / 1000, (1.0 + COUNTED) * seen / 1000)
     return _bounds(whole, cap), _bounds(mine, cap)
 
 
@@ -230,7 +233,9 @@ def _own(judged: tuple[Study, Left], sums: Sums, slots: Slots, denied: tuple[flo
 
 
 def _bounds(part: Part, cap_ms: float) -> Bounds:
-    low, mid, high = (int(min(v / 1000, cap_ms) + 0.5) for v in (part.lo, part.mid, part.hi))
+    low, mid, high = (
+        int(min(v / 1000, cap_ms) + 0.5) for v in (part.lo, part.mid, (1.0 + COUNTED) * part.hi)
+    )
     return Bounds(min(low, mid), mid, max(high, mid))
 
 

@@ -102,6 +102,13 @@ def cost_unit(channel: str, unit: str | None) -> str:
     return f"{_WORK.get(channel, '')}/{(unit or 'unit').removesuffix('s')}"
 
 
+def risen_at(case: Case) -> str:
+    """Where the cost rose, by the log's own counter: step 1,000; 5,000,000 tokens."""
+    unit = case.track.unit or "step"
+    counts = ", ".join(f"{level.counter:,.0f}" for level in case.study.levels)
+    return f"step {counts}" if unit == "step" else f"{counts} {unit}"
+
+
 def hours(us: float) -> float:
     """GPU-microseconds as GPU-hours."""
     return us / 3.6e9

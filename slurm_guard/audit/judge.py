@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from slurm_guard.audit import bounds, exempt, ledger, timeline, verdict
 from slurm_guard.audit.bounds import Left
-from slurm_guard.audit.case import Case, cost_unit, counted, spoken
+from slurm_guard.audit.case import Case, cost_unit, counted, risen_at, spoken
 from slurm_guard.audit.check import SPEAKS
 from slurm_guard.audit.checks import dearer_than_peers, intent_held, work_residual
 from slurm_guard.audit.compare import Compared
@@ -210,11 +210,10 @@ def _beside(case: Case, compared: Compared) -> str:
 
 
 def _risen(case: Case, rises: KnownRises) -> str:
-    steps = ", ".join(f"{level.counter:,.0f}" for level in case.study.levels)
     who = f"{counted(rises.n_runs, 'earlier run', 'earlier runs')} of the same settings"
     why = "which a person found right" if rises.by_word else f"by {rises.n_users} other users"
     return (
-        f"Steps cost more from step {steps} on, as they did in {who}, {why}: that is held to be the "
+        f"Progress cost more from {risen_at(case)} on, as it did in {who}, {why}: that is held to be the "
         "training's own way, and only the upper bound knows of it."
     )
 

@@ -1,7 +1,7 @@
-"""Lasting rises of what a step costs: it gets dearer at a few moments and never cheaper again.
+"""Lasting rises of what a unit of progress costs: it gets dearer at a few moments and never cheaper again.
 
-Longer sequences, layers that are unfrozen and work that joins in for good look the same in a log that counts
-steps alone.
+Recomputation, layers that are unfrozen, a larger teacher and work that joins in for good look the same; in a
+log that counts steps alone so do longer sequences and larger batches.
 """
 
 import itertools
@@ -24,7 +24,7 @@ SAME_STEP, SAME_RISE = 0.10, 0.05  # judgement
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """From where on the log's counter a step costs how many times what it cost at first."""
+    """From where on the log's counter a unit costs how many times what it cost at first."""
 
     counter: float
     times: float

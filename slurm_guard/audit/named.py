@@ -14,6 +14,7 @@ PHASES = frozenset({"eval", "checkpoint", "unread"})
 # Evaluations were seen to take up to 86 % of an honest run's time: six times the training. Documented
 # (rulings 13).
 MOST = 6.0
+HANDOVER_S = 120.0  # from the last progress to the word that the training has ended. Judgement.
 LIKE = 1.35  # of the longest phase that the log named before: one that it does not end. Judgement (ALIKE).
 
 
@@ -46,13 +47,21 @@ def after(marks: tuple[Mark, ...], last_at: float, until_at: float, most: Limits
     """What the log names from its last progress on, in order and without holes; empty: nothing.
 
     A stretch between two records is named where either of both names a phase: some logs tell of an evaluation
-    when it begins, others when it has ended. That a run ends tells of no phase.
+    when it begins, others when it has ended. That the training has ended tells of no phase and ends none; a
+    final evaluation that the log names behind it counts where the word came soon after the last progress.
     """
     found: list[Named] = []
     reach, opened, left_s = last_at, False, most.all_s
     for mark in sorted((m for m in marks if m.at >= last_at), key=lambda m: m.at):
         names, at = mark.phase in PHASES, min(mark.at, until_at)
-        if mark.phase in ("end", "init"):
+        if mark.phase == "end":
+            if opened:
+                found += _stretch(reach, min(at, reach + most.open_s), left_s)
+                reach, opened = min(at, reach + most.open_s), False
+            if at - reach > HANDOVER_S:
+                break
+            continue
+        if mark.phase == "init":
             break
         if names or opened:
             found += _stretch(reach, at, min(most.one_s, left_s))

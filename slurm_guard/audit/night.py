@@ -1,6 +1,6 @@
 """From frames to one Case per run: bind, measure, divide, study, tally. What is wide is done in Polars."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -99,6 +99,7 @@ class Night:
     seconds: Mapping[int, tuple[second.Second, ...]]
     earlier: Earlier
     repeats: Mapping[int, Repeats | None]
+    failed: Mapping[int, str]  # runs that could not be studied, and why; they have no study of their own
 
 
 def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
@@ -113,10 +114,15 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     cells, slots, users = _divided(runs, tables, ties, found)
     rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange)
     studies: dict[int, Study] = {}
+    failed: dict[int, str] = {}
     for i, run in enumerate(runs):
-        found[i] = _steadiest(run, slots[i], found[i], (series.get(i, []), facts))
-        tempo = rhythm.compare(rhythms.get(i, []), spans.stepping(found[i]))
-        studies[i] = study(run, slots[i], found[i], tempo, facts.config)
+        try:
+            found[i] = _steadiest(run, slots[i], found[i], (series.get(i, []), facts))
+            tempo = rhythm.compare(rhythms.get(i, []), spans.stepping(found[i]))
+            studies[i] = study(run, slots[i], found[i], tempo, facts.config)
+        except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)
+            failed[i], found[i], slots[i] = said_of(error), Track(), grid.nothing(run)
+            studies[i] = study(run, slots[i], found[i], rhythm.Rhythm(), facts.config)
     told = (
         frames["tickets"].filter(pl.col("gpus").is_not_null()).join(tables.keys.select("run", "i"), on="run")
     )
@@ -153,7 +159,13 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
             (facts.from_at, facts.until_at),
             None if facts.grounds is None else facts.grounds.grounds,
         ),
+        failed,
     )
+
+
+def said_of(error: Exception) -> str:
+    """What failed, for a Skip."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _tables(runs: list[Run], frames: dict[str, pl.DataFrame]) -> Tables:
@@ -256,50 +268,49 @@ def _rounded(theta: cost.Theta | None) -> float:
     return 1e9 if theta is None else round(theta.spread, 2)
 
 
-def cases(runs: list[Run], night: Night, facts: Facts) -> Iterator[Case]:
-    """Each run's case, in order."""
-    for i, counted in enumerate(runs):
-        told = night.declared.get(i)
-        run = as_told(counted, told)
-        studied, sums = night.studies[i], night.sums.get(i, Sums())
-        guests = tuple(u for u in night.unlisted if u.host == i and u.own != i)
-        again = kin.recurring_us(night.slots[i], studied.kinds) + holders.left_by_others(guests, run.uid)
-        others = beside(i, run, studied, night.earlier)
-        own_us = (again, (sums, ("own",)))
-        yield Case(
-            run,
-            facts.config,
-            night.slots[i],
-            night.tracks[i],
-            studied,
-            sums,
-            tuple(night.users.get(i, ())),
-            tuple(s for s in night.stints if s.own == i),
-            tuple(s for s in night.stints if s.host == i and s.own != i),
-            replace(
-                hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
-                edited=() if told is None else told.edited,
-            ),
-            _spared(others.left, *own_us),
-            _spared(others.device_left, again, (sums, ("own", "stray", "foreign"))),
-            tuple(u for u in night.unlisted if u.own == i),
-            guests,
-            replace(
-                net_of(i, run, night.said, night.rules, (night.users.get(i, ()), night.people.get(i))),
-                changes=night.changes.get(i, ()),
-                unseen=night.unseen.get(i, ()),
-            ),
-            tuple(night.siblings.get(i, ())),
-            _spared(others.own_left, *own_us),
-            others.fingerprint,
-            others.mem_mib,
-            others.compared and replace(others.compared, left=_spared(others.compared.left, *own_us)),
-            others.rises,
-            i,
-            tuple(p for p in night.listed if i in (p.own, p.host)),
-            night.repeats[i],
-            night.seconds.get(i, ()),
-        )
+def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
+    """The case of the run at place `i`."""
+    told = night.declared.get(i)
+    run = as_told(counted, told)
+    studied, sums = night.studies[i], night.sums.get(i, Sums())
+    guests = tuple(u for u in night.unlisted if u.host == i and u.own != i)
+    again = kin.recurring_us(night.slots[i], studied.kinds) + holders.left_by_others(guests, run.uid)
+    others = beside(i, run, studied, night.earlier)
+    own_us = (again, (sums, ("own",)))
+    return Case(
+        run,
+        facts.config,
+        night.slots[i],
+        night.tracks[i],
+        studied,
+        sums,
+        tuple(night.users.get(i, ())),
+        tuple(s for s in night.stints if s.own == i),
+        tuple(s for s in night.stints if s.host == i and s.own != i),
+        replace(
+            hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
+            edited=() if told is None else told.edited,
+        ),
+        _spared(others.left, *own_us),
+        _spared(others.device_left, again, (sums, ("own", "stray", "foreign"))),
+        tuple(u for u in night.unlisted if u.own == i),
+        guests,
+        replace(
+            net_of(i, run, night.said, night.rules, (night.users.get(i, ()), night.people.get(i))),
+            changes=night.changes.get(i, ()),
+            unseen=night.unseen.get(i, ()),
+        ),
+        tuple(night.siblings.get(i, ())),
+        _spared(others.own_left, *own_us),
+        others.fingerprint,
+        others.mem_mib,
+        others.compared and replace(others.compared, left=_spared(others.compared.left, *own_us)),
+        others.rises,
+        i,
+        tuple(p for p in night.listed if i in (p.own, p.host)),
+        night.repeats[i],
+        night.seconds.get(i, ()),
+    )
 
 
 def _spared(left: bounds.Left, us: float, base: tuple[Sums, tuple[str, ...]]) -> bounds.Left:

@@ -6,13 +6,13 @@ from dataclasses import asdict
 import polars as pl
 
 from slurm_guard.audit import alarms, exempt, hear, judge, minutes, outside, past
-from slurm_guard.audit.case import counted
+from slurm_guard.audit.case import Case, counted
 from slurm_guard.audit.facts import Facts, split
-from slurm_guard.audit.night import Night, cases, measure
+from slurm_guard.audit.night import Night, case_of, measure, said_of
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.remember import remember
 from slurm_guard.history import PastCost, PastGround
-from slurm_guard.model import Audit, Judgement, Skip
+from slurm_guard.model import Audit, Judgement, Run, Skip
 from slurm_guard.sitemodel import Site
 from slurm_guard.siteword import digest_of
 
@@ -37,16 +37,17 @@ def audit_and_remember(
     skips = [*facts.skips, *(Skip(run.id, "run-refused", why) for run, why in refused)]
     known = exempt.known(facts.words.exemptions)
     costs: list[PastCost] = []
-    for case in cases(runs, night, facts):
-        judgement, missed = judge.judge(case, known)
+    for i, run in enumerate(runs):
+        case, judgement, missed = _judged(i, run, (night, facts), known)
         judgements.append(judgement)
         skips += missed
-        costs += remember(case, judgement, (facts.from_at, facts.until_at))
-        if leave is not None and case.repeats is not None:
-            for ground in case.repeats.grounds:
-                leave(ground)
+        if case is not None:
+            costs += remember(case, judgement, (facts.from_at, facts.until_at))
+            if leave is not None and case.repeats is not None:
+                for ground in case.repeats.grounds:
+                    leave(ground)
         if book is not None:
-            book.add(minutes.entry(case, judgement))
+            book.add(minutes.Entry(-1, judgement) if case is None else minutes.entry(case, judgement))
     if book is not None:
         for judgement in judgements[: len(refused)]:
             book.add(minutes.Entry(-1, judgement))
@@ -66,6 +67,24 @@ def audit_and_remember(
         site,
     )
     return done, costs
+
+
+def _judged(
+    i: int, run: Run, given: tuple[Night, Facts], known: exempt.Known
+) -> tuple[Case | None, Judgement, list[Skip]]:
+    """The run at place `i`; without a case where the audit failed on it: it has a verdict all the same."""
+    night, facts = given
+    why = night.failed.get(i)
+    if why is None:
+        try:
+            case = case_of(i, run, night, facts)
+            judgement, missed = judge.judge(case, known)
+        except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)
+            why = said_of(error)
+        else:
+            return case, judgement, missed
+    skip = Skip(run.id, "run-failed", why)
+    return None, judge.refused(run, f"the audit failed on it ({why})"), [skip]
 
 
 def _with_the_site(judgements: list[Judgement], facts: Facts) -> tuple[list[Judgement], Site]:

@@ -16,6 +16,7 @@ from slurm_guard.config import AuditConfig
 RARE = 5.0  # silence counts from this many usual log intervals on. Judgement (progress notes: at least 3).
 PAUSE = 3.0  # a gap this many times the usual interval is a pause, not a slow step. Judgement, as above.
 NAMED = 1.2  # the same where the log names a phase inside the gap. Judgement.
+FULL = 0.9  # of a stretch between two records that printed step times account for. Judgement.
 RECURS = 3  # a pause seen this often, of like length and spacing, is the run's own pattern. Judgement.
 ALIKE = 0.35  # relative spread up to which lengths or spacings are alike. Judgement.
 
@@ -137,16 +138,25 @@ def usual_pace_s(arcs: tuple[Arc, ...]) -> float:
 
 def stepping(track: Track) -> tuple[Arc, ...]:
     """Arcs that hold steps and nothing else, so that their length is that of their steps: without those in
-    which the log names a phase or that are much longer than their units need."""
+    which the log names a phase or that are much longer than their units need. A name takes nothing out where
+    the step times that the log itself prints leave no time for a phase."""
     gap = usual_gap_s(track.arcs)
     if gap is None:
         return ()
     pace = usual_pace_s(track.arcs)
+    took_s = {m.at: m.took_s for m in track.marks if m.took_s is not None}
     return tuple(
         a
         for a in track.arcs
-        if not names_phase(track, a.from_at, a.until_at) and train_from(track, a, gap, pace) == a.from_at
+        if (not names_phase(track, a.from_at, a.until_at) or _fills(a, took_s))
+        and train_from(track, a, gap, pace) == a.from_at
     )
+
+
+def _fills(arc: Arc, took_s: dict[float, float]) -> bool:
+    """Whether the log's own time of one step, times the arc's steps, is all of its length."""
+    step_s = took_s.get(arc.until_at)
+    return step_s is not None and (arc.steps or 0.0) * step_s >= FULL * (arc.until_at - arc.from_at)
 
 
 def train_from(track: Track, arc: Arc, gap_s: float, pace_s: float) -> float:

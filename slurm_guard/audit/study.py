@@ -57,7 +57,7 @@ class Study:
     quiet: Quiet
     bare: Bare
     pipes: Fit | None  # time of the GPUs' busiest pipe; null: they cannot say
-    levels: tuple[Level, ...] = ()  # lasting rises of what a step costs, in a log of steps alone
+    levels: tuple[Level, ...] = ()  # lasting rises of what a unit of progress costs
     cuts: tuple[int, ...] = ()  # the blocks at which they begin
 
     @property
@@ -86,7 +86,7 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
 
     channels = channels_of(slots, believed)
     own = fits({"cycles": slots.own_cyc, "energy": slots.own_dyn, "busy": slots.own})
-    cuts = _rises(own, track)
+    cuts = _rises(own)
     pipes = blocks_of(slots, units, kinds, slots.pipe, (run.n_gpus, width)) if piped else []
     agreement = Agreement(
         True if rhythm.agrees else False if rhythm.denies else None,
@@ -113,11 +113,10 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
     )
 
 
-def _rises(own: dict[str, Fit], track: Track) -> list[int]:
-    """Where lasting rises begin, by the best channel. Tokens and samples say how much a step holds, and a
-    counter that began anew has stages of its own."""
+def _rises(own: dict[str, Fit]) -> list[int]:
+    """Where lasting rises begin, by the best channel. A counter that began anew has stages of its own."""
     found = next((f for f in own.values() if f.theta is not None), None)
-    if found is None or track.unit != "step" or len({b.stage for b in found.blocks}) > 1:
+    if found is None or len({b.stage for b in found.blocks}) > 1:
         return []
     return rises(found.blocks)
 

@@ -80,9 +80,10 @@ class Track:
 def read_mark(row: dict[str, object], slack_s: float, since_at: float | None = None) -> Mark | None:
     """A mark from a row of `points`; null when it has neither a claimed nor a trusted time.
 
-    The claimed time holds inside the trusted bracket; outside, the bracket's nearer end does. A writer may
-    keep a record back until its buffer is full: `since_at`, the front of the file's growth before this one's,
-    then begins the bracket, with `slack_s` of play.
+    The claimed time holds inside the trusted bracket. One behind it gives way to its end, and so does one
+    before it: a clock that is off says nothing, the looks do. A writer may keep a record back until its
+    buffer is full: `since_at`, the front of the file's growth before this one's, then begins the bracket,
+    with `slack_s` of play; null: none was seen before, and the bracket's front holds.
     """
     at, low, high = (_number(row[k]) for k in ("at", "obs_lo_at", "obs_hi_at"))
     used = at
@@ -90,10 +91,11 @@ def read_mark(row: dict[str, object], slack_s: float, since_at: float | None = N
         used = high
     if used is None:
         return None
+    edge = None if low is None else (low if since_at is None else min(low, since_at)) - slack_s
+    if edge is not None and used < edge:
+        used = edge if high is None or since_at is None else high
     if high is not None:
         used = min(used, high)
-    if low is not None:
-        used = max(used, (low if since_at is None else min(low, since_at)) - slack_s)
     flags = row["flags"]
     return Mark(
         used,
@@ -120,7 +122,8 @@ def _count(value: object) -> int | None:
 
 
 def arcs_of(marks: list[Mark], unit: str, log: str = "") -> list[Arc]:
-    """Increments between neighbouring marks that carry the unit; none across segments or backwards."""
+    """Increments between neighbouring marks that carry the unit; none across segments or backwards. What
+    several marks of one instant gain was made before it; before the first instant nothing is known."""
     arcs: list[Arc] = []
     last: Mark | None = None
     for mark in marks:
@@ -129,16 +132,25 @@ def arcs_of(marks: list[Mark], unit: str, log: str = "") -> list[Arc]:
             continue
         if mark.phase not in MOVES and last is not None and value < getattr(last, unit):
             continue  # an older checkpoint is evaluated
-        if last is not None and last.segment == mark.segment and mark.at > last.at:
+        if last is not None and last.segment == mark.segment:
             gain = value - getattr(last, unit)
             steps = None if mark.step is None or last.step is None else float(mark.step - last.step)
-            if gain > 0:
+            if gain > 0 and mark.at <= last.at:
+                if arcs and (arcs[-1].until_at, arcs[-1].segment) == (last.at, last.segment):
+                    arcs[-1] = _longer(arcs[-1], float(gain), steps)
+            elif gain > 0:
                 blur = max(last.blur_s, mark.blur_s)
                 begin = float(getattr(last, unit))
                 arcs.append(Arc(last.at, mark.at, float(gain), steps, begin, blur, log, mark.segment))
         if last is None or last.segment != mark.segment or mark.at > last.at or value > getattr(last, unit):
             last = mark
     return arcs
+
+
+def _longer(arc: Arc, units: float, steps: float | None) -> Arc:
+    """The arc with what was made by its end as well."""
+    both = None if arc.steps is None or steps is None else arc.steps + steps
+    return replace(arc, units=arc.units + units, steps=both)
 
 
 ANEW = 3.0  # usual gains of a record within which a counter that fell began anew. Judgement.

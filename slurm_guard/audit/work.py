@@ -24,6 +24,8 @@ IDLE_OF_LIMIT = 0.12
 SURE_WORK = 0.15
 # Below this part of the range it is noise of the meter. Measured spread of idle boards is 1..3 %. Judgement.
 METER_NOISE = 0.03
+# Beyond what any board draws or counts: such a reading is an error, and its sums would not fit. Judgement.
+MOST_W, MOST_CYCLES = 20_000.0, 2**53
 _MEASURES = ("energy_mj", "power_mw", "busy_ms", "sm_cycles")
 _EXTENSIVE = ("cov", "energy", "busy", "cyc", "pipe")
 
@@ -36,6 +38,9 @@ def judgeable(windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     fine &= (pl.col("covered_ms") >= 0) & (pl.col("covered_ms") <= length * 1.05 + 500)
     for name in _MEASURES:
         fine &= pl.col(name).is_null() | (pl.col(name) >= 0)
+    fine &= pl.col("energy_mj").is_null() | (pl.col("energy_mj") <= MOST_W * (length + 1000.0))
+    fine &= pl.col("power_mw").is_null() | (pl.col("power_mw") <= 1000.0 * MOST_W)
+    fine &= pl.col("sm_cycles").is_null() | (pl.col("sm_cycles") <= MOST_CYCLES)
     fine &= pl.col("busy_ms").is_null() | (pl.col("busy_ms") <= pl.col("covered_ms") * 1.05 + 500)
     # An open window may be written again when it closes: the one that covers more holds.
     order = ["run", "gpu", "start_at", "covered_ms", "end_at", "energy_mj"]
@@ -132,7 +137,8 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
     part = (pl.col("end_at") - pl.col("start_at")) / length
     cut = cut.with_columns(*[(pl.col(name) * part).alias(name) for name in _EXTENSIVE])
     room = (pl.col("end_at") - pl.col("start_at")) * 1000
-    return cut.with_columns(pl.min_horizontal("cov", room).alias("cov"))
+    # A window that covers nothing (a run may end right behind one) is unobserved, and nothing divides by it.
+    return cut.with_columns(pl.min_horizontal("cov", room).alias("cov")).filter(pl.col("cov") > 0)
 
 
 def _by_cycles() -> pl.Expr:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case, lasting, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
-from slurm_guard.audit.spans import Kind, silence_after_s, usual_gap_s
+from slurm_guard.audit.named import PHASES
+from slurm_guard.audit.spans import Kind, Span, silence_after_s, usual_gap_s
 from slurm_guard.model import Evidence, Family, Finding, Severity
 
 
@@ -20,12 +21,15 @@ class Params:
 def find(case: Case, params: Params) -> list[Finding]:
     """One soft finding for all silent stretches together; waits at spin level are not among them."""
     gap = usual_gap_s(case.track.arcs)
-    over = [s for s in case.study.spans if s.kind is Kind.OVERLONG]
+    over = [s for s in case.study.spans if s.kind is Kind.OVERLONG and not _is_unread(case, s)]
     length_s = case.run.until_at - case.run.start_at
-    is_most = sum(s.length_s for s in over) >= params.overlong_share * length_s
-    kinds = (Kind.SILENT, Kind.OVERLONG) if is_most else (Kind.SILENT,)
-    worked = sum(case.sums.get(kind, "own") for kind in kinds)
-    silent = [s for s in case.study.spans if s.kind in kinds]
+    is_most = bool(over) and sum(s.length_s for s in over) >= params.overlong_share * length_s
+    worked = case.sums.get(Kind.SILENT, "own")
+    silent = [s for s in case.study.spans if s.kind is Kind.SILENT]
+    if is_most:
+        all_s = sum(s.length_s for s in case.study.spans if s.kind is Kind.OVERLONG)
+        worked += int(case.sums.get(Kind.OVERLONG, "own") * sum(s.length_s for s in over) / all_s)
+        silent += over
     if gap is None or not silent or worked <= 0 or worked < params.least_share * case.allocated_us:
         return []
     longest = max(silent, key=lambda s: (s.length_s, s.from_at))
@@ -48,6 +52,16 @@ def find(case: Case, params: Params) -> list[Finding]:
     )
     weight = 3.0 if worked >= case.worth_us else 1.5
     return [finding(CHECK, case, Rating(Severity.MEDIUM, 0.8, weight), sentence, evidence)]
+
+
+def _is_unread(case: Case, span: Span) -> bool:
+    """Whether nothing but bytes that no reader understood, or that were left out of a large log, name the
+    stretch that `span` is the end of: then it was not the log that was silent."""
+    spans = case.study.spans
+    before = [s for s in spans if s.kind is Kind.MARKED and s.until_at == span.from_at]
+    from_at = before[-1].from_at if before else span.from_at
+    phases = {m.phase for m in case.track.marks if from_at <= m.at <= span.until_at} & PHASES
+    return phases == {"unread"}
 
 
 CHECK = Check(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from slurm_guard.audit.case import Case, cost_unit, spoken
+from slurm_guard.audit.case import Case, cost_unit, risen_at, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.spans import Kind
 from slurm_guard.model import Evidence, Family, Finding, Severity
@@ -14,7 +14,7 @@ class Params:
 
     least_blocks: int = 8  # judgement: fewer stretches do not show two modes
     weight: float = 3.0  # documented: the cap of a soft finding
-    lasting_weight: float = 2.0  # judgement: a lasting rise in a log of steps alone asks for its reason
+    lasting_weight: float = 2.0  # judgement: a lasting rise asks for its reason
 
 
 def find(case: Case, params: Params) -> list[Finding]:
@@ -61,10 +61,15 @@ def find(case: Case, params: Params) -> list[Finding]:
 
 def _lasting(case: Case) -> str:
     """What else a rise that stays may be, where nothing but the log's counter could tell."""
-    steps = ", ".join(f"{level.counter:,.0f}" for level in case.study.levels)
+    unit = case.track.unit or "step"
+    alike = (
+        "Steps that became larger look the same in a log that counts steps alone"
+        if unit == "step"
+        else f"Dearer {unit} (recomputation, layers unfrozen, a larger teacher) look the same"
+    )
     return (
-        f" The cost rose at step {steps} and stayed. Steps that became larger look the same in a log that "
-        "counts steps alone: the reason is asked for, and the lower bound holds none of it."
+        f" The cost rose at {risen_at(case)} and stayed. {alike}: the reason is asked for, and the lower "
+        "bound holds none of it."
     )
 
 
@@ -77,10 +82,11 @@ CHECK = Check(
     "stretch, beyond what its noise allows. Also inside the training process itself.",
     does_not_detect="Extra work that is there from the first step to the last: the run is then its own "
     "yardstick, and only comparable runs show it (dearer-than-peers).",
-    false_alarms="Longer sequences, larger batches or recomputation switched on later, where the log "
-    "counts only steps: where the cost rises and stays, the lower bound holds none of it, and other users' "
-    "runs that show the same explain it. Log tokens or samples: the unit with the steadiest cost is used. A "
-    "slow peer or link, where the GPUs wait at more than 60 % of their working power.",
+    false_alarms="Longer sequences and larger batches, where the log counts only steps; recomputation, "
+    "unfrozen layers or a larger teacher later on, whatever it counts: where the cost rises and stays, the "
+    "lower bound holds none of it, and other users' runs that show the same explain it. Log tokens or "
+    "samples: the unit with the steadiest cost is used. A slow peer or link, where the GPUs wait at more "
+    "than 60 % of their working power.",
     remedy="Compare with an earlier run of the same code; ask what changed at the step in the timeline.",
     params=Params(),
     find=find,

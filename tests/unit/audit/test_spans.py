@@ -54,6 +54,20 @@ def test_a_log_that_goes_on_with_a_counter_that_is_not_read_is_not_silent() -> N
     assert Kind.SILENT not in spans
 
 
+def test_a_final_evaluation_behind_the_word_that_training_has_ended_is_named() -> None:
+    marks = [(HOUR + 2, "end"), *((HOUR + 30.0 * k, "eval") for k in range(1, 60))]
+    spans = _lengths(_track(_hour_of_steps(), marks), 1.5 * HOUR)
+
+    assert spans[Kind.MARKED] == 0.5 * HOUR - 30.0
+    assert Kind.SILENT not in spans
+
+
+def test_the_word_that_training_has_ended_after_a_long_silence_names_nothing() -> None:
+    marks = [(2 * HOUR, "end"), *((2 * HOUR + 30.0 * k, "eval") for k in range(1, 20))]
+
+    assert Kind.MARKED not in _lengths(_track(_hour_of_steps(), marks), 3 * HOUR)
+
+
 def test_an_evaluation_that_is_told_when_it_has_ended_is_one_too() -> None:
     spans = _lengths(_track(_hour_of_steps(), [(1.5 * HOUR, "eval")]), 1.5 * HOUR + 60)
 
@@ -198,3 +212,17 @@ def test_time_in_evaluations_is_no_part_of_the_steps_length() -> None:
 
     assert told.verdict is Verdict.CLEAR
     assert not [f for f in told.findings if f.check == "no-step-rhythm"]
+
+
+def test_a_named_phase_takes_no_steps_out_where_the_printed_step_times_leave_it_no_time() -> None:
+    arcs = _hour_of_steps()
+    named = [(arc.until_at - 1.0, "checkpoint") for arc in arcs[::2]]
+    bare = _track(arcs, named)
+    full, short = (
+        replace(bare, marks=(*bare.marks, *(replace(_mark(a.until_at, "train"), took_s=t) for a in arcs)))
+        for t in (5.9, 3.0)
+    )
+
+    assert stepping(bare) == tuple(arcs[1::2])
+    assert stepping(short) == tuple(arcs[1::2])
+    assert stepping(full) == tuple(arcs)
