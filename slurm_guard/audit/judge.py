@@ -6,7 +6,7 @@ from slurm_guard.audit import bounds, exempt, ledger, timeline, verdict
 from slurm_guard.audit.bounds import Left
 from slurm_guard.audit.case import Case, cost_unit, counted, risen_at, spoken
 from slurm_guard.audit.check import SPEAKS
-from slurm_guard.audit.checks import dearer_than_peers, intent_held, work_residual
+from slurm_guard.audit.checks import busy_while_silent, dearer_than_peers, intent_held, work_residual
 from slurm_guard.audit.compare import Compared
 from slurm_guard.audit.denial import find_denial
 from slurm_guard.audit.knownrises import KnownRises
@@ -68,8 +68,9 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
 
 def _held(case: Case, findings: tuple[Finding, ...]) -> Left:
     """What is left over, the lower value without the kind reading of a lasting rise (larger steps) where
-    anything else speaks against the run as well."""
-    alone = not any(f.weight >= SPEAKS and f.check != work_residual.CHECK.id for f in findings)
+    anything else speaks against the run as well; a silence of other hours does not."""
+    same = {work_residual.CHECK.id, busy_while_silent.CHECK.id}
+    alone = not any(f.weight >= SPEAKS and f.check not in same for f in findings)
     return case.left if alone else replace(case.left, lo=max(case.left.lo, case.left.asked))
 
 
