@@ -252,8 +252,10 @@ def _row(told: Told, one: Opened | None, request: Request, n: int) -> LogFile:
 
 def _by_job(said: str, request: Request) -> tuple[float, list[str]]:
     """Confidence of a walked file that says its own Slurm job."""
-    job = said[len(NAMES_JOB) :]
-    if [job] == request.run.split("/")[1:2]:
+    job, ours = said[len(NAMES_JOB) :], request.run.split("/")[1:2]
+    if not ours:  # outside of any run (`progress show`) there is nothing to compare
+        return _CONFIDENCE["walk"], []
+    if [job] == ours:
         return SAYS_SO, []
     return OTHER_WRITER, [f"other-job: it says that Slurm job {job} wrote it"]
 
