@@ -36,7 +36,7 @@ def check(config: Where = None) -> None:
         typer.echo(f"{path} does not exist: all {len(all_keys())} keys have their defaults")
     else:
         for loose in loose_places(path):
-            typer.echo(f"warning: {loose}: whoever is in it decides what root does here", err=True)
+            typer.echo(f"warning: {loose}, whose members can change what holds", err=True)
         typer.echo(f"{path}: right")
 
 
