@@ -38,7 +38,7 @@ fuzz: ## every reader against hurt files, 10 minutes each (4 hours on 2 cores); 
 	@tools/bootstrap dev
 	@$(PY) -m tests.fuzz all --seconds $(FUZZ_SECONDS) --table docs/fuzz.md
 
-frameworks: ## the callbacks inside real trainings, in an environment that has PyTorch, Transformers, Lightning and Keras: PY=…
+frameworks: ## the callbacks inside real trainings: PY=python of an environment with requirements/frameworks.in
 	@PYTHONPATH=. $(PY) -m pytest -rs tests/frameworks -m frameworks
 
 wheel: ## dist/*.whl and dist/*.tar.gz

@@ -193,7 +193,8 @@ class Config:
 def load_config(path: Path | None) -> Config:
     """The configuration at `path`; null: the default path if it exists, else all defaults.
 
-    Raises GuardError config-missing, config-unreadable, config-syntax, config-key, config-type, config-value.
+    Raises GuardError config-missing, config-unreadable, config-unsafe, config-syntax, config-key,
+    config-type, config-value.
     """
     if path is None:
         if not DEFAULT_PATH.exists():

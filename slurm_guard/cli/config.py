@@ -19,6 +19,7 @@ def add(app: typer.Typer) -> None:
 def check(config: Where = None) -> None:
     """Say whether the configuration file is right; a wrong key is named with the nearest valid one."""
     from slurm_guard.config import DEFAULT_PATH, all_keys, load_config
+    from slurm_guard.configfile import loose_places
     from slurm_guard.configvalues import idle_rules, wide_networks
     from slurm_guard.report.words import load_zone
 
@@ -34,6 +35,8 @@ def check(config: Where = None) -> None:
     if config is None and not DEFAULT_PATH.exists():
         typer.echo(f"{path} does not exist: all {len(all_keys())} keys have their defaults")
     else:
+        for loose in loose_places(path):
+            typer.echo(f"warning: {loose}, whose members can change what holds", err=True)
         typer.echo(f"{path}: right")
 
 

@@ -22,6 +22,7 @@ from slurm_guard.progress.bracket import (
     with_birth,
 )
 from slurm_guard.progress.mark import Mark
+from slurm_guard.progress.named import OTHER_WRITER, by_name
 from slurm_guard.progress.opener import Opened, open_files
 from slurm_guard.progress.parser_child import MAX_POINTS, Answer, parse
 from slurm_guard.progress.protocol import NAMES_HOST, NAMES_JOB
@@ -36,7 +37,6 @@ _DIGITS = re.compile(r"\d{1,17}")
 _ORDER = {"guard": 0, "stdout": 1, "fd": 2, "stderr": 3, declared.NAME: 4, "walk": 5}
 _CONFIDENCE = {"guard": 1.0, "fd": 1.0, "stdout": 0.95, "stderr": 0.95, "walk": 0.5}  # design note, section 3
 _CONFIDENCE[declared.NAME] = 0.9  # named before the outcome was known, and the user's own: judgement
-OTHER_WRITER = 0.2  # a file that names another process or another job than the run's
 # Each file is one writing and repeats what was before: its birth says nothing of when its records came to be.
 WRITTEN_WHOLE = frozenset(("hfstate",))
 SAYS_SO = 0.8  # a file that names this job (design note, section 3): text that the user controls
@@ -239,7 +239,7 @@ def _row(told: Told, one: Opened | None, request: Request, n: int) -> LogFile:
     if one.how in ("walk", declared.NAME):
         jobs = [text for text in told.problems if text.startswith(NAMES_JOB)]
         hosts = [text[len(NAMES_HOST) :] for text in told.problems if text.startswith(NAMES_HOST)]
-        found, said = _by_job(jobs[0], request) if jobs else _by_name(one.path, request)
+        found, said = _by_job(jobs[0], request) if jobs else by_name(one.path, request)
         if not jobs and request.node.split(".")[0] in [host.split(".")[0] for host in hosts]:
             found = max(found, SAYS_HOST)
         confidence = found if one.how == "walk" or found == OTHER_WRITER else confidence
@@ -252,23 +252,12 @@ def _row(told: Told, one: Opened | None, request: Request, n: int) -> LogFile:
 
 def _by_job(said: str, request: Request) -> tuple[float, list[str]]:
     """Confidence of a walked file that says its own Slurm job."""
-    job = said[len(NAMES_JOB) :]
-    if [job] == request.run.split("/")[1:2]:
+    job, ours = said[len(NAMES_JOB) :], request.run.split("/")[1:2]
+    if not ours:  # outside of any run (`progress show`) there is nothing to compare
+        return _CONFIDENCE["walk"], []
+    if [job] == ours:
         return SAYS_SO, []
     return OTHER_WRITER, [f"other-job: it says that Slurm job {job} wrote it"]
-
-
-def _by_name(path: str, request: Request) -> tuple[float, list[str]]:
-    """Confidence of a walked event file: its name says host and pid (`…tfevents.<s>.<host>.<pid>.<n>`)."""
-    parts = path.rpartition("/")[2].rpartition("tfevents.")[2].split(".")
-    numbers = [part for part in parts[2:] if part.isdigit() and len(part) < 9]
-    if "tfevents." not in path or not numbers or not request.pids:
-        return _CONFIDENCE["walk"], []
-    if int(numbers[0]) in request.pids:
-        return 0.9, []
-    if parts[1].split("-")[0] == request.node.split(".")[0]:
-        return OTHER_WRITER, ["other-writer: its name says a process that was not seen in the run"]
-    return _CONFIDENCE["walk"], []
 
 
 if __name__ == "__main__":

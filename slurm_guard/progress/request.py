@@ -11,6 +11,7 @@ from slurm_guard.progress.declared import NAME, declared_path
 MAX_REQUEST_B = 16 << 20
 MAX_FILES = 256
 MAX_SIGHTS = 4_000  # the sampler thins to 2,000
+MAX_AUTHORS = 4096  # the sampler tells 1,024
 MIB = 1 << 20
 
 
@@ -25,6 +26,15 @@ class Wanted(NamedTuple):
     how: str
     pids: list[int]
     sights: list[Sight]
+
+
+class Author(NamedTuple):
+    """A process that the run has had. `inner`: its pid in its own PID namespace; null: unknown."""
+
+    pid: int
+    inner: int | None
+    start_at: float
+    last_at: float  # when it was seen last
 
 
 class Limits(NamedTuple):
@@ -49,7 +59,8 @@ class Request(NamedTuple):
     out: str
     parser_user: str
     limits: Limits
-    pids: frozenset[int]
+    authors: tuple[Author, ...]
+    all_authors: bool  # whether no process of the run is missing among them
     files: list[Wanted]
     patterns: tuple[str, ...] = ()
     checkpoints: tuple[Kept, ...] = ()  # what earlier readings found of them
@@ -89,7 +100,8 @@ def parse_request(raw: bytes) -> Request:
             int(_bounded(limits.get("run_mib", 256), 1, 65536) * MIB),
             _bounded(limits.get("timeout_s", 60.0), 1.0, 3600.0),
         ),
-        pids=frozenset(_first_numbers(body.get("pids"))),
+        authors=tuple(_authors(body.get("authors"))),
+        all_authors=body.get("all_authors") is True,
         patterns=tuple(text for text in _list(body.get("patterns"))[:MAX_PATTERNS] if isinstance(text, str)),
         checkpoints=tuple(parse_kept(body.get("checkpoints"))),
         files=files if named is None else [*files, Wanted(named, NAME, [], [])],
@@ -154,6 +166,11 @@ def _ints(value: Any) -> list[int]:
     return [int(one) for one in _list(value) if _is_number(one)][:16]
 
 
-def _first_numbers(value: Any) -> list[int]:
-    """The pids of [[pid, start_ticks]…]."""
-    return [int(one[0]) for one in _list(value) if isinstance(one, list) and one and _is_number(one[0])]
+def _authors(value: Any) -> list[Author]:
+    """Of [[pid, inner, start_at, last_at]…]."""
+    rows = [one for one in _list(value)[:MAX_AUTHORS] if isinstance(one, list) and len(one) == 4]
+    return [
+        Author(int(pid), _int_or_none(inner), float(start_at), float(last_at))
+        for pid, inner, start_at, last_at in rows
+        if _is_number(pid) and _is_number(start_at) and _is_number(last_at)
+    ]

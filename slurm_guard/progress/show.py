@@ -37,7 +37,8 @@ def _read(paths: Sequence[str], folder: str | None, config: ProgressConfig) -> R
         out="",
         parser_user=config.parser_user,
         limits=Limits(config.max_file_mib * MIB, config.max_run_mib * MIB, config.timeout_s),
-        pids=frozenset(),
+        authors=(),
+        all_authors=False,
         files=[Wanted(os.path.abspath(path), "fd", [], []) for path in paths],
         patterns=tuple(config.patterns),
     )

@@ -131,6 +131,8 @@ def _nothing_in(one: Input, name: str | None) -> str:
     if last == hfstate.NAME:
         return "no-progress: it is no whole trainer_state.json of the HF Trainer"
     if name is None:
+        if last.endswith(".json"):
+            return "unknown-format: a JSON document is no log; rows of JSON, one a line, are read"
         return "unknown-format: no reader knows it: neither lines of text nor a format that is read"
     if name not in NOTHING_ALONE and last.endswith((".csv", ".tsv")):
         return (

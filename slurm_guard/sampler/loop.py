@@ -331,7 +331,7 @@ class Loop:
             "work_dir": ticket.work_dir,
             "comment": ticket.comment,
             "extra": ticket.extra,
-            "pids": [list(process.key) for process in self.tables.processes.of_run(run.key)],
+            **run.authors.request(),
             "files": files.request(),
             "checkpoints": files.checkpoints,
         }

@@ -22,10 +22,10 @@ class Process:
 
     __slots__ = (
         "bare_n", "cgroup", "changed", "cmdline", "comm", "cpu_ms", "devices", "euid", "exe", "exe_flags",
-        "exe_hash", "first_at", "flags", "gid", "gpus", "groups", "holds", "how", "kernel", "last_at",
-        "last_s", "listed_s", "looked_n", "n_changes", "n_looked", "open", "parents", "pid", "ppid", "read_n",
-        "ref", "renamed", "run", "start_at", "start_s", "start_ticks", "state", "stepd", "stopped", "uid",
-        "words_hash", "written_b",
+        "exe_hash", "first_at", "flags", "gid", "gpus", "groups", "holds", "how", "inner", "kernel",
+        "last_at", "last_s", "listed_s", "looked_n", "n_changes", "n_looked", "open", "parents", "pid",
+        "ppid", "read_n", "ref", "renamed", "run", "start_at", "start_s", "start_ticks", "state", "stepd",
+        "stopped", "uid", "words_hash", "written_b",
     )  # fmt: skip
 
     def __init__(self, stat: Stat, start_at: float, now: Instant) -> None:
@@ -46,6 +46,7 @@ class Process:
         self.euid: int | None = None  # effective
         self.gid: int | None = None
         self.groups: list[int] = []
+        self.inner: int | None = None  # its own pid, in its PID namespace; null: not told
         self.ref: JobRef | None = None
         self.stepd: JobRef | None = None  # root's slurmstepd of that job
         self.run: str | None = None

@@ -148,7 +148,8 @@ class ProcessTable:
             process.stepd = find_job(self.proc, process.pid, process.ref)
 
     def _read_ids(self, process: Process) -> None:
-        process.uid, process.euid, process.gid, process.groups = self.proc.ids(process.pid)
+        process.uid, process.euid, process.gid, process.groups, inner = self.proc.ids(process.pid)
+        process.inner = process.inner if inner is None else inner
 
     def _read_cgroup(self, process: Process) -> None:
         text = self.proc.read(process.pid, "cgroup", 16_384)

@@ -37,6 +37,7 @@ class Ids(NamedTuple):
     euid: int | None
     gid: int | None
     groups: list[int]
+    inner: int | None  # its pid in its own PID namespace; also null before Linux 4.1
 
 
 class Proc:
@@ -201,7 +202,7 @@ class Proc:
 
     def ids(self, pid: int) -> Ids:
         """Who a process is, from /proc/PID/status."""
-        uid = euid = gid = None
+        uid = euid = gid = inner = None
         groups: list[int] = []
         for line in (self.read(pid, "status", 4096) or "").splitlines():
             if line.startswith("Uid:"):
@@ -211,8 +212,10 @@ class Proc:
                 gid = int(line.split()[1])
             elif line.startswith("Groups:"):
                 groups = [int(part) for part in line.split()[1:]]
+            elif line.startswith("NSpid:"):
+                inner = int(line.split()[-1])
                 break
-        return Ids(uid, euid, gid, groups)
+        return Ids(uid, euid, gid, groups, inner)
 
     def written_b(self, pid: int) -> int | None:
         """Bytes handed to write(2) so far."""

@@ -7,6 +7,7 @@ import os
 from slurm_guard import wire
 from slurm_guard.light import Any, NamedTuple
 from slurm_guard.sampler.attribution import RunFacts, Started
+from slurm_guard.sampler.authors import Authors
 from slurm_guard.sampler.heard import last_heard_at
 from slurm_guard.sampler.inbox import KEEP_S, Inbox, read_record, stamp_at
 from slurm_guard.sampler.recover import SEALS
@@ -31,6 +32,7 @@ class Run:
         self.suspended = False
         self.lead_seen = False  # a batch or extern step was seen: when it is gone the job is over
         self.absent_since_s: float | None = None
+        self.authors = Authors(ticket.at)
 
     @property
     def key(self) -> str:

@@ -183,6 +183,8 @@ class Tables:
 
     def _look_for_ends(self, now: Instant, book: RunBook) -> None:
         """Runs whose processes and slurmstepds are gone for the grace end by themselves."""
+        for run in book.alive():
+            run.authors.note(self.processes.of_run(run.key), now.at, whole=not self.processes.truncated)
         if self.processes.truncated:
             return
         for run in book.alive():

@@ -34,7 +34,8 @@ def request(paths: list[Path | str], work_dir: str | None = None, uid: int | Non
         "/nowhere",
         "nobody",
         limits,
-        frozenset(),
+        (),
+        False,
         files,
     )
 

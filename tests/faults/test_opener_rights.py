@@ -154,7 +154,7 @@ def test_the_whole_reading_as_root_for_a_user(tmp_path: Path) -> None:
         "run": "c/1/n1/ab/1", "node": "n1", "cluster": "c", "job_id": 1, "uid": USER, "gid": USER, "read": 4,
         "at": now, "ticket_at": now - 60, "ended_at": now, "work_dir": str(home), "out": str(out),
         "parser_user": "nobody", "limits": {"file_mib": 64, "run_mib": 256, "timeout_s": 20},
-        "pids": [[7, 1]], "files": files,
+        "authors": [[7, 7, 0, 4e9]], "all_authors": True, "files": files,
     }  # fmt: skip
 
     done = subprocess.run(

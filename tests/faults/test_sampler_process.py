@@ -235,14 +235,21 @@ def test_its_first_and_last_word_are_in_the_log(site: _Site) -> None:
     assert site.hear("sampler-stopped")[0]["reason"] == "SIGTERM"
 
 
-def test_a_configuration_that_is_wrong_is_told_where_nobody_sees_its_errors(site: _Site) -> None:
-    site.config.write_text("[node]\nsampel_interval_s = 1\n")
+@pytest.mark.parametrize(
+    ("text", "mode", "slug"),
+    [("[node]\nsampel_interval_s = 1\n", 0o644, "config-key"), ("", 0o666, "config-unsafe")],
+)
+def test_a_configuration_that_is_wrong_is_told_where_nobody_sees_its_errors(
+    site: _Site, text: str, mode: int, slug: str
+) -> None:
+    site.config.write_text(text)
+    site.config.chmod(mode)
 
     child = site.start()
 
     assert child.wait(30) == 2
     (word,) = site.hear("sampler-stopped")
-    assert word["reason"].startswith("error: config-key: ")
+    assert word["reason"].startswith(f"error: {slug}: ")
 
 
 def test_a_fault_while_starting_is_told(site: _Site) -> None:

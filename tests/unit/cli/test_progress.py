@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.progress.wandb_files import log, row, written_in
+
 MAIN = "from slurm_guard.cli.app import main; main()"
 
 
@@ -146,7 +148,7 @@ def test_show_says_that_a_file_is_empty_or_has_one_counter_alone(tmp_path: Path)
 
     assert done.returncode == 0
     assert "the file is empty" in done.stdout
-    assert "1 point in 1 segment" in done.stdout
+    assert "1 point, step 5, no times" in done.stdout
     assert "one counter alone shows no progress" in done.stdout
 
 
@@ -157,7 +159,7 @@ def test_show_tells_when_checkpoints_were_there(tmp_path: Path) -> None:
 
     done = _show(str(tmp_path))
 
-    assert "2 points in 1 segment, step 100 to step 200, there by 20" in done.stdout
+    assert "2 points, step 100 to step 200, there by 20" in done.stdout
     assert "no times in it" not in done.stdout
 
 
@@ -171,6 +173,7 @@ def test_show_does_not_hold_a_copys_birth_against_it(tmp_path: Path) -> None:
 
     assert "3000 points" in done.stdout
     assert "flags" not in done.stdout.replace("flags naive-clock", "")
+    assert "  naive-clock: its times name no zone" in done.stdout
 
 
 def test_show_says_what_to_do_about_a_folder_without_a_known_log(tmp_path: Path) -> None:
@@ -215,6 +218,7 @@ def test_show_says_that_a_folder_cannot_be_read() -> None:
         ("trainer_state.json", '{\n  "log_history": [\n', "no whole trainer_state.json"),
         ("c.txt", "hello\n", "no line in it says how far"),
         ("d.bin", "\x00\x01", "neither lines of text nor a format that is read"),
+        ("config.json", '{\n  "step": 500\n}\n', "a JSON document is no log"),
     ],
 )
 def test_show_says_why_a_file_tells_nothing_and_what_to_do(
@@ -239,6 +243,42 @@ def test_show_explains_what_a_flag_means(tmp_path: Path) -> None:
     assert "step 0 to step 9" in done.stdout
     assert "  weak: " in done.stdout
     assert "  epoch: " in done.stdout
+
+
+def test_show_counts_the_files_that_tell_progress_and_explains_each_word_once(tmp_path: Path) -> None:
+    for name in ("a.out", "b.out"):
+        (tmp_path / name).write_text("".join(f"2026-08-01 10:0{n}:00 step={n} loss=1\n" for n in range(9)))
+    (tmp_path / "c.txt").write_text("hello\n")
+    names = [str(tmp_path / name) for name in ("a.out", "b.out", "c.txt")]
+
+    some, one = _show(*names).stdout, _show(names[2]).stdout
+
+    assert "2 of 3 files tell progress" in some
+    assert some.count("  naive-clock: its times name no zone") == 1
+    assert some.count("  no-progress: nothing in it tells how far a training is") == 1
+    assert "nothing here tells progress" in one
+
+
+def test_show_tells_what_marks_are_of_and_one_time_once(tmp_path: Path) -> None:
+    rows = [{"step": n, "ts": 1.795e9, "phase": "train"} for n in range(1, 6)]
+    rows.insert(3, {**rows[2], "phase": "eval"})
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps({**row, "loss": 1}) + "\n" for row in rows))
+
+    told = _show(str(tmp_path / "metrics.jsonl")).stdout
+
+    assert "5 points and 1 mark (eval), step 1 to step 5, 2026-11-18 11:06:40Z\n" in told
+
+
+def test_show_calls_no_file_another_jobs(tmp_path: Path) -> None:
+    """Outside of a run there is no job to compare with the one that a W&B file names."""
+    folder = tmp_path / "wandb" / "offline-run-1"
+    folder.mkdir(parents=True)
+    (folder / "run-a.wandb").write_bytes(log(written_in("4242"), row(_step=1), row(_step=2)))
+
+    told = _show(str(tmp_path)).stdout
+
+    assert "step 1 to step 2" in told
+    assert "other-job" not in told
 
 
 def test_show_fails_where_there_is_no_file(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def run_in(tmp_path: Path, **more: object) -> Result:
     asked = {
         "run": "c/1/n1/ab/1", "node": "n1", "cluster": "c", "uid": os.getuid(), "gid": os.getgid(), "read": 0,
         "at": now + 1, "ticket_at": now - 600, "ended_at": None, "work_dir": str(tmp_path / "w"),
-        "out": str(tmp_path), "limits": {"timeout_s": 240}, "pids": [], "files": [], **more,
+        "out": str(tmp_path), "limits": {"timeout_s": 240}, "files": [], **more,
     }  # fmt: skip
     return read_run(parse_request(json.dumps(asked).encode()), open_own)
 

@@ -44,7 +44,7 @@ def reading(folder: Path, named: str, *files: dict[str, Any], ended_s: float = 1
     body = {
         "run": RUN, "node": "n1", "cluster": "c", "uid": ME, "gid": ME, "read": 0, "at": now + 2,
         "ticket_at": now - 600, "ended_at": now + ended_s, "work_dir": str(folder), "out": str(folder),
-        "limits": {"timeout_s": 60}, "pids": [[7, 1]], "files": list(files),
+        "limits": {"timeout_s": 60}, "authors": [[7, 7, 0, 4e9]], "all_authors": True, "files": list(files),
         "comment": f"guard:progress={named}", "extra": None,
     }  # fmt: skip
     return read_run(parse_request(json.dumps(body).encode()))

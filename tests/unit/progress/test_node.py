@@ -31,7 +31,7 @@ def body(tmp_path: Path, *files: dict[str, Any], **more: Any) -> dict[str, Any]:
         "out": str(tmp_path / "out"),
         # The parser is nice to everybody else, so a busy machine makes it slow.
         "limits": {"file_mib": 1, "run_mib": 4, "timeout_s": 240},
-        "pids": [[7, 1]], "files": list(files), **more,
+        "authors": [[7, 7, 0, 4e9]], "all_authors": True, "files": list(files), **more,
     }  # fmt: skip
 
 

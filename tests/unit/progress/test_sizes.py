@@ -166,7 +166,7 @@ def test_the_walk_has_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
     now = time.time()
     request = Request(
         "c/1/n1/ab/1", "n1", "c", os.geteuid() or 65_534, None, 0, Frame(now - 9, now, None), str(tmp_path),
-        str(tmp_path), "nobody", Limits(1 << 20, 1 << 20, 60.0), frozenset(), [],
+        str(tmp_path), "nobody", Limits(1 << 20, 1 << 20, 60.0), (), False, [],
     )  # fmt: skip
 
     (row,) = opener.open_files(request, time.monotonic() + 30)
