@@ -3,6 +3,7 @@
 import json
 import re
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from slurm_guard.progress import keys
@@ -16,7 +17,7 @@ from slurm_guard.progress.datarows import (
     or_epochs,
     outer,
 )
-from slurm_guard.progress.parts import is_evaluation, says_part, usual_part
+from slurm_guard.progress.parts import is_evaluation, predicts, says_part, usual_part, with_predictions
 from slurm_guard.progress.protocol import MAX_CLAIMS, MAX_SEGMENT, MICRO, NOTHING, Claim
 from slurm_guard.progress.values import (
     find_stamp,
@@ -63,6 +64,8 @@ class JsonLines:
 
     def __init__(self) -> None:
         self._others: dict[int, tuple[str, int]] = {}  # offset -> the second clock there
+        self._predicted: set[int] = set()  # offsets of rows that say that they predict
+        self._n_parts = 0  # of DLLogger's steps, at most: epoch, iteration
         self._cumulative: set[str] = set()  # of samples and tokens: those with a name that says so
         self._metered: set[str] = set()  # clocks with a metric of trainings beside them …
         self._rewarded: set[str] = set()  # … and those with one that agents have, too
@@ -81,11 +84,14 @@ class JsonLines:
             return None
         marker = text[:begin]
         if "DLLL" in marker:
-            return _dlllog(body, offset)
+            return self._dlllog(body, offset)
         roles = _roles_of(tuple(body))
         claim = _claim_of(body, roles, offset)
         if claim is None:
             return None
+        may_predict = roles.parts and claim.phase == "train" and len(self._predicted) < MAX_CLAIMS
+        if may_predict and predicts((usual, body[name]) for usual, name in roles.parts):
+            self._predicted.add(offset)
         if len(roles.steps) > 1 and len(self._others) < MAX_CLAIMS:
             key, step = _first(body, tuple(pair for pair in roles.steps if pair[0] != claim.key))
             if step is not None:
@@ -112,7 +118,20 @@ class JsonLines:
     def settle(self, claims: list[Claim]) -> list[Claim]:
         if are_lengths(claims) and claims[0].key not in self._cumulative and count_falls(claims) == 0:
             return []
+        if self._predicted:
+            claims = with_predictions(claims, self._predicted)
+        if self._n_parts > 1:
+            claims = _from_one(claims)
         return or_epochs(outer(claims, self._others))
+
+    def _dlllog(self, body: dict[str, Any], offset: int) -> Claim | None:
+        """NVIDIA DLLogger: `step` is [epoch, iteration, …], shorter for what it sums up at an epoch's end."""
+        step = body.get("step")
+        n_parts = len(step) if isinstance(step, list) else 1
+        if n_parts < self._n_parts:
+            return NOTHING
+        self._n_parts = n_parts
+        return _dlllog(body, offset)
 
 
 class _Roles(NamedTuple):
@@ -252,7 +271,7 @@ def _time_of(body: dict[str, Any], roles: _Roles) -> tuple[float | None, bool]:
 
 
 def _dlllog(body: dict[str, Any], offset: int) -> Claim | None:
-    """NVIDIA DLLogger: `step` is [epoch, iteration, …], empty for a summary."""
+    """The last part of the step is the counter."""
     step = body.get("step")
     data = body.get("data")
     at, naive = _time_of(body, _roles_of(tuple(body)))
@@ -264,3 +283,11 @@ def _dlllog(body: dict[str, Any], offset: int) -> Claim | None:
         loss = next((to_loss(data[name]) for name in keys.LOSS_KEYS if name in data), None)
     epoch = float(numbers[0]) if len(numbers) > 1 and numbers[0] is not None else None
     return Claim(offset, "step", step=numbers[-1], loss=loss, epoch=epoch, at=at, naive=naive)
+
+
+def _from_one(claims: list[Claim]) -> list[Claim]:
+    """Iterations that are counted from 0 in each epoch, by how many were made."""
+    begins = [now.step for last, now in pairwise(claims) if now.epoch != last.epoch]
+    if not begins or any(step != 0 for step in begins):
+        return claims
+    return [claim._replace(step=(claim.step or 0) + 1) for claim in claims]

@@ -19,7 +19,8 @@ _LOSS = re.compile(r" - loss: ([-+\d.eE]{1,24})")
 
 
 class KerasLines:
-    """One `fit` after the other; bars of another length than the training's are evaluations."""
+    """One `fit` after the other; bars of another length than the training's are evaluations, and so are those
+    behind an epoch's complete one, without an epoch of their own."""
 
     name = "keras"
     needles: tuple[bytes, ...] = (b"Epoch ", b"/step", b"] - ETA: ")
@@ -28,6 +29,8 @@ class KerasLines:
         self._epoch: tuple[int, int] | None = None  # of how many
         self._first = 1
         self._size: int | None = None  # batches of one epoch
+        self._is_complete = False  # the epoch's bar is …
+        self._is_over = False  # … and another one has begun
 
     def read(self, text: str, offset: int) -> Claim | None:
         match = _EPOCH.fullmatch(text.rstrip())
@@ -41,8 +44,10 @@ class KerasLines:
             return NOTHING
         if self._size is None:
             self._size = size
-        if size != self._size:
+        self._is_over |= self._is_complete and n < size
+        if size != self._size or self._is_over:
             return Claim(offset, "phase", phase="eval", advances=False)
+        self._is_complete = n == size
         epoch, of = self._epoch
         loss = _LOSS.search(text)
         step = (epoch - self._first) * size + n
@@ -62,5 +67,6 @@ class KerasLines:
             self._first = min(epoch, 1)
             self._size = None
         self._epoch = (epoch, of)
+        self._is_complete = self._is_over = False
         done = epoch - self._first
         return Claim(offset, "epoch", step=done * MICRO, epoch=float(done))

@@ -15,6 +15,7 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("***** running evaluation", "eval"),
     ("***** running prediction", "eval"),
     ("***** evaluating", "eval"),
+    ("begin validation on ", "eval"),  # fairseq
     ("saving model checkpoint to", "checkpoint"),
     ("saving checkpoint", "checkpoint"),  # Megatron: "saving checkpoint at iteration N to DIR"
     ("saved checkpoint", "checkpoint"),
@@ -34,8 +35,12 @@ _EVALUATION = re.compile(
 )
 _EVALUATION_RAW = re.compile(_EVALUATION.pattern.encode())
 _RAW = tuple(phrase.encode() for phrase, _ in _PHRASES)
-# Each with a capital or a sign where it can be: such a word is soon known not to be in a piece of text.
-_EVALUATES = (b"Test:", b"Val", b"Eval", b"val: [", b"test: [", b"Testing", b"Epoch(", b"Instances")
+# Each with a capital or a sign where it can be: such a word is soon known not to be in a piece of text. Parts
+# of words may be found sooner than the whole: of `valid: [`, of fairseq's `validation on "valid" subset`.
+_EVALUATES = (
+    b"Test:", b"Val", b"Eval", b"val: [", b"test: [", b"alid: [", b'" su', b"Testing", b"Epoch(",
+    b"Instances",
+)  # fmt: skip
 NEEDLES = (
     b"***", b"heckpoint", b"ompleted", b"done", b"saved", b"start of training", *_EVALUATES,
 )  # fmt: skip

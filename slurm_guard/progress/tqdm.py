@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from slurm_guard.progress.barseries import are_near, drawings_of
 from slurm_guard.progress.drawings import Drawn, copies
-from slurm_guard.progress.protocol import MAX_BARS, MAX_CLAIMS, Claim
+from slurm_guard.progress.protocol import MAX_BARS, MAX_CLAIMS, NOTHING, Claim
 from slurm_guard.progress.values import to_count, to_float
 
 # From the percent sign on; n/total, elapsed<eta, rate. Units other than iterations are not progress.
@@ -25,6 +25,11 @@ _EVAL_WORDS = re.compile(r"eval|valid|test|predict|sampl|generat|fid|(?<!\w)val(
 _OTHER_WORDS = re.compile(
     "load|fetch|map|token|filter|process|group|sav|shard|captur|compil|profil|warm"
 )  # load: download, too
+
+
+# HF's Trainer before a bar without words
+_RUNS = re.compile(r"\*{5} running (?:(evaluation|prediction)|training)\b", re.IGNORECASE)
+TOLD = 32  # parts of an evaluation's bar that are told of (judgement)
 
 
 class Bar(NamedTuple):
@@ -77,22 +82,47 @@ class TqdmLines:
     """Bars as weak claims: liveness, and steps only where nothing better speaks."""
 
     name = "tqdm"
-    needles: tuple[bytes, ...] = (b"%|",)
+    needles: tuple[bytes, ...] = (b"%|", b"***** ")
 
     def __init__(self) -> None:
+        self._evaluates = False  # a heading says that an evaluation is next, and no other bar has begun since
+        self._evaluation = 0  # the total of its bar …
+        self._nth = -1  # … and which part of it was told of last
         self._drawn: dict[int, Drawn] = {}  # by the offset of the redraw's end
         self._totals: list[int] = []  # the first ones …
         self._names: dict[int, int] = {}  # … and by which of them each is kept, or by itself
 
     def read(self, text: str, offset: int) -> Claim | None:
+        if "%|" not in text:
+            self._see_heading(text)
+            return None
         bar = find_bar(text)
         if bar is None or bar.prepares():
             return None
+        if self._is_evaluations(bar):
+            nth, self._nth = self._nth, bar.n * TOLD // bar.total
+            return NOTHING if nth == self._nth else Claim(offset, "phase", phase="eval", advances=False)
         if bar.evaluates():
             return Claim(offset, "phase", phase="eval", advances=False)
         if len(self._drawn) < MAX_CLAIMS:
             self._drawn[offset] = Drawn(bar.n, bar.spent, bar.pace_s, bar.digit_s)
         return Claim(offset, f"bar{self._kept_as(bar.total)}", step=bar.n, total=bar.total)
+
+    def _see_heading(self, text: str) -> None:
+        """Whether an evaluation begins, or a training."""
+        match = _RUNS.search(text, 0, 200)
+        if match is not None:
+            self._evaluates, self._evaluation, self._nth = match.lastindex is not None, 0, -1
+
+    def _is_evaluations(self, bar: Bar) -> bool:
+        """Whether a bar without words is of the evaluation that a heading named: the first behind it, of a
+        total that no bar had before. Where none was drawn before it may be the training's."""
+        if not self._evaluates or bar.desc or not bar.total or not self._names:
+            return False
+        if not self._evaluation and bar.total not in self._names:
+            self._evaluation = bar.total
+        self._evaluates = bar.total == self._evaluation
+        return self._evaluates
 
     def _kept_as(self, total: int) -> int:
         """The total that names the bar's series: after many others that of a bar near to it."""

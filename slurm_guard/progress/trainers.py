@@ -1,5 +1,5 @@
 """Trainers whose lines name no usual counter: XGBoost, LightGBM, JAX's clu, StyleGAN, Marian, ESPnet,
-Ultralytics."""
+Ultralytics, torchtune."""
 
 import re
 
@@ -23,6 +23,14 @@ _ULTRALYTICS = re.compile(
     r"\d{1,3}% {0,2}(?:\|[^|]{0,200}\||[━─╸]{1,60}) {1,4}(\d{1,12})/(\d{1,12})(?![\d.])",
     re.ASCII,
 )
+# torchtune's bar: it counts within the epoch, its words tell epoch, step of all epochs and loss:
+# `2|34|Loss: 1.4321:  36%|███▌      | 9/25 [00:10<00:18,  1.17s/it]`
+_TORCHTUNE = re.compile(
+    r"(\d{1,7})\|(\d{1,15})\|Loss: (-?\d{1,9}(?:\.\d{1,20})?(?:e[-+]?\d{1,3})?|nan|-?inf)"
+    r": {1,4}\d{1,3}%\|[^|]{0,200}\| {0,4}(\d{1,12})/",
+    re.ASCII,
+)
+STALE = 16  # redraws, at most, in which those words stay what they were: else they tell no step (judgement)
 _LOSS = re.compile(r"(?:^|[ ,])(?:train_)?loss=([-+\d.eE]{1,24})")
 
 
@@ -35,16 +43,34 @@ class TrainerLines:
         b"% \xe2\x94", b"% \xe2\x95", b"%|",
     )  # fmt: skip
 
+    def __init__(self) -> None:
+        self._words = (-1, 0)  # the step in torchtune's bar, and how far that was when it was seen first
+        self._is_stale = False  # it does not move with its bar
+
     def read(self, text: str, offset: int) -> Claim | None:
         claim = _claim(text, offset)
+        if claim is None and "%|" in text and not self._is_stale:
+            claim = self._torchtune(text, offset)
         if claim is None:
             return None
         at, naive = find_stamp(text)
         loss = _LOSS.search(text)
-        return claim._replace(at=at, naive=naive, loss=to_loss(loss[1]) if loss else None)
+        return claim._replace(at=at, naive=naive, loss=to_loss(loss[1]) if loss else claim.loss)
 
     def settle(self, claims: list[Claim]) -> list[Claim]:
         return claims
+
+    def _torchtune(self, text: str, offset: int) -> Claim | None:
+        match = _TORCHTUNE.match(text)
+        if match is None:
+            return None
+        step, drawn = int(match[2]), int(match[4])
+        if step != self._words[0] or drawn < self._words[1]:
+            self._words = (step, drawn)
+        self._is_stale = drawn - self._words[1] > STALE
+        if self._is_stale:
+            return None
+        return Claim(offset, "step", step=step, loss=to_loss(match[3]), epoch=to_float(match[1]))
 
 
 def _claim(text: str, offset: int) -> Claim | None:

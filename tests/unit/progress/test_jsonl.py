@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slurm_guard.progress.jsonl import claim_of
-from tests.unit.progress.logs import all_series
+from tests.unit.progress.logs import all_series, steps
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,28 @@ def test_a_value_that_is_no_number_costs_neither_its_record_nor_the_others_field
         (n, 1_795_475_142 + n) for n in range(1, 301)
     ]
     assert {claim.loss for claim in found[0].claims} <= {None, 0.5}
+
+
+def dllogger(*said: list[int] | str) -> str:
+    """A record a second."""
+    rows = (
+        {"timestamp": f"{1795000000.5 + n}", "type": "LOG", "step": step, "data": {"loss": 2.5}}
+        for n, step in enumerate(said)
+    )
+    return "".join(f"DLLL {json.dumps(row)}\n" for row in rows)
+
+
+def test_dlloggers_iterations_from_0_count_on_over_the_epochs() -> None:
+    assert steps(dllogger(*([epoch, n] for epoch in range(3) for n in range(100)))) == list(range(1, 301))
+
+
+def test_what_dllogger_sums_up_at_an_epochs_end_is_no_restart() -> None:
+    rows = [row for epoch in range(1, 4) for row in ([epoch, 10], [epoch, 20], [epoch, 30], [epoch])]
+
+    assert steps(dllogger("PARAMETER", *rows, [])) == list(range(10, 91, 10))
+
+
+def test_dlloggers_other_counters_stay_as_they_are() -> None:
+    assert steps(dllogger(*([0, n] for n in range(100)))) == list(range(100))
+    assert steps(dllogger(*([n // 50, n] for n in range(100)))) == list(range(100))
+    assert steps(dllogger(*([n] for n in range(100)))) == list(range(100))

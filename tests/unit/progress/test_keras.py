@@ -46,6 +46,18 @@ def test_a_bar_of_another_length_is_an_evaluation() -> None:
     assert [c.phase for c in found.phases] == ["eval"]
 
 
+def test_a_bar_as_long_as_the_trainings_behind_the_complete_one_is_an_evaluation() -> None:
+    half = "50/100 [====>....] - ETA: 5s - loss: 2.3\r"
+    fit = "".join(f"Epoch {epoch}/2\n{half}{KERAS_2}{KERAS_2}" for epoch in (1, 2))
+    found = read(f"{fit}{half}{KERAS_2}{half}{KERAS_2}Epoch 1/2\n{half}")
+
+    assert [c.step for one in found.series if one.key == "step" for c in one.claims] == [
+        *(50, 100, 100, 150, 200, 200),
+        50,
+    ]
+    assert [c.phase for c in found.phases] == ["eval"] * 4
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_epochs_alone_count_what_is_behind_them(first: int) -> None:
     series = best("".join(f"Epoch {epoch}/24\n----------\n" for epoch in range(first, first + 4)))

@@ -207,3 +207,44 @@ def test_which_values_say_that_a_row_is_an_evaluations(
     name: str, values: Sequence[object], evaluates: list[bool | None]
 ) -> None:
     assert [is_evaluation(name, value) for value in values] == evaluates
+
+
+def of_modes(*modes: tuple[str, range]) -> str:
+    return as_json([{"mode": mode, "step": n, "loss": 0.3} for mode, steps in modes for n in steps])
+
+
+@pytest.mark.parametrize("word", ["predict", "prediction", "inference", "Predict"])
+def test_predictions_that_recur_between_the_trainings_rows_count_nothing(word: str) -> None:
+    own = (word, range(1, 21))
+    log = of_modes(
+        *(part for e in range(5) for part in (("train", range(100 * e + 10, 100 * e + 101, 10)), own))
+    )
+    told, marks = read(log, "metrics.jsonl")
+
+    assert told.problems == []
+    assert [mark.step for mark in marks if mark.phase == "train"] == [*range(10, 501, 10)]
+    assert not any(mark.flags for mark in marks)
+
+
+@pytest.mark.parametrize(
+    "modes",
+    [
+        (("train", range(1, 50)), ("predict", range(1, 90))),  # a second training
+        (("predict", range(1, 50)), ("train", range(1, 90))),
+        (("train", range(1, 50)), ("predict", range(1, 9)), ("train", range(50, 90))),  # once
+        # a training of its own each time, from whose begin the other begins anew
+        *[(("train", range(1, 50)), ("predict", range(1, 90))) * 4],
+    ],
+)
+def test_other_predictions_may_train(modes: tuple[tuple[str, range], ...]) -> None:
+    _, marks = read(of_modes(*modes), "metrics.jsonl")
+
+    assert [mark.phase for mark in marks] == ["train"] * sum(len(steps) for _, steps in modes)
+
+
+def test_predictions_with_the_trainings_counter_are_its_records() -> None:
+    rows = as_json(
+        [{"mode": "predict" if n % 5 == 0 else "train", "step": n, "loss": 0.3} for n in range(100)]
+    )
+
+    assert [mark.step for mark in read(rows, "metrics.jsonl")[1] if mark.phase == "train"] == [*range(100)]

@@ -9,6 +9,8 @@ EVALUATIONS = [
     "Test: [ 10/196]  Time 0.1 (0.2)  Loss 6.1",
     "Test:   [   0/2500]  eta: 0:01:00  loss: 0.3",
     "val: [40/196] acc 0.3",
+    "valid: [40/196] acc 0.3",
+    '2026-11-20 10:51:13 | INFO | fairseq_cli.train | begin validation on "valid" subset',
     "2026/11/26 10:00:00 - mmengine - INFO - Epoch(val) [3][ 50/196]    eta: 0:00:10",
     "[11/26 10:00:00 d2.evaluation.evaluator]: Inference done 50/5000. Dataloading: 0.01 s/iter.",
     "Validation DataLoader 0:  40%|████      | 4/10 [00:02<00:03,  1.9it/s]",
@@ -19,6 +21,7 @@ EVALUATIONS = [
 OTHERS = [
     "Test set: 10000 samples", "Validation loss improved from 0.3 to 0.2", "Epoch(train) [3][ 50/196] lr: 1",
     "Evaluating the model every 500 steps", "Testing whether the cluster is up", "val: 0.3",
+    "To begin validation, set --do_eval", "valid: [a, b]",
 ]  # fmt: skip
 
 
@@ -46,3 +49,44 @@ def test_of_too_many_marks_the_first_and_the_last_stay() -> None:
 
     n = len(line)
     assert found == [*range(n, n * MAX_PHASES, n), n * (MAX_PHASES + 7)]
+
+
+TRAINING = "".join(
+    f"\r {n // 10:2d}%|█   | {n}/1000 [00:{n // 20:02d}<01:00,  5.0it/s]" for n in range(0, 501, 20)
+)
+HEADING = "***** Running Evaluation *****\n  Num examples = 50000\n  Batch size = 32\n"
+
+
+def bar_of(total: int, words: str = "") -> str:
+    return "".join(
+        f"\r{words} {n % 9}%|█   | {n}/{total} [00:01<01:00,  5.0it/s]" for n in range(0, total + 1, 2)
+    )
+
+
+def marks(log: str) -> tuple[list[int | None], int]:
+    """(counters of the bars' series, number of marks of evaluations)."""
+    reader = TEXT.reader()
+    reader.feed(log.encode(), 0)
+    found = reader.finish()
+    counters = [claim.step for one in found.series for claim in one.claims]
+    return counters, [claim.phase for claim in found.phases].count("eval")
+
+
+def test_a_bar_below_the_heading_of_an_evaluation_is_marks_while_it_lasts() -> None:
+    log = f"***** Running training *****\n{TRAINING}\n{HEADING}{bar_of(314)}\n"
+
+    assert marks(f"{log}{TRAINING}\n") == ([*range(0, 501, 20), *range(0, 501, 20)], 1 + 33)
+    assert marks(f"{log}{TRAINING}\n{HEADING}{bar_of(314)}\n")[1] == 2 * 34
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        f"{HEADING}{bar_of(314)}\n",  # nothing shows that it is not the training's
+        f"{TRAINING}\n{HEADING}***** Running training *****\n{bar_of(314)}\n",
+        f"{bar_of(314)}\n{HEADING}{bar_of(314)}\n",
+        f"{TRAINING}\n{HEADING}{bar_of(314, 'Step:')}\n",
+    ],
+)
+def test_a_bar_that_may_be_a_trainings_stays_one(log: str) -> None:
+    assert marks(log)[0][-158:] == list(range(0, 315, 2))

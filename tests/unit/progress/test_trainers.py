@@ -122,3 +122,38 @@ def test_ultralytics_rows_count_the_batches_of_all_epochs(
 )
 def test_other_bars_of_that_shape_count_nothing(line: str) -> None:
     assert told(line) == []
+
+
+def test_torchtunes_bar_counts_by_the_step_in_its_words() -> None:
+    """It begins again in each epoch, and is drawn once with the new count and the words of the one before."""
+    lines = []
+    for epoch in range(3):
+        words = f"{epoch}|{epoch * 3}"
+        lines.append(f"{words}:   0%|          | 0/3 [00:00<?, ?it/s]")
+        for batch in (1, 2, 3):
+            bar = f"{33 * batch}%|███▎      | {batch}/3 [00:0{batch}<00:01,  1.17s/it]"
+            lines.append(f"{words}:  {bar}")
+            words = f"{epoch + 1}|{epoch * 3 + batch}|Loss: {2.5 / (epoch * 3 + batch)}"
+            lines.append(f"{words}:  {bar}")
+    log = "\r".join(lines) + "\n"
+
+    assert all_series(log)[0].source == "trainers"
+    assert all_series(log)[0].claims[-1].loss == 2.5 / 9
+    assert steps(log) == list(range(1, 10))
+
+
+@pytest.mark.parametrize(
+    "words", ["1|25", "25|Loss: 1.2", "1|2.5|Loss: 1.2", "a|25|Loss: 1.2", "1|25|Acc: 0.2"]
+)
+def test_a_bar_with_other_words_is_a_bar(words: str) -> None:
+    assert told(f"{words}:   4%|▍         | 1/25 [00:01<00:28,  1.17s/it]") == [("tqdm", "bar25", [1])]
+
+
+def test_a_number_in_a_bars_words_that_stands_still_is_no_step() -> None:
+    """`epoch|of|Loss: …`: the bar goes on being one."""
+    bars = (
+        f"1|100|Loss: {5 / n}: {n // 2:3d}%|███▎   | {n}/200 [00:{n % 60:02d}<02:00,  1.17it/s]"
+        for n in range(1, 201)
+    )
+
+    assert told(*bars)[-1] == ("tqdm", "bar200", list(range(18, 201)))
