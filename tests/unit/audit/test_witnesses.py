@@ -1,0 +1,44 @@
+"""Which findings of one run confirm each other: those that speak of the same work."""
+
+from dataclasses import replace
+
+from slurm_guard.audit.run import audit_facts
+from slurm_guard.model import Judgement, Verdict
+from tests.builders import Log, Tenant, World, build
+from tests.shapes import HONEST, OTHER, TRAIN, facts_of
+
+DEARER = Log(paces=((0, 6.0), (4000, 7.8)))  # of steps alone: layers unfrozen, longer sequences
+
+
+def _of(world: World) -> Judgement:
+    return next(j for j in audit_facts(build(world)).judgements if j.run.job_id == 7)
+
+
+def _checks(judgement: Judgement) -> set[str]:
+    return {f.check for f in judgement.findings if f.weight >= 1.0}
+
+
+def test_a_rise_and_an_unnamed_evaluation_of_other_hours_are_asked_about() -> None:
+    judgement = _of(replace(HONEST, log=replace(DEARER, until_s=8700)))
+
+    assert _checks(judgement) == {"work-residual", "busy-while-silent"}
+    assert judgement.verdict is Verdict.REVIEW
+    # The silence is in the lower bound, the rise is not: larger steps look the same.
+    assert judgement.unexplained.lo_gpu_ms < 1.1 * 2_100_000
+
+
+def test_a_strangers_spell_and_a_rise_that_came_later_are_two_things() -> None:
+    spell = replace(OTHER, from_s=600, until_s=2400)
+
+    apart = _of(replace(HONEST, tenants=(TRAIN, spell), log=replace(DEARER, paces=((0, 6.0), (5000, 7.8)))))
+
+    assert {"extra-context", "work-residual"} <= _checks(apart)
+    assert apart.verdict is Verdict.REVIEW
+
+
+def test_a_stranger_and_the_work_that_progress_leaves_over_while_it_is_there_are_an_alert() -> None:
+    assert next(iter(audit_facts(facts_of("co-tenant")).judgements)).verdict is Verdict.ALERT
+    from_start = _of(
+        replace(HONEST, tenants=(TRAIN, Tenant("x", 60, 1e9, share=0.4, exe="/tmp/x", ppid=900)))
+    )
+    assert from_start.verdict is Verdict.REVIEW  # no stretch without it: the price of a step is not known
