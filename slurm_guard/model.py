@@ -279,6 +279,9 @@ class Judgement:
             object.__setattr__(self, "timeline", None)  # 20,000 runs that nobody watched: 1.5 GB of nulls
 
 
+LEAST_STRANGER_MS = 60_000  # of GPU time; a probe or a query of the driver is less. Judgement.
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """GPU work outside any allocation of the run or user it comes from (rulings 2); never in a ledger sum."""
@@ -320,3 +323,18 @@ class Audit:
     skips: tuple[Skip, ...]
     nodes: tuple[NodeCoverage, ...]
     site: Site | None = None  # null: written by a release that knew no word of the site
+
+    @property
+    def strangers(self) -> tuple[Outside, ...]:
+        """Work of processes that belong to no run, each a minute of GPU time and more in all: no run's
+        verdict is about it, and somebody should look."""
+        worked: dict[tuple[str, int | None], int] = {}
+        for o in self.outside:
+            if o.run is None:
+                worked[o.node, o.pid] = worked.get((o.node, o.pid), 0) + o.gpu_ms
+        return tuple(o for o in self.outside if o.run is None and worked[o.node, o.pid] >= LEAST_STRANGER_MS)
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything of the night asks for a look."""
+        return bool(self.strangers) or any(j.asks for j in self.judgements)

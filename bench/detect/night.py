@@ -29,7 +29,7 @@ from slurm_guard.history import PastCost
 from slurm_guard.model import Judgement, Run
 
 NIGHT = 10  # runs; two of each share
-_LARGE = 0.2  # of runs that divert a share: large and long ones, where a small share is many GPU-hours
+_LARGE = 0.2  # of honest runs and those that divert a share: where a small share is many GPU-hours
 _LONGEST_S = 60_000.0
 _SUM_MS = 1000.0  # per GPU
 _PROCESS_TABLES = ("shares", "processes", "held", "accounted")
@@ -96,7 +96,8 @@ def _drawn(order: Order, kind: tuple[Scenario, GpuClass], k: int) -> tuple[Spec,
     rng = Random(f"{order.seed}/{order.part}{order.violation}/{order.gpu}/{order.family}/{k}")
     share = None if scenario.how in ("honest", "log", "network") else SHARES[k % len(SHARES)]
     size = Random(f"size/{order.seed}/{order.gpu}/{order.family}/{k}").random()
-    with at(LARGE if share is not None and order.part == "diverting" and size < _LARGE else ORDINARY):
+    may = scenario.is_honest or share is not None
+    with at(LARGE if may and order.part != "violated" and size < _LARGE else ORDINARY):
         spec = scenario.draw(rng, 0.25 if share is None else share)
     hardship = equip(spec, gpu, rng)
     for violation in VIOLATIONS:

@@ -12,6 +12,7 @@ from bench.detect import (
     held_out_slow,
     own_diverting,
     own_honest,
+    pairs,
     wire,
 )
 from bench.world import (
@@ -109,7 +110,7 @@ def scenarios() -> list[Scenario]:
     new = (*held_out_honest.FAMILIES, *held_out_slow.FAMILIES)
     found = [_honest(draw, is_slow=draw.__name__ in slow) for draw in honest]
     found += [_honest(draw, is_slow=draw.__name__ in slow) for draw in own_honest.FAMILIES]
-    found += [_honest(draw) for draw in companions.FAMILIES]
+    found += [_honest(draw) for draw in (*companions.FAMILIES, *pairs.FAMILIES)]
     found += [_honest(draw, is_own=True, is_slow=draw in held_out_slow.FAMILIES) for draw in new]
     found += [_diverting(draw, _how(draw)) for draw in diverting.FAMILIES if _is_of_channels(draw)]
     found += [_diverting(draw, _ALL_OF_IT) for draw in (*forging.FAMILIES, *forging_shared.FAMILIES)]

@@ -136,7 +136,10 @@ def documented(found: list[Stint], runs: list[Run]) -> tuple[Outside, ...]:
 
 
 def _sentence(stint: Stint, runs: list[Run]) -> str:
-    worked = f"Process {stint.pid} worked {stint.gpu_us / 1e6:.0f} s on {stint.gpu} of {stint.node}"
+    user = next((run.user for run in runs if run.uid == stint.uid and run.user), "")
+    whose = "" if stint.uid is None else f" of {user} (uid {stint.uid})" if user else f" of uid {stint.uid}"
+    what = f"{stint.pid}, {stint.exe.rpartition('/')[2]}," if stint.exe else f"{stint.pid}"
+    worked = f"Process {what}{whose} worked {stint.gpu_us / 1e6:.0f} s on {stint.gpu} of {stint.node}"
     host = "" if stint.host is None else f", which run {runs[stint.host].id} held"
     if stint.own is None:
         return f"{worked}{host}; it belongs to no run."

@@ -44,7 +44,7 @@ def audit(
         typer.Option("-o", "--output", help="document; default: the reports' folder", readable=False),
     ] = None,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="exit 10 when there is an ALERT or REVIEW")
+        bool, typer.Option("--exit-code", help="exit 10 when something asks for a look")
     ] = False,
     config: Annotated[
         Path | None, typer.Option("--config", help="configuration file", readable=False)
@@ -84,7 +84,7 @@ def audit(
     typer.echo(f"{summary(done)}: {path}")
     if remember or (remember is None and not is_trial):
         leave_history(folder, done, (costs, grounds), settings)
-    if exit_code and any(j.asks for j in done.judgements):
+    if exit_code and done.asks:
         raise typer.Exit(EXIT_FINDINGS)
 
 

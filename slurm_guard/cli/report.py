@@ -45,7 +45,7 @@ def report(
     ] = None,
     job: Annotated[str | None, typer.Option("--job", help="the runs of one job alone, in full")] = None,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="exit 10 when there is an ALERT or REVIEW")
+        bool, typer.Option("--exit-code", help="exit 10 when something asks for a look")
     ] = False,
     config: Annotated[
         Path | None, typer.Option("--config", help="configuration file", readable=False)
@@ -65,7 +65,7 @@ def report(
         sys.stdout.flush()
     else:
         write_output(output, content)
-    if exit_code and any(j.asks for j in shown.judgements):
+    if exit_code and shown.asks:
         raise typer.Exit(EXIT_FINDINGS)
 
 

@@ -113,7 +113,9 @@ def _subject(audit: Audit, title: str) -> str:
     n_runs = words.plural(len(audit.judgements), "run")
     n_aside = len(audit.judgements) - len(called)
     aside = f"{n_aside} explained, " if n_aside else ""
-    counts = f"{words.plural(n_alerts, 'alert')}, {n_reviews} to review, {aside}{n_runs}"
+    n_strangers = len({(o.node, o.pid) for o in audit.strangers})
+    stray = f"{words.plural(n_strangers, 'process', 'processes')} of no run, " if n_strangers else ""
+    counts = f"{words.plural(n_alerts, 'alert')}, {n_reviews} to review, {stray}{aside}{n_runs}"
     return f"{title}: {counts if audit.judgements else 'no runs'}"
 
 

@@ -106,6 +106,8 @@ def _headline(audit: Audit, ledger: dict[str, int]) -> str:
         parts.append(f"{words.plural(alerts, 'run needs', 'runs need')} a look today ({about})")
     if reviews:
         parts.append(f"{words.plural(reviews, 'run')} should be looked at")
+    if audit.strangers:
+        parts.append(_strangers_words(audit))
     if not parts:
         parts.append("no run needs a look today")
     if len(open_) < n_all:
@@ -118,6 +120,16 @@ def _headline(audit: Audit, ledger: dict[str, int]) -> str:
         parts.append(f"{counts[Verdict.NOT_AUDITABLE]:,} could not be audited")
     text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."
+
+
+def _strangers_words(audit: Audit) -> str:
+    """Work of processes that belong to no run: nobody's verdict is about it."""
+    found = audit.strangers
+    n = len({(o.node, o.pid) for o in found})
+    hours = sum(o.gpu_ms for o in found) / 3.6e6
+    amount = f"{hours:.1f} GPU-hours" if hours >= 0.1 else f"{60 * hours:.0f} GPU-minutes"
+    one = "a process that belongs to no run" if n == 1 else f"{n:,} processes that belong to no run"
+    return f"{one} used GPUs for {amount} and should be looked at"
 
 
 def _unseen_words(audit: Audit, ledger: dict[str, int]) -> list[str]:
