@@ -1,5 +1,6 @@
 """From frames to the plain values of one run: its marks, its GPU processes, its logs' holders, its beats."""
 
+from math import isfinite
 from typing import Any
 
 import polars as pl
@@ -137,6 +138,11 @@ def problems_of(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, tuple[str, 
     return {i: tuple(sorted(p)[:20]) for i, p in found.items()}
 
 
+def counter_of() -> pl.Expr:
+    """A record's counter: its step, else its samples, else its tokens; as floats, null: it has none."""
+    return pl.coalesce("step", "samples", "tokens").cast(pl.Float64)
+
+
 def holds_of(
     logs: pl.DataFrame, files: pl.DataFrame, keys: pl.DataFrame, points: pl.DataFrame
 ) -> dict[int, list[LogHold]]:
@@ -151,23 +157,19 @@ def holds_of(
     held: dict[tuple[int, str], set[int]] = {}
     for i, path, pid in seen.iter_rows():
         held.setdefault((i, path), set()).add(pid)
-    rows = (
-        bound(logs, keys, points)
-        .join(
-            points.group_by("run", "file").agg(
-                pl.coalesce(pl.col("step").max(), pl.col("samples").max(), pl.col("tokens").max()).alias(
-                    "top"
-                )
-            ),
-            on=["run", "file"],
-            how="left",
-        )
-        .sort("i", "run", "file")
+    when = pl.coalesce("obs_hi_at", "at")
+    unit = counter_of()
+    told = points.group_by("run", "file").agg(
+        unit.max().alias("top"),
+        ((unit.max() - unit.min()) / (when.max() - when.min())).alias("pace"),
     )
+    rows = bound(logs, keys, points).join(told, on=["run", "file"], how="left").sort("i", "run", "file")
     found: dict[int, list[LogHold]] = {}
     for row in rows.iter_rows(named=True):
         pids = set(row["pids"] or []) | held.get((row["i"], row["path"]), set())
-        hold = LogHold(row["node"], row["path"], row["how"] or "", row["size"], frozenset(pids), row["top"])
+        pace = row["pace"] if row["pace"] is not None and isfinite(row["pace"]) else None
+        log = (row["node"], row["path"], row["how"] or "", row["size"], frozenset(pids), row["top"], pace)
+        hold = LogHold(*log)
         found.setdefault(row["i"], []).append(hold)
     return found
 

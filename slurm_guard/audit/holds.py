@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 # A process is the log's writer only if it wrote at least this part of the log's bytes. Judgement: the reader
 # may have seen a log that an earlier process began.
 WROTE = 0.5
-SAME_COUNTER = 0.1  # two logs of one training end within this of one another. Judgement: each at its interval
+# Two logs of one training end within this of one another, each at its interval, and count at one pace.
+# Judgement.
+SAME_COUNTER, SAME_PACE = 0.1, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class LogHold:
     how: str
     size: int | None
     pids: frozenset[int]
-    counter: int | None = None  # the highest step, or else sample or token, that it tells of; null: none
+    counter: float | None = None  # the highest step, or else sample or token, that it tells of; null: none
+    pace: float | None = None  # of that counter, a second, from its first record to its last; null: not known
 
 
 def by_log(users: list[GpuUser], logs: list[LogHold]) -> dict[int, str]:
@@ -83,15 +86,23 @@ def by_writing(users: list[GpuUser], logs: list[LogHold]) -> dict[int, str]:
 
 def second_logs(users: list[GpuUser], logs: list[LogHold]) -> list[GpuUser]:
     """The users, those no longer stray that may write a log of another training than the linked ones do: two
-    trainings in one job, one of them on the stdout that all inherit."""
+    trainings in one job, one of them on the stdout that all inherit. On each node a lone process may, or the
+    ranks of one launcher; of several programs none can be said to be the one."""
     linked = {(u.node, u.pid) for u in users if u.cls == "linked"}
     told = [g for g in logs if _tells(g, users) and any((g.node, p) in linked for p in g.pids)]
     other = [g for g in logs if g not in told and not any(_same_counter(g, t) for t in told)]
     mine = {(g.node, pid) for g in other for pid in g.pids}
     free = [u for u in users if u.cls == "stray" and (u.node, u.pid) in mine]
-    if not told or len(free) != 1:  # of several none can be said to be the one
+    launchers: dict[str, set[tuple[int | None, str | None]]] = {}
+    for u in free:
+        launchers.setdefault(u.node, set()).add((u.ppid, u.exe))
+    sure = {node for node, some in launchers.items() if len(some) == 1}
+    if not told:
         return users
-    return [replace(u, cls="kin", why="may write a log of its own") if u in free else u for u in users]
+    return [
+        replace(u, cls="kin", why="may write a log of its own") if u in free and u.node in sure else u
+        for u in users
+    ]
 
 
 def _tells(log: LogHold, users: list[GpuUser]) -> bool:
@@ -101,7 +112,9 @@ def _tells(log: LogHold, users: list[GpuUser]) -> bool:
 
 
 def _same_counter(a: LogHold, b: LogHold) -> bool:
-    """Two logs of one training tell of the same step; unknown counters may be the same."""
-    if a.counter is None or b.counter is None:
-        return True
-    return abs(a.counter - b.counter) <= SAME_COUNTER * max(a.counter, b.counter)
+    """Two logs of one training tell of the same step, at the same pace; what is unknown may be the same."""
+    return _near(a.counter, b.counter, SAME_COUNTER) and _near(a.pace, b.pace, SAME_PACE)
+
+
+def _near(a: float | None, b: float | None, part: float) -> bool:
+    return a is None or b is None or abs(a - b) <= part * max(a, b)

@@ -33,7 +33,7 @@ GLOSSARY = {
     UNMATCHED: "Own work of runs that could not be audited: nothing to set it against, and nothing against "
     "it. In the document it stands under residual and contradiction.",
     "residual": "Work of the run's own processes beyond what its logged progress costs.",
-    "contradiction": "Progress was claimed, and the GPU's counters deny it.",
+    "contradiction": "Claimed progress, denied by the GPU or the log itself.",
     "foreign": "Work of processes that do not belong to the run.",
 }
 
@@ -44,7 +44,7 @@ TRUST = {
     "consistent": "the GPU's work agrees with the log; when its lines were written was not seen",
     CLAIMED: "nothing outside the job confirmed the log or denied it: its work is credited, and the upper "
     "bound of the unexplained holds it all",
-    CONTRADICTED: "the GPU's counters deny the log",
+    CONTRADICTED: "the GPU's counters deny the log, or its own times do: the finding says which",
     NO_LOG: "no training progress was read",
 }
 

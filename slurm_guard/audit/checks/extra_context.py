@@ -57,7 +57,7 @@ def _evidence(user: GpuUser) -> Evidence:
         "SM-s",
         "lake tables shares, processes and files",
         f"shares and processes with pid {user.pid}",
-        "a declared role for this process, or a progress log that it writes itself",
+        "the site's word on what it is for (slurm-guard explain), or a progress log that it writes itself",
     )
 
 

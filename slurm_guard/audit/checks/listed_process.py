@@ -107,8 +107,8 @@ def _evidence(process: Listed) -> Evidence:
         "s listed",
         "lake tables shares and processes",
         f"nvidia-smi on {process.node}, or shares with pid {process.pid}",
-        "a declared role for this process, a progress log that it writes itself, or another GPU list in the "
-        "ticket",
+        "the site's word on what it is for (slurm-guard explain), a progress log that it writes itself, or "
+        "another GPU list in the ticket",
     )
 
 

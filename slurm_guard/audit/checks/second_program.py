@@ -53,7 +53,8 @@ def _evidence(second: Second) -> Evidence:
         "SM-s",
         "lake tables shares and processes",
         f"shares and processes with pid {user.pid}",
-        "a connection to the training, a progress log that it writes itself, or a declared role",
+        "a connection to the training, a progress log that it writes itself, or the site's word on what it "
+        "is for (slurm-guard explain)",
     )
 
 
