@@ -54,7 +54,7 @@ class Facts:
 
 def refusal(run: Run) -> str | None:
     """Why accounting's row cannot be judged; null when it can."""
-    times = (run.from_at, run.until_at, run.start_at)
+    times = (run.from_at, run.until_at, run.start_at, run.start_at if run.end_at is None else run.end_at)
     if not all(isfinite(t) for t in times):
         return "accounting has a time that is not a number"
     if run.until_at < run.from_at:

@@ -1,6 +1,7 @@
 """One case to one judgement: checks, denial, bounds, ledger, verdict."""
 
 from dataclasses import replace
+from math import isfinite
 
 from slurm_guard.audit import bounds, exempt, ledger, timeline, verdict
 from slurm_guard.audit.bounds import Left
@@ -228,7 +229,7 @@ def refused(run: Run, why: str) -> Judgement:
     accounts = dict.fromkeys((a.value for a in Account), 0)
     accounts[Account.UNOBSERVED.value] = allocated
     return Judgement(
-        run,
+        _writable(run),
         Verdict.NOT_AUDITABLE,
         ("refused",),
         f"This run cannot be judged: {why}.",
@@ -243,3 +244,12 @@ def refused(run: Run, why: str) -> Judgement:
         0.0,
         (why,),
     )
+
+
+def _writable(run: Run) -> Run:
+    """The run with 0 for times that are not numbers, which no document can hold."""
+    from_at, until_at, start_at = (
+        t if isfinite(t) else 0.0 for t in (run.from_at, run.until_at, run.start_at)
+    )
+    end_at = run.end_at if run.end_at is None or isfinite(run.end_at) else None
+    return replace(run, from_at=from_at, until_at=until_at, start_at=start_at, end_at=end_at)

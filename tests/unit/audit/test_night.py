@@ -11,6 +11,7 @@ import pytest
 from slurm_guard.audit import bind, judge, registry, run, work
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.facts import Facts, runs_frame
+from slurm_guard.document import from_json, to_json
 from slurm_guard.model import Account, Finding, Judgement, Run, Verdict
 from tests.builders import AT, NODE, Log, build, frames_of, key, run_of
 from tests.shapes import HONEST, SHAPES, facts_of
@@ -142,6 +143,40 @@ def test_a_run_of_seconds_is_on_nobodys_list_and_no_check_fails_on_it(shape: str
 
     assert audit.judgements[0].verdict in (Verdict.NOT_AUDITABLE, Verdict.CLEAR, Verdict.NOTE)
     assert [s for s in audit.skips if s.reason == "check-failed"] == []
+
+
+@pytest.mark.parametrize("name", ["from_at", "until_at", "start_at", "end_at"])
+def test_a_run_whose_times_are_no_numbers_is_refused_in_a_document_that_can_be_written(name: str) -> None:
+    facts = facts_of("honest")
+    odd = replace(facts.runs[0], **{name: float("nan")})  # type: ignore[arg-type]
+
+    audit = run.audit_facts(replace(facts, runs=(odd,)))
+
+    assert from_json(to_json(audit)) == audit
+    assert audit.judgements[0].verdict is Verdict.NOT_AUDITABLE
+
+
+def test_windows_that_overlap_are_not_counted_twice() -> None:
+    facts = facts_of("honest")
+    late = facts.frames["windows"].with_columns(pl.col("start_at") + 30.0, pl.col("end_at") + 30.0)
+    both = _with(facts, "windows", pl.concat([facts.frames["windows"], late]))
+
+    once, twice = _judged(facts).ledger_gpu_ms, _judged(both).ledger_gpu_ms
+
+    allocated = _judged(facts).run.allocated_gpu_ms
+    assert all(abs(twice[account] - ms) < 0.01 * allocated for account, ms in once.items())
+
+
+def test_of_a_window_that_was_written_twice_the_one_that_covers_more_holds() -> None:
+    facts = facts_of("honest")
+    windows = facts.frames["windows"]
+    half = windows.with_columns(
+        pl.col("end_at") - 30.0, *[pl.col(c) // 2 for c in ("covered_ms", "energy_mj", "busy_ms", "n")]
+    )
+
+    both = _with(facts, "windows", pl.concat([half, windows]))
+
+    assert _judged(both) == _judged(facts)
 
 
 def _one_window(facts: Facts, **values: Any) -> Facts:
