@@ -73,6 +73,7 @@ class Told(NamedTuple):
     n: int
     read_b: int
     problems: list[str]
+    params: int | None = None  # of the model, by the file's own words
 
 
 Part = tuple[Input, str | None, Found]  # a file, its source's name, and what was found
