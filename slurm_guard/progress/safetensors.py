@@ -29,13 +29,11 @@ _WHOLES = {"I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16"
 _PACKED = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
 _BITS = {**_FLOATS, **_WHOLES, **_PACKED, "BOOL": 8, "F8_E8M0": 8}  # the last are scales of others
 _OF_OPTIMIZER = re.compile(
-    r"(?:optim(?:izer)?[._]|exp_avg|state\.|shadow_|(?:model_)?ema(?:_model)?\.)|.*\.(?:exp_avg(?:_sq)?|momentum_buffer)$",
-    re.DOTALL,
+    r"^(?:optim(?:izer)?[._]|exp_avg|state\.|shadow_|(?:model_)?ema(?:_model)?\.)|"
+    r"\.(?:exp_avg(?:_sq)?|momentum_buffer)\Z"
 )
-_BUFFER = re.compile(
-    r"(?:.*\.)?(?:running_mean|running_var|num_batches_tracked|inv_freq|masked_bias)", re.DOTALL
-)
-_QUANTISED = re.compile(r"(?:.*[._])?(?:qweight|qzeros|weight|packed|blocks|quant_map|SCB)", re.DOTALL)
+_BUFFER = re.compile(r"(?:^|\.)(?:running_mean|running_var|num_batches_tracked|inv_freq|masked_bias)\Z")
+_QUANTISED = re.compile(r"(?:^|[._])(?:qweight|qzeros|weight|packed|blocks|quant_map|SCB)\Z")
 # Mixtral, DeepSeek, Megatron, DeepSpeed, Switch; Granite's without the word. Shared experts are dense.
 _EXPERT = re.compile(
     r"(?:^|\.)(?:(?:local_|deepspeed_)?experts|expert_\d+|block_sparse_moe\.(?:in|out)put_linear)(?:\.|_|$)"
@@ -189,7 +187,7 @@ def _counts(value: Any) -> list[int] | None:
 
 def _counted(tensors: dict[str, Tensor], read_b: int) -> ModelSize:
     """The sum over the model's own tensors."""
-    mine = {name: one for name, one in tensors.items() if _OF_OPTIMIZER.match(name) is None}
+    mine = {name: one for name, one in tensors.items() if _OF_OPTIMIZER.search(name) is None}
     if mine and all(_ADAPTER.search(name) is not None for name in mine):
         return _nothing(read_b)  # the model that they were made for is not in it
     if _is_packed(mine):
@@ -205,7 +203,7 @@ def _counted(tensors: dict[str, Tensor], read_b: int) -> ModelSize:
 def _is_weight(name: str, one: Tensor) -> bool:
     """Whether a tensor is trained: no whole numbers, no running mean, no mask."""
     is_mask = len(one.shape) == 4 and one.shape[:2] == (1, 1) and one.shape[2] == one.shape[3] >= MASK_FROM
-    return one.dtype in _FLOATS and not is_mask and _BUFFER.fullmatch(name) is None
+    return one.dtype in _FLOATS and not is_mask and _BUFFER.search(name) is None
 
 
 def _is_packed(tensors: dict[str, Tensor]) -> bool:
@@ -213,7 +211,7 @@ def _is_packed(tensors: dict[str, Tensor]) -> bool:
     wholes = {name: one for name, one in tensors.items() if one.dtype in _WHOLES and one.n > 1}
     return (
         any(one.dtype in _PACKED for one in tensors.values())
-        or any(_QUANTISED.fullmatch(name) is not None for name in wholes)
+        or any(_QUANTISED.search(name) is not None for name in wholes)
         or _bytes(wholes.values()) > PACKED_SHARE * _bytes(tensors.values())
     )
 

@@ -19,9 +19,7 @@ MAX_S = 1.0  # beside the walk's own time (judgement)
 SUFFIX = ".safetensors"
 _SHARD = re.compile(r"(.{0,200})-(\d{1,6})-of-(\d{1,6})\.safetensors", re.DOTALL)
 # What lies beside a model: its optimizer, its running mean.
-_BESIDE = re.compile(
-    r"(?:optim|ema\b|ema[_-]|scheduler|rng|random|sampler|scaler)|.*[_-]ema\b", re.IGNORECASE
-)
+_BESIDE = re.compile(r"^(?:optim|ema\b|ema[_-]|scheduler|rng|random|sampler|scaler)|[_-]ema\b", re.IGNORECASE)
 _ADAPTER = re.compile(r"(?:^|[_.-])(?:adapters?|lora|ia3)(?:[_.-]|$)", re.IGNORECASE)
 
 IsFresh = Callable[[os.stat_result], bool]
@@ -90,7 +88,7 @@ def _listed(path: str) -> dict[str, list[str]]:
     if found:
         return found
     for folder in sorted(below)[:16]:
-        if _BESIDE.match(folder.rpartition("/")[2]) is not None:
+        if _BESIDE.search(folder.rpartition("/")[2]) is not None:
             continue
         with os.scandir(folder) as listing:
             names = [entry.name for entry in islice(listing, MAX_LISTED) if _is_model(entry.name)]
@@ -102,7 +100,7 @@ def _listed(path: str) -> dict[str, list[str]]:
 def _is_model(name: str) -> bool:
     """Whether a file's name is that of a model's weights, not of an adapter's or an optimizer's."""
     stem = name.removesuffix(SUFFIX)
-    return stem != name and _BESIDE.match(stem) is None and _ADAPTER.search(stem) is None
+    return stem != name and _BESIDE.search(stem) is None and _ADAPTER.search(stem) is None
 
 
 def _sets(folder: str, names: Sequence[str]) -> list[tuple[list[str], int]]:
