@@ -11,12 +11,17 @@ from typing import NamedTuple
 from slurm_guard.progress.lines import clean
 from slurm_guard.progress.safetensors import MAX_PARAMS
 
-LOOKED_AT_B = 1 << 20
-MAX_LINES = 4_000  # that speak of parameters; a large model's ranks print two each
+MAX_HITS = 10_000  # of the word …
+MAX_LINES = 2_000  # … and that give a number with it; of a large model each rank prints one
 LINE_B = 2_048  # of a line on either side of the word
 LEAST = 1_000  # fewer are those of a function, or of one layer (judgement)
 AGREE = 1.1  # figures of one model: without its positions' embeddings, rounded to three digits (judgement)
-_NEEDLES = (b"aram", b"ARAM")
+_NEEDLE = b"aram"
+# Most lines with the word name a setting: only those with a number behind it, or right before it, are read.
+_NUMBER_BEHIND = re.compile(rb"aram(?:eter)?s?[^\n:=|]{0,64}[:=|]{1,2}[ \t\"']{0,40}(?:\d|dense)")
+_NUMBER_BEFORE = re.compile(
+    rb"\d[KMBGTkmbgt]?(?:\s[KMBGT])?\s{0,20}(?:[Tt]otal |[Nn]on-trainable |[Tt]rainable )?(?:model )?[Pp]\Z"
+)
 _NUMBER = (
     r"(\d{1,3}(?:,\d{3})+|\d{1,15}(?:\.\d{1,9})?(?:e\+?\d{1,2})?)(?!\d|[.,]\d|\s?[kmgt]i?b\b)"
     r"\s?([kmbgt](?![a-z])|(?:thou|mill|bill|trill)\w{2,4})?"
@@ -42,9 +47,10 @@ _NOUN = re.compile(
 # `124 M     Trainable params`, `size: 8,030,261,248 total parameters`, `129 layers, 3,011,043 parameters`
 _AFTER = re.compile(
     rf"(layers, |size\s?[=:]\s?)?\b{_NUMBER}\s{{0,20}}"
-    r"(total |trainable |non-trainable )?(?:model )?param(?:eter)?s\b",
+    r"(total |trainable |non-trainable )?(?:model )?param(?:eter)?s\Z",
     re.IGNORECASE,
 )
+_WORDS = re.compile(r"param(?:eter)?s\b", re.IGNORECASE)
 _DENSE_SPARSE = re.compile(
     r"parameter count: dense ([\d,]{1,20}), sparse ([\d,]{1,20}?)(?:, vision ([\d,]{1,20}?))?(?:,? |,?$)"
 )
@@ -52,6 +58,7 @@ _PART = re.compile(
     r"number of parameters on \(tensor, pipeline\) model parallel rank "
     r"\((\d{1,5}), (\d{1,5})\): (\d{1,15})(?!\d)"
 )
+_WAY = b"_model_parallel_size"
 _WAYS = re.compile(rb"\b(tensor|pipeline|expert)_model_parallel_size[ .:=]{1,80}(\d{1,5})(?!\d)")
 _UNLIKE_WORDS = re.compile(r"[^A-Za-z#_.\- ]")
 _WORD = re.compile(r"[a-z#]+")
@@ -91,8 +98,7 @@ UNSAID = Said(None, [])
 
 
 def read_said(data: bytes) -> Said:
-    """What the first bytes of a log say; the last line counts only with its end."""
-    data = data[: data.rfind(b"\n") + 1]
+    """What the first bytes of a log say; a last line without its end does not count."""
     figures: list[_Figure] = []
     parts: dict[tuple[int, int], set[int]] = {}
     for text in _lines(data):
@@ -101,28 +107,33 @@ def read_said(data: bytes) -> Said:
             parts.setdefault((int(one[1]), int(one[2])), set()).add(int(one[3]))
         if not found:
             figures += _figures(text)
-    whole = _added(parts, data) if parts else None
-    return _settled([*figures, *([_Figure("total", whole)] if whole is not None else [])])
+    if parts:
+        whole = _added(parts, data)
+        figures += [_Figure("total", whole)] if whole is not None else []
+    return _settled(figures) if figures else UNSAID
 
 
 def _lines(data: bytes) -> Iterator[str]:
-    """The lines that hold a needle, as text; of long ones what stands around it."""
-    at = 0
-    hits = [data.find(needle) for needle in _NEEDLES]
-    for _ in range(MAX_LINES):
-        hits = [
-            data.find(needle, at) if 0 <= hit < at else hit
-            for needle, hit in zip(_NEEDLES, hits, strict=True)
-        ]
-        hit = min((hit for hit in hits if hit >= 0), default=None)
-        if hit is None:
+    """The lines with a number of parameters or their like; of long ones what stands around it."""
+    hit, until, n = data.find(_NEEDLE), data.rfind(b"\n"), 0
+    begin = 0
+    for _ in range(MAX_HITS):
+        if not 0 <= hit < until or n >= MAX_LINES:
             return
-        begin = max(data.rfind(b"\n", at, hit) + 1, at, hit - LINE_B)
-        at = data.find(b"\n", hit, hit + LINE_B)
-        cut = at < 0
-        at = hit + LINE_B if cut else at
-        line = data[begin:at]
-        yield clean(line.rstrip(b"0123456789.,") if cut else line)[0]  # a number may go on behind the cut
+        if _NUMBER_BEHIND.match(data, hit) or (
+            data[hit - 2 : hit - 1] == b" " and _NUMBER_BEFORE.search(data, max(0, hit - 48), hit)
+        ):
+            n += 1
+            begin = max(data.rfind(b"\n", begin, hit) + 1, begin, hit - LINE_B)
+            end = data.find(b"\n", hit, hit + LINE_B)
+            cut = end < 0
+            end = min(hit + LINE_B, until) if cut else end
+            line = data[begin:end]
+            yield clean(line.rstrip(b"0123456789.,") if cut else line)[0]  # a number may go on behind the cut
+            begin = end
+            hit = data.find(_NEEDLE, end)
+        else:
+            hit = data.find(_NEEDLE, hit + len(_NEEDLE))
 
 
 def _figures(text: str) -> Iterator[_Figure]:
@@ -134,11 +145,12 @@ def _figures(text: str) -> Iterator[_Figure]:
         n = _value(one[3], one[4] or one[2] or _unit(one[1]))
         if kind is not None and n is not None and (n or kind == "frozen"):
             yield _Figure(kind, n)
-    for one in _AFTER.finditer(text):
-        n = _value(one[2], one[3])
-        kind = _KINDS[(one[4] or "").strip().lower()]
-        if n is not None and (one[4] or one[1]) and (n or kind == "frozen"):
-            yield _Figure(kind, n)
+    for hit in _WORDS.finditer(text):
+        after = _AFTER.search(text, max(0, hit.start() - 64), hit.end())
+        if after is not None and (after[4] or after[1]):
+            n, kind = _value(after[2], after[3]), _KINDS[(after[4] or "").strip().lower()]
+            if n is not None and (n or kind == "frozen"):
+                yield _Figure(kind, n)
 
 
 def _kind_of(before: str, noun: str) -> str | None:
@@ -176,8 +188,14 @@ def _value(number: str, unit: str | None) -> int | None:
 def _added(parts: dict[tuple[int, int], set[int]], data: bytes) -> int | None:
     """Megatron's ranks print a part each; null: not all of them did, or nobody knows how many there are."""
     ways: dict[bytes, set[int]] = {}
-    for one in _WAYS.finditer(data):
-        ways.setdefault(one[1], set()).add(int(one[2]))
+    at = data.find(_WAY)
+    for _ in range(MAX_HITS):
+        if at < 0:
+            break
+        one = _WAYS.search(data, max(0, at - 9), at + 128)
+        if one is not None:
+            ways.setdefault(one[1], set()).add(int(one[2]))
+        at = data.find(_WAY, at + len(_WAY))
     tensor, pipeline = ways.get(b"tensor", set()), ways.get(b"pipeline", set())
     if len(tensor) != 1 or len(pipeline) != 1 or ways.get(b"expert", {1}) != {1}:
         return None

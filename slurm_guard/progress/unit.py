@@ -20,7 +20,7 @@ from slurm_guard.progress.mlflow import key_of
 from slurm_guard.progress.pick import Chosen, is_epoch, is_weak, pick
 from slurm_guard.progress.protocol import CHUNK, UNREAD, Claim, Found
 from slurm_guard.progress.registry import choose
-from slurm_guard.progress.said import LOOKED_AT_B, UNSAID, read_said
+from slurm_guard.progress.said import UNSAID, Said, read_said
 from slurm_guard.progress.text import TextSource
 from slurm_guard.progress.track import build
 from slurm_guard.progress.writers import many_writers
@@ -230,9 +230,16 @@ def _read(one: Input, patterns: tuple[str, ...], until_s: float) -> tuple[str | 
         if source is None:
             return None, Found([], [], [], len(head))
         reader = source.reader()
-        problems, edges = _drive(one, reader.feed, reader.skipped if source.resyncs else None, until_s)
+        said: list[Said] = []
+
+        def feed(data: bytes, at: int) -> int:
+            if at == 0 and isinstance(source, TextSource):
+                said.append(read_said(data))
+            return reader.feed(data, at)
+
+        problems, edges = _drive(one, feed, reader.skipped if source.resyncs else None, until_s)
         found = reader.finish()
-        model = read_said(os.pread(one.fd, LOOKED_AT_B, 0)) if isinstance(source, TextSource) else UNSAID
+        model = said[0] if said else UNSAID
     except OSError as error:
         return None, Found([], [], [f"read-error: {os.strerror(error.errno or 0)}"], 0)
     if any(problem.startswith("timeout:") for problem in problems):
