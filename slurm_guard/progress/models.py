@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from slurm_guard.progress.opener import Opened
 from slurm_guard.progress.parser_child import measure
-from slurm_guard.progress.safetensors import MAX_HEADERS_B, ModelSize, Part
+from slurm_guard.progress.safetensors import MAX_HEADERS_B, KeptModel, ModelSize, Part
 from slurm_guard.progress.weights import MAX_FOLDERS, TRIES
 
 FROM = "header"  # what LogFile.params_from says of it
@@ -36,6 +36,16 @@ def model_sizes(opened: Iterable[Opened], user: str, deadline_s: float) -> Sizes
         left_b -= size.read_b
         found[folder] = size if before is None or size.params is not None else before
     return found
+
+
+def with_kept(sizes: Sizes, kept: Iterable[KeptModel]) -> Sizes:
+    """The same with what an earlier reading told of folders whose model is not to be had any more."""
+    out = dict(sizes)
+    for one in kept:
+        now = sizes.get(one.folder, UNKNOWN)
+        if now.params is None:
+            out[one.folder] = ModelSize(one.params, one.dense, now.read_b, [])
+    return out
 
 
 def _size_of(files: list[Opened], left_b: int, user: str, deadline_s: float) -> ModelSize:

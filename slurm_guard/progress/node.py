@@ -82,6 +82,7 @@ def read_run(request: Request, opening: Opening = open_files) -> Result:
     )
     told, marks, truncated = _parse_all(opened, request, deadline_s)
     sizes = models.model_sizes(everything, request.parser_user, deadline_s)
+    sizes = models.with_kept(sizes, request.models)
     for one in everything:
         if one.fd is not None:
             os.close(one.fd)

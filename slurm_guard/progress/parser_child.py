@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from slurm_guard.progress import child
 from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.protocol import UNREAD
-from slurm_guard.progress.safetensors import MAX_PARAMS, ModelSize, Part, read_model
+from slurm_guard.progress.safetensors import ModelSize, Part, fits, read_model
 from slurm_guard.progress.track import thin
 from slurm_guard.progress.unit import Input, Told, read_unit
 from slurm_guard.progress.values import AT_MAX, AT_MIN, LOSS_LIMIT, STEP_LIMIT, TOOK_LIMIT_S
@@ -156,27 +156,18 @@ def _size(raw: bytes) -> ModelSize | None:
     if not isinstance(row, list) or len(row) != 4:
         return None
     params, dense, read_b, problems = row
-    fits = (
-        _params(params)
-        and (dense is None or (_params(dense) and params is not None and dense <= params))
-        and _whole(read_b)
-        and isinstance(problems, list)
-    )
-    if not fits:
+    known = fits(params, dense) or (params, dense) == (None, None)
+    if not known or not _whole(read_b) or not isinstance(problems, list):
         return None
     words = [plain(text) for text in problems if isinstance(text, str)]
     return ModelSize(params, dense, read_b, words[:MAX_PROBLEMS])
-
-
-def _params(value: Any) -> bool:
-    return value is None or (_whole(value) and 1 <= value <= MAX_PARAMS)
 
 
 def _told(row: list[Any], files: set[int]) -> Told | None:
     if len(row) != 8:
         return None
     _, file, source, track, n, read_b, problems, params = row
-    fits = (
+    right = (
         _among(file, files)
         and (source is None or (isinstance(source, str) and _SOURCE.fullmatch(source)))
         and isinstance(track, str)
@@ -184,9 +175,9 @@ def _told(row: list[Any], files: set[int]) -> Told | None:
         and _whole(n)
         and _whole(read_b)
         and isinstance(problems, list)
-        and _params(params)
+        and (params is None or fits(params, None))
     )
-    if not fits:
+    if not right:
         return None
     words = [plain(text) for text in problems if isinstance(text, str)]
     return Told(file, source, track, n, read_b, words[:MAX_PROBLEMS], params)
@@ -196,7 +187,7 @@ def _mark(row: list[Any], files: set[int]) -> Mark | None:
     if len(row) != 15:
         return None
     _, file, track, segment, at, naive, step, samples, tokens, total, loss, phase, offset, flags, took_s = row
-    fits = (
+    right = (
         _among(file, files)
         and isinstance(track, str)
         and _TRACK.fullmatch(track)
@@ -212,7 +203,7 @@ def _mark(row: list[Any], files: set[int]) -> Mark | None:
         and isinstance(flags, list)
         and _FLAGS.issuperset(flag for flag in flags if isinstance(flag, str))
     )
-    if not fits:
+    if not right:
         return None
     words = tuple(flag for flag in flags if isinstance(flag, str))
     return Mark(

@@ -15,6 +15,7 @@ MAX_HEADER_B = (
 )  # of one file; 2,000 tensors take some 200 kB. Judgement; the format's own limit is 100 MB
 MAX_HEADERS_B = 32 << 20  # of all files of one reading (judgement)
 MAX_PARAMS = 10**14
+MAX_KEPT = 64  # folders of which an earlier reading told (judgement)
 MAX_DIMS = 16
 MAX_DIGITS = 19
 SPARSE_FROM_B, SPARSE_FACTOR = 1 << 20, 4  # weights hardly shrink where a file system packs them (judgement)
@@ -57,6 +58,14 @@ class ModelSize(NamedTuple):
     problems: list[str]
 
 
+class KeptModel(NamedTuple):
+    """What an earlier reading told of the model in a folder's checkpoints, which may be gone since."""
+
+    folder: str
+    params: int
+    dense: int | None
+
+
 class Tensor(NamedTuple):
     """One entry of a header: `n` elements in bytes `begin` to `end` behind it."""
 
@@ -69,6 +78,21 @@ class Tensor(NamedTuple):
 
 class BrokenError(ValueError):
     """A header that is none; the words say why."""
+
+
+def parse_models(rows: Any) -> list[KeptModel]:
+    """The sampler's word of what earlier readings found."""
+    return [
+        KeptModel(*row)
+        for row in (rows[:MAX_KEPT] if isinstance(rows, list) else [])
+        if isinstance(row, list) and len(row) == 3 and isinstance(row[0], str) and fits(*row[1:])
+    ]
+
+
+def fits(params: Any, dense: Any) -> bool:
+    """Whether these are a model's parameters and those of them that every token passes; null: unknown."""
+    whole = type(params) is int and 1 <= params <= MAX_PARAMS
+    return whole and (dense is None or (type(dense) is int and 1 <= dense <= params))
 
 
 def read_model(parts: Sequence[Part], left_b: int = MAX_HEADERS_B) -> ModelSize:

@@ -11,6 +11,7 @@ from slurm_guard.progress import weights
 from slurm_guard.progress.node import read_run
 from slurm_guard.progress.opener import open_own
 from slurm_guard.progress.request import parse_request
+from slurm_guard.progress.safetensors import parse_models
 from slurm_guard.wire import LogFile
 from tests.unit.progress.weight_files import BLOCK, block, save
 
@@ -132,6 +133,29 @@ def test_files_and_folders_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
         ("c", BLOCK),
     ]
     assert logs[0].problems == ["weights-unread: other folders' checkpoints came first"]
+
+
+def test_what_an_earlier_reading_told_stays_when_the_checkpoint_is_gone(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    kept = {"checkpoints": [[folder, 50, False, None, time.time() - 60]], "models": [[folder, 900, 700]]}
+
+    (gone,) = read(tmp_path, **kept)
+    save(tmp_path / "checkpoint-100" / "model.safetensors", block(0))
+    (there,) = read(tmp_path, **kept)
+
+    assert (gone.params, gone.dense, gone.params_from) == (900, 700, "header")
+    assert (there.params, there.dense) == (BLOCK, BLOCK)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None, 7, [7], [["/w", 0, None]], [["/w", 5, 6]], [["/w", 1e3, None]], [[1, 5, 5]],
+        [["/w", 10**15, None]], [["/w", True, None]],
+    ],
+)  # fmt: skip
+def test_what_is_no_model_in_a_request_is_left_out(bad: object) -> None:
+    assert parse_models(bad) == []
 
 
 def test_weights_that_the_job_has_open_are_still_counted(tmp_path: Path) -> None:
