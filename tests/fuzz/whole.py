@@ -14,6 +14,7 @@ from slurm_guard.progress.parser_child import MAX_POINTS, Answer, _answer_lines,
 from slurm_guard.progress.safetensors import MAX_PARAMS
 from slurm_guard.progress.unit import Input, Told, read_unit
 from slurm_guard.progress.values import AT_MAX, AT_MIN, STEP_LIMIT
+from tests.fuzz import weights
 from tests.fuzz.edits import Piece, Plan, apply, joined, plans
 from tests.fuzz.formats import MAKERS, OTHERS, T0, Course
 from tests.fuzz.laws import CPU_S, CPU_S_PER_MB, DEADLINE_S, deadline
@@ -155,4 +156,5 @@ CAMPAIGNS: dict[str, Campaign] = {
     **{name: campaign(target) for name, target in TARGETS.items()},
     "whole": _whole,
     "answer": _answer,
+    "safetensors": weights.campaign,
 }
