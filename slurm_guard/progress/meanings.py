@@ -92,8 +92,8 @@ _CONTENT = {
     "as 12345",
 }
 _MODELS = {  # of a model's size, by its checkpoint's headers or the log's words
-    "bad-weights": "the header of a safetensors file does not fit its file, so the model's size is not known: "
-    "nothing to do, if a save was cut off",
+    "bad-weights": "a safetensors file's header does not fit it, so the model's size is not known: nothing "
+    "to do, if a save was cut off",
     "few-shards": "files of the newest checkpoint's model are missing, so its size is not known: save all of "
     "them",
     "old-weights": "the model's files are older than the run, so they tell nothing of it: nothing to do",
