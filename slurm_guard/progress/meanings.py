@@ -94,6 +94,8 @@ _CONTENT = {
 _MODELS = {  # of a model's size, by its checkpoint's headers or the log's words
     "bad-weights": "a safetensors file's header does not fit it, so the model's size is not known: nothing "
     "to do, if a save was cut off",
+    "empty-weights": "tensors of the checkpoint hold nothing, as where ZeRO-3 does not gather them, so the "
+    "model's size is not known: gather them",
     "few-shards": "files of the newest checkpoint's model are missing, so its size is not known: save all of "
     "them",
     "old-weights": "the model's files are older than the run, so they tell nothing of it: nothing to do",

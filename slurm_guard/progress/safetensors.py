@@ -216,6 +216,8 @@ def _counted(tensors: dict[str, Tensor], read_b: int) -> ModelSize:
         return _nothing(read_b)  # the model that they were made for is not in it
     if _is_packed(mine):
         return _nothing(read_b, "packed-weights: quantised, so that shapes do not tell how many there are")
+    if n_empty := sum(one.n == 0 and one.dtype in _FLOATS for one in mine.values()):
+        return _nothing(read_b, f"empty-weights: {n_empty} of {len(mine)} tensors hold nothing")  # ZeRO-3's
     weights = {name: one.n for name, one in mine.items() if _is_weight(name, one)}
     params = sum(weights.values())
     if not 0 < params <= MAX_PARAMS:

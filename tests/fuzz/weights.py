@@ -26,8 +26,8 @@ def make(course: Course) -> tuple[list[bytes], int]:
     for nth in range(1 + course.n % 3):
         tensors.update(block(nth, 8))
     n = (1 + course.n % 3) * OTHER_PARAMS
-    tensors["lm_head.weight"] = (("BF16", "F32", "F8_E4M3")[course.seed % 3], [7, course.first % 999])
-    n += 7 * (course.first % 999)
+    tensors["lm_head.weight"] = (("BF16", "F32", "F8_E4M3")[course.seed % 3], [7, 1 + course.first % 999])
+    n += 7 * (1 + course.first % 999)
     if course.seed % 5 == 0:
         tensors["mlp.experts.3.w1"] = ("BF16", [3, 4, 5])
         n += 60

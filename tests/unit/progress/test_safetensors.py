@@ -72,7 +72,7 @@ def test_what_only_some_tokens_pass_is_not_dense(name: str, is_expert: bool) -> 
         {"h.0.attn.bias": ("F32", [1, 1, 256, 256])},  # a mask
         {"h.0.attn.bias": ("BOOL", [1, 1, 1024, 1024]), "position_ids": ("I64", [1, 512])},
         {"bn1.running_mean": ("F32", [64]), "bn1.num_batches_tracked": ("I64", [])},
-        {"empty": ("F32", [0, 7])},
+        {"nobody": ("I64", [0, 7])},
     ],
 )
 def test_what_is_no_weight_of_the_model_is_not_counted(beside: Tensors) -> None:
@@ -102,6 +102,12 @@ def test_of_packed_weights_nobody_knows_how_many_there_are(quantised: Tensors) -
 
     assert size[:2] == (None, None)
     assert [one.partition(":")[0] for one in size.problems] == ["packed-weights"]
+
+
+def test_a_checkpoint_whose_weights_were_not_gathered_is_no_small_model() -> None:
+    size = of(norm=("F32", [64]), **{"q_proj.weight": ("F32", [0])})
+
+    assert (size.params, size.problems) == (None, ["empty-weights: 1 of 2 tensors hold nothing"])
 
 
 def test_an_adapter_alone_is_no_model_and_no_problem() -> None:
