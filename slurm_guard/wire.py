@@ -359,6 +359,9 @@ class LogFile(NamedTuple):
     bind_conf: float  # 0..1, how sure that this file is the run's
     pids: list[int]  # processes that had it open for writing
     problems: list[str]  # "slug: words"
+    params: int | None = None  # parameters of the model; null: not said
+    dense: int | None = None  # of them those that every token passes (no experts); null: not known
+    params_from: str | None = None  # header: of safetensors files' headers; said: the log's own words
 
 
 class Point(NamedTuple):

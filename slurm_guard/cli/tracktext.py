@@ -41,6 +41,8 @@ def about_log(log: "LogFile", points: "Sequence[Point]", n_points: int) -> list[
         out.extend(f"    {_point(point)}" for point in ends[: 2 * n_points])
         if len(_moving(points)) == 1:
             out.append(f"  {_ONE_ALONE}")
+    if log.params is not None:
+        out.append(f"  the model: {_size(log)}")
     out.extend(f"  problem: {clean(problem)}" for problem in log.problems)
     return out
 
@@ -62,6 +64,14 @@ def about_all(result: "Result") -> list[str]:
     if len(files) > 1:
         out += ["", f"{len(telling)} of {len(files)} files tell progress"]
     return [*out, _WAY_OUT] if any(log.source is None and log.ino for log in result.logs) else out
+
+
+def _size(log: "LogFile") -> str:
+    """How many parameters the model has, and who says so."""
+    sparse = log.params is not None and log.dense is not None and log.dense < log.params
+    dense = f", {log.dense:,} of them in every token's way" if sparse else ""
+    whose = "the newest checkpoint's headers" if log.params_from == "header" else "the log's own words"
+    return f"{log.params:,} parameters{dense} (by {whose})"
 
 
 def _summary(points: "Sequence[Point]") -> str:

@@ -15,6 +15,7 @@ import polars as pl
 FORMAT = 1
 
 _WHERE = {"cluster": pl.String, "node": pl.String, "run": pl.String}
+_READ = {"read": pl.Int64, "read_at": pl.Float64, "file": pl.Int64}
 
 TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
     "tickets": {
@@ -280,9 +281,7 @@ TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
     # Progress: the rows of a run's highest `read` hold.
     "logs": {
         **_WHERE,
-        "read": pl.Int64,
-        "read_at": pl.Float64,
-        "file": pl.Int64,
+        **_READ,
         "path": pl.String,
         "how": pl.String,
         "source": pl.String,
@@ -296,12 +295,13 @@ TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
         "problems": pl.List(pl.String),
         "reader": pl.String,
         "truncated": pl.Boolean,
+        "params": pl.Int64,
+        "dense": pl.Int64,
+        "params_from": pl.String,
     },
     "points": {
         **_WHERE,
-        "read": pl.Int64,
-        "read_at": pl.Float64,
-        "file": pl.Int64,
+        **_READ,
         "track": pl.String,
         "segment": pl.Int64,
         "at": pl.Float64,

@@ -1,4 +1,4 @@
-"""Checkpoints by name, size and time: `checkpoint-500/`, `step_1000.pt`. Their content is never read.
+"""Checkpoints by name, size and time: `checkpoint-500/`, `step_1000.pt`. Nothing in them is read here.
 
 A name tells a step, and the kernel when it came there; both say little, for any name can be made. So such
 points are weak, and a name without bytes on disk behind it is none.

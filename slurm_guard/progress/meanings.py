@@ -91,6 +91,23 @@ _CONTENT = {
     "unread-counter": "its counter is printed in a way that is not read: print whole plain numbers, such "
     "as 12345",
 }
+_MODELS = {  # of a model's size, by its checkpoint's headers or the log's words
+    "bad-weights": "a safetensors file's header does not fit it, so the model's size is not known: nothing "
+    "to do, if a save was cut off",
+    "empty-weights": "tensors of the checkpoint hold nothing, as where ZeRO-3 does not gather them, so the "
+    "model's size is not known: gather them",
+    "few-shards": "files of the newest checkpoint's model are missing, so its size is not known: save all of "
+    "them",
+    "old-weights": "the model's files are older than the run, so they tell nothing of it: nothing to do",
+    "packed-weights": "the checkpoint's weights are quantised, so their number is not known: print the "
+    "model's parameters",
+    "several-models": "a checkpoint holds several models, and which is trained is not known: print the "
+    "trained one's parameters",
+    "unlike-sizes": "the log tells several sizes of its model, so none is believed: print the total "
+    "parameters once",
+    "weights-unread": "there are more checkpoints or files than are looked at for the model's size: nothing "
+    "to do",
+}
 _RUNS = {  # of a log and its run
     "before-run": "records older than the run are left out: nothing to do, if the file was there before",
     "changed-after-end": "the file was changed after the run's end: leave a job's logs as they are",
@@ -104,7 +121,7 @@ _RUNS = {  # of a log and its run
     "same-checkpoint": "several names lead to one file, which counts once: nothing to do",
     "shared-log": "several runs of one time have this file: give each a file and folder of its own",
 }
-PROBLEMS = {**_OPENING, **_READING, **_CONTENT, **_RUNS}
+PROBLEMS = {**_OPENING, **_READING, **_CONTENT, **_MODELS, **_RUNS}
 
 
 def slug_of(problem: str) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from slurm_guard.progress import checkpoints, database, declared, wandbmeta
+from slurm_guard.progress import checkpoints, database, declared, models, wandbmeta
 from slurm_guard.progress.bracket import (
     Sight,
     Trail,
@@ -75,15 +75,18 @@ def read_run(request: Request, opening: Opening = open_files) -> Result:
     """Open, parse, bracket. Takes at most the request's deadline, hung file systems included."""
     begin_s = time.monotonic()
     deadline_s = begin_s + request.limits.timeout_s
+    everything = opening(request, begin_s + OPEN_SHARE * request.limits.timeout_s)
     opened = sorted(
-        opening(request, begin_s + OPEN_SHARE * request.limits.timeout_s),
+        (one for one in everything if one.model is None),
         key=lambda one: (_ORDER.get(one.how, 9), _by_number(one.path)),
     )
     told, marks, truncated = _parse_all(opened, request, deadline_s)
-    for one in opened:
+    sizes = models.model_sizes(everything, request.parser_user, deadline_s)
+    sizes = models.with_kept(sizes, request.models)
+    for one in everything:
         if one.fd is not None:
             os.close(one.fd)
-    return _settle(opened, told, (marks, truncated), request)
+    return _settle(opened, told, (marks, truncated), request, sizes)
 
 
 def _by_number(path: str) -> str:
@@ -134,7 +137,11 @@ def _units(opened: list[Opened], cap_b: int) -> list[list[Input]]:
 
 
 def _settle(
-    opened: list[Opened], told: list[Told], parsed: tuple[list[Mark], bool], request: Request
+    opened: list[Opened],
+    told: list[Told],
+    parsed: tuple[list[Mark], bool],
+    request: Request,
+    sizes: models.Sizes,
 ) -> Result:
     """Brackets, and one row per file and track."""
     marks, truncated = parsed
@@ -169,7 +176,7 @@ def _settle(
         n = counts.get((row.file, row.track), 0)
         if opened[row.file].fd is not None or opened[row.file].problem is not None:
             logs.append(_row(row._replace(problems=problems), opened[row.file], request, n))
-    saved_logs, saved_points = _checkpoints(opened, request)
+    saved_logs, saved_points = _checkpoints(opened, request, sizes)
     # What the sampler keeps for the next reading comes first.
     return Result([*logs, *saved_logs], [*saved_points, *points], truncated)
 
@@ -191,7 +198,9 @@ def _with_metadata(told: list[Told], opened: list[Opened]) -> list[Told]:
     return out
 
 
-def _checkpoints(opened: list[Opened], request: Request) -> tuple[list[LogFile], list[Point]]:
+def _checkpoints(
+    opened: list[Opened], request: Request, sizes: models.Sizes
+) -> tuple[list[LogFile], list[Point]]:
     """A row for each folder with checkpoints, those of earlier readings that are gone now among them."""
     folders: dict[str, list[Opened]] = {kept.path: [] for kept in request.checkpoints}
     for one in opened:
@@ -206,11 +215,13 @@ def _checkpoints(opened: list[Opened], request: Request) -> tuple[list[LogFile],
         source, track = (checkpoints.NAME, said[0].track) if said else (None, "")
         size = saved[-1].size_b if saved else None
         ino = next((row.ino for row in rows), None)
-        logs.append(
-            LogFile(
-                file, path, "walk", source, track, size, ino, len(said), 0, _CONFIDENCE["walk"], [], problems
-            )
-        )
+        model = sizes.get(path, models.UNKNOWN) if said else models.UNKNOWN
+        problems += model.problems
+        row = LogFile(
+            file, path, "walk", source, track, size, ino, len(said), model.read_b, _CONFIDENCE["walk"], [],
+            problems, model.params, model.dense, None if model.params is None else models.FROM,
+        )  # fmt: skip
+        logs.append(row)
         points += said
     return logs, points
 
@@ -246,7 +257,7 @@ def _row(told: Told, one: Opened | None, request: Request, n: int) -> LogFile:
         problems.extend(said)
     return LogFile(
         told.file, one.path, one.how, told.source, told.track, one.size, one.ino, n, told.read_b,
-        confidence, pids, problems,
+        confidence, pids, problems, told.params, None, "said" if told.params is not None else None,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from slurm_guard.progress import child
@@ -20,6 +20,7 @@ from slurm_guard.progress.checkpoints import Saved, parse_saved
 from slurm_guard.progress.declared import NAME
 from slurm_guard.progress.request import Request
 from slurm_guard.progress.walk import changed_within, walk
+from slurm_guard.progress.weights import Piece, pieces
 
 FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 MAX_MESSAGE = 65_536
@@ -43,6 +44,9 @@ class Opened(NamedTuple):
     problem: str | None
     born_at: float | None = None  # of the inode, where the file system says so
     saved: tuple[Saved, ...] = ()  # of a folder: the checkpoints in it
+    model: tuple[str, int] | None = (
+        None  # the folder with checkpoints whose model it is of, and which of them
+    )
 
 
 def open_files(request: Request, deadline_s: float) -> list[Opened]:
@@ -86,9 +90,24 @@ def _own_folder(root: str, frame: Frame, me: int) -> list[Opened]:
         fd, problem = open_regular(hit.path, me)
         names = (hit.path, "walk", ())
         out.append(_accepted(names, fd, me) if fd is not None else _refused(*names, problem or "not-opened"))
+    for piece in pieces(found.newest, _freshness(frame.ticket_at, frame.read_at)):
+        fd, problem = _open_piece(piece, me)
+        named = (piece.path, "walk", ())
+        one = _accepted(named, fd, me) if fd is not None else _refused(*named, problem or "not-opened")
+        out.append(one._replace(model=(piece.folder, piece.nth)))
     return out + [
         _folder(_folder_message(path, [list(one) for one in saved])) for path, saved in found.saved.items()
     ]
+
+
+def _freshness(from_at: float, until_at: float) -> Callable[[os.stat_result], bool]:
+    """Whether a file was changed during the run."""
+    return lambda seen: changed_within(seen, from_at, until_at)
+
+
+def _open_piece(piece: Piece, owner: int) -> tuple[int | None, str | None]:
+    """(descriptor, problem) of one file of a model."""
+    return (None, piece.problem) if piece.problem is not None else open_regular(piece.path, owner)
 
 
 def _owner(request: Request) -> int | None:
@@ -139,14 +158,22 @@ def _serve(sock: socket.socket, request: Request, owner: int) -> None:
             for begin in range(0, len(saved), SAVED_AT_ONCE):
                 part = saved[begin : begin + SAVED_AT_ONCE]
                 _send(sock, _folder_message(folder, part), None)
+        for piece in pieces(found.newest, _freshness(frame.ticket_at, until)):
+            fd, why = _open_piece(piece, owner)
+            _hand_over(sock, {"path": piece.path, "index": None, "problem": why, "model": piece[:2]}, fd)
     _send(sock, {"end": True}, None)
 
 
 def _offer(sock: socket.socket, path: str, index: int | None, owner: int) -> None:
     """Open one path and send it, or the reason."""
     fd, problem = open_regular(path, owner)
+    _hand_over(sock, {"path": path, "index": index, "problem": problem}, fd)
+
+
+def _hand_over(sock: socket.socket, body: dict[str, Any], fd: int | None) -> None:
+    """Send a descriptor, or why there is none, and keep none."""
     try:
-        _send(sock, {"path": path, "index": index, "problem": problem}, fd)
+        _send(sock, body, fd)
     finally:
         if fd is not None:
             os.close(fd)
@@ -247,8 +274,18 @@ def _taken(message: bytes, fds: list[int], request: Request, owner: int) -> Open
     if fd is None and problem is None:
         return _folder(body)
     if fd is None:
-        return _refused(path, how, nths, str(problem)[:200])
-    return _accepted((path, how, nths), fd, owner, request.frame)
+        opened = _refused(path, how, nths, str(problem)[:200])
+    else:
+        opened = _accepted((path, how, nths), fd, owner, request.frame)
+    return opened._replace(model=_model_of(body))
+
+
+def _model_of(body: dict[str, Any]) -> tuple[str, int] | None:
+    """(folder with checkpoints, which of them) of a file of a model's weights; null: it is none."""
+    said = body.get("model")
+    if not isinstance(said, list) or len(said) != 2 or not isinstance(said[0], str):
+        return None
+    return said[0][:4096], 1 if said[1] else 0
 
 
 def _accepted(
@@ -279,13 +316,14 @@ def _close(fd: int | None) -> None:
 
 
 def _without_twins(opened: list[Opened]) -> list[Opened]:
-    """One row per file: stdout that was also seen as a descriptor is read once, under its surest name."""
+    """One row per file: stdout that was also seen as a descriptor is read once, under its surest name.
+    Weights are no logs, whoever has them open."""
     kept: list[Opened] = []
     places: dict[tuple[int | None, int | None], int] = {}
     for one in opened:
-        place = places.get((one.dev, one.ino)) if one.fd is not None else None
+        place = places.get((one.dev, one.ino)) if one.fd is not None and one.model is None else None
         if place is None:
-            if one.fd is not None:
+            if one.fd is not None and one.model is None:
                 places[one.dev, one.ino] = len(kept)
             kept.append(one)
             continue

@@ -8,12 +8,13 @@ import os
 import re
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from slurm_guard.progress import child
 from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.protocol import UNREAD
+from slurm_guard.progress.safetensors import ModelSize, Part, fits, read_model
 from slurm_guard.progress.track import thin
 from slurm_guard.progress.unit import Input, Told, read_unit
 from slurm_guard.progress.values import AT_MAX, AT_MIN, LOSS_LIMIT, STEP_LIMIT, TOOK_LIMIT_S
@@ -23,6 +24,7 @@ READ_SHARE = 0.8  # of the time left: then it answers with what it has (judgemen
 ANSWER_S = 2.0  # … or so long before its end, if there is so much: tracks are made and sent (measured)
 MAX_ANSWER_B = 24 << 20
 MAX_PROBLEMS = 32
+DIED = "parser-died: it met its memory or time limit, or a fault of ours"
 _TRACK = re.compile(r"[a-z]{2,12}(/epoch)?:[A-Za-z0-9._~-]{1,120}")
 _SOURCE = re.compile(r"[a-z]{2,12}")
 _PHASES = frozenset(("train", "eval", "checkpoint", "init", "end", UNREAD))
@@ -41,31 +43,51 @@ class Answer(NamedTuple):
 def parse(inputs: list[Input], user: str, deadline_s: float, patterns: tuple[str, ...] = ()) -> Answer:
     """Read one unit in a child. Never raises for content; `deadline_s`: monotonic."""
     left_s = deadline_s - time.monotonic()
-    if left_s <= 0:
-        return Answer([], [], False, "timeout: no time was left to read it")
-    reading, writing = os.pipe()
-    keep = {writing, *(one.fd for one in inputs)}
-    cpu_s = max(1, round(left_s))
     until_s = deadline_s - max((1 - READ_SHARE) * left_s, min(ANSWER_S, left_s / 2))
-    helper = child.start(lambda: _work(inputs, user, writing, (cpu_s, until_s), patterns), keep)
-    os.close(writing)
-    try:
-        raw, problem = _collect(reading, deadline_s)
-    finally:
-        os.close(reading)
-        helper.end()
+    raw, problem = _asked(
+        lambda: _answer_lines(*read_unit(inputs, patterns, until_s)),
+        {one.fd for one in inputs},
+        user,
+        deadline_s,
+    )
     return _checked(raw, {one.file for one in inputs}, problem)
 
 
-def _work(
-    inputs: list[Input], user: str, out: int, limits: tuple[int, float], patterns: tuple[str, ...] = ()
-) -> None:
-    """The child: lose all rights, read, answer. `limits`: seconds of CPU; until when it reads (monotonic)."""
-    cpu_s, until_s = limits
+def measure(parts: list[Part], left_b: int, user: str, deadline_s: float) -> ModelSize:
+    """The size of the model in these files, in a child likewise, from at most `left_b` bytes of headers."""
+
+    def answer() -> Iterator[str]:
+        yield json.dumps(read_model(parts, left_b))
+
+    raw, problem = _asked(answer, {part.fd for part in parts}, user, deadline_s)
+    size = _size(raw)
+    return ModelSize(None, None, 0, [problem or DIED]) if size is None else size
+
+
+def _asked(
+    work: Callable[[], Iterator[str]], fds: set[int], user: str, deadline_s: float
+) -> tuple[bytes, str | None]:
+    """(what `work` says in a child that has these descriptors alone, why it did not finish)."""
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        return b"", "timeout: no time was left to read it"
+    reading, writing = os.pipe()
+    cpu_s = max(1, round(left_s))
+    helper = child.start(lambda: _work(work, user, writing, cpu_s), {writing, *fds})
+    os.close(writing)
+    try:
+        return _collect(reading, deadline_s)
+    finally:
+        os.close(reading)
+        helper.end()
+
+
+def _work(work: Callable[[], Iterator[str]], user: str, out: int, cpu_s: int) -> None:
+    """The child: lose all rights, read, answer."""
     uid, gid = child.parser_ids(user)
     child.become(uid, gid, [])
     child.limit(cpu_s)
-    for piece in _answer_lines(*read_unit(inputs, patterns, until_s)):
+    for piece in work():
         data = piece.encode("ascii")
         while data:
             data = data[os.write(out, data) :]
@@ -122,15 +144,30 @@ def _checked(raw: bytes, files: set[int], problem: str | None) -> Answer:
             marks.append(mark)
         else:
             break
-    why = problem or "parser-died: it met its memory or time limit, or a fault of ours"
-    return Answer(told, [], False, why)
+    return Answer(told, [], False, problem or DIED)
+
+
+def _size(raw: bytes) -> ModelSize | None:
+    """The answer of one who measured; null: it is none."""
+    try:
+        row = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, list) or len(row) != 4:
+        return None
+    params, dense, read_b, problems = row
+    known = fits(params, dense) or (params, dense) == (None, None)
+    if not known or not _whole(read_b) or not isinstance(problems, list):
+        return None
+    words = [plain(text) for text in problems if isinstance(text, str)]
+    return ModelSize(params, dense, read_b, words[:MAX_PROBLEMS])
 
 
 def _told(row: list[Any], files: set[int]) -> Told | None:
-    if len(row) != 7:
+    if len(row) != 8:
         return None
-    _, file, source, track, n, read_b, problems = row
-    fits = (
+    _, file, source, track, n, read_b, problems, params = row
+    right = (
         _among(file, files)
         and (source is None or (isinstance(source, str) and _SOURCE.fullmatch(source)))
         and isinstance(track, str)
@@ -138,18 +175,19 @@ def _told(row: list[Any], files: set[int]) -> Told | None:
         and _whole(n)
         and _whole(read_b)
         and isinstance(problems, list)
+        and (params is None or fits(params, None))
     )
-    if not fits:
+    if not right:
         return None
     words = [plain(text) for text in problems if isinstance(text, str)]
-    return Told(file, source, track, n, read_b, words[:MAX_PROBLEMS])
+    return Told(file, source, track, n, read_b, words[:MAX_PROBLEMS], params)
 
 
 def _mark(row: list[Any], files: set[int]) -> Mark | None:
     if len(row) != 15:
         return None
     _, file, track, segment, at, naive, step, samples, tokens, total, loss, phase, offset, flags, took_s = row
-    fits = (
+    right = (
         _among(file, files)
         and isinstance(track, str)
         and _TRACK.fullmatch(track)
@@ -165,7 +203,7 @@ def _mark(row: list[Any], files: set[int]) -> Mark | None:
         and isinstance(flags, list)
         and _FLAGS.issuperset(flag for flag in flags if isinstance(flag, str))
     )
-    if not fits:
+    if not right:
         return None
     words = tuple(flag for flag in flags if isinstance(flag, str))
     return Mark(

@@ -63,12 +63,13 @@ class Series(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What one file gave. `phases`: marks without a counter."""
+    """What one file gave. `phases`: marks without a counter; `params`: of the model, in the file's words."""
 
     series: list[Series]
     phases: list[Claim]
     problems: list[str]
     read_b: int
+    params: int | None = None
 
 
 class Reader(Protocol):

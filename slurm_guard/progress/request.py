@@ -7,6 +7,7 @@ from slurm_guard.configpatterns import MAX_PATTERNS
 from slurm_guard.progress.bracket import Frame, Sight
 from slurm_guard.progress.checkpoints import Kept, parse_kept
 from slurm_guard.progress.declared import NAME, declared_path
+from slurm_guard.progress.safetensors import KeptModel, parse_models
 
 MAX_REQUEST_B = 16 << 20
 MAX_FILES = 256
@@ -63,7 +64,8 @@ class Request(NamedTuple):
     all_authors: bool  # whether no process of the run is missing among them
     files: list[Wanted]
     patterns: tuple[str, ...] = ()
-    checkpoints: tuple[Kept, ...] = ()  # what earlier readings found of them
+    checkpoints: tuple[Kept, ...] = ()  # what earlier readings found of them …
+    models: tuple[KeptModel, ...] = ()  # … and of the models in them
 
 
 def parse_request(raw: bytes) -> Request:
@@ -104,6 +106,7 @@ def parse_request(raw: bytes) -> Request:
         all_authors=body.get("all_authors") is True,
         patterns=tuple(text for text in _list(body.get("patterns"))[:MAX_PATTERNS] if isinstance(text, str)),
         checkpoints=tuple(parse_kept(body.get("checkpoints"))),
+        models=tuple(parse_models(body.get("models"))),
         files=files if named is None else [*files, Wanted(named, NAME, [], [])],
     )
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from slurm_guard.progress.birth import birth_at
-from slurm_guard.progress.checkpoints import MOST, Saved, spread
+from slurm_guard.progress.checkpoints import LEAST_B, MOST, Saved, spread
+from slurm_guard.progress.weights import TRIES
 
 MAX_PARTS = 64  # entries of a checkpoint that are looked at: its size need not be exact (judgement)
 MAX_S = 1.0  # of all of them, beside the walk's own time (judgement)
@@ -30,8 +31,16 @@ class Save(NamedTuple):
     seen: os.stat_result
 
 
-def measured(saves: list[Save], is_fresh: IsFresh) -> tuple[dict[str, list[Saved]], list[str]]:
-    """(folder -> checkpoints in it, problems). `is_fresh`: whether a file was written during the run.
+class Measured(NamedTuple):
+    """`saved`: folder -> checkpoints in it. `newest`: folder -> paths of the last of them, the last first."""
+
+    saved: dict[str, list[Saved]]
+    newest: dict[str, list[str]]
+    problems: list[str]
+
+
+def measured(saves: list[Save], is_fresh: IsFresh) -> Measured:
+    """What is behind the checkpoints. `is_fresh`: whether a file was written during the run.
 
     Of names of one inode the lowest counter stands: which of them it was written for cannot be told.
     """
@@ -46,16 +55,19 @@ def measured(saves: list[Save], is_fresh: IsFresh) -> tuple[dict[str, list[Saved
     if len(kept) < len(distinct):
         problems.append(f"many-checkpoints: {len(distinct)} were found; {MOST} of them, evenly, are kept")
     saved: dict[str, list[Saved]] = {}
+    newest: dict[str, list[str]] = {}
     for nth, save in enumerate(reversed(kept)):  # an earlier reading told of the older ones
         if time.monotonic() > until:
             problems.append(f"walk-capped: {len(kept) - nth} checkpoints were not measured in time")
             break
         size_b = _size_of(save, is_fresh, inodes)
         at = save.seen.st_ctime_ns / 1e9
+        if size_b >= LEAST_B and len(newest.setdefault(save.folder, [])) < TRIES:
+            newest[save.folder].append(save.path)
         saved.setdefault(save.folder, []).append(
             Saved(save.step, save.epoch, at, birth_at(save.path), size_b)
         )
-    return {folder: ones[::-1] for folder, ones in saved.items()}, problems
+    return Measured({folder: ones[::-1] for folder, ones in saved.items()}, newest, problems)
 
 
 def _size_of(save: Save, is_fresh: IsFresh, inodes: Inodes) -> int:

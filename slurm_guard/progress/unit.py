@@ -20,6 +20,8 @@ from slurm_guard.progress.mlflow import key_of
 from slurm_guard.progress.pick import Chosen, is_epoch, is_weak, pick
 from slurm_guard.progress.protocol import CHUNK, UNREAD, Claim, Found
 from slurm_guard.progress.registry import choose
+from slurm_guard.progress.said import UNSAID, Said, read_said
+from slurm_guard.progress.text import TextSource
 from slurm_guard.progress.track import build
 from slurm_guard.progress.writers import many_writers
 
@@ -73,6 +75,7 @@ class Told(NamedTuple):
     n: int
     read_b: int
     problems: list[str]
+    params: int | None = None  # of the model, by the file's own words
 
 
 Part = tuple[Input, str | None, Found]  # a file, its source's name, and what was found
@@ -115,11 +118,13 @@ def _single(one: Input, name: str | None, found: Found) -> tuple[list[Told], lis
         built = build(track, claims, phases, flags_of(chosen))
         crowded = many_writers(claims, built)
         problems = [*(found.problems if not told else []), *([crowded] if crowded else [])]
-        told.append(Told(one.file, chosen.series.source, track, len(built), found.read_b, problems))
+        told.append(
+            Told(one.file, chosen.series.source, track, len(built), found.read_b, problems, found.params)
+        )
         marks.extend(built)
     if not told:
         said = _nothing_in(one, name)
-        told.append(Told(one.file, None, "", 0, found.read_b, [*found.problems, said]))
+        told.append(Told(one.file, None, "", 0, found.read_b, [*found.problems, said], found.params))
     return told, marks
 
 
@@ -225,14 +230,26 @@ def _read(one: Input, patterns: tuple[str, ...], until_s: float) -> tuple[str | 
         if source is None:
             return None, Found([], [], [], len(head))
         reader = source.reader()
-        problems, edges = _drive(one, reader.feed, reader.skipped if source.resyncs else None, until_s)
+        said: list[Said] = []
+
+        def feed(data: bytes, at: int) -> int:
+            if at == 0 and isinstance(source, TextSource):
+                said.append(read_said(data))
+            return reader.feed(data, at)
+
+        problems, edges = _drive(one, feed, reader.skipped if source.resyncs else None, until_s)
         found = reader.finish()
+        model = said[0] if said else UNSAID
     except OSError as error:
         return None, Found([], [], [f"read-error: {os.strerror(error.errno or 0)}"], 0)
     if any(problem.startswith("timeout:") for problem in problems):
         found = found._replace(series=[one._replace(claims=_fewer(one.claims)) for one in found.series])
     unread = [Claim(at, "phase", phase=UNREAD, advances=False) for at in edges]
-    return source.name, found._replace(problems=[*problems, *found.problems], phases=[*found.phases, *unread])
+    return source.name, found._replace(
+        problems=[*problems, *found.problems, *model.problems],
+        phases=[*found.phases, *unread],
+        params=model.params,
+    )
 
 
 def _fewer(claims: list[Claim]) -> list[Claim]:

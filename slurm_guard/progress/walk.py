@@ -61,11 +61,12 @@ def is_known(path: str) -> bool:
 
 
 class Walked(NamedTuple):
-    """What a look found. `saved`: folder -> checkpoints in it."""
+    """What a look found. `saved`: folder -> checkpoints in it; `newest`: -> paths of the last of them."""
 
     hits: list[Hit]
     problems: list[str]
     saved: dict[str, list[Saved]]
+    newest: dict[str, list[str]]
 
 
 class _Look:
@@ -73,7 +74,7 @@ class _Look:
     80 checkpoints of 64 shards each would leave nothing for the logs beside them."""
 
     def __init__(self, root: str, device: int, times: tuple[float, float]) -> None:
-        self.found = Walked([], [], {})
+        self.found = Walked([], [], {}, {})
         self.queue = deque([(root, 0)])  # folders and their depth
         self.inside: deque[tuple[str, int]] = deque()  # … inside checkpoints
         self.device = device
@@ -89,17 +90,18 @@ class _Look:
 def walk(root: str, from_at: float, until_at: float) -> Walked:
     """Files and checkpoints below `root` changed within the time by ctime and mtime. Breadth first."""
     if not os.path.isabs(root):
-        return Walked([], ["walk: the work directory has no absolute path"], {})
+        return Walked([], ["walk: the work directory has no absolute path"], {}, {})
     try:
         device = os.stat(root).st_dev
     except OSError as error:
-        return Walked([], [f"walk: work directory: {os.strerror(error.errno or 0)}"], {})
+        return Walked([], [f"walk: work directory: {os.strerror(error.errno or 0)}"], {}, {})
     look = _Look(root, device, (from_at, until_at))
     for queue in (look.queue, look.inside):
         look.found.problems.extend(one for one in _go_through(queue, look) if one not in look.found.problems)
-    saved, problems = sizes.measured(look.saves, lambda seen: changed_within(seen, from_at, until_at))
-    look.found.saved.update(saved)
-    look.found.problems.extend(problems)
+    found = sizes.measured(look.saves, lambda seen: changed_within(seen, from_at, until_at))
+    look.found.saved.update(found.saved)
+    look.found.newest.update(found.newest)
+    look.found.problems.extend(found.problems)
     return look.found
 
 

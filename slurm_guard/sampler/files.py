@@ -55,7 +55,8 @@ class RunFiles:
         self.truncated = False
         self._told_truncated = False
         self.watched: dict[str, Watched] = {}
-        self.checkpoints: list[list[Any]] = []  # of the last reading: they may be gone at the next
+        # What the last reading found of checkpoints: they may be gone at the next.
+        self.kept: dict[str, list[list[Any]]] = {"checkpoints": [], "models": []}
         # By the hash of the path, for a job chooses how long that is.
         self._ignored: set[int] = set()  # looked at and found to be none of the run's logs
         self._pos: dict[int, int] = {}  # of files of unknown name at the scan before
@@ -96,7 +97,7 @@ class RunFiles:
     def take_up(self, found: Findings) -> None:
         """What a reading found in the work directory."""
         self.adopt(found.paths)
-        self.checkpoints = found.checkpoints
+        self.kept = {"checkpoints": found.checkpoints, "models": found.models}
 
     def adopt(self, paths: Iterable[str]) -> None:
         """Follow files that a reading found by its walk: no descriptor shows those that are opened for each

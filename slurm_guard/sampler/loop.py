@@ -333,7 +333,7 @@ class Loop:
             "extra": ticket.extra,
             **run.authors.request(),
             "files": files.request(),
-            "checkpoints": files.checkpoints,
+            **files.kept,
         }
         if not self.readers.submit(run.key, request):
             self.event("reader-failed", run.key, reason="too many readings wait")

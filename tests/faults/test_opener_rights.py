@@ -5,14 +5,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slurm_guard.progress import child, parser_child
+from slurm_guard.progress.safetensors import Part
 from slurm_guard.progress.unit import Input
+from tests.unit.progress.weight_files import save
 
 pytestmark = [
     pytest.mark.root,
@@ -106,7 +108,7 @@ def test_a_parser_that_misbehaves_costs_its_own_file_only(
         if how == "hang":
             time.sleep(60)
         if how == "babble":
-            os.write(keep["out"], b'["told", 0, "text", "<script>", 1, 1, []]\n' * 3)
+            os.write(keep["out"], b'["told", 0, "text", "<script>", 1, 1, [], null]\n' * 3)
         if how == "eat":
             return [bytes(1 << 30)], []
         os._exit(3)
@@ -114,24 +116,25 @@ def test_a_parser_that_misbehaves_costs_its_own_file_only(
     keep: dict[str, int] = {}
     real = parser_child._work
 
-    def work(
-        inputs: list[Input], user: str, out: int, limits: tuple[int, float], patterns: tuple[str, ...]
-    ) -> None:
+    def work(job: Callable[[], Iterator[str]], user: str, out: int, cpu_s: int) -> None:
         keep["out"] = out
-        real(inputs, user, out, limits, patterns)
+        real(job, user, out, cpu_s)
 
     monkeypatch.setattr(parser_child, "_work", work)
     monkeypatch.setattr(parser_child, "read_unit", misbehave)
+    monkeypatch.setattr(parser_child, "read_model", misbehave)
     begin_s = time.monotonic()
     fd = os.open("/dev/null", os.O_RDONLY)
 
     answer = parser_child.parse([Input(0, fd, "/x", "fd", 0, 1)], "nobody", begin_s + 1)
+    size = parser_child.measure([Part("x", fd)], 1 << 20, "nobody", time.monotonic() + 1)
 
     os.close(fd)
-    assert time.monotonic() - begin_s < 6
+    assert time.monotonic() - begin_s < 9
     assert answer.marks == []
     assert answer.told == []
     assert (answer.problem or "").split(":")[0] == ("timeout" if how == "hang" else "parser-died")
+    assert (size.params, size.problems) == (None, [answer.problem])
 
 
 def test_the_whole_reading_as_root_for_a_user(tmp_path: Path) -> None:
@@ -145,7 +148,9 @@ def test_the_whole_reading_as_root_for_a_user(tmp_path: Path) -> None:
     stdout.write_text("".join(f"step={n} tokens={n * 8} loss=2.5\n" for n in range(1, 51)))
     os.mkfifo(home / "train.log")
     (home / "log.txt").symlink_to("/etc/shadow")
-    for path in (home, *home.iterdir()):
+    weights = save(home / "checkpoint-50" / "model.safetensors", {"w": ("BF16", [1000, 20])})
+    weights.chmod(0o600)
+    for path in (home, weights, *home.iterdir()):
         os.chown(path, USER, USER, follow_symlinks=False)
     now = time.time()
     files = [{"path": str(p), "how": "fd", "obs": [], "pids": [7]} for p in (stdout, home / "train.log")]
@@ -173,4 +178,6 @@ def test_the_whole_reading_as_root_for_a_user(tmp_path: Path) -> None:
     assert logs["train.log"]["problems"] == ["not-regular: a FIFO, device, socket or folder"]
     assert logs["log.txt"]["problems"] == ["symlink: a symbolic link is not followed"]
     assert [row["tokens"] for row in rows if row["k"] == "point"][-1] == 400
+    (folder,) = [row for row in rows if row["k"] == "log" and row["source"] == "checkpoint"]
+    assert (folder["params"], folder["dense"], folder["params_from"]) == (20_000, 20_000, "header")
     assert list(out.iterdir()) == [reading]

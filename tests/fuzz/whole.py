@@ -11,8 +11,10 @@ from hypothesis.database import ExampleDatabase
 from slurm_guard.progress.bracket import Frame, Sight, bracket, trail_of
 from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.parser_child import MAX_POINTS, Answer, _answer_lines, _checked
+from slurm_guard.progress.safetensors import MAX_PARAMS
 from slurm_guard.progress.unit import Input, Told, read_unit
 from slurm_guard.progress.values import AT_MAX, AT_MIN, STEP_LIMIT
+from tests.fuzz import weights
 from tests.fuzz.edits import Piece, Plan, apply, joined, plans
 from tests.fuzz.formats import MAKERS, OTHERS, T0, Course
 from tests.fuzz.laws import CPU_S, CPU_S_PER_MB, DEADLINE_S, deadline
@@ -115,7 +117,7 @@ def _whole(n: int, at: int, database: ExampleDatabase | None, tally: Tally) -> C
 
 def _answer(n: int, at: int, database: ExampleDatabase | None, tally: Tally) -> Callable[[], None]:
     """The parser has read hostile bytes: whatever it says, the parent takes only what fits."""
-    told = [Told(0, "text", "jsonl:a~123456", 2, 90, ["torn-tail: 1"])]
+    told = [Told(0, "text", "jsonl:a~123456", 2, 90, ["torn-tail: 1"], 124_439_808)]
 
     @seed(at)
     @options(n, database)
@@ -142,6 +144,7 @@ def fits(answer: Answer) -> None:
     for row in answer.told:
         assert row.file == 0
         assert all(" " <= char <= "~" for problem in row.problems for char in problem)
+        assert row.params is None or 1 <= row.params <= MAX_PARAMS
     for mark in answer.marks:
         assert mark.file == 0
         for count in (mark.step, mark.samples, mark.tokens, mark.total):
@@ -153,4 +156,5 @@ CAMPAIGNS: dict[str, Campaign] = {
     **{name: campaign(target) for name, target in TARGETS.items()},
     "whole": _whole,
     "answer": _answer,
+    "safetensors": weights.campaign,
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.progress.wandb_files import log, row, written_in
+from tests.unit.progress.weight_files import save
 
 MAIN = "from slurm_guard.cli.app import main; main()"
 
@@ -161,6 +162,19 @@ def test_show_tells_when_checkpoints_were_there(tmp_path: Path) -> None:
 
     assert "2 points, step 100 to step 200, there by 20" in done.stdout
     assert "no times in it" not in done.stdout
+
+
+def test_show_tells_the_models_size_and_who_says_so(tmp_path: Path) -> None:
+    (tmp_path / "train.log").write_text("number of parameters: 124.44M\nstep=1 loss=2\nstep=2 loss=1\n")
+    experts = {"mlp.experts.0.w1": ("F32", [100, 20]), "embed.weight": ("F32", [100, 10])}
+    save(tmp_path / "checkpoint-100" / "model.safetensors", experts)
+
+    done = _show(str(tmp_path))
+
+    assert "the model: 124,440,000 parameters (by the log's own words)" in done.stdout
+    assert (
+        "the model: 3,000 parameters, 1,000 of them in every token's way (by the newest checkpoint's headers)"
+    ) in done.stdout
 
 
 def test_show_does_not_hold_a_copys_birth_against_it(tmp_path: Path) -> None:

@@ -109,6 +109,21 @@ def test_ends_and_reads_that_came_after_the_window_come_with_their_run(tmp_path:
     assert frames["points"]["step"].to_list() == [2]
 
 
+def test_of_a_release_that_knew_no_parameters_they_are_null(tmp_path: Path) -> None:
+    late = ("params", "dense", "params_from")
+    run = ticket(tmp_path / "spool", 1, AT)
+    log = make(wire.LogFile, params=7_000_000_000, dense=7_000_000_000, params_from="header")
+    put(tmp_path / "spool", "progress", *reading([log], run=run, read=1))
+    read(tmp_path, AT, AT + HOUR)
+    lake = next((tmp_path / "lake").rglob("logs/**/*.parquet"))
+    assert pl.read_parquet(lake).select(late).rows() == [(7_000_000_000, 7_000_000_000, "header")]
+    pl.read_parquet(lake).drop(late).write_parquet(lake)
+
+    frames, _ = read(tmp_path, AT, AT + HOUR)
+
+    assert frames["logs"].select(late).rows() == [(None, None, None)]
+
+
 def test_each_run_keeps_its_own_highest_read(tmp_path: Path) -> None:
     one, two = ticket(tmp_path / "spool", 1, AT), ticket(tmp_path / "spool", 2, AT)
     for run, read_n in ((one, 1), (two, 1), (two, 2)):

@@ -142,7 +142,7 @@ def test_a_reading_holds_a_row_for_the_folder_and_its_checkpoints(tmp_path: Path
     for step in (100, 200):
         folder = tmp_path / "w" / "out" / f"checkpoint-{step}"
         folder.mkdir(parents=True)
-        (folder / "model.safetensors").write_bytes(b"x" * 50_000)
+        (folder / "pytorch_model.bin").write_bytes(b"x" * 50_000)
         (folder / f"shard_step_{step}.pt").write_bytes(b"x")  # inside: no checkpoint of its own
     (tmp_path / "w" / "out" / "checkpoint-300").mkdir()
     kept = [[str(tmp_path / "w" / "out"), 50, False, None, time.time() - 60]]

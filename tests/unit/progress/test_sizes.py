@@ -160,7 +160,7 @@ def test_a_folder_is_not_listed_on_when_the_time_is_up(
 
 def test_the_walk_has_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def tell(*_: object) -> Walked:
-        return Walked([], [f"limit: {resource.getrlimit(resource.RLIMIT_AS)[0]}"], {})
+        return Walked([], [f"limit: {resource.getrlimit(resource.RLIMIT_AS)[0]}"], {}, {})
 
     monkeypatch.setattr(opener, "walk", tell)
     now = time.time()

@@ -39,7 +39,7 @@ def test_the_walk_finds_them_where_they_were_changed_in_the_run(tmp_path: Path) 
         path.write_text("step,loss\n1,2\n")
     now = time.time()
 
-    hits, problems, _ = walk(str(tmp_path), now - 60, now + 60)
+    hits, problems, *_ = walk(str(tmp_path), now - 60, now + 60)
 
     assert sorted(os.path.basename(hit.path) for hit in hits) == ["md.log", "metrics.csv"]  # noqa: PTH119
     assert problems == []
@@ -68,7 +68,7 @@ def test_a_huge_folder_leaves_the_others_their_turn(memory: Path, n: int) -> Non
     (runs / "metrics.jsonl").write_text("{}\n")
     now = time.time()
 
-    hits, problems, _ = walk(str(memory), now - 600, now + 60)
+    hits, problems, *_ = walk(str(memory), now - 600, now + 60)
 
     assert [hit.path for hit in hits] == [str(runs / "metrics.jsonl")]
     assert problems == ["walk-capped: 1 folders with more than 1000 entries were looked at in part"]
@@ -81,7 +81,7 @@ def test_in_a_full_folder_folders_and_known_names_come_first(memory: Path) -> No
         path.write_text("step=1\n")
     now = time.time()
 
-    hits, problems, _ = walk(str(memory / "w"), now - 60, now + 60)
+    hits, problems, *_ = walk(str(memory / "w"), now - 60, now + 60)
 
     assert sorted(os.path.basename(hit.path) for hit in hits) == ["md.log", "train.log"]  # noqa: PTH119
     assert problems == []  # what is left of 5,000 entries goes to its rest
@@ -98,7 +98,7 @@ def test_a_name_that_is_shown_twice_is_one_hit(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(walking, "_entries", lambda *_: next(shown))
     now = time.time()
 
-    hits, problems, _ = walk(str(tmp_path), now - 60, now + 60)
+    hits, problems, *_ = walk(str(tmp_path), now - 60, now + 60)
 
     assert [hit.path for hit in hits] == [str(tmp_path / "train.log")]
     assert problems == []

@@ -6,7 +6,7 @@ from pathlib import Path
 from slurm_guard.clock import FakeClock
 from slurm_guard.sampler.files import MOST_FAILS, RunFiles
 from slurm_guard.sampler.helper import Answer
-from slurm_guard.sampler.walked import walked
+from slurm_guard.sampler.walked import Findings, walked
 from slurm_guard.sampler.writer import Instant
 from tests.unit.sampler.fakes import FakeHelper, FakeProc
 from tests.unit.sampler.test_files import _ticket
@@ -36,7 +36,7 @@ def test_only_walked_files_that_could_be_opened_are_taken(tmp_path: Path) -> Non
         {"how": "walk", "path": "/w/theirs.csv", "size": None},
     )
 
-    assert walked(path) == (["/w/metrics.jsonl"], [])
+    assert walked(path) == Findings(["/w/metrics.jsonl"], [], [])
 
 
 def test_a_reading_that_is_gone_or_torn_has_none(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_reading_that_is_gone_or_torn_has_none(tmp_path: Path) -> None:
     odd = tmp_path / "odd"
     odd.write_text('{"k": "read"}\n[1]\n')
 
-    assert [walked(str(path)) for path in (tmp_path / "gone", torn, odd)] == 3 * [([], [])]
+    assert [walked(str(path)) for path in (tmp_path / "gone", torn, odd)] == 3 * [Findings([], [], [])]
 
 
 def test_an_adopted_file_is_looked_at_and_handed_to_the_next_reading(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_checkpoints_are_kept_for_the_next_reading(tmp_path: Path) -> None:
     rows = [
         {"k": "read"},
         {"k": "log", "file": 0, "how": "fd", "path": "/w/a.log", "size": 9, "source": "keyvalue"},
-        {"k": "log", "file": 1, "how": "walk", "path": "/w/out", "size": 9, "source": "checkpoint"},
+        {"k": "log", "file": 1, "how": "walk", "path": "/w/out", "source": "checkpoint", "params": 7},
         point, {**point, "step": 600, "obs_lo_at": 1.9e9, "flags": ["epoch", "weak"]}, {**point, "file": 0},
     ]  # fmt: skip
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -96,3 +96,4 @@ def test_checkpoints_are_kept_for_the_next_reading(tmp_path: Path) -> None:
 
     assert found.paths == []
     assert found.checkpoints == [["/w/out", 500, False, None, 2e9], ["/w/out", 600, True, 1.9e9, 2e9]]
+    assert found.models == [["/w/out", 7, None]]
