@@ -9,7 +9,7 @@ import polars as pl
 
 from slurm_guard.audit.fingerprint import Fingerprint
 from slurm_guard.audit.stats import median
-from slurm_guard.audit.traces import GRAM, Heard, all_grams, plan, prints_of
+from slurm_guard.audit.traces import GRAM, Heard, Laid, all_grams, lay, plan, prints_of
 from slurm_guard.audit.trainings import log_name
 from slurm_guard.history import PastTrace
 from slurm_guard.model import Run
@@ -62,11 +62,12 @@ def find_traces(
     nights before; null: none are known). `known`: what the runs are known by, and when they made again what
     an earlier run had made."""
     prints, again = known
+    laid = lay(heard)
     mine = [
         _row(runs[one.i], one, prints[one.i], window, text)
-        for one, text in zip(heard, prints_of(heard), strict=True)
+        for one, text in zip(heard, prints_of(laid), strict=True)
     ]
-    pairs = _Pairs(runs, heard, mine, _shelf(mine, past, [run.id for run in runs]))
+    pairs = _Pairs(runs, heard, laid, mine, _shelf(mine, past, [run.id for run in runs]))
     seen: dict[int, Seen] = {}
     for q, found in pairs.all():
         i = heard[q].i
@@ -74,9 +75,9 @@ def find_traces(
         if one is not None and (i not in seen or one.n > seen[i].n):
             seen[i] = one
     rows: dict[int, tuple[PastTrace, ...]] = {}
-    for one_, row in zip(heard, mine, strict=True):
+    for k, row in enumerate(mine):
         if row.prints:
-            rows[one_.i] = (*rows.get(one_.i, ()), row)
+            rows[heard[k].i] = (*rows.get(heard[k].i, ()), row)
     return Traces(rows, seen)
 
 
@@ -119,6 +120,7 @@ class _Match:
 class _Pairs:
     runs: Sequence[Run]
     heard: list[Heard]
+    laid: Laid
     mine: list[PastTrace]
     shelf: pl.DataFrame
 
@@ -127,7 +129,7 @@ class _Pairs:
         if not self.heard or self.shelf.is_empty():
             return []
         prints = _prints(self.shelf)
-        table = pl.concat([self._hits(batch, prints) for batch in all_grams(self.heard)])
+        table = pl.concat([self._hits(batch, prints) for batch in all_grams(self.laid)])
         table = table.sort("q", "r", "stride", "diagonal")
         found: dict[int, list[_Match]] = {}
         for (q, r), rows in groupby(table.iter_rows(named=True), key=lambda row: (row["q"], row["r"])):

@@ -19,7 +19,7 @@ from slurm_guard.audit.track import Mark
 from slurm_guard.model import Run
 
 GRAM = 16  # losses. With 3.9 bits each (see NOISE) one agrees by chance once in 2**62
-# (every n-th record, prints at most): together 64. Judgement: a log printed again in full or every other record
+# (every n-th record, prints at most): 64 together. Judgement: printed again in full, or every other record
 PLAN = ((1, 44), (2, 20))
 LEAST = 64  # losses, below which a log has no trace. Judgement
 MOST_LOGS = 4  # of a run, the longest ones: a log, its event file and its table tell the same. Judgement
@@ -121,32 +121,41 @@ def grams(token: pl.Series) -> pl.Series:
     return frame.select(_mixed(pl.col("h")))["h"]
 
 
-def prints_of(heard: list[Heard]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """Logs laid end to end: `begins` has where each begins, and the whole length."""
+
+    losses: pl.Series
+    token: pl.Series
+    begins: tuple[int, ...]
+
+
+def lay(heard: list[Heard]) -> Laid:
+    """The losses of these logs as columns."""
+    losses = pl.Series([x for one in heard for x in one.losses], dtype=pl.Float64)
+    begins = itertools.accumulate((len(one.losses) for one in heard), initial=0)
+    parts = [tokens(losses.slice(at, _BATCH)) for at in range(0, max(1, len(losses)), _BATCH)]
+    return Laid(losses, pl.concat(parts), tuple(begins))
+
+
+def prints_of(laid: Laid) -> list[str]:
     """The trace of each log: its prints as words of 16 digits, `-` for one that says nothing; empty where
     none does."""
-    found: list[str] = []
-    for batch in _batches(heard):
-        at = 0
-        places: list[tuple[int, int]] = []
-        ends: list[int] = []
-        for one in batch:
-            places += [(stride, at + place) for stride, place in plan(len(one.losses))]
-            ends.append(len(places))
-            at += len(one.losses)
-        losses = pl.Series([x for one in batch for x in one.losses], dtype=pl.Float64)
-        words = _words(losses, places)
-        for begin, end in zip([0, *ends], ends, strict=False):
-            mine = words[begin:end]
-            found.append(" ".join(mine) if any(word != _WORD for word in mine) else "")
-    return found
+    places: list[tuple[int, int]] = []
+    ends = [0]
+    for at, end in itertools.pairwise(laid.begins):
+        places += [(stride, at + place) for stride, place in plan(end - at)]
+        ends.append(len(places))
+    words = _words(laid, places)
+    each = [words[begin:end] for begin, end in itertools.pairwise(ends)]
+    return [" ".join(mine) if any(word != _WORD for word in mine) else "" for mine in each]
 
 
-def _words(losses: pl.Series, places: list[tuple[int, int]]) -> list[str]:
-    token = tokens(losses)
+def _words(laid: Laid, places: list[tuple[int, int]]) -> list[str]:
     frame = pl.DataFrame(places, schema={"stride": pl.Int64, "place": pl.Int64}, orient="row")
     each = [frame["place"] + k * frame["stride"] for k in range(GRAM)]
-    columns = {f"t{k}": token.gather(at) for k, at in enumerate(each)}
-    columns |= {f"x{k}": losses.gather(at) for k, at in enumerate(each)}
+    columns = {f"t{k}": laid.token.gather(at) for k, at in enumerate(each)}
+    columns |= {f"x{k}": laid.losses.gather(at) for k, at in enumerate(each)}
     h = pl.col("t0")
     for k in range(1, GRAM):
         h = h * pl.lit(_STEP, _U) + pl.col(f"t{k}")
@@ -165,28 +174,22 @@ def _says() -> pl.Expr:
     return (2 * large >= len(bends)) & (turns >= _TURNS) & (unlike >= _DISTINCT)
 
 
-def all_grams(heard: list[Heard]) -> Iterable[pl.DataFrame]:
-    """(`q` the log's place in the list, `place`, `h`) of every gram, in batches."""
+def all_grams(laid: Laid) -> Iterable[pl.DataFrame]:
+    """(`q` the log's place in the list, `place`, `h`) of every gram, in batches of whole logs."""
     first = 0
-    for batch in _batches(heard):
-        sizes = [len(one.losses) for one in batch]
-        losses = pl.Series([x for one in batch for x in one.losses], dtype=pl.Float64)
-        frame = pl.DataFrame({"q": pl.Series(range(first, first + len(batch)), dtype=pl.UInt32), "n": sizes})
-        rows = frame.select("q", pl.int_ranges(0, "n", dtype=pl.UInt32).alias("place"), "n").explode("place")
-        first += len(batch)
+    while first < len(laid.begins) - 1:
+        begin = laid.begins[first]
+        last = first + 1
+        while last < len(laid.begins) - 1 and laid.begins[last + 1] - begin <= _BATCH:
+            last += 1
+        sizes = [b - a for a, b in itertools.pairwise(laid.begins[first : last + 1])]
+        logs = pl.DataFrame({"q": range(first, last), "n": sizes}, schema={"q": pl.UInt32, "n": pl.UInt32})
+        places = pl.int_ranges(0, "n", dtype=pl.UInt32).alias("place")
         yield (
-            rows.with_columns(grams(tokens(losses)).alias("h"))
+            logs.with_columns(places)
+            .explode("place")
+            .with_columns(grams(laid.token.slice(begin, laid.begins[last] - begin)).alias("h"))
             .filter(pl.col("place") + GRAM <= pl.col("n"))
             .drop("n")
         )
-
-
-def _batches(heard: list[Heard]) -> Iterable[list[Heard]]:
-    batch: list[Heard] = []
-    for one in heard:
-        batch.append(one)
-        if sum(len(b.losses) for b in batch) >= _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        first = last
