@@ -20,6 +20,7 @@ MOST_ALIKE = 8
 # Of the prints between first and last, how many must be there. Where losses of five digits are printed again
 # with four, one in twenty rounds the other way, and 44 % of the grams are whole.
 DENSE = 0.25
+_AT_ONCE = 20_000  # traces whose words are taken apart together: 60 MB
 _AS_GOOD = 0.5  # of the most losses in common, from which another run is counted beside the first. Judgement
 
 Spans = Sequence[tuple[float, float]]
@@ -140,10 +141,12 @@ class _Pairs:
 
     def _hits(self, batch: pl.DataFrame, prints: pl.DataFrame) -> pl.DataFrame:
         """(`q` log, `r` trace, `stride`, `diagonal`) with places and prints in common, if enough."""
-        near = prints.join(batch.select("h").unique(), on="h", how="semi")
+        near = prints.join(batch.select("h").unique(), on="h", how="semi").join(_owners(self.shelf), on="r")
         order = ("from_at", "run", "r", "o")
         near = (
-            near.sort("h", *order)
+            near.join(_plans(near["n"]), on=["n", "o"])
+            .drop("n")
+            .sort("h", *order)
             .with_columns(pl.int_range(pl.len()).over("h", "uid").alias("nth"))
             .sort("h", "nth", *order)
             .filter(pl.int_range(pl.len()).over("h") < MOST_ALIKE)
@@ -196,24 +199,31 @@ class _Pairs:
 
 
 def _prints(shelf: pl.DataFrame) -> pl.DataFrame:
-    """(`r` trace, `o` which of its prints, `stride`, `first` place, `h`) of all that say something."""
-    plans = pl.DataFrame(
-        [(n, o, *one) for n in shelf["n"].unique().sort() for o, one in enumerate(plan(n))],
-        schema={"n": pl.Int64, "o": pl.Int64, "stride": pl.Int64, "first": pl.Int64},
-        orient="row",
-    )
+    """(`r` trace, `o` which of its prints, `h`) of all that say something."""
     words = pl.col("words")
-    return (
-        shelf.select(
-            "r", "n", "uid", "from_at", "run", "job_id", pl.col("prints").str.split(" ").alias("words")
-        )
-        .with_columns(pl.int_ranges(0, words.list.len()).alias("o"))
+    return pl.concat(
+        shelf.slice(at, _AT_ONCE)
+        .select("r", pl.col("prints").str.split(" ").alias("words"))
+        .with_columns(pl.int_ranges(0, words.list.len(), dtype=pl.UInt32).alias("o"))
         .explode("words", "o")
         .filter(words.str.len_bytes() == 16)
-        .with_columns(words.str.to_integer(base=16, dtype=pl.UInt64, strict=False).alias("h"))
-        .drop("words")
+        .select("r", "o", words.str.to_integer(base=16, dtype=pl.UInt64, strict=False).alias("h"))
         .drop_nulls("h")
-        .join(plans, on=["n", "o"])
+        for at in range(0, shelf.height, _AT_ONCE)
+    )
+
+
+def _owners(shelf: pl.DataFrame) -> pl.DataFrame:
+    """Whose each trace is, for the choice among many."""
+    return shelf.select("r", "n", "uid", "from_at", "run", "job_id")
+
+
+def _plans(sizes: pl.Series) -> pl.DataFrame:
+    """(`n`, `o`, `stride`, `first` place) of each print of traces of these many losses."""
+    return pl.DataFrame(
+        [(n, o, *one) for n in sizes.unique().sort() for o, one in enumerate(plan(n))],
+        schema={"n": pl.Int64, "o": pl.UInt32, "stride": pl.Int64, "first": pl.Int64},
+        orient="row",
     )
 
 
