@@ -13,7 +13,7 @@ from slurm_guard.model import Evidence, Family, Finding, Severity
 class Params:
     """Thresholds. The weights below 1 are context: no witness beside another family."""
 
-    least_losses: int = 64  # judgement: the shortest log that leaves a trace
+    least_losses: int = 32  # judgement: two of the hashed stretches side by side
     least_share: float = 0.2  # of the log's losses. Judgement
     repeated: float = 0.5  # weight where the same user ran it. Judgement: a program repeats itself
     of_another: float = 0.75  # … where another user ran the same program, or nobody knows. Judgement

@@ -237,7 +237,7 @@ def _weight(**parts: Any) -> float:
 def test_few_losses_or_a_small_part_of_a_log_are_not_mentioned() -> None:
     case, check = _case(), losses_seen_before.CHECK
     assert case.seen is not None
-    few, part = (replace(case.seen, n=n, of=of) for n, of in ((63, 64), (199, 1000)))
+    few, part = (replace(case.seen, n=n, of=of) for n, of in ((31, 64), (199, 1000)))
 
     assert check.find(replace(case, seen=few), check.params) == []
     assert check.find(replace(case, seen=part), check.params) == []
