@@ -9,12 +9,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+from slurm_guard.audit import replays
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import SPEAKS
 from slurm_guard.audit.checks import losses_seen_before
 from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.fingerprint import Fingerprint
-from slurm_guard.audit.night import cases, measure
+from slurm_guard.audit.night import case_of, measure
 from slurm_guard.audit.replays import MOST_ALIKE, Seen, Spans, find_traces
 from slurm_guard.audit.run import audit_and_remember, audit_facts
 from slurm_guard.audit.traces import Heard
@@ -223,7 +224,8 @@ def _seven(facts: Facts) -> Judgement:
 def _case() -> Case:
     facts = facts_of("printed-again")
     runs, _ = split(facts.runs)
-    return next(c for c in cases(runs, measure(runs, facts), facts) if c.run.job_id == 7)
+    (i,) = (i for i, run in enumerate(runs) if run.job_id == 7)
+    return case_of(i, runs[i], measure(runs, facts), facts)
 
 
 def _weight(**parts: Any) -> float:
@@ -303,3 +305,14 @@ def test_twice_the_same_points_leave_the_same_trace_and_document() -> None:
     mixed = pl.concat([points, points]).sample(fraction=1.0, shuffle=True, seed=3)
 
     assert audit_facts(replace(facts, frames={**facts.frames, "points": mixed})) == audit_facts(facts)
+
+
+def test_a_comparison_that_fails_costs_no_run_its_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(replays, "find_traces", fail)
+    audit = audit_facts(facts_of("repeated"))
+
+    assert [j.verdict for j in audit.judgements] == [Verdict.CLEAR]
+    assert [(s.reason, s.detail) for s in audit.skips] == [("check-failed", "ValueError: no")]
