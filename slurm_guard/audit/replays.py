@@ -10,6 +10,7 @@ import polars as pl
 from slurm_guard.audit.fingerprint import Fingerprint
 from slurm_guard.audit.stats import median
 from slurm_guard.audit.traces import GRAM, Heard, Laid, all_grams, lay, plan, prints_of
+from slurm_guard.audit.track import Mark
 from slurm_guard.audit.trainings import log_name
 from slurm_guard.history import PastTrace
 from slurm_guard.model import Run
@@ -20,6 +21,7 @@ MOST_ALIKE = 8
 # Of the prints between first and last, how many must be there. Where losses of five digits are printed again
 # with four, one in twenty rounds the other way, and 44 % of the grams are whole.
 DENSE = 0.25
+_SURE_S = 120.0  # two looks at a file, by which one of two logs must be later to be the copy. Judgement
 _AT_ONCE = 20_000  # traces whose words are taken apart together: 60 MB
 _AS_GOOD = 0.5  # of the most losses in common, from which another run is counted beside the first. Judgement
 
@@ -35,7 +37,8 @@ class Seen:
     uid: int | None
     is_same_user: bool
     is_same_program: bool | None  # by the command line without folders, seeds, ports and names
-    is_same_model: bool  # of GPU
+    is_same_model: bool  # of GPU, as far as is known
+    is_later: bool  # surely: else nobody can tell which of both was first
     n: int  # of this run's losses
     of: int  # losses in that log
     log: str
@@ -114,6 +117,7 @@ class _Match:
     is_tonight: bool
     is_same_program: bool | None
     is_same_model: bool
+    is_later: bool
     parts: tuple[tuple[int, int], ...]
 
 
@@ -169,7 +173,8 @@ class _Pairs:
 
     def _match(self, q: int, found: dict[str, Any], rows: list[dict[str, Any]]) -> _Match | None:
         known = PastTrace(**{part.name: found[part.name] for part in fields(PastTrace)})
-        if found["k"] is not None and not self._is_later(q, found["k"], rows):
+        later_s = _SURE_S + 1.0 if found["k"] is None else self._later_s(q, found["k"], rows)
+        if later_s < 0:
             return None
         words = known.prints.split(" ")
         parts = []
@@ -181,21 +186,28 @@ class _Pairs:
             return None
         mine = self.mine[q]
         is_same = None if known.recipe is None or mine.recipe is None else known.recipe == mine.recipe
-        is_tonight = found["k"] is not None
-        return _Match(known, is_tonight, is_same, known.gpu_model == mine.gpu_model, tuple(sorted(parts)))
+        models = {known.gpu_model, mine.gpu_model} - {""}
+        return _Match(
+            known, found["k"] is not None, is_same, len(models) < 2, later_s > _SURE_S, tuple(sorted(parts))
+        )
 
-    def _is_later(self, q: int, k: int, rows: list[dict[str, Any]]) -> bool:
-        """Whether what both of tonight's logs have came in this one after it had come in the other."""
+    def _later_s(self, q: int, k: int, rows: list[dict[str, Any]]) -> float:
+        """By how much what both of tonight's logs have came later in this one; negative: earlier. By when it
+        was not on disk yet, which no job can claim; where that is the same, the run that began later is."""
         places = plan(len(self.heard[k].losses))
         mine, others = self.heard[q].marks, self.heard[k].marks
         apart = [
-            mine[place + GRAM - 1].at - others[places[o][1] + (GRAM - 1) * places[o][0]].at
+            _came_at(mine[place + GRAM - 1]) - _came_at(others[places[o][1] + (GRAM - 1) * places[o][0]])
             for row in rows
             for place, o in zip(row["place"], row["o"], strict=True)
         ]
-        middle = median(apart)
         one, other = (self.runs[self.heard[x].i] for x in (q, k))
-        return middle > 0 or (middle == 0 and (one.start_at, one.id) > (other.start_at, other.id))
+        began_later = (one.start_at, one.id) > (other.start_at, other.id)
+        return median(apart) or (0.0 if began_later else -1.0)
+
+
+def _came_at(mark: Mark) -> float:
+    return mark.at if mark.low_at is None else mark.low_at
 
 
 def _prints(shelf: pl.DataFrame) -> pl.DataFrame:
@@ -233,6 +245,8 @@ def _best(run: Run, one: Heard, matches: list[_Match], again: Spans) -> Seen | N
     counted = []
     for match in matches:
         places = {k for begin, end in match.parts for k in range(begin, end)}
+        if not match.is_tonight:  # what came before that night's end may have been there first
+            places = {k for k in places if one.marks[k].at >= match.known.until_at}
         if redone and run.uid == match.known.uid:  # what its owner's earlier run had made is told as redone
             places = {k for k in places if not redone[k]}
         counted.append((len(places), match))
@@ -245,6 +259,7 @@ def _best(run: Run, one: Heard, matches: list[_Match], again: Spans) -> Seen | N
     users = {m.known.uid for _, m in alike} - {run.uid, None}
     return Seen(
         row.run, None if match.is_tonight else row.from_at, row.uid,
-        run.uid is not None and row.uid == run.uid, match.is_same_program, match.is_same_model, n,
+        run.uid is not None and row.uid == run.uid, match.is_same_program, match.is_same_model,
+        match.is_later, n,
         len(one.losses), one.log, len(users), len({m.known.run for _, m in alike}),
     )  # fmt: skip

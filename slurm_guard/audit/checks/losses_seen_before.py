@@ -17,7 +17,7 @@ class Params:
     least_share: float = 0.2  # of the log's losses. Judgement
     repeated: float = 0.5  # weight where the same user ran it. Judgement: a program repeats itself
     of_another: float = 0.75  # … where another user ran the same program, or nobody knows. Judgement
-    unlike: float = 2.0  # … another program, or other GPUs, of another user. Judgement
+    unlike: float = 2.0  # … another program of another user, surely earlier. Judgement
     most_users: int = 2  # other users from whom on it is what a course or a benchmark prints. Judgement
 
 
@@ -46,14 +46,17 @@ def _weight(seen: Seen, params: Params) -> float:
     """By what else would print the same digits."""
     if seen.is_same_user or seen.uid is None:
         return params.repeated
-    unlike = seen.is_same_program is False or not seen.is_same_model
+    unlike = seen.is_same_program is False and seen.is_later
     return params.unlike if unlike and seen.n_users < params.most_users else params.of_another
 
 
 def _whose(seen: Seen) -> str:
+    model = "" if seen.is_same_model else ", on another model of GPU"
     if seen.is_same_user:
-        return "of the same user"
-    return "whose user is not known" if seen.uid is None else f"of another user, uid {seen.uid}"
+        return f"of the same user{model}"
+    return (
+        f"whose user is not known{model}" if seen.uid is None else f"of another user, uid {seen.uid}{model}"
+    )
 
 
 def _when(seen: Seen) -> str:
@@ -65,8 +68,8 @@ def _when(seen: Seen) -> str:
 
 def _reading(seen: Seen) -> str:
     again = "and so does a log that is printed again."
-    if not seen.is_same_model:
-        return f"on other GPUs few programs repeat every digit; one that does looks so, {again}"
+    if not seen.is_later:
+        again = "and so does a log that both print; nobody can tell which was first."
     if seen.is_same_program is False and not seen.is_same_user:
         return f"a reproduction with the same seed under another command line looks so, {again}"
     return f"a program that runs once more with the same seed may print the same, {again}"

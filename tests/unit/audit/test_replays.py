@@ -168,14 +168,36 @@ def _tonight(*logs: Heard, runs: list[Run]) -> dict[int, Seen]:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_of_two_runs_of_one_night_the_later_one_is_told(first: int) -> None:
-    logs = [_heard(i, OLD, from_s=0.0 if i == first else 45.0) for i in (0, 1)]
+@pytest.mark.parametrize(("later_s", "sure"), [(45.0, False), (400.0, True)])
+def test_of_two_runs_of_one_night_the_later_one_is_told(first: int, later_s: float, sure: bool) -> None:
+    logs = [_heard(i, OLD, from_s=0.0 if i == first else later_s) for i in (0, 1)]
     runs = [_run(6), _run(7)]
 
     found = _tonight(*logs, runs=runs)
 
     assert list(found) == [1 - first]
-    assert (found[1 - first].run, found[1 - first].night_at) == (runs[first].id, None)
+    one = found[1 - first]
+    assert (one.run, one.night_at, one.is_later) == (runs[first].id, None, sure)
+
+
+def test_stamps_within_a_look_do_not_make_the_first_one_the_copy() -> None:
+    """Who prints another's log as it comes can claim any time within the look, and no other."""
+    first, copy = _heard(0, OLD), _heard(1, OLD, from_s=20.0)
+    early = tuple(replace(mark, at=mark.at - 30.0) for mark in copy.marks)
+
+    found = _tonight(first, replace(copy, marks=early), runs=[_run(6), _run(7)])
+
+    assert list(found) == [1]
+
+
+def test_a_copy_that_was_audited_first_does_not_turn_on_the_run_that_it_was_taken_from() -> None:
+    """A run of two nights whose log another user printed in the first: all lies before that night's end."""
+    row = _past(OLD)[0]
+    long = replace(_heard(0, [*OLD, *NEW[:500]]), i=0)
+    end_at = long.marks[1999].at + 1.0
+    rows = frame_of("traces", [replace(row, until_at=end_at)])
+
+    assert find_traces([_run(7)], [long], WINDOW, ([PRINT], {}), rows).seen == {}
 
 
 def test_several_logs_of_one_run_are_no_replay_of_each_other() -> None:
@@ -252,14 +274,15 @@ def test_what_the_same_program_would_print_is_context_and_no_witness() -> None:
     own = _weight(is_same_user=True, uid=UID, is_same_program=False, is_same_model=False)
     nobody = _weight(uid=None, is_same_program=False)
     course = _weight(is_same_program=False, n_users=2)
+    unsure = _weight(is_same_program=False, is_later=False)
+    elsewhere = _weight(is_same_program=True, is_same_model=False)
 
-    assert max(same, unknown, own, nobody, course) < SPEAKS
+    assert max(same, unknown, own, nobody, course, unsure, elsewhere) < SPEAKS
     assert own < same
 
 
-@pytest.mark.parametrize("parts", [{"is_same_program": False}, {"is_same_model": False}])
-def test_another_users_losses_from_another_program_or_gpu_weigh_more(parts: dict[str, Any]) -> None:
-    assert SPEAKS < _weight(n_users=1, **parts) <= 2.0
+def test_another_users_losses_from_another_program_weigh_more() -> None:
+    assert SPEAKS < _weight(n_users=1, is_same_program=False) <= 2.0
 
 
 def test_a_run_repeated_by_its_user_is_a_note_that_accuses_nobody() -> None:
