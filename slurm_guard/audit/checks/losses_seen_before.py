@@ -51,12 +51,10 @@ def _weight(seen: Seen, params: Params) -> float:
 
 
 def _whose(seen: Seen) -> str:
+    """Without the user's name: the owner of the run reads this, and who may know finds it by the run."""
     model = "" if seen.is_same_model else ", on another model of GPU"
-    if seen.is_same_user:
-        return f"of the same user{model}"
-    return (
-        f"whose user is not known{model}" if seen.uid is None else f"of another user, uid {seen.uid}{model}"
-    )
+    who = "whose user is not known" if seen.uid is None else "of another user"
+    return f"{'of the same user' if seen.is_same_user else who}{model}"
 
 
 def _when(seen: Seen) -> str:
