@@ -2,7 +2,8 @@
 
 Format history
     1  2026-11: `costs`, a row for each audited run and channel that has a cost of progress; `grounds` (it
-       came later), a row for each audited run and training that it logged.
+       came later), a row for each audited run and training that it logged; `traces` (later still), a row for
+       each audited run and log that has losses to be known by.
 
 One class is one table; a field is a column of the type that its annotation says (`lake/history.py`).
 """
@@ -74,3 +75,25 @@ class PastGround:
     low: float  # the lowest counter that was seen
     high: float  # the highest
     last_at: float  # its last record in this run
+
+
+@dataclass(frozen=True, slots=True)
+class PastTrace:
+    """What the losses of one log of one run are known by again (audit/traces.py). Null: not known.
+
+    `log` and `recipe` are digests: of the log's name, and of the command line without folders and what
+    differs between runs of one training. Neither losses nor texts of users are kept.
+    """
+
+    cluster: str
+    run: str  # published id
+    from_at: float  # the audited window
+    until_at: float
+    uid: int | None
+    job_id: int
+    log: str
+    gpu_model: str
+    n_gpus: int
+    recipe: str | None
+    n: int  # losses that reached the disk during the run
+    prints: str  # hashes of stretches at even places, at most 64 words of 16 digits; `-`: too little in it

@@ -67,6 +67,9 @@ class Log:
     clock: float | None = 1e-3  # resolution of its own times, null: none
     loss_noise: float = 0.02
     losses: bool = True  # a loss in each record
+    loss_seed: int | None = (
+        None  # of the noise of the losses alone: the same in every world with as many records
+    )
     how: str = "fd"
     writer: str = "train"
     flags: tuple[str, ...] = ()
@@ -353,6 +356,7 @@ def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dic
         "bind_conf": 0.9, "pids": [writer], "problems": [],
     })  # fmt: skip
     look = world.window_s
+    rng = rng if log.loss_seed is None else random.Random(log.loss_seed)
     for k, (t, step, segment) in enumerate(records):
         flushed = records[min(len(records) - 1, k - k % log.lump + log.lump - 1)][0]
         at = None if log.clock is None else AT + log.apart_s + log.runs * int(t / log.clock) * log.clock

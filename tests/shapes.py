@@ -5,10 +5,10 @@ import random
 from dataclasses import replace
 from functools import cache
 
-from slurm_guard.audit.facts import Facts, Snapshot
+from slurm_guard.audit.facts import Facts, Snapshot, Traces
 from slurm_guard.audit.run import audit_and_remember
 from slurm_guard.config import AuditConfig, NetworkConfig
-from slurm_guard.history import PastCost
+from slurm_guard.history import PastCost, PastTrace
 from slurm_guard.lake import history
 from tests.builders import AT, UID, Log, Tenant, World, build
 from tests.talk import MIB, NODE_AT, Handed, Talk
@@ -462,9 +462,28 @@ SHAPES |= {
 SHAPES["dearer-than-before"] = SHAPES["dear-all-along"]
 
 
+# Runs whose log may be another's of the night before: (the shape of that, its user).
+SEEN: dict[str, tuple[str, int]] = {
+    "other-seed": ("honest", UID),
+    "repeated": ("honest", UID),
+    "printed-again": ("seeded", 2001),
+}
+SHAPES |= {
+    "other-seed": replace(HONEST, seed=2),
+    "repeated": HONEST,
+    "seeded": replace(HONEST, log=Log(loss_seed=9)),
+    "printed-again": replace(
+        HONEST, tenants=(replace(FLAT, script="worker.py"),), log=Log(step_s=5.0, loss_seed=9)
+    ),
+}
+
+
 def facts_of(name: str) -> Facts:
     """A shape as the audit is given it; the run in question is job 7."""
     facts = build(SHAPES[name])
+    if name in SEEN:
+        shape, uid = SEEN[name]
+        return replace(facts, traces=as_traces(traces_of(shape, uid)))
     if name not in PAST:
         return facts
     shape, uids = PAST[name]
@@ -504,3 +523,28 @@ def as_past(rows: list[PastCost]) -> Snapshot:
     """Rows as an audit is given them."""
     found = history.snapshot("costs", history.frame_of("costs", rows))
     return Snapshot(found.frame, found.sha256, found.n_nights)
+
+
+@cache
+def traces_of(shape: str, uid: int = UID, job_id: int = 6) -> tuple[PastTrace, ...]:
+    """What the audit of a shape left of its log, the night before, as another job of this user."""
+    rows: list[PastTrace] = []
+    audit_and_remember(build(SHAPES[shape]), None, None, rows.append)
+    day_s = 86_400.0
+    return tuple(
+        replace(
+            row,
+            run=f"c/{job_id}/{int(AT - day_s)}",
+            job_id=job_id,
+            uid=uid,
+            from_at=row.from_at - day_s,
+            until_at=row.from_at,
+        )
+        for row in rows
+    )
+
+
+def as_traces(rows: tuple[PastTrace, ...]) -> Traces:
+    """Rows as an audit is given them."""
+    found = history.snapshot("traces", history.frame_of("traces", rows))
+    return Traces(found.frame, found.sha256, found.n_nights)

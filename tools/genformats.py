@@ -23,7 +23,7 @@ DOCUMENT = (
 # … and of the site's own word, which has a file of its own.
 SITE = ("Explained", "Recurrence", "Site", "Precision", "AlarmBudget")
 KEPT = ("Exemption", "Disposition", "Speaker", "Subject", "PastNight", "Cell", "Asked")
-HISTORY = ("PastCost", "PastGround")  # tables of the history store
+HISTORY = ("PastCost", "PastGround", "PastTrace")  # tables of the history store
 # Records inside records.
 PARTS = (
     *("Socket", "NetState", "Firewall", "NetChain", "PlaceCount", "GpuProcess"),

@@ -13,6 +13,7 @@ from slurm_guard.audit.listed import Listed
 from slurm_guard.audit.net.net import Net
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.redone import Repeats
+from slurm_guard.audit.replays import Seen
 from slurm_guard.audit.second import Second
 from slurm_guard.audit.siblings import Levels
 from slurm_guard.audit.study import Study
@@ -71,6 +72,7 @@ class Case:
     listed: tuple[Listed, ...] = ()  # its own and others', on GPUs that tell of nobody's time
     repeats: Repeats | None = None  # null: its log cannot tell what is redone
     seconds: tuple[Second, ...] = ()  # its second programs that little ties to its training
+    seen: Seen | None = None  # another run whose losses its log has
 
     @property
     def allocated_us(self) -> float:

@@ -32,6 +32,15 @@ class Grounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Traces:
+    """What losses of earlier nights' runs are known by (history.PastTrace), with its digest."""
+
+    traces: pl.DataFrame
+    sha256: str
+    n_nights: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One window's facts. `frames` has every table of the lake's schema, possibly without rows."""
 
@@ -50,6 +59,7 @@ class Facts:
     past: tuple[PastNight, ...] = ()  # earlier nights, in order
     costs: Snapshot | None = None  # of runs of earlier nights; null: this audit compares no runs
     grounds: Grounds | None = None  # of their trainings; null: chains of jobs show inside one night alone
+    traces: Traces | None = None  # of their losses; null: tonight's runs are held against each other alone
 
 
 def refusal(run: Run) -> str | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -31,7 +31,8 @@ _CUT = "[cut]"  # what a node leaves out of a text that is too long (docs/format
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Runs whose fingerprints are equal are held equal. `settings` null: nothing tells its command line."""
+    """Runs whose fingerprints are equal are held equal. `settings` null: nothing tells its command line.
+    `recipe`: the same without folders, as another user's home has the same program elsewhere."""
 
     settings: str | None
     code: str | None
@@ -40,6 +41,7 @@ class Fingerprint:
     n_nodes: int
     source: str
     unit: str
+    recipe: str | None = field(default=None, compare=False)
 
 
 def fingerprint(run: Run, users: tuple[GpuUser, ...], track: Track, gpu_model: str) -> Fingerprint:
@@ -55,7 +57,14 @@ def fingerprint(run: Run, users: tuple[GpuUser, ...], track: Track, gpu_model: s
         len(run.nodes),
         "+".join(sorted({name.partition(":")[0] for name in track.sources})),
         track.unit or "",
+        None if text is None else _digest("\0".join(map(_without_folders, text.split("\0")))),
     )
+
+
+def _without_folders(word: str) -> str:
+    """A word of a command line with the last part of its path: `--config=/home/ann/a` as `--config=a`."""
+    name, sign, value = word.partition("=")
+    return f"{name}={value.rpartition('/')[2]}" if sign else name.rpartition("/")[2]
 
 
 def models(cells: pl.DataFrame) -> dict[int, str]:

@@ -19,12 +19,14 @@ from slurm_guard.audit import (
     neighbours,
     outside,
     owners,
+    replays,
     rhythm,
     second,
     sharedlogs,
     siblings,
     spans,
     taut,
+    traces,
     work,
 )
 from slurm_guard.audit import split as shares
@@ -46,7 +48,7 @@ from slurm_guard.audit.net.nodewide import Change
 from slurm_guard.audit.net.policy import Rules, read_rules
 from slurm_guard.audit.net.unseen import Unseen, unseen_of
 from slurm_guard.audit.outside import Stint
-from slurm_guard.audit.redone import Repeats, repeats_of
+from slurm_guard.audit.redone import Repeats, redone_spans, repeats_of
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.study import Study, study
 from slurm_guard.audit.track import Track
@@ -99,6 +101,7 @@ class Night:
     seconds: Mapping[int, tuple[second.Second, ...]]
     earlier: Earlier
     repeats: Mapping[int, Repeats | None]
+    traces: replays.Traces
     failed: Mapping[int, str]  # runs that could not be studied, and why; they have no study of their own
 
 
@@ -107,6 +110,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     frames = dict(facts.frames)
     tables = _tables(runs, frames)
     series = gather.series_of(tables.points, tables.logs, tables.keys, facts.config.slack_s)
+    heard = traces.hear(series, runs, facts.config.slack_s)
     series = {i: [(n, taut.settle(m)) for n, m in part] for i, part in series.items()}
     problems = gather.problems_of(tables.logs, tables.keys)
     found = {i: tracks.build(series.get(i, []), None, problems.get(i, ())) for i in range(len(runs))}
@@ -129,6 +133,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     known = set(told["i"].to_list())
     placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
     before = earlier_of(runs, facts, (users, found), (tables.raw, tables.uses))
+    repeats = _repeats(runs, facts, found, before)
     return Night(
         tables,
         cells.select(CELLS) if keeps_cells else cells.clear().select(CELLS),
@@ -152,15 +157,33 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         siblings.levels_of(cells, runs),
         second.seconds(users, *ties[1:], tables.uses),
         before,
-        repeats_of(
-            runs,
-            found,
-            [print_.settings for print_ in before.prints],
-            (facts.from_at, facts.until_at),
-            None if facts.grounds is None else facts.grounds.grounds,
-        ),
+        repeats,
+        _traces(runs, facts, heard, (before, found, repeats)),
         failed,
     )
+
+
+def _repeats(
+    runs: list[Run], facts: Facts, found: dict[int, Track], before: Earlier
+) -> dict[int, Repeats | None]:
+    settings = [print_.settings for print_ in before.prints]
+    rows = None if facts.grounds is None else facts.grounds.grounds
+    return repeats_of(runs, found, settings, (facts.from_at, facts.until_at), rows)
+
+
+def _traces(
+    runs: list[Run],
+    facts: Facts,
+    heard: list[traces.Heard],
+    known: tuple[Earlier, dict[int, Track], dict[int, Repeats | None]],
+) -> replays.Traces:
+    before, found, repeats = known
+    again = {i: redone_spans(found[i], one) for i, one in repeats.items()}
+    rows = None if facts.traces is None else facts.traces.traces
+    try:
+        return replays.find_traces(runs, heard, (facts.from_at, facts.until_at), (before.prints, again), rows)
+    except Exception as error:  # noqa: BLE001 - what compares all runs must not cost them their verdicts
+        return replays.Traces({}, {}, said_of(error))
 
 
 def said_of(error: Exception) -> str:
@@ -310,6 +333,7 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
         tuple(p for p in night.listed if i in (p.own, p.host)),
         night.repeats[i],
         night.seconds.get(i, ()),
+        night.traces.seen.get(i),
     )
 
 

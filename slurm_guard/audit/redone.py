@@ -189,6 +189,13 @@ def _common(one: tuple[float, float], other: tuple[float, float]) -> float:
     return max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
+def redone_spans(track: Track, repeats: Repeats | None) -> list[tuple[float, float]]:
+    """When what had been made before was made again, epoch seconds."""
+    if repeats is None:
+        return []
+    return [(arc.from_at, arc.until_at) for arc, n in zip(track.arcs, repeats.redone, strict=True) if n > 0]
+
+
 def repeats_of(
     runs: list[Run],
     tracks: Mapping[int, Track],

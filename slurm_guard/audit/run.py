@@ -11,7 +11,7 @@ from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.night import Night, case_of, measure, said_of
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.remember import remember
-from slurm_guard.history import PastCost, PastGround
+from slurm_guard.history import PastCost, PastGround, PastTrace
 from slurm_guard.model import Audit, Judgement, Run, Skip
 from slurm_guard.sitemodel import Site
 from slurm_guard.siteword import digest_of
@@ -26,10 +26,11 @@ def audit_and_remember(
     facts: Facts,
     take: Callable[[pl.LazyFrame], None] | None = None,
     leave: Callable[[PastGround], None] | None = None,
+    leave_trace: Callable[[PastTrace], None] | None = None,
 ) -> tuple[Audit, list[PastCost]]:
     """The same with the rows that it leaves for later audits; `leave` is handed those of what trainings have
-    passed. `take` is handed the ledger by GPU and minute (minutes.SCHEMA) in batches of runs; null: it is not
-    laid out."""
+    passed, `leave_trace` those of what losses are known by. `take` is handed the ledger by GPU and minute
+    (minutes.SCHEMA) in batches of runs; null: it is not laid out."""
     runs, refused = split(facts.runs)
     night = measure(runs, facts, keeps_cells=take is not None)
     book = None if take is None else minutes.Book(night.cells, take)
@@ -52,7 +53,11 @@ def audit_and_remember(
         for judgement in judgements[: len(refused)]:
             book.add(minutes.Entry(-1, judgement))
         book.close()
-    skips += _refused_windows(night)
+    if leave_trace is not None:
+        for i in sorted(night.traces.rows):
+            for trace in night.traces.rows[i]:
+                leave_trace(trace)
+    skips += [*_refused_windows(night), *_not_compared(night)]
     judgements, site = _with_the_site(judgements, facts)
     done = Audit(
         facts.cluster,
@@ -107,6 +112,11 @@ def _with_the_site(judgements: list[Judgement], facts: Facts) -> tuple[list[Judg
     )
 
 
+def _not_compared(night: Night) -> list[Skip]:
+    """A skip where the logs could not be held against each other."""
+    return [Skip("losses of other runs", "check-failed", night.traces.failed)] if night.traces.failed else []
+
+
 def _refused_windows(night: Night) -> list[Skip]:
     """One skip per node with windows that contradict themselves."""
     counts = night.tables.refused.group_by("node").len().sort("node")
@@ -133,11 +143,13 @@ def _settings(facts: Facts) -> dict[str, object]:
 
 def _history(facts: Facts) -> dict[str, object]:
     """Which rows of earlier nights this audit was given; the same digest is the same rows (rulings 24)."""
-    costs, grounds = facts.costs, facts.grounds
+    costs, grounds, traces = facts.costs, facts.grounds, facts.traces
     return {
         "rows": 0 if costs is None else costs.costs.height,
         "nights": 0 if costs is None else costs.n_nights,
         "sha256": None if costs is None else costs.sha256,
         "ground_rows": 0 if grounds is None else grounds.grounds.height,
         "ground_sha256": None if grounds is None else grounds.sha256,
+        "trace_rows": 0 if traces is None else traces.traces.height,
+        "trace_sha256": None if traces is None else traces.sha256,
     }

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
 
     from slurm_guard.audit.facts import Facts
     from slurm_guard.config import Config
-    from slurm_guard.history import PastCost, PastGround
+    from slurm_guard.history import PastCost, PastGround, PastTrace
     from slurm_guard.model import Audit
+
+    _Left = tuple[list[PastCost], list[PastGround], list[PastTrace]]
 
 _REMEMBER = "leave what was learnt for later audits; default: unless -o names another document"
 _Ledger = Annotated[
@@ -75,7 +77,7 @@ def audit(
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
     facts = load_facts(window, settings, (sacct_file, folder), lake or Path(settings.lake.path))
-    done, costs, grounds = _audited(recall(facts, settings, words_up_to), ledger)
+    done, left = _audited(recall(facts, settings, words_up_to), ledger)
     is_trial, path = output is not None, output or _default_path(window[0], settings)
     make_folder(path.parent)
     write_output(path, to_json(done).encode())
@@ -83,12 +85,12 @@ def audit(
         leave(done, path)  # one index a night
     typer.echo(f"{summary(done)}: {path}")
     if remember or (remember is None and not is_trial):
-        leave_history(folder, done, (costs, grounds), settings)
+        leave_history(folder, done, left, settings)
     if exit_code and done.asks:
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def _audited(facts: "Facts", ledger: Path | None) -> "tuple[Audit, list[PastCost], list[PastGround]]":
+def _audited(facts: "Facts", ledger: Path | None) -> "tuple[Audit, _Left]":
     """The audit and what it leaves for later ones; with a path, its ledger by GPU and minute is written
     there. Raises GuardError output-unwritable."""
     from slurm_guard.audit.run import audit_and_remember
@@ -96,11 +98,15 @@ def _audited(facts: "Facts", ledger: Path | None) -> "tuple[Audit, list[PastCost
     from slurm_guard.lake.minutefile import MinuteFile
 
     grounds: list[PastGround] = []
+    traces: list[PastTrace] = []
+    leave = (grounds.append, traces.append)
     if ledger is None:
-        return (*audit_and_remember(facts, None, grounds.append), grounds)
+        done, costs = audit_and_remember(facts, None, *leave)
+        return done, (costs, grounds, traces)
     try:
         with MinuteFile(ledger) as file:
-            return (*audit_and_remember(facts, file.take, grounds.append), grounds)
+            done, costs = audit_and_remember(facts, file.take, *leave)
+            return done, (costs, grounds, traces)
     except OSError as error:
         raise GuardError(
             "output-unwritable", f"{ledger} cannot be written: {error.strerror}", "name another file"
@@ -141,7 +147,7 @@ def load_facts(
         )
     frames, skips = read_frames(lake, loaded.cluster, *window)
     names, unread = read_names(settings.network.resolver_log, *window)
-    past, grounds, unread_past = load_history(history, loaded.cluster, window[0], settings)
+    past, grounds, traces, unread_past = load_history(history, loaded.cluster, window[0], settings)
     return Facts(
         loaded.cluster,
         *window,
@@ -154,6 +160,7 @@ def load_facts(
         names,
         costs=past,
         grounds=grounds,
+        traces=traces,
     )
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from slurm_guard.audit.facts import Grounds, Snapshot
+    from slurm_guard.audit.facts import Grounds, Snapshot, Traces
     from slurm_guard.config import Config
-    from slurm_guard.history import PastCost, PastGround
+    from slurm_guard.history import PastCost, PastGround, PastTrace
     from slurm_guard.model import Audit, Skip
+
+MOST_TRACES = 100_000  # rows of a kilobyte. Judgement: 90 nights of 1,100 logs, 20 of 5,000
 
 
 def history_folder(history: Path | None, lake: Path | None, settings: "Config") -> Path:
@@ -21,28 +23,31 @@ def history_folder(history: Path | None, lake: Path | None, settings: "Config") 
 
 def load_history(
     folder: Path | None, cluster: str, before_at: float, settings: "Config"
-) -> "tuple[Snapshot | None, Grounds | None, tuple[Skip, ...]]":
-    """Rows of the nights that ended before an instant (costs, and what trainings had passed), and a Skip for
-    each file that cannot be read; null where nothing is to be remembered."""
-    from slurm_guard.audit.facts import Grounds, Snapshot
+) -> "tuple[Snapshot | None, Grounds | None, Traces | None, tuple[Skip, ...]]":
+    """Rows of the nights that ended before an instant (costs, what trainings had passed, and what losses are
+    known by), and a Skip for each file that cannot be read; null where nothing is to be remembered."""
+    from slurm_guard.audit.facts import Grounds, Snapshot, Traces
     from slurm_guard.lake.history import Reach, read_before
 
     reach = Reach(settings.lake.history_days, settings.lake.history_rows)
     if folder is None or reach.days <= 0:
-        return None, None, ()
+        return None, None, None, ()
     costs, skips = read_before(folder, "costs", cluster, before_at, reach)
     grounds, more = read_before(folder, "grounds", cluster, before_at, reach)
+    short = Reach(reach.days, min(reach.rows, MOST_TRACES))
+    traces, most = read_before(folder, "traces", cluster, before_at, short)
     return (
         Snapshot(costs.frame, costs.sha256, costs.n_nights),
         Grounds(grounds.frame, grounds.sha256, grounds.n_nights),
-        (*skips, *more),
+        Traces(traces.frame, traces.sha256, traces.n_nights),
+        (*skips, *more, *most),
     )
 
 
 def leave_history(
     folder: Path,
     done: "Audit",
-    rows: "tuple[Sequence[PastCost], Sequence[PastGround]]",
+    rows: "tuple[Sequence[PastCost], Sequence[PastGround], Sequence[PastTrace]]",
     settings: "Config",
 ) -> None:
     """Put this audit's rows into the store, in place of those of the same window. Where they cannot be
@@ -55,8 +60,10 @@ def leave_history(
     if reach.days <= 0:
         return
     try:
-        for table, those in zip(("costs", "grounds"), rows, strict=True):
-            write_night(folder, table, (done.cluster, done.from_at, done.until_at), those, reach)
+        for table, those in zip(("costs", "grounds", "traces"), rows, strict=True):
+            most = min(reach.rows, MOST_TRACES) if table == "traces" else reach.rows
+            night = (done.cluster, done.from_at, done.until_at)
+            write_night(folder, table, night, those, Reach(reach.days, most))
     except OSError as error:
         typer.echo(
             f"{folder} cannot be written ({error.strerror}): later audits will not know this night; "

@@ -17,14 +17,15 @@ from typing import Any
 
 import polars as pl
 
-from slurm_guard.history import FORMAT, PastCost, PastGround
+from slurm_guard.history import FORMAT, PastCost, PastGround, PastTrace
 from slurm_guard.lake.write import write_whole
 from slurm_guard.model import Skip
 
-SHAPES: dict[str, type] = {"costs": PastCost, "grounds": PastGround}
+SHAPES: dict[str, type] = {"costs": PastCost, "grounds": PastGround, "traces": PastTrace}
 _ORDER = {
     "costs": ("from_at", "until_at", "run", "channel"),
     "grounds": ("from_at", "until_at", "run", "chain"),
+    "traces": ("from_at", "until_at", "run", "log"),
 }
 _DTYPES = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
 _NAME = re.compile(r"(?P<cluster>.+)\.(?P<from>-?\d+)-(?P<until>-?\d+)\.parquet")
