@@ -285,12 +285,13 @@ def test_another_users_losses_from_another_program_weigh_more() -> None:
     assert SPEAKS < _weight(n_users=1, is_same_program=False) <= 2.0
 
 
-def test_a_run_repeated_by_its_user_is_a_note_that_accuses_nobody() -> None:
+def test_a_run_repeated_by_its_user_stays_clear_and_the_repetition_is_told() -> None:
     judgement = _seven(facts_of("repeated"))
 
-    assert judgement.verdict is Verdict.NOTE
-    assert judgement.unexplained.lo_gpu_ms == 0
-    assert "a program that runs once more with the same seed may print the same" in judgement.sentence
+    assert judgement.verdict is Verdict.CLEAR
+    (found,) = (f for f in judgement.findings if f.check == "losses-seen-before")
+    assert found.weight == 0.0
+    assert "a program that runs once more with the same seed may print the same" in found.sentence
 
 
 def test_another_users_losses_alone_are_never_more_than_a_note() -> None:
