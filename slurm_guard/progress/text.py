@@ -105,6 +105,7 @@ class TextReader:
         self._numbered: dict[tuple[str, str], LineNumbers] = {}  # clocks whose lines begin with their numbers
         self._ranked: set[tuple[str, str]] = set()  # … and those whose labels only looked like that
         self._phases: list[Claim] = []
+        self._row = 0  # how many of the last marks are an evaluation's without a counter between them
         self._problems: dict[str, int] = {}
         self._judge = believed
         self._read_b = 0
@@ -240,6 +241,7 @@ class TextReader:
         if claim.step is None and claim.epoch is None and claim.clock() is None:
             self._mark(claim._replace(advances=False))
             return
+        self._row = 0
         key = (name, claim.key, claim.rank)
         if claim.rank and key not in self._series:
             numbers = self._numbered.get(key[:2])
@@ -259,7 +261,16 @@ class TextReader:
             self._count("many-records")
 
     def _mark(self, claim: Claim) -> None:
-        """One more phase mark; of too many the first ones stay, and the last."""
+        """One more phase mark; of too many the first ones stay, and the last.
+
+        Of an evaluation's in a row the first and the last say all, as for the track: a bar is redrawn ten
+        times a second.
+        """
+        is_bare = claim.phase == "eval" and claim.clock() is None and claim.epoch is None
+        self._row = self._row + 1 if is_bare else 0
+        if self._row > 2:
+            self._phases[-1] = claim
+            return
         if len(self._phases) >= MAX_PHASES:
             self._phases.pop()
         self._phases.append(claim)
