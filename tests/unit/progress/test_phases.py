@@ -17,11 +17,18 @@ EVALUATIONS = [
     "Testing:  40%|████      | 4/10 [00:02<00:03,  1.9it/s]",
     "                 Class     Images  Instances      Box(P      R      mAP50):  50%|█████     | 2/4",
     "***** Running Evaluation *****",
+    "***** Evaluating perplexity, Epoch 1/1 *****",
+    "2024-01-01 12:00:00.000\thost:0\tolmo.train:1010\tINFO\t[eval_step=10/60]",
+    "Completed eval step 12",
+    "eval metrics after step: 1300, loss=2.1, total_weights=123",
+    "INFO | valid1 | epoch 001 | valid on 'valid1' subset | loss 8.1 | num_updates 1300",
+    "2023-01-01 12:00:00,123 INFO [train.py:1053] (0/4) Epoch 1, validation: loss=0.1, over 9.00 frames.",
 ]
 OTHERS = [
     "Test set: 10000 samples", "Validation loss improved from 0.3 to 0.2", "Epoch(train) [3][ 50/196] lr: 1",
     "Evaluating the model every 500 steps", "Testing whether the cluster is up", "val: 0.3",
-    "To begin validation, set --do_eval", "valid: [a, b]",
+    "To begin validation, set --do_eval", "valid: [a, b]", "sampling interval: [ 3/100]", "Retrieval: [1/9]",
+    "latest: [3/9]", "eval_step=500", "[eval_steps=500/9]", "will be completed eval steps 3",
 ]  # fmt: skip
 
 
