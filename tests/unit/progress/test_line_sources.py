@@ -187,6 +187,19 @@ def test_bars_of_whatever_one_calls_a_training_step_count(unit: str) -> None:
     ]
 
 
+NEMO = "Epoch 0: :  47%|##  | {n}/15 [06:19<07:13, reduced_train_loss=11.50, global_step={n}.000, v_num=8]\r"
+
+
+def test_a_bar_without_a_rate_counts_but_not_one_of_other_units() -> None:
+    own = "".join(f"{n:3d}%|#   | {n}/100 [00:10<01:00]\r" for n in range(10, 20))
+    nemo = "".join(NEMO.format(n=n) for n in range(1, 15))
+
+    assert [claim.step for claim in best(own).claims] == [*range(10, 20)]
+    assert [(claim.step, claim.total) for claim in best(nemo).claims] == [(n, 15) for n in range(1, 15)]
+    assert not read(own.replace("]", ", 3.2MB/s]")).series
+    assert not read(own.replace("]", ", 12 files/s, name=a]")).series
+
+
 def test_a_bar_that_every_rank_draws_counts_once() -> None:
     drawing = "".join(
         f" {n}%|#   | {n}/16 [{n:02d}:{n:02d}<09:00, {61 + n % 3:5.2f}s/it]\r" for n in range(17)
