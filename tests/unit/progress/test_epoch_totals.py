@@ -58,6 +58,19 @@ def test_an_evaluation_behind_each_epoch_counts_nothing(
     assert counted(text)[1] == 0
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n_test", [60, 500])
+@pytest.mark.parametrize("n_eval", [0, 20])
+def test_a_test_behind_the_last_epoch_counts_nothing(form: str, n_test: int, n_eval: int) -> None:
+    alone = "".join(loop(e, 100, 5, form) for e in range(11))
+    text = "".join(loop(e, 100, 5, form) + (loop(e, n_eval, 5, form) if n_eval else "") for e in range(11))
+
+    assert counted(text + loop(10, n_test, 5, form)) == counted(alone)
+    assert counted(text + loop(11, n_test, 5, form))[0] > counted(alone)[0]  # an epoch of its own
+    cut = loop(11, 100, 5, form, end=40)  # a resume on other batches makes up for it
+    assert counted(alone + cut + loop(11, n_test, 5, form))[0] > counted(alone + cut)[0]
+
+
 def test_an_evaluation_that_counts_nothing_is_marked_from_its_first_to_its_last_record() -> None:
     text = "".join(loop(e, 100, 10) + loop(e, 20, 5) for e in range(3))
     reader = TEXT.reader()
