@@ -1,5 +1,6 @@
 """The text source: one pass over a file's lines, each shown to the line sources whose needles it contains."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 from slurm_guard.progress.clocks import believed
@@ -32,6 +33,7 @@ from slurm_guard.progress.protocol import (
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
 # What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
 _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
+_HOLE = re.compile(rb"\0{512,}")  # a disk's least block; a binary format has single ones, too
 GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
 BARS = "tqdm"
 MAX_GONE = 1024  # bars of a file that make room for others: keeps a hostile log's cost linear
@@ -49,7 +51,9 @@ class TextSource:
         self._makers = tuple(makers)
 
     def claims(self, head: bytes, path: str) -> float:
-        """0.2 for text; 0 when the head holds bytes that text does not, or is one JSON document."""
+        """0.2 for text; 0 when the head holds bytes that text does not, or is one JSON document. It may have
+        a hole: the file was truncated, or the node crashed, while a program wrote on."""
+        head = _HOLE.sub(b"", head) or head
         if b"\0" in head or path.rpartition("/")[2] in NO_LOGS or _is_document(head, path):
             return 0.0
         odd = sum(head.count(bytes((code,))) for code in range(1, 7))

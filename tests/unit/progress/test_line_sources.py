@@ -265,6 +265,16 @@ def test_a_torn_number_at_the_end_of_a_live_file_is_not_believed() -> None:
     assert read("step=100 loss=1\nstep=12").series[0].claims[-1].step == 100
 
 
+def test_a_hole_in_a_text_makes_no_other_format_of_it() -> None:
+    hole, lines = "\0" * 5000, "".join(f"step {n} loss 2.3\n" for n in range(10))
+
+    assert choose((hole + lines).encode(), "/w/slurm-1.out", "fd") is TEXT
+    behind = [claim.step for claim in best(lines[:80] + hole + lines[80:]).claims]
+    assert behind == [0, 1, 2, 3, 4, 6, 7, 8, 9]  # the first line behind it is one with it
+    assert choose(hole.encode(), "/w/a.out", "fd") is None
+    assert choose((hole + lines + "\0").encode(), "/w/a.out", "fd") is None
+
+
 def test_binary_is_nobodys_and_a_guard_file_is_the_guards_by_how_it_was_found() -> None:
     assert choose(b"\x7fELF\0\0\0", "/w/a.out", "fd") is None
     source = choose(b"step=1\n", "/x/progress.jsonl", "guard")
