@@ -24,10 +24,22 @@ class SlurmGuardCallback(TrainerCallback):
         if "loss" in logs:
             self._tell(state, loss=logs["loss"], force=True)
 
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """While an evaluation or a prediction lasts: after each of its batches."""
+        self._tell(state, phase="eval")
+
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """After an evaluation."""
+        self._tell(state, phase="eval", force=True)
+
+    def on_predict(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """After a prediction."""
         self._tell(state, phase="eval", force=True)
 
     def on_save(

@@ -17,6 +17,13 @@ _MODE = re.compile(
     r"(?:val|dev|(?:eval(?:uat)?|valid(?:at)?|test)(?:e|ion|ing)?)(?![\w-])",
     re.IGNORECASE,
 )
+# … or in its framework's words: fairseq's `valid on 'valid1' subset`, icefall's `Epoch 1, validation: loss=`,
+# MaxText's `eval metrics after step: 20`, DeepSpeed-Chat's `***** Evaluating perplexity, Epoch 1/1 *****` …
+_WORDED = re.compile(
+    r"(?<!\w)valid on '|, validation: loss|(?<!\w)eval metrics after |\*{5} evaluating ", re.IGNORECASE
+)
+# … and where no clock of the training's can be in it: OLMo's `[eval_step=10/60]`, MaxText's line of a batch
+_WITHOUT_CLOCK = re.compile(r"\[eval_step=\d{1,9}/\d|(?<!\w)completed eval step \d", re.IGNORECASE)
 # A word before the clock that makes another count of it: a rate, a bound, a part of a step, what is left.
 # `12.3 ms step: 5` ends a duration; a level's own iterations go on faster than the whole solver's.
 _QUALIFIES = re.compile(
@@ -45,8 +52,15 @@ def evaluates(text: str, at: int) -> bool:
 
 
 def names_evaluation(text: str) -> bool:
-    """Whether the line says under a name that it is an evaluation's."""
-    return _MODE.search(text, 0, _NAMED_WITHIN) is not None
+    """Whether the line says under a name, or in words, that it is an evaluation's."""
+    return (
+        _MODE.search(text, 0, _NAMED_WITHIN) is not None or _WORDED.search(text, 0, _NAMED_WITHIN) is not None
+    )
+
+
+def lasts_evaluation(text: str) -> bool:
+    """Whether a line without a clock is printed while an evaluation lasts."""
+    return "eval" in text and _WITHOUT_CLOCK.search(text, 0, _NAMED_WITHIN) is not None
 
 
 def qualifies(text: str, at: int) -> bool:

@@ -1,6 +1,7 @@
 """A counter that begins again in each epoch, added up over the epochs."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ from slurm_guard.progress.values import STEP_LIMIT
 Filed = tuple[int, Claim]  # file number and claim
 Place = tuple[int, int]  # file number and offset
 LEAST_RISES = 3  # judgement
+USUAL = 0.75  # of the epochs' rises that are the usual one: three and another (judgement)
 BATCH = "batch"  # the clock that counts within an epoch
 
 
@@ -24,11 +26,15 @@ def _begins_anew(moving: list[Filed]) -> bool:
     return any(rises) and 2 * sum(rises) >= len(rises)
 
 
-def _rise_evenly(moving: list[Filed]) -> bool:
-    """Whether the epochs rise by one number alone, often enough to be how the log is written."""
+def _usual_rise(moving: list[Filed]) -> int:
+    """By how many the epochs rise from one that is printed to the next, where that is how the log is written:
+    all alike, or nearly all, as where the first and the last are printed as well; 0: it is not."""
     epochs = [int(c.epoch) for _, c in moving if c.epoch is not None and c.phase != "eval"]
-    rises = [after - before for before, after in pairwise(epochs) if after > before]
-    return len(rises) >= LEAST_RISES and len(set(rises)) == 1
+    rises = Counter(after - before for before, after in pairwise(epochs) if after > before)
+    rise, n = rises.most_common(1)[0] if rises else (0, 0)
+    if n < LEAST_RISES or (len(rises) > 1 and (rise < 2 or n < USUAL * rises.total())):
+        return 0
+    return rise
 
 
 def carried(moving: list[Filed], unread: Iterable[Place] = ()) -> list[Filed]:
@@ -36,11 +42,12 @@ def carried(moving: list[Filed], unread: Iterable[Place] = ()) -> list[Filed]:
 
     Each epoch counts its own total where its records tell one, else up to its last record: they may be of
     unlike length. Epochs that are not printed, where each tenth one is, or that were not read (`unread`: the
-    ends of what was left out of files) count as the one before them, without totals as the longest so far;
-    others that are jumped over nobody ran. An evaluation's own counter ends no epoch. A fall to an earlier
-    epoch goes back to where that one began. A log that begins with a later epoch goes on with a training: as
-    many as its first are before it, by its number (of those who count from 1 one too many, and so too little
-    counts as redone: no print tells). A claim that would reach STEP_LIMIT is left out.
+    ends of what was left out of files) count as the one before them, without totals as the longest so far, as
+    does the epoch that was not read to its end; others that are jumped over nobody ran. An evaluation's own
+    counter ends no epoch. A fall to an earlier epoch goes back to where that one began. A log that begins
+    with a later epoch goes on with a training: as many as its first are before it, by its number (of those
+    who count from 1 one too many, and so too little counts as redone: no print tells). A claim that would
+    reach STEP_LIMIT is left out.
     """
     if all(claim.epoch is None for _, claim in moving):
         return moving
@@ -50,7 +57,7 @@ def carried(moving: list[Filed], unread: Iterable[Place] = ()) -> list[Filed]:
     total: int | None = None  # of the last record
     begins: dict[int, int] = {}  # whole epoch -> the count at its begin
     longest = 0
-    anew, evenly = _begins_anew(moving), _rise_evenly(moving)
+    anew, usual = _begins_anew(moving), _usual_rise(moving)
     edges, was = sorted(unread), (-1, -1)
     for file, claim in moving:
         value, epoch = claim.clock(), claim.epoch
@@ -59,13 +66,16 @@ def carried(moving: list[Filed], unread: Iterable[Place] = ()) -> list[Filed]:
         if claim.phase == "eval" and not alone:
             out.append((file, claim._replace(step=base + value) if base else claim))
             continue
-        here, is_gap = (file, claim.offset), False
+        here = (file, claim.offset)
         if last_epoch is not None and epoch is not None:
-            is_gap = evenly or bisect_left(edges, was) < bisect_left(edges, here)
+            is_unread = bisect_left(edges, was) < bisect_left(edges, here)
+            is_gap = is_unread or int(epoch) - int(last_epoch) <= usual
             ends = last == total and value == claim.total  # only the end of each epoch is told
             ends |= anew and is_gap and total is not None and total == claim.total
+            ends |= anew and is_unread and total is None and claim.total is None
             if int(epoch) > int(last_epoch) and (value < last or ends):
                 length = total if total is not None and total >= last else last
+                length = max(length, longest) if is_unread and total is None else length
                 longest = max(longest, length)
                 passed = int(epoch) - int(last_epoch) - 1 if is_gap else 0
                 base += length + passed * (length if total else longest)

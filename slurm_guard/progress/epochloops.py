@@ -14,6 +14,7 @@ from slurm_guard.progress.protocol import Claim
 MOST_TOTALS = 8  # beside the training's: with more they are data's (judgement)
 FEW = 0.1  # of a loop's epochs that may be unlike the others: a check at first, a test at last (judgement)
 SMALL = 0.25  # of the second loop: so short a first one is an evaluation before the epoch (judgement)
+LEAST_ALIKE = 2  # epochs of one total, before it is known as the training's in another (judgement)
 
 
 class Loop(NamedTuple):
@@ -52,11 +53,18 @@ def _stays(claims: Sequence[Claim]) -> list[Stay]:
         ]
         first, longest = loops[0].total, max(loop.total for loop in loops)
         out.append(Stay(epoch, loops, longest if first <= SMALL * longest else first))
-    return out
+    usual, n = Counter(stay.main for stay in out).most_common(1)[0]
+    if n < LEAST_ALIKE or 2 * n <= len(out):
+        return out
+    # what most epochs train begins this one, and something longer follows: a test of all that there is
+    return [stay._replace(main=usual) if stay.loops[0].total == usual else stay for stay in out]
 
 
 def _evaluates(stays: Sequence[Stay], total: int) -> bool:
-    """Whether the loops of one total lie inside epochs in which the training goes on behind them."""
+    """Whether the loops of one total lie inside epochs in which the training goes on behind them; or one
+    alone stands behind the whole training."""
+    if _is_last(stays, total):
+        return True
     beside = [(stay, after) for stay, after in _pairs(stays) if stay.holds(total) and stay.main != total]
     unlike = sum(stay.main == total for stay in stays)
     if unlike > max(len(beside) > 2, FEW * len(beside)) or any(_goes_on(stay, total) for stay, _ in beside):
@@ -65,6 +73,16 @@ def _evaluates(stays: Sequence[Stay], total: int) -> bool:
     if said["on"] == 1 and not any(_is_whole(stay, total) for stay, _ in beside):
         return False
     return said["on"] > 0 and said["anew"] <= FEW * said.total()
+
+
+def _is_last(stays: Sequence[Stay], total: int) -> bool:
+    """Whether the total stands in the last epoch alone, behind the loop that the epochs before it had."""
+    last = stays[-1]
+    if any(stay.holds(total) for stay in stays[:-1]) or not last.holds(total) or last.main == total:
+        return False
+    alike = sum(stay.main == last.main for stay in stays[:-1])
+    behind = last.loops[-1].total != last.main
+    return behind and alike >= LEAST_ALIKE and _is_whole(last, total) and not _goes_on(last, total)
 
 
 def _pairs(stays: Sequence[Stay]) -> Iterable[tuple[Stay, Stay | None]]:

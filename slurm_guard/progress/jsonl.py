@@ -88,7 +88,7 @@ class JsonLines:
         roles = _roles_of(tuple(body))
         claim = _claim_of(body, roles, offset)
         if claim is None:
-            return None
+            return _mark_of(body, roles, offset)
         may_predict = roles.parts and claim.phase == "train" and len(self._predicted) < MAX_CLAIMS
         if may_predict and predicts((usual, body[name]) for usual, name in roles.parts):
             self._predicted.add(offset)
@@ -219,6 +219,18 @@ def _claim_of(body: dict[str, Any], roles: "_Roles", offset: int) -> Claim | Non
         _phase_of(body, roles),
         took_s=to_seconds(body[roles.tooks[0][1]], roles.tooks[0][0]) if roles.tooks else None,
     )
+
+
+def _mark_of(body: dict[str, Any], roles: "_Roles", offset: int) -> Claim | None:
+    """An evaluation's row without a counter says that it lasts; null: the row says none. What is a `split` or
+    a `dataset` alone may stand in rows of data: there a metric has to stand beside it."""
+    says_phase = any(usual == "phase" for usual, _ in roles.phases)
+    if not (roles.phases or roles.parts) or not (says_phase or roles.metered or roles.losses):
+        return None
+    if _phase_of(body, roles) != "eval":
+        return None
+    at, naive = _time_of(body, roles)
+    return Claim(offset, "phase", at=at, naive=naive, phase="eval", advances=False)
 
 
 def _step_of_total(text: str) -> tuple[int | None, int | None]:

@@ -15,6 +15,7 @@ from slurm_guard.progress.beside import (
     is_date,
     is_place,
     is_said,
+    lasts_evaluation,
     level_at,
     loop_of,
     names_evaluation,
@@ -164,12 +165,10 @@ def plan_of(text: str) -> Plan:
     if best is None and (rough := _rough_of(text)) is not None:
         word, place, loop = rough
         return _with_values(text, word, place, None, epoch)._replace(named=_named(word, loop), rough=True)
+    if best is None and epoch is None:
+        return EVAL if lasts_evaluation(text) else NO_CLOCK
     if best is None:
-        return (
-            NO_CLOCK
-            if epoch is None
-            else _with_values(text, "epoch", epoch=epoch)._replace(named=_named("epoch", loop))
-        )
+        return _with_values(text, "epoch", epoch=epoch)._replace(named=_named("epoch", loop))
     plan = _with_values(text, best[1], best[2], best[3], epoch)
     second = (LEVEL, level) if level else other and (other[1], other[2])
     return plan._replace(named=_named(best[1], loop), other=second)

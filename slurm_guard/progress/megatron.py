@@ -12,9 +12,7 @@ from slurm_guard.progress.values import find_stamp, to_count, to_loss, to_second
 _TRAIN = re.compile(
     r"(?:^|[\s\]])iteration[ \t:]{1,12}(\d{1,15})[ \t]{0,4}/[ \t]{0,12}(\d{1,15})[ \t]{0,4}\|"
 )
-_EVAL = re.compile(
-    r"validation loss at iteration[ \t:]{1,12}(\d{1,15})(?: on (?:validation|test) set)?[ \t]{0,4}\|"
-)
+_EVAL = re.compile(r"validation loss at iteration[ \t:]{1,12}(\d{1,15})(?: on [\w.-]{1,40} set)?[ \t]{0,4}\|")
 _SAVE = re.compile(r"(?:saving|saved) checkpoint (?:at|from) iteration[ \t:]{1,12}(\d{1,15})(?!\d)")
 # 2026-08-01 08:19:20<TAB>Job ID: 4242<TAB># GPUs: 64<TAB>Saved checkpoint<TAB>Iteration: 500<TAB>…
 _PROGRESS = re.compile(r"\tSaved (?:async )?checkpoint[^\t]{0,40}\tIteration: (\d{1,15})(?=\t|$)")

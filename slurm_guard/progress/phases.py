@@ -29,9 +29,9 @@ _PHRASES: tuple[tuple[str, str], ...] = (
 # MMEngine's `Epoch(val) [3][ 50/196]`, detectron2's `Inference done 50/5000`, Lightning's bars, Megatron's
 # begin, Ultralytics' heading.
 _EVALUATION = re.compile(
-    r"(?:test|val|eval|valid|validation|testing|evaluation|validating|evaluating): {0,8}\[ {0,8}\d"
+    r"(?<![a-z])(?:test|val|eval|valid|validation|testing|evaluation|validating|evaluating): {0,8}\[ {0,8}\d"
     r"|epoch\((?:val|test)\)|inference done \d|evaluating iter"
-    r"|(?:validation|testing)(?: dataloader \d{1,3})?:|class {2,20}images {2,20}instances"
+    r"|(?<![a-z])(?:validation|testing)(?: dataloader \d{1,3})?:|class {2,20}images {2,20}instances"
 )
 _EVALUATION_RAW = re.compile(_EVALUATION.pattern.encode())
 _RAW = tuple(phrase.encode() for phrase, _ in _PHRASES)

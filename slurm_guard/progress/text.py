@@ -1,5 +1,6 @@
 """The text source: one pass over a file's lines, each shown to the line sources whose needles it contains."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 from slurm_guard.progress.clocks import believed
@@ -32,6 +33,7 @@ from slurm_guard.progress.protocol import (
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
 # What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
 _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
+_HOLE = re.compile(rb"\0{512,}")  # a disk's least block; a binary format has single ones, too
 GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
 BARS = "tqdm"
 MAX_GONE = 1024  # bars of a file that make room for others: keeps a hostile log's cost linear
@@ -49,7 +51,9 @@ class TextSource:
         self._makers = tuple(makers)
 
     def claims(self, head: bytes, path: str) -> float:
-        """0.2 for text; 0 when the head holds bytes that text does not, or is one JSON document."""
+        """0.2 for text; 0 when the head holds bytes that text does not, or is one JSON document. It may have
+        a hole: the file was truncated, or the node crashed, while a program wrote on."""
+        head = _HOLE.sub(b"", head) or head
         if b"\0" in head or path.rpartition("/")[2] in NO_LOGS or _is_document(head, path):
             return 0.0
         odd = sum(head.count(bytes((code,))) for code in range(1, 7))
@@ -105,6 +109,7 @@ class TextReader:
         self._numbered: dict[tuple[str, str], LineNumbers] = {}  # clocks whose lines begin with their numbers
         self._ranked: set[tuple[str, str]] = set()  # … and those whose labels only looked like that
         self._phases: list[Claim] = []
+        self._row = 0  # how many of the last marks are an evaluation's without a counter between them
         self._problems: dict[str, int] = {}
         self._judge = believed
         self._read_b = 0
@@ -240,6 +245,7 @@ class TextReader:
         if claim.step is None and claim.epoch is None and claim.clock() is None:
             self._mark(claim._replace(advances=False))
             return
+        self._row = 0
         key = (name, claim.key, claim.rank)
         if claim.rank and key not in self._series:
             numbers = self._numbered.get(key[:2])
@@ -259,7 +265,16 @@ class TextReader:
             self._count("many-records")
 
     def _mark(self, claim: Claim) -> None:
-        """One more phase mark; of too many the first ones stay, and the last."""
+        """One more phase mark; of too many the first ones stay, and the last.
+
+        Of an evaluation's in a row the first and the last say all, as for the track: a bar is redrawn ten
+        times a second.
+        """
+        is_bare = claim.phase == "eval" and claim.clock() is None and claim.epoch is None
+        self._row = self._row + 1 if is_bare else 0
+        if self._row > 2:
+            self._phases[-1] = claim
+            return
         if len(self._phases) >= MAX_PHASES:
             self._phases.pop()
         self._phases.append(claim)

@@ -1,5 +1,6 @@
 """An evaluation that prints the training's words with its own total: `iter 300/1000`, then `iter 0/20`"""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -37,14 +38,17 @@ def of_training(claims: list[Claim]) -> list[Claim]:
     if len(totals) > MOST_TOTALS:
         return claims
     longest = max(total or 0 for total in totals)
-    if len({claim.step for claim in claims if claim.total == longest}) < LEAST_VALUES:
+    values = sorted({claim.step or 0 for claim in claims if claim.total == longest})
+    if len(values) < LEAST_VALUES:
         return claims
+    (stride, _), *_ = Counter(after - before for before, after in pairwise(values)).most_common(1)
+    end = longest - max(1, stride)  # from where on the training's loop is whole, as far as its print tells
     gone = {
         total
         for total in totals
         if total is not None
         and total < longest
-        and _evaluates(_visits(claims, total, longest), total, longest, with_epochs)
+        and _evaluates(_visits(claims, total, longest), total, (longest, end), with_epochs)
     }
     return [claim for claim in claims if claim.total not in gone] if gone else claims
 
@@ -67,9 +71,10 @@ def _visits(claims: Sequence[Claim], total: int, longest: int) -> list[Visit]:
     return out
 
 
-def _evaluates(visits: list[Visit], total: int, longest: int, with_epochs: bool) -> bool:
-    """Whether the rows of one total are an evaluation's. `with_epochs`: what stands between whole epochs is
-    an epoch of its own."""
+def _evaluates(visits: list[Visit], total: int, training: tuple[int, int], with_epochs: bool) -> bool:
+    """Whether the rows of one total are an evaluation's. `training`: its total, and from where on it is
+    whole; `with_epochs`: what stands between whole epochs is an epoch of its own."""
+    longest, end = training
     if any(b.first > a.last for a, b in pairwise(visits)):
         return False  # it goes on itself
     inside = [(v.before, v.behind) for v in visits if v.before is not None and v.behind is not None]
@@ -78,5 +83,5 @@ def _evaluates(visits: list[Visit], total: int, longest: int, with_epochs: bool)
         return True
     if with_epochs:
         return False
-    whole = sum(before >= longest - 1 or before <= behind for before, behind in inside)
+    whole = sum(before >= end or before <= behind for before, behind in inside)
     return total <= SMALL * longest and len(inside) > 1 and whole >= GOES_ON * len(inside)

@@ -12,12 +12,13 @@ from slurm_guard.progress.drawings import Drawn, copies
 from slurm_guard.progress.protocol import MAX_BARS, MAX_CLAIMS, NOTHING, Claim
 from slurm_guard.progress.values import to_count, to_float
 
-# From the percent sign on; n/total, elapsed<eta, rate. Units other than iterations are not progress.
+# From the percent sign on; n/total, elapsed<eta, rate. Units other than iterations are not progress. A format
+# of its own may have no rate: NeMo's `7/15 [06:19<07:13, reduced_train_loss=11.50, global_step=5.000 …`.
 _UNIT = r"(?:it(?:er(?:ation)?s?)?|steps?|batch(?:es)?|ep(?:ochs?)?|updates?)"
 _BAR = re.compile(
-    r"(\d{1,3})%\|[^|]{0,200}\| {0,4}(\d{1,12})/(\d{1,12}) \[([\d:]{4,12})<[\d:?]{1,12}, {0,3}"
-    r"([\d.?]{1,10}) {0,2}"
-    rf"({_UNIT}/s|s/{_UNIT})\b"
+    r"(\d{1,3})%\|[^|]{0,200}\| {0,4}(\d{1,12})/(\d{1,12}) \[([\d:]{4,12})<[\d:?]{1,12}"
+    rf"(?:, {{0,3}}([\d.?]{{1,10}}) {{0,2}}({_UNIT}/s|s/{_UNIT})\b"
+    r"|(?=\]|, {0,3}[A-Za-z_][\w./ -]{0,40}=))"
 )
 _DIGIT = 0.01  # tqdm's last
 MAX_NAMES = 4096  # totals of bars in a file that are compared with others
@@ -67,7 +68,7 @@ def find_bar(text: str) -> Bar | None:
     if n is None or total is None or n > total:
         return None
     desc = text[max(0, last.start() - 60) : last.start()].strip().lower()
-    return Bar(n, total, desc, last.group(4), *_pace_s(last.group(5), last.group(6)))
+    return Bar(n, total, desc, last.group(4), *_pace_s(last.group(5) or "", last.group(6) or ""))
 
 
 def _pace_s(rate: str, unit: str) -> tuple[float, float]:

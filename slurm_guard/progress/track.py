@@ -295,8 +295,10 @@ def _merge(points: list[Mark], phases: list[Mark]) -> list[Mark]:
         for mark in behind.get(index, ()):
             alike = [(m.phase, m.step) == (mark.phase, mark.step) for m in placed[-2:]]
             # Of many in a row the first, and of an evaluation's lines the last: it prints while it lasts. One
-            # with a counter tells of the moment that it stands for.
-            lasts = mark.phase == "eval" and (mark.step, mark.samples, mark.tokens) == (None, None, None)
+            # with a counter tells of the moment that it stands for; but behind the last point no other record
+            # says that it goes on.
+            is_bare = (mark.step, mark.samples, mark.tokens) == (None, None, None)
+            lasts = mark.phase == "eval" and (is_bare or index == len(points) - 1)
             if lasts and alike == [True, True]:
                 placed.pop()
             if lasts or mark.phase == UNREAD or alike[-1:] != [True]:

@@ -90,17 +90,20 @@ def test_the_hugging_face_trainer_tells_steps_losses_evaluations_checkpoints_and
         save_steps=5, eval_strategy="steps", eval_steps=5, gradient_accumulation_steps=2,
         report_to=[], use_cpu=True,
     )  # fmt: skip
-    Trainer(
+    trainer = Trainer(
         model=Model(), args=args, train_dataset=rows, eval_dataset=rows[:4], callbacks=[SlurmGuardCallback()]
-    ).train()
-
+    )
+    trainer.train()
     claims = told()
+    trainer.evaluate(rows * 2)  # ten batches of eight
+    trainer.predict(rows[:24])
     assert sorted({step for step in steps(claims) if step is not None}) == list(range(1, 11))
     assert {claim.total for claim in claims} == {10}
     assert [claim.step for claim in claims if claim.loss is not None] == [2, 4, 6, 8, 10]
-    assert steps(claims, "eval") == [5, 10]
+    assert steps(claims, "eval") == [5, 5, 10, 10]  # one batch, and when it is over
     assert steps(claims, "checkpoint") == [5, 10]
     assert steps(claims, "end") == [10]
+    assert steps(told()[len(claims) :], "eval") == [10] * (10 + 1 + 3 + 1)
 
 
 def test_lightning_tells_global_steps_and_no_sanity_check(told: Told, tmp_path: Path) -> None:
@@ -119,6 +122,11 @@ def test_lightning_tells_global_steps_and_no_sanity_check(told: Told, tmp_path: 
         def validation_step(self, batch: Any, batch_idx: int) -> None:
             self.layer(batch)
 
+        test_step = validation_step
+
+        def predict_step(self, batch: Any, batch_idx: int) -> Any:
+            return self.layer(batch)
+
         def configure_optimizers(self) -> Any:
             return torch.optim.SGD(self.parameters(), lr=0.01)
 
@@ -128,14 +136,19 @@ def test_lightning_tells_global_steps_and_no_sanity_check(told: Told, tmp_path: 
         default_root_dir=str(tmp_path), callbacks=[SlurmGuardCallback()], enable_progress_bar=False,
         enable_model_summary=False,
     )  # fmt: skip
-    trainer.fit(Module(), batches, batches)
-
+    module = Module()
+    trainer.fit(module, batches, batches)
     claims = told()
+    trainer.test(module, batches, verbose=False)
+    trainer.predict(module, batches)
+
     assert sorted({step for step in steps(claims) if step}) == list(range(1, 9))
     assert {claim.total for claim in claims} == {8}
-    assert steps(claims, "eval")[0] == 3  # after six batches of two a step; the sanity check told nothing
+    # after six batches of two a step, begin and end and twelve batches; the sanity check told nothing
+    assert steps(claims, "eval") == [3] * 14 + [6] * 14
     assert steps(claims, "end") == [8]
     assert steps(claims, "checkpoint")
+    assert steps(told()[len(claims) :], "eval") == [8] * 28
 
 
 @pytest.fixture
@@ -156,13 +169,15 @@ def test_keras_tells_batches_over_all_epochs_and_goes_on_where_it_was(told: Told
     model.compile(optimizer="sgd", loss="mse")
     x, y = np.ones((20, 4)), np.ones((20, 1))
     for _ in range(2):
-        model.fit(
-            x, y, batch_size=4, epochs=2, validation_data=(x, y), verbose=0, callbacks=[SlurmGuardCallback()]
-        )
-
+        guard = SlurmGuardCallback()
+        model.fit(x, y, batch_size=4, epochs=2, validation_data=(x, y), verbose=0, callbacks=[guard])
     claims = told()
+    model.evaluate(x, y, batch_size=4, verbose=0, callbacks=[guard])
+    model.predict(x, batch_size=4, verbose=0, callbacks=[SlurmGuardCallback()])
+
     assert steps(claims) == list(range(1, 21))
     assert [claim.total for claim in claims if claim.phase == "train"] == [10] * 10 + [20] * 10
-    assert steps(claims, "eval") == [5, 10, 15, 20]
+    assert steps(claims, "eval") == [step for step in (5, 10, 15, 20) for _ in range(1 + 5 + 1)]
     assert steps(claims, "end") == [10, 20]
     assert all(claim.loss is not None for claim in claims if claim.phase == "train")
+    assert steps(told()[len(claims) :], "eval") == [20] * 14

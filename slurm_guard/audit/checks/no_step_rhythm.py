@@ -66,7 +66,9 @@ CHECK = Check(
     "power shows no such period, also where log and GPU pause or slow down together: a job can make both "
     "do so.",
     does_not_detect="Steps shorter than the sampling resolves; a forgery that shapes its GPU work like "
-    "steps.",
+    "steps. Between records of which the log names a phase (an evaluation, a checkpoint) the steps are not "
+    "asked, unless the step times that it prints leave no room for one: where one stands behind each record, "
+    "none is asked.",
     false_alarms="A training that loads the GPU so evenly that its steps leave no trace. Soft: alone it "
     "never makes an "
     "alert; steps too short to resolve are no evidence at all.",

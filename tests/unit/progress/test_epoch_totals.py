@@ -58,6 +58,19 @@ def test_an_evaluation_behind_each_epoch_counts_nothing(
     assert counted(text)[1] == 0
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n_test", [60, 500])
+@pytest.mark.parametrize("n_eval", [0, 20])
+def test_a_test_behind_the_last_epoch_counts_nothing(form: str, n_test: int, n_eval: int) -> None:
+    alone = "".join(loop(e, 100, 5, form) for e in range(11))
+    text = "".join(loop(e, 100, 5, form) + (loop(e, n_eval, 5, form) if n_eval else "") for e in range(11))
+
+    assert counted(text + loop(10, n_test, 5, form)) == counted(alone)
+    assert counted(text + loop(11, n_test, 5, form))[0] > counted(alone)[0]  # an epoch of its own
+    cut = loop(11, 100, 5, form, end=40)  # a resume on other batches makes up for it
+    assert counted(alone + cut + loop(11, n_test, 5, form))[0] > counted(alone + cut)[0]
+
+
 def test_an_evaluation_that_counts_nothing_is_marked_from_its_first_to_its_last_record() -> None:
     text = "".join(loop(e, 100, 10) + loop(e, 20, 5) for e in range(3))
     reader = TEXT.reader()
@@ -197,6 +210,33 @@ def test_epochs_between_of_which_nothing_is_told_count(form: str, begin: int, en
     assert (found[0].step, found[-1].step) == (0, 4290)
     assert found[len("".join(read).splitlines())].step == 4000 + begin
     assert counted("".join(loop(e, 100, 10, form) for e in range(0, 200, 10))) == (19_090, 0)
+
+
+@pytest.mark.parametrize(
+    "epochs", [(*range(0, 100, 10), 99), (0, *range(9, 100, 10)), (0, 10, 20, 30, 31), (0, 10, 20, 30, 99)]
+)
+def test_of_epochs_that_are_printed_now_and_then_the_first_and_the_last_may_stand_beside_them(
+    epochs: tuple[int, ...],
+) -> None:
+    rises = [b - a for a, b in pairwise(epochs)]
+    passed = sum(rise for rise in rises if rise <= 10) + sum(rise > 10 for rise in rises)  # a jump is none
+
+    assert counted("".join(loop(e, 100, 10) for e in epochs)) == (100 * passed + 90, 0)
+
+
+@pytest.mark.parametrize("begin", [0, 30, 70])
+@pytest.mark.parametrize("last", [20, 50, 90])
+def test_epochs_without_totals_count_over_a_gap_as_the_longest_before_it(begin: int, last: int) -> None:
+    lines = [f"epoch {e} batch {b} loss 0.3\n" for e in range(41) for b in range(0, 100, 10)]
+    before = "".join(lines[: 50 + last // 10 + 1])  # into epoch 5
+    behind = "".join(lines[400 + begin // 10 :])  # from epoch 40 on
+    reader = TEXT.reader()
+    reader.feed((before + behind).encode(), 0)
+    filed = [(0, claim) for claim in pick(reader.finish().series)[0].series.claims]
+    unread = [(0, Claim(len(before) + at, "phase", phase=UNREAD, advances=False)) for at in (0, 1)]
+    found = [mark.step for mark in build("t", filed, unread, ()) if mark.phase != UNREAD]
+
+    assert (found[0], found[-1]) == (0, 40 * 90 + 90)
 
 
 def test_epochs_that_nobody_ran_do_not_count() -> None:

@@ -39,3 +39,21 @@ def test_a_loop_that_sets_no_params_is_told_without_a_total(
     callback.on_train_batch_end(0, {"loss": 0.5})
 
     assert told == [(1, total)]
+
+
+def test_an_evaluation_is_told_while_it_lasts_at_the_step_that_was_reached(
+    module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, Any, bool]] = []
+    monkeypatch.setattr(
+        module, "progress", lambda step, phase=None, force=False, **_: told.append((step, phase, force))
+    )
+    callback = module.SlurmGuardCallback()
+    callback.model = types.SimpleNamespace(optimizer=types.SimpleNamespace(iterations=7))
+
+    callback.on_test_begin()
+    callback.on_test_batch_end(0)
+    callback.on_test_end()
+    callback.on_predict_batch_end(0)
+
+    assert told == [(7, "eval", True), (7, "eval", False), (7, "eval", True), (7, "eval", False)]

@@ -187,6 +187,19 @@ def test_bars_of_whatever_one_calls_a_training_step_count(unit: str) -> None:
     ]
 
 
+NEMO = "Epoch 0: :  47%|##  | {n}/15 [06:19<07:13, reduced_train_loss=11.50, global_step={n}.000, v_num=8]\r"
+
+
+def test_a_bar_without_a_rate_counts_but_not_one_of_other_units() -> None:
+    own = "".join(f"{n:3d}%|#   | {n}/100 [00:10<01:00]\r" for n in range(10, 20))
+    nemo = "".join(NEMO.format(n=n) for n in range(1, 15))
+
+    assert [claim.step for claim in best(own).claims] == [*range(10, 20)]
+    assert [(claim.step, claim.total) for claim in best(nemo).claims] == [(n, 15) for n in range(1, 15)]
+    assert not read(own.replace("]", ", 3.2MB/s]")).series
+    assert not read(own.replace("]", ", 12 files/s, name=a]")).series
+
+
 def test_a_bar_that_every_rank_draws_counts_once() -> None:
     drawing = "".join(
         f" {n}%|#   | {n}/16 [{n:02d}:{n:02d}<09:00, {61 + n % 3:5.2f}s/it]\r" for n in range(17)
@@ -250,6 +263,16 @@ def test_an_object_cut_by_the_cap_still_gives_its_step() -> None:
 
 def test_a_torn_number_at_the_end_of_a_live_file_is_not_believed() -> None:
     assert read("step=100 loss=1\nstep=12").series[0].claims[-1].step == 100
+
+
+def test_a_hole_in_a_text_makes_no_other_format_of_it() -> None:
+    hole, lines = "\0" * 5000, "".join(f"step {n} loss 2.3\n" for n in range(10))
+
+    assert choose((hole + lines).encode(), "/w/slurm-1.out", "fd") is TEXT
+    behind = [claim.step for claim in best(lines[:80] + hole + lines[80:]).claims]
+    assert behind == [0, 1, 2, 3, 4, 6, 7, 8, 9]  # the first line behind it is one with it
+    assert choose(hole.encode(), "/w/a.out", "fd") is None
+    assert choose((hole + lines + "\0").encode(), "/w/a.out", "fd") is None
 
 
 def test_binary_is_nobodys_and_a_guard_file_is_the_guards_by_how_it_was_found() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from slurm_guard.progress.mark import Mark
 from slurm_guard.progress.parts import is_evaluation, says_part
+from slurm_guard.progress.registry import TEXT
 from slurm_guard.progress.unit import Input, Told, read_unit
 
 Row = Mapping[str, object]
@@ -248,3 +249,24 @@ def test_predictions_with_the_trainings_counter_are_its_records() -> None:
     )
 
     assert [mark.step for mark in read(rows, "metrics.jsonl")[1] if mark.phase == "train"] == [*range(100)]
+
+
+@pytest.mark.parametrize(
+    ("row", "marks"),
+    [
+        ({"phase": "eval", "loss": 1.2}, 1),
+        ({"phase": "eval"}, 1),
+        ({"split": "val", "accuracy": 0.5}, 1),
+        ({"is_eval": True, "loss": 1.2}, 1),
+        ({"split": "test", "text": "a row of data"}, 0),
+        ({"phase": "train", "loss": 1.2}, 0),
+        ({"eval_loss": 1.2}, 0),
+    ],
+)
+def test_an_evaluations_row_without_a_counter_is_a_mark(row: dict[str, object], marks: int) -> None:
+    reader = TEXT.reader()
+    reader.feed(f'{{"step": 10, "loss": 1.5}}\n{json.dumps(row)}\n'.encode(), 0)
+    found = reader.finish()
+
+    assert [claim.phase for claim in found.phases] == ["eval"] * marks
+    assert [claim.step for claim in found.series[0].claims] == [10]

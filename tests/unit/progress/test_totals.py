@@ -39,6 +39,7 @@ def test_two_evaluations_one_after_the_other_count_nothing() -> None:
 
 def test_a_short_evaluation_between_whole_epochs_counts_nothing() -> None:
     assert n_trained((loop(100, 100) + loop(20, 20)) * 6) == 6 * 99
+    assert n_trained((loop(1000, 1000, 5) + loop(20, 20, 5)) * 6) == 6 * 995  # as far as its print tells
 
 
 @pytest.mark.parametrize(

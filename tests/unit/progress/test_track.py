@@ -131,6 +131,15 @@ def test_an_evaluation_at_a_new_step_is_progress_and_at_an_old_one_a_phase() -> 
     ]  # fmt: skip
 
 
+def test_of_evaluations_at_the_last_step_the_first_and_the_last_stay_for_no_training_follows() -> None:
+    evaluation = Claim(0, "step", step=20, phase="eval")
+    marks = track(10, *[evaluation._replace(step=10)] * 4, 20, *[evaluation] * 4)
+
+    assert [(mark.offset, mark.phase) for mark in marks] == [
+        (10, "train"), (20, "eval"), (60, "train"), (70, "eval"), (100, "eval"),
+    ]  # fmt: skip
+
+
 def test_a_small_fall_at_the_very_end_is_no_restart_but_a_deep_one_is() -> None:
     assert shape(track(10, 20, 30, 25))[-1] == (0, 30)
     assert shape(track(10, 20, 30, 1))[-1] == (1, 1)
