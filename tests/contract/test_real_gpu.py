@@ -32,8 +32,10 @@ def test_diverted_hours_raise_an_alert(judged: dict[str, judge.Row], job: str) -
 
 
 def test_work_inside_of_the_training_process_is_noticed(judged: dict[str, judge.Row]) -> None:
+    """A rise that stays is no part of the lower bound: recomputation or a larger teacher looks the same."""
     assert judged["in-process-25"]["verdict"] != "CLEAR"
-    assert judged["in-process-25"]["low_pct"] > 0
+    assert judged["in-process-25"]["low_pct"] == 0
+    assert judged["in-process-25"]["mid_pct"] > 5
 
 
 def test_steps_that_are_printed_beside_hashing_are_denied_by_the_pipes(judged: dict[str, judge.Row]) -> None:
