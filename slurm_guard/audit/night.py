@@ -16,6 +16,7 @@ from slurm_guard.audit import (
     kin,
     ledger,
     listed,
+    mix,
     neighbours,
     outside,
     owners,
@@ -25,6 +26,7 @@ from slurm_guard.audit import (
     sharedlogs,
     siblings,
     spans,
+    storage,
     taut,
     traces,
     work,
@@ -103,6 +105,8 @@ class Night:
     repeats: Mapping[int, Repeats | None]
     traces: replays.Traces
     failed: Mapping[int, str]  # runs that could not be studied, and why; they have no study of their own
+    stored: Mapping[int, storage.Stored]
+    mixes: Mapping[int, mix.Mix]
 
 
 def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
@@ -160,6 +164,10 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         repeats,
         _traces(runs, facts, heard, (before, found, repeats)),
         failed,
+        storage.stored_of(
+            runs, found, (tables.uses, tables.people, tables.keys), (tables.logs, tables.points), frames
+        ),
+        mix.mixes(tables.raw, tables.good),
     )
 
 
@@ -334,6 +342,8 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
         night.repeats[i],
         night.seconds.get(i, ()),
         night.traces.seen.get(i),
+        night.stored.get(i, storage.NOTHING_STORED),
+        night.mixes.get(i),
     )
 
 

@@ -64,7 +64,7 @@ def test_shares_say_which_run_each_process_belongs_to(tmp_path: Path) -> None:
     node.gpus.procs["GPU-0"] = [GpuProc(50, 2000, 40.0)]
     node.turn(31)
     node.proc.set_stat(50, 1, "python", cpu_ticks=700)
-    node.proc.files["50/io"] = "rchar: 2001\nwchar: 45\nsyscr: 1\nsyscw: 1\nread_bytes: 9\nwrite_bytes: 4099\n"
+    node.proc.files["50/io"] = "rchar: 2001\nwchar: 45\nread_bytes: 9\nwrite_bytes: 4099\n"
     node.turn(40)
 
     (share,) = node.records("window", run)[0]["procs"]
