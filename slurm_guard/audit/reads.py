@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from slurm_guard.audit.track import Arc, Track
+from slurm_guard.model import Run
 
 LEAST_READ_B = 64 << 20  # in training: programs and libraries alone are as much. Judgement.
 LEAST_TRAIN_S = 3600.0  # judgement
@@ -32,13 +33,14 @@ class Reads:
         return all(usual / EVEN <= rate <= EVEN * usual for rate in self.rates)
 
 
-def reads(tracks: Mapping[int, Track], uses: pl.DataFrame) -> dict[int, Reads]:
-    """Per run that read enough to be told."""
-    spans = [
-        (i, track.arcs[0].from_at, track.arcs[-1].until_at)
-        for i, track in tracks.items()
-        if len(track.arcs) >= 2 * PARTS and track.arcs[-1].until_at - track.arcs[0].from_at >= LEAST_TRAIN_S
-    ]
+def reads(runs: list[Run], tracks: Mapping[int, Track], uses: pl.DataFrame) -> dict[int, Reads]:
+    """Per run that read enough to be told, in its audited part."""
+    trained: dict[int, tuple[Arc, ...]] = {}
+    for i, track in tracks.items():
+        arcs = tuple(a for a in track.arcs if runs[i].from_at <= a.from_at and a.until_at <= runs[i].until_at)
+        if len(arcs) >= 2 * PARTS and arcs[-1].until_at - arcs[0].from_at >= LEAST_TRAIN_S:
+            trained[i] = arcs
+    spans = [(i, arcs[0].from_at, arcs[-1].until_at) for i, arcs in trained.items()]
     schema = {"own": pl.Int64, "from_at": pl.Float64, "until_at": pl.Float64}
     middle = 0.5 * (pl.col("start_at") + pl.col("end_at"))
     part = PARTS * (middle - pl.col("from_at")) / (pl.col("until_at") - pl.col("from_at"))
@@ -59,7 +61,7 @@ def reads(tracks: Mapping[int, Track], uses: pl.DataFrame) -> dict[int, Reads]:
     return {
         i: Reads(sum(b), tracks[i].unit or "unit", rates)
         for i, b in found.items()
-        if sum(b) >= LEAST_READ_B and (rates := _rates(b, tracks[i].arcs))
+        if sum(b) >= LEAST_READ_B and (rates := _rates(b, trained[i]))
     }
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 import polars as pl
 
 from slurm_guard.audit.reads import Reads, reads
 from slurm_guard.audit.savedfiles import Files, files
 from slurm_guard.audit.track import Track
-from slurm_guard.audit.writes import Saves, saves
+from slurm_guard.audit.writes import BEFORE_S, Saves, saves
 from slurm_guard.model import Run
 
 LEAST_SAVES = 3  # of a log, before anything is said. Judgement.
@@ -26,9 +27,9 @@ class Stored:
 NOTHING_STORED = Stored()
 
 
-def saves_of(track: Track) -> tuple[float, ...]:
+def saves_of(track: Track, from_at: float = -inf, until_at: float = inf) -> tuple[float, ...]:
     """When the log says that it saved, once for each: lines without training between them, or of one step,
-    tell of one."""
+    tell of one. Those alone that lie in the audited part of the run."""
     found: list[float] = []
     step: int | None = None
     trained = True
@@ -39,7 +40,7 @@ def saves_of(track: Track) -> tuple[float, ...]:
             step, trained = mark.step, False
         elif mark.phase == "train":
             trained = True
-    return tuple(found)
+    return tuple(t for t in found if from_at <= t - BEFORE_S and t <= until_at)
 
 
 def stored_of(
@@ -51,8 +52,12 @@ def stored_of(
 ) -> dict[int, Stored]:
     """Per run; runs of which nothing is known are absent. `tables`: uses, process facts, keys; `told`: logs
     and points of the last reading."""
-    times = {i: t for i, track in tracks.items() if len(t := saves_of(track)) >= LEAST_SAVES}
+    times = {}
+    for i, track in tracks.items():
+        named = saves_of(track, runs[i].from_at, runs[i].until_at)
+        if len(named) >= LEAST_SAVES:
+            times[i] = named
     wrote = saves(runs, times, tables, told, frames) if times else {}
     found = files(tracks, times, told, tables[2])
-    took = reads(tracks, tables[0])
+    took = reads(runs, tracks, tables[0])
     return {i: Stored(wrote.get(i), found.get(i), took.get(i)) for i in sorted({*wrote, *found, *took})}
