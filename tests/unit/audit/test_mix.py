@@ -4,14 +4,24 @@ from dataclasses import replace
 
 import pytest
 
+from slurm_guard.audit.check import SPEAKS
+from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.run import audit_facts
-from slurm_guard.model import Judgement, Verdict
+from slurm_guard.model import Family, Judgement, Verdict
 from tests.builders import Tenant, World, build
 from tests.shapes import SHAPES
 
 CHECK = "pipe-mix"
 HASHING = SHAPES["integer-hashing"]
 HASHER = HASHING.tenants[0]
+
+
+def test_storage_and_mix_are_no_second_kind_of_evidence() -> None:
+    """Rulings and docs/method.md 9: context, beside another family too."""
+    weights = {c.id: c.params.weight for c in CHECKS if c.family in (Family.E, Family.H)}
+
+    assert set(weights) == {"claimed-checkpoints", CHECK}
+    assert all(0 < weight < SPEAKS for weight in weights.values())
 
 
 def _judged(world: World) -> Judgement:
