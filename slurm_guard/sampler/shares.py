@@ -65,4 +65,5 @@ def _record(share: _Share) -> ProcShare:
 
 
 def _since(before: int | None, now: int | None) -> int | None:
-    return None if before is None or now is None else now - before
+    """Null too where a count fell, as none should: a negative one would cost the whole segment at ingest."""
+    return None if before is None or now is None or now < before else now - before

@@ -151,3 +151,17 @@ def test_a_kernel_that_counts_no_storage_leaves_its_bytes_null(tmp_path: Path) -
 
     (share,) = node.records("window", run)[0]["procs"]
     assert (share["read_b"], share["written_b"], share["stored_b"]) == (0, 0, None)
+
+
+def test_a_count_that_falls_is_not_told(tmp_path: Path) -> None:
+    node = Node(tmp_path, n_gpus=1)
+    run = node.ticket(1, 1000, [0])
+    node.proc.start(50, 1000, cgroup_of(1))
+    node.proc.files["50/io"] = "rchar: 900\nwchar: 5\nwrite_bytes: 9\n"
+    node.gpus.procs["GPU-0"] = [GpuProc(50, 2000, 40.0)]
+    node.turn(31)
+    node.proc.files["50/io"] = "rchar: 100\nwchar: 6\nwrite_bytes: 9\n"
+    node.turn(40)
+
+    (share,) = node.records("window", run)[0]["procs"]
+    assert (share["read_b"], share["written_b"], share["stored_b"]) == (None, 1, 0)
