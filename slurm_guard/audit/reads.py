@@ -49,8 +49,10 @@ def reads(runs: list[Run], tracks: Mapping[int, Track], uses: pl.DataFrame) -> d
         .join(pl.DataFrame(spans, schema=schema, orient="row"), on="own")
         .with_columns(part.floor().cast(pl.Int64).alias("part"))
         .filter(pl.col("part").is_between(0, PARTS - 1))
-        .group_by("own", "node", "pid", "start_ticks", "start_at", "part")
-        .agg(pl.col("read_b").max())
+        .group_by("own", "part", "node", "pid", "start_ticks", "gpu")
+        .agg(pl.col("read_b").sum())
+        .group_by("own", "part", "node", "pid", "start_ticks")
+        .agg(pl.col("read_b").max())  # of one on several GPUs each tells the same
         .group_by("own", "part")
         .agg(pl.col("read_b").sum())
         .sort("own", "part")

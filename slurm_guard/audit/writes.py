@@ -73,7 +73,7 @@ def saves(
         .sort(*_WHO, "start_at")
     )
     dim = _unseen(runs, spans, (mine, people, keys), frames)
-    grew = _log_bytes(*told, keys)
+    grew = _log_bytes(*told, keys.filter(pl.col("i").is_in(list(times))))
     found = {}
     for (i,), part in mine.partition_by("own", as_dict=True, maintain_order=True).items():
         rows = [(0.5 * (a + b), n or 0) for a, b, n in part.select("start_at", "end_at", "b").iter_rows()]
@@ -103,11 +103,12 @@ def _weigh(
 
 
 def _log_bytes(logs: pl.DataFrame, points: pl.DataFrame, keys: pl.DataFrame) -> dict[int, int]:
-    """By how much each run's logs grew from their first record to their last."""
+    """By how much the logs of these runs grew from their first record to their last."""
     sizes = logs.filter(pl.col("size").is_not_null()).group_by("run", "file").agg(pl.col("size").max())
     grew = pl.col("offset").max() - pl.col("offset").min()
     rows = (
-        points.group_by("run", "file")
+        points.join(keys.select("run"), on="run", how="semi")
+        .group_by("run", "file")
         .agg(grew.alias("grew"))
         .join(sizes, on=["run", "file"])
         .with_columns(pl.min_horizontal("grew", "size").alias("b"))

@@ -196,6 +196,12 @@ def test_checkpoints_are_held_against_the_steps_in_their_names() -> None:
     assert "checkpoints" not in said[1]
 
 
+def test_a_process_on_several_gpus_has_read_once() -> None:
+    both = replace(QUIET, gpus=(0, 1), read_b=((0, 2 * MIB),))
+
+    assert "read 356 MiB" in _notes(replace(CLAIMED, gpus=2, log=Log(), tenants=(both,)))
+
+
 def test_what_was_read_is_told_and_nothing_is_made_of_it() -> None:
     even = _judged(build(replace(CLAIMED, log=Log(), tenants=(replace(QUIET, read_b=((0, 2 * MIB),)),))))
     cached = replace(QUIET, read_b=((0, 20 * MIB), (2800, 100)))
@@ -203,6 +209,7 @@ def test_what_was_read_is_told_and_nothing_is_made_of_it() -> None:
     mapped = _judged(build(replace(CLAIMED, log=Log(), tenants=(replace(QUIET, read_b=((0, 100),)),))))
 
     told = [[note for note in j.notes if " read " in note] for j in (even, once, mapped)]
+    assert "read 356 MiB" in told[0][0]
     assert "as much for each in all of the training" in told[0][0]
     assert "more in some parts" in told[1][0]
     assert told[2] == []
