@@ -22,7 +22,7 @@ from bench.world.spec import (
 
 UID = 1000
 PRINTER = "printer"
-_SAVER_PID = 900
+_SAVER_PID = 790  # nobody's parent
 _POLLING: Mix = (0.0, 0.1, 0.0, 0.01)  # a few warps that look whether the others have come
 SAVER = "saver"
 _SAVED_OF_MEMORY = 4  # of a rank's memory, a quarter is weights and optimiser. Judgement

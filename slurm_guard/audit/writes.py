@@ -5,6 +5,7 @@ waited for. So what is missing here may have been written by somebody whom nobod
 false wherever such a process was there.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,13 @@ NEAR_S = (120.0, 180.0)  # before and after: a look of the sampler and a window'
 MOST_NEAR = 0.5  # of the time that such stretches may cover and still tell something. Judgement.
 AGREES = 0.8  # of the saves, and of what was written. Judgement.
 SEEN = 0.9  # of a process's life that its windows must tell of. Judgement: the first and last are cut.
+# What starts ranks and waits for them, by its file or its command line. Another program that started one, as
+# a driver does, may write for it. To be named so gains nobody anything: it makes the check speak. Judgement.
+_LAUNCHERS = re.compile(
+    r"(?:^|[\s/])(?:torchrun|accelerate|deepspeed|horovodrun|mpirun|mpiexec\S*|orterun|prterun|orted"
+    r"|prted|hydra_\w+|pmi_proxy)(?=\s|$)|torch\.distributed\.(?:run|launch)|accelerate\.commands"
+    r"|deepspeed\.launcher"
+)
 # Programs that write nothing of their own.
 _QUIET = SHELLS | {"srun", "sleep", "tail", "tee", "timeout", "time", "nvidia-smi"}
 _HOP = 8  # of parents that are followed; judgement
@@ -167,8 +175,9 @@ def _may_write(row: Row, rows: list[Row]) -> bool:
         return False
     here = {r["pid"]: r for r in rows if r["node"] == row["node"]}
     workers = [r for r in here.values() if r["told_s"] is not None]
-    if any(row["pid"] in _above(worker, here) for worker in workers):
-        return False  # a launcher waits for those that it started
+    launches = _LAUNCHERS.search(f"{row['exe']} {row['cmdline']}") is not None
+    if launches and any(row["pid"] in _above(worker, here) for worker in workers):
+        return False
     parent = here.get(row["ppid"])
     # what ended before its parent was waited for by it, and is in its bytes
     reaped = parent is not None and parent["told_s"] is not None

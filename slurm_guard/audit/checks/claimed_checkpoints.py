@@ -96,9 +96,9 @@ CHECK = Check(
     "checkpoint.",
     does_not_detect="Files that are written to look like checkpoints: their content is never read. Saves "
     "that the log does not name. It is silent where somebody may have written whose bytes nobody counts: "
-    "another process of the run beside those on its GPUs that is neither a launcher nor a shell, a node "
-    "that was not heard, a list of processes that was cut, one that was on the GPU for part of its life, "
-    "256 KiB and more over a connection.",
+    "another process of the run beside those on its GPUs that is neither a known launcher nor a shell, a "
+    "node that was not heard, a list of processes that was cut, one that was on the GPU for part of its "
+    "life, 256 KiB and more over a connection.",
     false_alarms="What is written past the processes' own counters: GPUDirect Storage, mappings, io_uring "
     "or libaio into a file system in memory; checkpoints sent over a connection; models of a few hundred "
     "KiB; a log that says so of something else. Context: it makes a run a NOTE at most, and is no second "

@@ -66,7 +66,8 @@ def test_lines_about_one_save_are_one(marks: list[tuple[str, int | None]], times
     "tenant",
     [
         Tenant("bash", 0, 1e9, gpus=(), exe="/bin/bash", ppid=1),
-        Tenant("launcher", 0, 1e9, gpus=(), ppid=1, exe="/usr/bin/python3"),  # has pid 101
+        Tenant("launcher", 0, 1e9, gpus=(), ppid=1, script="/env/bin/torchrun train.py"),  # has pid 101
+        Tenant("launcher", 0, 1e9, gpus=(), ppid=1, script="-m torch.distributed.run train.py"),
     ],
 )
 def test_shells_and_launchers_write_no_checkpoints(tenant: Tenant) -> None:
@@ -87,11 +88,17 @@ def test_a_child_that_ended_is_in_its_parents_bytes() -> None:
     [
         Tenant("worker", 60, 1e9, gpus=(), **BELOW),  # type: ignore[arg-type]
         Tenant("actor", 60, 9000, gpus=(), exe="/usr/bin/raylet", ppid=1),
+        Tenant("driver", 0, 1e9, gpus=(), ppid=1),  # started the training, and may write for it
+        Tenant(
+            "beside", 0, 1e9, gpus=(), ppid=1, script="/env/bin/torchrun train.py"
+        ),  # started nothing here
         Tenant("late", 6000, 1e9, share=0.01, written_b=None),
     ],
 )
 def test_nobody_is_asked_where_another_process_may_have_written(tenant: Tenant) -> None:
-    assert not _is_asked(build(_beside(tenant)))
+    trained = replace(QUIET, ppid=101 if tenant.name == "driver" else 50)
+
+    assert not _is_asked(build(replace(CLAIMED, tenants=(trained, tenant))))
 
 
 @pytest.mark.parametrize(
