@@ -48,7 +48,8 @@ def _all_heard(case: Case) -> bool:
 
 
 def notes(case: Case) -> tuple[str, ...]:
-    """What storage shows for the run: any program can write files, so it weighs nothing, and can be shown."""
+    """What storage shows for the run, and what was not looked at: any program can write files, so it weighs
+    nothing, and can be shown."""
     stored = case.stored
     said = [_on_disk(stored.files), _written(stored.saves, stored.files), _read(stored.reads)]
     return tuple(text for text in said if text)
@@ -59,7 +60,10 @@ def _on_disk(files: Files | None) -> str:
         return ""
     size = "" if files.size_b is None else f" (the last one {sized(files.size_b)})"
     when = "had come to the steps in their names" if files.by_steps else "names a save"
-    return f"{files.n_in_step} of {files.n_told} checkpoints{size} came to disk when the log {when}."
+    return (
+        f"{files.n_in_step} of {files.n_told} checkpoints{size} came to disk when the log {when}; what is in "
+        "them was not looked at."
+    )
 
 
 def _agree(files: Files | None) -> bool:
@@ -71,7 +75,8 @@ def _written(saves: Saves | None, files: Files | None) -> str:
         return ""
     return (
         f"At {saves.n_written} of the {saves.n} times at which the log says that it saved a checkpoint the "
-        f"run's processes wrote, {sized(saves.usual_b)} each, and little at others."
+        f"run's processes wrote (usually {sized(saves.usual_b)}), and little at others; what it was has not "
+        "been looked at."
     )
 
 
@@ -83,7 +88,10 @@ def _read(reads: Reads | None) -> str:
     how = (
         "as much for each in all of the training" if reads.even else "more in some parts of it than in others"
     )
-    return f"Its processes on the GPUs read {whole} during the training, {each} a {unit}, {how}."
+    return (
+        f"Its processes on the GPUs read {whole} during the training, {each} a {unit}, {how}; what came "
+        "through mapped files or by other processes is not counted."
+    )
 
 
 CHECK = Check(
