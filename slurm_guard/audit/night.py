@@ -131,7 +131,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)
             failed[i], found[i], slots[i] = said_of(error), Track(), grid.nothing(run)
             studies[i] = study(run, slots[i], found[i], rhythm.Rhythm(), facts.config)
-    known = _with_gpus_told(tables, frames)
+    known = bind.with_gpus_told(tables.keys, frames)
     placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
     before = earlier_of(runs, facts, (users, found), (tables.raw, tables.uses))
     repeats = _repeats(runs, facts, found, before)
@@ -161,7 +161,9 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         repeats,
         _traces(runs, facts, heard, (before, found, repeats)),
         failed,
-        _stored(runs, found, tables, frames),
+        storage.stored_of(
+            runs, found, ((tables.uses, tables.people, tables.keys), (tables.logs, tables.points)), frames
+        ),
         mix.mixes(tables.raw, tables.good),
     )
 
@@ -187,19 +189,6 @@ def _traces(
         return replays.find_traces(runs, heard, (facts.from_at, facts.until_at), (before.prints, again), rows)
     except Exception as error:  # noqa: BLE001 - what compares all runs must not cost them their verdicts
         return replays.Traces({}, {}, said_of(error))
-
-
-def _with_gpus_told(tables: Tables, frames: dict[str, pl.DataFrame]) -> set[int]:
-    """Runs whose ticket names their GPUs."""
-    told = frames["tickets"].filter(pl.col("gpus").is_not_null())
-    return set(told.join(tables.keys.select("run", "i"), on="run")["i"].to_list())
-
-
-def _stored(
-    runs: list[Run], found: dict[int, Track], tables: Tables, frames: dict[str, pl.DataFrame]
-) -> dict[int, storage.Stored]:
-    who, told = (tables.uses, tables.people, tables.keys), (tables.logs, tables.points)
-    return storage.stored_of(runs, found, who, told, frames)
 
 
 def said_of(error: Exception) -> str:

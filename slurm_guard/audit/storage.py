@@ -25,6 +25,8 @@ class Stored:
 
 
 NOTHING_STORED = Stored()
+# (uses, process facts, keys), (logs, points) of the last reading
+Given = tuple[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame], tuple[pl.DataFrame, pl.DataFrame]]
 
 
 def saves_of(track: Track, from_at: float = -inf, until_at: float = inf) -> tuple[float, ...]:
@@ -46,12 +48,11 @@ def saves_of(track: Track, from_at: float = -inf, until_at: float = inf) -> tupl
 def stored_of(
     runs: list[Run],
     tracks: Mapping[int, Track],
-    tables: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame],
-    told: tuple[pl.DataFrame, pl.DataFrame],
+    given: Given,
     frames: Mapping[str, pl.DataFrame],
 ) -> dict[int, Stored]:
-    """Per run; runs of which nothing is known are absent. `tables`: uses, process facts, keys; `told`: logs
-    and points of the last reading."""
+    """Per run; runs of which nothing is known are absent."""
+    tables, told = given
     times = {}
     for i, track in tracks.items():
         named = saves_of(track, runs[i].from_at, runs[i].until_at)
