@@ -124,6 +124,8 @@ class ProcShare(NamedTuple):
     cpu_ms: int | None  # CPU time spent in this window
     written_b: int | None  # bytes written by write(2) in this window (wchar)
     holds: bool | None = None  # has a GPU's device file; false: none, the list means another
+    read_b: int | None = None  # bytes read by read(2) in this window (rchar), pipes and memory included
+    stored_b: int | None = None  # for storage in this window, however written (write_bytes); of tmpfs none
 
 
 class Held(NamedTuple):

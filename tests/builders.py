@@ -44,10 +44,16 @@ class Tenant:
     born_s: float | None = None  # null: when it first works
     period_s: float | None = None  # rhythm that its work shows
     pauses: tuple[tuple[float, float], ...] = ()
-    written_b: int = 0
+    written_b: int | None = 0  # in each window; null: not known
+    bursts: tuple[tuple[float, int], ...] = ()  # (seconds, bytes) written beside that
+    stored_b: int | None = 0  # in each window, for storage; null: not known
+    read_b: tuple[
+        tuple[float, int], ...
+    ] = ()  # (from_s, bytes in each window from then on); empty: not known
     listed: bool = True  # by NVML; else it only shows by the GPU's device file, which it has open
     pipe: float | None = None  # share of its time in which the integer pipe works; null: GPM is silent
     floats: float | None = None  # … in which the floating-point pipes do; null: the GPU does not tell of them
+    dram: float = 0.2  # … in which memory moves, where the GPU tells of the pipes
     script: str | None = None  # that its command line names; null: one of its own name
 
 
@@ -78,6 +84,7 @@ class Log:
     apart_s: float = 0.0  # how much later the log's own clock is
     runs: float = 1.0  # pace of the log's own clock
     tokens: int = 0  # of each step, told in each record; 0: the log counts steps alone
+    saves: tuple[float, ...] = ()  # seconds at which it says that it saved a checkpoint
     lump: int = 1  # records that its writer keeps back until they reach the disk together
 
 
@@ -107,6 +114,7 @@ class World:
     handed: tuple[Handed, ...] = ()
     counted: tuple[Counted, ...] = ()
     nets: tuple[str | None, str | None] = (None, None)  # snapshots of the network, at the begin, at the end
+    saved: tuple[tuple[float, int, int], ...] = ()  # (seconds, step, bytes) of checkpoints found on disk
     names: dict[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)  # as a resolver told them
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
@@ -147,6 +155,7 @@ def build(world: World) -> Facts:
         _network(world, rows)
         if world.log is not None:
             _points(world, world.log, rng, rows)
+        _saved(world, rows)
     runs = {7: run_of(world)}
     for tenant in world.tenants:
         if tenant.job_id is not None and tenant.job_id not in runs:
@@ -220,8 +229,16 @@ def _window(
                 "run": key(tenant.job_id), "window_run": run, "gpu": f"GPU-{gpu}", "start_at": AT + a,
                 "end_at": AT + b, "pid": pid_of(world, tenant.name), "start_ticks": 1,
                 "sm_ms": int(0.9 * ms) if world.timed else None,
-                "mem_mib": 8000, "cpu_ms": int(on * 900), "written_b": tenant.written_b,
+                "mem_mib": 8000, "cpu_ms": int(on * 900), **_moved(tenant, a, b),
             })  # fmt: skip
+
+
+def _moved(tenant: Tenant, a: float, b: float) -> dict[str, int | None]:
+    """What the process read and wrote in a window."""
+    burst_b = sum(n for t, n in tenant.bursts if a <= t < b)
+    written_b = None if tenant.written_b is None else tenant.written_b + burst_b
+    read_b = next((n for t, n in reversed(tenant.read_b) if a >= t), None)
+    return {"written_b": written_b, "stored_b": tenant.stored_b, "read_b": read_b}
 
 
 def _floats(world: World, here: list[Tenant], times: list[float]) -> dict[str, Any]:
@@ -231,7 +248,10 @@ def _floats(world: World, here: list[Tenant], times: list[float]) -> dict[str, A
         return {}
     ms = sum((t.floats or 0.0) * ms for t, ms in zip(here, times, strict=True))
     more = {"FP16_UTIL": 0, "FP32_UTIL": int(ms / 2), "FP64_UTIL": 0}
-    whole = {"sm_ms": int(0.95 * sum(times)), "dram_ms": int(0.2 * sum(times))}
+    whole = {
+        "sm_ms": int(0.95 * sum(times)),
+        "dram_ms": int(sum(t.dram * ms for t, ms in zip(here, times, strict=True))),
+    }
     return {**whole, "tensor_ms": int(ms / 2), "more": json.dumps(more)}
 
 
@@ -368,4 +388,33 @@ def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dic
             "step": step, "tokens": step * log.tokens if log.tokens else None,
             "loss": loss if log.losses else None, "phase": phase, "offset": 100 * (k + 1),
             "flags": list(log.flags), "took_s": log.took_s,
+        })  # fmt: skip
+    for t in log.saves:
+        at = AT + t
+        rows.setdefault("points", []).append({
+            "run": run, "read": 1, "file": 0, "track": "", "segment": 0, "at": at,
+            "obs_lo_at": AT + t // look * look, "obs_hi_at": AT + (t // look + 1) * look,
+            "phase": "checkpoint", "offset": 100 * sum(r[0] < t for r in records) + 50, "flags": [],
+        })  # fmt: skip
+
+
+def _saved(world: World, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """Checkpoints that the walk found, in one folder."""
+    if not world.saved:
+        return
+    same = {
+        "run": key(7),
+        "read": 1,
+        "read_at": AT + world.length_s + 10,
+        "file": 1,
+        "track": "checkpoint:out",
+    }
+    rows.setdefault("logs", []).append({
+        **same, "path": "/home/ann/out", "how": "walk", "source": "checkpoint", "size": world.saved[-1][2],
+        "n": len(world.saved), "read_b": 0, "bind_conf": 0.5, "pids": [], "problems": [],
+    })  # fmt: skip
+    for t, step, _ in world.saved:
+        rows.setdefault("points", []).append({
+            **same, "segment": 0, "obs_lo_at": AT + t - 5, "obs_hi_at": AT + t, "step": step, "offset": step,
+            "phase": "train", "flags": ["weak"],
         })  # fmt: skip

@@ -384,6 +384,31 @@ SHAPES |= {
     ),
 }
 
+# Seventeen checkpoints, ten minutes apart; each is 400 MiB where somebody writes it.
+SAVES = tuple(610.0 + 600.0 * k for k in range(17))
+SAVED = replace(HONEST, log=Log(saves=SAVES))
+WRITER = Tenant("saver", 60, 1e9, gpus=(), ppid=100, parents=("train", "bash"))
+SHAPES |= {
+    "saved-checkpoints": replace(
+        SAVED, tenants=(replace(TRAIN, bursts=tuple((t + 15, 400 * MIB) for t in SAVES)),)
+    ),
+    "saved-by-helper": replace(SAVED, tenants=(replace(TRAIN, written_b=700), WRITER)),
+    "saved-unheard": replace(SAVED, tenants=(replace(TRAIN, written_b=None),)),
+    "saved-on-disk": replace(
+        SAVED,
+        tenants=(replace(TRAIN, written_b=700),),
+        saved=tuple((t + 20, int((t - 120) / 6), 400 * MIB) for t in SAVES),
+    ),
+    "claimed-saves": replace(SAVED, tenants=(replace(TRAIN, written_b=700),)),
+    "integer-hashing": replace(
+        HONEST,
+        tenants=(replace(FLAT, pipe=0.95, floats=0.0, dram=0.0),),
+        log=replace(SHORT, losses=False),
+    ),
+    "integer-unlogged": replace(HONEST, tenants=(replace(FLAT, pipe=0.95, floats=0.0, dram=0.0),), log=None),
+}
+SHAPES["integer-declared"] = replace(SHAPES["integer-hashing"], comments=("guard:kind=sieve",) * 2)
+
 
 def snapshot(*listen: tuple[str, int], **parts: object) -> str:
     """A hook's snapshot of the network: (place, uid) of each listener, and other parts."""

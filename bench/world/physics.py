@@ -6,11 +6,26 @@ from random import Random
 
 from bench.world.loops import SAMPLES, TOKENS, Loop, Printer
 from bench.world.meters import Beat, Board, Load, Tally
-from bench.world.spec import BOARDS, ONE_OF_RANKS, Mix, Process, Program, Record, Side, Spec, Stage, script
+from bench.world.spec import (
+    BOARDS,
+    ONE_OF_RANKS,
+    Mix,
+    Process,
+    Program,
+    Record,
+    Side,
+    Spec,
+    Stage,
+    child,
+    script,
+)
 
 UID = 1000
 PRINTER = "printer"
+_SAVER_PID = 790  # nobody's parent
 _POLLING: Mix = (0.0, 0.1, 0.0, 0.01)  # a few warps that look whether the others have come
+SAVER = "saver"
+_SAVED_OF_MEMORY = 4  # of a rank's memory, a quarter is weights and optimiser. Judgement
 _LEAST_SPIN = 0.002
 _WALK_STEP = 0.02  # the walk of a step's cost follows its noise by this much a second
 
@@ -55,6 +70,9 @@ class World:
                 self._start_side(side)
         if spec.is_printer_apart:
             self._start(PRINTER, (), 0.0, script("train.py")).last_s = spec.length_s
+        if self._has_saver:
+            born = Process(SAVER, _SAVER_PID, (), 60.0, child("save.py"), UID, True, 0.0, 1.0, spec.length_s)
+            self.processes[SAVER] = born
         self.loop = Loop(rng, spec.step_gpu_s, spec.step_cv)
         self.boards = [Board(spec, rng, idle_w, 1 + rng.gauss(0, 0.01)) for _ in spec.all_gpus]
         overlap = rng.random()
@@ -71,6 +89,13 @@ class World:
         self._walk = self._diverted_ms = self._unseen_ms = self._work_ms = 0.0
 
     # -- processes
+
+    @property
+    def _has_saver(self) -> bool:
+        """Whether a process without a GPU writes the checkpoints, as in every other run that names them. Not
+        drawn: one more draw would change every other run of the world."""
+        names = any(stage.phase == "checkpoint" for stage in self.spec.stages)
+        return names and int(1e6 * self.spec.step_gpu_s) % 2 == 0
 
     def rank(self, gpu: int) -> str:
         """Name of the rank that has this GPU now."""
@@ -153,6 +178,9 @@ class World:
         self._segment += stage.is_new_segment
         if stage.phase is not None and self.printer is None:
             self.records.append(Record(t_s, None, None, None, stage.phase, self._segment))
+            if stage.phase == "checkpoint":
+                writer = self.processes[SAVER] if self._has_saver else self._ranks[0]
+                writer.written_b += self.spec.mem_mib * 2**20 / _SAVED_OF_MEMORY
 
     def _loads(self, t_s: float, stage: Stage | None) -> list[list[Load]]:
         """Who works on which GPU: what does not fit is shared out by demand."""

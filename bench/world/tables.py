@@ -150,7 +150,8 @@ def _write_window(
         share = {**gpu, **span, "window_run": holder, "pid": process.pid, "start_ticks": 1}
         share["sm_ms"] = sm_ms if "shares" in spec.measured else None
         more = {"mem_mib": spec.held_mib, "cpu_ms": width_ms // 2}
-        written = {"written_b": written_b if spec.is_written_known else None}
+        known_b = written_b if spec.is_written_known else None
+        written = {"written_b": known_b, "stored_b": known_b}
         row = place.row(**share, **more, **written)
         tables.rows["shares"].append({**row, "run": place.key if process.of_run else None})
 

@@ -41,3 +41,9 @@ def bind(runs: pl.DataFrame, frames: dict[str, pl.DataFrame]) -> pl.DataFrame:
         .select("run", "i", "node", "ticket_at")
         .sort("run")
     )
+
+
+def with_gpus_told(keys: pl.DataFrame, frames: dict[str, pl.DataFrame]) -> set[int]:
+    """Runs (`i`) of which a ticket names the GPUs."""
+    told = frames["tickets"].filter(pl.col("gpus").is_not_null())
+    return set(told.join(keys.select("run", "i"), on="run")["i"].to_list())

@@ -10,12 +10,14 @@ from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.knownrises import KnownRises
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.listed import Listed
+from slurm_guard.audit.mix import Mix
 from slurm_guard.audit.net.net import Net
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.redone import Repeats
 from slurm_guard.audit.replays import Seen
 from slurm_guard.audit.second import Second
 from slurm_guard.audit.siblings import Levels
+from slurm_guard.audit.storage import NOTHING_STORED, Stored
 from slurm_guard.audit.study import Study
 from slurm_guard.audit.track import Track
 from slurm_guard.audit.unlisted import Unlisted
@@ -73,6 +75,8 @@ class Case:
     repeats: Repeats | None = None  # null: its log cannot tell what is redone
     seconds: tuple[Second, ...] = ()  # its second programs that little ties to its training
     seen: Seen | None = None  # another run whose losses its log has
+    stored: Stored = NOTHING_STORED
+    mix: Mix | None = None  # null: the GPUs made floating-point operations in each window, or do not tell
 
     @property
     def allocated_us(self) -> float:

@@ -7,7 +7,13 @@ from slurm_guard.audit import bounds, exempt, ledger, timeline, verdict
 from slurm_guard.audit.bounds import Left
 from slurm_guard.audit.case import Case, cost_unit, counted, risen_at, spoken
 from slurm_guard.audit.check import SPEAKS
-from slurm_guard.audit.checks import busy_while_silent, dearer_than_peers, intent_held, work_residual
+from slurm_guard.audit.checks import (
+    busy_while_silent,
+    claimed_checkpoints,
+    dearer_than_peers,
+    intent_held,
+    work_residual,
+)
 from slurm_guard.audit.compare import Compared
 from slurm_guard.audit.denial import find_denial
 from slurm_guard.audit.knownrises import KnownRises
@@ -198,7 +204,7 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
         )
     if case.net.cut or case.net.left_out:
         notes.append("The run had more connections than were followed: some are not in the network lane.")
-    return (*notes, *intent_held.notes(case))
+    return (*notes, *claimed_checkpoints.notes(case), *intent_held.notes(case))
 
 
 def _beside(case: Case, compared: Compared) -> str:

@@ -16,6 +16,7 @@ from slurm_guard.audit import (
     kin,
     ledger,
     listed,
+    mix,
     neighbours,
     outside,
     owners,
@@ -25,6 +26,7 @@ from slurm_guard.audit import (
     sharedlogs,
     siblings,
     spans,
+    storage,
     taut,
     traces,
     work,
@@ -103,6 +105,8 @@ class Night:
     repeats: Mapping[int, Repeats | None]
     traces: replays.Traces
     failed: Mapping[int, str]  # runs that could not be studied, and why; they have no study of their own
+    stored: Mapping[int, storage.Stored]
+    mixes: Mapping[int, mix.Mix]
 
 
 def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
@@ -127,10 +131,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)
             failed[i], found[i], slots[i] = said_of(error), Track(), grid.nothing(run)
             studies[i] = study(run, slots[i], found[i], rhythm.Rhythm(), facts.config)
-    told = (
-        frames["tickets"].filter(pl.col("gpus").is_not_null()).join(tables.keys.select("run", "i"), on="run")
-    )
-    known = set(told["i"].to_list())
+    known = bind.with_gpus_told(tables.keys, frames)
     placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
     before = earlier_of(runs, facts, (users, found), (tables.raw, tables.uses))
     repeats = _repeats(runs, facts, found, before)
@@ -160,6 +161,10 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         repeats,
         _traces(runs, facts, heard, (before, found, repeats)),
         failed,
+        storage.stored_of(
+            runs, found, ((tables.uses, tables.people, tables.keys), (tables.logs, tables.points)), frames
+        ),
+        mix.mixes(tables.raw, tables.good),
     )
 
 
@@ -334,6 +339,8 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
         night.repeats[i],
         night.seconds.get(i, ()),
         night.traces.seen.get(i),
+        night.stored.get(i, storage.NOTHING_STORED),
+        night.mixes.get(i),
     )
 
 

@@ -146,11 +146,9 @@ TABLES: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
         "end_at": pl.Float64,
         "pid": pl.Int64,
         "start_ticks": pl.Int64,
-        "sm_ms": pl.Int64,
-        "mem_mib": pl.Int64,
-        "cpu_ms": pl.Int64,
-        "written_b": pl.Int64,
+        **dict.fromkeys(("sm_ms", "mem_mib", "cpu_ms", "written_b"), pl.Int64),
         "holds": pl.Boolean,
+        **dict.fromkeys(("read_b", "stored_b"), pl.Int64),
     },
     # One row per window and process that has the GPU's device file open and that NVML lists on no GPU.
     "held": {

@@ -6,7 +6,7 @@ from slurm_guard import wire
 from slurm_guard.sampler.attribution import Started
 from slurm_guard.sampler.cgroups import JobRef
 from slurm_guard.sampler.devnodes import Open
-from slurm_guard.sampler.procfs import Stat
+from slurm_guard.sampler.procfs import NOTHING_MOVED, Stat
 from slurm_guard.sampler.writer import Instant
 
 # Records of changed facts per process; then only its end is told. A worker that sets its title for each task
@@ -23,9 +23,9 @@ class Process:
     __slots__ = (
         "bare_n", "cgroup", "changed", "cmdline", "comm", "cpu_ms", "devices", "euid", "exe", "exe_flags",
         "exe_hash", "first_at", "flags", "gid", "gpus", "groups", "holds", "how", "inner", "kernel",
-        "last_at", "last_s", "listed_s", "looked_n", "n_changes", "n_looked", "open", "parents", "pid",
-        "ppid", "read_n", "ref", "renamed", "run", "start_at", "start_s", "start_ticks", "state", "stepd",
-        "stopped", "uid", "words_hash", "written_b",
+        "last_at", "last_s", "listed_s", "looked_n", "moved", "n_changes", "n_looked", "open", "parents",
+        "pid", "ppid", "read_n", "ref", "renamed", "run", "start_at", "start_s", "start_ticks", "state",
+        "stepd", "stopped", "uid", "words_hash",
     )  # fmt: skip
 
     def __init__(self, stat: Stat, start_at: float, now: Instant) -> None:
@@ -61,7 +61,7 @@ class Process:
         self.parents: list[str] = []
         self.gpus: frozenset[str] = frozenset()
         self.cpu_ms = 0
-        self.written_b: int | None = None
+        self.moved = NOTHING_MOVED  # of those on a GPU
         self.flags: list[str] = []  # ProcessSeen.flags, and euid-<n> where it differs from the uid
         self.renamed = False  # its comm changed since the command line was read: perhaps another program
         self.changed = False

@@ -162,9 +162,9 @@ class ProcessTable:
         return [Ancestor(p.stepd, p.run, p.uid) for p in known]
 
     def _describe(self, process: Process) -> None:
-        """Exe and command line when they are new or may be; bytes written of those on a GPU, always."""
+        """Exe and command line when they are new or may be; bytes moved of those on a GPU, always."""
         if process.gpus:
-            process.written_b = self.proc.written_b(process.pid)
+            process.moved = self.proc.moved(process.pid)
         process.stopped = self._is_stopped(process)
         link = self.proc.link(process.pid, "exe")
         again = process.renamed or (process.pid + self._n_looks) % CMDLINE_LOOKS == 0

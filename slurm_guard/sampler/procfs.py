@@ -40,6 +40,20 @@ class Ids(NamedTuple):
     inner: int | None  # its pid in its own PID namespace; also null before Linux 4.1
 
 
+class Moved(NamedTuple):
+    """From /proc/PID/io: bytes so far, of all its threads and of the children that it has waited for.
+
+    Null: not told. Of files that are read through a mapping, io_uring or libaio nobody counts the bytes.
+    """
+
+    read_b: int | None  # rchar: by read(2) and its kin, from pipes and memory as well as from storage
+    written_b: int | None  # wchar: likewise by write(2)
+    stored_b: int | None  # write_bytes: for storage, however they were written; nothing of tmpfs is
+
+
+NOTHING_MOVED = Moved(None, None, None)
+
+
 class Proc:
     """One /proc; tests hand in a folder that looks like one."""
 
@@ -217,12 +231,16 @@ class Proc:
                 break
         return Ids(uid, euid, gid, groups, inner)
 
-    def written_b(self, pid: int) -> int | None:
-        """Bytes handed to write(2) so far."""
-        for line in (self.read(pid, "io", 1024) or "").splitlines():
-            if line.startswith("wchar:"):
-                return int(line.split()[1])
-        return None
+    def moved(self, pid: int) -> Moved:
+        """Bytes that it has read and written so far."""
+        cells = (self.read(pid, "io", 1024) or "").split()
+        told = dict(zip(cells[::2], cells[1::2], strict=False))
+        read, written, stored = (told.get(name) for name in ("rchar:", "wchar:", "write_bytes:"))
+        return Moved(
+            None if read is None else int(read),
+            None if written is None else int(written),
+            None if stored is None else int(stored),
+        )
 
     def cmdline(self, pid: int) -> str | None:
         """The arguments joined by spaces, bounded; null: gone or a kernel thread."""

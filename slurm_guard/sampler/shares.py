@@ -8,13 +8,13 @@ MOST = 64  # processes told per window; one context a GPU and process is usual: 
 
 
 class _Share:
-    __slots__ = ("cpu_ms", "mem_mib", "process", "seen", "sm_ms", "written_b")
+    __slots__ = ("cpu_ms", "mem_mib", "moved", "process", "seen", "sm_ms")
 
     def __init__(self, process: Process) -> None:
         self.process = process
         self.sm_ms: float | None = None
         self.mem_mib: int | None = None
-        self.cpu_ms, self.written_b = process.cpu_ms, process.written_b
+        self.cpu_ms, self.moved = process.cpu_ms, process.moved
         self.seen = True
 
 
@@ -42,7 +42,7 @@ class Shares:
         seen.sort(key=lambda s: (-(s.sm_ms if s.sm_ms is not None else -1.0), s.process.key))
         told = [_record(share) for share in seen[:MOST]]
         for share in seen:
-            share.cpu_ms, share.written_b = share.process.cpu_ms, share.process.written_b
+            share.cpu_ms, share.moved = share.process.cpu_ms, share.process.moved
             share.sm_ms, share.mem_mib, share.seen = None, None, False
         self._by_key = {share.process.key: share for share in seen}
         return sorted(told), len(seen) > MOST
@@ -50,7 +50,6 @@ class Shares:
 
 def _record(share: _Share) -> ProcShare:
     process = share.process
-    known = process.written_b is not None and share.written_b is not None
     return ProcShare(
         pid=process.pid,
         start_ticks=process.start_ticks,
@@ -59,5 +58,12 @@ def _record(share: _Share) -> ProcShare:
         mem_mib=share.mem_mib,
         cpu_ms=process.cpu_ms - share.cpu_ms,
         holds=process.holds,
-        written_b=process.written_b - share.written_b if known else None,  # type: ignore[operator]
+        written_b=_since(share.moved.written_b, process.moved.written_b),
+        read_b=_since(share.moved.read_b, process.moved.read_b),
+        stored_b=_since(share.moved.stored_b, process.moved.stored_b),
     )
+
+
+def _since(before: int | None, now: int | None) -> int | None:
+    """Null too where a count fell, as none should: a negative one would cost the whole segment at ingest."""
+    return None if before is None or now is None or now < before else now - before

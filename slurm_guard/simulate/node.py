@@ -17,6 +17,7 @@ FILE_S = 60.0
 SEGMENT_S = 3600.0
 RULES_GAP = 3.0
 Granted = dict[tuple[int, int, str], Grant]
+_SAVED_B = 3 << 30  # of a checkpoint: any model's
 _NO_GPM = dict.fromkeys(
     ("sm_pct", "tensor_pct", "int_pct", "dram_pct", "sm_cycles"), "not supported by this GPU"
 )
@@ -239,11 +240,10 @@ class SimNode:
             if proc is None:
                 continue
             cpu = round((until_at - from_at) * 1000 * proc.cpu_share)
-            logs = self._writes[pid].logs if pid in self._writes else []
-            wrote = sum(log.size_at(until_at)[0] - log.size_at(from_at)[0] for log in logs)
+            wrote = _wrote(self._writes.get(pid), from_at, until_at)
             used = round(gpu.sm_s.get(pid, 0.0) * 1000)
             run = self._owner.get(pid)
-            shares.append(wire.ProcShare(pid, proc.start_ticks, run, used, mem, cpu, wrote))
+            shares.append(wire.ProcShare(pid, proc.start_ticks, run, used, mem, cpu, wrote, stored_b=wrote))
         return shares
 
     def _tell(self, proc: Proc, now: Instant, *, gone: bool) -> None:
@@ -276,3 +276,12 @@ class SimNode:
 
     def _born(self, proc: Proc, now: Instant) -> float:
         return round(now.at - now.mono_s + 3600.0 + proc.start_s, 2)
+
+
+def _wrote(job: Job | None, from_at: float, until_at: float) -> int:
+    """Bytes that the process which writes a job's log wrote in a window: its lines and its checkpoints."""
+    if job is None:
+        return 0
+    lines = sum(log.size_at(until_at)[0] - log.size_at(from_at)[0] for log in job.logs)
+    saves = [] if job.program is None else job.program.saved_at
+    return lines + _SAVED_B * sum(from_at < at <= until_at for at in saves)

@@ -65,6 +65,7 @@ class Program:
     rng: random.Random
     sides: tuple[Side, ...] = ()
     steps: int = 0
+    saved_at: list[float] = field(default_factory=list)  # UTC, its checkpoints
     _profiles: dict[str, Profile] = field(default_factory=dict)
     _stage: int = 0
     _stage_begun_s: float = 0.0
@@ -205,6 +206,8 @@ class Program:
                 writer.step(news)
 
     def _tell(self, name: str | None, t_s: float) -> None:
+        if name == "checkpoint":
+            self.saved_at.append(self.begin_at + t_s)
         if name is not None:
             for writer in self.writers:
                 writer.phase(name, self.begin_at + t_s + self.recipe.clock_off_s, self._news(t_s, 1.0))

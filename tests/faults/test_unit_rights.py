@@ -27,7 +27,8 @@ from slurm_guard.sampler.helper import Ask, Helper
 from slurm_guard.sampler.procfs import Proc
 pid, path, uid, request = int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 proc = Proc()
-seen = {"exe": proc.link(pid, "exe"), "fds": len(proc.names(pid, "fd")), "written_b": proc.written_b(pid)}
+seen = {"exe": proc.link(pid, "exe"), "fds": len(proc.names(pid, "fd"))}
+seen["written_b"] = proc.moved(pid).written_b
 helper = Helper()
 helper.submit(Ask(path, None, uid, uid, [uid]), lambda answer: seen.update(size=answer.size))
 fd = (pid, proc.stat(pid).start_ticks, 3)

@@ -31,6 +31,11 @@ def intent_of(case: Case) -> Intent:
     return parse_intent(case.run.comment, case.run.extra)
 
 
+def promises(kind: str) -> bool:
+    """Whether a declared kind says that a model is trained or served."""
+    return kind in _TRAINING or kind in _SERVING
+
+
 def notes(case: Case) -> tuple[str, ...]:
     """What could not be held against anything: an unclear declaration, or none where the site uses them."""
     intent = intent_of(case)

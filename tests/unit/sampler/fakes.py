@@ -78,7 +78,7 @@ class FakeProc(Proc):
         )
         self.files[f"{pid}/cgroup"] = cgroup + "\n"
         self.files[f"{pid}/cmdline"] = cmdline
-        self.files[f"{pid}/io"] = "rchar: 1\nwchar: 5\n"
+        self.files[f"{pid}/io"] = "rchar: 1\nwchar: 5\nsyscr: 1\nsyscw: 1\nread_bytes: 0\nwrite_bytes: 3\n"
         self.link_texts[f"{pid}/exe"] = f"/usr/bin/{comm}"
         self.set_stat(pid, ppid, comm)
 

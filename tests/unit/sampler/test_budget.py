@@ -11,6 +11,7 @@ from slurm_guard.light import to_json
 from slurm_guard.sampler import streams
 from slurm_guard.sampler.budget import MOST_RECORDS, PURSE, REFILL
 from slurm_guard.sampler.processes import MOST_PROGRAMS
+from slurm_guard.sampler.procfs import Moved
 from slurm_guard.sampler.reading import GpuProc
 from slurm_guard.sampler.texts import CUT, MOST_CMDLINE, MOST_PATH, short, short_path
 from tests.unit.sampler.fakes import Node
@@ -175,7 +176,7 @@ def test_a_segment_is_sealed_at_its_size_and_the_chain_goes_on(
     assert {tail["reason"] for tail in tails} == {"rotate"}
 
 
-def test_what_a_process_wrote_is_read_of_those_on_a_gpu_alone(
+def test_what_a_process_moved_is_read_of_those_on_a_gpu_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = Node(tmp_path, n_gpus=1, table_interval_s=10.0)
@@ -184,14 +185,14 @@ def test_what_a_process_wrote_is_read_of_those_on_a_gpu_alone(
     _storm(node, 1000, 20)
     node.gpus.procs["GPU-0"] = [GpuProc(1003, 1, 50.0)]
     asked: list[int] = []
-    read = node.proc.written_b
+    read = node.proc.moved
 
-    def written_b(pid: int) -> int | None:
+    def moved(pid: int) -> Moved:
         asked.append(pid)
         return read(pid)
 
-    monkeypatch.setattr(node.proc, "written_b", written_b)
+    monkeypatch.setattr(node.proc, "moved", moved)
     node.turn(30)
 
     assert set(asked) == {1003}
-    assert node.loop.tables.processes.by_pid[1003].written_b == 5
+    assert node.loop.tables.processes.by_pid[1003].moved == (1, 5, 3)

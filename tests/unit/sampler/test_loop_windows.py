@@ -64,12 +64,14 @@ def test_shares_say_which_run_each_process_belongs_to(tmp_path: Path) -> None:
     node.gpus.procs["GPU-0"] = [GpuProc(50, 2000, 40.0)]
     node.turn(31)
     node.proc.set_stat(50, 1, "python", cpu_ticks=700)
+    node.proc.files["50/io"] = "rchar: 2001\nwchar: 45\nread_bytes: 9\nwrite_bytes: 4099\n"
     node.turn(40)
 
     (share,) = node.records("window", run)[0]["procs"]
     assert (share["pid"], share["run"], share["mem_mib"]) == (50, run, 2000)
     assert share["sm_ms"] == pytest.approx(0.4 * 60_000, rel=0.02)
     assert share["cpu_ms"] == 7000
+    assert (share["read_b"], share["written_b"], share["stored_b"]) == (2000, 40, 4096)
     (seen,) = node.records("process", run)
     assert (seen["how"], seen["gpus"], seen["cmdline"]) == ("cgroup", ["GPU-0"], "python train.py")
 
@@ -137,3 +139,29 @@ def test_two_samplers_worth_of_clock_never_repeat_a_reading(tmp_path: Path) -> N
     node.turn(21)
 
     assert [w["n"] for w in node.records("window")] == [21, 20, 20, 20]
+
+
+def test_a_kernel_that_counts_no_storage_leaves_its_bytes_null(tmp_path: Path) -> None:
+    node = Node(tmp_path, n_gpus=1)
+    run = node.ticket(1, 1000, [0])
+    node.proc.start(50, 1000, cgroup_of(1))
+    node.proc.files["50/io"] = "rchar: 1\nwchar: 5\nsyscr: 1\nsyscw: 1\n"
+    node.gpus.procs["GPU-0"] = [GpuProc(50, 2000, 40.0)]
+    node.turn(71)
+
+    (share,) = node.records("window", run)[0]["procs"]
+    assert (share["read_b"], share["written_b"], share["stored_b"]) == (0, 0, None)
+
+
+def test_a_count_that_falls_is_not_told(tmp_path: Path) -> None:
+    node = Node(tmp_path, n_gpus=1)
+    run = node.ticket(1, 1000, [0])
+    node.proc.start(50, 1000, cgroup_of(1))
+    node.proc.files["50/io"] = "rchar: 900\nwchar: 5\nwrite_bytes: 9\n"
+    node.gpus.procs["GPU-0"] = [GpuProc(50, 2000, 40.0)]
+    node.turn(31)
+    node.proc.files["50/io"] = "rchar: 100\nwchar: 6\nwrite_bytes: 9\n"
+    node.turn(40)
+
+    (share,) = node.records("window", run)[0]["procs"]
+    assert (share["read_b"], share["written_b"], share["stored_b"]) == (None, 1, 0)
