@@ -105,6 +105,7 @@ def _clip(bound: pl.DataFrame) -> pl.DataFrame:
         "node",
         "gpu",
         "model",
+        "mig",
         "shared",
         "from_at",
         "until_at",

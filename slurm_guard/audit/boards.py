@@ -1,0 +1,82 @@
+"""What the GPUs of a run could do at most, and what those could that its user had at the same time."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from slurm_guard.audit.peaks import FASTEST, Peak, peak_of
+from slurm_guard.model import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Operations a second. `dense`: 16-bit peak of all GPUs of the run; `most`: their fastest mode;
+    `user_most`: that of all GPUs that its user held at once in this audit, as a training may be spread over
+    jobs. `range_mw`: power between idle and limit of all of them, mW; null: a board did not tell."""
+
+    dense: float
+    most: float
+    user_most: float
+    range_mw: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Board:
+    peak: Peak | None
+    range_mw: float | None
+
+
+def reaches(cells: pl.DataFrame, runs: Sequence[Run], asked: Collection[int]) -> dict[int, Reach]:
+    """The reach of the runs at these places; those with a board whose peak is not known are left out.
+
+    A board that nobody saw counts as the fastest there is, for the ceiling, and as those beside it for the
+    rest.
+    """
+    owners = {runs[i].uid for i in asked}
+    theirs = [i for i, run in enumerate(runs) if run.uid in owners] if asked else []
+    boards = _boards(cells, theirs)
+    most = {i: _most(boards.get(i, []), runs[i].n_gpus) for i in theirs}
+    at_once = {uid: _at_once([(runs[i], most[i]) for i in theirs if runs[i].uid == uid]) for uid in owners}
+    found = {}
+    for i in asked:
+        seen = boards.get(i, [])
+        peaks = [b.peak for b in seen if b.peak is not None]
+        if not peaks or len(peaks) < len(seen):
+            continue
+        ranges = [b.range_mw for b in seen if b.range_mw is not None]
+        scale = runs[i].n_gpus / len(seen)
+        power = scale * sum(ranges) if len(ranges) == len(seen) else None
+        user = max(most[i], at_once[runs[i].uid])
+        found[i] = Reach(scale * sum(p.dense for p in peaks), most[i], user, power)
+    return found
+
+
+def _boards(cells: pl.DataFrame, places: Sequence[int]) -> dict[int, list[_Board]]:
+    rows = (
+        cells.filter(pl.col("i").is_in(list(places)))
+        .group_by("i", "node", "gpu")
+        .agg(pl.col("model", "mig").min(), pl.col("limit").max(), pl.col("idle").min())
+        .sort("i", "node", "gpu")
+    )
+    found: dict[int, list[_Board]] = {}
+    for i, model, mig, limit, idle in rows.select("i", "model", "mig", "limit", "idle").iter_rows():
+        told = limit is not None and idle is not None and limit > idle and mig is None
+        peak = None if model is None else peak_of(model, mig)
+        found.setdefault(i, []).append(_Board(peak, limit - idle if told else None))
+    return found
+
+
+def _most(boards: Sequence[_Board], n_gpus: int) -> float:
+    seen = sum(FASTEST if b.peak is None else b.peak.most for b in boards)
+    return seen + FASTEST * max(0, n_gpus - len(boards))
+
+
+def _at_once(parts: Sequence[tuple[Run, float]]) -> float:
+    """The highest sum of what ran at the same time."""
+    steps = sorted(step for run, most in parts for step in ((run.from_at, 1, most), (run.until_at, 0, -most)))
+    now = highest = 0.0
+    for _, _, change in steps:
+        now += change
+        highest = max(highest, now)
+    return highest
