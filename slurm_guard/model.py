@@ -173,16 +173,29 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Analytic:
+    """What a token costs by the model's size and the GPUs' peak: a wide band. Size and tokens are claims."""
+
+    params: int
+    dense: int | None  # of them those that every token passes; null: not told
+    params_from: str  # header: of checkpoints' headers; said: the log's own words
+    lo_mj: float  # energy above idle of one token: forward alone at 70 % of the 16-bit peak
+    hi_mj: float  # everything twice at 1 %
+    own_mj: float | None  # in the run's cheapest stretches; null: no cost in energy of its own
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """θ: what one unit of progress costs."""
 
     value: float | None
     unit: str  # "mJ/step", "busy ms/step"
     channel: str  # cycles, energy, busy
-    source: str  # own-cheapest, peers, own-and-peers, none
+    source: str  # own-cheapest, peers, own-and-peers, analytic (the band's middle), none
     rel_sigma: float | None  # relative standard error
     n: int  # the run's own intervals it was learnt from, or held against
     comparison: Comparison | None = None  # null: no comparable runs
+    analytic: Analytic | None = None  # null: no size of the model, no tokens, or GPUs whose peak is not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,9 @@ class Log:
     tokens: int = 0  # of each step, told in each record; 0: the log counts steps alone
     saves: tuple[float, ...] = ()  # seconds at which it says that it saved a checkpoint
     lump: int = 1  # records that its writer keeps back until they reach the disk together
+    params: int | None = None  # of the model, with those that every token passes, and who says so
+    dense: int | None = None
+    params_from: str = "header"
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class World:
     heard: bool = True
     split: bool = True  # NVML gives per-process times
     timed: bool = True  # … else it lists processes alone, as on an instance of MIG
+    model: str = "H100"  # of its boards
+    mig: str | None = None
     meters: tuple[str, ...] = ("energy", "busy")  # … "cycles", "gpm", "clock"; what the boards give
     seed: int = 1
     config: AuditConfig = field(default_factory=lambda: AuditConfig(least_gpu_h=0.2))
@@ -214,8 +219,9 @@ def _window(
     run = key(holder)
     where = {"run": run, "gpu": f"GPU-{gpu}", "start_at": AT + a, "end_at": AT + b}
     rows.setdefault("windows", []).append({
-        **where, "gpu_index": gpu, "model": "H100", "shared": False, "n": int(span / 1000 * world.fs_hz),
-        "covered_ms": int(span), "gap_ms": 0, "power_limit_mw": LIMIT_MW, "fs_hz": world.fs_hz,
+        **where, "gpu_index": gpu, "model": world.model, "mig": world.mig, "shared": False,
+        "n": int(span / 1000 * world.fs_hz), "covered_ms": int(span), "gap_ms": 0,
+        "power_limit_mw": LIMIT_MW, "fs_hz": world.fs_hz,
         "period_s": periods, "period_strength": [0.9] * len(periods), "procs_truncated": False, "why": "{}",
         **_meters(world, energy, times, span), "int_ms": int(pipe) if piped else None,
         **_floats(world, [t for t, _ in here], times),
@@ -373,7 +379,8 @@ def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dic
     rows.setdefault("logs", []).append({
         "run": run, "read": 1, "read_at": read_at, "file": 0, "path": PATH, "how": log.how, "source": "kv",
         "track": "", "size": 100 * len(records), "ino": 5, "n": len(records), "read_b": 100 * len(records),
-        "bind_conf": 0.9, "pids": [writer], "problems": [],
+        "bind_conf": 0.9, "pids": [writer], "problems": [], "params": log.params, "dense": log.dense,
+        "params_from": None if log.params is None else log.params_from,
     })  # fmt: skip
     look = world.window_s
     rng = rng if log.loss_seed is None else random.Random(log.loss_seed)

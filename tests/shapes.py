@@ -503,6 +503,24 @@ SHAPES |= {
 }
 
 
+# A log that tells the size of its model: 8 billion parameters at a quarter of the board's peak. 4 operations
+# per parameter and token at the fastest mode of an H100 (3,958 TFLOP/s) make 742,125 tokens in 6 seconds.
+SIZED = Log(tokens=32_768, params=8_000_000_000, dense=8_000_000_000)
+TOO_FAST = replace(SIZED, tokens=3 * 742_125)
+SHAPES |= {
+    "sized": replace(HONEST, log=SIZED),
+    "counted-twice": replace(HONEST, log=replace(SIZED, tokens=4 * 32_768)),
+    "too-fast": replace(HONEST, log=TOO_FAST),
+    "too-fast-alone": replace(HONEST, tenants=(replace(TRAIN, period_s=None),), log=TOO_FAST),
+    "too-fast-unknown-gpu": replace(HONEST, log=TOO_FAST, model="Some Board"),
+    # Four records tell of no cheap mode: no cost of its own.
+    "sized-short": replace(HONEST, log=replace(SIZED, every=450)),
+    "dear-and-short": replace(HONEST, log=replace(SIZED, every=450, tokens=64)),
+    "dear-tokens": replace(HONEST, log=replace(SIZED, tokens=64)),
+    "tiny-model": replace(HONEST, log=replace(SIZED, tokens=64, params=10_000_000, dense=10_000_000)),
+}
+
+
 def facts_of(name: str) -> Facts:
     """A shape as the audit is given it; the run in question is job 7."""
     facts = build(SHAPES[name])

@@ -17,8 +17,8 @@ PAGE = ROOT / "docs" / "formats.md"
 MARKED = re.compile(r"(<!-- generated: ([A-Za-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # What of the audit's nouns is written into the document, in the order of the page.
 DOCUMENT = (
-    *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "Comparison", "ProgressSummary"),
-    *("Redone", "Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
+    *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "Comparison", "Analytic"),
+    *("ProgressSummary", "Redone", "Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
 )
 # … and of the site's own word, which has a file of its own.
 SITE = ("Explained", "Recurrence", "Site", "Precision", "AlarmBudget")

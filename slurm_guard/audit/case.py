@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit.analytic import Band
+from slurm_guard.audit.boards import Reach
 from slurm_guard.audit.bounds import Left
 from slurm_guard.audit.compare import Compared
 from slurm_guard.audit.fingerprint import Fingerprint
@@ -17,6 +19,7 @@ from slurm_guard.audit.redone import Repeats
 from slurm_guard.audit.replays import Seen
 from slurm_guard.audit.second import Second
 from slurm_guard.audit.siblings import Levels
+from slurm_guard.audit.size import Size
 from slurm_guard.audit.storage import NOTHING_STORED, Stored
 from slurm_guard.audit.study import Study
 from slurm_guard.audit.track import Track
@@ -77,6 +80,11 @@ class Case:
     seen: Seen | None = None  # another run whose losses its log has
     stored: Stored = NOTHING_STORED
     mix: Mix | None = None  # null: the GPUs made floating-point operations in each window, or do not tell
+    size: Size | None = None  # of the model that its log is of, as headers or the log tell
+    reach: Reach | None = (
+        None  # what its GPUs can do; null where no size is told, or a board's peak is not known
+    )
+    band: Band | None = None  # what a token costs by these two
 
     @property
     def allocated_us(self) -> float:

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import SPEAKS
-from slurm_guard.audit.checks import log_of_another_time, no_step_rhythm, progress_without_gpu
+from slurm_guard.audit.checks import (
+    impossible_rate,
+    log_of_another_time,
+    no_step_rhythm,
+    progress_without_gpu,
+)
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.study import Study
 from slurm_guard.model import Family, Finding
@@ -34,7 +39,10 @@ def find_denial(case: Case, findings: tuple[Finding, ...]) -> Denial:
     if not any(f.check == no_step_rhythm.CHECK.id and f.weight >= SPEAKS for f in findings):
         # What missing agreement leaves open is the upper bound's; a log of another day credits nothing.
         return Denial(1.0, bare, whole=True) if elsewhen else Denial(bare, bare)
-    second = elsewhen or any(f.family is Family.D and f.weight >= SPEAKS for f in findings)
+    # Who counts micro-batches as batches logs another step than the GPU shows, too: one mistake and no second
+    # witness.
+    others = (f for f in findings if f.check != impossible_rate.CHECK.id)
+    second = elsewhen or any(f.family is Family.D and f.weight >= SPEAKS for f in others)
     return Denial(1.0, max(bare, _resolved(case.study) if second else 0.0), whole=True)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from math import isfinite
 
-from slurm_guard.audit import bounds, exempt, ledger, timeline, verdict
+from slurm_guard.audit import analytic, bounds, exempt, ledger, timeline, verdict
 from slurm_guard.audit.bounds import Left
 from slurm_guard.audit.case import Case, cost_unit, counted, risen_at, spoken
 from slurm_guard.audit.check import SPEAKS
@@ -106,13 +106,14 @@ def _cost(case: Case) -> Cost:
     theta = case.study.theta
     channel = case.study.channel
     unit = cost_unit(channel, case.track.unit)
+    band = analytic.documented(case.band)
     if theta is None:
-        return Cost(None, unit, channel, "none", None, 0)
+        return analytic.alone(band) or Cost(None, unit, channel, "none", None, 0)
     compared = case.compared
     used = theta if compared is None else compared.theta
     source = "own-cheapest" if compared is None else compared.used
     said = None if compared is None else _comparison(case, compared)
-    return Cost(round(used.value, 6), unit, channel, source, round(used.rel_error, 6), theta.n, said)
+    return Cost(round(used.value, 6), unit, channel, source, round(used.rel_error, 6), theta.n, said, band)
 
 
 def _comparison(case: Case, compared: Compared) -> Comparison:
@@ -185,6 +186,8 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
         )
     elif case.track.arcs and case.sums.get(Kind.TRAIN, "own") > 0:
         notes.append("Too little progress to learn its cost; work during training is credited whole.")
+    if case.band is not None:
+        notes.append(analytic.sentence(case.band))
     if case.rises is not None:
         notes.append(_risen(case, case.rises))
     if not study.power_believed:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from slurm_guard.audit import (
+    analytic,
     beats,
     bind,
+    boards,
     bounds,
     cost,
     gather,
@@ -25,6 +27,7 @@ from slurm_guard.audit import (
     second,
     sharedlogs,
     siblings,
+    size,
     spans,
     storage,
     taut,
@@ -107,6 +110,8 @@ class Night:
     failed: Mapping[int, str]  # runs that could not be studied, and why; they have no study of their own
     stored: Mapping[int, storage.Stored]
     mixes: Mapping[int, mix.Mix]
+    sizes: Mapping[int, size.Size]
+    reaches: Mapping[int, boards.Reach]
 
 
 def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
@@ -135,6 +140,8 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
     before = earlier_of(runs, facts, (users, found), (tables.raw, tables.uses))
     repeats = _repeats(runs, facts, found, before)
+    named = size.sizes_of(tables.logs, tables.keys)
+    told_sizes = {i: one for i, those in named.items() if (one := size.size_of(those, found[i].sources))}
     return Night(
         tables,
         cells.select(CELLS) if keeps_cells else cells.clear().select(CELLS),
@@ -165,6 +172,8 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
             runs, found, ((tables.uses, tables.people, tables.keys), (tables.logs, tables.points)), frames
         ),
         mix.mixes(tables.raw, tables.good),
+        told_sizes,
+        boards.reaches(tables.raw, runs, told_sizes),
     )
 
 
@@ -305,6 +314,8 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
     again = kin.recurring_us(night.slots[i], studied.kinds) + holders.left_by_others(guests, run.uid)
     others = beside(i, run, studied, night.earlier)
     own_us = (again, (sums, ("own",)))
+    claims = (night.sizes.get(i), night.reaches.get(i), night.tracks[i])
+    band = analytic.band_of(*claims, studied)
     return Case(
         run,
         facts.config,
@@ -319,7 +330,7 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
             hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
             edited=() if told is None else told.edited,
         ),
-        _spared(others.left, *own_us),
+        _spared(analytic.widened(others.left, band, claims[2], night.slots[i], studied), *own_us),
         _spared(others.device_left, again, (sums, ("own", "stray", "foreign"))),
         tuple(u for u in night.unlisted if u.own == i),
         guests,
@@ -341,6 +352,8 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
         night.traces.seen.get(i),
         night.stored.get(i, storage.NOTHING_STORED),
         night.mixes.get(i),
+        *claims[:2],
+        band,
     )
 
 

@@ -52,6 +52,7 @@ COST_SOURCES = {
     "own-cheapest": "the run's own cheap stretches",
     "peers": "comparable runs of earlier nights",
     "own-and-peers": "the run's own cheap stretches and comparable runs of earlier nights",
+    "analytic": "the model's size and the GPUs' peak alone: a wide band",
 }
 
 # Which runs an exemption of the site is for.
