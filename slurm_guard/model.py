@@ -179,8 +179,8 @@ class Analytic:
     params: int
     dense: int | None  # of them those that every token passes; null: not told
     params_from: str  # header: of checkpoints' headers; said: the log's own words
-    lo_mj: float  # energy above idle of one token: forward alone at 70 % of the 16-bit peak
-    hi_mj: float  # everything twice at 1 %
+    lo_mj: float  # energy above idle of one token: forward alone in half of the fastest mode
+    hi_mj: float  # everything twice at 1 % of the 16-bit peak
     own_mj: float | None  # in the run's cheapest stretches; null: no cost in energy of its own
 
 

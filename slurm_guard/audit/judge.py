@@ -186,8 +186,8 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
         )
     elif case.track.arcs and case.sums.get(Kind.TRAIN, "own") > 0:
         notes.append("Too little progress to learn its cost; work during training is credited whole.")
-    if case.band is not None:
-        notes.append(analytic.sentence(case.band))
+    if case.band is not None and study.theta is None:
+        notes.append(analytic.note(case.band))
     if case.rises is not None:
         notes.append(_risen(case, case.rises))
     if not study.power_believed:

@@ -60,7 +60,7 @@ _BOARDS: tuple[tuple[str, float, float], ...] = (
     ("T4", 65, 260),
     ("RTX [68]000", 130, 522),
     ("TITAN RTX", 130, 522),
-    ("V100", 125, 130),  # V100S 130
+    ("V100S?", 125, 130),  # the S: 130
     ("P100", 21, 21),  # no tensor cores
 )
 _KNOWN = tuple((re.compile(rf"\b{name}\b"), Peak(d * T, m * T)) for name, d, m in _BOARDS)

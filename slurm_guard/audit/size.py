@@ -7,7 +7,9 @@ import polars as pl
 
 HEADER = "header"
 ALIKE = 1.1  # sizes that differ by no more are one model's. Judgement: embeddings counted or not
-MOST = 10**14  # parameters; more is a slip of the pen. Judgement: fifty times the largest that was trained
+# Parameters; what lies beyond is a slip of the pen. Judgement: no model of tokens is smaller, and the largest
+# that was trained is a fiftieth.
+LEAST, MOST = 10**5, 10**14
 # A total may be mostly experts of which each token passes a few: the sparsest models in wide use have a 20th
 # to a 31st of their parameters at work (documented: DeepSeek-V3 37 of 671 billion, Kimi K2 32 of 1,000).
 # Judgement.
@@ -34,7 +36,7 @@ class Size:
 def sizes_of(logs: pl.DataFrame, keys: pl.DataFrame) -> Named:
     """Per run the sizes that its logs came with, each with the log's name as in a track's sources."""
     rows = (
-        logs.filter(pl.col("params").is_between(1, MOST) & pl.col("params_from").is_not_null())
+        logs.filter(pl.col("params").is_between(LEAST, MOST) & pl.col("params_from").is_not_null())
         .join(keys.select("run", "i"), on="run")
         .select("i", "source", "path", "file", "params", "dense", "params_from")
         .sort("i", "path", "file", "params", "dense", nulls_last=True)

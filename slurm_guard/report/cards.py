@@ -4,7 +4,7 @@ import re
 
 from slurm_guard import attack
 from slurm_guard.model import Account, Bounds, Finding, Judgement, TimelineEvent, Verdict
-from slurm_guard.report import bars, charts, decisions, repeats, sentences, series, words
+from slurm_guard.report import bars, charts, decisions, repeats, sentences, series, sizes, words
 from slurm_guard.report.safe import LONG, SHORT, clean, clean_or_dash, shorten
 from slurm_guard.report.view import (
     Card,
@@ -100,6 +100,7 @@ def _facts(judgement: Judgement, unit: Unit, times: Times) -> tuple[Fact, ...]:
         _logged(judgement),
         *repeats.facts(judgement, unit),
         _price(judgement),
+        *sizes.facts(judgement),
     )
 
 
@@ -131,7 +132,8 @@ def _price(judgement: Judgement) -> Fact:
     spread = f" ± {words.number(100 * cost.rel_sigma)} %" if cost.rel_sigma is not None else ""
     value = words.measure(cost.value, clean(cost.unit, 30)) + spread
     source = words.COST_SOURCES.get(cost.source, clean(cost.source, 40))
-    return Fact("Price of progress", value, f"from {source}, {words.plural(cost.n, 'interval')}")
+    learnt = f", {words.plural(cost.n, 'interval')}" if cost.n else ""
+    return Fact("Price of progress", value, f"from {source}{learnt}")
 
 
 def _drawn_bounds(judgement: Judgement) -> Bounds | None:
