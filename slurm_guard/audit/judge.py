@@ -11,6 +11,7 @@ from slurm_guard.audit.checks import (
     busy_while_silent,
     claimed_checkpoints,
     dearer_than_peers,
+    impossible_rate,
     intent_held,
     work_residual,
 )
@@ -75,8 +76,9 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
 
 def _held(case: Case, findings: tuple[Finding, ...]) -> Left:
     """What is left over, the lower value without the kind reading of a lasting rise (larger steps) where
-    anything else speaks against the run as well; a silence of other hours does not."""
-    same = {work_residual.CHECK.id, busy_while_silent.CHECK.id}
+    anything else speaks against the run as well; a silence of other hours does not, and a miscount says
+    nothing of what steps cost."""
+    same = {work_residual.CHECK.id, busy_while_silent.CHECK.id, impossible_rate.CHECK.id}
     alone = not any(f.weight >= SPEAKS and f.check not in same for f in findings)
     return case.left if alone else replace(case.left, lo=max(case.left.lo, case.left.asked))
 

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case, spoken
 from slurm_guard.audit.check import ASKS, SPEAKS
-from slurm_guard.audit.checks import busy_while_silent, hearing, second_program, slower_beside
+from slurm_guard.audit.checks import (
+    busy_while_silent,
+    hearing,
+    impossible_rate,
+    second_program,
+    slower_beside,
+)
 from slurm_guard.audit.spans import PAUSE, Kind, usual_gap_s
 from slurm_guard.model import Account, Bounds, Family, Finding, Verdict
 
@@ -14,8 +20,8 @@ PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
 HARD = frozenset({Family.A, Family.C, Family.F})
 ALONE = frozenset({Family.A, Family.B, Family.C, Family.F})
 # These ask and confirm nothing: a process of another program may be part of the training, and then whatever
-# else is odd about the run has one witness.
-ASK_ALONE = frozenset({second_program.CHECK.id})
+# else is odd about the run has one witness; a count that cannot be is mostly a mistake in counting.
+ASK_ALONE = frozenset({second_program.CHECK.id, impossible_rate.CHECK.id})
 # It speaks of hours in which nothing was logged; work residuals and strangers, of hours in which something
 # was. Two harmless things in one run (an unnamed evaluation, a curriculum) do not confirm each other.
 _OTHER_HOURS = frozenset({busy_while_silent.CHECK.id})

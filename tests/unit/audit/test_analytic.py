@@ -234,6 +234,20 @@ def test_tokens_counted_by_one_rank_of_many_are_not_dear() -> None:
     assert "dear-for-its-size" in weights(replace(eight, log=replace(SIZED, tokens=64)))
 
 
+def test_a_miscount_is_no_witness_beside_another_finding() -> None:
+    """The late half of the log's steps is dearer: REVIEW with a lower bound, and no ALERT for the count."""
+    late = replace(SHAPES["late-diversion"], log=replace(SHAPES["late-diversion"].log or TOO_FAST, tokens=0))
+    assert late.log is not None
+    fast = replace(late.log, tokens=TOO_FAST.tokens, params=8 * B, dense=8 * B)
+    world = replace(late, log=fast)
+
+    found = judged(world)
+
+    assert {"work-residual": 3.0, "impossible-rate": 2.0}.items() <= weights(world).items()
+    assert found.unexplained.lo_gpu_ms > 0.1 * found.run.allocated_gpu_ms
+    assert found.verdict is Verdict.REVIEW
+
+
 def test_neither_lists_a_run_by_itself() -> None:
     for shape in ("too-fast", "too-fast-alone", "dear-tokens"):
         assert judged(SHAPES[shape]).verdict is Verdict.NOTE
