@@ -10,15 +10,16 @@ from slurm_guard.audit.boards import Reach
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.checks import impossible_rate
 from slurm_guard.audit.facts import Facts, split
-from slurm_guard.audit.night import cases, measure
+from slurm_guard.audit.night import case_of as made
+from slurm_guard.audit.night import measure
 from slurm_guard.audit.peaks import peak_of
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.audit.size import Size
 from slurm_guard.audit.sustained import faster_than
 from slurm_guard.audit.track import Arc
 from slurm_guard.model import Judgement, Verdict
-from tests.builders import Tenant, World, build
-from tests.shapes import SHAPES, SIZED, TOO_FAST, TRAIN
+from tests.builders import Log, Tenant, World, build
+from tests.shapes import HONEST, SHAPES, SIZED, TOO_FAST, TRAIN
 
 B = 10**9
 MARGIN = impossible_rate.CHECK.params.margin
@@ -34,7 +35,8 @@ def case_of(shape: str) -> Case:
     """Job 7 of a shape, before it is judged."""
     facts: Facts = build(SHAPES[shape])
     runs, _ = split(facts.runs)
-    return next(c for c in cases(runs, measure(runs, facts), facts) if c.run.job_id == 7)
+    night = measure(runs, facts)
+    return next(made(i, run, night, facts) for i, run in enumerate(runs) if run.job_id == 7)
 
 
 def share_of_peak(name: str, n_gpus: int, params: int, tokens_s: float, operations: float = 6.0) -> float:
@@ -45,7 +47,7 @@ def share_of_peak(name: str, n_gpus: int, params: int, tokens_s: float, operatio
 
 
 # Model, its size, GPUs, tokens a second: published or calculated from what was published.
-HONEST = {
+REACHED = {
     # 8 billion at 40 % of the peak of one board.
     "Llama 3 8B": (Size(8 * B, 8 * B, "header"), "NVIDIA H100 80GB HBM3", 1, 8242.0, 6.0),
     # nanoGPT: 250 ms an iteration of 491,520 tokens on 8 A100.
@@ -61,9 +63,9 @@ HONEST = {
 }
 
 
-@pytest.mark.parametrize("name", HONEST)
+@pytest.mark.parametrize("name", REACHED)
 def test_what_was_reached_is_far_from_impossible(name: str) -> None:
-    size, board, n_gpus, tokens_s, operations = HONEST[name]
+    size, board, n_gpus, tokens_s, operations = REACHED[name]
     peak = peak_of(board)
     assert peak is not None
     claimed = [Arc(60.0 * k, 60.0 * (k + 1), 60.0 * tokens_s, None) for k in range(100)]
@@ -73,10 +75,10 @@ def test_what_was_reached_is_far_from_impossible(name: str) -> None:
     assert needs * tokens_s < 0.35 * n_gpus * peak.most
 
 
-@pytest.mark.parametrize("name", [n for n in HONEST if "said" not in n and "FP4" not in n])
+@pytest.mark.parametrize("name", [n for n in REACHED if "said" not in n and "FP4" not in n])
 def test_a_trainings_energy_lies_within_the_band(name: str) -> None:
     """At the power limit all the time, and at half of it."""
-    size, board, n_gpus, tokens_s, operations = HONEST[name]
+    size, board, n_gpus, tokens_s, operations = REACHED[name]
     peak = peak_of(board)
     assert peak is not None
     range_mw = n_gpus * 500_000.0
@@ -202,6 +204,14 @@ def test_without_a_loss_forward_alone_is_asked_about_as_context() -> None:
     assert "impossible-rate" not in weights(replace(FAST, log=replace(served, tokens=2 * 742_125)))
 
 
+def test_what_a_serving_engine_counts_is_not_asked() -> None:
+    """Its caches answer prompts without arithmetic."""
+    served = replace(TOO_FAST, losses=False, tokens=8 * 742_125)
+
+    assert "impossible-rate" in weights(replace(FAST, log=served))
+    assert "impossible-rate" not in weights(replace(FAST, log=replace(served, source="vllm")))
+
+
 def test_the_users_other_gpus_may_share_the_work() -> None:
     other = Tenant("second", 60, 1e9, gpus=(1,), job_id=8)
     world = replace(FAST, tenants=(*FAST.tenants, other), log=replace(TOO_FAST, tokens=2 * 742_125))
@@ -234,17 +244,18 @@ def test_tokens_counted_by_one_rank_of_many_are_not_dear() -> None:
     assert "dear-for-its-size" in weights(replace(eight, log=replace(SIZED, tokens=64)))
 
 
-def test_a_miscount_is_no_witness_beside_another_finding() -> None:
-    """The late half of the log's steps is dearer: REVIEW with a lower bound, and no ALERT for the count."""
-    late = replace(SHAPES["late-diversion"], log=replace(SHAPES["late-diversion"].log or TOO_FAST, tokens=0))
-    assert late.log is not None
-    fast = replace(late.log, tokens=TOO_FAST.tokens, params=8 * B, dense=8 * B)
-    world = replace(late, log=fast)
+@pytest.mark.parametrize("paces", [((0, 6.0), (3600, 9.0), (7200, 6.0)), ((0, 6.0), (5400, 9.0))])
+def test_a_miscount_is_no_witness_beside_another_finding(paces: tuple[tuple[float, float], ...]) -> None:
+    """Some of the log's steps are dearer, for a while or from some step on: REVIEW with or without it."""
+    log = Log(paces=paces, tokens=TOO_FAST.tokens)
+    plain = replace(HONEST, tenants=(replace(TRAIN, period_s=None),), log=log)
+    fast = replace(plain, log=replace(log, params=8 * B, dense=8 * B))
 
-    found = judged(world)
+    before, found = judged(plain), judged(fast)
 
-    assert {"work-residual": 3.0, "impossible-rate": 2.0}.items() <= weights(world).items()
-    assert found.unexplained.lo_gpu_ms > 0.1 * found.run.allocated_gpu_ms
+    assert weights(fast)["impossible-rate"] == 2.0
+    assert weights(fast)["work-residual"] >= 2.0
+    assert (before.verdict, before.unexplained) == (found.verdict, found.unexplained)
     assert found.verdict is Verdict.REVIEW
 
 
