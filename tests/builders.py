@@ -378,8 +378,9 @@ def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dic
     run, read_at = key(7), AT + world.length_s + 10
     writer = pid_of(world, log.writer) if any(t.name == log.writer for t in world.tenants) else 99
     rows.setdefault("logs", []).append({
-        "run": run, "read": 1, "read_at": read_at, "file": 0, "path": PATH, "how": log.how, "source": log.source,
-        "track": "", "size": 100 * len(records), "ino": 5, "n": len(records), "read_b": 100 * len(records),
+        "run": run, "read": 1, "read_at": read_at, "file": 0, "path": PATH, "how": log.how,
+        "source": log.source, "track": "", "size": 100 * len(records), "ino": 5, "n": len(records),
+        "read_b": 100 * len(records),
         "bind_conf": 0.9, "pids": [writer], "problems": [], "params": log.params, "dense": log.dense,
         "params_from": None if log.params is None else log.params_from,
     })  # fmt: skip

@@ -54,8 +54,6 @@ def token_arcs(track: Track) -> tuple[Arc, ...]:
 def per_unit(track: Track) -> float | None:
     """Tokens in one unit of progress, on average; null: the log counts none."""
     tokens, units = sum(a.units for a in token_arcs(track)), track.units
-    if track.unit == "tokens":
-        return 1.0
     return tokens / units if tokens > 0 and units > 0 else None
 
 
