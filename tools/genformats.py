@@ -20,6 +20,7 @@ DOCUMENT = (
     *("Audit", "NodeCoverage", "Judgement", "Run", "Bounds", "Cost", "Comparison", "Analytic"),
     *("ProgressSummary", "Redone", "Finding", "Evidence", "Timeline", "TimelineEvent", "Outside", "Skip"),
 )
+COSTS = ("Cost", "Comparison", "Analytic")
 # … and of the site's own word, which has a file of its own.
 SITE = ("Explained", "Recurrence", "Site", "Precision", "AlarmBudget")
 KEPT = ("Exemption", "Disposition", "Speaker", "Subject", "PastNight", "Cell", "Asked")
@@ -49,7 +50,7 @@ def _table(name: str) -> str:
     if name in HISTORY:
         return _class_table(ROOT / "slurm_guard" / "history.py", name)
     if name in DOCUMENT:
-        return _class_table(ROOT / "slurm_guard" / "model.py", name)
+        return _class_table(ROOT / "slurm_guard" / ("costmodel.py" if name in COSTS else "model.py"), name)
     if name in SITE or name in KEPT:
         return _class_table(ROOT / "slurm_guard" / ("sitemodel.py" if name in SITE else "siteword.py"), name)
     shape = name if name in PARTS else wire.KINDS[name].__name__

@@ -140,8 +140,6 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
     before = earlier_of(runs, facts, (users, found), (tables.raw, tables.uses))
     repeats = _repeats(runs, facts, found, before)
-    named = size.sizes_of(tables.logs, tables.keys)
-    told_sizes = {i: one for i, those in named.items() if (one := size.size_of(those, found[i].sources))}
     return Night(
         tables,
         cells.select(CELLS) if keeps_cells else cells.clear().select(CELLS),
@@ -172,8 +170,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
             runs, found, ((tables.uses, tables.people, tables.keys), (tables.logs, tables.points)), frames
         ),
         mix.mixes(tables.raw, tables.good),
-        told_sizes,
-        boards.reaches(tables.raw, runs, told_sizes),
+        *_claims(tables, runs, found),
     )
 
 
@@ -198,6 +195,15 @@ def _traces(
         return replays.find_traces(runs, heard, (facts.from_at, facts.until_at), (before.prints, again), rows)
     except Exception as error:  # noqa: BLE001 - what compares all runs must not cost them their verdicts
         return replays.Traces({}, {}, said_of(error))
+
+
+def _claims(
+    tables: Tables, runs: list[Run], found: Mapping[int, Track]
+) -> tuple[Mapping[int, size.Size], Mapping[int, boards.Reach]]:
+    """Sizes of models that the runs' logs came with, and what the GPUs of those runs can do."""
+    named = size.sizes_of(tables.logs, tables.keys)
+    told = {i: one for i, those in named.items() if (one := size.size_of(those, found[i].sources))}
+    return told, boards.reaches(tables.raw, runs, told)
 
 
 def said_of(error: Exception) -> str:
