@@ -1,8 +1,9 @@
 """Real trainings of known size and boards are far from impossible, and what they reached lies within the
 band.
 
-Sizes, boards and lengths of sequences as the logs and the system descriptions beside them have them. None of
-the logs counts tokens in a way that is read: each record's steps or samples are multiplied here.
+Sizes, boards and lengths of sequences as the logs and the system descriptions beside them have them; where a
+log's own word on its size is read, it is that one. None of the logs counts tokens in a way that is read: each
+record's steps or samples are multiplied here.
 """
 
 import itertools
@@ -74,6 +75,8 @@ def test_a_real_training_is_neither_beyond_its_gpus_nor_below_a_hundredth_of_the
     peak, claimed = peak_of(real.board), claims(real)
     assert peak is not None
     assert len(claimed) >= 5
+    said = read(real.path)[0].params
+    assert said is None or said / 1e6 == pytest.approx(real.params_m, rel=0.05)
     needs = THROUGH * 1e6 * real.params_m  # none of them has experts
     most = real.n_gpus * peak.most
 
