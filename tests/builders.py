@@ -373,6 +373,13 @@ def steps_of(log: Log, length_s: float, rng: random.Random) -> list[tuple[float,
     return found
 
 
+def _size(log: Log) -> dict[str, Any]:
+    """What tells the size of the log's model; nothing where nobody does."""
+    if log.params is None:
+        return {}
+    return {"params": log.params, "dense": log.dense, "params_from": log.params_from}
+
+
 def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dict[str, Any]]]) -> None:
     records = steps_of(log, world.length_s, rng)
     run, read_at = key(7), AT + world.length_s + 10
@@ -380,10 +387,15 @@ def _points(world: World, log: Log, rng: random.Random, rows: dict[str, list[dic
     rows.setdefault("logs", []).append({
         "run": run, "read": 1, "read_at": read_at, "file": 0, "path": PATH, "how": log.how,
         "source": log.source, "track": "", "size": 100 * len(records), "ino": 5, "n": len(records),
-        "read_b": 100 * len(records),
-        "bind_conf": 0.9, "pids": [writer], "problems": [], "params": log.params, "dense": log.dense,
-        "params_from": None if log.params is None else log.params_from,
+        "read_b": 100 * len(records), "bind_conf": 0.9, "pids": [writer], "problems": [],
+        **(_size(log) if log.params_from == "said" else {}),
     })  # fmt: skip
+    if log.params is not None and log.params_from == "header":  # a folder with checkpoints has its own row
+        rows["logs"].append({
+            "run": run, "read": 1, "read_at": read_at, "file": 1, "path": "/home/ann/out", "how": "walk",
+            "source": "checkpoint", "track": "checkpoint:out", "n": 0, "read_b": 90_000,
+            "bind_conf": 0.5, "pids": [], "problems": [], **_size(log),
+        })  # fmt: skip
     look = world.window_s
     rng = rng if log.loss_seed is None else random.Random(log.loss_seed)
     for k, (t, step, segment) in enumerate(records):

@@ -7,6 +7,7 @@ import polars as pl
 
 HEADER = "header"
 ALIKE = 1.1  # sizes that differ by no more are one model's. Judgement: embeddings counted or not
+NEAR = 2.0  # … and of headers and a log's words, which may leave out more. Judgement
 # Parameters; what lies beyond is a slip of the pen. Judgement: no model of tokens is smaller, and the largest
 # that was trained is a fiftieth.
 LEAST, MOST = 10**5, 10**14
@@ -49,11 +50,24 @@ def sizes_of(logs: pl.DataFrame, keys: pl.DataFrame) -> Named:
 
 
 def size_of(named: Iterable[tuple[str, Size]], sources: Iterable[str]) -> Size | None:
-    """The size of the model that these sources of progress are of: the headers' word before the log's; null
-    where nothing tells it, or where they tell of several."""
-    known = tuple(sources)
-    mine = [s for name, s in named if any(k == name or k.startswith(f"{name} (") for k in known)]
-    best = [s for s in mine if s.source == HEADER] or mine
-    if not best or max(s.params for s in best) > ALIKE * min(s.params for s in best):
+    """The size of the model that these sources of progress are of, by the headers of the run's checkpoints
+    before the log's own words. Null where nothing tells it, where they tell of several, or where both
+    contradict each other.
+    """
+    known, every = tuple(sources), tuple(named)
+    headers = [size for _, size in every if size.source == HEADER]
+    said = [
+        size
+        for name, size in every
+        if size.source != HEADER and any(k == name or k.startswith(f"{name} (") for k in known)
+    ]
+    best = headers or said
+    if not known or not _are_one(best, ALIKE) or not _are_one([*headers, *said], NEAR):
         return None
     return min(best, key=lambda s: (s.params, s.least))
+
+
+def _are_one(sizes: list[Size], times: float) -> bool:
+    """Whether there is a size, and the largest is within so many times the smallest."""
+    counts = [size.params for size in sizes]
+    return bool(counts) and max(counts) <= times * min(counts)

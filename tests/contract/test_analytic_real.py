@@ -1,5 +1,4 @@
-"""Real trainings of known size and boards are far from impossible, and what they reached lies within the
-band.
+"""Real trainings of known size and boards lie far from impossible, and within the band.
 
 Sizes, boards and lengths of sequences as the logs and the system descriptions beside them have them; where a
 log's own word on its size is read, it is that one. None of the logs counts tokens in a way that is read: each

@@ -15,10 +15,25 @@ def test_of_a_total_whose_experts_are_not_told_a_small_part_is_at_work() -> None
     assert Size(671 * B, 17 * B, HEADER).least == 17 * B
 
 
-def test_headers_speak_before_the_logs_words() -> None:
-    named = [("kv:/a", Size(7 * B, None, SAID)), ("kv:/a", Size(8 * B, 8 * B, HEADER))]
+def test_headers_of_the_runs_checkpoints_speak_before_the_logs_words() -> None:
+    """Folders with checkpoints have a row of their own, and their names give way to any log."""
+    named = [("kv:/a", Size(7 * B, None, SAID)), ("checkpoint:/out", Size(8 * B, 8 * B, HEADER))]
 
     assert size_of(named, ["kv:/a"]) == Size(8 * B, 8 * B, HEADER)
+    assert size_of(named, []) is None
+
+
+def test_headers_that_contradict_the_log_say_nothing() -> None:
+    named = [("kv:/a", Size(7 * B, None, SAID)), ("checkpoint:/out", Size(70 * B, 70 * B, HEADER))]
+
+    assert size_of(named, ["kv:/a"]) is None
+    assert size_of([named[1]], ["kv:/a"]) == Size(70 * B, 70 * B, HEADER)
+
+
+def test_checkpoints_of_two_models_say_nothing() -> None:
+    named = [(f"checkpoint:/{k}", Size(k * B, k * B, HEADER)) for k in (1, 8)]
+
+    assert size_of([*named, ("kv:/a", Size(8 * B, None, SAID))], ["kv:/a"]) is None
 
 
 def test_the_sizes_of_several_models_say_nothing() -> None:
