@@ -1,11 +1,13 @@
 """What the GPUs of a run could do at most, and what those could that its user had at the same time."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from slurm_guard.audit.peaks import FASTEST, Peak, peak_of
+from slurm_guard.audit.size import Size, size_of, sizes_of
+from slurm_guard.audit.track import Track
 from slurm_guard.model import Run
 
 
@@ -19,6 +21,22 @@ class Reach:
     most: float
     user_most: float
     range_mw: float | None
+
+
+Claim = tuple[Size | None, Reach | None]
+NONE: Claim = (None, None)
+
+
+def claims(
+    tables: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame], runs: Sequence[Run], found: Mapping[int, Track]
+) -> dict[int, Claim]:
+    """Sizes of models that the runs' logs came with, and what the GPUs of those runs can do. `tables`: logs,
+    keys and cells."""
+    logs, keys, cells = tables
+    told = {i: size_of(named, found[i].sources) for i, named in sizes_of(logs, keys).items()}
+    asked = [i for i, size in told.items() if size is not None]
+    reached = reaches(cells, runs, asked)
+    return {i: (told[i], reached.get(i)) for i in asked}
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ from slurm_guard.audit import (
     second,
     sharedlogs,
     siblings,
-    size,
     spans,
     storage,
     taut,
@@ -110,8 +109,7 @@ class Night:
     failed: Mapping[int, str]  # runs that could not be studied, and why; they have no study of their own
     stored: Mapping[int, storage.Stored]
     mixes: Mapping[int, mix.Mix]
-    sizes: Mapping[int, size.Size]
-    reaches: Mapping[int, boards.Reach]
+    claims: Mapping[int, boards.Claim]
 
 
 def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
@@ -170,7 +168,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
             runs, found, ((tables.uses, tables.people, tables.keys), (tables.logs, tables.points)), frames
         ),
         mix.mixes(tables.raw, tables.good),
-        *_claims(tables, runs, found),
+        boards.claims((tables.logs, tables.keys, tables.raw), runs, found),
     )
 
 
@@ -195,15 +193,6 @@ def _traces(
         return replays.find_traces(runs, heard, (facts.from_at, facts.until_at), (before.prints, again), rows)
     except Exception as error:  # noqa: BLE001 - what compares all runs must not cost them their verdicts
         return replays.Traces({}, {}, said_of(error))
-
-
-def _claims(
-    tables: Tables, runs: list[Run], found: Mapping[int, Track]
-) -> tuple[Mapping[int, size.Size], Mapping[int, boards.Reach]]:
-    """Sizes of models that the runs' logs came with, and what the GPUs of those runs can do."""
-    named = size.sizes_of(tables.logs, tables.keys)
-    told = {i: one for i, those in named.items() if (one := size.size_of(those, found[i].sources))}
-    return told, boards.reaches(tables.raw, runs, told)
 
 
 def said_of(error: Exception) -> str:
@@ -320,8 +309,8 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
     again = kin.recurring_us(night.slots[i], studied.kinds) + holders.left_by_others(guests, run.uid)
     others = beside(i, run, studied, night.earlier)
     own_us = (again, (sums, ("own",)))
-    claims = (night.sizes.get(i), night.reaches.get(i), night.tracks[i])
-    band = analytic.band_of(*claims, studied)
+    claim = night.claims.get(i, boards.NONE)
+    band = analytic.band_of(*claim, night.tracks[i], studied)
     return Case(
         run,
         facts.config,
@@ -336,7 +325,7 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
             hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
             edited=() if told is None else told.edited,
         ),
-        _spared(analytic.widened(others.left, band, claims[2], night.slots[i], studied), *own_us),
+        _spared(analytic.widened(others.left, band, night.tracks[i], night.slots[i], studied), *own_us),
         _spared(others.device_left, again, (sums, ("own", "stray", "foreign"))),
         tuple(u for u in night.unlisted if u.own == i),
         guests,
@@ -358,12 +347,11 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
         night.traces.seen.get(i),
         night.stored.get(i, storage.NOTHING_STORED),
         night.mixes.get(i),
-        *claims[:2],
+        *claim,
         band,
     )
 
 
 def _spared(left: bounds.Left, us: float, base: tuple[Sums, tuple[str, ...]]) -> bounds.Left:
-    sums, parts = base
-    train = sum(sums.get(Kind.TRAIN, part) for part in parts)
+    train = sum(base[0].get(Kind.TRAIN, part) for part in base[1])
     return bounds.spare(left, us / train) if us > 0 and train > 0 else left
