@@ -11,7 +11,6 @@ from slurm_guard.audit import (
     bind,
     boards,
     bounds,
-    cost,
     gather,
     grid,
     hear,
@@ -54,6 +53,7 @@ from slurm_guard.audit.net.unseen import Unseen, unseen_of
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.redone import Repeats, redone_spans, repeats_of
 from slurm_guard.audit.spans import Kind
+from slurm_guard.audit.steadiest import steadiest
 from slurm_guard.audit.study import Study, study
 from slurm_guard.audit.track import Track
 from slurm_guard.audit.unlisted import Unlisted
@@ -128,7 +128,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     failed: dict[int, str] = {}
     for i, run in enumerate(runs):
         try:
-            found[i] = _steadiest(run, slots[i], found[i], (series.get(i, []), facts))
+            found[i] = steadiest(run, slots[i], found[i], (series.get(i, []), facts))
             tempo = rhythm.compare(rhythms.get(i, []), spans.stepping(found[i]))
             studies[i] = study(run, slots[i], found[i], tempo, facts.config)
         except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)
@@ -279,25 +279,6 @@ def _split(runs: list[Run], tables: Tables, users: Users) -> tuple[pl.DataFrame,
     strange = holders.not_its_own(tables.good, tables.strange)
     cells = shares.split(tables.raw, shares.classed(tables.uses, classes, tables.runs), strange)
     return cells, grid.grids(cells, runs)
-
-
-def _steadiest(run: Run, slots: Slots, found: Track, given: tuple[gather.Series, Facts]) -> Track:
-    """The track in the unit whose cost is steadiest; the finest meaning where they are alike."""
-    series, facts = given
-    units = tracks.usable_units(list(found.marks))
-    if len(units) < 2:
-        return found
-    spreads: dict[str, float] = {}
-    for unit in units:
-        only = tracks.build(series, {u: 0.0 if u == unit else 1.0 for u in units}, found.problems)
-        theta = study(run, slots, only, rhythm.Rhythm(), facts.config).theta
-        spreads[unit] = _rounded(theta)
-    return tracks.build(series, spreads, found.problems)
-
-
-def _rounded(theta: cost.Theta | None) -> float:
-    """Spread in whole percents, so that a unit is not preferred for a trifle; no θ is the worst."""
-    return 1e9 if theta is None else round(theta.spread, 2)
 
 
 def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
