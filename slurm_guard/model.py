@@ -270,6 +270,8 @@ class Outside:
     exe: str | None
     run: str | None  # published id of the run it is credited to
     sentence: str
+    job: int | None = None  # that its node saw it in, where this audit has no run with GPUs of it
+    asked: bool = False  # no run's verdict can be about it: somebody should look
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Stint:
     gpu_us: int
     n_windows: int
     sure: bool = True  # the node was certain which boards the GPU numbers of its jobs mean
+    job: int | None = None  # that its node saw it in, of which there is no run here
 
 
 def stints(
@@ -68,6 +69,9 @@ def stints(
             (time * 1000 + 0.5).floor().cast(pl.Int64).sum().alias("gpu_us"),
             pl.len().cast(pl.Int64).alias("n_windows"),
             (~pl.col("window_doubted").fill_null(value=False)).all().alias("sure"),
+            pl.when(pl.col("own").first().is_null())
+            .then(pl.col("origin").first().str.extract(r"^[^/]+/(\d{1,18})/", 1).cast(pl.Int64))
+            .alias("job"),
         )
         .rename({"i": "host"})
         .sort("node", "gpu", "from_at", "pid", "start_ticks", "relation")
@@ -116,8 +120,10 @@ def relation(known: set[int]) -> pl.Expr:
     )
 
 
-def documented(found: list[Stint], runs: list[Run]) -> tuple[Outside, ...]:
-    """The stints as the document has them."""
+def documented(found: list[Stint], runs: list[Run], without_gpus: set[int]) -> tuple[Outside, ...]:
+    """The stints as the document has them. `without_gpus`: jobs to which Slurm gave none: what they do on one
+    is asked about as what no job does. A job that this audit does not have (accounting came late, clocks are
+    apart) is named and not asked about: nothing says that it had no right to be there."""
     return tuple(
         Outside(
             s.node,
@@ -129,20 +135,25 @@ def documented(found: list[Stint], runs: list[Run]) -> tuple[Outside, ...]:
             s.uid,
             s.exe,
             None if s.own is None else runs[s.own].id,
-            _sentence(s, runs),
+            _sentence(s, runs, without_gpus),
+            s.job,
+            s.own is None and (s.job is None or s.job in without_gpus),
         )
         for s in found
     )
 
 
-def _sentence(stint: Stint, runs: list[Run]) -> str:
+def _sentence(stint: Stint, runs: list[Run], without_gpus: set[int]) -> str:
     user = next((run.user for run in runs if run.uid == stint.uid and run.user), "")
     whose = "" if stint.uid is None else f" of {user} (uid {stint.uid})" if user else f" of uid {stint.uid}"
     what = f"{stint.pid}, {stint.exe.rpartition('/')[2]}," if stint.exe else f"{stint.pid}"
     worked = f"Process {what}{whose} worked {stint.gpu_us / 1e6:.0f} s on {stint.gpu} of {stint.node}"
     host = "" if stint.host is None else f", which run {runs[stint.host].id} held"
-    if stint.own is None:
+    if stint.own is None and stint.job is None:
         return f"{worked}{host}; it belongs to no run."
+    if stint.own is None:
+        has = "which Slurm gave no GPU" if stint.job in without_gpus else "of which this audit has no run"
+        return f"{worked}{host}; its node saw it in job {stint.job}, {has}."
     run = runs[stint.own].id
     where = "after its run" if stint.relation == "after" else "outside the GPUs of its run"
     return f"{worked}{host} {where} {run}."

@@ -66,7 +66,7 @@ def audit_and_remember(
         facts.version,
         _settings(facts),
         tuple(sorted(judgements, key=lambda j: j.run.id)),
-        outside.documented(list(night.stints), runs),
+        outside.documented(list(night.stints), runs, {run.job_id for run in facts.runs if run.n_gpus == 0}),
         tuple(sorted(set(skips), key=lambda s: (s.subject, s.reason, s.detail))),
         hear.coverage(dict(facts.frames), night.tables.good, runs),
         site,

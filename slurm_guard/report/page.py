@@ -128,7 +128,7 @@ def _strangers_words(audit: Audit) -> str:
     n = len({(o.node, o.pid) for o in found})
     hours = sum(o.gpu_ms for o in found) / 3.6e6
     amount = f"{hours:.1f} GPU-hours" if hours >= 0.1 else f"{60 * hours:.0f} GPU-minutes"
-    one = "a process that belongs to no run" if n == 1 else f"{n:,} processes that belong to no run"
+    one = "a process of no run" if n == 1 else f"{n:,} processes of no run"
     return f"{one} used GPUs for {amount} and should be looked at"
 
 
