@@ -138,6 +138,26 @@ def problems_of(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, tuple[str, 
     return {i: tuple(sorted(p)[:20]) for i, p in found.items()}
 
 
+LEAST_LOOKS = 10  # at which a log grew before its pace is known: a buffer's lumps have none. Judgement
+
+
+def _paces(points: pl.DataFrame) -> pl.DataFrame:
+    """Counter a second of each log (run, file, pace), over what was seen to come of its last segment."""
+    unit, when = counter_of(), pl.col("obs_hi_at")
+    last = pl.col("segment") == pl.col("segment").max().over("run", "file")
+    return (
+        points.filter(pl.col("obs_lo_at").is_not_null() & when.is_not_null())
+        .filter(last)
+        .group_by("run", "file")
+        .agg(
+            ((unit.max() - unit.min()) / (when.max() - when.min())).alias("pace"),
+            when.n_unique().alias("n_looks"),
+        )
+        .filter(pl.col("n_looks") >= LEAST_LOOKS)
+        .drop("n_looks")
+    )
+
+
 def counter_of() -> pl.Expr:
     """A record's counter: its step, else its samples, else its tokens; as floats, null: it has none."""
     return pl.coalesce("step", "samples", "tokens").cast(pl.Float64)
@@ -157,12 +177,8 @@ def holds_of(
     held: dict[tuple[int, str], set[int]] = {}
     for i, path, pid in seen.iter_rows():
         held.setdefault((i, path), set()).add(pid)
-    when = pl.coalesce("obs_hi_at", "at")
-    unit = counter_of()
-    told = points.group_by("run", "file").agg(
-        unit.max().alias("top"),
-        ((unit.max() - unit.min()) / (when.max() - when.min())).alias("pace"),
-    )
+    told = points.group_by("run", "file").agg(counter_of().max().alias("top"))
+    told = told.join(_paces(points), on=["run", "file"], how="left")
     rows = bound(logs, keys, points).join(told, on=["run", "file"], how="left").sort("i", "run", "file")
     found: dict[int, list[LogHold]] = {}
     for row in rows.iter_rows(named=True):

@@ -91,8 +91,9 @@ def second_logs(users: list[GpuUser], logs: list[LogHold]) -> list[GpuUser]:
     linked = {(u.node, u.pid) for u in users if u.cls == "linked"}
     told = [g for g in logs if _tells(g, users) and any((g.node, p) in linked for p in g.pids)]
     other = [g for g in logs if g not in told and not any(_same_counter(g, t) for t in told)]
-    mine = {(g.node, pid) for g in other for pid in g.pids}
-    free = [u for u in users if u.cls == "stray" and (u.node, u.pid) in mine]
+    strays = [u for u in users if u.cls == "stray"]
+    free = [u for u in strays if any(g.node == u.node and u.pid in g.pids for g in other)]
+    free = [u for u in free if _may_write(u, free, other)]
     launchers: dict[str, set[tuple[int | None, str | None]]] = {}
     for u in free:
         launchers.setdefault(u.node, set()).add((u.ppid, u.exe))
@@ -103,6 +104,16 @@ def second_logs(users: list[GpuUser], logs: list[LogHold]) -> list[GpuUser]:
         replace(u, cls="kin", why="may write a log of its own") if u in free and u.node in sure else u
         for u in users
     ]
+
+
+def _may_write(user: GpuUser, free: list[GpuUser], logs: list[LogHold]) -> bool:
+    """Whether it, or another of its launcher's, wrote enough for one of these logs; unknown bytes may be."""
+    ranks = [u for u in free if (u.node, u.ppid, u.exe) == (user.node, user.ppid, user.exe)]
+    if any(u.written_b is None for u in ranks):
+        return True
+    most = max(u.written_b or 0 for u in ranks)
+    sizes = [g.size for g in logs if g.node == user.node and user.pid in g.pids]
+    return any(size is None or most >= max(1.0, WROTE * size) for size in sizes)
 
 
 def _tells(log: LogHold, users: list[GpuUser]) -> bool:

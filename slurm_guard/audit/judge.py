@@ -6,14 +6,10 @@ from math import isfinite
 from slurm_guard.audit import analytic, bounds, exempt, ledger, timeline, verdict
 from slurm_guard.audit.bounds import Left
 from slurm_guard.audit.case import Case, cost_unit, counted, risen_at, spoken
-from slurm_guard.audit.check import SPEAKS
 from slurm_guard.audit.checks import (
-    busy_while_silent,
     claimed_checkpoints,
     dearer_than_peers,
-    impossible_rate,
     intent_held,
-    work_residual,
 )
 from slurm_guard.audit.compare import Compared
 from slurm_guard.audit.denial import find_denial
@@ -22,6 +18,7 @@ from slurm_guard.audit.redonework import weigh
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.track import DOUBTFUL
+from slurm_guard.audit.witnesses import lifts
 from slurm_guard.model import (
     Account,
     Bounds,
@@ -76,11 +73,10 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
 
 def _held(case: Case, findings: tuple[Finding, ...]) -> Left:
     """What is left over, the lower value without the kind reading of a lasting rise (larger steps) where
-    anything else speaks against the run as well; a silence of other hours does not, and a miscount says
-    nothing of what steps cost."""
-    same = {work_residual.CHECK.id, busy_while_silent.CHECK.id, impossible_rate.CHECK.id}
-    alone = not any(f.weight >= SPEAKS and f.check not in same for f in findings)
-    return case.left if alone else replace(case.left, lo=max(case.left.lo, case.left.asked))
+    anything that speaks of work, or of what steps cost, speaks against the run as well."""
+    if not any(lifts(f) for f in findings):
+        return case.left
+    return replace(case.left, lo=max(case.left.lo, case.left.asked))
 
 
 def run_checks(case: Case) -> tuple[tuple[Finding, ...], list[Skip]]:

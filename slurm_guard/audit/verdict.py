@@ -4,14 +4,9 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case, spoken
 from slurm_guard.audit.check import ASKS, SPEAKS
-from slurm_guard.audit.checks import (
-    busy_while_silent,
-    hearing,
-    impossible_rate,
-    second_program,
-    slower_beside,
-)
+from slurm_guard.audit.checks import hearing
 from slurm_guard.audit.spans import PAUSE, Kind, usual_gap_s
+from slurm_guard.audit.witnesses import agreeing
 from slurm_guard.model import Account, Bounds, Family, Finding, Verdict
 
 PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
@@ -19,14 +14,6 @@ PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
 # entry alone.
 HARD = frozenset({Family.A, Family.C, Family.F})
 ALONE = frozenset({Family.A, Family.B, Family.C, Family.F})
-# These ask and confirm nothing: a process of another program may be part of the training, and then whatever
-# else is odd about the run has one witness; a count that cannot be is mostly a mistake in counting.
-ASK_ALONE = frozenset({second_program.CHECK.id, impossible_rate.CHECK.id})
-# It speaks of hours in which nothing was logged; work residuals and strangers, of hours in which something
-# was. Two harmless things in one run (an unnamed evaluation, a curriculum) do not confirm each other.
-_OTHER_HOURS = frozenset({busy_while_silent.CHECK.id})
-THERE = 0.05  # of a block's GPU work by strangers, from which they are there. Judgement (slower-beside).
-SHARED = 0.5  # of what progress leaves over that lies where strangers are. Judgement.
 _WORK = frozenset({Family.A, Family.B, Family.C})  # families that speak of work on the GPUs
 
 
@@ -81,33 +68,10 @@ def asks_for(case: Case, findings: tuple[Finding, ...], mine: Bounds) -> Verdict
     against = families(findings)
     hard = [f for f in findings if f.hard and f.family in HARD and f.weight > 0]
     enough = 1000.0 * mine.lo_gpu_ms >= case.least_us and case.allocated_us > 0
-    witnesses = _witnesses(case, findings)
+    witnesses = agreeing(case, findings)
     if hard or (enough and len(witnesses) >= 2 and ALONE.intersection(witnesses)):
         return Verdict.ALERT
     return Verdict.REVIEW if any(against.get(family, 0.0) >= ASKS for family in ALONE) else None
-
-
-def _witnesses(case: Case, findings: tuple[Finding, ...]) -> set[Family]:
-    """Families whose soft findings may confirm each other: those that speak of the same work."""
-    found = set(families(tuple(f for f in findings if f.check not in ASK_ALONE)))
-    elsewhen = set(families(tuple(f for f in findings if f.check not in ASK_ALONE | _OTHER_HOURS)))
-    if found - elsewhen and elsewhen <= {Family.A, Family.B}:
-        found = elsewhen
-    if found == {Family.A, Family.B} and not _together(case, findings):
-        found = {Family.B}
-    return found
-
-
-def _together(case: Case, findings: tuple[Finding, ...]) -> bool:
-    """Whether what progress leaves over lies where the strangers worked."""
-    if any(f.check == slower_beside.CHECK.id and f.weight >= SPEAKS for f in findings):
-        return True
-    fit = case.study.device.get(case.study.channel)
-    if fit is None or fit.theta is None:
-        return True  # nothing tells one hour from another
-    over = [max(0.0, part) * b.work for part, b in zip(fit.over(apart=False), fit.blocks, strict=True)]
-    beside = sum(o for o, b in zip(over, fit.blocks, strict=True) if b.stray_ms > THERE * b.active_ms)
-    return beside >= SHARED * sum(over)
 
 
 def _both_halves(case: Case, findings: tuple[Finding, ...], mine: Bounds) -> str:

@@ -101,20 +101,26 @@ def test_ranks_differ_in_numbers_alone() -> None:
 
 def test_a_second_training_may_log_on_the_stdout_that_all_inherit() -> None:
     own, inherited = _hold(2), _hold(1, 2, how="stdout")
-    users = [_user(1), _user(2)]
+    users = [_user(1, written_b=900), _user(2)]
+    logs = [replace(own, counter=900), replace(inherited, counter=300)]
 
-    assert _classes(users, [replace(own, counter=900), replace(inherited, counter=300)]) == ["kin", "linked"]
+    assert _classes(users, logs) == ["kin", "linked"]
+    assert _classes([replace(users[0], written_b=None), users[1]], logs) == ["kin", "linked"]
+    assert _classes([replace(users[0], written_b=9), users[1]], logs) == ["stray", "linked"]
 
 
 def test_ranks_may_log_on_the_stdout_that_all_inherit_beside_another_training() -> None:
     ranks = [_user(k, f"g{k}", parents=("torchrun",), ppid=61, cmdline="train.py") for k in range(2)]
+    ranks[0] = replace(ranks[0], written_b=900)  # the one that logs
     other = _user(9, gpus=("g0", "g1"))
     logs = [replace(_hold(9), counter=40), replace(_hold(0, 1, 9, how="stdout"), counter=9000)]
 
     assert _classes([*ranks, other], logs) == ["kin", "kin", "linked"]
     stranger = _user(5, exe="/tmp/x", ppid=900)
     shared = [logs[0], replace(logs[1], pids=frozenset({0, 1, 5, 9}))]
-    assert _classes([*ranks, stranger, other], shared)[:3] == ["stray"] * 3  # which program logs is not known
+    assert _classes([*ranks, stranger, other], shared)[:3] == ["kin", "kin", "stray"]  # it wrote nothing
+    loud = replace(stranger, written_b=900)
+    assert _classes([*ranks, loud, other], shared)[:3] == ["stray"] * 3  # which program logs is not known
 
 
 def test_the_same_steps_on_stdout_are_no_second_training() -> None:
@@ -124,7 +130,9 @@ def test_the_same_steps_on_stdout_are_no_second_training() -> None:
     logs = [replace(own, counter=900), replace(inherited, counter=890)]
     assert _classes(users, logs) == ["linked", "stray"]
     paced = [replace(log, pace=pace) for log, pace in zip(logs, (1.0, 1.5), strict=True)]
-    assert _classes(users, paced) == ["linked", "kin"]  # as many steps by chance, in another time
+    wrote = [users[0], replace(users[1], written_b=900)]
+    assert _classes(wrote, paced) == ["linked", "kin"]  # as many steps by chance, in another time
+    assert _classes(wrote, logs) == ["linked", "stray"]
 
 
 def test_ranks_of_a_training_that_was_started_again_are_linked() -> None:

@@ -6,6 +6,7 @@ from slurm_guard.audit.run import audit_facts
 from slurm_guard.model import Judgement, Verdict
 from tests.builders import Log, Tenant, World, build
 from tests.shapes import HONEST, OTHER, TRAIN, facts_of
+from tests.talk import Talk
 
 DEARER = Log(paces=((0, 6.0), (4000, 7.8)))  # of steps alone: layers unfrozen, longer sequences
 
@@ -42,3 +43,28 @@ def test_a_stranger_and_the_work_that_progress_leaves_over_while_it_is_there_are
         replace(HONEST, tenants=(TRAIN, Tenant("x", 60, 1e9, share=0.4, exe="/tmp/x", ppid=900)))
     )
     assert from_start.verdict is Verdict.REVIEW  # no stretch without it: the price of a step is not known
+
+
+def _held_open(world: World) -> World:
+    """An ssh session to outside that was left open: keep-alives and nothing else."""
+    return replace(
+        world, talk=(Talk("203.0.113.9:22", 600.0, 10_700, exe="/usr/bin/ssh", out_b=9000, in_b=9000),)
+    )
+
+
+def test_an_idle_session_confirms_neither_a_rise_nor_a_silence() -> None:
+    for log in (DEARER, replace(HONEST.log or Log(), until_s=8700)):
+        judgement = _of(_held_open(replace(HONEST, log=log)))
+
+        assert "lone-connection" in _checks(judgement)
+        assert judgement.verdict is Verdict.REVIEW
+    rise = _of(_held_open(replace(HONEST, log=DEARER)))
+    assert rise.unexplained.lo_gpu_ms == 0  # the reading of a lasting rise is not lifted by it
+
+
+def test_records_that_came_in_bulk_confirm_no_rise() -> None:
+    judgement = _of(replace(HONEST, log=replace(DEARER, flags=("bulk",))))
+
+    assert {"work-residual", "log-integrity"} <= _checks(judgement)
+    assert judgement.verdict is Verdict.REVIEW
+    assert judgement.unexplained.lo_gpu_ms == 0
