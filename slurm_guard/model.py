@@ -302,13 +302,12 @@ class Audit:
 
     @property
     def strangers(self) -> tuple[Outside, ...]:
-        """Work of processes that belong to no run, each a minute of GPU time and more in all: no run's
-        verdict is about it, and somebody should look."""
+        """Work of processes that no run's verdict can be about, each a minute of GPU time and more in all."""
         worked: dict[tuple[str, int | None], int] = {}
         for o in self.outside:
-            if o.run is None:
+            if o.asked:
                 worked[o.node, o.pid] = worked.get((o.node, o.pid), 0) + o.gpu_ms
-        return tuple(o for o in self.outside if o.run is None and worked[o.node, o.pid] >= LEAST_STRANGER_MS)
+        return tuple(o for o in self.outside if o.asked and worked[o.node, o.pid] >= LEAST_STRANGER_MS)
 
     @property
     def asks(self) -> bool:

@@ -1,12 +1,14 @@
 """From frames to the plain values of one run: its marks, its GPU processes, its logs' holders, its beats."""
 
+from itertools import groupby
 from math import isfinite
 from typing import Any
 
 import polars as pl
 
 from slurm_guard.audit.holds import GpuUser, LogHold
-from slurm_guard.audit.track import Mark, read_mark
+from slurm_guard.audit.stats import median
+from slurm_guard.audit.track import Mark, edge_of, read_mark
 
 Series = list[tuple[str, list[Mark]]]
 
@@ -94,20 +96,34 @@ def series_of(
         .join(named, on=["run", "file"], maintain_order="left")
         .sort("i", "run", "file", "track", "segment", "offset", "at", "step", nulls_last=True)
     )
-    found: dict[int, dict[tuple[str, int, str], tuple[str, list[Mark]]]] = {}
-    growth: dict[tuple[str, int], _Growth] = {}
-    for row in rows.iter_rows(named=True):
-        grown = growth.setdefault((row["run"], row["file"]), _Growth())
-        mark = read_mark(row, slack_s, grown.since(row["obs_lo_at"], row["obs_hi_at"]))
-        if mark is None:
-            continue
-        name = f"{row['source'] or 'log'}:{row['log'] or row['file']}"
-        slot = found.setdefault(row["i"], {}).setdefault((row["run"], row["file"], row["track"]), (name, []))
-        slot[1].append(mark)
-    return {
-        i: [(f"{name} ({key[2]})" if key[2] else name, marks) for key, (name, marks) in parts.items()]
-        for i, parts in found.items()
-    }
+    found: dict[int, Series] = {}
+    lines = rows.iter_rows(named=True)
+    for (i, *_, track), group in groupby(lines, key=lambda r: (r["i"], r["run"], r["file"], r["track"])):
+        some = list(group)
+        name = f"{some[0]['source'] or 'log'}:{some[0]['log'] or some[0]['file']}"
+        if marks := _marks(some, slack_s):
+            found.setdefault(i, []).append((f"{name} ({track})" if track else name, marks))
+    return found
+
+
+def _marks(rows: list[dict[str, Any]], slack_s: float) -> list[Mark]:
+    """The marks of one series, in the file's order."""
+    grown = _Growth()
+    since = [grown.since(row["obs_lo_at"], row["obs_hi_at"]) for row in rows]
+    late_s = _late_s(rows, since, slack_s)
+    marks = (read_mark(row, slack_s, s, late_s) for row, s in zip(rows, since, strict=True))
+    return [mark for mark in marks if mark is not None]
+
+
+def _late_s(rows: list[dict[str, Any]], since: list[float | None], slack_s: float) -> float:
+    """How far a log's clock is behind, at least: what brings the earliest record of half of its growths into
+    the bracket. Its own distances are right, only its zero is not; 0 where most records fit as they are."""
+    needs: dict[float, float] = {}
+    for row, front in zip(rows, since, strict=True):
+        edge = edge_of(row["obs_lo_at"], front, slack_s)
+        if edge is not None and front is not None and row["at"] is not None and isfinite(row["at"]):
+            needs[row["obs_hi_at"]] = max(needs.get(row["obs_hi_at"], 0.0), edge - row["at"])
+    return median(list(needs.values())) if needs else 0.0
 
 
 class _Growth:

@@ -87,23 +87,30 @@ def by_writing(users: list[GpuUser], logs: list[LogHold]) -> dict[int, str]:
 def second_logs(users: list[GpuUser], logs: list[LogHold]) -> list[GpuUser]:
     """The users, those no longer stray that may write a log of another training than the linked ones do: two
     trainings in one job, one of them on the stdout that all inherit. On each node a lone process may, or the
-    ranks of one launcher; of several programs none can be said to be the one."""
+    ranks of one launcher: of several those that worked most."""
     linked = {(u.node, u.pid) for u in users if u.cls == "linked"}
     told = [g for g in logs if _tells(g, users) and any((g.node, p) in linked for p in g.pids)]
     other = [g for g in logs if g not in told and not any(_same_counter(g, t) for t in told)]
     strays = [u for u in users if u.cls == "stray"]
     free = [u for u in strays if any(g.node == u.node and u.pid in g.pids for g in other)]
     free = [u for u in free if _may_write(u, free, other)]
-    launchers: dict[str, set[tuple[int | None, str | None]]] = {}
-    for u in free:
-        launchers.setdefault(u.node, set()).add((u.ppid, u.exe))
-    sure = {node for node, some in launchers.items() if len(some) == 1}
-    if not told:
+    if not told or not free:
         return users
+    writers = {node: _heaviest([u for u in free if u.node == node]) for node in {u.node for u in free}}
     return [
-        replace(u, cls="kin", why="may write a log of its own") if u in free and u.node in sure else u
+        replace(u, cls="kin", why="may write a log of its own")
+        if u in free and (u.ppid, u.exe) == writers[u.node]
+        else u
         for u in users
     ]
+
+
+def _heaviest(users: list[GpuUser]) -> tuple[int | None, str | None]:
+    """Launcher and program of those that worked most together."""
+    sums: dict[tuple[int | None, str | None], int] = {}
+    for u in users:
+        sums[u.ppid, u.exe] = sums.get((u.ppid, u.exe), 0) + u.sm_ms
+    return max(sums, key=lambda key: (sums[key], str(key)))
 
 
 def _may_write(user: GpuUser, free: list[GpuUser], logs: list[LogHold]) -> bool:

@@ -35,6 +35,7 @@ class Stint:
     n_windows: int
     sure: bool = True  # the node was certain which boards the GPU numbers of its jobs mean
     job: int | None = None  # that its node saw it in, of which there is no run here
+    at_home: bool = False  # … and that held the GPU by the node's word
 
 
 def stints(
@@ -72,6 +73,7 @@ def stints(
             pl.when(pl.col("own").first().is_null())
             .then(pl.col("origin").first().str.extract(r"^[^/]+/(\d{1,18})/", 1).cast(pl.Int64))
             .alias("job"),
+            (pl.col("window_run") == pl.col("origin")).fill_null(value=False).all().alias("at_home"),
         )
         .rename({"i": "host"})
         .sort("node", "gpu", "from_at", "pid", "start_ticks", "relation")
@@ -122,8 +124,8 @@ def relation(known: set[int]) -> pl.Expr:
 
 def documented(found: list[Stint], runs: list[Run], without_gpus: set[int]) -> tuple[Outside, ...]:
     """The stints as the document has them. `without_gpus`: jobs to which Slurm gave none: what they do on one
-    is asked about as what no job does. A job that this audit does not have (accounting came late, clocks are
-    apart) is named and not asked about: nothing says that it had no right to be there."""
+    is asked about as what no job does. A job that this audit does not have (accounting came late, clocks
+    are apart) and that held the GPU by its node's word is named and not asked about."""
     return tuple(
         Outside(
             s.node,
@@ -137,7 +139,7 @@ def documented(found: list[Stint], runs: list[Run], without_gpus: set[int]) -> t
             None if s.own is None else runs[s.own].id,
             _sentence(s, runs, without_gpus),
             s.job,
-            s.own is None and (s.job is None or s.job in without_gpus),
+            s.own is None and not (s.at_home and s.job not in without_gpus),
         )
         for s in found
     )
@@ -152,7 +154,9 @@ def _sentence(stint: Stint, runs: list[Run], without_gpus: set[int]) -> str:
     if stint.own is None and stint.job is None:
         return f"{worked}{host}; it belongs to no run."
     if stint.own is None:
-        has = "which Slurm gave no GPU" if stint.job in without_gpus else "of which this audit has no run"
+        has = (
+            "which Slurm gave no GPU" if stint.job in without_gpus else "of which this audit has no run then"
+        )
         return f"{worked}{host}; its node saw it in job {stint.job}, {has}."
     run = runs[stint.own].id
     where = "after its run" if stint.relation == "after" else "outside the GPUs of its run"

@@ -154,9 +154,11 @@ def stepping(track: Track) -> tuple[Arc, ...]:
 
 
 def _fills(arc: Arc, took_s: dict[float, float]) -> bool:
-    """Whether the log's own time of one step, times the arc's steps, is all of its length."""
+    """Whether the log's own time of one step, times the arc's steps, is all of its length, and no more: what
+    is more is no step's time."""
     step_s = took_s.get(arc.until_at)
-    return step_s is not None and (arc.steps or 0.0) * step_s >= FULL * (arc.until_at - arc.from_at)
+    filled = 0.0 if step_s is None else (arc.steps or 0.0) * step_s / (arc.until_at - arc.from_at)
+    return FULL <= filled <= 1.0 / FULL
 
 
 def train_from(track: Track, arc: Arc, gap_s: float, pace_s: float) -> float:

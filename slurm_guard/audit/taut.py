@@ -35,6 +35,8 @@ def _settle(marks: list[Mark]) -> list[Mark]:
     for k in range(1, len(counted)):
         if places[k] > places[keep[-1]] and brackets[k][1] >= brackets[keep[-1]][0]:
             keep.append(k)
+    if len(keep) < 2:  # a counter that never rises says nothing of when
+        return marks
     times = taut([places[k] for k in keep], [brackets[k] for k in keep])
     moved = {id(counted[k]): t for k, t in zip(keep, times, strict=True)}
     blur = {id(m): high - low for m, (low, high) in zip(counted, brackets, strict=True)}

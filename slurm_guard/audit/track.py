@@ -77,25 +77,32 @@ class Track:
         return sum(arc.units for arc in self.arcs)
 
 
-def read_mark(row: dict[str, object], slack_s: float, since_at: float | None = None) -> Mark | None:
+def edge_of(low: float | None, since_at: float | None, slack_s: float) -> float | None:
+    """From when on a record may have been written whose bytes came after `low`; null: never seen to come.
+
+    A writer may keep a record back until its buffer is full: `since_at`, the front of the file's growth
+    before this one's, then begins the bracket, with `slack_s` of play; null: none was seen before.
+    """
+    return None if low is None else (low if since_at is None else min(low, since_at)) - slack_s
+
+
+def read_mark(
+    row: dict[str, object], slack_s: float, since_at: float | None = None, late_s: float = 0.0
+) -> Mark | None:
     """A mark from a row of `points`; null when it has neither a claimed nor a trusted time.
 
-    The claimed time holds inside the trusted bracket. One behind it gives way to its end, and so does one
-    before it: a clock that is off says nothing, the looks do. A writer may keep a record back until its
-    buffer is full: `since_at`, the front of the file's growth before this one's, then begins the bracket,
-    with `slack_s` of play; null: none was seen before, and the bracket's front holds.
+    The claimed time, set forward by `late_s` (how far the log's whole clock is behind), holds inside the
+    trusted bracket (edge_of); outside, the bracket's nearer end does.
     """
     at, low, high = (_number(row[k]) for k in ("at", "obs_lo_at", "obs_hi_at"))
-    used = at
-    if used is None:
-        used = high
+    used = high if at is None else at + late_s
     if used is None:
         return None
-    edge = None if low is None else (low if since_at is None else min(low, since_at)) - slack_s
-    if edge is not None and used < edge:
-        used = edge if high is None or since_at is None else high
     if high is not None:
         used = min(used, high)
+    edge = edge_of(low, since_at, slack_s)
+    if edge is not None:
+        used = max(used, edge)
     flags = row["flags"]
     return Mark(
         used,
@@ -142,8 +149,8 @@ def arcs_of(marks: list[Mark], unit: str, log: str = "") -> list[Arc]:
                 blur = max(last.blur_s, mark.blur_s)
                 begin = float(getattr(last, unit))
                 arcs.append(Arc(last.at, mark.at, float(gain), steps, begin, blur, log, mark.segment))
-        if last is None or last.segment != mark.segment or mark.at > last.at or value > getattr(last, unit):
-            last = mark
+        if last is None or last.segment != mark.segment or value >= getattr(last, unit):
+            last = mark  # a counter that falls within its segment lies out of order
     return arcs
 
 

@@ -14,6 +14,7 @@ from slurm_guard.audit.checks import (
     impossible_rate,
     log_integrity,
     lone_connection,
+    losses_seen_before,
     reverse_tunnel,
     second_program,
     slower_beside,
@@ -29,10 +30,11 @@ ASK_ALONE = frozenset({second_program.CHECK.id, impossible_rate.CHECK.id})
 _SILENCE = busy_while_silent.CHECK.id
 # Idle sessions, proxies and scans say nothing of the GPUs, but beside a stranger who works on them.
 _ASIDE = frozenset({lone_connection.CHECK.id, forward_proxy.CHECK.id, address_scan.CHECK.id})
-# Buffers, copies and clocks make odd records: they confirm that the GPU denies the log, and nothing else.
-_RECORDS = log_integrity.CHECK.id
+# Buffers, copies and clocks make odd records, one seed the same losses twice: they confirm that the GPU
+# denies the log, and nothing else.
+_RECORDS = frozenset({log_integrity.CHECK.id, losses_seen_before.CHECK.id})
 THERE = 0.05  # of a block's GPU work by strangers, from which they are there. Judgement (slower-beside).
-SHARED = 0.5  # of what progress leaves over that lies where strangers are. Judgement.
+MORE = 1.1  # times their usual share, in the blocks that progress leaves over. Judgement.
 _COST = frozenset(
     c.CHECK.id for c in (dearer_than_peers, slower_beside, unequal_siblings, reverse_tunnel)
 )  # beside A and C, they say that a rise of cost is no change of settings
@@ -41,13 +43,13 @@ _COST = frozenset(
 def agreeing(case: Case, findings: tuple[Finding, ...]) -> set[Family]:
     """Families whose findings speak against the run and of the same work; one alone confirms nothing."""
     said = {f.check: f.family for f in findings if f.weight >= SPEAKS and f.check not in ASK_ALONE}
-    weak = _ASIDE | {_SILENCE, _RECORDS}
+    weak = _ASIDE | _RECORDS | {_SILENCE}
     found = {family for check, family in said.items() if check not in weak}
     if found == {Family.A, Family.B} and not _together(case, said):
         found = {Family.B}
     if Family.A in found and _ASIDE.intersection(said):
         found.add(Family.F)
-    if Family.C in found and _RECORDS in said:
+    if Family.C in found and _RECORDS.intersection(said):
         found.add(Family.D)
     if _SILENCE in said and (Family.F in found or not found):
         found.add(Family.C)
@@ -71,5 +73,10 @@ def _together(case: Case, said: dict[str, Family]) -> bool:
     if fit is None or fit.theta is None:
         return True  # nothing tells one hour from another
     over = [max(0.0, part) * b.work for part, b in zip(fit.over(apart=False), fit.blocks, strict=True)]
-    beside = sum(o for o, b in zip(over, fit.blocks, strict=True) if b.stray_ms > THERE * b.active_ms)
-    return beside >= SHARED * sum(over)
+    theirs = [b.stray_ms / b.active_ms if b.active_ms > 0 else 0.0 for b in fit.blocks]
+    total, n = sum(over), len(over)
+    if total <= 0 or n == 0:
+        return True
+    # Alike in all blocks, they explain no rise that came in some.
+    there = sum(o * t for o, t in zip(over, theirs, strict=True)) / total
+    return there >= THERE and there >= MORE * sum(theirs) / n

@@ -218,11 +218,11 @@ def test_a_named_phase_takes_no_steps_out_where_the_printed_step_times_leave_it_
     arcs = _hour_of_steps()
     named = [(arc.until_at - 1.0, "checkpoint") for arc in arcs[::2]]
     bare = _track(arcs, named)
-    full, short = (
+    full, short, long = (
         replace(bare, marks=(*bare.marks, *(replace(_mark(a.until_at, "train"), took_s=t) for a in arcs)))
-        for t in (5.9, 3.0)
+        for t in (5.9, 3.0, 12.0)
     )
 
     assert stepping(bare) == tuple(arcs[1::2])
-    assert stepping(short) == tuple(arcs[1::2])
+    assert stepping(short) == stepping(long) == tuple(arcs[1::2])  # an evaluation is in the time of a step
     assert stepping(full) == tuple(arcs)

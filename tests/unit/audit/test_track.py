@@ -1,6 +1,7 @@
 """One track out of several logs."""
 
 from dataclasses import replace
+from random import Random
 
 from slurm_guard.audit.track import Mark, arcs_of, begun_anew, build, read_mark
 
@@ -60,20 +61,20 @@ def test_the_unit_with_the_steadiest_cost_is_taken() -> None:
     assert build(series, {"tokens": 0.1, "step": 0.1}, ()).unit == "tokens"
 
 
-def test_a_time_outside_the_trusted_bracket_gives_way_to_its_end() -> None:
+def test_a_time_outside_the_trusted_bracket_is_brought_to_its_end() -> None:
     row: dict[str, object] = {"at": 900.0, "obs_lo_at": 100.0, "obs_hi_at": 160.0, "step": 1,
            "samples": None, "tokens": None, "loss": None, "phase": "train", "segment": 0,
            "flags": []}  # fmt: skip
 
-    late, early = read_mark(row, 120.0), read_mark({**row, "at": -900.0}, 120.0, 40.0)
-    first = read_mark({**row, "at": -900.0}, 120.0)  # it may have waited since the writer began
+    late, early = read_mark(row, 120.0), read_mark({**row, "at": -900.0}, 120.0)
+    set_forward = read_mark({**row, "at": -900.0}, 120.0, 40.0, late_s=1030.0)
 
     assert late is not None
     assert late.at == 160.0
     assert early is not None
-    assert early.at == 160.0
-    assert first is not None
-    assert first.at == -20.0
+    assert early.at == -20.0
+    assert set_forward is not None
+    assert set_forward.at == 130.0
 
 
 def test_what_records_of_one_instant_gain_is_not_lost() -> None:
@@ -85,6 +86,15 @@ def test_what_records_of_one_instant_gain_is_not_lost() -> None:
         sum(a.units for a in arcs) == 60 * 5 - 6 * 5
     )  # when the first look's records were made is not known
     assert sum(a.steps or 0.0 for a in arcs) == 60 * 5 - 6 * 5
+
+
+def test_units_of_a_segment_are_its_last_less_its_first_in_whatever_order_its_records_come() -> None:
+    marks = _marks(60)
+    order = Random(3)
+    mixed = sorted((replace(m, at=m.at + order.uniform(-90, 90)) for m in marks), key=lambda m: m.at)
+
+    assert sum(a.units for a in arcs_of(mixed, "step")) <= 59 * 5
+    assert sum(a.units for a in arcs_of(marks, "step")) == 59 * 5
 
 
 def test_a_record_without_any_time_is_no_mark() -> None:

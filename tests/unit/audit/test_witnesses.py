@@ -68,3 +68,12 @@ def test_records_that_came_in_bulk_confirm_no_rise() -> None:
     assert {"work-residual", "log-integrity"} <= _checks(judgement)
     assert judgement.verdict is Verdict.REVIEW
     assert judgement.unexplained.lo_gpu_ms == 0
+
+
+def test_a_stranger_that_was_there_all_the_time_explains_no_rise_that_came_in_the_middle() -> None:
+    steady = replace(OTHER, from_s=30, until_s=1e9, share=0.3)
+
+    judgement = _of(replace(HONEST, tenants=(replace(TRAIN, share=0.6), steady), log=DEARER))
+
+    assert {"extra-context", "work-residual"} <= _checks(judgement)
+    assert judgement.verdict is Verdict.REVIEW
