@@ -302,12 +302,13 @@ class Audit:
 
     @property
     def strangers(self) -> tuple[Outside, ...]:
-        """Work of processes that no run's verdict can be about, each a minute of GPU time and more in all."""
-        worked: dict[tuple[str, int | None], int] = {}
+        """Work of processes that no run's verdict can be about, a minute of GPU time and more of one user and
+        program on a node."""
+        worked: dict[tuple[str, int | None, str | None], int] = {}
         for o in self.outside:
             if o.asked:
-                worked[o.node, o.pid] = worked.get((o.node, o.pid), 0) + o.gpu_ms
-        return tuple(o for o in self.outside if o.asked and worked[o.node, o.pid] >= LEAST_STRANGER_MS)
+                worked[o.node, o.uid, o.exe] = worked.get((o.node, o.uid, o.exe), 0) + o.gpu_ms
+        return tuple(o for o in self.outside if o.asked and worked[o.node, o.uid, o.exe] >= LEAST_STRANGER_MS)
 
     @property
     def asks(self) -> bool:

@@ -193,14 +193,26 @@ def holds_of(
     held: dict[tuple[int, str], set[int]] = {}
     for i, path, pid in seen.iter_rows():
         held.setdefault((i, path), set()).add(pid)
-    told = points.group_by("run", "file").agg(counter_of().max().alias("top"))
+    came = pl.col("offset").filter(pl.col("obs_lo_at").is_not_null())
+    told = points.group_by("run", "file").agg(
+        counter_of().max().alias("top"), (came.max() - came.min()).alias("grew_b")
+    )
     told = told.join(_paces(points), on=["run", "file"], how="left")
     rows = bound(logs, keys, points).join(told, on=["run", "file"], how="left").sort("i", "run", "file")
     found: dict[int, list[LogHold]] = {}
     for row in rows.iter_rows(named=True):
         pids = set(row["pids"] or []) | held.get((row["i"], row["path"]), set())
         pace = row["pace"] if row["pace"] is not None and isfinite(row["pace"]) else None
-        log = (row["node"], row["path"], row["how"] or "", row["size"], frozenset(pids), row["top"], pace)
+        log = (
+            row["node"],
+            row["path"],
+            row["how"] or "",
+            row["size"],
+            frozenset(pids),
+            row["top"],
+            pace,
+            row["grew_b"],
+        )
         hold = LogHold(*log)
         found.setdefault(row["i"], []).append(hold)
     return found

@@ -47,6 +47,9 @@ class LogHold:
     pids: frozenset[int]
     counter: float | None = None  # the highest step, or else sample or token, that it tells of; null: none
     pace: float | None = None  # of that counter, a second, from its first record to its last; null: not known
+    grew_b: int | None = (
+        None  # bytes that were seen to come; null: not seen. An appended log had others before
+    )
 
 
 def by_log(users: list[GpuUser], logs: list[LogHold]) -> dict[int, str]:
@@ -119,7 +122,8 @@ def _may_write(user: GpuUser, free: list[GpuUser], logs: list[LogHold]) -> bool:
     if any(u.written_b is None for u in ranks):
         return True
     most = max(u.written_b or 0 for u in ranks)
-    sizes = [g.size for g in logs if g.node == user.node and user.pid in g.pids]
+    mine = [g for g in logs if g.node == user.node and user.pid in g.pids]
+    sizes = [g.size if g.grew_b is None or g.size is None else min(g.size, g.grew_b) for g in mine]
     return any(size is None or most >= max(1.0, WROTE * size) for size in sizes)
 
 

@@ -28,12 +28,10 @@ from slurm_guard.audit import (
     siblings,
     spans,
     storage,
-    taut,
     traces,
     work,
 )
 from slurm_guard.audit import split as shares
-from slurm_guard.audit import track as tracks
 from slurm_guard.audit import unlisted as holders
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.coupling import takes_turns, waits_for_it
@@ -52,6 +50,7 @@ from slurm_guard.audit.net.policy import Rules, read_rules
 from slurm_guard.audit.net.unseen import Unseen, unseen_of
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.redone import Repeats, redone_spans, repeats_of
+from slurm_guard.audit.settled import said_of, settled
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.steadiest import steadiest
 from slurm_guard.audit.study import Study, study
@@ -118,14 +117,11 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     tables = _tables(runs, frames)
     series = gather.series_of(tables.points, tables.logs, tables.keys, facts.config.slack_s)
     heard = traces.hear(series, runs, facts.config.slack_s)
-    series = {i: [(n, taut.settle(m)) for n, m in part] for i, part in series.items()}
-    problems = gather.problems_of(tables.logs, tables.keys)
-    found = {i: tracks.build(series.get(i, []), None, problems.get(i, ())) for i in range(len(runs))}
+    series, found, failed = settled(len(runs), series, gather.problems_of(tables.logs, tables.keys))
     ties = _ties(tables, frames)
     cells, slots, users = _divided(runs, tables, ties, found)
     rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange)
     studies: dict[int, Study] = {}
-    failed: dict[int, str] = {}
     for i, run in enumerate(runs):
         try:
             found[i] = steadiest(run, slots[i], found[i], (series.get(i, []), facts))
@@ -193,11 +189,6 @@ def _traces(
         return replays.find_traces(runs, heard, (facts.from_at, facts.until_at), (before.prints, again), rows)
     except Exception as error:  # noqa: BLE001 - what compares all runs must not cost them their verdicts
         return replays.Traces({}, {}, said_of(error))
-
-
-def said_of(error: Exception) -> str:
-    """What failed, for a Skip."""
-    return f"{type(error).__name__}: {error}"
 
 
 def _tables(runs: list[Run], frames: dict[str, pl.DataFrame]) -> Tables:

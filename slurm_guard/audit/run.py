@@ -8,9 +8,10 @@ import polars as pl
 from slurm_guard.audit import alarms, exempt, hear, judge, minutes, outside, past
 from slurm_guard.audit.case import Case, counted
 from slurm_guard.audit.facts import Facts, split
-from slurm_guard.audit.night import Night, case_of, measure, said_of
+from slurm_guard.audit.night import Night, case_of, measure
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.remember import remember
+from slurm_guard.audit.settled import said_of
 from slurm_guard.history import PastCost, PastGround, PastTrace
 from slurm_guard.model import Audit, Judgement, Run, Skip
 from slurm_guard.sitemodel import Site

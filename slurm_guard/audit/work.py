@@ -27,6 +27,7 @@ METER_NOISE = 0.03
 # Beyond what any board draws or counts: such a reading is an error, and its sums would not fit. Judgement.
 MOST_W, MOST_CYCLES = 20_000.0, 2**53
 _MEASURES = ("energy_mj", "power_mw", "busy_ms", "sm_cycles")
+_SHARES = ("sm_ms", "tensor_ms", "int_ms", "dram_ms", "mem_busy_ms")
 _EXTENSIVE = ("cov", "energy", "busy", "cyc", "pipe")
 
 
@@ -41,10 +42,12 @@ def judgeable(windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     fine &= pl.col("energy_mj").is_null() | (pl.col("energy_mj") <= MOST_W * (length + 1000.0))
     fine &= pl.col("power_mw").is_null() | (pl.col("power_mw") <= 1000.0 * MOST_W)
     fine &= pl.col("sm_cycles").is_null() | (pl.col("sm_cycles") <= MOST_CYCLES)
+    for name in _SHARES:
+        fine &= pl.col(name).is_null() | pl.col(name).is_between(0, 10.0 * (length + 1000.0))
     fine &= pl.col("busy_ms").is_null() | (pl.col("busy_ms") <= pl.col("covered_ms") * 1.05 + 500)
     # An open window may be written again when it closes: the one that covers more holds.
     order = ["run", "gpu", "start_at", "covered_ms", "end_at", "energy_mj"]
-    marked = windows.with_columns(fine.fill_null(value=False).alias("fine"))
+    marked = windows.with_columns(fine.fill_null(value=False).alias("fine"), pl.col("model").fill_null(""))
     good = (
         marked.filter("fine")
         .sort(order, descending=[False, False, False, True, True, True], nulls_last=True)

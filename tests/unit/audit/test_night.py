@@ -146,6 +146,25 @@ def test_a_run_of_seconds_is_on_nobodys_list_and_no_check_fails_on_it(shape: str
 
 
 @pytest.mark.parametrize("name", ["from_at", "until_at", "start_at", "end_at"])
+def test_counters_that_never_rise_stop_nobodys_audit() -> None:
+    facts = facts_of("honest")
+    flat = facts.frames["points"].with_columns(
+        pl.lit(5, dtype=pl.Int64).alias("step"), pl.lit(None, dtype=pl.Float64).alias("at")
+    )
+
+    audit = run.audit_facts(_with(facts, "points", flat))
+
+    assert audit.skips == ()
+    assert sum(audit.judgements[0].ledger_gpu_ms.values()) == audit.judgements[0].run.allocated_gpu_ms
+
+
+def test_a_board_without_a_name_is_a_board() -> None:
+    facts = facts_of("honest")
+    nameless = facts.frames["windows"].with_columns(pl.lit(None, dtype=pl.String).alias("model"))
+
+    assert _judged(_with(facts, "windows", nameless)).verdict is Verdict.CLEAR
+
+
 def test_a_run_whose_times_are_no_numbers_is_refused_in_a_document_that_can_be_written(name: str) -> None:
     facts = facts_of("honest")
     odd = replace(facts.runs[0], **{name: float("nan")})  # type: ignore[arg-type]
@@ -193,7 +212,14 @@ def _one_window(facts: Facts, **values: Any) -> Facts:
 
 @pytest.mark.parametrize(
     "values",
-    [{"covered_ms": 0, "busy_ms": 0}, {"energy_mj": 2**61}, {"sm_cycles": 2**62}, {"power_mw": 2**60}],
+    [
+        {"covered_ms": 0, "busy_ms": 0},
+        {"energy_mj": 2**61},
+        {"sm_cycles": 2**62},
+        {"power_mw": 2**60},
+        {"int_ms": 2**61},
+        {"dram_ms": -5},
+    ],
 )
 def test_one_odd_window_changes_no_verdict_of_the_night(values: dict[str, int]) -> None:
     audit = run.audit_facts(_one_window(facts_of("honest"), **values))

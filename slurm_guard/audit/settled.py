@@ -1,0 +1,28 @@
+"""Each run's logs as one track, with settled times; what fails on one run stops no other."""
+
+from collections.abc import Mapping
+
+from slurm_guard.audit import taut
+from slurm_guard.audit.gather import Series
+from slurm_guard.audit.track import Track, build
+
+
+def said_of(error: Exception) -> str:
+    """What failed, for a Skip."""
+    return f"{type(error).__name__}: {error}"
+
+
+def settled(
+    n_runs: int, series: dict[int, Series], problems: Mapping[int, tuple[str, ...]]
+) -> tuple[dict[int, Series], dict[int, Track], dict[int, str]]:
+    """Each run's series with settled times, its track, and what failed of which run."""
+    done: dict[int, Series] = {}
+    found: dict[int, Track] = {}
+    failed: dict[int, str] = {}
+    for i in range(n_runs):
+        try:
+            done[i] = [(name, taut.settle(marks)) for name, marks in series.get(i, [])]
+            found[i] = build(done[i], None, problems.get(i, ()))
+        except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)
+            done[i], found[i], failed[i] = [], Track(), said_of(error)
+    return done, found, failed
