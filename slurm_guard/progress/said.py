@@ -23,7 +23,7 @@ _NUMBER_BEFORE = re.compile(
     rb"\d[KMBGTkmbgt]?(?:\s[KMBGT])?\s{0,20}(?:[Tt]otal |[Nn]on-trainable |[Tt]rainable )?(?:model )?[Pp]\Z"
 )
 _NUMBER = (
-    r"(\d{1,3}(?:,\d{3})+|\d{1,15}(?:\.\d{1,9})?(?:e\+?\d{1,2})?)(?!\d|[.,]\d|\s?[kmgt]i?b\b)"
+    r"(\d{1,3}(?:,\d{3}){1,5}|\d{1,15}(?:\.\d{1,9})?(?:e\+?\d{1,2})?)(?!\d|[.,]\d|\s?[kmgt]i?b\b)"
     r"\s?([kmbgt](?![a-z])|(?:thou|mill|bill|trill)\w{2,4})?"
 )
 _SCALE = {

@@ -145,7 +145,6 @@ def test_a_run_of_seconds_is_on_nobodys_list_and_no_check_fails_on_it(shape: str
     assert [s for s in audit.skips if s.reason == "check-failed"] == []
 
 
-@pytest.mark.parametrize("name", ["from_at", "until_at", "start_at", "end_at"])
 def test_counters_that_never_rise_stop_nobodys_audit() -> None:
     facts = facts_of("honest")
     flat = facts.frames["points"].with_columns(
@@ -165,6 +164,7 @@ def test_a_board_without_a_name_is_a_board() -> None:
     assert _judged(_with(facts, "windows", nameless)).verdict is Verdict.CLEAR
 
 
+@pytest.mark.parametrize("name", ["from_at", "until_at", "start_at", "end_at"])
 def test_a_run_whose_times_are_no_numbers_is_refused_in_a_document_that_can_be_written(name: str) -> None:
     facts = facts_of("honest")
     odd = replace(facts.runs[0], **{name: float("nan")})  # type: ignore[arg-type]
