@@ -161,6 +161,19 @@ def lines_are_read(target: Target, pieces: Sequence[Piece], raw: Found) -> None:
         after_break = piece.data.endswith(b"\n") if piece.data else after_break
 
 
+def begun(claims: list[Claim]) -> list[Claim]:
+    """Without the later ones of evaluation marks in a row, of which the first and the last are kept: which is
+    the last, what follows tells."""
+    kept: list[Claim] = []
+    in_row = False
+    for claim in claims:
+        is_bare = claim.phase == "eval" and claim.clock() is None and claim.epoch is None
+        if not (is_bare and in_row):
+            kept.append(claim)
+        in_row = is_bare
+    return kept
+
+
 def beginning_is_read(target: Target, pieces: Sequence[Piece], raw: Found) -> None:
     """What stands before the first edit is read as if the file ended there."""
     if any(
@@ -174,8 +187,8 @@ def beginning_is_read(target: Target, pieces: Sequence[Piece], raw: Found) -> No
         begin += len(piece.data)
     data = joined(pieces)
     begin = data.rfind(b"\n", 0, begin) + 1
-    early = [claim for claim in claims_of(unsettled(target, data[:begin])) if claim.offset <= begin]
-    found = [claim for claim in claims_of(raw) if claim.offset <= begin]
+    early = begun([claim for claim in claims_of(unsettled(target, data[:begin])) if claim.offset <= begin])
+    found = begun([claim for claim in claims_of(raw) if claim.offset <= begin])
     if {claim.key for claim in early} == {"step"} and {claim.key for claim in found} == {"epoch"}:
         # a counter that stands still from the first row to the last is no clock: the whole table tells
         early, found = (
