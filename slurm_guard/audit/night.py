@@ -50,7 +50,7 @@ from slurm_guard.audit.net.policy import Rules, read_rules
 from slurm_guard.audit.net.unseen import Unseen, unseen_of
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.redone import Repeats, redone_spans, repeats_of
-from slurm_guard.audit.settled import said_of, settled
+from slurm_guard.audit.settled import Missed, or_nothing, said_of, settled
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.steadiest import steadiest
 from slurm_guard.audit.study import Study, study
@@ -109,6 +109,7 @@ class Night:
     stored: Mapping[int, storage.Stored]
     mixes: Mapping[int, mix.Mix]
     claims: Mapping[int, boards.Claim]
+    missed: tuple[tuple[str, str], ...]  # what could not be made for the whole night, and why
 
 
 def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
@@ -116,7 +117,10 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     frames = dict(facts.frames)
     tables = _tables(runs, frames)
     series = gather.series_of(tables.points, tables.logs, tables.keys, facts.config.slack_s)
-    heard = traces.hear(series, runs, facts.config.slack_s)
+    missed: Missed = []
+    logs = series
+    unheard: list[traces.Heard] = []
+    heard = or_nothing("losses", lambda: traces.hear(logs, runs, facts.config.slack_s), unheard, missed)
     series, found, failed = settled(len(runs), series, gather.problems_of(tables.logs, tables.keys))
     ties = _ties(tables, frames)
     cells, slots, users = _divided(runs, tables, ties, found)
@@ -134,6 +138,8 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
     before = earlier_of(runs, facts, (users, found), (tables.raw, tables.uses))
     repeats = _repeats(runs, facts, found, before)
+    stores = ((tables.uses, tables.people, tables.keys), (tables.logs, tables.points))
+    told = (tables.logs, tables.keys, tables.raw)
     return Night(
         tables,
         cells.select(CELLS) if keeps_cells else cells.clear().select(CELLS),
@@ -160,11 +166,10 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         repeats,
         _traces(runs, facts, heard, (before, found, repeats)),
         failed,
-        storage.stored_of(
-            runs, found, ((tables.uses, tables.people, tables.keys), (tables.logs, tables.points)), frames
-        ),
-        mix.mixes(tables.raw, tables.good),
-        boards.claims((tables.logs, tables.keys, tables.raw), runs, found),
+        or_nothing("storage", lambda: storage.stored_of(runs, found, stores, frames), {}, missed),
+        or_nothing("mix of pipes", lambda: mix.mixes(tables.raw, tables.good), {}, missed),
+        or_nothing("sizes", lambda: boards.claims(told, runs, found), {}, missed),
+        tuple(missed),
     )
 
 

@@ -114,8 +114,9 @@ def _with_the_site(judgements: list[Judgement], facts: Facts) -> tuple[list[Judg
 
 
 def _not_compared(night: Night) -> list[Skip]:
-    """A skip where the logs could not be held against each other."""
-    return [Skip("losses of other runs", "check-failed", night.traces.failed)] if night.traces.failed else []
+    """Skips for what looks at all runs and failed: the logs held against each other, storage and the like."""
+    found = [("losses of other runs", night.traces.failed)] if night.traces.failed else []
+    return [Skip(what, "check-failed", why) for what, why in (*found, *night.missed)]
 
 
 def _refused_windows(night: Night) -> list[Skip]:

@@ -1,6 +1,7 @@
 """Each run's logs as one track, with settled times; what fails on one run stops no other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from slurm_guard.audit import taut
 from slurm_guard.audit.gather import Series
@@ -10,6 +11,19 @@ from slurm_guard.audit.track import Track, build
 def said_of(error: Exception) -> str:
     """What failed, for a Skip."""
     return f"{type(error).__name__}: {error}"
+
+
+Missed = list[tuple[str, str]]  # what could not be made for the whole night, and why
+T = TypeVar("T")
+
+
+def or_nothing(what: str, make: Callable[[], T], nothing: T, missed: Missed) -> T:
+    """What `make` gives of all runs; where it fails `nothing`, and a word in `missed`: no verdict is lost."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - what looks at all runs must not cost them their verdicts
+        missed.append((what, said_of(error)))
+        return nothing
 
 
 def settled(
