@@ -16,7 +16,9 @@ class Params:
     least_losses: int = 32  # judgement: two of the hashed stretches side by side
     least_share: float = 0.2  # of the log's losses. Judgement
     repeated: float = 0.5  # weight where the same user ran it under another command line. Judgement
-    of_another: float = 0.75  # … where another user ran the same program, or nobody knows. Judgement
+    of_another: float = (
+        0.75  # … where another user ran a program that is not known, or order is not. Judgement
+    )
     unlike: float = 2.0  # … another program of another user, surely earlier. Judgement
     most_users: int = 2  # other users from whom on it is what a course or a benchmark prints. Judgement
 
@@ -44,7 +46,7 @@ def find(case: Case, params: Params) -> list[Finding]:
 
 def _weight(seen: Seen, params: Params) -> float:
     """By what else would print the same digits."""
-    if seen.is_same_user and seen.is_same_program:
+    if seen.is_same_program and (seen.is_same_model or seen.is_same_user):
         return 0.0  # the same command line once more: nothing that a CLEAR run should be called a NOTE for
     if seen.is_same_user or seen.uid is None:
         return params.repeated
@@ -101,11 +103,11 @@ CHECK = Check(
     "record, small parts put together. Logs with fewer than 64 losses, with two or three digits, or as even "
     "as a formula. What no audit of this site has read, or the history has forgotten.",
     false_alarms="The same program with the same seed on the same kind of GPU repeats every digit where its "
-    "kernels are deterministic: a run that its user repeats (nothing is made of it), the tasks of an array, "
-    "a colleague who reproduces a result, a course. All that is context, a NOTE at most, and so is whatever "
-    "a user's own runs had printed under another command line. Left out are steps made again after a "
-    "restart, the same job requeued, records that stood in a copied file, and one file of several runs. "
-    "Soft; another user's losses under another command line or on other GPUs weigh more.",
+    "kernels are deterministic: a run that is repeated, by its user or a colleague, and the tasks of an "
+    "array (nothing is made of these), a result that another script reproduces, a course. That is context, a "
+    "NOTE at most, and so is whatever a user's own runs had printed under another command line. Left out are "
+    "steps made again after a restart, the same job requeued, records that stood in a copied file, and one "
+    "file of several runs. Soft; another user's losses under another command line weigh more.",
     remedy="Ask what wrote the log. A checkpoint made in this run, or one more run with the same digits, "
     "settles it.",
     params=Params(),

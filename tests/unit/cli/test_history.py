@@ -125,7 +125,7 @@ def test_work_in_the_process_from_the_first_step_on_is_seen_beside_earlier_night
     usual, diverted, longer = _of(from_json(site.judge(2)))
 
     assert _found(usual) == [("losses-seen-before", False)]
-    assert usual.verdict is Verdict.NOTE
+    assert usual.verdict is Verdict.CLEAR
     assert usual.cost.source == "own-and-peers"
     assert diverted.verdict is Verdict.REVIEW
     assert _found(diverted) == [("dearer-than-peers", True)]
