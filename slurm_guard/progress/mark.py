@@ -26,8 +26,9 @@ class Mark(NamedTuple):
 
 
 def _value(mark: Mark) -> int:
-    counters = (mark.step, mark.samples, mark.tokens)
-    return next((value for value in counters if value is not None), 0)
+    if mark.step is not None:
+        return mark.step
+    return mark.samples if mark.samples is not None else mark.tokens or 0
 
 
 def without_own(marks: list[Filed], points: list[Mark]) -> list[Filed]:

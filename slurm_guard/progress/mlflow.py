@@ -39,6 +39,8 @@ class MlflowSource:
 
     def claims(self, head: bytes, path: str) -> float:
         """0.9 in a run's folder of metrics, 0.6 elsewhere; 0 for the machine's own metrics."""
+        if not head[:1].isdigit():
+            return 0.0  # most files
         lines = head[: head.rfind(b"\n") + 1].decode("ascii", "replace").splitlines()
         if not lines or not all(map(_LINE.fullmatch, lines)):
             return 0.0

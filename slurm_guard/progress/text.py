@@ -34,6 +34,7 @@ NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.j
 # What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
 _TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
 _HOLE = re.compile(rb"\0{512,}")  # a disk's least block; a binary format has single ones, too
+_ODD = bytes(range(1, 7))  # control characters that text has not
 GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
 BARS = "tqdm"
 MAX_GONE = 1024  # bars of a file that make room for others: keeps a hostile log's cost linear
@@ -53,10 +54,11 @@ class TextSource:
     def claims(self, head: bytes, path: str) -> float:
         """0.2 for text; 0 when the head holds bytes that text does not, or is one JSON document. It may have
         a hole: the file was truncated, or the node crashed, while a program wrote on."""
-        head = _HOLE.sub(b"", head) or head
+        if b"\0" in head:
+            head = _HOLE.sub(b"", head) or head
         if b"\0" in head or path.rpartition("/")[2] in NO_LOGS or _is_document(head, path):
             return 0.0
-        odd = sum(head.count(bytes((code,))) for code in range(1, 7))
+        odd = len(head) - len(head.translate(None, _ODD))
         return 0.2 if odd * 50 <= len(head) else 0.0  # 2 % control bytes: judgement
 
     def extended(self, makers: Sequence[Callable[[], LineSource]]) -> "TextSource":
@@ -168,7 +170,8 @@ class TextReader:
             return
         for begin in sorted(lines):
             end = body.index(b"\n", begin)
-            self._line(_first_of(body, begin, end), at + end + 1, lines[begin])
+            line = body[begin:end] if end - begin <= MAX_SEGMENT else _first_of(body, begin, end)
+            self._line(line, at + end + 1, lines[begin])
 
     def _scan_tables(
         self, body: bytes, at: int, lines: dict[int, int], tables: list[tuple[int, TableLines]]

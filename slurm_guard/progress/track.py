@@ -233,11 +233,14 @@ def _restarts(values: list[int], index: int, high: int, total: int | None, crowd
 
 def _standing(moving: list[Filed], out: list[Mark]) -> list[Filed]:
     """Evaluation and checkpoint records stay as phase marks: of a step already reached, or that open one."""
+    others = [item for item in moving if item[1].phase != "train"]
+    if not others:
+        return []  # most logs
     kept = {(mark.file, mark.offset) for mark in out}
     standing = [
         (file, claim._replace(advances=False))
-        for file, claim in moving
-        if claim.phase != "train" and (claim.opens or (file, claim.offset) not in kept)
+        for file, claim in others
+        if claim.opens or (file, claim.offset) not in kept
     ]
     return without_own(standing, out)
 
@@ -249,7 +252,9 @@ def _drop_false_counters(out: list[Mark]) -> list[Mark]:
     if not _cumulative(out, [mark.samples for mark in out]):
         out = [mark._replace(samples=None) for mark in out]
     # A track whose clock was emptied with it has nothing left.
-    return [mark for mark in out if (mark.step, mark.samples, mark.tokens) != (None, None, None)]
+    return [
+        mark for mark in out if mark.step is not None or mark.samples is not None or mark.tokens is not None
+    ]
 
 
 def _cumulative(out: list[Mark], values: list[int | None]) -> bool:
