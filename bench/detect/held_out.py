@@ -1,4 +1,6 @@
-"""Held out: separate processes that divert, in families written without a look at how the audit judges.
+"""Separate processes that divert: held out at the freeze detection-1, known since.
+
+The families were written without a look at how the audit judges.
 
 `share` is the part of the work that is diverted from the first to the last second in which anything is, and
 about so where it comes in pieces. It is less where the GPU has not so much in the time that a family takes.

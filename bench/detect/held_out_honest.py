@@ -1,4 +1,4 @@
-"""Held out: honest families that were written without a look at how the audit judges."""
+"""Honest families: held out at the freeze detection-1, known since; written without a look at the audit."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Held out as well: what diverts inside the ranks, in claimed phases, and beside a printed log.
+"""Diverting inside the ranks, in claimed phases, beside a log: held out at detection-1, known since.
 
 `share` is as in held_out; in LOG it is passed over.
 """

@@ -1,4 +1,4 @@
-"""Held out: honest families that are slow by a fault, written without a look at how the audit judges."""
+"""Honest families that are slow by a fault: held out at the freeze detection-1, known since."""
 
 import math
 from dataclasses import replace

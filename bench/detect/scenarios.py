@@ -6,6 +6,10 @@ from random import Random
 
 from bench.detect import (
     companions,
+    fresh_diverting,
+    fresh_honest,
+    fresh_inside,
+    fresh_slow,
     held_out,
     held_out_honest,
     held_out_inside,
@@ -33,10 +37,11 @@ _CHANNELS = ("no_", "cycles_only", "power_only", "nothing_meas")  # families of 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`how`: honest; or process, inside, log (nothing trains), phase (time claimed otherwise), network.
+    """`how`: honest; or process, inside, log (hardly anything trains), phase (claimed time), network.
 
     `is_told` false: the other side looks the same by construction. `net`: traffic beside it (wire.py).
-    `is_own`: held out, that is written without a look at the audit, which was not changed because of it.
+    `is_own`: held out, that is written without a look at the audit, which was not changed because of it: the
+    fresh_* modules. Those of held_out* were so at the freeze detection-1, and have been looked at since.
     `is_slow`: an honest run that is slow by some fault.
     """
 
@@ -81,6 +86,20 @@ _IDS: dict[str, tuple[str, ...]] = {
     "length_buckets": ("B17",), "mixture_sources": ("B17",), "burn_in_at_start": ("B17",),
     "stragglers": ("B13",), "link_narrower": ("B13",), "fan_fails": ("B13",), "link_flaps": ("B13",),
     "server_outages": ("B06", "B13"),
+    "side_fills_the_meter": ("D04",), "side_in_collectives": ("D04",), "side_by_cron": ("D04",),
+    "side_called_mps": ("D02",), "side_on_some_gpus": ("D11",), "side_in_evaluations": ("D04",),
+    "side_as_loader": ("D02",), "side_as_saver": ("D02", "D04"), "side_short_lived": ("D03", "D04"),
+    "side_dares_more": ("D03",), "inproc_shrinks_first": ("D05",), "inproc_at_epoch_starts": ("D05",),
+    "inproc_when_capped": ("D05",), "inproc_in_the_noise": ("D05",), "inproc_rank_defects": ("D05", "D11"),
+    "inproc_stops_before_end": ("D05",), "inproc_inflates_batch": ("D05",), "log_of_a_tiny_model": ("D07",),
+    "log_counts_joules": ("D07",), "log_claims_all_ranks": ("D07", "D11"),
+    "rollouts_beside_updates": ("B10",), "physics_in_the_loop": ("B10",), "harness_after_epochs": ("B01",),
+    "active_learning_rounds": ("B01", "B03"), "flushed_at_epochs": ("B01", "B05"),
+    "probes_trained_beside": ("B01",), "encodes_next_shard": ("B02",), "recompiles_for_shapes": ("B08",),
+    "tries_recompute_settings": ("B08", "B17"), "padding_shrinks": ("B17",), "ranks_pruned": ("B17",),
+    "profiles_on_schedule": ("B17",), "drafts_accepted": ("B04",), "saver_falls_behind": ("B06",),
+    "rack_power_budget": ("B13",), "neighbour_checkpoints": ("B13",), "epoch_ends_slower": ("B06",),
+    "leaks_until_killed": ("B06", "B13"),
     "profiler": ("B17",), "curriculum_tokens": ("B17",), "curriculum_steps": ("B17",), "batch_ramp": ("B17",),
 }  # fmt: skip
 # Rows that one run on a node of its own cannot be: where they are tested instead.
@@ -107,21 +126,25 @@ def scenarios() -> list[Scenario]:
     slow = {
         draw.__name__ for draw in (*own_honest.FAIL_SLOW, honest_pace.fail_slow_comm, honest_pace.thermal)
     }
-    new = (*held_out_honest.FAMILIES, *held_out_slow.FAMILIES)
+    once = (*held_out_honest.FAMILIES, *held_out_slow.FAMILIES)
+    fresh = (*fresh_honest.FAMILIES, *fresh_slow.FAIL_SLOW)
     found = [_honest(draw, is_slow=draw.__name__ in slow) for draw in honest]
     found += [_honest(draw, is_slow=draw.__name__ in slow) for draw in own_honest.FAMILIES]
     found += [_honest(draw) for draw in (*companions.FAMILIES, *pairs.FAMILIES)]
-    found += [_honest(draw, is_own=True, is_slow=draw in held_out_slow.FAMILIES) for draw in new]
+    found += [_honest(draw, is_slow=draw in held_out_slow.FAMILIES) for draw in once]
+    found += [_honest(draw, is_own=True, is_slow=draw in fresh_slow.FAIL_SLOW) for draw in fresh]
     found += [_diverting(draw, _how(draw)) for draw in diverting.FAMILIES if _is_of_channels(draw)]
     found += [_diverting(draw, _ALL_OF_IT) for draw in (*forging.FAMILIES, *forging_shared.FAMILIES)]
     found += [_diverting(draw, "process") for draw in own_diverting.PROCESS]
     found += [_diverting(draw, _how(draw)) for draw in own_diverting.INSIDE]
     found += [_diverting(own_diverting.log_goes_on, _ALL_OF_IT)]
     found += [_diverting(own_diverting.tunnel_only, "network")]
-    found += [_diverting(draw, "process", is_own=True) for draw in held_out.PROCESS]
-    found += [_diverting(draw, "inside", is_own=True) for draw in held_out_inside.INSIDE]
-    found += [_diverting(draw, "phase", is_own=True) for draw in held_out_inside.PHASE]
-    found += [_diverting(draw, _ALL_OF_IT, is_own=True) for draw in held_out_inside.LOG]
+    found += [_diverting(draw, "process") for draw in held_out.PROCESS]
+    found += [_diverting(draw, "process", is_own=True) for draw in fresh_diverting.PROCESS]
+    for module, is_own in ((held_out_inside, False), (fresh_inside, True)):
+        found += [_diverting(draw, "inside", is_own=is_own) for draw in module.INSIDE]
+        found += [_diverting(draw, "phase", is_own=is_own) for draw in module.PHASE]
+        found += [_diverting(draw, _ALL_OF_IT, is_own=is_own) for draw in module.LOG]
     return found
 
 

@@ -1,13 +1,16 @@
 """The held-out families: what they divert is what was asked for, and honest ones divert nothing.
 
-Nothing is judged here. Whoever works on the audit need not look at these runs, and should not.
+Nothing is judged here. Whoever works on the audit need not look at these runs, and should not. Those that
+were held out once are played as well.
 """
 
+from collections import Counter
 from itertools import pairwise
 from random import Random
 
 import pytest
 
+from bench.detect import held_out, held_out_honest, held_out_inside, held_out_slow
 from bench.detect.classes import CLASSES, GpuClass
 from bench.detect.equip import LARGE, ORDINARY, equip
 from bench.detect.scenarios import SHARES, Scenario, scenarios
@@ -16,10 +19,22 @@ from bench.world.meters import Load
 from bench.world.physics import Truth, World
 from bench.world.spec import Spec
 
+_ONCE = {
+    draw.__name__
+    for draw in (
+        *held_out_honest.FAMILIES,
+        *held_out_slow.FAMILIES,
+        *held_out.PROCESS,
+        *held_out_inside.INSIDE,
+        *held_out_inside.PHASE,
+        *held_out_inside.LOG,
+    )
+}
 _OWN = [one for one in scenarios() if one.is_own]
-_HONEST = [one for one in _OWN if one.is_honest]
-_SHARED = [one for one in _OWN if one.how in ("process", "inside", "phase")]
-_LOG = [one for one in _OWN if one.how == "log"]
+_BLIND = [one for one in scenarios() if one.is_own or one.name in _ONCE]
+_HONEST = [one for one in _BLIND if one.is_honest]
+_SHARED = [one for one in _BLIND if one.how in ("process", "inside", "phase")]
+_LOG = [one for one in _BLIND if one.how == "log"]
 _SHORT = Site(("A100",), (1, 2), (2400.0, 3600.0), (60.0,))
 
 
@@ -52,14 +67,20 @@ def _live(one: Scenario, gpu: GpuClass, share: float, seed: int) -> tuple[_Told,
 
 
 def test_there_are_enough_of_each_kind() -> None:
-    assert len(_HONEST) >= 12
-    assert sum(one.is_slow for one in _HONEST) >= 3
-    assert len(_SHARED) + len(_LOG) >= 10
-    assert {one.how for one in _OWN} == {"honest", "process", "inside", "phase", "log"}
-    assert sum(not one.is_told for one in _OWN) <= len(_OWN) // 10
+    honest = [one for one in _OWN if one.is_honest]
+    hows = Counter(one.how for one in _OWN)
+
+    assert hows["honest"] >= 12
+    assert sum(one.is_slow for one in honest) >= 3
+    assert hows["process"] >= 6
+    assert hows["inside"] >= 5
+    assert hows["phase"] >= 2
+    assert hows["log"] >= 3
+    assert sum(not one.is_told for one in _OWN) <= 2
+    assert not _ONCE & {one.name for one in _OWN}
 
 
-@pytest.mark.parametrize("one", _OWN, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", _BLIND, ids=lambda one: one.name)
 def test_any_seed_and_any_share_is_a_run_and_the_same_one_twice(one: Scenario) -> None:
     for seed, share in enumerate(SHARES * 4):
         with at(LARGE if seed % 5 == 0 else ORDINARY):
@@ -109,11 +130,12 @@ def test_a_larger_share_diverts_more(one: Scenario) -> None:
 
 
 @pytest.mark.parametrize("one", _LOG, ids=lambda one: one.name)
-def test_beside_a_printed_log_all_is_diverted_but_what_it_copied(one: Scenario) -> None:
+def test_beside_an_untrue_log_all_is_diverted_but_what_it_copied_or_trained(one: Scenario) -> None:
     for seed, gpu in enumerate(CLASSES):
         world, truth = _live(one, gpu, 0.25, seed)
 
-        assert world.part() == pytest.approx(1.0)
+        trains = any(stage.trains for stage in world.spec.stages) and world.spec.forged is None
+        assert world.part() > 0.7 if trains else world.part() == pytest.approx(1.0)
         assert truth.diverted_gpu_ms > 0.6 * truth.work_gpu_ms
         last_s = max(record.at_s for record in world.records)
         assert last_s > world.spec.length_s - 1000
