@@ -3,7 +3,7 @@
 Format history
     1  2026-11: everything in model.Audit. Fields with a default came later: where one is missing, the
        default holds (`explained`, `left`, `again`, `p_value` of a run, `redone` of its progress, `analytic`
-       of its cost, `site` of the night).
+       of its cost, `site`, `sums` and `trend` of the night).
 
 The same Audit gives the same bytes: keys in field order, one line a run, no clock and no host in it.
 """

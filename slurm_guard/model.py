@@ -12,6 +12,7 @@ from slurm_guard.costmodel import Analytic as Analytic
 from slurm_guard.costmodel import Comparison as Comparison
 from slurm_guard.costmodel import Cost as Cost
 from slurm_guard.sitemodel import Explained, Recurrence, Site
+from slurm_guard.summodel import GroupSum, NightSum
 
 
 class Verdict(str, Enum):
@@ -299,6 +300,8 @@ class Audit:
     skips: tuple[Skip, ...]
     nodes: tuple[NodeCoverage, ...]
     site: Site | None = None  # null: written by a release that knew no word of the site
+    sums: tuple[GroupSum, ...] = ()  # the cluster, then by account, partition and section of the report
+    trend: tuple[NightSum, ...] = ()  # the last 30 nights, this one last; empty: an earlier release
 
     @property
     def strangers(self) -> tuple[Outside, ...]:

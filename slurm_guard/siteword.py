@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from slurm_guard.model import Finding, Run, Verdict
+from slurm_guard.summodel import NightSum
 
 SCOPES = ("run", "job-name", "user", "account")  # the narrowest first
 WORDS = ("right", "wrong", "unclear")
@@ -148,6 +149,7 @@ class PastNight:
     cells: tuple[Cell, ...]
     asked: tuple[Asked, ...]
     n_left_out: int = 0
+    sums: NightSum | None = None  # null: audited by a release that kept none
 
 
 def digest_of(words: SiteWords, past: Sequence[PastNight]) -> str:

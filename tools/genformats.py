@@ -23,6 +23,7 @@ DOCUMENT = (
 COSTS = ("Cost", "Comparison", "Analytic")
 # … and of the site's own word, which has a file of its own.
 SITE = ("Explained", "Recurrence", "Site", "Precision", "AlarmBudget")
+SUMS = ("GroupSum", "NightSum")
 KEPT = ("Exemption", "Disposition", "Speaker", "Subject", "PastNight", "Cell", "Asked")
 HISTORY = ("PastCost", "PastGround", "PastTrace")  # tables of the history store
 # Records inside records.
@@ -41,7 +42,7 @@ def render() -> str:
 
 def names() -> list[str]:
     """Every table that the page must have."""
-    return [*wire.KINDS, *PARTS, "lake", *HISTORY, *DOCUMENT, *SITE, *KEPT]
+    return [*wire.KINDS, *PARTS, "lake", *HISTORY, *DOCUMENT, *SITE, *SUMS, *KEPT]
 
 
 def _table(name: str) -> str:
@@ -51,6 +52,8 @@ def _table(name: str) -> str:
         return _class_table(ROOT / "slurm_guard" / "history.py", name)
     if name in DOCUMENT:
         return _class_table(ROOT / "slurm_guard" / ("costmodel.py" if name in COSTS else "model.py"), name)
+    if name in SUMS:
+        return _class_table(ROOT / "slurm_guard" / "summodel.py", name)
     if name in SITE or name in KEPT:
         return _class_table(ROOT / "slurm_guard" / ("sitemodel.py" if name in SITE else "siteword.py"), name)
     shape = name if name in PARTS else wire.KINDS[name].__name__

@@ -9,6 +9,7 @@ from slurm_guard.audit.exact import interval
 from slurm_guard.model import Audit, Finding, Judgement, Verdict
 from slurm_guard.sitemodel import Precision, Recurrence
 from slurm_guard.siteword import Asked, Cell, PastNight, SiteWords
+from slurm_guard.sums import of_night
 
 MOST_CELLS, MOST_ASKED = 2000, 2000  # Judgement: at 100 bytes each an index stays far below a megabyte
 NIGHTS = 7  # that a card looks back on. Judgement: a week has every kind of day
@@ -31,7 +32,9 @@ def night_of(audit: Audit) -> PastNight:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     cells = tuple(Cell(g, k, u, Verdict(v), s, n) for (g, k, u, v, s), n in ordered[:MOST_CELLS])
     left_out = sum(n for _, n in ordered[MOST_CELLS:]) + len(asked[MOST_ASKED:])
-    return PastNight(audit.cluster, audit.from_at, audit.until_at, cells, tuple(asked[:MOST_ASKED]), left_out)
+    window = (audit.from_at, audit.until_at)
+    sums = of_night(audit.judgements, window)
+    return PastNight(audit.cluster, *window, cells, tuple(asked[:MOST_ASKED]), left_out, sums)
 
 
 def _rule(judgement: Judgement) -> Verdict:

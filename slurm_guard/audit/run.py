@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import polars as pl
 
+from slurm_guard import sums
 from slurm_guard.audit import alarms, exempt, hear, judge, minutes, outside, past
 from slurm_guard.audit.case import Case, counted
 from slurm_guard.audit.facts import Facts, split
@@ -60,17 +61,21 @@ def audit_and_remember(
                 leave_trace(trace)
     skips += [*_refused_windows(night), *_not_compared(night)]
     judgements, site = _with_the_site(judgements, facts)
+    judgements.sort(key=lambda j: j.run.id)
+    window = (facts.from_at, facts.until_at)
     done = Audit(
         facts.cluster,
         facts.from_at,
         facts.until_at,
         facts.version,
         _settings(facts),
-        tuple(sorted(judgements, key=lambda j: j.run.id)),
+        tuple(judgements),
         outside.documented(list(night.stints), runs, {run.job_id for run in facts.runs if run.n_gpus == 0}),
         tuple(sorted(set(skips), key=lambda s: (s.subject, s.reason, s.detail))),
         hear.coverage(dict(facts.frames), night.tables.good, runs),
         site,
+        sums.groups(judgements, facts.cluster),
+        sums.trend((before.sums for before in facts.past), sums.of_night(judgements, window)),
     )
     return done, costs
 

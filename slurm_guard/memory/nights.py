@@ -3,7 +3,7 @@
 `<report.path>/<YYYY-MM-DD>/history.json`, replaced when the night is audited again.
 
 Format history
-    1  2026-11: siteword.PastNight.
+    1  2026-11: siteword.PastNight. `sums` came later: where it is missing, the night is not in the trend.
 """
 
 import json

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slurm_guard.model import Account, Bounds, Judgement, Verdict
+from slurm_guard.model import Bounds
 from slurm_guard.report import words
+from slurm_guard.sums import is_unmatched as is_unmatched
+from slurm_guard.sums import shown_ledger as shown_ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +64,6 @@ def _whisker(bounds: Bounds, total: int, unit: words.Unit) -> Whisker | None:
 
 def _pct(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f}".rstrip("0").rstrip(".")
-
-
-def is_unmatched(judgement: Judgement) -> bool:
-    """Whether there is nothing to set the run's work against: it is then not unexplained, whatever else about
-    the run asks for a look."""
-    no_log = words.NO_SOURCE in judgement.classes and judgement.unexplained.lo_gpu_ms == 0
-    return no_log or judgement.verdict is Verdict.NOT_AUDITABLE
-
-
-def shown_ledger(judgement: Judgement) -> dict[str, int]:
-    """The accounts as drawn: of a run that could not be audited, own work is unmatched, not unexplained."""
-    ledger = dict(judgement.ledger_gpu_ms)
-    if is_unmatched(judgement):
-        own = ledger.pop(Account.RESIDUAL.value, 0) + ledger.pop(Account.CONTRADICTION.value, 0)
-        ledger[words.UNMATCHED] = own
-    return ledger
 
 
 def explained_gpu_ms(ledger_gpu_ms: Mapping[str, int]) -> int:

@@ -2,23 +2,16 @@
 
 from collections.abc import Sequence
 
-from slurm_guard.model import Audit, Finding, Judgement, Verdict
+from slurm_guard.model import Audit, Finding, Judgement
 from slurm_guard.report import words
 from slurm_guard.report.safe import clean
 from slurm_guard.report.view import Fact, Line, Table
 from slurm_guard.report.words import Times
 from slurm_guard.sitemodel import AlarmBudget, Explained, Precision, Recurrence, Site
+from slurm_guard.sums import EXPLAINED as EXPLAINED
+from slurm_guard.sums import is_set_aside as is_set_aside
 
-EXPLAINED = "explained"  # slug of the section, and what stands behind the verdict of its runs
 MOST_CHECKS = 12  # Judgement: rows of the table; the document has them all
-
-
-def is_set_aside(judgement: Judgement) -> bool:
-    """It was called, and nothing is left to ask for a look."""
-    return judgement.left is not None and not judgement.asks and judgement.verdict in _CALLED
-
-
-_CALLED = (Verdict.ALERT, Verdict.REVIEW)
 
 
 def of_finding(finding: Finding, judgement: Judgement) -> str:

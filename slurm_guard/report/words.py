@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from slurm_guard import sums
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.model import Account, Verdict
 
-EXPLAINED = (Account.PROGRESS, Account.PHASE, Account.WAIT)
+EXPLAINED = sums.EXPLAINING
 # The order of a bar: explained, idle, unobserved, and the unexplained at the end where its bounds are drawn.
 # `unmatched` is ours alone: the residual of runs that could not be audited, which must not look unexplained.
-UNMATCHED = "unmatched"
-NO_SOURCE = "no-progress-source"  # the class of a run in whose files no progress was found
+UNMATCHED, NO_SOURCE = sums.UNMATCHED, sums.NO_SOURCE
 BAR_ORDER = (
     *(account.value for account in EXPLAINED),
     Account.IDLE.value,

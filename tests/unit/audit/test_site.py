@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from slurm_guard import sums
 from slurm_guard.audit.past import MOST_CELLS, NIGHTS, night_of, precision
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.document import to_json
@@ -186,3 +187,14 @@ def test_declared_otherwise_is_a_note_and_never_more() -> None:
     assert "was declared" in " ".join(_judged("intent-required").notes)
     assert "declared" not in " ".join(_judged("co-tenant").notes)
     assert set(SHAPES) >= {"declared-training"}
+
+
+def test_the_document_carries_the_nights_before_and_its_own_sums() -> None:
+    first = _audit("tunnel")
+    before = replace(past(0), sums=first.trend[-1])
+
+    again = _audit("tunnel", nights=(past(1), before))
+
+    assert first.trend == (sums.of_night(first.judgements, (first.from_at, first.until_at)),)
+    assert again.trend == (first.trend[-1], first.trend[-1])
+    assert again.sums == sums.groups(again.judgements, again.cluster)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from slurm_guard import sums
 from slurm_guard.model import (
     Account,
     Audience,
@@ -26,6 +27,7 @@ from slurm_guard.model import (
     Verdict,
 )
 from slurm_guard.sitemodel import AlarmBudget, Explained, Precision, Recurrence, Site
+from slurm_guard.summodel import NightSum
 
 FROM_AT = 1_790_035_200.0  # 2026-09-22 00:00 UTC
 HOUR = 3600
@@ -443,12 +445,43 @@ def night() -> Audit:
             NodeCoverage("g07", 4, 0, None, "no file since the window began"),
         ),
         site=site(),
+        sums=sums.groups(judgements, "aurora"),
+        trend=trend(judgements),
     )
+
+
+def trend(judgements: tuple[Judgement, ...], n_before: int = 17, missing: int = 6) -> tuple[NightSum, ...]:
+    """Nights before, of which one was never audited, and this one."""
+    tonight = sums.of_night(judgements, (FROM_AT, FROM_AT + 24 * HOUR))
+    found = []
+    for k in range(n_before, 0, -1):
+        size = 1 + 0.3 * math.sin(2.1 * k)
+        part = {
+            name: round(size * getattr(tonight, name) * (1 + 0.4 * math.cos(k * i)))
+            for i, name in enumerate(("idle_gpu_ms", "unobserved_gpu_ms", "unmatched_gpu_ms"), 1)
+        }
+        mid = round((0.2 + (k % 5 == 0)) * size * tonight.unexplained_gpu_ms)
+        explained = round(size * tonight.explained_gpu_ms)
+        before = replace(
+            tonight,
+            from_at=FROM_AT - 24 * HOUR * k,
+            until_at=FROM_AT - 24 * HOUR * (k - 1),
+            n_alert=int(k % 5 == 0),
+            n_review=k % 3,
+            allocated_gpu_ms=explained + mid + sum(part.values()),
+            explained_gpu_ms=explained,
+            unexplained_gpu_ms=mid,
+            unexplained_lo_gpu_ms=round(0.8 * mid),
+            **part,
+        )
+        if k != missing:
+            found.append(before)
+    return sums.trend(found, tonight)
 
 
 def empty_night() -> Audit:
     """Nobody used a GPU."""
-    return replace(night(), judgements=(), outside=(), skips=(), nodes=(), site=None)
+    return replace(night(), judgements=(), outside=(), skips=(), nodes=(), site=None, sums=(), trend=())
 
 
 ACCOUNTS = tuple(account.value for account in Account)
