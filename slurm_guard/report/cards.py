@@ -3,7 +3,7 @@
 import re
 
 from slurm_guard import attack
-from slurm_guard.model import Account, Bounds, Finding, Judgement, TimelineEvent, Verdict
+from slurm_guard.model import Account, Bounds, Finding, Judgement, Timeline, TimelineEvent, Verdict
 from slurm_guard.report import bars, charts, decisions, repeats, sentences, series, sizes, words
 from slurm_guard.report.safe import LONG, SHORT, clean, clean_or_dash, shorten
 from slurm_guard.report.view import (
@@ -20,7 +20,10 @@ from slurm_guard.report.words import Times, Unit
 # Judgement: longer lists are not read; the document has everything.
 MOST_FINDINGS, MOST_EVIDENCE, MOST_WORDS = 12, 8, 8
 MOST_SOURCES = 3
-WIDE_PX, NARROW_PX = 980, 480  # the drawing on a desk and on a phone; text keeps its size on both
+WIDE_PX, NARROW_PX = 980, 340  # the drawing on a desk and on a phone, where text keeps its size
+
+
+_ENDS = re.compile(r"(?<=[a-z)]\.) (?=[A-Z])")  # between two sentences
 
 
 def verdict_slug(verdict: Verdict) -> str:
@@ -35,7 +38,7 @@ def build_row(judgement: Judgement, unit: Unit, times: Times) -> RunRow:
     judged = not bars.is_unmatched(judgement) and not unseen
     is_aside = decisions.is_set_aside(judgement)
     return RunRow(
-        anchor=_anchor(run.id),
+        anchor=anchor_of(run.id),
         verdict=decisions.EXPLAINED.upper() if is_aside else judgement.verdict.value,
         slug=decisions.EXPLAINED if is_aside else verdict_slug(judgement.verdict),
         job=clean(run.job, 40),
@@ -53,7 +56,7 @@ def build_row(judgement: Judgement, unit: Unit, times: Times) -> RunRow:
     )
 
 
-def _anchor(run_id: str) -> str:
+def anchor_of(run_id: str) -> str:
     """An id for links: letters, digits and dashes only, whatever the cluster is called."""
     return "run-" + re.sub(r"[^A-Za-z0-9]+", "-", run_id[:120]).strip("-").lower()
 
@@ -66,6 +69,7 @@ def build_card(judgement: Judgement, unit: Unit, times: Times) -> Card:
     favour = [f for f in ordered if not f.hard and f.weight < 0][:MOST_FINDINGS]
     return Card(
         row=row,
+        lead=_lead(row.sentence, judgement),
         title=f"Job {row.job}" + (f" · {row.name}" if row.name != "–" else ""),
         classes=tuple(clean(name, 40) for name in judgement.classes[:MOST_WORDS]),
         facts=_facts(judgement, unit, times),
@@ -83,6 +87,13 @@ def build_card(judgement: Judgement, unit: Unit, times: Times) -> Card:
         remedy=sentences.remedy(judgement),
         site=decisions.remarks(judgement, times),
     )
+
+
+def _lead(sentence: str, judgement: Judgement) -> str:
+    """The one sentence on top: its first, where all others stand among what the numbers show."""
+    first, *rest = _ENDS.split(sentence)
+    said = " ".join(clean(f.sentence) for f in judgement.findings)
+    return first if rest and all(part in said for part in rest) else sentence
 
 
 def _facts(judgement: Judgement, unit: Unit, times: Times) -> tuple[Fact, ...]:
@@ -153,12 +164,12 @@ def _ledger(judgement: Judgement, unit: Unit) -> tuple[Fact, ...]:
 
 
 def _finding(finding: Finding, unit: Unit, explained: str = "") -> FindingView:
-    said = "hard: needs no second kind of evidence" if finding.hard else _strength(finding.weight)
+    said = "a fact that stands by itself" if finding.hard else _strength(finding.weight)
     return FindingView(
         check=clean(finding.check, 60),
         family=finding.family.value,
         sentence=clean(finding.sentence),
-        strength=f"{said}; confidence {_confidence(finding.confidence)}",
+        strength=f"{said}; {_sure(finding.confidence)}",
         hard=finding.hard,
         evidence=tuple(
             EvidenceView(
@@ -175,16 +186,16 @@ def _finding(finding: Finding, unit: Unit, explained: str = "") -> FindingView:
     )
 
 
-def _confidence(share: float) -> str:
-    """Whole percent; only a certainty is shown as one."""
-    return ">99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
+def _sure(confidence: float) -> str:
+    """How sure the check is that the fact is as stated: by judgement, so in words and not in percent."""
+    return "certain" if confidence >= 0.97 else "likely" if confidence >= 0.8 else "possible"
 
 
 def _strength(weight: float) -> str:
-    """Weights are natural logs of odds: 1 is about 3 to 1, 3 about 20 to 1."""
+    """Weights are natural logs of odds by judgement: 1 is about 3 to 1, 3 about 20 to 1."""
     size = abs(weight)
-    word = "no weight" if size < 0.1 else "weak" if size < 1 else "moderate" if size < 3 else "strong"
-    return f"{word} (weight {weight:+.1f})".replace("-", "−") if size >= 0.1 else word
+    word = "weak" if size < 1 else "moderate" if size < 3 else "strong"
+    return f"{word} evidence" if size >= 0.1 else "a remark, no evidence"
 
 
 def _clears(against: list[Finding]) -> tuple[str, ...]:
@@ -213,7 +224,7 @@ def _timeline(judgement: Judgement, unit: Unit, times: Times) -> TimelineView | 
             f"{times.span(from_at, until_at)}: {unit.full(part)}" for from_at, until_at, part in shaded
         )[:MOST_FINDINGS],
         events=tuple(
-            EventView(n, _when(e, timeline.start_at, times), clean(e.lane, SHORT), clean(e.text, 240))
+            EventView(n, _when(e, timeline, times), clean(e.lane, SHORT), clean(e.text, 240))
             for n, e in enumerate(events, 1)
         ),
         ties=tuple(t for t in words.TIES if any(f"({t})" in e.text for e in events)),
@@ -221,11 +232,13 @@ def _timeline(judgement: Judgement, unit: Unit, times: Times) -> TimelineView | 
     )
 
 
-def _when(event: TimelineEvent, start_at: float, times: Times) -> str:
-    """Times of day; with the date where the run goes on past midnight."""
-    day = times.full(start_at)[:10]
+def _when(event: TimelineEvent, timeline: Timeline, times: Times) -> str:
+    """Times of day; with the date where the run goes on past midnight, with seconds where any has them."""
+    day = times.full(timeline.start_at)[:10]
+    moments = (m for e in timeline.events for m in (times.moment(e.at), times.moment(e.until_at)))
+    exact = any(m is not None and m.second for m in moments)
     said = [
-        times.clock(at) if times.full(at)[:10] == day else times.full(at)
+        (times.clock(at) if exact else times.full(at)[11:]) if times.full(at)[:10] == day else times.full(at)
         for at in (event.at, event.until_at)
         if at is not None
     ]

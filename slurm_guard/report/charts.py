@@ -47,6 +47,15 @@ class Shade:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkLane:
+    """A row of events; `empty` says that it has none."""
+
+    at: str
+    label: str
+    empty: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """One event: a numbered point, with a bar to its end when it lasted."""
 
@@ -76,7 +85,7 @@ class Chart:
     lanes: tuple[Lane, ...]
     shades: tuple[Shade, ...]
     x_ticks: tuple[Tick, ...]
-    mark_lanes: tuple[Tick, ...]
+    mark_lanes: tuple[MarkLane, ...]
     marks: tuple[Mark, ...]
     alt: str
 
@@ -231,12 +240,12 @@ def _line_lane(
     )
 
 
-def _marks(timeline: Timeline, x: Scale, y: int) -> tuple[tuple[Tick, ...], tuple[Mark, ...], int]:
+def _marks(timeline: Timeline, x: Scale, y: int) -> tuple[tuple[MarkLane, ...], tuple[Mark, ...], int]:
     """Events numbered in time order, one row a lane; rows double where marks would cover each other."""
     events = ordered_events(timeline)
-    rows: list[Tick] = []
+    rows: list[MarkLane] = []
     marks: list[Mark] = []
-    for lane in sorted({event.lane for event in events}):
+    for lane in sorted({"network", *(event.lane for event in events)}):
         ends: list[float] = []  # per row of this lane: where its last mark ends
         for n, event in enumerate(events, 1):
             if event.lane != lane:
@@ -258,7 +267,7 @@ def _marks(timeline: Timeline, x: Scale, y: int) -> tuple[tuple[Tick, ...], tupl
                     clean(event.text),
                 )
             )
-        rows.append(Tick(px(y + 16), clean(lane, SHORT)[:8]))
+        rows.append(MarkLane(px(y + 16), clean(lane, SHORT)[:8], "" if ends else "no connection to show"))
         y += 20 * max(1, len(ends)) + 4
     return tuple(rows), tuple(sorted(marks, key=lambda mark: mark.n)), y
 

@@ -82,18 +82,20 @@ def _chance(judgement: Judgement) -> list[str]:
     return [f"Earlier runs of others were called at this score or above in at most {share} of cases."]
 
 
-def header(audit: Audit) -> tuple[Fact, ...]:
-    """Facts above everything: whether owners are written to, and what the alarm budget came to."""
+def mode(audit: Audit) -> tuple[Fact, ...]:
+    """Whether owners are written to: above everything, so that nobody believes that they know."""
     settings = audit.settings.get("audit", audit.settings)
     known = settings if isinstance(settings, dict) else {}
-    facts = [_mode(known, audit.site)] if known.get("observe_only") is True else []
-    if audit.site is not None:
-        facts += _alarms(audit.site.budget, audit.site.n_nights)
-    return tuple(facts)
+    return (_mode(known, audit.site),) if known.get("observe_only") is True else ()
+
+
+def budget(audit: Audit) -> tuple[Fact, ...]:
+    """What the alarm budget came to."""
+    return () if audit.site is None else tuple(_alarms(audit.site.budget, audit.site.n_nights))
 
 
 def _mode(settings: dict[str, object], site: Site | None) -> Fact:
-    """The first weeks: said on page and mail, so that nobody believes that owners know."""
+    """The first weeks."""
     canary = settings.get("enforce_partitions")
     names = [clean(str(name), 40) for name in canary[:8]] if isinstance(canary, list) else []
     but = f", but for partition {', '.join(names)}" if names else ""

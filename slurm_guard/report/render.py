@@ -1,5 +1,7 @@
 """The one Jinja environment: autoescape on, undefined is an error; templates of the checkout or the wheel."""
 
+import dataclasses
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -7,7 +9,9 @@ import jinja2
 
 import slurm_guard
 from slurm_guard.errors import GuardError
-from slurm_guard.report.view import Page
+from slurm_guard.report.view import Page, Picture
+
+MOST_BYTES = 2_000_000  # the project's budget: a phone on a train still loads it
 
 
 def templates_dir() -> Path:
@@ -39,14 +43,34 @@ def _environment() -> jinja2.Environment:
 
 
 def render_html(page: Page) -> str:
-    """The nightly page: one self-contained file without scripts."""
-    return _render("page.html.j2", page)
+    """The nightly page: one self-contained file without scripts, of at most MOST_BYTES: of a night with very
+    many or very large cards the last ones of each section become lines."""
+    while True:
+        html = _render("page.html.j2", page=page)
+        if len(html.encode()) <= MOST_BYTES or not any(s.cards for s in page.sections):
+            return html
+        page = _with_fewer_cards(page)
 
 
-def render_mail_html(page: Page) -> str:
-    """The mail's HTML with its style sheet still in the head; `mail.inline_css` moves it into the tags."""
-    return _render("mail.html.j2", page)
+def _with_fewer_cards(page: Page) -> Page:
+    sections = []
+    for section in page.sections:
+        kept, rest = (
+            section.cards[: len(section.cards) * 2 // 3],
+            section.cards[len(section.cards) * 2 // 3 :],
+        )
+        rows = (*(card.row for card in rest), *section.rows)
+        sections.append(dataclasses.replace(section, cards=kept, rows=rows))
+    return dataclasses.replace(page, sections=tuple(sections))
 
 
-def _render(name: str, page: Page) -> str:
-    return _environment().get_template(name).render(page=page)
+def render_mail_html(page: Page, pictures: Mapping[str, Picture] | None = None) -> str:
+    """The mail's HTML with its style sheet still in the head; `mail.inline_css` moves it into the tags.
+
+    `pictures` stand in place of the bar of the night (`ledger`) and of runs (their anchor); none: bars alone.
+    """
+    return _render("mail.html.j2", page=page, pictures=pictures or {})
+
+
+def _render(name: str, **given: object) -> str:
+    return _environment().get_template(name).render(**given)

@@ -25,6 +25,23 @@ REMEDIES = {
     words.NO_SOURCE: _LOG,
 }
 
+# Why a run was not auditable, by the same classes.
+REASONS = {
+    "switched-off": "slurm-guard was switched off on its nodes",
+    "run-without-ticket": "the prolog left no ticket of it",
+    "silent": "nothing was heard from its nodes",
+    "refused": "its nodes' records contradict each other",
+    words.NO_SOURCE: "no training progress was found in its files",
+}
+
+
+def reason(judgement: Judgement) -> str:
+    """Why it was not auditable, in a few words that many runs share."""
+    known = next((said for name, said in REASONS.items() if name in judgement.classes), "")
+    return known or (
+        "nothing was observed" if is_unseen(judgement) else "another reason: its line says which"
+    )
+
 
 def is_unseen(judgement: Judgement) -> bool:
     """Nobody saw any of it: an idle time or an unexplained one of zero would then be an invention."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from slurm_guard.report.safe import display_width, fit
+from slurm_guard.report.text_sums import group_lines, trend_lines
 from slurm_guard.report.text_table import verdict_lines
 from slurm_guard.report.view import Card, FindingView, Page, Section, Table
 
@@ -15,6 +16,7 @@ _COLORS = {
     "not-auditable": "35",
     "clear": "32",
     "explained": "34",
+    "parked": "36",
 }
 ALL = tuple(_COLORS)
 _NARROW = 88  # judgement: below this the ledger's words are left out
@@ -39,16 +41,18 @@ def render_text(page: Page, style: Style) -> str:
         out += _wrap(f"{fact.label + ':':<12}{fact.value}{note}", width, " " * 12)
     out += ["", *_wrap(page.empty or page.headline, width)]
     if page.n_runs:
-        out += ["", *_ledger(page, width)]
+        out += ["", *_ledger(page, width), *group_lines(page, width)]
         out += ["", *_verdicts(page, width, style.color)]
     for section in page.sections:
         for card in section.cards if section.slug in style.cards else ():
             out += ["", *_card(card, section, width, style.color)]
+    out += trend_lines(page, width)
     out += _table(
         "GPU work outside any allocation (beside the ledger, never in its sums)", page.outside, width
     )
     out += _table("Not judged, and why", page.skips, width)
     out += _table("How often it was right, with 95 % intervals", page.precision, width)
+    out += _list("About this audit", [f"{f.label}: {f.value} ({f.note})" for f in page.about], width)
     out += _legend(page, style, width)
     out += ["", *_wrap(page.method, width), "", *_wrap(page.footer, width)]
     return "\n".join(line.rstrip() for line in out) + "\n"

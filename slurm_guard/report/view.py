@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.report.axes import Tick
 from slurm_guard.report.bars import Bar
 from slurm_guard.report.charts import Chart
 
@@ -89,6 +90,7 @@ class Card:
     """A run in full."""
 
     row: RunRow
+    lead: str  # the one plain sentence
     title: str
     classes: tuple[str, ...]
     facts: tuple[Fact, ...]
@@ -108,9 +110,19 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why runs were not auditable, and the one thing that would make them so."""
+
+    words: str
+    remedy: str
+    count: str
+    allocated: str
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """The runs of one verdict, or those that the site explained: cards first, lines for the rest, and how
-    many are only in the document.
+    """The runs of one verdict, those that the site explained, or the parked ones: cards first, lines for the
+    rest, and how many are only in the document.
     """
 
     verdict: str
@@ -121,6 +133,9 @@ class Section:
     cards: tuple[Card, ...]
     rows: tuple[RunRow, ...]
     more: str
+    reasons: tuple[Reason, ...] = ()  # of NOT AUDITABLE
+    short: tuple[RunRow, ...] = ()  # the first few as lines, whether they have cards or not
+    more_short: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +162,95 @@ class Table:
     heads: tuple[str, ...]
     lines: tuple[Line, ...]
     more: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """An account's or a partition's runs in one line."""
+
+    name: str
+    n_runs: str
+    allocated: str
+    explained: str  # share
+    idle: str  # share
+    unobserved: str  # share
+    unexplained: str
+    bar: Bar
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The largest groups of a kind, the rest summed in the last line."""
+
+    title: str
+    kind: str
+    rows: tuple[GroupRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrendRect:
+    """One part of one night."""
+
+    color: str
+    x: str
+    y: str
+    width: str
+    height: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrendLane:
+    """A band of the trend with its own axis."""
+
+    title: str
+    title_y: str
+    bottom: str
+    ticks: tuple[Tick, ...]
+    rects: tuple[TrendRect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrendChart:
+    """The nights at one width."""
+
+    width: int
+    height: int
+    left: int
+    right: str
+    axis_y: str
+    lanes: tuple[TrendLane, ...]
+    x_ticks: tuple[Tick, ...]
+    alt: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrendView:
+    """The last nights: a sentence, two drawings, the colours they use, and the same as a table."""
+
+    sentence: str
+    wide: TrendChart | None  # null: one night is no trend
+    narrow: TrendChart | None
+    key: tuple[tuple[str, str], ...]  # (colour, name)
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A run that somebody should look at today, as a line with a link."""
+
+    anchor: str
+    title: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawing that a mail carries: its place in the mail, the same in a sentence, and PNG."""
+
+    cid: str
+    alt: str
+    png: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +281,9 @@ class Page:
     settings: tuple[Fact, ...]
     footer: str
     precision: Table = Table((), (), "")
+    groups: tuple[Groups, ...] = ()
+    trend: TrendView | None = None
+    asks: tuple[Ask, ...] = ()
+    more_asks: str = ""
+    method_url: str = ""  # empty: none is known
+    about: tuple[Fact, ...] = ()  # of the audit itself: alarm budget, work done again

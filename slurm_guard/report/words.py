@@ -73,13 +73,14 @@ TIES = {
 VERDICT_WORDS = {
     Verdict.ALERT: "a hard fact, or unexplained GPU work by two kinds of evidence: look today",
     Verdict.REVIEW: "one kind of evidence: something to look at, not enough to call it an alert",
-    Verdict.NOTE: "worth knowing: parked, a hang, much unobserved, processes in doubt, some residual, guests "
+    Verdict.NOTE: "worth knowing: a hang, much unobserved, processes in doubt, some residual, guests "
     "or odd records",
     Verdict.CLEAR: "nothing seen that needs a look; the log word says whether anything but the job "
     "vouches for its log",
     Verdict.NOT_AUDITABLE: "no way to set GPU time against progress",
 }
 
+PARKED_WORDS = "GPUs held for long with nothing on them: a cost to talk about, and nothing unexplained"
 EXPLAINED_WORDS = "called as above, and the site has said why it needs no look, and until when"
 
 # What an alert is about, by the check whose hard fact made it one: (of one run, of several).
@@ -93,14 +94,13 @@ OTHER_FACT = "a fact that stands by itself"
 UNEXPLAINED_WORK = "GPU work that logged progress does not explain"
 
 METHOD = (
-    "Each GPU's work is measured on the node, from counters that the job cannot write, and its processes are "
-    "attributed by the kernel's own records. "
+    "Each GPU's work is measured on the node, from counters that the job cannot write, and attributed to "
+    "processes by the kernel's own records. "
     "Logged training progress is priced at what a unit of it cost in the run's own cheap stretches and in "
-    "comparable runs of earlier nights, where there are any; work beyond that price is unexplained, and the "
-    "bounds hold the price's uncertainty. "
-    "What was not seen is called unobserved and counts neither way. A log that nothing outside the job "
-    "confirms is credited all the same, its run is marked claimed-only, and the upper bound holds all of it; "
-    "a run without a progress source is not auditable."
+    "comparable runs of earlier nights; work beyond that price is unexplained, and its bounds hold the "
+    "price's uncertainty. "
+    "What was not seen is unobserved and counts neither way; a log that nothing outside the job confirms is "
+    "credited all the same, its run is marked claimed-only, and its upper bound holds all of it."
 )
 
 
@@ -145,8 +145,15 @@ def number(value: float) -> str:
     return text if value > 0 else f"−{text}"
 
 
+def _millions(value: float, unit: str) -> str:
+    size, name = next(
+        (s, n) for s, n in ((1e12, "10¹²"), (1e9, "billion"), (1e6, "million")) if abs(value) >= s
+    )
+    return f"{number(value / size)} {name} {unit}"
+
+
 def measure(value: float | None, unit: str) -> str:
-    """A value with its unit; a dash for null. Epoch seconds and counts keep all figures."""
+    """A value with its unit; a dash for null. Counts below ten million keep all figures."""
     if value is None:
         return "–"
     if unit.startswith("mJ"):  # the document's integers; a step takes joules to megajoules
@@ -154,6 +161,11 @@ def measure(value: float | None, unit: str) -> str:
             (s, n) for s, n in ((1e9, "MJ"), (1e6, "kJ"), (1e3, "J"), (0, "mJ")) if abs(value) >= s
         )
         return f"{number(value / (size or 1))} {name}{unit[2:]}"
+    if unit.startswith("bytes") and abs(value) >= 1e4:
+        size, name = next((s, n) for s, n in ((2**30, "GiB"), (2**20, "MiB"), (0, "KiB")) if abs(value) >= s)
+        return f"{number(value / (size or 1024))} {name}{unit[5:]}"
+    if unit and 1e7 <= abs(value) < 1e15:  # of ten million, nobody reads the last six figures
+        return _millions(value, unit)
     text = f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else number(value)
     if 0 < abs(value) < 0.01:
         text = f"{value:.2g}"

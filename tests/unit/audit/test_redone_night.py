@@ -271,7 +271,7 @@ def test_card_page_and_table_tell_what_was_redone_and_accuse_nobody() -> None:
 
     assert "Redone after a restart: 200 of 5" in text
     assert "after 1 restart; an earlier run had made 200 steps of them" in text
-    assert any(fact.label == "Redone" for fact in page.coverage)
+    assert any(fact.label == "Redone" for fact in page.about)
     assert rows[0].endswith("progress_net_units,progress_redone_units,redone_gpu_ms")
     assert rows[2].split(",")[-2].startswith("200")
     assert not any(word in text.lower() for word in ("wasted", "lost", "abuse", "suspicious"))

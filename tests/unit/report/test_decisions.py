@@ -31,7 +31,7 @@ def _with(audit: Audit, **settings: object) -> Audit:
 
 
 def _header(audit: Audit) -> dict[str, tuple[str, str]]:
-    return {f.label: (f.value, f.note) for f in decisions.header(audit)}
+    return {f.label: (f.value, f.note) for f in (*decisions.mode(audit), *decisions.budget(audit))}
 
 
 def test_an_explained_run_stands_apart_in_every_output() -> None:
@@ -144,13 +144,13 @@ def test_observing_only_is_said_with_the_canary_and_ends() -> None:
         ),
     ],
 )
-def test_the_alarm_budget_is_said_above_everything(budget: AlarmBudget, value: str, note: str) -> None:
+def test_the_alarm_budget_is_said_with_what_came_of_it(budget: AlarmBudget, value: str, note: str) -> None:
     night = builders.night()
     assert night.site is not None
 
     page = build_page(replace(night, site=replace(night.site, budget=budget)), Options())
 
-    assert [(f.value, f.note) for f in page.coverage if f.label == "Alarms"] == [(value, note)]
+    assert [(f.value, f.note) for f in page.about if f.label == "Alarms"] == [(value, note)]
 
 
 def test_without_budget_or_word_of_the_site_nothing_is_said() -> None:

@@ -49,15 +49,14 @@ def test_every_run_is_shown_once_under_its_verdict() -> None:
     page = _page()
 
     shown = [(s.verdict, row.job) for s in page.sections for row in (*(c.row for c in s.cards), *s.rows)]
-    aside = builders.explained().run.job
+    own = {builders.explained().run.job: "EXPLAINED", builders.parked().run.job: "PARKED"}
     assert sorted(shown) == sorted(
-        ("EXPLAINED" if j.run.job == aside else j.verdict.value, j.run.job)
-        for j in builders.night().judgements
+        (own.get(j.run.job, j.verdict.value), j.run.job) for j in builders.night().judgements
     )
 
 
 def test_alerts_come_first_and_clear_runs_last() -> None:
-    order = ["ALERT", "REVIEW", "EXPLAINED", "NOTE", "NOT AUDITABLE", "CLEAR"]
+    order = ["ALERT", "REVIEW", "EXPLAINED", "PARKED", "NOTE", "NOT AUDITABLE", "CLEAR"]
 
     assert [s.verdict for s in _page().sections] == order
 
@@ -205,8 +204,11 @@ def test_the_headline_names_alerts_by_their_kind_of_fact() -> None:
     assert one.headline.startswith("1 run needs a look today (a process that outlived its run);")
     assert "does not explain" not in one.headline
     assert "not an amount" in one.sections[0].cards[0].unexplained
-    assert "1: GPU work that logged progress does not explain" in both.headline
-    assert "1: a process that outlived its run" in both.headline
+    assert both.headline.startswith("2 runs need a look today;")
+    assert [a.about.split(";")[0] for a in both.asks] == [
+        "a process that outlived its run",
+        "GPU work that logged progress does not explain",
+    ]
 
 
 def _unseen(of: Judgement) -> Judgement:
@@ -275,7 +277,7 @@ def test_one_card_has_one_unit_for_gpu_time() -> None:
     (shown,) = _card(replace(of, findings=(finding,))).against
 
     assert [e.value for e in shown.evidence] == ["2.00 GPU-h of SM time", "51 min 42 s"]
-    assert shown.strength == "hard: needs no second kind of evidence; confidence >99 %"
+    assert shown.strength == "a fact that stands by itself; certain"
 
 
 def test_without_progress_no_price_and_no_pace_are_made_up() -> None:

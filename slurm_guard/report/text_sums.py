@@ -1,0 +1,41 @@
+"""Sums of a page for a terminal: by account and partition, and the last nights."""
+
+from slurm_guard.report.safe import fit
+from slurm_guard.report.view import GroupRow, Groups, Page
+
+_NIGHTS = 7  # lines of the trend. Judgement: a week; page and document have the month
+_WIDE = 72  # below this the shares are left out
+
+
+def group_lines(page: Page, width: int) -> list[str]:
+    """A small table for each kind."""
+    return [line for groups in page.groups for line in ("", *_groups(groups, page.unit, width))]
+
+
+def _groups(groups: Groups, unit: str, width: int) -> list[str]:
+    heads = GroupRow(
+        groups.title, "runs", unit, "explained", "idle", "unobserved", "unexplained", groups.rows[0].bar
+    )
+    size = min(28, max(len(row.name) for row in (heads, *groups.rows)))
+    return [fit(_row(row, size, width), width).rstrip() for row in (heads, *groups.rows)]
+
+
+def _row(row: GroupRow, size: int, width: int) -> str:
+    shares = f"{row.idle:>9}{row.unobserved:>12}" if width >= _WIDE else ""
+    return f"  {fit(row.name, size)}{row.n_runs:>6}{row.allocated:>9}{row.explained:>11}{shares}{row.unexplained:>13}"
+
+
+def trend_lines(page: Page, width: int) -> list[str]:
+    """The last week, the latest night first; none where there is no trend."""
+    if page.trend is None:
+        return []
+    lines = [line.cells for line in page.trend.table.lines[:_NIGHTS]]
+    if not lines:
+        return ["", fit(page.trend.sentence, width).rstrip()]
+    heads = ("The last nights", page.unit, "explained", "", "", "unexplained", "alerts", "reviews", "runs")
+    return ["", *(fit(_night(cells), width).rstrip() for cells in (heads, *lines))]
+
+
+def _night(cells: tuple[str, ...]) -> str:
+    night, whole, explained, _, _, left, alerts, reviews, _ = cells
+    return f"  {night:<17}{whole:>8}{explained:>11}{left:>20}{alerts:>8}{reviews:>9}"
