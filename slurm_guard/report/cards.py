@@ -23,7 +23,7 @@ MOST_SOURCES = 3
 WIDE_PX, NARROW_PX = 980, 340  # the drawing on a desk and on a phone, where text keeps its size
 
 
-_ENDS = re.compile(r"(?<=[a-z)]\.) (?=[A-Z])")  # between two sentences
+_ENDS = re.compile(r"(?<=[\w)]\.) (?=[A-Z])")  # between two sentences
 
 
 def verdict_slug(verdict: Verdict) -> str:

@@ -22,7 +22,8 @@ def _groups(groups: Groups, unit: str, width: int) -> list[str]:
 
 def _row(row: GroupRow, size: int, width: int) -> str:
     shares = f"{row.idle:>9}{row.unobserved:>12}" if width >= _WIDE else ""
-    return f"  {fit(row.name, size)}{row.n_runs:>6}{row.allocated:>9}{row.explained:>11}{shares}{row.unexplained:>13}"
+    left = f"  {fit(row.name, size)}{row.n_runs:>6}{row.allocated:>9}{row.explained:>11}"
+    return f"{left}{shares}{row.unexplained:>13}"
 
 
 def trend_lines(page: Page, width: int) -> list[str]:
