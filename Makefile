@@ -52,9 +52,9 @@ lock: ## pin every dependency anew (needs `uv` on the PATH)
 	uv pip compile --group bench --universal --python-version 3.10 --generate-hashes --no-header -o requirements/bench.txt
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.10 --generate-hashes --no-header -o requirements/dev.txt
 
-screenshots: ## the demo's report in headless Chromium at 1280 and 600 px
-	@tools/bootstrap rig
-	@tools/screenshots
+screenshots: ## the report and the mail in headless Chromium at 1280, 768 and 390 px, light and dark, and what axe-core says
+	@tools/bootstrap pictures
+	@$(PY) -m tools.screenshots
 
 nights: ## ten nights on the rig with other seeds and shares (about 25 minutes); writes docs/rig-nights.md
 	@tools/bootstrap rig

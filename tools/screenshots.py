@@ -54,27 +54,30 @@ def main() -> int:
         SAMPLE / "mail.html",
         *([DEMO] if DEMO.is_file() else []),
     ]
-    n_bad = 0
+    n_bad, said = 0, set[str]()
     with Browser(program) as browser:
         for page in pages:
             for name, look in looks(page).items():
-                n_bad += _look(browser, page, look, (options.out / f"{name}.png", axe))
+                n_bad += _look(browser, page, look, (options.out / f"{name}.png", axe), said)
     return 1 if n_bad else 0
 
 
-def _look(browser: Browser, page: Path, look: Look, to: tuple[Path, str]) -> int:
-    """One picture; how many things are wrong with it."""
+def _look(browser: Browser, page: Path, look: Look, to: tuple[Path, str], known: set[str]) -> int:
+    """One picture; how many things are wrong with it. Each finding is printed once."""
     path, axe = to
     browser.show(page, look)
     aside, height = browser.sideways_px(look.width), browser.height_px()
     browser.shoot(path, look.width)
     faults = browser.find_faults(axe) if axe and not look.media else []
     grave = [fault for fault in faults if fault[0] in GRAVE]
-    said = f"; {aside} px too wide" if aside else ""
+    wide = f"; {aside} px too wide" if aside else ""
     asked = f"; axe-core: {len(grave)} serious of {len(faults)}" if axe and not look.media else ""
-    print(f"{path} ({look.width} x {height}{said}{asked})")
+    print(f"{path} ({look.width} x {height}{wide}{asked})")
     for impact, rule, words, where in faults:
-        print(f"    {impact}: {rule}: {words}: {where}")
+        line = f"    {impact}: {rule}: {words}: {where}"
+        if line not in known:
+            print(line)
+            known.add(line)
     return len(grave) + (aside > 0)
 
 

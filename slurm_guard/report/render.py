@@ -1,14 +1,17 @@
 """The one Jinja environment: autoescape on, undefined is an error; templates of the checkout or the wheel."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
 import slurm_guard
 from slurm_guard.errors import GuardError
+from slurm_guard.report.bars import Bar
+from slurm_guard.report.charts import Chart
 from slurm_guard.report.view import Page, Picture
 
 MOST_BYTES = 2_000_000  # the project's budget: a phone on a train still loads it
@@ -64,12 +67,20 @@ def _with_fewer_cards(page: Page) -> Page:
     return dataclasses.replace(page, sections=tuple(sections))
 
 
-def render_mail_html(page: Page, pictures: Mapping[str, Picture] | None = None) -> str:
+def render_mail_html(page: Page, pictures: Sequence[Picture] = ()) -> str:
     """The mail's HTML with its style sheet still in the head; `mail.inline_css` moves it into the tags.
 
-    `pictures` stand in place of the bar of the night (`ledger`) and of runs (their anchor); none: bars alone.
+    A picture stands in place of the bar of the night (cid `ledger`) or of a run (its anchor).
     """
-    return _render("mail.html.j2", page=page, pictures=pictures or {})
+    return _render("mail.html.j2", page=page, pictures={picture.cid: picture for picture in pictures})
+
+
+def render_picture(
+    width: int, height: int, css: str, bar: Bar | None = None, chart: Chart | None = None
+) -> str:
+    """One drawing as an SVG file of its own."""
+    sheet = Markup(css)  # noqa: S704 - our own style sheet, in which quotes must stay quotes
+    return _render("picture.svg.j2", width=width, height=height, css=sheet, bar=bar, chart=chart)
 
 
 def _render(name: str, **given: object) -> str:
