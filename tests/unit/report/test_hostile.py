@@ -5,6 +5,7 @@ import email
 import email.policy
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -117,6 +118,23 @@ def test_mail_headers_are_ours_and_its_parts_harmless(nasty: str) -> None:
     assert html is not None
     names = {tag for tag, _ in _Tags(html.get_content()).tags}
     assert not names & {"script", "img", "svg", "link", "iframe", "form", "b2"}
+
+
+def test_a_name_of_ten_megabytes_is_shortened_everywhere() -> None:
+    night = builders.night()
+    first = night.judgements[0]
+    long = "N\x1b" * 5_000_000
+    run = replace(first.run, name=long, comment=long, work_dir=long)
+    audit = replace(night, judgements=(replace(first, run=run), *night.judgements[1:]))
+
+    page = build_page(audit, Options())
+    content = mail.compose(audit, Options(), ENVELOPE, builders.FROM_AT).content
+
+    for shown in (render_html(page), text.render_text(page, text.Style(100, cards=text.ALL))):
+        assert len(shown) < 400_000
+        assert not _raw_in(shown)
+    assert len(formats.render_csv(audit)) < 100_000
+    assert len(content) < mail.MOST_BYTES
 
 
 @EACH
