@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timezone, tzinfo
 
-from slurm_guard.errors import GuardError
 from slurm_guard.model import Account, Audit, Judgement, Verdict
 from slurm_guard.report import bars, decisions, repeats, words
 from slurm_guard.report.cards import build_card, build_row, verdict_slug
+from slurm_guard.report.narrow import only_job as only_job
 from slurm_guard.report.safe import clean, clean_or_dash
 from slurm_guard.report.view import Fact, LedgerRow, Line, Page, Section, Table
 from slurm_guard.report.words import Times, Unit
@@ -73,23 +73,6 @@ def _flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, o
         else:
             found.append((prefix + key, value))
     return found
-
-
-def only_job(audit: Audit, job: str) -> Audit:
-    """The document with the runs of one job alone, by raw id or as Slurm shows it.
-
-    Raises GuardError job-unknown.
-    """
-    kept = tuple(j for j in audit.judgements if job in (j.run.job, str(j.run.job_id)))
-    if not kept:
-        raise GuardError(
-            "job-unknown",
-            f"no run of job {clean(job, 40)} stands in this document",
-            "look at the window above the report; a job without GPUs is not audited",
-        )
-    ids = {j.run.id for j in kept}
-    outside = tuple(o for o in audit.outside if o.run in ids)
-    return replace(audit, judgements=kept, outside=outside)
 
 
 def _headline(audit: Audit, ledger: dict[str, int]) -> str:
