@@ -69,8 +69,7 @@ def audit(
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
     from slurm_guard.cli.history import history_folder, leave_history
-    from slurm_guard.cli.progressbar import watched
-    from slurm_guard.cli.remember import leave, leave_own, recall
+    from slurm_guard.cli.remember import leave, leave_own
     from slurm_guard.config import load_config
     from slurm_guard.document import to_json
     from slurm_guard.errors import EXIT_FINDINGS
@@ -79,11 +78,8 @@ def audit(
     settings = load_config(config)
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
-    with watched() as bar:
-        bar.stage("accounting and lake")
-        facts = load_facts(window, settings, (sacct_file, folder), lake or Path(settings.lake.path))
-        bar.stage("runs judged")
-        done, left = _audited(recall(facts, settings, words_up_to), ledger, bar.step)
+    files = (sacct_file, folder, ledger)
+    done, left = _work(window, settings, files, lake or Path(settings.lake.path), words_up_to)
     is_trial, path = output is not None, output or _default_path(window[0], settings)
     make_folder(path.parent, _CLOSED_FOLDER)
     write_output(path, to_json(done).encode(), _CLOSED)
@@ -95,6 +91,24 @@ def audit(
         leave_history(folder, done, left, settings)
     if exit_code and done.asks:
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def _work(
+    window: tuple[float, float],
+    settings: "Config",
+    files: tuple[Path | None, Path, Path | None],
+    lake: Path,
+    words_up_to: int | None,
+) -> "tuple[Audit, _Left]":
+    """The night's audit, with a bar where somebody watches. `files`: sacct's text, history, ledger."""
+    from slurm_guard.cli.progressbar import watched
+    from slurm_guard.cli.remember import recall
+
+    with watched() as bar:
+        bar.stage("accounting and lake")
+        facts = load_facts(window, settings, files[:2], lake)
+        bar.stage("runs judged")
+        return _audited(recall(facts, settings, words_up_to), files[2], bar.step)
 
 
 def _audited(

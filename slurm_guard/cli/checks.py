@@ -18,7 +18,7 @@ def add(app: typer.Typer) -> None:
 def checks(
     check: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="a check to explain in full", autocompletion=complete_check),
+        typer.Argument(metavar="ID", help="a check to explain in full", autocompletion=complete_check),
     ] = None,
 ) -> None:
     """List the checks, or explain one: what it detects and does not, false alarms, remedy, examples."""

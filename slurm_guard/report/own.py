@@ -16,8 +16,9 @@ _SITE = "the site"
 _UID = re.compile(r"\buid[ :=]*(\w+)", re.IGNORECASE)
 _PID = re.compile(r"\b(?:pid|process)[ :=]*(\d+)", re.IGNORECASE)
 _JOB = re.compile(r"\bjobs?[ :=]*(\d+)", re.IGNORECASE)
-_RUN = re.compile(r"[^\s/]+/(\d+)/\d+")  # a published id
+_RUN = re.compile(r"(?<=[^\s/])/(\d+)/\d+")  # a published id, behind the cluster's name
 _WORD = re.compile(r"[\w.@$-]+")
+MOST_TEXT = 20_000  # characters that are looked through; a longer text goes. Judgement: no sentence has so many
 _LEAST_NUMBER = 1000  # a lone number below is a count of something, and no uid of a person or late job id
 
 
@@ -33,7 +34,8 @@ class Others:
     def are_in(self, text: str) -> bool:
         """Whether it names one; rather once too often."""
         return (
-            any(found != str(self.uid) for found in _UID.findall(text))
+            len(text) > MOST_TEXT
+            or any(found != str(self.uid) for found in _UID.findall(text))
             or any(found in self.pids for found in _PID.findall(text))
             or any(found not in self.jobs for found in (*_JOB.findall(text), *_RUN.findall(text)))
             or any(self.uid not in self.named[w] for w in _words(text) if w in self.named)
