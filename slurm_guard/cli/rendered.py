@@ -52,7 +52,9 @@ def _render_text(shown: "Audit", options: "Options", to_stdout: bool, in_full: b
 
 
 # What our own words use and an old terminal lacks; of other characters it shows a question mark.
-_PLAIN = str.maketrans({"–": "-", "−": "-", "·": "-", "…": "~", "×": "x", "≤": "<=", "≥": ">=", "θ": "theta"})
+_PLAIN = str.maketrans(
+    {"–": "-", "−": "-", "·": "-", "…": "~", "×": "x", "≤": "<=", "≥": ">=", "θ": "theta", "±": "+-"}
+)
 
 
 def encode(text: str, encoding: str) -> bytes:

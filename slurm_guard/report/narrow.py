@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Audit, Judgement, Verdict
@@ -91,7 +91,19 @@ def part_of(audit: Audit, narrow: Narrow) -> Audit:
         return audit
     kept = tuple(j for j in audit.judgements if narrow.holds(j))
     ids = {j.run.id for j in kept}
-    return replace(audit, judgements=kept, outside=tuple(o for o in audit.outside if o.run in ids))
+    # Field by field: sums of the whole night are none of a part of it.
+    return Audit(
+        cluster=audit.cluster,
+        from_at=audit.from_at,
+        until_at=audit.until_at,
+        version=audit.version,
+        settings=audit.settings,
+        judgements=kept,
+        outside=tuple(o for o in audit.outside if o.run in ids),
+        skips=audit.skips,
+        nodes=audit.nodes,
+        site=audit.site,
+    )
 
 
 def only(audit: Audit, narrow: Narrow) -> Audit:
