@@ -16,7 +16,7 @@ _ZERO_MEANS = frozenset(
 
 # Texts for which empty means something, or nothing is wrong with it; every other one must name something.
 _MAY_BE_EMPTY = frozenset(
-    {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to", "history"}
+    {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to", "history", "own", "views"}
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
     | {"enforce_partitions", "intent_partitions"}
 )

@@ -71,11 +71,11 @@ def _dtype(dtype: object) -> str:
 
 
 def _class_table(path: Path, name: str) -> str:
-    rows = "".join(f"| `{field}` | {kind} | {words} |\n" for field, kind, words in _fields(path, name))
+    rows = "".join(f"| `{field}` | {kind} | {words} |\n" for field, kind, words in class_fields(path, name))
     return f"\n| field | type | |\n| --- | --- | --- |\n{rows}\n"
 
 
-def _fields(path: Path, name: str) -> Iterator[tuple[str, str, str]]:
+def class_fields(path: Path, name: str) -> Iterator[tuple[str, str, str]]:
     """(field, annotation, comment on its lines) of one class."""
     source = path.read_text(encoding="utf-8")
     lines = source.splitlines()

@@ -29,10 +29,12 @@ def audit_and_remember(
     take: Callable[[pl.LazyFrame], None] | None = None,
     leave: Callable[[PastGround], None] | None = None,
     leave_trace: Callable[[PastTrace], None] | None = None,
+    tell: Callable[[int, int], None] | None = None,
 ) -> tuple[Audit, list[PastCost]]:
     """The same with the rows that it leaves for later audits; `leave` is handed those of what trainings have
     passed, `leave_trace` those of what losses are known by. `take` is handed the ledger by GPU and minute
-    (minutes.SCHEMA) in batches of runs; null: it is not laid out."""
+    (minutes.SCHEMA) in batches of runs; null: it is not laid out. `tell` hears how many runs are judged, of
+    how many."""
     runs, refused = split(facts.runs)
     night = measure(runs, facts, keeps_cells=take is not None)
     book = None if take is None else minutes.Book(night.cells, take)
@@ -42,6 +44,8 @@ def audit_and_remember(
     costs: list[PastCost] = []
     for i, run in enumerate(runs):
         case, judgement, missed = _judged(i, run, (night, facts), known)
+        if tell is not None:
+            tell(i + 1, len(runs))
         judgements.append(judgement)
         skips += missed
         if case is not None:

@@ -110,5 +110,6 @@ COMMANDS: tuple[str, ...] = (
     "mail",
     "explain",
     "disposition",
+    "checks",
     "demo",
 )

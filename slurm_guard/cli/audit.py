@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import tzinfo
 
     from slurm_guard.audit.facts import Facts
@@ -20,6 +21,7 @@ _Ledger = Annotated[
     Path | None,
     typer.Option("--ledger", help="also the ledger by GPU and minute, as Parquet", readable=False),
 ]
+_CLOSED, _CLOSED_FOLDER = 0o640, 0o750  # everybody's runs are not for everybody (rulings 26)
 _TIME = "ISO time (in report.timezone, which is UTC unless set) or epoch seconds"
 
 
@@ -67,7 +69,7 @@ def audit(
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
     from slurm_guard.cli.history import history_folder, leave_history
-    from slurm_guard.cli.remember import leave, recall
+    from slurm_guard.cli.remember import leave, leave_own
     from slurm_guard.config import load_config
     from slurm_guard.document import to_json
     from slurm_guard.errors import EXIT_FINDINGS
@@ -76,13 +78,14 @@ def audit(
     settings = load_config(config)
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
-    facts = load_facts(window, settings, (sacct_file, folder), lake or Path(settings.lake.path))
-    done, left = _audited(recall(facts, settings, words_up_to), ledger)
+    files = (sacct_file, folder, ledger)
+    done, left = _work(window, settings, files, lake or Path(settings.lake.path), words_up_to)
     is_trial, path = output is not None, output or _default_path(window[0], settings)
-    make_folder(path.parent)
-    write_output(path, to_json(done).encode())
+    make_folder(path.parent, _CLOSED_FOLDER)
+    write_output(path, to_json(done).encode(), _CLOSED)
     if not is_trial:
         leave(done, path)  # one index a night
+        leave_own(done, path.parent.name, settings)
     typer.echo(f"{summary(done)}: {path}")
     if remember or (remember is None and not is_trial):
         leave_history(folder, done, left, settings)
@@ -90,7 +93,27 @@ def audit(
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def _audited(facts: "Facts", ledger: Path | None) -> "tuple[Audit, _Left]":
+def _work(
+    window: tuple[float, float],
+    settings: "Config",
+    files: tuple[Path | None, Path, Path | None],
+    lake: Path,
+    words_up_to: int | None,
+) -> "tuple[Audit, _Left]":
+    """The night's audit, with a bar where somebody watches. `files`: sacct's text, history, ledger."""
+    from slurm_guard.cli.progressbar import watched
+    from slurm_guard.cli.remember import recall
+
+    with watched() as bar:
+        bar.stage("accounting and lake")
+        facts = load_facts(window, settings, files[:2], lake)
+        bar.stage("runs judged")
+        return _audited(recall(facts, settings, words_up_to), files[2], bar.step)
+
+
+def _audited(
+    facts: "Facts", ledger: Path | None, tell: "Callable[[int, int], None]"
+) -> "tuple[Audit, _Left]":
     """The audit and what it leaves for later ones; with a path, its ledger by GPU and minute is written
     there. Raises GuardError output-unwritable."""
     from slurm_guard.audit.run import audit_and_remember
@@ -99,7 +122,7 @@ def _audited(facts: "Facts", ledger: Path | None) -> "tuple[Audit, _Left]":
 
     grounds: list[PastGround] = []
     traces: list[PastTrace] = []
-    leave = (grounds.append, traces.append)
+    leave = (grounds.append, traces.append, tell)
     if ledger is None:
         done, costs = audit_and_remember(facts, None, *leave)
         return done, (costs, grounds, traces)

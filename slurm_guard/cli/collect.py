@@ -33,6 +33,7 @@ def collect(
     ssh: Annotated[str, typer.Option("--ssh", help="the ssh program, with options")] = "ssh",
 ) -> None:
     """Take what the nodes wrote into the lake; bad files are named and put in quarantine with the reason."""
+    from slurm_guard.cli.progressbar import watched
     from slurm_guard.config import load_config
     from slurm_guard.errors import GuardError
     from slurm_guard.lake.ingest import collect as collect_spools
@@ -46,7 +47,9 @@ def collect(
     if asked:
         _pull(asked, place, ssh)
         spools = [*(path for path in spools if path != place), place]
-    report = collect_spools(spools, where, (place, bounds))
+    with watched() as bar:
+        bar.stage("nodes collected")
+        report = collect_spools(spools, where, (place, bounds), bar.step)
     typer.echo(
         f"{report.n_new} files new ({report.n_rows} rows), {report.n_known} known, "
         f"{len(report.refused)} in quarantine: {where}"

@@ -37,4 +37,23 @@ def leave(done: "Audit", document: Path) -> None:
     from slurm_guard.memory.nights import NAME, to_text
     from slurm_guard.report.archive import write_output
 
-    write_output(document.with_name(NAME), to_text(night_of(done)).encode())
+    write_output(document.with_name(NAME), to_text(night_of(done)).encode(), 0o640)
+
+
+def leave_own(done: "Audit", night: str, settings: "Config") -> None:
+    """Each user's own document, where the site has a folder for them. What fails is said on stderr."""
+    import typer
+
+    from slurm_guard.errors import GuardError
+    from slurm_guard.report.ownfiles import own_folder, write_own
+
+    folder = own_folder(settings.report.own, Path(settings.report.path))
+    try:
+        written = write_own(folder, night, done, settings.report.own_nights)
+    except GuardError as error:
+        typer.echo(f"slurm-guard: {error.slug}: {error.sentence}: users cannot see this night", err=True)
+        return
+    if written is not None and written.failed:
+        uid, why = written.failed[0]
+        more = f" and {len(written.failed) - 1} more" if len(written.failed) > 1 else ""
+        typer.echo(f"slurm-guard: uid {uid}{more} cannot see this night: {folder}: {why}", err=True)

@@ -1,22 +1,16 @@
-"""`slurm-guard report`: an audit document for people, and for other programs."""
+"""`slurm-guard report`: audit documents for people, and for other programs."""
 
-import os
-import shutil
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slurm_guard.cli.complete import complete_night, complete_verdict
+
 if TYPE_CHECKING:
     from slurm_guard.config import Config
-    from slurm_guard.model import Audit
-    from slurm_guard.report.page import Options
-    from slurm_guard.report.text import Style
-
-
-WIDTH = 112  # of text that no terminal bounds: every column of the verdict table, and some of the names
+    from slurm_guard.report.narrow import Narrow
 
 
 class Format(str, Enum):
@@ -34,16 +28,32 @@ def add(app: typer.Typer) -> None:
     app.command()(report)
 
 
+_MANY = "may be repeated, or hold commas"
+_Texts = list[str] | None
+
+
 def report(
     audit: Annotated[
         Path | None, typer.Option("--audit", help="audit document; default: the latest", readable=False)
     ] = None,
-    night: Annotated[str | None, typer.Option("--night", help="the night that began on this date")] = None,
+    night: Annotated[
+        str | None,
+        typer.Option("--night", help="the night that began on this date", autocompletion=complete_night),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="several nights as one table: 2026-09-22, 3d, 1w")
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="what comes out")] = Format.TEXT,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="file; default: standard output", readable=False)
     ] = None,
     job: Annotated[str | None, typer.Option("--job", help="the runs of one job alone, in full")] = None,
+    account: Annotated[_Texts, typer.Option("--account", help=f"runs of this account; {_MANY}")] = None,
+    user: Annotated[_Texts, typer.Option("--user", help=f"runs of this user, or uid; {_MANY}")] = None,
+    verdict: Annotated[
+        _Texts,
+        typer.Option("--verdict", help=f"runs of this verdict; {_MANY}", autocompletion=complete_verdict),
+    ] = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="exit 10 when something asks for a look")
     ] = False,
@@ -51,68 +61,50 @@ def report(
         Path | None, typer.Option("--config", help="configuration file", readable=False)
     ] = None,
 ) -> None:
-    """Show a night: which GPU-hours logged progress explains, which it does not, and why."""
+    """Show a night: which GPU-hours logged progress explains, which it does not, and why.
+
+    Who may not read the nights is shown his own runs.
+    """
+    from slurm_guard.cli.nights import show_nights
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
-    from slurm_guard.report.archive import choose_document, read_document, write_output
+    from slurm_guard.report.narrow import parse_narrow
 
     settings = load_config(config)
-    whole = read_document(choose_document(audit, night, Path(settings.report.path)))
-    shown, options = narrow(whole, job, settings)
-    content = render(shown, options, (form, output is None, job is not None), settings)
-    if output is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
+    narrow = parse_narrow(job, account or (), user or (), verdict or ())
+    if since is not None:
+        asks = show_nights(since, (audit, night), narrow, (form.value, output), settings)
     else:
-        write_output(output, content)
-    if exit_code and shown.asks:
+        asks = _show_night((audit, night), narrow, (form, output), settings)
+    if exit_code and asks:
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def narrow(whole: "Audit", job: str | None, settings: "Config") -> "tuple[Audit, Options]":
-    """The document, or one job's part of it with a line that says so."""
-    from slurm_guard.report.page import Options, only_job
-    from slurm_guard.report.safe import clean
+def _show_night(
+    which: tuple[Path | None, str | None],
+    narrow: "Narrow",
+    how: tuple[Format, Path | None],
+    settings: "Config",
+) -> bool:
+    """One document; whether anything of it asks for a look."""
+    from slurm_guard.cli.chosen import archive_of, log_view
+    from slurm_guard.cli.rendered import put_out, render
+    from slurm_guard.report.archive import read_document
+    from slurm_guard.report.narrow import only, scope_words
+    from slurm_guard.report.page import Options
+    from slurm_guard.report.viewlog import owners
     from slurm_guard.report.words import load_zone
 
+    archive = archive_of(settings)
+    path = archive.find(*which)
+    whole = read_document(path)
+    shown = only(whole, narrow)
+    form, output = how
+    seen = (len(shown.judgements), owners(shown.judgements))
+    log_view(archive, path, (path.parent.name, narrow.words(), form.value), seen, settings)
+    said = (archive.scope, scope_words(narrow, len(shown.judgements), len(whole.judgements)))
     zone = load_zone(settings.report.timezone)
-    if job is None:
-        return whole, Options(settings.report.site, zone)
-    part = only_job(whole, job)
-    n_all = len(whole.judgements)
-    scope = f"Job {clean(job, 40)} alone: {len(part.judgements)} of the {n_all} runs of this night."
-    return part, Options(settings.report.site, zone, scope=scope)
-
-
-def render(shown: "Audit", options: "Options", how: tuple[Format, bool, bool], settings: "Config") -> bytes:
-    """The bytes of one format. `how`: the format, whether to standard output, whether for one job."""
-    from slurm_guard.report import formats, mail, page, text
-    from slurm_guard.report.render import render_html
-
-    form, to_stdout, one_job = how
-    if form is Format.JSON:
-        return formats.render_json(shown).encode()
-    if form is Format.CSV:
-        return formats.render_csv(shown).encode()
-    if form is Format.EML:
-        to = next(iter(settings.mail.to), settings.mail.sender)
-        envelope = mail.Envelope(settings.mail.sender, to, settings.mail.reply_to)
-        return mail.compose(shown, options, envelope, shown.until_at).content
-    built = page.build_page(shown, options)
-    if form is Format.HTML:
-        return render_html(built).encode()
-    return text.render_text(built, _style(to_stdout, one_job)).encode(_encoding(to_stdout), "replace")
-
-
-def _style(to_stdout: bool, one_job: bool) -> "Style":
-    """Colour only where a terminal listens (https://no-color.org); $COLUMNS holds for a pipe as well."""
-    from slurm_guard.report import text
-
-    listens = to_stdout and sys.stdout.isatty()
-    color = listens and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    width = shutil.get_terminal_size((WIDTH, 24)).columns if to_stdout else WIDTH
-    return text.Style(width, color, text.ALL if one_job else ())
-
-
-def _encoding(to_stdout: bool) -> str:
-    return (sys.stdout.encoding or "utf-8") if to_stdout else "utf-8"
+    options = Options(settings.report.site, zone, scope=" ".join(filter(None, said)))
+    in_full = narrow.job is not None or archive.is_own
+    put_out(render(shown, options, (form.value, output is None, in_full), settings), output)
+    return shown.asks

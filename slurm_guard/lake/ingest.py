@@ -7,7 +7,7 @@ collecting twice, from two copies or in another order gives the same lake.
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -50,9 +50,14 @@ class CollectReport:
     pruned: tuple[tuple[str, Pruned], ...] = ()  # by node, where the drop folder gave something up or is full
 
 
-def collect(spools: Sequence[Path], lake: Path, drop: tuple[Path, Bounds] | None = None) -> CollectReport:
+def collect(
+    spools: Sequence[Path],
+    lake: Path,
+    drop: tuple[Path, Bounds] | None = None,
+    tell: Callable[[int, int], None] | None = None,
+) -> CollectReport:
     """Take everything that is whole in the spools into the lake. `drop`: the spool that is a drop folder of
-    this collector's own, kept within bounds.
+    this collector's own, kept within bounds. `tell` hears after each node: nodes done, nodes known so far.
 
     Raises GuardError spool-missing (none of the spools is there), spool-unreadable, lake-unwritable,
     lake-busy (another collection is at it).
@@ -68,9 +73,15 @@ def collect(spools: Sequence[Path], lake: Path, drop: tuple[Path, Bounds] | None
     try:
         lake.mkdir(parents=True, exist_ok=True)
         with _alone(lake):
+            n_done = n_all = 0
             for spool in present:
-                for node in collector.node_folders(spool):
+                nodes = collector.node_folders(spool)
+                n_all += len(nodes)
+                for node in nodes:
                     collector.take_node(spool, node)
+                    n_done += 1
+                    if tell is not None:
+                        tell(n_done, n_all)
     except OSError as error:
         raise GuardError(
             "lake-unwritable",

@@ -6,6 +6,7 @@ Layout: `<report.path>/<YYYY-MM-DD>/audit.json`, the date being that of the wind
 import contextlib
 import os
 import re
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
@@ -45,8 +46,8 @@ def choose_document(audit: Path | None, night: str | None, folder: Path) -> Path
 def find_document(folder: Path, night: str | None) -> Path:
     """A night's document (`2026-09-22`), or the latest. Raises GuardError document-missing, night-syntax."""
     if night is not None:
-        return folder / _day(night) / DOCUMENT
-    found = sorted(p for p in folder.glob(f"*/{DOCUMENT}") if re.fullmatch(r"\d{4}-\d\d-\d\d", p.parent.name))
+        return folder / parse_night(night) / DOCUMENT
+    found = _documents(folder)
     if not found:
         raise GuardError(
             "document-missing",
@@ -57,7 +58,18 @@ def find_document(folder: Path, night: str | None) -> Path:
     return found[-1]
 
 
-def _day(text: str) -> str:
+def list_nights(folder: Path) -> list[str]:
+    """The nights that have a document, oldest first."""
+    return [path.parent.name for path in _documents(folder)]
+
+
+def _documents(folder: Path) -> list[Path]:
+    found = folder.glob(f"*/{DOCUMENT}")
+    return sorted(p for p in found if re.fullmatch(r"\d{4}-\d\d-\d\d", p.parent.name))
+
+
+def parse_night(text: str) -> str:
+    """A night's name from a date. Raises GuardError night-syntax."""
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
@@ -66,24 +78,30 @@ def _day(text: str) -> str:
         ) from None
 
 
-def make_folder(folder: Path) -> None:
-    """With its parents. Raises GuardError output-unwritable."""
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """With its parents; `mode`: its own, as the umask leaves it. Raises GuardError output-unwritable."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
     except OSError as error:
         raise _unwritable(str(folder), error) from None
 
 
-def write_output(path: Path, content: bytes) -> None:
-    """Whole or not at all; into a device or a pipe as it is. Raises GuardError output-unwritable."""
+def write_output(path: Path, content: bytes | Iterable[bytes], mode: int = 0o666) -> None:
+    """Whole or not at all; into a device or a pipe as it is. `mode`: as the umask leaves it.
+
+    Raises GuardError output-unwritable.
+    """
+    parts = [content] if isinstance(content, bytes) else content
     part = None
     try:
         if path.exists() and not path.is_file():  # renaming a file over /dev/null would be the end of it
-            path.write_bytes(content)
+            with path.open("wb") as out:
+                out.writelines(parts)
             return
         path = Path(os.path.realpath(path))  # a link stays a link
         part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_bytes(content)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as out:
+            out.writelines(parts)
         part.replace(path)
     except OSError as error:
         if part is not None:

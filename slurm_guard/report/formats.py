@@ -52,11 +52,12 @@ def render_csv(audit: Audit) -> str:
     writer = csv.DictWriter(out, HEADS, lineterminator="\n")
     writer.writeheader()
     for judgement in audit.judgements:
-        writer.writerow(_row(judgement))
+        writer.writerow(csv_row(judgement))
     return out.getvalue()
 
 
-def _row(judgement: Judgement) -> dict[str, object]:
+def csv_row(judgement: Judgement) -> dict[str, object]:
+    """A run's cells by the names of HEADS."""
     run, bounds, progress = judgement.run, judgement.unexplained, judgement.progress
     texts = {name: getattr(run, name) for name in _TEXTS if name not in ("run", "nodes")}
     texts |= {

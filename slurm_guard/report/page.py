@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timezone, tzinfo
 
 from slurm_guard import sums
-from slurm_guard.errors import GuardError
 from slurm_guard.model import Audit
 from slurm_guard.report import bars, decisions, headline, lists, repeats, words
 from slurm_guard.report.accounts import build_groups
+from slurm_guard.report.narrow import only_job as only_job
 from slurm_guard.report.safe import clean
 from slurm_guard.report.sections import Bounds, alerts_of, build_sections
 from slurm_guard.report.trend import build_trend
@@ -74,23 +74,6 @@ def build_page(audit: Audit, options: Options) -> Page:
         footer=f"slurm-guard {clean(audit.version, 40)}, cluster {clean(audit.cluster, 80)}",
         precision=decisions.precision(audit.site),
     )
-
-
-def only_job(audit: Audit, job: str) -> Audit:
-    """The document with the runs of one job alone, by raw id or as Slurm shows it.
-
-    Raises GuardError job-unknown.
-    """
-    kept = tuple(j for j in audit.judgements if job in (j.run.job, str(j.run.job_id)))
-    if not kept:
-        raise GuardError(
-            "job-unknown",
-            f"no run of job {clean(job, 40)} stands in this document",
-            "look at the window above the report; a job without GPUs is not audited",
-        )
-    ids = {j.run.id for j in kept}
-    outside = tuple(o for o in audit.outside if o.run in ids)
-    return replace(audit, judgements=kept, outside=outside)
 
 
 def _coverage(audit: Audit, ledger: Mapping[str, int], times: Times) -> tuple[Fact, ...]:

@@ -1,8 +1,8 @@
 """The page for a terminal, a pipe and a mail's text part: a verdict table, and every card in words."""
 
 import textwrap
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from slurm_guard.report.safe import display_width, fit
 from slurm_guard.report.text_sums import group_lines, trend_lines
@@ -29,6 +29,7 @@ class Style:
     width: int = 100
     color: bool = False
     cards: tuple[str, ...] = ()  # slugs of the verdicts whose runs are shown in full
+    sparks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # lines by the anchor of the run
 
 
 def render_text(page: Page, style: Style) -> str:
@@ -45,7 +46,7 @@ def render_text(page: Page, style: Style) -> str:
         out += ["", *_verdicts(page, width, style.color)]
     for section in page.sections:
         for card in section.cards if section.slug in style.cards else ():
-            out += ["", *_card(card, section, width, style.color)]
+            out += ["", *_card(card, section, width, style)]
     out += trend_lines(page, width)
     out += _table(
         "GPU work outside any allocation (beside the ledger, never in its sums)", page.outside, width
@@ -68,7 +69,8 @@ def _legend(page: Page, style: Style, width: int) -> list[str]:
     return [*_list("What the log word says", logs, width), *_list("Processes", processes, width)]
 
 
-def _paint(text: str, slug: str, color: bool) -> str:
+def paint(text: str, slug: str, color: bool) -> str:
+    """A verdict's word in its colour."""
     return f"\x1b[{_COLORS[slug]}m{text}\x1b[0m" if color else text
 
 
@@ -93,7 +95,7 @@ def _ledger(page: Page, width: int) -> list[str]:
 def _verdicts(page: Page, width: int, color: bool) -> list[str]:
     """One row a run with its sentence below; clear runs need no sentence."""
     rows = [row for s in page.sections for row in (*(card.row for card in s.cards), *s.rows)]
-    lines = verdict_lines(rows, page.unit, width, lambda row: _paint(row.verdict, row.slug, color))
+    lines = verdict_lines(rows, page.unit, width, lambda row: paint(row.verdict, row.slug, color))
     out = []
     for row, own in zip((None, *rows), lines, strict=True):
         out += own
@@ -103,9 +105,9 @@ def _verdicts(page: Page, width: int, color: bool) -> list[str]:
     return out + [line for s in page.sections if s.more for line in _wrap(f"{s.verdict}: {s.more}", width)]
 
 
-def _card(card: Card, section: Section, width: int, color: bool) -> list[str]:
-    """A run in full: everything the HTML card says, drawings in words."""
-    verdict = _paint(section.verdict, section.slug, color)
+def _card(card: Card, section: Section, width: int, style: Style) -> list[str]:
+    """A run in full: everything the HTML card says, drawings in words and small bars."""
+    verdict = paint(section.verdict, section.slug, style.color)
     title = fit(card.title, width - len(section.verdict) - 2).rstrip()
     out = ["-" * min(width, 72), f"{verdict}  {title}", ""]
     out += _wrap(card.row.sentence, width)
@@ -115,6 +117,8 @@ def _card(card: Card, section: Section, width: int, color: bool) -> list[str]:
         out += _wrap(f"What would make it auditable: {card.remedy}", width)
     if card.imbalance:
         out += _wrap(card.imbalance, width)
+    sparks = style.sparks.get(card.row.anchor, ())
+    out += ["", *(fit(line, width) for line in sparks)] if sparks else []
     out += _list("Ledger", (f"{f.label}: {f.value} ({f.note})" for f in card.ledger), width)
     if card.timeline is not None:
         out += _list("Unexplained stretches", card.timeline.stretches, width)

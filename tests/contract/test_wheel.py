@@ -36,6 +36,8 @@ def test_hooks_and_templates_are_in_the_wheel(wheel: Path) -> None:
     assert any(
         name.startswith("slurm_guard/share/reports/") and name.endswith((".html", ".j2")) for name in names
     )
+    assert any(name.endswith(".data/data/share/man/man1/slurm-guard-report.1") for name in names)
+    assert "slurm_guard/share/schema/audit-1.schema.json" in names
     assert not any(name.startswith(("tests/", "bench/", "tools/")) for name in names)
 
 

@@ -1,0 +1,74 @@
+"""Whose documents a reader may have: the whole nights, or those of his own runs; and the log of views."""
+
+import os
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from slurm_guard.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Where this reader's documents are."""
+
+    reports: Path
+    own: Path
+    is_own: bool  # the reports are closed to the reader: only what was written for him
+
+    @property
+    def scope(self) -> str:
+        """Said above everything; empty: the whole nights."""
+        uid = os.getuid()
+        return (
+            f"Your own runs alone (uid {uid}); what names anybody else was left out." if self.is_own else ""
+        )
+
+    def find(self, audit: Path | None, night: str | None) -> Path:
+        """The document meant. Raises GuardError audit-or-night, night-syntax, document-missing, own-none."""
+        from slurm_guard.report.archive import choose_document, parse_night
+        from slurm_guard.report.ownfiles import find_own
+
+        if audit is None and self.is_own:
+            return find_own(self.own, os.getuid(), None if night is None else parse_night(night))
+        return choose_document(audit, night, self.reports)
+
+
+def archive_of(settings: "Config") -> Archive:
+    """A reader who may list the reports reads them; another has his own."""
+    from slurm_guard.report.ownfiles import own_folder
+
+    reports = Path(settings.report.path)
+    own = own_folder(settings.report.own, reports)
+    closed = not os.access(reports, os.R_OK | os.X_OK)
+    return Archive(reports, own, os.geteuid() != 0 and closed and own.is_dir())
+
+
+def log_view(
+    archive: Archive,
+    path: Path | None,
+    what: tuple[str, str, str],
+    seen: "tuple[int, AbstractSet[str]]",
+    settings: "Config",
+) -> None:
+    """Who looks at which runs of the reports, before they are shown. One's own document is nobody else's
+    business, nor is a file from elsewhere. Where the log cannot be written, one line says so on stderr and
+    the report is shown all the same.
+
+    `path`: of one document, null: of several nights; `seen`: how many runs, and whose.
+    """
+    from slurm_guard.cli.spoken import speaker
+    from slurm_guard.clock import SystemClock
+    from slurm_guard.report.viewlog import append_view, log_path, view_line
+
+    inside = path is None or archive.reports.resolve() in path.resolve().parents
+    if archive.is_own or not inside:
+        return
+    line = view_line(SystemClock().now_at(), speaker(), what, seen)
+    wrong = append_view(log_path(settings.report.views, archive.reports), line)
+    if wrong:
+        typer.echo(f"slurm-guard: this view could not be logged: {wrong}", err=True)

@@ -1,0 +1,159 @@
+"""A part of a document: the runs of a job, of accounts, of users, of verdicts; and the words that say so."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
+from slurm_guard.model import Audit, Judgement, Verdict
+from slurm_guard.report import decisions
+from slurm_guard.report.safe import clean
+
+_MOST_NAMED = 6  # values that one line names; the rest is counted. Judgement.
+
+
+def slug_of(judgement: Judgement) -> str:
+    """Where the run stands in a report: its verdict's slug, or `explained`."""
+    if decisions.is_set_aside(judgement):
+        return decisions.EXPLAINED
+    return judgement.verdict.value.lower().replace(" ", "-")
+
+
+SLUGS = (*(v.value.lower().replace(" ", "-") for v in Verdict), decisions.EXPLAINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    """What is asked for. Empty and null hold for every run; of several values of one kind any will do."""
+
+    job: str | None = None
+    accounts: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    verdicts: tuple[str, ...] = ()  # of SLUGS
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing is left out."""
+        return self.job is None and not (self.accounts or self.users or self.verdicts)
+
+    def holds(self, judgement: Judgement) -> bool:
+        """Whether the run is meant. A user is named or given by uid."""
+        run = judgement.run
+        return (
+            (self.job is None or self.job in (run.job, str(run.job_id)))
+            and (not self.accounts or run.account in self.accounts)
+            and (not self.users or run.user in self.users or str(run.uid) in self.users)
+            and (not self.verdicts or slug_of(judgement) in self.verdicts)
+        )
+
+    def words(self) -> str:
+        """What is asked for, in words that are harmless and short; empty: everything."""
+        parts = [f"job {clean(self.job, 40)}"] if self.job is not None else []
+        for word, values in (("account", self.accounts), ("user", self.users), ("verdict", self.verdicts)):
+            if values:
+                parts.append(f"{word} {_any_of(values)}")
+        return ", ".join(parts)
+
+
+def _any_of(values: Sequence[str]) -> str:
+    shown = [clean(v, 40) for v in values[:_MOST_NAMED]]
+    rest = len(values) - len(shown)
+    return " or ".join(shown) + (f" or {rest:,} more" if rest > 0 else "")
+
+
+def parse_narrow(
+    job: str | None = None,
+    accounts: Iterable[str] = (),
+    users: Iterable[str] = (),
+    verdicts: Iterable[str] = (),
+) -> Narrow:
+    """From options that may be repeated and hold commas. Raises GuardError verdict-unknown."""
+    return Narrow(job, _split(accounts), _split(users), tuple(map(_verdict, _split(verdicts))))
+
+
+def _split(texts: Iterable[str]) -> tuple[str, ...]:
+    parts = [part.strip() for text in texts for part in text.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _verdict(text: str) -> str:
+    slug = "-".join(text.lower().replace("_", " ").replace("-", " ").split())
+    if slug in SLUGS:
+        return slug
+    near = difflib.get_close_matches(slug[:40], SLUGS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SLUGS)}"
+    raise GuardError("verdict-unknown", f"there is no verdict {clean(text, 40)}", hint, EXIT_USAGE)
+
+
+def part_of(audit: Audit, narrow: Narrow) -> Audit:
+    """The document with the runs that are meant alone, and what stands beside the ledger of these."""
+    if narrow.is_whole:
+        return audit
+    kept = tuple(j for j in audit.judgements if narrow.holds(j))
+    ids = {j.run.id for j in kept}
+    # Field by field: sums of the whole night are none of a part of it.
+    return Audit(
+        cluster=audit.cluster,
+        from_at=audit.from_at,
+        until_at=audit.until_at,
+        version=audit.version,
+        settings=audit.settings,
+        judgements=kept,
+        outside=tuple(o for o in audit.outside if o.run in ids),
+        skips=audit.skips,
+        nodes=audit.nodes,
+        site=audit.site,
+    )
+
+
+def only(audit: Audit, narrow: Narrow) -> Audit:
+    """The same. Raises GuardError job-unknown or narrow-nothing where no run is meant."""
+    part = part_of(audit, narrow)
+    if not part.judgements and not narrow.is_whole:
+        raise _nothing(narrow, audit.judgements, "this document")
+    return part
+
+
+def only_job(audit: Audit, job: str) -> Audit:
+    """The document with the runs of one job alone, by raw id or as Slurm shows it.
+
+    Raises GuardError job-unknown.
+    """
+    return only(audit, Narrow(job=job))
+
+
+def scope_words(narrow: Narrow, n_kept: int, n_all: int) -> str:
+    """The line above everything; empty: nothing is left out."""
+    if narrow.is_whole:
+        return ""
+    what = narrow.words()
+    alone = f"{what[0].upper()}{what[1:]} alone"
+    return f"{alone}: {n_kept:,} of the {n_all:,} runs of this night. All sums are theirs."
+
+
+def _nothing(narrow: Narrow, judgements: Sequence[Judgement], where: str) -> GuardError:
+    if narrow.job is not None and not (narrow.accounts or narrow.users or narrow.verdicts):
+        return GuardError(
+            "job-unknown",
+            f"no run of job {clean(narrow.job, 40)} stands in {where}",
+            "look at the window above the report; a job without GPUs is not audited",
+        )
+    return nothing(narrow, _known(judgements), f"{len(judgements):,} runs of {where}")
+
+
+def _known(judgements: Iterable[Judgement]) -> tuple[set[str], set[str]]:
+    """Accounts and users that there are."""
+    every = list(judgements)
+    return {j.run.account for j in every}, {j.run.user for j in every}
+
+
+def nothing(narrow: Narrow, known: tuple[set[str], set[str]], of_what: str) -> GuardError:
+    """None of the runs is meant; the hint has the nearest names that there are."""
+    near = []
+    for values, names in ((narrow.accounts, known[0]), (narrow.users, known[1])):
+        for value in (v for v in values if v not in names):
+            near += difflib.get_close_matches(value[:80], sorted(names), n=1, cutoff=0.6)
+    hint = f"did you mean {', '.join(clean(name, 40) for name in near[:3])}?" if near else "ask for less"
+    return GuardError(
+        "narrow-nothing", f"none of the {of_what} is of {narrow.words()}", hint, EXIT_NOTHING_TO_AUDIT
+    )

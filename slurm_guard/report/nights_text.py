@@ -1,0 +1,109 @@
+"""Several nights for a terminal: a line a night, the sums, and the runs with their nights."""
+
+import textwrap
+
+from slurm_guard.report import words
+from slurm_guard.report.bars import of
+from slurm_guard.report.cards import build_row
+from slurm_guard.report.narrow import SLUGS, slug_of
+from slurm_guard.report.nights import Nights, NightSum, gaps, scope_line
+from slurm_guard.report.safe import clean, fit
+from slurm_guard.report.text import Style, paint
+from slurm_guard.report.view import RunRow
+from slurm_guard.report.words import Times, Unit
+
+_SHORT = {"not-auditable": "not aud."}
+
+
+def render_nights(found: Nights, scope: str, times: Times, style: Style) -> str:
+    """The whole text; nothing but our own colours can reach a terminal."""
+    width = max(44, style.width)
+    unit = words.unit_for(sum(s.ledger_gpu_ms.values()) for s in found.sums)
+    out = ["GPU-hours of several nights", "=" * 27]
+    for said in (scope, scope_line(found), *gaps(found)):
+        out += _wrap(said, width) if said else []
+    out += ["", *_wrap(_headline(found), width)]
+    if found.n_runs:
+        out += ["", *_by_night(found, unit, width), "", *_ledger(found, unit)]
+        out += ["", *_runs(found, unit, times, style)]
+    return "\n".join(line.rstrip() for line in out) + "\n"
+
+
+def _wrap(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+
+
+def _headline(found: Nights) -> str:
+    if not found.n_runs:
+        return "No run held a GPU in these nights, so there is nothing to judge."
+    counts = {slug: sum(s.verdicts.get(slug, 0) for s in found.sums) for slug in SLUGS}
+    said = ", ".join(f"{n:,} {slug.replace('-', ' ')}" for slug, n in counts.items() if n)
+    return f"{words.plural(found.n_runs, 'run')}: {said}."
+
+
+def _by_night(found: Nights, unit: Unit, width: int) -> list[str]:
+    """Runs by verdict and the unexplained of each night; then the same of all together."""
+    slugs = [slug for slug in SLUGS if any(slug in s.verdicts for s in found.sums)]
+    heads = ["runs", *(_SHORT.get(slug, slug) for slug in slugs), "allocated", "unexplained"]
+    cells = [(s.night, _night_cells(s, slugs, unit)) for s in found.sums]
+    whole = NightSum(
+        "all nights", 0.0, 0.0, 0,
+        {slug: sum(s.verdicts.get(slug, 0) for s in found.sums) for slug in slugs},
+        found.ledger_gpu_ms,
+        sum(s.lo_gpu_ms for s in found.sums),
+        sum(s.hi_gpu_ms for s in found.sums),
+    )  # fmt: skip
+    cells.append(("all nights", _night_cells(whole, slugs, unit)))
+    sizes = [max(len(head), *(len(row[k]) for _, row in cells)) for k, head in enumerate(heads)]
+    lines = [f"By night; GPU time in {unit.name}, unexplained from its lower to its upper bound"]
+    lines.append(_columns("night", heads, sizes))
+    lines += [_columns(night, row, sizes) for night, row in cells]
+    return [fit(line, width) for line in lines]
+
+
+def _night_cells(night: NightSum, slugs: list[str], unit: Unit) -> list[str]:
+    bounds = f"{unit.show(night.lo_gpu_ms)}–{unit.show(night.hi_gpu_ms)}"
+    counts = [f"{night.verdicts.get(slug, 0):,}" for slug in slugs]
+    return [f"{night.n_runs:,}", *counts, unit.show(sum(night.ledger_gpu_ms.values())), bounds]
+
+
+def _columns(night: str, cells: list[str], sizes: list[int]) -> str:
+    return f"{night:<10} " + " ".join(f"{c:>{size}}" for c, size in zip(cells, sizes, strict=True))
+
+
+def _ledger(found: Nights, unit: Unit) -> list[str]:
+    sums = found.ledger_gpu_ms
+    total = sum(sums.values())
+    rows = [
+        f"  {a:<14}{unit.show(of(sums, a)):>9} {unit.name:<8}{words.percent(of(sums, a), total):>8}"
+        for a in words.BAR_ORDER
+    ]
+    return [f"Where {unit.full(total)} went", *rows]
+
+
+def _runs(found: Nights, unit: Unit, times: Times, style: Style) -> list[str]:
+    width = max(44, style.width)
+    out = [f"Runs; GPU time in {unit.name}"]
+    for row in found.rows:
+        shown = build_row(row.judgement, unit, times)
+        out.append(_head(row.night, shown, width, style.color))
+        out += [f"    {line}" for line in _wrap(_numbers(shown, unit), width - 4)]
+        if slug_of(row.judgement) != "clear":
+            out += [f"    {line}" for line in _wrap(shown.sentence, width - 4)]
+    rest = found.n_runs - len(found.rows)
+    return out + (
+        [f"… and {words.plural(rest, 'more run', 'more runs')}, in --format csv."] if rest > 0 else []
+    )
+
+
+def _head(night: str, row: RunRow, width: int, color: bool) -> str:
+    title = fit(f"{row.job} {row.name}, {row.owner}", max(10, width - len(row.verdict) - 12)).rstrip()
+    return f"{clean(night, 10)} {paint(row.verdict, row.slug, color)} {title}"
+
+
+def _numbers(row: RunRow, unit: Unit) -> str:
+    left = f"{row.unexplained} ({row.bounds}) unexplained" if row.bounds else "not judged"
+    return (
+        f"{row.allocated} {unit.name}: {row.explained} explained, {row.idle} idle, "
+        f"{row.unobserved} unobserved, {left}; log: {row.trust}"
+    )

@@ -1,0 +1,88 @@
+"""A part of a night says that it is one, and its sums are its own."""
+
+from dataclasses import replace
+
+import pytest
+
+from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
+from slurm_guard.model import Verdict
+from slurm_guard.report.narrow import SLUGS, only, parse_narrow, part_of, scope_words, slug_of
+from slurm_guard.report.page import Options, build_page
+from slurm_guard.report.text import Style, render_text
+from tests.unit.report import builders
+
+NIGHT = builders.night()
+
+
+def test_nothing_asked_for_is_the_document_itself() -> None:
+    assert part_of(NIGHT, parse_narrow()) is NIGHT
+    assert scope_words(parse_narrow(), 13, 13) == ""
+
+
+def test_each_option_takes_several_values_repeated_or_with_commas() -> None:
+    asked = parse_narrow(None, ["nlp-7, proj1", "proj2"], [], ["alert", "Not Auditable,review"])
+
+    assert asked.accounts == ("nlp-7", "proj1", "proj2")
+    assert asked.verdicts == ("alert", "not-auditable", "review")
+
+
+def test_values_of_one_kind_widen_and_kinds_narrow() -> None:
+    by_user = only(NIGHT, parse_narrow(users=["mvance"]))
+    by_uid = only(NIGHT, parse_narrow(users=[str(by_user.judgements[0].run.uid)]))
+    both = only(NIGHT, parse_narrow(accounts=["nlp-7"], verdicts=["alert,clear"]))
+
+    assert [j.run.job for j in by_user.judgements] == ["48112"]
+    assert by_user.judgements[0] in by_uid.judgements
+    assert [j.run.job for j in both.judgements] == ["48112"]
+
+
+def test_every_run_stands_under_exactly_one_slug() -> None:
+    counts = {slug: len(part_of(NIGHT, parse_narrow(verdicts=[slug])).judgements) for slug in SLUGS}
+
+    assert sum(counts.values()) == len(NIGHT.judgements)
+    assert counts["explained"] == counts["alert"] == 1
+    assert {slug_of(j) for j in NIGHT.judgements} == set(SLUGS)
+
+
+def test_the_sums_of_a_part_are_those_of_its_runs() -> None:
+    asked = parse_narrow(verdicts=["alert"])
+    part = only(NIGHT, asked)
+    scope = scope_words(asked, len(part.judgements), len(NIGHT.judgements))
+
+    shown = render_text(build_page(part, Options(scope=scope)), Style())
+
+    assert (
+        shown.splitlines()[2] == "Verdict alert alone: 1 of the 13 runs of this night. All sums are theirs."
+    )
+    assert "Where 64.0 GPU-h went" in shown
+
+
+def test_what_is_outside_goes_with_the_run_it_is_of() -> None:
+    of_alert = {o.run for o in part_of(NIGHT, parse_narrow(job="48112")).outside}
+
+    assert of_alert <= {j.run.id for j in NIGHT.judgements if j.run.job == "48112"}
+
+
+def test_a_misspelt_name_is_met_with_the_nearest() -> None:
+    with pytest.raises(GuardError, match="narrow-nothing") as caught:
+        only(NIGHT, parse_narrow(users=["mvanze"]))
+    assert caught.value.hint == "did you mean mvance?"
+    assert caught.value.exit_code == EXIT_NOTHING_TO_AUDIT
+
+    with pytest.raises(GuardError, match="verdict-unknown") as caught:
+        parse_narrow(verdicts=["alerts"])
+    assert (caught.value.hint, caught.value.exit_code) == ("did you mean alert?", EXIT_USAGE)
+
+
+def test_a_night_without_such_a_verdict_says_so() -> None:
+    quiet = replace(NIGHT, judgements=tuple(j for j in NIGHT.judgements if j.verdict is Verdict.CLEAR))
+
+    with pytest.raises(GuardError, match="none of the 8 runs of this document is of verdict alert"):
+        only(quiet, parse_narrow(verdicts=["alert"]))
+
+
+def test_words_of_the_asker_are_made_harmless() -> None:
+    asked = parse_narrow(job="\x1b[31m\n=1+1", accounts=["\u202e" * 500], users=["b\r\nBcc: x"])
+
+    assert asked.words().isprintable()
+    assert len(asked.words()) < 200
