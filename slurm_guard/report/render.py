@@ -48,5 +48,10 @@ def render_mail_html(page: Page) -> str:
     return _render("mail.html.j2", page)
 
 
+def render_owner_html(view: object) -> str:
+    """The letter to an owner (owner.OwnerView), likewise."""
+    return _environment().get_template("owner.html.j2").render(view=view)
+
+
 def _render(name: str, page: Page) -> str:
     return _environment().get_template(name).render(page=page)

@@ -15,6 +15,7 @@ HOMES = {
     "jinja2": ["report/render.py"],
     "css_inline": ["report/mail.py", "report/render.py", "report/inline.py"],
     "typer": ["cli/"],
+    "apprise": ["report/chat.py"],
     "tomli": ["config.py"],
     "tomllib": ["config.py"],
 }
