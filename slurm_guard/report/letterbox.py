@@ -27,7 +27,7 @@ class Status(str, Enum):
     """Where a letter stands; those of `transport.Fate` after a try."""
 
     WAITING = "waiting"  # composed, and not tried yet
-    SENDING = "sending"  # about to be handed over; found at the start of a run it means: unclear
+    SENDING = "sending"  # a run has begun with it; what one that died leaves is told by `handed_over`
     SENT = "sent"
     REFUSED = "refused"
     DEFERRED = "deferred"  # tried, certainly not sent, tried again by the next run
@@ -44,7 +44,8 @@ NEVER_SENT = (Status.SUPERSEDED, Status.EXPIRED)
 @dataclass(frozen=True, slots=True)
 class State:
     """One letter's state file. `at`: when it was written, `queued_at`: when the letter was; epoch seconds.
-    `note`: what the next digest says of it if it is held back."""
+    `note`: what the next digest says of it if it is held back; `boot`: since which start of which machine it
+    is being sent."""
 
     to: str
     sender: str
@@ -59,6 +60,7 @@ class State:
     queued_at: float
     detail: str = ""
     n_tries: int = 0
+    boot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,38 @@ class Letterbox:
         state = replace(kept.state, status=status, detail=detail, at=self._clock.now_at(), n_tries=tries)
         _write(kept.path, (json.dumps(asdict(state), indent=2) + "\n").encode())
         return Kept(state, kept.path)
+
+    def begin(self, kept: Kept) -> Kept:
+        """Before anything is said to a server: on disk, with this machine's boot."""
+        with contextlib.suppress(OSError):
+            _flag(kept).unlink(missing_ok=True)
+        begun = Kept(replace(kept.state, boot=_boot_id()), kept.path)
+        return self.note(begun, Status.SENDING, "is being sent", kept.state.n_tries + 1)
+
+    def hand_over(self, kept: Kept) -> None:
+        """The last thing before it may be taken: one call to the system, so that hardly anything can end us
+        between the two. Not pushed to the disk: it tells of processes that were killed, and of a machine that
+        stopped the boot id does."""
+        try:
+            os.close(os.open(_flag(kept), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise _unwritable(_flag(kept), error) from None
+
+
+def may_have_gone(kept: Kept) -> bool:
+    """Whether the run that died with this letter may have handed it over."""
+    return kept.state.boot in ("", "?") or kept.state.boot != _boot_id() or _flag(kept).exists()
+
+
+def _flag(kept: Kept) -> Path:
+    return kept.path.with_suffix(".handed-over")
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return "?"
 
 
 def load_letter(kept: Kept) -> Letter:

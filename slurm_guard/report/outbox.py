@@ -1,8 +1,9 @@
 """Sends what waits in the letterbox: each letter once, the important ones first, no faster than is allowed.
 
-A letter's state says `sending` just before the step after which it may have been taken, and its fate after
-it. A process that dies earlier has sent nothing, and the next run tries again; one that dies between the two
-leaves the letter unclear: it is said, and never sent again by itself.
+A letter's state says `sending` before a server hears of it, a flag is set just before the step after which it
+may have been taken, and its fate is written after that. A process that dies before the flag has sent nothing,
+and the next run tries again; one that dies after it leaves the letter unclear, and so does a machine that stops
+while it is being sent: it is said, and never sent again by itself.
 """
 
 from collections import deque
@@ -11,7 +12,15 @@ from dataclasses import dataclass
 
 from slurm_guard.clock import Clock
 from slurm_guard.report.letter import CHAT, COORDINATOR, DIGEST, OWNER
-from slurm_guard.report.letterbox import DAY_S, PENDING, Kept, Letterbox, Status, load_letter
+from slurm_guard.report.letterbox import (
+    DAY_S,
+    PENDING,
+    Kept,
+    Letterbox,
+    Status,
+    load_letter,
+    may_have_gone,
+)
 from slurm_guard.report.transport import Transport
 
 _ORDER = (DIGEST, CHAT, COORDINATOR, OWNER)
@@ -56,7 +65,7 @@ class Outbox:
         kept = [self._settle(each) for each in found]
         waiting = _latest(kept)
         late = [k for k in kept if k.state.status in PENDING and k not in waiting]
-        done = [Delivery(k, False) for k, was in zip(kept, found, strict=True) if k is not was]
+        done = [Delivery(k, False) for k, was in zip(kept, found, strict=True) if k is not was and k not in waiting]
         done += [Delivery(self._box.note(k, Status.SUPERSEDED, "audited again"), False) for k in late]
         n_left = self._limits.per_night - self._n_lately(kept)
         for each in sorted(waiting, key=lambda k: (_rank(k), k.state.day, k.state.queued_at, k.path)):
@@ -79,7 +88,9 @@ class Outbox:
         """What an earlier run left in the middle."""
         if kept.state.status is not Status.SENDING:
             return kept
-        return self._box.note(kept, Status.UNCLEAR, _DIED)
+        if may_have_gone(kept):
+            return self._box.note(kept, Status.UNCLEAR, _DIED)
+        return self._box.note(kept, Status.DEFERRED, "an earlier run ended before it was handed over")
 
     def _n_lately(self, kept: Sequence[Kept]) -> int:
         since_at = self._clock.now_at() - _NIGHT_S
@@ -111,11 +122,9 @@ class Outbox:
             said = f"its file is gone: {error.strerror}"
             return Delivery(self._box.note(kept, Status.EXPIRED, said), False)
         self._pace()
-        n_tries = kept.state.n_tries + 1
-        outcome = carrier.send(
-            letter, lambda: _ignore(self._box.note(kept, Status.SENDING, "is being handed over", n_tries))
-        )
-        after = self._box.note(kept, Status(outcome.fate.value), outcome.detail, n_tries)
+        begun = self._box.begin(kept)
+        outcome = carrier.send(letter, lambda: self._box.hand_over(begun))
+        after = self._box.note(begun, Status(outcome.fate.value), outcome.detail)
         troubles = self._troubles[_way(kept)]
         troubles[:] = [*troubles, outcome.trouble] if outcome.trouble else []
         return Delivery(after, True, outcome.trouble)
@@ -141,7 +150,3 @@ def _rank(kept: Kept) -> int:
 
 def _way(kept: Kept) -> str:
     return CHAT if kept.state.kind == CHAT else _MAIL
-
-
-def _ignore(_: object) -> None:
-    """A callback that returns nothing."""
