@@ -100,10 +100,12 @@ def assemble(heads: Heads, body: Body) -> Letter:
     to = check_address(heads.envelope.to, "recipient")
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(sender.display_name or "slurm-guard", addr_spec=sender.addr_spec)
-    message["To"] = Address(clean(heads.envelope.name, 60) or to.display_name, addr_spec=to.addr_spec)
+    message["To"] = Address(
+        _no_code(clean(heads.envelope.name, 60)) or to.display_name, addr_spec=to.addr_spec
+    )
     if heads.envelope.reply_to:
         message["Reply-To"] = check_address(heads.envelope.reply_to, "mail.reply_to")
-    message["Subject"] = heads.subject
+    message["Subject"] = _no_code(heads.subject)
     message["Date"] = format_datetime(datetime.fromtimestamp(heads.date_at, timezone.utc))
     _thread(message, heads.strand)
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes in return
@@ -158,6 +160,11 @@ def _fill(message: EmailMessage, body: Body, mark: str) -> None:
 def _one_line(text: str) -> str:
     """ASCII for a header of a part, whose words stand in the HTML anyway."""
     return clean(text, 200).encode("ascii", "replace").decode("ascii")
+
+
+def _no_code(text: str) -> str:
+    """What looks like an encoded word (RFC 2047) would be decoded, line ends and all, by who reads it."""
+    return text.replace("=?", "= ?")
 
 
 def _label(text: str) -> str:

@@ -2,8 +2,8 @@
 
 A letter's state says `sending` before a server hears of it, a flag is set just before the step after which it
 may have been taken, and its fate is written after that. A process that dies before the flag has sent nothing,
-and the next run tries again; one that dies after it leaves the letter unclear, and so does a machine that stops
-while it is being sent: it is said, and never sent again by itself.
+and the next run tries again; one that dies after it leaves the letter unclear, and so does a machine that
+stops while it is being sent: it is said, and never sent again by itself.
 """
 
 from collections import deque
@@ -65,7 +65,11 @@ class Outbox:
         kept = [self._settle(each) for each in found]
         waiting = _latest(kept)
         late = [k for k in kept if k.state.status in PENDING and k not in waiting]
-        done = [Delivery(k, False) for k, was in zip(kept, found, strict=True) if k is not was and k not in waiting]
+        done = [
+            Delivery(k, False)
+            for k, was in zip(kept, found, strict=True)
+            if k is not was and k not in waiting
+        ]
         done += [Delivery(self._box.note(k, Status.SUPERSEDED, "audited again"), False) for k in late]
         n_left = self._limits.per_night - self._n_lately(kept)
         for each in sorted(waiting, key=lambda k: (_rank(k), k.state.day, k.state.queued_at, k.path)):
