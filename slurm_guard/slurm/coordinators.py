@@ -7,7 +7,7 @@ from pathlib import Path
 from slurm_guard.errors import GuardError
 from slurm_guard.slurm.group import run_group
 
-_FIELDS = "format=Account%-200,Coordinators%-4000"
+_FIELDS = "format=Account,Coordinators"
 _MOST_BYTES = 64 << 20  # judgement: a hundred thousand accounts are 10 MB
 
 

@@ -11,7 +11,7 @@ from slurm_guard.report import mail
 from slurm_guard.report.letterbox import DAY_S, Letterbox, Status
 from slurm_guard.report.outbox import Delivery, Limits
 from slurm_guard.report.page import Options
-from slurm_guard.report.post import Draft
+from slurm_guard.report.post import Draft, Post
 from slurm_guard.report.quiet import is_quiet
 from slurm_guard.report.transport import Fate, Outcome
 from slurm_guard.report.words import load_zone
@@ -204,8 +204,6 @@ def test_trouble_with_the_server_stops_after_two_and_trouble_with_a_reader_does_
 
 
 def test_a_dry_run_leaves_a_letter_that_nobody_sends(tmp_path: Path) -> None:
-    from slurm_guard.report.post import Post
-
     box, carrier = Letterbox(tmp_path, FakeClock()), Carrier()
     for draft in drafts([OPS]):
         _, path = Post(box, "g@x.org", False).show(draft)
@@ -222,8 +220,6 @@ def test_a_letter_that_was_sent_keeps_its_bytes(tmp_path: Path) -> None:
     sent = one.letter_path.read_bytes()
     (draft,) = drafts([OPS])
     later = replace(draft, compose=lambda sort: replace(draft.compose(sort), content=b"another date"))
-
-    from slurm_guard.report.post import Post
 
     Post(Letterbox(tmp_path, FakeClock()), "slurm-guard@hpc.example.org", False).show(later)
 
