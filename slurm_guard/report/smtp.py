@@ -132,6 +132,9 @@ class SmtpTransport:
         smtp.esmtp_features, smtp.does_esmtp = {}, False
 
     def _log_in(self, smtp: _Smtp) -> None:
+        if self._server.tls != "none":  # smtplib takes it first, and machines in FIPS mode have no MD5
+            offered = smtp.esmtp_features.get("auth", "").split()
+            smtp.esmtp_features["auth"] = " ".join(way for way in offered if way != "CRAM-MD5")
         try:
             smtp.login(self._server.user, self._server.password)
         except smtplib.SMTPAuthenticationError as error:
