@@ -45,23 +45,12 @@ def drafts_of(audit: "Audit", to: list[str] | None, settings: "Config") -> "list
 
 
 def _chats(audit: "Audit", settings: "Config", by: "Sender") -> "list[Draft]":
-    from functools import partial
-
-    from slurm_guard.report import chat, mail
-    from slurm_guard.report.letter import CHAT
-    from slurm_guard.report.post import Draft
+    from slurm_guard.report.chat import read_urls
+    from slurm_guard.report.drafts import chat_drafts
 
     if not settings.chat.urls_file:
         return []
-    night = mail.night_of(audit, by.options.zone)
-    kinds = (mail.audit_digest(audit), mail.is_alert(audit), mail.counts(audit))
-    return [
-        Draft(
-            CHAT, key, night, kinds[0],
-            partial(chat.compose, audit, by.options.site, settings.chat.names, key), kinds[1], kinds[2],
-        )
-        for key in chat.read_urls(Path(settings.chat.urls_file))
-    ]  # fmt: skip
+    return chat_drafts(audit, read_urls(Path(settings.chat.urls_file)), by, settings.chat.names)
 
 
 def _people(audit: "Audit", settings: "Config", by: "Sender") -> "list[Draft]":

@@ -53,16 +53,21 @@ class ChatTransport:
     def send(self, letter: Letter, before_handover: Callable[[], None]) -> Outcome:
         """See Transport. apprise tells yes or no alone, and its no may come after the service said yes."""
         url = self._urls.get(letter.envelope.to)
-        service = self._apprise.Apprise()
-        if url is None or not service.add(url):
-            why = "no URL of chat.urls_file any more" if url is None else "apprise does not know such a URL"
-            return Outcome(Fate.REFUSED, why)
+        if url is None:
+            return Outcome(Fate.REFUSED, "no URL of chat.urls_file any more")
+        try:
+            service = self._apprise.Apprise()
+            known = service.add(url)
+        except Exception as error:  # noqa: BLE001  # a hundred services' code, none of it ours
+            return Outcome(Fate.DEFERRED, f"{type(error).__name__} in apprise, before anything was sent")
+        if not known:
+            return Outcome(Fate.REFUSED, "apprise does not know such a URL")
         before_handover()
         try:
             taken = service.notify(
                 title=letter.subject, body=letter.content.decode("utf-8"), body_format="text"
             )
-        except Exception as error:  # noqa: BLE001  # a hundred services' code, none of it ours
+        except Exception as error:  # noqa: BLE001  # likewise
             return Outcome(Fate.UNCLEAR, f"{type(error).__name__} in apprise")
         return (
             Outcome(Fate.SENT, "taken") if taken else Outcome(Fate.UNCLEAR, "the service confirmed nothing")

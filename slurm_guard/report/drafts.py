@@ -6,10 +6,10 @@ from functools import partial
 
 from slurm_guard.errors import GuardError
 from slurm_guard.model import Audit, Verdict
-from slurm_guard.report import mail, owner
+from slurm_guard.report import chat, mail, owner
 from slurm_guard.report.addresses import People, Person, address_of
 from slurm_guard.report.cut import only_accounts
-from slurm_guard.report.letter import COORDINATOR, DIGEST, OWNER, Envelope, Letter, check_address
+from slurm_guard.report.letter import CHAT, COORDINATOR, DIGEST, OWNER, Envelope, Letter, check_address
 from slurm_guard.report.page import Options
 from slurm_guard.report.post import Draft
 from slurm_guard.report.safe import clean
@@ -48,6 +48,19 @@ def digest_drafts(audit: Audit, readers: Iterable[str], by: Sender) -> list[Draf
 
 def _digest(audit: Audit, by: Sender, envelope: Envelope, sort: mail.Sort) -> Letter:
     return mail.compose(audit, by.options, envelope, by.date_at, sort)
+
+
+def chat_drafts(audit: Audit, keys: Iterable[str], by: Sender, names: bool) -> list[Draft]:
+    """A few lines for each chat, known by its key; `names`: with those of jobs and users."""
+    night, digest = mail.night_of(audit, by.options.zone), mail.audit_digest(audit)
+    alert, note = mail.is_alert(audit), mail.counts(audit)
+    return [
+        Draft(
+            CHAT, key, night, digest,
+            partial(chat.compose, audit, by.options.site, names, key), alert, note,
+        )
+        for key in keys
+    ]  # fmt: skip
 
 
 def coordinator_drafts(audit: Audit, of: Mapping[str, Iterable[str]], by: Sender, who: "Who") -> Drafts:
