@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from slurm_guard.configfile import read_file
+from slurm_guard.configkey import key as _key
+from slurm_guard.configmail import ChatConfig as ChatConfig
+from slurm_guard.configmail import MailConfig as MailConfig
+from slurm_guard.configmail import wrong_mail, wrong_together
 from slurm_guard.configpatterns import wrong_patterns
 from slurm_guard.configvalues import EXAMPLES, FITS, NOUNS, wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
@@ -24,13 +28,6 @@ else:
     import tomli as tomllib
 
 DEFAULT_PATH = Path("/etc/slurm-guard/guard.toml")
-
-
-def _key(default: Any, help_text: str) -> Any:
-    """A configuration key with its default and its help."""
-    if isinstance(default, (list, dict)):
-        return field(default_factory=lambda: type(default)(default), metadata={"help": help_text})
-    return field(default=default, metadata={"help": help_text})
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +165,6 @@ class ReportConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class MailConfig:
-    """[mail]: nothing is sent without --send."""
-
-    sender: str = _key("slurm-guard@localhost", "From:")
-    to: list[str] = _key([], "who gets the digest")
-    reply_to: str = _key("", "Reply-To:")
-    host: str = _key("localhost", "SMTP server")
-    port: int = _key(25, "its port")
-    timeout_s: float = _key(30.0, "longest that the server may stall")
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """The whole file."""
 
@@ -191,6 +176,7 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     mail: MailConfig = field(default_factory=MailConfig)
+    chat: ChatConfig = field(default_factory=ChatConfig)
 
 
 def load_config(path: Path | None) -> Config:
@@ -305,7 +291,7 @@ def _check_values(config: Config, path: str) -> None:
         table, name = key.split(".", 1)
         value = getattr(getattr(config, table), name)
         _refuse_value(
-            wrong_number(name, value) or wrong_text(name, value),
+            wrong_number(name, value) or wrong_text(name, value) or wrong_mail(key, value),
             f"{path}: {key}",
             f"for example: {_example(key)}",
         )
@@ -321,6 +307,9 @@ def _check_values(config: Config, path: str) -> None:
             f"{path}: node.window_s",
             "a window holds at least one reading",
         )
+
+    key, wrong = wrong_together(config.mail)
+    _refuse_value(wrong, f"{path}: {key}", f"for example: {_example(key)}" if wrong else "")
 
 
 def _refuse_value(wrong: str, where: str, hint: str) -> None:

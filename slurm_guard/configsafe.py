@@ -84,7 +84,7 @@ def judge(path: str, status: os.stat_result, who: Reader) -> Place:
         said = f"may be written by group {status.st_gid}"
         if status.st_gid not in who.groups:
             return place._replace(unsafe=said)
-        if _has_acl(path):  # the group's bits are then what any of its users and groups may have
+        if has_acl(path):  # the group's bits are then what any of its users and groups may have
             return place._replace(unsafe="may be written by those that its ACL names")
         return place._replace(loose=said)
     return place
@@ -95,7 +95,8 @@ def _judge_owner(path: str, status: os.stat_result, who: Reader) -> Place:
     return Place(path, f"belongs to uid {status.st_uid}" if foreign else "", "")
 
 
-def _has_acl(path: str) -> bool:
+def has_acl(path: str) -> bool:
+    """Whether it has an ACL; the group's bits then mean another thing."""
     try:
         os.getxattr(path, _ACL)
     except OSError:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from slurm_guard.configmail import EXAMPLES as MAIL_EXAMPLES
+from slurm_guard.configmail import MAY_BE_EMPTY as MAIL_MAY_BE_EMPTY
 from slurm_guard.networks import QUALIFIERS, Place, is_loopback, parse_net, parse_place, parse_rule
 
 _ZERO_MEANS = frozenset(
@@ -19,6 +21,7 @@ _MAY_BE_EMPTY = frozenset(
     {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to", "history", "own", "views"}
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
     | {"enforce_partitions", "intent_partitions"}
+    | MAIL_MAY_BE_EMPTY
 )
 _LEAST = {32: 8, 128: 7}  # bits of a prefix: fc00::/7 is a site's own. Judgement
 _ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+|[^<>\n\r]*<[^@\s<>]+@[^@\s<>]+>")
@@ -41,6 +44,7 @@ FITS: dict[Any, Callable[[Any], bool]] = {
 }
 
 EXAMPLES = {  # where the default shows nothing
+    **MAIL_EXAMPLES,
     "audit.enforce_partitions": 'enforce_partitions = ["gpu-test"]',
     "audit.intent_partitions": 'intent_partitions = ["gpu-large"]',
     "network.egress": 'egress = ["140.82.112.0/20:443", "198.51.100.0/24 account=lab,chem"]',
@@ -73,7 +77,7 @@ def wrong_text(name: str, value: Any) -> str:
     blank = isinstance(value, list) or name not in _MAY_BE_EMPTY
     if blank and any(not part.strip() for part in parts):
         return "must not be empty"
-    if name in ("to", "sender", "reply_to"):
+    if name in ("to", "sender", "reply_to", "contact"):
         bad = [part for part in parts if part and not _ADDRESS.fullmatch(part)]
         return f"holds {bad[0]!a}, which is no user@host" if bad else ""
     if isinstance(value, list) and name in ("cluster", "egress", "tunnels"):

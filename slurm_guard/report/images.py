@@ -23,7 +23,7 @@ def draw(page: Page) -> tuple[Picture, ...]:
         return ()
     drawings = _drawings(page)
     for zoom in _ZOOMS:
-        found = tuple(Picture(cid, alt, to_png(svg, zoom)) for cid, alt, svg in drawings)
+        found = tuple(Picture(cid, to_png(svg, zoom), alt) for cid, alt, svg in drawings)
         sizes = list(itertools.accumulate(len(picture.png) for picture in found))
         if not sizes or sizes[-1] <= MOST_BYTES:
             return found

@@ -1,63 +1,54 @@
-"""One audit as a letter: text complete on its own, HTML in one column, headers that no job can reach."""
+"""One audit as a letter: text complete on its own, HTML in one column, cut to a size that arrives."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from email.errors import MessageError
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, getaddresses
+from datetime import tzinfo
 
 from slurm_guard import document
-from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.model import Audit, Verdict
 from slurm_guard.report import words
 from slurm_guard.report.decisions import is_set_aside
+from slurm_guard.report.images import draw
+from slurm_guard.report.letter import DIGEST, Body, Heads, Image, Strand, assemble, check_address
+from slurm_guard.report.letter import Envelope as Envelope
+from slurm_guard.report.letter import Letter as Letter
 from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.render import render_mail_html
-from slurm_guard.report.safe import clean
 from slurm_guard.report.text import Style, render_text
-from slurm_guard.report.view import Page
+from slurm_guard.report.view import Fact
 
 MOST_BYTES = 300_000  # the project's budget; above it some providers clip and some sites refuse
-_WIDTH = 76  # RFC 5322 recommends at most 78
+WIDTH = 76  # RFC 5322 recommends at most 78
 # (cards, rows) per verdict, tried in this order until the letter is small enough.
 _CUTS = ((10, 40), (5, 25), (2, 15), (1, 5), (0, 5))
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
-    """Who writes to whom."""
+class Sort:
+    """What a letter is beside its audit. `strand`: null: a first letter; `facts`: said above everything, as
+    what was held back; `images`: pictures in place of those that are drawn."""
 
-    sender: str
-    to: str
-    reply_to: str = ""
+    kind: str = DIGEST
+    strand: Strand | None = None
+    facts: Sequence[Fact] = ()
+    images: Sequence[Image] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A composed message: CRLF line ends, 7-bit."""
+class Night:
+    """The window of an audit, as letters know it. `day`: the date of its start in the site's zone; `key`:
+    that and the window's own mark, so that an hour that was audited apart is no night."""
 
-    envelope: Envelope
-    subject: str
-    message_id: str
-    content: bytes
+    day: str
+    key: str
 
 
-def check_address(text: str, where: str) -> Address:
-    """One plain address, `Name <user@host>` or bare. Raises GuardError mail-address."""
-    # getaddresses, not parseaddr: Python 3.10's takes the first of several and forgets the rest.
-    found = getaddresses([text]) if text.isprintable() else []
-    name, bare = found[0] if len(found) == 1 else ("", "")
-    try:
-        if not bare.isascii() or not bare or "@" not in bare:
-            raise ValueError("no plain ASCII address")
-        return Address(display_name=name, addr_spec=bare)
-    except (ValueError, IndexError, AttributeError, MessageError):  # what the parser raises for broken input
-        raise GuardError(
-            "mail-address", f"{where}: {clean(text, 80)} is not a mail address", "write user@host", EXIT_USAGE
-        ) from None
+def night_of(audit: Audit, zone: tzinfo) -> Night:
+    """The same window of the same cluster is the same night, however often it is audited."""
+    day = words.Times(zone).full(audit.from_at, "0000-00-00")[:10]
+    window = f"{audit.cluster}\0{audit.from_at!r}\0{audit.until_at!r}"
+    return Night(day, f"{day}.{_short(window, 8)}")
 
 
 def audit_digest(audit: Audit) -> str:
@@ -65,49 +56,57 @@ def audit_digest(audit: Audit) -> str:
     return hashlib.sha256(document.to_json(audit).encode()).hexdigest()
 
 
-def compose(audit: Audit, options: Options, envelope: Envelope, date_at: float) -> Letter:
+def letter_id(night: Night, digest: str, reader: tuple[str, str], sender: str) -> str:
+    """The Message-ID: the night, what the letter says (`digest`), and its kind and reader. The same audit
+    gives the same one; other content of the same night another, which begins alike."""
+    domain = check_address(sender, "mail.sender").domain
+    return f"<{night.key}.{digest[:16]}.{_short(chr(0).join(reader), 12)}@{domain}>"
+
+
+def month_root(night: Night, reader: tuple[str, str], sender: str) -> str:
+    """What the nights of a month hang from in the reader's mail program; there is no such letter."""
+    domain = check_address(sender, "mail.sender").domain
+    return f"<{night.day[:7]}.{_short(chr(0).join(reader), 12)}@{domain}>"
+
+
+def compose(
+    audit: Audit, options: Options, envelope: Envelope, date_at: float, sort: Sort | None = None
+) -> Letter:
     """The digest of one audit for one reader, cut to MOST_BYTES; what is cut is counted in the letter.
 
-    The Message-ID follows from audit and recipient alone. Raises GuardError mail-address.
+    Raises GuardError mail-address.
     """
-    sender, to = check_address(envelope.sender, "mail.sender"), check_address(envelope.to, "recipient")
-    heads = _Heads(sender, to, _message_id(audit, to, sender), date_at)
+    sort = sort or Sort()
+    to = check_address(envelope.to, "recipient").addr_spec
+    strand = sort.strand or Strand(
+        letter_id(night_of(audit, options.zone), audit_digest(audit), (sort.kind, to), envelope.sender)
+    )
+    facts = (*_replaces(strand), *sort.facts)
     for cards, rows in _CUTS:
         page = build_page(audit, replace(options, most_cards=cards, most_rows=rows))
-        letter = _compose(page, _subject(audit, page.title), heads, envelope.reply_to)
+        page = replace(page, coverage=(*facts, *page.coverage))
+        again = " (audited again)" if strand.earlier else ""
+        subject = f"{page.title}{again}: {counts(audit)}"
+        text = render_text(page, Style(WIDTH, cards=("alert", "review")))
+        # Pictures go first where it becomes too much: the HTML says the same in words.
+        images = (sort.images or draw(page)) if (cards, rows) == _CUTS[0] else ()
+        body = Body(text, inline_css(render_mail_html(page, images)), images)
+        letter = assemble(Heads(envelope, subject, strand, date_at, sort.kind, audit.cluster), body)
         if len(letter.content) <= MOST_BYTES:
             break
     return letter
 
 
-@dataclass(frozen=True, slots=True)
-class _Heads:
-    sender: Address
-    to: Address
-    message_id: str
-    date_at: float
+def _replaces(strand: Strand) -> list[Fact]:
+    if not strand.earlier:
+        return []
+    n = len(strand.earlier)
+    said = "an earlier letter" if n == 1 else f"{n} earlier letters"
+    return [Fact("Replaces", f"{said} about the same night", "it was audited again, with another result")]
 
 
-def _compose(page: Page, subject: str, heads: _Heads, reply_to: str) -> Letter:
-    message = EmailMessage(policy=SMTP)
-    message["From"] = Address(heads.sender.display_name or "slurm-guard", addr_spec=heads.sender.addr_spec)
-    message["To"] = heads.to
-    if reply_to:
-        message["Reply-To"] = check_address(reply_to, "mail.reply_to")
-    message["Subject"] = subject
-    message["Date"] = format_datetime(datetime.fromtimestamp(heads.date_at, timezone.utc))
-    message["Message-ID"] = heads.message_id
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes in return
-    text = render_text(page, Style(_WIDTH, cards=("alert", "review")))
-    message.set_content(text, cte="quoted-printable")
-    message.add_alternative(inline_css(render_mail_html(page)), subtype="html", cte="quoted-printable")
-    # Boundaries are drawn at random otherwise, and the same letter must have the same bytes.
-    message.set_boundary(f"=_guard_{heads.message_id[1:38]}")
-    envelope = Envelope(heads.sender.addr_spec, heads.to.addr_spec, reply_to)
-    return Letter(envelope, subject, heads.message_id, bytes(message))
-
-
-def _subject(audit: Audit, title: str) -> str:
+def counts(audit: Audit) -> str:
+    """What a subject says of a night."""
     called = [j.verdict for j in audit.judgements if not is_set_aside(j)]
     n_alerts, n_reviews = called.count(Verdict.ALERT), called.count(Verdict.REVIEW)
     n_runs = words.plural(len(audit.judgements), "run")
@@ -115,13 +114,18 @@ def _subject(audit: Audit, title: str) -> str:
     aside = f"{n_aside} explained, " if n_aside else ""
     n_strangers = len({(o.node, o.pid) for o in audit.strangers})
     stray = f"{words.plural(n_strangers, 'process', 'processes')} of no run, " if n_strangers else ""
-    counts = f"{words.plural(n_alerts, 'alert')}, {n_reviews} to review, {stray}{aside}{n_runs}"
-    return f"{title}: {counts if audit.judgements else 'no runs'}"
+    said = f"{words.plural(n_alerts, 'alert')}, {n_reviews} to review, {stray}{aside}{n_runs}"
+    return said if audit.judgements else "no runs"
 
 
-def _message_id(audit: Audit, to: Address, sender: Address) -> str:
-    reader = hashlib.sha256(to.addr_spec.encode()).hexdigest()
-    return f"<{audit_digest(audit)[:24]}.{reader[:12]}@{sender.domain}>"
+def is_alert(audit: Audit) -> bool:
+    """Whether it must not wait for a working day: an ALERT that nobody explained, or work of no run."""
+    open_alerts = any(j.verdict is Verdict.ALERT and not is_set_aside(j) for j in audit.judgements)
+    return open_alerts or bool(audit.strangers)
+
+
+def _short(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
 def inline_css(html: str) -> str:

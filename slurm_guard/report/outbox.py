@@ -1,158 +1,156 @@
-"""What became of each letter, on disk before and after each step: running twice sends once.
+"""Sends what waits in the letterbox: each letter once, the important ones first, no faster than is allowed.
 
-Layout: `<outbox>/<audit digest>/<reader>.eml` and `<reader>.json` (the state), private to the sending user.
+A letter's state says `sending` before a server hears of it, a flag is set just before the step after which it
+may have been taken, and its fate is written after that. A process that dies before the flag has sent nothing,
+and the next run tries again; one that dies after it leaves the letter unclear, and so does a machine that
+stops while it is being sent: it is said, and never sent again by itself.
 """
 
-import contextlib
-import fcntl
-import hashlib
-import json
-import os
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from slurm_guard.clock import Clock
-from slurm_guard.errors import GuardError
-from slurm_guard.report.mail import Letter
-from slurm_guard.report.smtp import Fate, Transport
+from slurm_guard.report.letter import CHAT, COORDINATOR, DIGEST, OWNER
+from slurm_guard.report.letterbox import (
+    DAY_S,
+    PENDING,
+    Kept,
+    Letterbox,
+    Status,
+    load_letter,
+    may_have_gone,
+)
+from slurm_guard.report.transport import Transport
 
-_SENDING = "sending"  # written before the content goes out; found at the start of a run it means: unclear
+_ORDER = (DIGEST, CHAT, COORDINATOR, OWNER)
+_LIMITED = (COORDINATOR, OWNER)
+_NIGHT_S = 20 * 3600  # nightly runs are a day apart, and not to the minute. Judgement
+_LONGEST_S = 7 * DAY_S  # judgement: nobody needs a digest of last week's beside this week's
+_MOST_TROUBLES = 2  # in a row; each may take a time-out, and a thousand letters would take a night
+_MAIL = "mail"  # chats and letters go different ways
+_DIED = "an earlier run ended while it was handed over, and nobody knows whether it arrived"
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """One reader's state file. `at`: when it was written, UTC epoch seconds."""
+class Limits:
+    """How much may go out. `quiet`: today only what holds an ALERT, or a digest of one, does."""
 
-    to: str
-    message_id: str
-    status: str
-    at: float
-    detail: str
-    n_tries: int
+    per_minute: int = 60
+    per_night: int = 500
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What is known after a run. `now`: whether this run tried."""
+    """What is known of a letter after a run. `now`: whether this run tried. `trouble`: slug of what was in
+    the way of all letters; empty: nothing."""
 
-    to: str
-    fate: Fate
-    detail: str
+    kept: Kept
     now: bool
-    state_path: Path
+    trouble: str = ""
 
 
 class Outbox:
-    """The folder of one audit's letters. Only one process at a time sends from it."""
+    """One run over a letterbox, whose lock the caller holds."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        self.folder = folder
-        self._clock = clock
+    def __init__(self, box: Letterbox, clock: Clock, limits: Limits) -> None:
+        self._box, self._clock, self._limits = box, clock, limits
+        self._sent_s: deque[float] = deque()
+        self._troubles: dict[str, list[str]] = {_MAIL: [], CHAT: []}  # in a row, by way
 
-    def write_letter(self, letter: Letter) -> Path:
-        """The .eml, replaced when it exists: same audit and reader give the same letter but for its date."""
-        _make(self.folder)
-        path = self.folder / f"{reader_key(letter.envelope.to)}.eml"
-        _write(path, letter.content)
-        return path
+    def deliver(self, carriers: Mapping[str, Transport]) -> list[Delivery]:
+        """Try everything that waits and may go. `carriers`: by kind of letter; others' letters wait."""
+        found = self._box.recent()
+        kept = [self._settle(each) for each in found]
+        waiting = _latest(kept)
+        late = [k for k in kept if k.state.status in PENDING and k not in waiting]
+        done = [
+            Delivery(k, False)
+            for k, was in zip(kept, found, strict=True)
+            if k is not was and k not in waiting
+        ]
+        done += [Delivery(self._box.note(k, Status.SUPERSEDED, "audited again"), False) for k in late]
+        n_left = self._limits.per_night - self._n_lately(kept)
+        for each in sorted(waiting, key=lambda k: (_rank(k), k.state.day, k.state.queued_at, k.path)):
+            if self._clock.now_at() - each.state.queued_at > _LONGEST_S:
+                done.append(Delivery(self._box.note(each, Status.EXPIRED, "waited for a week"), False))
+                continue
+            why, trouble = self._obstacle(each, carriers, n_left)
+            if why:
+                done.append(Delivery(self._wait(each, why), False, trouble))
+                continue
+            n_left -= each.state.kind in _LIMITED
+            done.append(self._try(each, carriers[each.state.kind]))
+        return done
 
-    def deliver(self, letters: Sequence[Letter], transport: Transport) -> list[Delivery]:
-        """Send what is certainly unsent, one reader after the other. Raises GuardError mail-busy."""
-        with self._locked():
-            return [self._deliver(letter, transport) for letter in letters]
+    def _wait(self, kept: Kept, why: str) -> Kept:
+        """Why it still waits; what is on disk already is not written again for thousands of letters."""
+        return kept if kept.state.detail == why else self._box.note(kept, kept.state.status, why)
 
-    def _deliver(self, letter: Letter, transport: Transport) -> Delivery:
-        path = self.folder / f"{reader_key(letter.envelope.to)}.json"
-        known = _read_state(path)
-        if known is not None and known.status != Fate.DEFERRED.value:
-            return _as_before(known, path)
-        n_tries = 1 + (known.n_tries if known is not None else 0)
+    def _settle(self, kept: Kept) -> Kept:
+        """What an earlier run left in the middle."""
+        if kept.state.status is not Status.SENDING:
+            return kept
+        if may_have_gone(kept):
+            return self._box.note(kept, Status.UNCLEAR, _DIED)
+        return self._box.note(kept, Status.DEFERRED, "an earlier run ended before it was handed over")
 
-        def note(status: str, detail: str) -> None:
-            state = State(
-                letter.envelope.to, letter.message_id, status, self._clock.now_at(), detail, n_tries
+    def _n_lately(self, kept: Sequence[Kept]) -> int:
+        since_at = self._clock.now_at() - _NIGHT_S
+        gone = (Status.SENT, Status.UNCLEAR)
+        return sum(
+            k.state.kind in _LIMITED and k.state.status in gone and k.state.at > since_at for k in kept
+        )
+
+    def _obstacle(self, kept: Kept, carriers: Mapping[str, Transport], n_left: int) -> tuple[str, str]:
+        """Why it has to wait, and the slug of that where it is a fault; empty: it need not."""
+        kind = kept.state.kind
+        if kind not in carriers:
+            return "nothing is configured that carries it", ""
+        if self._limits.quiet and not kept.state.alert:
+            return "a quiet day", ""
+        if kind in _LIMITED and n_left <= 0:
+            return (
+                f"more than mail.per_night ({self._limits.per_night}) letters; it goes with the next run",
+                "",
             )
-            _write(path, (json.dumps(asdict(state), indent=2) + "\n").encode())
+        troubles = self._troubles[_way(kept)]
+        stuck = len(troubles) >= _MOST_TROUBLES
+        return ("not tried: those before it failed the same way", troubles[-1]) if stuck else ("", "")
 
-        outcome = transport.send(letter, lambda: note(_SENDING, "the content is going out"))
-        note(outcome.fate.value, outcome.detail)
-        return Delivery(letter.envelope.to, outcome.fate, outcome.detail, True, path)
+    def _try(self, kept: Kept, carrier: Transport) -> Delivery:
+        try:
+            letter = load_letter(kept)
+        except OSError as error:
+            said = f"its file is gone: {error.strerror}"
+            return Delivery(self._box.note(kept, Status.EXPIRED, said), False)
+        self._pace()
+        begun = self._box.begin(kept)
+        outcome = carrier.send(letter, lambda: self._box.hand_over(begun))
+        after = self._box.note(begun, Status(outcome.fate.value), outcome.detail)
+        troubles = self._troubles[_way(kept)]
+        troubles[:] = [*troubles, outcome.trouble] if outcome.trouble else []
+        return Delivery(after, True, outcome.trouble)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        _make(self.folder)
-        with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise GuardError(
-                    "mail-busy", f"another process is sending from {self.folder}", "wait until it has ended"
-                ) from None
-            yield
-
-
-def reader_key(address: str) -> str:
-    """A file name for an address: readable, and unique by its digest."""
-    plain = re.sub(r"[^A-Za-z0-9.]+", "-", address)[:40].strip(".-")
-    return f"{plain}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
-
-
-def _as_before(known: State, path: Path) -> Delivery:
-    """What an earlier run left; a run that died while the content went out leaves it unclear."""
-    if known.status in (Fate.SENT.value, Fate.REFUSED.value):
-        return Delivery(known.to, Fate(known.status), known.detail, False, path)
-    said = "an earlier run ended while the letter went out, and nobody knows whether it arrived"
-    detail = said if known.status == _SENDING else known.detail
-    return Delivery(known.to, Fate.UNCLEAR, detail, False, path)
+    def _pace(self) -> None:
+        """No more than `per_minute` in any minute."""
+        while len(self._sent_s) >= self._limits.per_minute:
+            wait_s = 60.0 - (self._clock.mono_s() - self._sent_s[0])
+            self._clock.sleep(wait_s)
+            self._sent_s.popleft()
+        self._sent_s.append(self._clock.mono_s())
 
 
-def _read_state(path: Path) -> State | None:
-    """Null: never tried. A state that cannot be read counts as unclear, because it may say `sent`."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return State(**data)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        return State(path.stem, "", Fate.UNCLEAR.value, 0.0, f"the state file cannot be read: {error}", 0)
+def _latest(kept: Sequence[Kept]) -> list[Kept]:
+    """Of the letters that wait, those whose night's reader has none that was queued later."""
+    last = {k.series: k.path for k in kept}
+    return [k for k in kept if k.state.status in PENDING and last[k.series] == k.path]
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise _unwritable(folder, error) from None
+def _rank(kept: Kept) -> int:
+    return _ORDER.index(kept.state.kind) if kept.state.kind in _ORDER else len(_ORDER)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, private, and on disk before this returns. Raises GuardError outbox-unwritable."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        _write_whole(path, part, content)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> GuardError:
-    return GuardError(
-        "outbox-unwritable",
-        f"{path} cannot be written: {error.strerror}",
-        "name another folder with --outbox, or make room",
-    )
-
-
-def _write_whole(path: Path, part: Path, content: bytes) -> None:
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _way(kept: Kept) -> str:
+    return CHAT if kept.state.kind == CHAT else _MAIL

@@ -83,5 +83,10 @@ def render_picture(
     return _render("picture.svg.j2", width=width, height=height, css=sheet, bar=bar, chart=chart)
 
 
+def render_owner_html(view: object) -> str:
+    """The letter to an owner (owner.OwnerView), likewise."""
+    return _environment().get_template("owner.html.j2").render(view=view)
+
+
 def _render(name: str, **given: object) -> str:
     return _environment().get_template(name).render(**given)

@@ -248,9 +248,9 @@ class Ask:
 class Picture:
     """A drawing that a mail carries: its place in the mail, the same in a sentence, and PNG."""
 
-    cid: str
-    alt: str
+    cid: str  # letters, digits, dots and hyphens
     png: bytes
+    alt: str
 
 
 @dataclass(frozen=True, slots=True)

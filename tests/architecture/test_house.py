@@ -16,6 +16,9 @@ HOMES = {
     "css_inline": ["report/mail.py", "report/render.py", "report/inline.py"],
     "typer": ["cli/"],
     "rich": ["cli/"],
+    "apprise": ["report/chat.py"],
+    "resvg_py": ["report/images.py"],
+    "markupsafe": ["report/render.py"],
     "tomli": ["config.py"],
     "tomllib": ["config.py"],
 }

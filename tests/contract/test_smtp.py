@@ -1,78 +1,39 @@
 """The mail transport and the outbox against a real SMTP server on loopback, and against broken ones."""
 
-import contextlib
 import email
 import email.policy
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from slurm_guard.clock import FakeClock
 from slurm_guard.errors import GuardError
 from slurm_guard.report import mail
-from slurm_guard.report.outbox import Delivery, Outbox, reader_key
-from slurm_guard.report.page import Options
-from slurm_guard.report.smtp import Fate, Outcome, SmtpTransport
-from tests.unit.report import builders
-
-SENDER = "slurm-guard@hpc.example.org"
-
-
-class Postmaster:
-    """An aiosmtpd handler that keeps what it takes and refuses whom it is told to."""
-
-    def __init__(self) -> None:
-        self.taken: list[tuple[list[str], bytes]] = []
-        self.answers: dict[str, str] = {}
-
-    async def handle_RCPT(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[str]
-    ) -> str:
-        """Aiosmtpd's hook for RCPT TO."""
-        if address in self.answers:
-            return self.answers[address]
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        """Aiosmtpd's hook for a message's content."""
-        assert isinstance(envelope.content, bytes)
-        self.taken.append((list(envelope.rcpt_tos), envelope.content))
-        return "250 taken"
+from slurm_guard.report.letterbox import Letterbox, Status
+from slurm_guard.report.transport import Fate, Outcome
+from tests.postal import SENDER, Postmaster, drafts, free_port, kept, letter, run, scripted, serving, smtp
 
 
 @pytest.fixture
 def server() -> Iterator[tuple[Postmaster, int]]:
     """A real SMTP server on a free port."""
     handler = Postmaster()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    controller = Controller(handler, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield handler, port
-    controller.stop()
+    with serving(handler) as port:
+        yield handler, port
 
 
-def letter(to: str) -> mail.Letter:
-    """The hand-written night for one reader."""
-    return mail.compose(builders.night(), Options(), mail.Envelope(SENDER, to), builders.FROM_AT + 90_000)
-
-
-def send(folder: Path, port: int, readers: list[str], timeout_s: float = 5.0) -> list[Delivery]:
-    """One run of `mail --send`."""
-    box = Outbox(folder, FakeClock())
-    letters = [letter(to) for to in readers]
-    for each in letters:
-        box.write_letter(each)
-    return box.deliver(letters, SmtpTransport("127.0.0.1", port, timeout_s))
+def send(
+    folder: Path, port: int, readers: list[str], timeout_s: float = 5.0
+) -> list[tuple[Status, bool, str]]:
+    """One run of `mail --send`: status, whether this run tried, and the detail of each letter."""
+    deliveries = run(folder, smtp(port, timeout_s), drafts(readers))
+    return [(d.kept.state.status, d.now, d.kept.state.detail) for d in deliveries]
 
 
 def test_a_letter_arrives_whole_and_is_read_by_another_parser(
@@ -80,15 +41,17 @@ def test_a_letter_arrives_whole_and_is_read_by_another_parser(
 ) -> None:
     postmaster, port = server
 
-    (delivery,) = send(tmp_path, port, ["ops@example.org"])
+    ((status, _, _),) = send(tmp_path, port, ["ops@example.org"])
 
-    assert delivery.fate is Fate.SENT
+    assert status is Status.SENT
     ((readers, content),) = postmaster.taken
     assert readers == ["ops@example.org"]
     message = email.message_from_bytes(content, policy=email.policy.default)
     assert message["To"] == "ops@example.org"
     assert message["From"].addresses[0].addr_spec == SENDER
     assert message["Message-ID"] == letter("ops@example.org").message_id
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["List-Id"] == "<aurora.slurm-guard.hpc.example.org>"
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
     assert not message.defects
     assert content.replace(b"\r\n", b"").count(b"\n") == 0
@@ -102,8 +65,21 @@ def test_sending_twice_sends_once(server: tuple[Postmaster, int], tmp_path: Path
     first, second = send(tmp_path, port, readers), send(tmp_path, port, readers)
 
     assert len(postmaster.taken) == 2
-    assert [d.fate for d in first + second] == [Fate.SENT] * 4
-    assert [d.now for d in first + second] == [True, True, False, False]
+    assert [d[0] for d in first + second] == [Status.SENT] * 4
+    assert [d[1] for d in first + second] == [True, True, False, False]
+
+
+def test_lines_that_begin_with_a_dot_arrive_as_they_were(
+    server: tuple[Postmaster, int], tmp_path: Path
+) -> None:
+    postmaster, port = server
+    content = b"Subject: x\r\n\r\n.hidden\r\n..\r\n.\r\nlast"
+    dotted = mail.Letter(mail.Envelope(SENDER, "a@example.org"), "x", "<x@example.org>", content)
+
+    outcome = smtp(port).send(dotted, lambda: None)
+
+    assert outcome.fate is Fate.SENT
+    assert postmaster.taken[0][1].replace(b"\r\n", b"\n").rstrip() == content.replace(b"\r\n", b"\n")
 
 
 def test_one_refused_reader_does_not_keep_the_others_from_their_letters(
@@ -112,11 +88,11 @@ def test_one_refused_reader_does_not_keep_the_others_from_their_letters(
     postmaster, port = server
     postmaster.answers = {"gone@example.org": "550 5.1.1 no \x1b[31msuch user"}
 
-    deliveries = send(tmp_path, port, ["a@example.org", "gone@example.org", "b@example.org"])
+    said = send(tmp_path, port, ["a@example.org", "gone@example.org", "b@example.org"])
 
-    assert [d.fate for d in deliveries] == [Fate.SENT, Fate.REFUSED, Fate.SENT]
-    assert deliveries[1].detail.startswith("550")
-    assert "\x1b" not in deliveries[1].detail
+    assert [s[0] for s in said] == [Status.SENT, Status.REFUSED, Status.SENT]
+    assert said[1][2].startswith("550")
+    assert "\x1b" not in said[1][2]
     assert len(postmaster.taken) == 2
 
 
@@ -128,41 +104,23 @@ def test_a_deferred_reader_is_tried_again_and_then_sent_once(
     (first,) = send(tmp_path, port, ["busy@example.org"])
     postmaster.answers = {}
 
-    (second,) = send(tmp_path, port, ["busy@example.org"])
+    (second,) = send(tmp_path, port, [])  # the next night's run, which has another document or none
     (third,) = send(tmp_path, port, ["busy@example.org"])
 
-    assert (first.fate, second.fate, third.fate) == (Fate.DEFERRED, Fate.SENT, Fate.SENT)
+    assert (first[0], second[0], third[0]) == (Status.DEFERRED, Status.SENT, Status.SENT)
     assert len(postmaster.taken) == 1
-    state = json.loads((tmp_path / f"{reader_key('busy@example.org')}.json").read_text())
+    (state,) = (json.loads(path.read_text()) for path in tmp_path.rglob("*.json"))
     assert (state["status"], state["n_tries"]) == ("sent", 2)
 
 
-def test_no_server_is_deferred_and_says_so(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+def test_no_server_is_deferred_and_after_two_the_rest_is_not_tried(tmp_path: Path) -> None:
+    readers = [f"{name}@example.org" for name in "abcd"]
 
-    (delivery,) = send(tmp_path, port, ["a@example.org"])
+    said = send(tmp_path, free_port(), readers)
 
-    assert delivery.fate is Fate.DEFERRED
-    assert "refused" in delivery.detail
-
-
-@contextlib.contextmanager
-def scripted(talk: Callable[[socket.socket, Any], None]) -> Iterator[int]:
-    """A server that speaks one connection by hand."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                connection, _ = listener.accept()
-                with connection, connection.makefile("rb") as lines:
-                    talk(connection, lines)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield int(listener.getsockname()[1])
-        thread.join(5)
+    assert [s[0] for s in said] == [Status.DEFERRED, Status.DEFERRED, Status.WAITING, Status.WAITING]
+    assert "refused" in said[0][2]
+    assert "not tried" in said[2][2]
 
 
 def _until_content(connection: socket.socket, lines: Any) -> None:
@@ -174,100 +132,143 @@ def _until_content(connection: socket.socket, lines: Any) -> None:
         connection.sendall(b"250 yes\r\n")
 
 
-def test_a_server_that_drops_after_the_content_leaves_it_unclear_and_it_is_never_sent_again(
-    server: tuple[Postmaster, int], tmp_path: Path
+def _drop_before(connection: socket.socket, lines: Any) -> None:
+    connection.sendall(b"220 here\r\n")
+    for line in lines:
+        if line.upper().startswith(b"DATA"):
+            return
+        connection.sendall(b"250 yes\r\n")
+
+
+def _drop_during(connection: socket.socket, lines: Any) -> None:
+    _until_content(connection, lines)
+    lines.readline()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset, at once
+
+
+def _drop_after(connection: socket.socket, lines: Any) -> None:
+    _until_content(connection, lines)
+    for line in lines:
+        if line == b".\r\n":
+            return
+
+
+@pytest.mark.parametrize(
+    ("drop", "status"),
+    [
+        (_drop_before, Status.DEFERRED),
+        (_drop_during, Status.DEFERRED),
+        (_drop_after, Status.UNCLEAR),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_a_server_that_drops_leaves_unclear_only_what_it_may_have_taken(
+    drop: Callable[[socket.socket, Any], None], status: Status, server: tuple[Postmaster, int], tmp_path: Path
 ) -> None:
-    def drop(connection: socket.socket, lines: Any) -> None:
-        _until_content(connection, lines)
-        for line in lines:
-            if line == b".\r\n":
-                return
+    postmaster, real_port = server
 
     with scripted(drop) as port:
-        (first,) = send(tmp_path, port, ["a@example.org"])
-    postmaster, real_port = server
-    (second,) = send(tmp_path, real_port, ["a@example.org"])
+        ((first, *_),) = send(tmp_path, port, ["a@example.org"])
+    ((second, *_),) = send(tmp_path, real_port, ["a@example.org"])
 
-    assert (first.fate, second.fate) == (Fate.UNCLEAR, Fate.UNCLEAR)
-    assert postmaster.taken == []
+    assert first is status
+    assert second is (Status.SENT if status is Status.DEFERRED else Status.UNCLEAR)
+    assert len(postmaster.taken) == (status is Status.DEFERRED)
 
 
-def test_a_server_that_stalls_before_the_content_is_left_after_the_time_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", ["greeting", "content"])
+def test_a_server_that_stalls_is_left_after_the_time_out(after: str, tmp_path: Path) -> None:
     done = threading.Event()
 
     def stall(connection: socket.socket, lines: Any) -> None:
-        connection.sendall(b"220 here\r\n")
+        if after == "content":
+            _until_content(connection, lines)
         done.wait(10)
 
     with scripted(stall) as port:
-        (delivery,) = send(tmp_path, port, ["a@example.org"], timeout_s=0.3)
+        ((status, *_),) = send(tmp_path, port, ["a@example.org"], timeout_s=0.3)
         done.set()
 
-    assert delivery.fate is Fate.DEFERRED
+    assert status is (Status.UNCLEAR if after == "content" else Status.DEFERRED)
+
+
+def test_a_server_that_drips_is_left_after_five_times_the_time_out(tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def drip(connection: socket.socket, lines: Any) -> None:
+        while not done.wait(0.05):
+            connection.sendall(b"220-and on\r\n")
+
+    start_s = time.monotonic()
+    with scripted(drip) as port:
+        ((status, _, detail),) = send(tmp_path, port, ["a@example.org"], timeout_s=0.3)
+        took_s = time.monotonic() - start_s
+        done.set()
+
+    assert status is Status.DEFERRED
+    assert 1.0 < took_s < 4.0, detail
 
 
 class Crash(BaseException):
     """A kill in the middle."""
 
 
-def test_a_process_that_dies_while_sending_never_sends_that_letter_again(tmp_path: Path) -> None:
+class Counting:
+    """A transport that takes everything."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def send(self, letter: mail.Letter, before_handover: Callable[[], None]) -> Outcome:
+        """See Transport."""
+        before_handover()
+        self.taken.append(letter.envelope.to)
+        return Outcome(Fate.SENT, "")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_process_that_dies_sends_again_only_what_was_certainly_not_handed_over(
+    when: str, tmp_path: Path
+) -> None:
     class Dying:
-        def send(self, letter: mail.Letter, before_content: Callable[[], None]) -> Outcome:
-            before_content()
+        def send(self, letter: mail.Letter, before_handover: Callable[[], None]) -> Outcome:
+            if when == "after":
+                before_handover()
             raise Crash
 
-    class Counting:
-        n = 0
-
-        def send(self, letter: mail.Letter, before_content: Callable[[], None]) -> Outcome:
-            self.n += 1
-            return Outcome(Fate.SENT, "")
-
-    box, counting = Outbox(tmp_path, FakeClock()), Counting()
-    letters = [letter("a@example.org"), letter("b@example.org")]
+    counting, readers = Counting(), ["a@example.org", "b@example.org"]
     with pytest.raises(Crash):
-        box.deliver(letters, Dying())
+        run(tmp_path, Dying(), drafts(readers))
 
-    deliveries = box.deliver(letters, counting)
+    said = {d.kept.state.to: d.kept.state.status for d in run(tmp_path, counting, drafts(readers))}
 
-    assert [d.fate for d in deliveries] == [Fate.UNCLEAR, Fate.SENT]
-    assert counting.n == 1
+    unclear = when == "after"
+    assert said["b@example.org"] is Status.SENT
+    assert said["a@example.org"] is (Status.UNCLEAR if unclear else Status.SENT)
+    assert counting.taken == (["b@example.org"] if unclear else readers)
 
 
 def test_a_state_file_that_cannot_be_read_stops_its_letter_alone(tmp_path: Path) -> None:
-    class Counting:
-        n = 0
+    readers, counting = ["a@example.org", "b@example.org"], Counting()
+    run(tmp_path, Counting(), drafts(["a@example.org"]))
+    (path,) = tmp_path.rglob("*.json")
+    path.write_text("{half")
 
-        def send(self, letter: mail.Letter, before_content: Callable[[], None]) -> Outcome:
-            self.n += 1
-            return Outcome(Fate.SENT, "")
+    said = [d.kept.state.status for d in run(tmp_path, counting, drafts(readers))]
 
-    (tmp_path / f"{reader_key('a@example.org')}.json").write_text("{half")
-    counting = Counting()
-
-    deliveries = Outbox(tmp_path, FakeClock()).deliver(
-        [letter("a@example.org"), letter("b@example.org")], counting
-    )
-
-    assert [d.fate for d in deliveries] == [Fate.UNCLEAR, Fate.SENT]
+    assert said == [Status.UNCLEAR, Status.SENT]
+    assert counting.taken == ["b@example.org"]
 
 
 def test_two_processes_cannot_send_at_once(tmp_path: Path) -> None:
-    box = Outbox(tmp_path, FakeClock())
-
-    class Nested:
-        def send(self, letter: mail.Letter, before_content: Callable[[], None]) -> Outcome:
-            with pytest.raises(GuardError, match="mail-busy"):
-                Outbox(tmp_path, FakeClock()).deliver([letter], self)
-            return Outcome(Fate.SENT, "")
-
-    (delivery,) = box.deliver([letter("a@example.org")], Nested())
-
-    assert delivery.fate is Fate.SENT
+    with Letterbox(tmp_path, FakeClock()).locked():
+        with pytest.raises(GuardError, match="mail-busy"):
+            run(tmp_path, Counting(), [])
 
 
 def test_letters_are_private(tmp_path: Path) -> None:
-    path = Outbox(tmp_path / "box", FakeClock()).write_letter(letter("a@example.org"))
+    run(tmp_path / "box", Counting(), drafts(["a@example.org"]))
 
-    assert path.stat().st_mode & 0o077 == 0
-    assert path.parent.stat().st_mode & 0o077 == 0
+    (one,) = kept(tmp_path / "box")
+    for path in (one.path, one.letter_path, one.path.parent, tmp_path / "box"):
+        assert path.stat().st_mode & 0o077 == 0

@@ -186,7 +186,7 @@ def test_mail_without_a_reader_or_to_no_address_is_refused(app: typer.Typer, arc
 def test_no_server_is_a_failure_with_a_sentence(app: typer.Typer, archive: Path) -> None:
     archive.write_text(archive.read_text() + 'host = "127.0.0.1"\nport = 1\ntimeout_s = 2.0\n')
 
-    with pytest.raises(GuardError, match="mail-unsent") as caught:
+    with pytest.raises(GuardError, match="mail-server") as caught:
         _run(app, "mail", "--config", archive, "--send")
 
     assert "1 of 1" in caught.value.sentence

@@ -1,0 +1,86 @@
+"""What an owner is told of his own run: what was measured, and what he can do. Never of anybody else.
+
+Nothing here comes from a finding's sentence: those are written for operators, and may name other users.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Two sentences of one class; in `seen` the names in braces are amounts of GPU time."""
+
+    seen: str
+    helps: str
+
+
+NO_PROGRESS = Said(
+    "No training progress was found in the files that it wrote, so its GPU time could not be set against "
+    "progress. That says nothing about the job itself.",
+    "Log a line per step or so to the job's output (key=value, JSON, or a known trainer's format), write "
+    "TensorBoard event files, or append to the file named in $SLURM_GUARD_PROGRESS.",
+)
+UNMATCHED = Said(
+    "Of {allocated} of GPU time, at least {lo} and at most {hi} were not matched by progress in its log.",
+    "Evaluation, sampling or a second program beside the training can look like this: a line in the log, or "
+    "a word in the job's comment when you submit it, makes the difference next time.",
+)
+NOT_SEEN = Said(
+    "Too little of it could be observed to say anything about it.",
+    "There is nothing for you to do: the centre looks after what observes the nodes.",
+)
+MARKED = Said(
+    "It was marked for a look by the centre's staff.",
+    "There is nothing for you to do now: they will ask you where something is unclear.",
+)
+
+BY_CLASS = {
+    "parked": Said(
+        "Its GPUs were idle for {idle} of {allocated}.",
+        "If the job is not needed any more, end it with scancel; for interactive work, a shorter time limit "
+        "or fewer GPUs leave more for others, and for your own next job.",
+    ),
+    "hang": Said(
+        "Its log fell silent while its GPUs stayed busy at the level of waiting, for {wait}.",
+        "The last lines of its log and the state of each rank usually tell where it waits; a time-out of the "
+        "communication library ends such a job early.",
+    ),
+    "fail-slow": Said(
+        "For part of the time its steps took longer than in its own best stretch, while its GPUs waited.",
+        "A slow link, data loader or node looks like this; if it comes again, tell us the job's number.",
+    ),
+    "no-progress-source": NO_PROGRESS,
+    "progress-without-gpu": Said(
+        "Its log moved on while its GPUs were idle.",
+        "A training that runs on the CPU looks like this: check that it uses the GPUs that you asked for.",
+    ),
+    "guest-on-gpu": Said(
+        "A process that is not part of your job worked on its GPUs, for {foreign}. This is not held "
+        "against you.",
+        "There is nothing for you to do; the job may have been slower for it.",
+    ),
+    "reverse-tunnel": Said(
+        "A connection that the job opened to a place outside was used to reach a port inside.",
+        "Editors and notebooks can do this. Tell us which tool it was, and we can allow it where our "
+        "rules do.",
+    ),
+    "undeclared-egress": Said(
+        "It had connections to places outside that neither the site nor the job had named.",
+        "Name them when you submit: egress=HOST:PORT in the job's comment.",
+    ),
+}
+
+INTRO = (
+    "This is an automatic letter about {runs} of yours on {site}, between {window} ({zone}). It tells you "
+    "what was measured and what you can do. It is no complaint, and needs no answer unless something in it "
+    "is wrong."
+)
+SEEN_BY = "The centre's administrators have the same figures{also}; other users do not."
+ALSO = ", and so may the coordinators of your account"
+METHOD = (
+    "GPU time is measured on the node, outside the job, and set against the progress that the job logged. "
+    "What was not observed counts neither for nor against a job."
+)
+AGAIN = (
+    "It takes the place of an earlier letter about the same time, because the measurements were read again."
+)

@@ -1,0 +1,151 @@
+"""Letters through Debian's Postfix with STARTTLS and a login, from the maildir, read by Perl's MIME tools.
+
+Needs root and the packages that `tools/bootstrap rig` installs; skipped, and said, where they are missing.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm_guard.report import mail
+from slurm_guard.report.letter import Body, Heads, Image, Strand, assemble
+from slurm_guard.report.letterbox import Status
+from slurm_guard.report.page import Options
+from slurm_guard.report.smtp import SmtpTransport
+from slurm_guard.report.transport import Fate
+from tests import postoffice
+from tests.postal import PASSWORD, SENDER, USER, drafts, run, smtp
+from tests.unit.report import builders
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root to run a mail server"),
+    pytest.mark.skipif(
+        bool(postoffice.missing()), reason=f"needs Debian packages: {' '.join(postoffice.missing())}"
+    ),
+]
+_PARSE = r"""
+use MIME::Parser; use Encode; use JSON::PP;
+my $parser = MIME::Parser->new;
+$parser->output_to_core(1);
+$parser->tmp_to_core(1);
+my $mail = $parser->parse_open($ARGV[0]);
+my @parts;
+sub walk {
+  my ($e, $depth) = @_;
+  my $body = $e->bodyhandle ? $e->bodyhandle->as_string : '';
+  my $text = $e->mime_type =~ m{^text/} ? decode('UTF-8', $body) : '';
+  my $cid = $e->head->get('Content-ID') // '';
+  push @parts, { depth => $depth, type => $e->mime_type, size => length $body, cid => $cid, text => $text };
+  walk($_, $depth + 1) for $e->parts;
+}
+walk($mail, 0);
+my %heads;
+for my $name (qw(From To Subject Message-ID In-Reply-To References List-Id Auto-Submitted Return-Path)) {
+  my $value = $mail->head->get($name) // '';
+  chomp $value;
+  $value =~ s/\n\s*/ /g;
+  $heads{$name} = decode('MIME-Header', $value);
+}
+print encode_json({ heads => \%heads, parts => \@parts, problems => [$parser->results->msgs] });
+"""
+
+
+@pytest.fixture(scope="module")
+def office() -> Iterator[postoffice.PostOffice]:
+    """One Postfix for all."""
+    with postoffice.open_office() as running:
+        yield running
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    """A letter as Perl's MIME::Parser reads it."""
+    done = subprocess.run(["perl", "-e", _PARSE, str(path)], capture_output=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _carrier(office: postoffice.PostOffice, tls: str = "starttls") -> SmtpTransport:
+    port = office.starttls_port if tls == "starttls" else office.tls_port
+    return smtp(
+        port, 20.0, host="localhost", tls=tls, ca_file=str(office.ca_file), user=USER, password=PASSWORD
+    )
+
+
+def test_the_digest_arrives_once_and_a_reaudit_in_its_thread(
+    office: postoffice.PostOffice, tmp_path: Path
+) -> None:
+    carrier = _carrier(office)
+    for audit in (None, None, replace(builders.night(), skips=())):
+        run(tmp_path, carrier, drafts(["ops@example.org"], audit))
+
+    first, second = map(_parse, office.letters("ops", 2))
+
+    for letter in (first, second):
+        assert letter["problems"] == []
+        assert [p["type"] for p in letter["parts"]] == ["multipart/alternative", "text/plain", "text/html"]
+        assert letter["heads"]["From"] == f"slurm-guard <{SENDER}>"
+        assert letter["heads"]["Return-Path"] == f"<{SENDER}>"
+        assert letter["heads"]["Auto-Submitted"] == "auto-generated"
+        assert letter["heads"]["List-Id"] == "<aurora.slurm-guard.hpc.example.org>"
+    composed = mail.compose(builders.night(), Options(), mail.Envelope(SENDER, "ops@example.org"), 0.0)
+    assert first["heads"]["Subject"] == composed.subject
+    assert first["heads"]["Message-ID"] == composed.message_id
+    assert second["heads"]["In-Reply-To"] == first["heads"]["Message-ID"]
+    assert first["heads"]["Message-ID"] in second["heads"]["References"]
+    assert "audited again" in second["heads"]["Subject"]
+    assert "At least 9.78, at most 12.8 of 64.0 GPU-h" in " ".join(first["parts"][1]["text"].split())
+
+
+def test_a_picture_arrives_whole_inside_the_html(office: postoffice.PostOffice) -> None:
+    png = bytes(range(256)) * 40
+    heads = Heads(mail.Envelope(SENDER, "ann@example.org"), "Grüße", Strand("<p.1@hpc.example.org>"), 0.0)
+    body = Body("Text ü\n", '<p><img src="cid:bar" alt="all idle"></p>', (Image("bar", png, "all idle"),))
+
+    outcome = _carrier(office, "tls").send(assemble(heads, body), lambda: None)
+    (letter,) = map(_parse, office.letters("ann", 1))
+
+    assert outcome.fate is Fate.SENT
+    assert letter["problems"] == []
+    assert letter["heads"]["Subject"] == "Grüße"
+    assert [(p["depth"], p["type"]) for p in letter["parts"]] == [
+        (0, "multipart/alternative"), (1, "text/plain"), (1, "multipart/related"), (2, "text/html"),
+        (2, "image/png"),
+    ]  # fmt: skip
+    assert letter["parts"][-1]["cid"].strip() == "<bar>"
+    assert letter["parts"][-1]["size"] == len(png)
+
+
+def test_a_reader_without_a_mailbox_is_refused_and_the_others_get_theirs(
+    office: postoffice.PostOffice, tmp_path: Path
+) -> None:
+    before = len(office.letters("ops", 0))
+
+    done = run(tmp_path, _carrier(office), drafts(["nobody@example.org", "ops@example.org"]))
+
+    assert [d.kept.state.status for d in done] == [Status.REFUSED, Status.SENT]
+    assert "nobody@example.org" in done[0].kept.state.detail
+    assert len(office.letters("ops", before + 1)) == before + 1
+
+
+def test_without_a_login_or_with_a_wrong_one_nothing_is_taken(
+    office: postoffice.PostOffice, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"host": "localhost", "tls": "starttls", "ca_file": str(office.ca_file)}
+    none = smtp(office.starttls_port, 20.0, **options)
+    wrong = smtp(office.starttls_port, 20.0, **options, user=USER, password="wrong")
+    plain = smtp(office.starttls_port, 20.0, host="localhost")
+
+    fates = [
+        run(tmp_path / name, carrier, drafts(["ops@example.org"]))[0]
+        for name, carrier in (("none", none), ("wrong", wrong), ("plain", plain))
+    ]
+
+    assert [f.kept.state.status for f in fates] == [Status.REFUSED, Status.DEFERRED, Status.DEFERRED]
+    assert fates[1].trouble == "mail-login"

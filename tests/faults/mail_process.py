@@ -1,0 +1,64 @@
+"""One `mail --send` as a process of its own, for tests that kill it: an outbox, a port, readers.
+
+With `SLURM_GUARD_TEST_STOP=N` it stops itself at the N-th step that touches the disk or the server, says so
+on standard output, and waits to be killed. The steps are counted by replacing the functions that make them:
+nothing of the product knows of it.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from slurm_guard.clock import SystemClock
+from tests.postal import drafts, run, smtp
+
+STOP = "SLURM_GUARD_TEST_STOP"
+
+
+def main(folder: str, port: str, readers: list[str]) -> None:
+    """See above."""
+    _count_steps(int(os.environ.get(STOP, "0")))
+    done = run(Path(folder), smtp(int(port), 20.0), drafts(readers), SystemClock())
+    for delivery in done:
+        print(delivery.kept.state.to, delivery.kept.state.status.value)
+
+
+def _count_steps(stop_at: int) -> None:
+    import smtplib
+
+    from slurm_guard.report.letterbox import Letterbox
+
+    n = 0
+
+    def counted(name: str, what: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*args: Any, **options: Any) -> Any:
+            nonlocal n
+            for moment in ("before", "after"):
+                n += 1
+                if n == stop_at:
+                    print(f"stopped {moment} {name}", flush=True)
+                    time.sleep(60)
+                if moment == "before":
+                    result = what(*args, **options)
+            return result
+
+        return step
+
+    for home, name in (
+        (os, "fsync"),
+        (Path, "replace"),
+        (Letterbox, "hand_over"),
+        (smtplib.SMTP, "docmd"),
+        (smtplib.SMTP, "send"),
+        (smtplib.SMTP, "getreply"),
+        (socket, "create_connection"),
+    ):
+        setattr(home, name, counted(name, getattr(home, name)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -1,0 +1,128 @@
+"""kill -9 at every step of sending, real processes and a real server that counts: no duplicate, none lost."""
+
+import asyncio
+import collections
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from slurm_guard.report.letterbox import Status
+from tests.faults.mail_process import STOP
+from tests.postal import kept, serving
+
+READERS = ["a@example.org", "b@example.org"]
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+class Counter:
+    """A server that takes its time, and counts what it took by reader and Message-ID."""
+
+    def __init__(self) -> None:
+        self.taken: collections.Counter[str] = collections.Counter()
+        self.began = threading.Event()
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Aiosmtpd's hook for MAIL FROM."""
+        self.began.set()
+        await asyncio.sleep(0.01)
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        """Aiosmtpd's hook for a message's content."""
+        await asyncio.sleep(0.01)
+        self.taken[envelope.rcpt_tos[0]] += 1
+        await asyncio.sleep(0.03)  # taken, and nobody knows of it yet
+        return "250 taken"
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[Counter, int]]:
+    """A real SMTP server on a free port."""
+    counter = Counter()
+    with serving(counter) as port:
+        yield counter, port
+
+
+def _start(folder: Path, port: int, stop_at: int = 0) -> "subprocess.Popen[str]":
+    env = {**os.environ, "PYTHONPATH": str(ROOT), STOP: str(stop_at)}
+    command = [sys.executable, "-P", "-m", "tests.faults.mail_process", str(folder), str(port), *READERS]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def _run_again(folder: Path, port: int) -> None:
+    with _start(folder, port) as child:
+        child.communicate(timeout=60)
+        assert child.returncode == 0
+
+
+def _check(counter: Counter, folder: Path, where: str) -> list[str]:
+    """Nobody twice; nobody forgotten: who has no letter is unclear, which is said. Returns the unclear."""
+    states = {k.state.to: k.state.status for k in kept(folder)}
+    unclear = [to for to in READERS if states[to] is Status.UNCLEAR]
+    assert max(counter.taken.values()) == 1, where
+    assert {to: states[to] for to in READERS if to not in unclear} == dict.fromkeys(
+        (to for to in READERS if to not in unclear), Status.SENT
+    ), where
+    assert [to for to in READERS if counter.taken[to] == 0 and to not in unclear] == [], where
+    return unclear
+
+
+def test_killed_before_and_after_each_step_it_sends_each_letter_once(
+    server: tuple[Counter, int], tmp_path: Path
+) -> None:
+    counter, port = server
+    seen: dict[int, str] = {}
+    lost: list[str] = []
+    stop_at = 1
+    while True:
+        folder = tmp_path / str(stop_at)
+        counter.taken.clear()
+        with _start(folder, port, stop_at) as child:
+            assert child.stdout is not None
+            said = child.stdout.readline()
+            child.kill()
+        if not said.startswith("stopped"):
+            break  # it came to its end: every step has been stopped at
+        seen[stop_at] = said.strip()
+        time.sleep(0.1)  # for the server to end what it has begun
+        _run_again(folder, port)
+
+        unclear = _check(counter, folder, said)
+
+        lost += [said.strip() for to in unclear if counter.taken[to] == 0]
+        stop_at += 1 + stop_at // 12  # every step at first, then every other or so: a minute in all
+
+    assert len(seen) >= 20, seen
+    # One gap is left, between two calls to the system: the flag is set and the dot not yet on the wire. The
+    # letter is unclear there, and said: each of the two letters, stopped after the one or before the other.
+    assert {re.sub("^stopped (before|after) ", "", said) for said in lost} <= {"hand_over", "send"}
+    assert len(lost) <= 4
+
+
+@pytest.mark.parametrize("k", range(20))
+def test_killed_at_twenty_moments_of_a_slow_sending(
+    k: int, server: tuple[Counter, int], tmp_path: Path
+) -> None:
+    counter, port = server
+    with _start(tmp_path, port) as child:
+        assert counter.began.wait(30)
+        time.sleep(0.008 * k)
+        child.kill()
+    time.sleep(0.1)
+    _run_again(tmp_path, port)
+
+    unclear = _check(counter, tmp_path, f"moment {k}")
+
+    assert [to for to in unclear if counter.taken[to] == 0] == []
