@@ -28,13 +28,13 @@ class PostOffice:
     tls_port: int
     ca_file: Path
 
-    def letters(self, reader: str, n: int, wait_s: float = 20.0) -> list[Path]:
-        """The first `n` letters of a maildir, and a second longer for one too many."""
+    def letters(self, reader: str, n: int, wait_s: float = 20.0, settle_s: float = 0.5) -> list[Path]:
+        """The first `n` letters of a maildir, and those that come `settle_s` later: one too many."""
         new = self.folder / "mail" / reader / "new"
         until_s = time.monotonic() + wait_s
         while time.monotonic() < until_s and (not new.is_dir() or len(list(new.iterdir())) < n):
             time.sleep(0.1)
-        time.sleep(1.0)
+        time.sleep(settle_s)
         return sorted(new.iterdir(), key=lambda path: path.stat().st_mtime_ns) if new.is_dir() else []
 
 

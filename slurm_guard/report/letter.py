@@ -107,7 +107,7 @@ def assemble(heads: Heads, body: Body) -> Letter:
     if heads.kind in _LISTS:
         message["List-Id"] = f"<{_label(heads.list_name)}.slurm-guard.{sender.domain}>"  # RFC 2919
         message["Precedence"] = "bulk"  # no standard, and what older responders look at (RFC 3834 5)
-    _fill(message, body, heads.strand.message_id[1:38])
+    _fill(message, body, re.sub(r"[^A-Za-z0-9.-]", "", heads.strand.message_id)[:38])
     envelope = Envelope(sender.addr_spec, to.addr_spec, heads.envelope.reply_to, heads.envelope.name)
     return Letter(envelope, heads.subject, heads.strand.message_id, _unfolded(bytes(message)), heads.kind)
 

@@ -17,6 +17,7 @@ from slurm_guard.report.safe import clean
 from slurm_guard.report.words import Times, Unit
 
 MOST_RUNS = 20  # judgement; the rest is counted
+_UNITS = {"GPU-h": "GPU-hours", "GPU-min": "GPU-minutes", "GPU-s": "GPU-seconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def _run(judgement: Judgement, desk: Desk, unit: Unit, times: Times) -> OwnerRun
     amounts = _amounts(judgement, unit)
     return OwnerRun(
         title=f"Job {clean(run.job, 40)}{name}",
-        when=f"{gpus}, {times.span(run.from_at, run.until_at)}, {unit.full(run.allocated_gpu_ms)}",
+        when=f"{gpus}, {times.span(run.from_at, run.until_at)}, {amounts['allocated']}",
         seen=tuple(part.seen.format(**amounts) for part in said),
         helps=tuple(dict.fromkeys(part.helps for part in said)),
     )
@@ -146,14 +147,20 @@ def _run(judgement: Judgement, desk: Desk, unit: Unit, times: Times) -> OwnerRun
 
 def _amounts(judgement: Judgement, unit: Unit) -> dict[str, str]:
     ledger, bounds = judgement.ledger_gpu_ms, judgement.unexplained
-    return {
-        "allocated": unit.full(judgement.run.allocated_gpu_ms),
-        "idle": unit.full(bars.of(ledger, Account.IDLE.value)),
-        "wait": unit.full(bars.of(ledger, Account.WAIT.value)),
-        "foreign": unit.full(bars.of(ledger, Account.FOREIGN.value)),
-        "lo": unit.full(bounds.lo_gpu_ms),
-        "hi": unit.full(bounds.hi_gpu_ms),
+    amounts = {
+        "allocated": judgement.run.allocated_gpu_ms,
+        "idle": bars.of(ledger, Account.IDLE.value),
+        "wait": bars.of(ledger, Account.WAIT.value),
+        "foreign": bars.of(ledger, Account.FOREIGN.value),
+        "lo": bounds.lo_gpu_ms,
+        "hi": bounds.hi_gpu_ms,
     }
+    return {name: _spoken(unit, gpu_ms) for name, gpu_ms in amounts.items()}
+
+
+def _spoken(unit: Unit, gpu_ms: int) -> str:
+    """Whole words: owners have no glossary."""
+    return f"{unit.show(gpu_ms)} {_UNITS.get(unit.name, unit.name)}"
 
 
 def _said(judgement: Judgement, desk: Desk) -> list[Said]:
@@ -163,7 +170,8 @@ def _said(judgement: Judgement, desk: Desk) -> list[Said]:
     said = [ownerwords.BY_CLASS[c] for c in classes if c in ownerwords.BY_CLASS]
     if whole and judgement.verdict in (Verdict.ALERT, Verdict.REVIEW):
         amount = judgement.unexplained.hi_gpu_ms > 0 and not bars.is_unmatched(judgement)
-        said += [ownerwords.UNMATCHED] if amount else []
+        some = ownerwords.UNMATCHED if judgement.unexplained.lo_gpu_ms > 0 else ownerwords.PERHAPS_UNMATCHED
+        said += [some] if amount else []
     if whole and judgement.verdict is Verdict.NOT_AUDITABLE and not said:
         said.append(ownerwords.NOT_SEEN)
     return said or [ownerwords.MARKED]

@@ -21,9 +21,13 @@ NO_PROGRESS = Said(
     "TensorBoard event files, or append to the file named in $SLURM_GUARD_PROGRESS.",
 )
 UNMATCHED = Said(
-    "Of {allocated} of GPU time, at least {lo} and at most {hi} were not matched by progress in its log.",
+    "Of its {allocated}, at least {lo} and at most {hi} were not matched by progress in its log.",
     "Evaluation, sampling or a second program beside the training can look like this: a line in the log, or "
     "a word in the job's comment when you submit it, makes the difference next time.",
+)
+PERHAPS_UNMATCHED = Said(
+    "Of its {allocated}, at most {hi} were not matched by progress in its log, and perhaps nothing.",
+    UNMATCHED.helps,
 )
 NOT_SEEN = Said(
     "Too little of it could be observed to say anything about it.",
@@ -71,9 +75,9 @@ BY_CLASS = {
 }
 
 INTRO = (
-    "This is an automatic letter about {runs} of yours on {site}, between {window} ({zone}). It tells you "
-    "what was measured and what you can do. It is no complaint, and needs no answer unless something in it "
-    "is wrong."
+    "This is an automatic letter about {runs} of yours on {site}, in the time {window} ({zone}). It tells "
+    "you what was measured and what you can do. It is no complaint, and needs no answer unless something in "
+    "it is wrong."
 )
 SEEN_BY = "The centre's administrators have the same figures{also}; other users do not."
 ALSO = ", and so may the coordinators of your account"

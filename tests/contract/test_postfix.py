@@ -6,6 +6,7 @@ Needs root and the packages that `tools/bootstrap rig` installs; skipped, and sa
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from slurm_guard.report.page import Options
 from slurm_guard.report.smtp import SmtpTransport
 from slurm_guard.report.transport import Fate
 from tests import postoffice
-from tests.postal import PASSWORD, SENDER, USER, drafts, run, smtp
+from tests.faults.mail_process import run_to_end, start
+from tests.postal import PASSWORD, SENDER, USER, drafts, kept, run, smtp
 from tests.unit.report import builders
 
 pytestmark = [
@@ -149,3 +151,27 @@ def test_without_a_login_or_with_a_wrong_one_nothing_is_taken(
 
     assert [f.kept.state.status for f in fates] == [Status.REFUSED, Status.DEFERRED, Status.DEFERRED]
     assert fates[1].trouble == "mail-login"
+
+
+@pytest.mark.parametrize("k", range(20))
+def test_killed_at_twenty_moments_nothing_is_lost_and_nothing_comes_twice(
+    k: int, office: postoffice.PostOffice, tmp_path: Path
+) -> None:
+    options: dict[str, object] = {
+        "host": "localhost", "tls": "starttls", "ca_file": str(office.ca_file), "user": USER,
+        "password": PASSWORD,
+    }  # fmt: skip
+    readers = [f"{name}@example.org" for name in postoffice.READERS]
+    before = {name: set(office.letters(name, 0, 0.0, 0.0)) for name in postoffice.READERS}
+
+    with start(tmp_path, office.starttls_port, readers, 0, options) as child:
+        until_s = time.monotonic() + 30
+        while not list(tmp_path.rglob("*.json")) and time.monotonic() < until_s:
+            time.sleep(0.001)
+        time.sleep(0.02 * k)
+        child.kill()
+    run_to_end(tmp_path, office.starttls_port, readers, options)
+
+    for name in postoffice.READERS:
+        came = set(office.letters(name, len(before[name]) + 1)) - before[name]
+        assert len(came) == 1, [(one.state.to, one.state.status, one.state.detail) for one in kept(tmp_path)]

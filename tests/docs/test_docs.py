@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from slurm_guard.report.letterbox import Status
+from slurm_guard.report.ownerwords import BY_CLASS
 from slurm_guard.sampler.events import HARD
 from slurm_guard.sampler.journald import ERROR, INFO, SEVERITY, WARNING
 from tools import gendocs
@@ -115,3 +117,16 @@ def test_what_is_put_on_a_node_can_be_taken_off_again() -> None:
     assert left == set()
     assert [name for name in ("Prolog=", "Epilog=", "TaskProlog=") if f"`{name}`" not in section] == []
     assert "/var/lib/slurm-guard" not in removed  # no command takes the evidence of earlier nights
+
+
+def test_each_class_that_owners_are_told_of_in_words_is_named() -> None:
+    page = (ROOT / "docs" / "mail.md").read_text(encoding="utf-8")
+
+    assert [name for name in BY_CLASS if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_each_state_of_a_letter_is_explained(status: Status) -> None:
+    page = (ROOT / "docs" / "mail.md").read_text(encoding="utf-8")
+
+    assert status is Status.SENDING or f"| `{status.value}` |" in page

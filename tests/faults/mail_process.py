@@ -5,8 +5,10 @@ on standard output, and waits to be killed. The steps are counted by replacing t
 nothing of the product knows of it.
 """
 
+import json
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,12 +19,30 @@ from slurm_guard.clock import SystemClock
 from tests.postal import drafts, run, smtp
 
 STOP = "SLURM_GUARD_TEST_STOP"
+ROOT = Path(__file__).parents[2]
 
 
-def main(folder: str, port: str, readers: list[str]) -> None:
-    """See above."""
+def start(
+    folder: Path, port: int, readers: list[str], stop_at: int = 0, options: dict[str, object] | None = None
+) -> "subprocess.Popen[str]":
+    """It, as a child."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), STOP: str(stop_at)}
+    command = [sys.executable, "-P", "-m", "tests.faults.mail_process", str(folder), str(port)]
+    command += [json.dumps(options or {}), *readers]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def run_to_end(folder: Path, port: int, readers: list[str], options: dict[str, object] | None = None) -> None:
+    """It, until it has ended well."""
+    with start(folder, port, readers, 0, options) as child:
+        child.communicate(timeout=60)
+        assert child.returncode == 0
+
+
+def main(folder: str, port: str, options: str, readers: list[str]) -> None:
+    """See above. `options`: of `tests.postal.smtp`, as JSON."""
     _count_steps(int(os.environ.get(STOP, "0")))
-    done = run(Path(folder), smtp(int(port), 20.0), drafts(readers), SystemClock())
+    done = run(Path(folder), smtp(int(port), 20.0, **json.loads(options)), drafts(readers), SystemClock())
     for delivery in done:
         print(delivery.kept.state.to, delivery.kept.state.status.value)
 
@@ -61,4 +81,4 @@ def _count_steps(stop_at: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])

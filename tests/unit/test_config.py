@@ -8,7 +8,9 @@ import pytest
 
 from slurm_guard.config import Config, all_keys, load_config, to_toml
 from slurm_guard.configfile import MAX_BYTES
+from slurm_guard.configmail import VERDICTS, parse_coordinators
 from slurm_guard.errors import EXIT_USAGE, GuardError
+from slurm_guard.model import Verdict
 
 
 def _load(tmp_path: Path, text: str) -> Config:
@@ -164,3 +166,13 @@ def test_every_key_has_a_help_text() -> None:
         for part in dataclasses.fields(getattr(config, table.name)):
             assert part.metadata["help"], f"{table.name}.{part.name}"
     assert len(all_keys()) == len(set(all_keys()))
+
+
+def test_the_verdicts_that_owners_may_be_told_of_are_all_but_clear() -> None:
+    assert set(VERDICTS) == {v.value for v in Verdict} - {"CLEAR"}
+
+
+def test_coordinators_are_read_by_account_in_lower_case() -> None:
+    rules = ["Physics: ann, head@x.org", "chem:bob", "physics: eve"]
+
+    assert parse_coordinators(rules) == {"physics": ("ann", "head@x.org", "eve"), "chem": ("bob",)}

@@ -99,7 +99,13 @@ def test_the_letter_holds_nothing_that_was_written_for_operators() -> None:
 
 
 def test_words_are_neutral_and_say_what_can_be_done() -> None:
-    said = [ownerwords.NO_PROGRESS, ownerwords.UNMATCHED, ownerwords.NOT_SEEN, ownerwords.MARKED]
+    said = [
+        ownerwords.NO_PROGRESS,
+        ownerwords.UNMATCHED,
+        ownerwords.PERHAPS_UNMATCHED,
+        ownerwords.NOT_SEEN,
+        ownerwords.MARKED,
+    ]
     texts = [*(s.seen + s.helps for s in (*said, *ownerwords.BY_CLASS.values())), ownerwords.INTRO]
     texts += [text for draft in _owners(builders.night()).drafts for text in _texts(draft)[1:]]
 
@@ -115,7 +121,9 @@ def test_an_alert_gives_both_bounds_and_whom_to_ask() -> None:
     message, text, html = _texts(draft)
 
     flat = " ".join(text.split())
-    assert "Of 64.0 GPU-h of GPU time, at least 9.78 GPU-h and at most 12.8 GPU-h were not matched" in flat
+    assert (
+        "Of its 64.0 GPU-hours, at least 9.78 GPU-hours and at most 12.8 GPU-hours were not matched" in flat
+    )
     assert "Questions: help@example.org" in text
     assert "Hello Mvance of Physics," in text
     assert message["Reply-To"] == "help@example.org"
