@@ -69,7 +69,7 @@ def audit(
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
     from slurm_guard.cli.history import history_folder, leave_history
-    from slurm_guard.cli.remember import leave, leave_own
+    from slurm_guard.cli.remember import leave
     from slurm_guard.config import load_config
     from slurm_guard.document import to_json
     from slurm_guard.errors import EXIT_FINDINGS
@@ -78,14 +78,13 @@ def audit(
     settings = load_config(config)
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
-    files = (sacct_file, folder, ledger)
-    done, left = _work(window, settings, files, lake or Path(settings.lake.path), words_up_to)
+    where = lake or Path(settings.lake.path)
+    done, left = _work(window, settings, (sacct_file, folder, ledger), where, words_up_to)
     is_trial, path = output is not None, output or _default_path(window[0], settings)
     make_folder(path.parent, _CLOSED_FOLDER)
     write_output(path, to_json(done).encode(), _CLOSED)
     if not is_trial:
-        leave(done, path)  # one index a night
-        leave_own(done, path.parent.name, settings)
+        leave(done, path, settings)  # one index a night
     typer.echo(f"{summary(done)}: {path}")
     if remember or (remember is None and not is_trial):
         leave_history(folder, done, left, settings)

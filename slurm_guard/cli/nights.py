@@ -37,6 +37,7 @@ def show_nights(
     from slurm_guard.cli.rendered import put_out
     from slurm_guard.errors import EXIT_FAILURE
     from slurm_guard.report.nights import Nights, parse_since
+    from slurm_guard.report.safe import clean
     from slurm_guard.report.words import load_zone
 
     form, output = how
@@ -53,7 +54,7 @@ def show_nights(
         out.seek(0)
         put_out(iter(lambda: out.read(_PIECE), b""), output)
     for night, why in found.failed:
-        typer.echo(f"slurm-guard: {night} was passed over: {why}", err=True)
+        typer.echo(f"slurm-guard: {night} was passed over: {clean(why, 400)}", err=True)
     if found.failed:
         raise typer.Exit(EXIT_FAILURE)
     return found.asks

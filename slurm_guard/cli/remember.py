@@ -31,16 +31,17 @@ def recall(facts: "Facts", settings: "Config", up_to: int | None) -> "Facts":
     return replace(facts, words=book.words(up_to), past=past, skips=(*facts.skips, *skips, *unread))
 
 
-def leave(done: "Audit", document: Path) -> None:
-    """The night's index beside its document. Raises GuardError output-unwritable."""
+def leave(done: "Audit", document: Path, settings: "Config") -> None:
+    """The night's index beside its document, and each user's own. Raises GuardError output-unwritable."""
     from slurm_guard.audit.past import night_of
     from slurm_guard.memory.nights import NAME, to_text
     from slurm_guard.report.archive import write_output
 
     write_output(document.with_name(NAME), to_text(night_of(done)).encode(), 0o640)
+    _leave_own(done, document.parent.name, settings)
 
 
-def leave_own(done: "Audit", night: str, settings: "Config") -> None:
+def _leave_own(done: "Audit", night: str, settings: "Config") -> None:
     """Each user's own document, where the site has a folder for them. What fails is said on stderr."""
     import typer
 

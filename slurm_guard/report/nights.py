@@ -159,6 +159,8 @@ def _count(night: str, whole: Audit, part: Audit, found: Nights) -> None:
     ledger: Counter[str] = Counter()
     for judgement in part.judgements:
         ledger.update(bars.shown_ledger(judgement))
+    # Of a run that could not be audited there are no bounds: its work is unmatched.
+    judged = [j for j in part.judgements if not bars.is_unmatched(j)]
     found.sums.append(
         NightSum(
             night,
@@ -167,8 +169,8 @@ def _count(night: str, whole: Audit, part: Audit, found: Nights) -> None:
             len(whole.judgements),
             dict(Counter(map(slug_of, part.judgements))),
             dict(ledger),
-            sum(j.unexplained.lo_gpu_ms for j in part.judgements),
-            sum(j.unexplained.hi_gpu_ms for j in part.judgements),
+            sum(j.unexplained.lo_gpu_ms for j in judged),
+            sum(j.unexplained.hi_gpu_ms for j in judged),
         )
     )
     rows = [*found.rows, *(NightRow(night, j) for j in part.judgements)]

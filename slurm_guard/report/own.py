@@ -6,7 +6,7 @@ whole, not mended. What the user himself wrote (a job's name, its paths) stays a
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from slurm_guard.model import Audit, Evidence, Finding, Judgement, NodeCoverage, Skip, Timeline
 from slurm_guard.sitemodel import Explained
@@ -18,6 +18,7 @@ _PID = re.compile(r"\b(?:pid|process)[ :=]*(\d+)", re.IGNORECASE)
 _JOB = re.compile(r"\bjobs?[ :=]*(\d+)", re.IGNORECASE)
 _RUN = re.compile(r"(?<=[^\s/])/(\d+)/\d+")  # a published id, behind the cluster's name
 _WORD = re.compile(r"[\w.@$-]+")
+_PART = re.compile(r"[.@$_-]")
 MOST_TEXT = (
     20_000  # characters that are looked through; a longer text goes. Judgement: no sentence has so many
 )
@@ -32,9 +33,16 @@ class Others:
     jobs: frozenset[str]  # the reader's
     named: Mapping[str, set[int | None]]  # users' names, uids and job ids, and whose they are
     pids: frozenset[str]  # of their processes, as far as the document knows them
+    known: dict[str, bool] = field(default_factory=dict)  # texts that were looked at: many come again
 
     def are_in(self, text: str) -> bool:
         """Whether it names one; rather once too often."""
+        found = self.known.get(text)
+        if found is None:
+            found = self.known[text] = self._are_in(text)
+        return found
+
+    def _are_in(self, text: str) -> bool:
         return (
             len(text) > MOST_TEXT
             or any(found != str(self.uid) for found in _UID.findall(text))
@@ -51,7 +59,7 @@ class Others:
 def _words(text: str) -> set[str]:
     """Words, and the parts of those that are put together: `alice-node`, `alice.smith`."""
     whole = {word.strip(".-") for word in _WORD.findall(text)}
-    return whole | {part for word in whole for part in re.split(r"[.@$_-]", word)}
+    return whole | {part for word in whole if _PART.search(word) for part in _PART.split(word)}
 
 
 def uids_of(audit: Audit) -> list[int]:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from slurm_guard import document
 from slurm_guard.cli import nights, report
 from slurm_guard.errors import EXIT_FAILURE, EXIT_FINDINGS, EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
+from slurm_guard.model import Verdict
 from slurm_guard.report.nights import parse_since
 from tests.unit.report import builders
 
@@ -88,6 +89,11 @@ def test_several_nights_are_one_table_with_sums(app: typer.Typer, archive: Path)
     assert "26 runs: 2 alert, 2 review, 2 note, 16 clear, 2 not auditable, 2 explained." in shown
     (whole,) = [line for line in shown.splitlines() if line.startswith("all nights")]
     assert whole.split()[2] == "26"
+    judged = [j.unexplained for j in builders.night().judgements if j.verdict is not Verdict.NOT_AUDITABLE]
+    bounds = [
+        2 * sum(part) / 3.6e6 for part in zip(*((b.lo_gpu_ms, b.hi_gpu_ms) for b in judged), strict=True)
+    ]
+    assert whole.split()[-1] == f"{bounds[0]:.1f}–{bounds[1]:.1f}"
     assert shown.count("48112 llama-ft") == 2
     assert shown.index("2026-09-23 ALERT") < shown.index("2026-09-20 ALERT") < shown.index("REVIEW")
 

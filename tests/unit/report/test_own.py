@@ -1,15 +1,19 @@
 """A user's own document holds his runs and names nobody else."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from slurm_guard import document
+from slurm_guard.audit.run import audit_facts
 from slurm_guard.model import Audit, Evidence, Outside, Skip, TimelineEvent
 from slurm_guard.report.own import LEFT_OUT, only_uid, uids_of
 from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.render import render_html
+from tests.builders import build
+from tests.shapes import SHAPES
 from tests.unit.report import builders
 
 MINE, OTHER, THIRD = 412_001, 412_002, 412_003
@@ -120,6 +124,22 @@ def test_his_own_words_stay_even_where_they_name_others() -> None:
     whole = replace(whole, judgements=(replace(whole.judgements[0], run=run), *whole.judgements[1:]))
 
     assert only_uid(whole, MINE).judgements[0].run == run
+
+
+@pytest.mark.parametrize("shape", ["victim", "unlisted-guest", "instance-victim"])
+def test_a_guest_on_his_gpus_is_told_of_and_not_named(shape: str) -> None:
+    whole = audit_facts(build(SHAPES[shape]))
+    (judgement,) = whole.judgements
+    assert judgement.run.uid is not None
+    assert "uid 2000" in document.to_json(whole)
+
+    own = only_uid(whole, judgement.run.uid)
+
+    text = document.to_json(own)
+    assert "2000" not in re.findall(r"\w+", text)
+    assert "pid 101" not in text
+    assert [f.sentence for f in own.judgements[0].findings] == [f.sentence for f in judgement.findings]
+    assert LEFT_OUT in text
 
 
 def test_it_is_a_document_like_any_other() -> None:

@@ -190,6 +190,10 @@ def test_a_user_reads_his_own_runs_and_no_others_by_the_command(own: Path) -> No
         extra_groups=[],
     )
     assert done.returncode != 0
+    shutil.rmtree(own)
+    nothing = _as(me, "report", "--config", config)
+    assert (nothing.returncode, nothing.stdout) == (EXIT_NOTHING_TO_AUDIT, "")
+    assert "own-none" in nothing.stderr
     assert not (reports / "views.jsonl").exists()  # his own runs are nobody else's business
 
 
