@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from slurm_guard import sums
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Audit, Judgement, Verdict
 from slurm_guard.report import decisions
@@ -91,7 +92,7 @@ def part_of(audit: Audit, narrow: Narrow) -> Audit:
         return audit
     kept = tuple(j for j in audit.judgements if narrow.holds(j))
     ids = {j.run.id for j in kept}
-    # Field by field: sums of the whole night are none of a part of it.
+    # Field by field: the night's trend is none of a part of it.
     return Audit(
         cluster=audit.cluster,
         from_at=audit.from_at,
@@ -103,6 +104,7 @@ def part_of(audit: Audit, narrow: Narrow) -> Audit:
         skips=audit.skips,
         nodes=audit.nodes,
         site=audit.site,
+        sums=sums.groups(kept, audit.cluster),
     )
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from slurm_guard import sums
 from slurm_guard.model import Audit, Evidence, Finding, Judgement, NodeCoverage, Skip, Timeline
 from slurm_guard.sitemodel import Explained
 
@@ -121,6 +122,7 @@ def _own(audit: Audit, kept: list[Judgement], others: Others) -> Audit:
         ),
         skips=tuple(_skip(s, others) for s in audit.skips if s.subject in ids),
         nodes=tuple(_node(n, kept) for n in audit.nodes if n.node in nodes),
+        sums=sums.groups(kept, audit.cluster),
     )
 
 
