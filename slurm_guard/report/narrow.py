@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from slurm_guard import sums
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Audit, Judgement, Verdict
-from slurm_guard.report import decisions
 from slurm_guard.report.safe import clean
 
 _MOST_NAMED = 6  # values that one line names; the rest is counted. Judgement.
 
 
 def slug_of(judgement: Judgement) -> str:
-    """Where the run stands in a report: its verdict's slug, or `explained`."""
-    if decisions.is_set_aside(judgement):
-        return decisions.EXPLAINED
-    return judgement.verdict.value.lower().replace(" ", "-")
+    """The section of a report in which the run stands: its verdict, `explained` or `parked`."""
+    return _slug(sums.section_of(judgement))
 
 
-SLUGS = (*(v.value.lower().replace(" ", "-") for v in Verdict), decisions.EXPLAINED)
+def _slug(section: str) -> str:
+    return section.lower().replace(" ", "-")
+
+
+SLUGS = (*(_slug(v.value) for v in Verdict), sums.EXPLAINED, sums.PARKED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ MOST_DAYS = 366  # Judgement: what is asked of longer is a question for the JSON
 MOST_ROWS = 200  # of the table in a terminal; the CSV has all of them
 _SPAN = re.compile(r"(\d{1,4})([dw])")
 _ORDER = {
-    slug: i for i, slug in enumerate(("alert", "review", "explained", "note", "not-auditable", "clear"))
+    slug: i
+    for i, slug in enumerate(("alert", "review", "explained", "note", "parked", "not-auditable", "clear"))
 }
 assert set(_ORDER) == set(SLUGS)
 

@@ -86,7 +86,7 @@ def test_several_nights_are_one_table_with_sums(app: typer.Typer, archive: Path)
     assert code == 0
     assert "3 nights, 2026-09-20 to 2026-09-23." in shown
     assert "No document of 2026-09-22." in shown
-    assert "26 runs: 2 alert, 2 review, 2 note, 16 clear, 2 not auditable, 2 explained." in shown
+    assert "26 runs: 2 alert, 2 review, 16 clear, 2 not auditable, 2 explained, 2 parked." in shown
     (whole,) = [line for line in shown.splitlines() if line.startswith("all nights")]
     assert whole.split()[2] == "26"
     judged = [j.unexplained for j in builders.night().judgements if j.verdict is not Verdict.NOT_AUDITABLE]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from slurm_guard import sums
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Verdict
 from slurm_guard.report.narrow import SLUGS, only, parse_narrow, part_of, scope_words, slug_of
@@ -41,7 +42,8 @@ def test_every_run_stands_under_exactly_one_slug() -> None:
 
     assert sum(counts.values()) == len(NIGHT.judgements)
     assert counts["explained"] == counts["alert"] == 1
-    assert {slug_of(j) for j in NIGHT.judgements} == set(SLUGS)
+    assert counts["parked"] == 1
+    assert {slug_of(j) for j in NIGHT.judgements} == set(SLUGS) - {"note"}
 
 
 def test_the_sums_of_a_part_are_those_of_its_runs() -> None:
@@ -55,6 +57,14 @@ def test_the_sums_of_a_part_are_those_of_its_runs() -> None:
         shown.splitlines()[2] == "Verdict alert alone: 1 of the 13 runs of this night. All sums are theirs."
     )
     assert "Where 64.0 GPU-h went" in shown
+
+
+def test_a_part_has_sums_of_its_own_and_no_trend() -> None:
+    part = only(NIGHT, parse_narrow(verdicts=["alert"]))
+
+    assert sums.groups(part.judgements, NIGHT.cluster) == part.sums
+    assert part.sums[0].n_runs == 1
+    assert part.trend == ()
 
 
 def test_what_is_outside_goes_with_the_run_it_is_of() -> None:

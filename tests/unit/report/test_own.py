@@ -104,6 +104,8 @@ def test_his_own_runs_stand_in_it_with_their_numbers() -> None:
     assert [s.detail for s in own.skips] == ["no such column"]
     assert own.settings == {}
     assert own.site is None
+    assert own.sums[0].n_runs == len(theirs)
+    assert own.trend == ()
 
 
 def test_what_says_nothing_of_others_stays_word_for_word() -> None:
