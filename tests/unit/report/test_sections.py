@@ -10,6 +10,7 @@ from slurm_guard import sums
 from slurm_guard.model import Judgement, Verdict
 from slurm_guard.report import render, text, words
 from slurm_guard.report.accounts import MOST, build_groups
+from slurm_guard.report.cut import only_accounts
 from slurm_guard.report.page import Options, build_page, only_job
 from slurm_guard.report.render import render_html, render_mail_html
 from slurm_guard.report.trend import build_trend
@@ -204,3 +205,10 @@ def test_verdicts_without_a_run_take_one_line() -> None:
 
     assert '<p class="none" id="alert">' in html
     assert Verdict.ALERT.value in html
+
+
+def test_a_coordinators_part_has_neither_sums_nor_nights_of_others() -> None:
+    part = only_accounts(builders.night(), ["nlp-7"])
+
+    assert (part.sums, part.trend) == ((), ())
+    assert [row.name for row in build_page(part, Options()).groups[0].rows] == ["nlp-7"]
