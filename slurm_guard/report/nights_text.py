@@ -44,7 +44,7 @@ def _headline(found: Nights) -> str:
 def _by_night(found: Nights, unit: Unit, width: int) -> list[str]:
     """Runs by verdict and the unexplained of each night; then the same of all together."""
     slugs = [slug for slug in SLUGS if any(slug in s.verdicts for s in found.sums)]
-    heads = ["runs", *(_SHORT.get(slug, slug) for slug in slugs), "allocated", "unexplained"]
+    heads = ["runs", "allocated", "unexplained", *(_SHORT.get(slug, slug) for slug in slugs)]
     cells = [(s.night, _night_cells(s, slugs, unit)) for s in found.sums]
     whole = NightSum(
         "all nights", 0.0, 0.0, 0,
@@ -55,20 +55,30 @@ def _by_night(found: Nights, unit: Unit, width: int) -> list[str]:
     )  # fmt: skip
     cells.append(("all nights", _night_cells(whole, slugs, unit)))
     sizes = [max(len(head), *(len(row[k]) for _, row in cells)) for k, head in enumerate(heads)]
+    shown = _fitting(sizes, width)
     lines = [f"By night; GPU time in {unit.name}, unexplained from its lower to its upper bound"]
-    lines.append(_columns("night", heads, sizes))
-    lines += [_columns(night, row, sizes) for night, row in cells]
-    return [fit(line, width) for line in lines]
+    lines.append(_columns("night", heads[:shown], sizes))
+    lines += [_columns(night, row[:shown], sizes) for night, row in cells]
+    gone = ", ".join(heads[shown:])
+    return [*lines, *(_wrap(f"Not in {width} columns: {gone}; --format csv has all.", width) if gone else ())]
+
+
+def _fitting(sizes: list[int], width: int) -> int:
+    """How many columns a line has room for: a figure is shown whole or not at all."""
+    room, n = width - 10, 0
+    while n < len(sizes) and (room := room - 1 - sizes[n]) >= 0:
+        n += 1
+    return max(n, 3)
 
 
 def _night_cells(night: NightSum, slugs: list[str], unit: Unit) -> list[str]:
     bounds = f"{unit.show(night.lo_gpu_ms)}–{unit.show(night.hi_gpu_ms)}"
     counts = [f"{night.verdicts.get(slug, 0):,}" for slug in slugs]
-    return [f"{night.n_runs:,}", *counts, unit.show(sum(night.ledger_gpu_ms.values())), bounds]
+    return [f"{night.n_runs:,}", unit.show(sum(night.ledger_gpu_ms.values())), bounds, *counts]
 
 
 def _columns(night: str, cells: list[str], sizes: list[int]) -> str:
-    return f"{night:<10} " + " ".join(f"{c:>{size}}" for c, size in zip(cells, sizes, strict=True))
+    return f"{night:<10} " + " ".join(f"{c:>{size}}" for c, size in zip(cells, sizes, strict=False))
 
 
 def _ledger(found: Nights, unit: Unit) -> list[str]:

@@ -48,8 +48,11 @@ def archive(tmp_path: Path) -> Path:
     return config
 
 
-def _run(app: typer.Typer, archive: Path, *args: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["report", "--config", str(archive), *map(str, args)])
+def _run(
+    app: typer.Typer, archive: Path, *args: object, env: dict[str, str] | None = None
+) -> tuple[int, str, str]:
+    words = ["report", "--config", str(archive), *map(str, args)]
+    result = CliRunner().invoke(app, words, env=env or {"COLUMNS": "112"})
     if isinstance(result.exception, GuardError):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr
@@ -89,11 +92,16 @@ def test_several_nights_are_one_table_with_sums(app: typer.Typer, archive: Path)
     assert "26 runs: 2 alert, 2 review, 16 clear, 2 not auditable, 2 explained, 2 parked." in shown
     (whole,) = [line for line in shown.splitlines() if line.startswith("all nights")]
     assert whole.split()[2] == "26"
+    assert "…" not in whole
     judged = [j.unexplained for j in builders.night().judgements if j.verdict is not Verdict.NOT_AUDITABLE]
     bounds = [
         2 * sum(part) / 3.6e6 for part in zip(*((b.lo_gpu_ms, b.hi_gpu_ms) for b in judged), strict=True)
     ]
-    assert whole.split()[-1] == f"{bounds[0]:.1f}–{bounds[1]:.1f}"
+    assert whole.split()[4] == f"{bounds[0]:.1f}–{bounds[1]:.1f}"
+    narrow = _run(app, archive, "--since", "1w", env={"COLUMNS": "60"})[1].splitlines()
+    (whole,) = [line for line in narrow if line.startswith("all nights")]
+    assert whole.split()[4] == f"{bounds[0]:.1f}–{bounds[1]:.1f}"
+    assert "Not in 60 columns: not aud., explained, parked; --format csv" in narrow
     assert shown.count("48112 llama-ft") == 2
     assert shown.index("2026-09-23 ALERT") < shown.index("2026-09-20 ALERT") < shown.index("REVIEW")
 

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import re
 from dataclasses import replace
 from email.message import EmailMessage
 
@@ -55,8 +56,11 @@ def test_the_text_part_is_complete_on_its_own() -> None:
 def test_the_html_part_needs_no_image_no_style_sheet_and_no_script() -> None:
     html = _part(_compose(builders.night()), "html")
 
-    for absent in ("<style", "<img", "<svg", "<script", "<link", "url("):
+    for absent in ("<style", "<svg", "<script", "<link", "url("):
         assert absent not in html
+    for drawn in re.findall(r"<img [^>]*>", html):  # those inside the letter, and their words say the same
+        assert re.search(r' src="cid:[\w.-]+" ', drawn)
+        assert re.search(r' alt="[^"]{20,}"', drawn)
     assert 'style="' in html
     assert "llama-ft" in html
 
