@@ -20,6 +20,8 @@ RAW_PREFIX = (
     rb"\[\d{1,6},\d{1,6}\]<std(?:out|err)>: ?)|"
     rb"\x1b(?:\[[0-9;?]{0,24}[ -/]?[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)?)){0,8}"
 )
+# What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
+_TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
 _HALF = MAX_SEGMENT // 2  # a line longer than MAX_SEGMENT covers one aligned block of half its size
 
 
@@ -92,3 +94,17 @@ def clean(line: bytes) -> tuple[str, str]:
         rank = rank or match.group(match.lastindex or 1)
         text = text[match.end() :]
     return text, rank
+
+
+def first_of(body: bytes, begin: int, end: int) -> bytes:
+    """What is looked at of a line: of a long one the begin, blanks for the word that the cut tore."""
+    if end - begin <= MAX_SEGMENT:
+        return body[begin:end]
+    return body[begin : begin + MAX_SEGMENT].rstrip(_TEARABLE).ljust(MAX_SEGMENT)
+
+
+def whole_words(line: bytes) -> bytes:
+    """A line without an end may be torn inside a number: its last word is left out unless it is closed."""
+    if line.rstrip()[-1:] in (b"]", b"}", b")", b"|"):
+        return line
+    return line[: max(line.rfind(b" "), line.rfind(b"\t"), 0)]

@@ -9,7 +9,7 @@ from slurm_guard.progress.datarows import count_falls
 from slurm_guard.progress.jsonl import JsonLines
 from slurm_guard.progress.keyvalue import KeyValueLines
 from slurm_guard.progress.labels import LineNumbers, are_line_numbers, by_label
-from slurm_guard.progress.lines import Splitter, clean
+from slurm_guard.progress.lines import Splitter, clean, first_of, whole_words
 from slurm_guard.progress.needles import Word, find_begins, find_lines
 from slurm_guard.progress.phases import NEEDLES, find_phase
 from slurm_guard.progress.protocol import (
@@ -31,8 +31,6 @@ from slurm_guard.progress.protocol import (
 
 # Beside a run's log: what it summed up. Their counters are copies without a time.
 NO_LOGS = frozenset(("wandb-summary.json", "wandb-metadata.json", "all_results.json", "train_results.json"))
-# What a number that goes on behind the cut may have before it: its digits, and those that it is the total of.
-_TEARABLE = b"+,-./:_%" + bytes((*range(48, 58), *range(65, 91), *range(97, 123), *range(128, 256)))
 _HOLE = re.compile(rb"\0{512,}")  # a disk's least block; a binary format has single ones, too
 _ODD = bytes(range(1, 7))  # control characters that text has not
 GENERIC = frozenset(("jsonl", "keyvalue"))  # know a counter by its name alone: data have such columns, too
@@ -128,7 +126,7 @@ class TextReader:
 
     def finish(self) -> Found:
         line, end = self._splitter.finish()
-        line = _whole_words(line)
+        line = whole_words(line)
         if line:
             self._scan(line + b"\n", end - len(line) - 1)
         by_name = {source.name: source for source in self._sources}
@@ -170,7 +168,7 @@ class TextReader:
             return
         for begin in sorted(lines):
             end = body.index(b"\n", begin)
-            line = body[begin:end] if end - begin <= MAX_SEGMENT else _first_of(body, begin, end)
+            line = body[begin:end] if end - begin <= MAX_SEGMENT else first_of(body, begin, end)
             self._line(line, at + end + 1, lines[begin])
 
     def _scan_tables(
@@ -206,7 +204,7 @@ class TextReader:
                     elif table.following:
                         mask |= bit
             if mask:
-                self._line(_first_of(body, begin, end), at + end + 1, mask)
+                self._line(first_of(body, begin, end), at + end + 1, mask)
             if mask & self._table_bits:  # it may have begun a table, or ended one
                 rows.clear()
                 following = {bit: table for bit, table in tables if table.following}
@@ -337,17 +335,3 @@ class TextReader:
 def _keeps(claims: list[Claim]) -> tuple[bool, int]:
     """How much a bar's series is worth keeping: one that is not complete may go on."""
     return claims[-1].step != claims[-1].total, len(claims)
-
-
-def _first_of(body: bytes, begin: int, end: int) -> bytes:
-    """What is looked at of a line: of a long one the begin, blanks for the word that the cut tore."""
-    if end - begin <= MAX_SEGMENT:
-        return body[begin:end]
-    return body[begin : begin + MAX_SEGMENT].rstrip(_TEARABLE).ljust(MAX_SEGMENT)
-
-
-def _whole_words(line: bytes) -> bytes:
-    """A line without an end may be torn inside a number: its last word is left out unless it is closed."""
-    if line.rstrip()[-1:] in (b"]", b"}", b")", b"|"):
-        return line
-    return line[: max(line.rfind(b" "), line.rfind(b"\t"), 0)]
