@@ -200,7 +200,9 @@ def test_the_mail_shows_alerts_in_full_and_the_rest_in_lines() -> None:
     assert "<img" not in html
 
 
-@pytest.mark.parametrize(("url", "linked"), [("https://hpc.example.org/m", True), ("javascript:alert(1)", False)])
+@pytest.mark.parametrize(
+    ("url", "linked"), [("https://hpc.example.org/m", True), ("javascript:alert(1)", False)]
+)
 def test_the_method_is_linked_where_the_site_has_it(url: str, linked: bool) -> None:
     page = build_page(builders.night(), Options(method_url=url))
 
