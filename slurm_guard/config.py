@@ -159,6 +159,9 @@ class ReportConfig:
     path: str = _key("/var/lib/slurm-guard/reports", "where audit documents and pages are kept")
     site: str = _key("", "name of the site in titles; empty: the cluster's name")
     timezone: str = _key("UTC", "zone of the times shown")
+    method_url: str = _key(
+        "", "where readers find docs/method.md (https://…); empty: it is named, not linked"
+    )
     own: str = _key("", "folder of each user's own documents, if it is there; empty: `own` beside path")
     own_nights: int = _key(90, "nights that they are kept")
     views: str = _key("", "file that says who looked at whose runs; empty: `views.jsonl` in path")

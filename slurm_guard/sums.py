@@ -50,9 +50,10 @@ def section_of(judgement: Judgement) -> str:
 
 def groups(judgements: Sequence[Judgement], cluster: str) -> tuple[GroupSum, ...]:
     """The cluster's sum, then those by account, partition and section, the largest allocation first."""
+    accounts = _by("account", judgements, lambda j: j.run.account)
     return (
-        sum_up("cluster", cluster, judgements),
-        *_by("account", judgements, lambda j: j.run.account),
+        merge("cluster", cluster, accounts),
+        *accounts,
         *_by("partition", judgements, lambda j: j.run.partition),
         *_by("section", judgements, section_of),
     )
@@ -69,9 +70,10 @@ def _by(kind: str, judgements: Iterable[Judgement], key: Callable[[Judgement], s
 def sum_up(kind: str, name: str, judgements: Iterable[Judgement]) -> GroupSum:
     """One group's runs together."""
     own = list(judgements)
-    ledger: Counter[str] = Counter()
+    ledger: dict[str, int] = {}
     for judgement in own:
-        ledger.update(shown_ledger(judgement))
+        for account, part in shown_ledger(judgement).items():
+            ledger[account] = ledger.get(account, 0) + part
     whole = sum(j.run.allocated_gpu_ms for j in own)
     return GroupSum(kind, name, len(own), whole, dict(sorted(ledger.items())))
 

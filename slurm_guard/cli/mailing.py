@@ -31,7 +31,8 @@ def drafts_of(audit: "Audit", to: list[str] | None, settings: "Config") -> "list
     from slurm_guard.report.words import load_zone
 
     readers = dict.fromkeys(check_address(text, "recipient").addr_spec for text in to or settings.mail.to)
-    options = Options(settings.report.site, load_zone(settings.report.timezone))
+    report = settings.report
+    options = Options(report.site, load_zone(report.timezone), method_url=report.method_url)
     by = Sender(settings.mail.sender, settings.mail.reply_to, options, SystemClock().now_at())
     drafts = digest_drafts(audit, readers, by)
     if not to:

@@ -104,7 +104,8 @@ def _show_night(
     log_view(archive, path, (path.parent.name, narrow.words(), form.value), seen, settings)
     said = (archive.scope, scope_words(narrow, len(shown.judgements), len(whole.judgements)))
     zone = load_zone(settings.report.timezone)
-    options = Options(settings.report.site, zone, scope=" ".join(filter(None, said)))
+    url = settings.report.method_url
+    options = Options(settings.report.site, zone, scope=" ".join(filter(None, said)), method_url=url)
     in_full = narrow.job is not None or archive.is_own
     put_out(render(shown, options, (form.value, output is None, in_full), settings), output)
     return shown.asks

@@ -205,7 +205,7 @@ def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Without the points in the middle of a level stretch: an eighth of the bytes on a steady run."""
     kept = points[:1]
     for here, after in itertools.pairwise(points[1:]):
-        if not (px(kept[-1][1]) == px(here[1]) == px(after[1])):
+        if not (round(kept[-1][1], 1) == round(here[1], 1) == round(after[1], 1)):
             kept.append(here)
     return kept + points[-1:]
 

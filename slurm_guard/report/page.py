@@ -66,7 +66,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         skips=lists.skips(audit, options.most_rows),
         nodes=lists.nodes(audit, unit, times, options.most_rows),
         method=words.METHOD,
-        method_url=options.method_url,
+        method_url=options.method_url if options.method_url.startswith(("https://", "http://")) else "",
         glossary=tuple(Fact(a, words.GLOSSARY[a]) for a in words.BAR_ORDER),
         trusts=tuple(Fact(word, said) for word, said in words.TRUST.items()),
         ties=tuple(Fact(word, said) for word, said in words.TIES.items()),

@@ -26,6 +26,7 @@ _SAID: Mapping[str, str] = {
     sums.PARKED: words.PARKED_WORDS,
     **{v.value: said for v, said in words.VERDICT_WORDS.items()},
 }
+SOME = 15  # cards of REVIEW. Judgement: who has looked at fifteen takes the rest from the list
 FEW = 8  # cards of sections that ask for nothing. Judgement: their lines say enough
 
 SHORT = 12  # lines of such a section in a mail. Judgement: the page has more
@@ -93,8 +94,10 @@ def _section(name: str, own: Sequence[Judgement], shown: tuple[Unit, Times], bou
 
 
 def _n_cards(name: str, bounds: Bounds) -> int:
-    if bounds.everything or name in (Verdict.ALERT.value, Verdict.REVIEW.value):
+    if bounds.everything or name == Verdict.ALERT.value:
         return bounds.cards
+    if name == Verdict.REVIEW.value:
+        return min(SOME, bounds.cards)
     return 0 if name == Verdict.CLEAR.value else min(FEW, bounds.cards)
 
 

@@ -200,6 +200,17 @@ def test_the_mail_shows_alerts_in_full_and_the_rest_in_lines() -> None:
     assert "<img" not in html
 
 
+@pytest.mark.parametrize(
+    ("url", "linked"), [("https://hpc.example.org/m", True), ("javascript:alert(1)", False)]
+)
+def test_the_method_is_linked_where_the_site_has_it(url: str, linked: bool) -> None:
+    page = build_page(builders.night(), Options(method_url=url))
+
+    for html in (render_html(page), render_mail_html(page)):
+        assert (f'<a href="{url}">docs/method.md</a>' in html) is linked
+        assert linked or "docs/method.md, which comes with slurm-guard" in html
+
+
 def test_verdicts_without_a_run_take_one_line() -> None:
     html = render_html(build_page(replace(builders.night(), judgements=(builders.clear(0),)), Options()))
 
