@@ -56,7 +56,7 @@ def _by_night(found: Nights, unit: Unit, width: int) -> list[str]:
     cells.append(("all nights", _night_cells(whole, slugs, unit)))
     sizes = [max(len(head), *(len(row[k]) for _, row in cells)) for k, head in enumerate(heads)]
     shown = _fitting(sizes, width)
-    lines = [f"By night; GPU time in {unit.name}, unexplained from its lower to its upper bound"]
+    lines = _wrap(f"By night; GPU time in {unit.name}, unexplained from its lower to its upper bound", width)
     lines.append(_columns("night", heads[:shown], sizes))
     lines += [_columns(night, row[:shown], sizes) for night, row in cells]
     gone = ", ".join(heads[shown:])
