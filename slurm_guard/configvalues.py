@@ -18,7 +18,18 @@ _ZERO_MEANS = frozenset(
 
 # Texts for which empty means something, or nothing is wrong with it; every other one must name something.
 _MAY_BE_EMPTY = frozenset(
-    {"disabled", "disabled_everywhere", "textfile", "cluster", "site", "reply_to", "history", "own", "views"}
+    {
+        "disabled",
+        "disabled_everywhere",
+        "textfile",
+        "cluster",
+        "site",
+        "reply_to",
+        "history",
+        "own",
+        "views",
+        "method_url",
+    }
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
     | {"enforce_partitions", "intent_partitions"}
     | MAIL_MAY_BE_EMPTY

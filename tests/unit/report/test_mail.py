@@ -53,7 +53,7 @@ def test_the_text_part_is_complete_on_its_own() -> None:
     assert max(map(len, text.splitlines())) <= 110
 
 
-def test_the_html_part_needs_no_image_no_style_sheet_and_no_script() -> None:
+def test_the_html_part_fetches_nothing_and_says_its_pictures_in_words() -> None:
     html = _part(_compose(builders.night()), "html")
 
     for absent in ("<style", "<svg", "<script", "<link", "url("):
@@ -63,6 +63,9 @@ def test_the_html_part_needs_no_image_no_style_sheet_and_no_script() -> None:
         assert re.search(r' alt="[^"]{20,}"', drawn)
     assert 'style="' in html
     assert "llama-ft" in html
+    for tag in re.findall(r"<img [^>]*>", html):  # where they can be drawn at all
+        assert 'src="cid:' in tag
+        assert len(re.findall(r'alt="([^"]*)"', tag)[0]) > 40
 
 
 def test_a_night_of_many_alerts_stays_below_the_budget_and_counts_what_is_cut() -> None:
