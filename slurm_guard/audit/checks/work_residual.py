@@ -31,13 +31,8 @@ def find(case: Case, params: Params) -> list[Finding]:
         low = left.asked * base - others
         if low < case.worth_us:
             continue
-        sentence = (
-            f"At least {spoken(low)} of {what} GPU work during training is more than the logged progress "
-            f"needed in the run's cheapest stretch ({100 * left.asked:.0f} % or more of it)."
-        )
         lasting = left.lo * base - others < case.worth_us
-        if lasting:
-            sentence += _lasting(case)
+        sentence = _said(case, (spoken(low), what, f"{100 * left.asked:.0f} %"), lasting=lasting)
         evidence = Evidence(
             f"cost of one unit of progress, cheapest stretch of {theta.n} of {theta.n_blocks} blocks",
             theta.value,
@@ -59,8 +54,15 @@ def find(case: Case, params: Params) -> list[Finding]:
     return found
 
 
-def _lasting(case: Case) -> str:
-    """What else a rise that stays may be, where nothing but the log's counter could tell."""
+def _said(case: Case, amounts: tuple[str, str, str], *, lasting: bool) -> str:
+    """What is left over, and of a rise that stays what else it may be, where nothing but the log's counter
+    could tell: that is left over under a condition, as the lower bound beside it holds none of it."""
+    low, what, share = amounts
+    if not lasting:
+        return (
+            f"At least {low} of {what} GPU work during training is more than the logged progress needed in "
+            f"the run's cheapest stretch ({share} or more of it)."
+        )
     unit = case.track.unit or "step"
     alike = (
         "Steps that became larger look the same in a log that counts steps alone"
@@ -68,8 +70,9 @@ def _lasting(case: Case) -> str:
         else f"Dearer {unit} (recomputation, layers unfrozen, a larger teacher) look the same"
     )
     return (
-        f" The cost rose at {risen_at(case)} and stayed. {alike}: the reason is asked for, and the lower "
-        "bound holds none of it."
+        f"The cost of a {unit.removesuffix('s')} rose at {risen_at(case)} and stayed: had it not, at least "
+        f"{low} of {what} GPU work during training ({share} or more of it) would not have been needed. "
+        f"{alike}: the reason is asked for, and the lower bound holds none of it."
     )
 
 
