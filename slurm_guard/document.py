@@ -23,6 +23,7 @@ from slurm_guard.errors import GuardError
 
 T = typing.TypeVar("T")
 FORMAT = 1
+_LIMIT = 1 << 64  # beyond any count, time or amount of ours; 1e999, which JSON reads as infinite, is above
 KIND = "slurm-guard audit"
 
 
@@ -77,7 +78,7 @@ def from_json(text: str, name: str = "the text") -> model.Audit:
 
 def _read(text: str, name: str) -> model.Audit:
     try:
-        data = json.loads(text)
+        data = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise GuardError("document-syntax", f"{name} is not an audit document: {error}", _AGAIN) from None
     if not isinstance(data, dict) or data.get("kind") != KIND:
@@ -104,6 +105,10 @@ def as_record(kind: type[T], data: Any) -> T:
         return typing.cast(T, _reader(typing.cast(Any, kind))(data))
     except _WrongShape as error:
         raise ValueError(f"{error.where.lstrip('.') or 'it'} must be {error.what}") from None
+
+
+def _no_number(name: str) -> typing.NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 _AGAIN = "write it anew with `slurm-guard audit`"
@@ -214,6 +219,8 @@ def _scalar_reader(kind: Any) -> _Reader:
     def read(data: Any) -> Any:
         right = isinstance(data, fits) and (kind is bool or not isinstance(data, bool))
         _expect(right, words)
+        if kind is float or kind is int:
+            _expect(-_LIMIT < data < _LIMIT, f"{words} that a machine can hold")
         return float(data) if kind is float else data
 
     return read

@@ -39,14 +39,14 @@ class Archive:
 
 
 def archive_of(settings: "Config") -> Archive:
-    """A reader who may list the reports reads them; another has his own, where the site keeps any."""
+    """A reader to whom a night is open reads the reports; another has his own, where the site keeps any."""
+    from slurm_guard.report.archive import is_closed
     from slurm_guard.report.ownfiles import own_folder
 
     reports = Path(settings.report.path)
     own = own_folder(settings.report.own, reports)
-    closed = not os.access(reports, os.R_OK | os.X_OK)
     there = os.path.lexists(reports) or os.path.lexists(own)
-    return Archive(reports, own, os.geteuid() != 0 and closed and there)
+    return Archive(reports, own, os.geteuid() != 0 and there and is_closed(reports))
 
 
 def log_view(

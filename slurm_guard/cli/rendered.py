@@ -78,22 +78,26 @@ def style_of(to_stdout: bool) -> "Style":
     """Colour only where a terminal listens (https://no-color.org); $COLUMNS holds for a pipe as well."""
     from slurm_guard.report.text import Style
 
-    listens = to_stdout and sys.stdout.isatty()
+    listens = to_stdout and sys.stdout is not None and sys.stdout.isatty()
     color = listens and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Style(shutil.get_terminal_size((WIDTH, 24)).columns if to_stdout else WIDTH, color)
 
 
 def encoding_of(to_stdout: bool) -> str:
     """Of standard output; files are UTF-8."""
-    return (sys.stdout.encoding or "utf-8") if to_stdout else "utf-8"
+    return (sys.stdout.encoding or "utf-8") if to_stdout and sys.stdout is not None else "utf-8"
 
 
 def put_out(content: "bytes | Iterable[bytes]", output: Path | None) -> None:
     """Into the file, else to standard output. Raises GuardError output-unwritable."""
+    from slurm_guard.errors import GuardError
     from slurm_guard.report.archive import write_output
 
     if output is not None:
         write_output(output, content)
         return
+    if sys.stdout is None:  # `>&-`
+        hint = "name a file with -o, or leave the standard output open"
+        raise GuardError("output-unwritable", "standard output is closed", hint)
     sys.stdout.buffer.writelines([content] if isinstance(content, bytes) else content)
     sys.stdout.flush()

@@ -101,7 +101,7 @@ def _show_night(
     shown = only(whole, narrow)
     form, output = how
     seen = (len(shown.judgements), owners(shown.judgements))
-    log_view(archive, path, (path.parent.name, narrow.words(), form.value), seen, settings)
+    log_view(archive, path, (path.resolve().parent.name, narrow.words(), form.value), seen, settings)
     said = (archive.scope, scope_words(narrow, len(shown.judgements), len(whole.judgements)))
     zone = load_zone(settings.report.timezone)
     url = settings.report.method_url

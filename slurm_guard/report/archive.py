@@ -15,6 +15,7 @@ from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Audit
 
 DOCUMENT = "audit.json"
+_NIGHT = r"\d{4}-\d\d-\d\d"
 
 
 def read_document(path: Path) -> Audit:
@@ -58,6 +59,14 @@ def find_document(folder: Path, night: str | None) -> Path:
     return found[-1]
 
 
+def is_closed(folder: Path) -> bool:
+    """Whether this process may read no night of the folder: it may not list it, or no document in it."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return True
+    nights = [path / DOCUMENT for path in folder.glob("*-*-*") if re.fullmatch(_NIGHT, path.name)]
+    return bool(nights) and not any(os.access(path, os.R_OK) for path in nights)
+
+
 def list_nights(folder: Path) -> list[str]:
     """The nights that have a document, oldest first."""
     return [path.parent.name for path in _documents(folder)]
@@ -65,7 +74,7 @@ def list_nights(folder: Path) -> list[str]:
 
 def _documents(folder: Path) -> list[Path]:
     found = folder.glob(f"*/{DOCUMENT}")
-    return sorted(p for p in found if re.fullmatch(r"\d{4}-\d\d-\d\d", p.parent.name))
+    return sorted(p for p in found if re.fullmatch(_NIGHT, p.parent.name))
 
 
 def parse_night(text: str) -> str:
@@ -79,9 +88,12 @@ def parse_night(text: str) -> str:
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
-    """With its parents; `mode`: its own, as the umask leaves it. Raises GuardError output-unwritable."""
+    """With its parents, each that is made of this `mode`, as the umask leaves it: a parent of a closed folder
+    tells its name. Raises GuardError output-unwritable."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=mode)
+        for each in reversed([folder, *folder.parents]):
+            if not each.is_dir():
+                each.mkdir(exist_ok=True, mode=mode)
     except OSError as error:
         raise _unwritable(str(folder), error) from None
 

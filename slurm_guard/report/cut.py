@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from slurm_guard.model import Audit, Evidence, Finding, Judgement, TimelineEvent
+from slurm_guard.report.own import heard_alone
 
 _UID = re.compile(r"\b(uid[ =:]{1,3})(\d+)")
 _ELSE = "somebody else"
@@ -14,12 +15,12 @@ _LEAST_NAME = 2  # a user called `a` would blot out every article
 def only_accounts(audit: Audit, accounts: Collection[str]) -> Audit:
     """The document with the runs of some Slurm accounts alone (lower case, as Slurm keeps them).
 
-    What is of the whole cluster goes: skips, nodes, sums, the nights before, settings but the audit's own,
-    and the site's word. Users of other accounts lose their names in what is said of these runs.
+    What is of the whole cluster goes: skips, what nodes say, sums, the nights before, settings but the
+    audit's own, and the site's word. Users of other accounts lose their names in what is said of these runs.
     """
     wanted = {name.lower() for name in accounts}
     kept = [j for j in audit.judgements if j.run.account.lower() in wanted]
-    users = {j.run.user for j in kept}
+    users, nodes = {j.run.user for j in kept}, {node for j in kept for node in j.run.nodes}
     hidden = {j.run.user for j in audit.judgements} - users
     jobs = {name for j in audit.judgements for name in (j.run.job, str(j.run.job_id))}
     jobs -= {name for j in kept for name in (j.run.job, str(j.run.job_id))}
@@ -30,7 +31,7 @@ def only_accounts(audit: Audit, accounts: Collection[str]) -> Audit:
         judgements=tuple(veil.judgement(j) for j in kept),
         outside=(),
         skips=(),
-        nodes=(),
+        nodes=tuple(heard_alone(n, kept) for n in audit.nodes if n.node in nodes),
         settings={"audit": settings} if settings else {},
         site=None,
         sums=(),

@@ -124,10 +124,18 @@ class Letterbox:
         return sorted((k for k in found if k is not None), key=_age)
 
     def recent(self) -> list[Kept]:
-        """Every letter of the nights that were touched lately, the oldest first."""
+        """Every letter of the nights that were touched lately, the oldest first. Raises GuardError
+        outbox-unreadable."""
         since_at = self._clock.now_at() - _RECENT_S
-        nights = [p for p in sorted(self.folder.glob("*/")) if p.is_dir() and p.stat().st_mtime >= since_at]
-        found = (read_state(path) for night in nights for path in sorted(night.glob("*.json")))
+        try:
+            nights = [p for p in sorted(_inside(self.folder)) if p.is_dir() and p.stat().st_mtime >= since_at]
+            states = [path for night in nights for path in sorted(_inside(night)) if _is_state(path)]
+            found = [read_state(path) for path in states]
+        except PermissionError as error:
+            raise GuardError(
+                "outbox-unreadable", f"{error.filename} cannot be read: {error.strerror}",
+                "run it as the user that sends the mail",
+            ) from None  # fmt: skip
         return sorted((k for k in found if k is not None), key=_age)
 
     def write_letter(self, night: str, letter: Letter) -> Path:
@@ -253,3 +261,15 @@ def _write_whole(path: Path, part: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What is in it; nothing where it is not there. Raises PermissionError, where `glob` finds nothing."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _is_state(path: Path) -> bool:
+    return path.suffix == ".json" and not path.name.startswith(".")

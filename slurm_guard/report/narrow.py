@@ -69,13 +69,19 @@ def parse_narrow(
     users: Iterable[str] = (),
     verdicts: Iterable[str] = (),
 ) -> Narrow:
-    """From options that may be repeated and hold commas. Raises GuardError verdict-unknown."""
-    return Narrow(job, _split(accounts), _split(users), tuple(map(_verdict, _split(verdicts))))
+    """From options that may be repeated and hold commas. Raises GuardError verdict-unknown, narrow-empty."""
+    wanted = tuple(map(_verdict, _split("verdict", verdicts)))
+    return Narrow(job, _split("account", accounts), _split("user", users), wanted)
 
 
-def _split(texts: Iterable[str]) -> tuple[str, ...]:
-    parts = [part.strip() for text in texts for part in text.split(",")]
-    return tuple(dict.fromkeys(part for part in parts if part))
+def _split(option: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """Each once. One that was given and names nothing would show everything: an empty shell variable."""
+    given = tuple(texts)
+    parts = tuple(dict.fromkeys(part for text in given for p in text.split(",") if (part := p.strip())))
+    if given and not parts:
+        hint = "leave it away to see everything"
+        raise GuardError("narrow-empty", f"--{option} names nothing", hint, EXIT_USAGE)
+    return parts
 
 
 def _verdict(text: str) -> str:

@@ -121,12 +121,12 @@ def _own(audit: Audit, kept: list[Judgement], others: Others) -> Audit:
             if o.run in ids and o.uid == others.uid
         ),
         skips=tuple(_skip(s, others) for s in audit.skips if s.subject in ids),
-        nodes=tuple(_node(n, kept) for n in audit.nodes if n.node in nodes),
+        nodes=tuple(heard_alone(n, kept) for n in audit.nodes if n.node in nodes),
         sums=sums.groups(kept, audit.cluster),
     )
 
 
-def _node(node: NodeCoverage, kept: list[Judgement]) -> NodeCoverage:
+def heard_alone(node: NodeCoverage, kept: list[Judgement]) -> NodeCoverage:
     """That it was heard; how much, and what it said, is of everybody's runs on it."""
     seen = any(j.coverage_pct > 0 for j in kept if node.node in j.run.nodes)
     heard_at = node.last_heard_at if seen else None

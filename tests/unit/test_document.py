@@ -178,6 +178,23 @@ def test_what_is_no_document_is_said_plainly(text: str) -> None:
         document.from_json(text)
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "slug"),
+    [
+        ('"n_gpus":2', f'"n_gpus":1{"0" * 400}', "document-shape"),
+        ('"start_at":100.0', '"start_at":1e999', "document-shape"),
+        ('"start_at":100.0', '"start_at":NaN', "document-syntax"),
+    ],
+)
+def test_what_no_machine_can_hold_is_refused(was: str, now: str, slug: str) -> None:
+    text = document.to_json(_audit())
+    assert was in text
+
+    with pytest.raises(GuardError) as caught:
+        document.from_json(text.replace(was, now, 1))
+    assert caught.value.slug == slug
+
+
 def test_no_annotation_of_the_model_is_quoted() -> None:
     """Python 3.10 leaves `list["X"]` unresolved, and the codec then cannot read what it wrote."""
     tree = ast.parse(Path(model.__file__).read_text(encoding="utf-8"))

@@ -34,6 +34,7 @@ def _mode(path: Path) -> int:
 
 
 def test_everybodys_runs_are_closed_whatever_the_umask(tmp_path: Path, config: Path) -> None:
+    (tmp_path / "reports").rmdir()  # a site whose first night it is
     before = os.umask(0)
     try:
         _audit(tmp_path, config)
@@ -42,6 +43,7 @@ def test_everybodys_runs_are_closed_whatever_the_umask(tmp_path: Path, config: P
 
     (night,) = (path for path in (tmp_path / "reports").iterdir() if path.is_dir())
     assert _mode(night) == 0o750
+    assert _mode(tmp_path / "reports") == 0o750
     assert {path.name: _mode(path) for path in night.iterdir()} == {
         "audit.json": 0o640,
         "history.json": 0o640,

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import stat
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from slurm_guard import document
-from slurm_guard.cli import nights, report
+from slurm_guard.cli import nights, rendered, report
 from slurm_guard.errors import EXIT_FAILURE, EXIT_FINDINGS, EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Verdict
 from slurm_guard.report.nights import parse_since
@@ -258,7 +259,7 @@ def test_a_log_that_cannot_be_written_is_said_and_stops_nothing(
 
 
 def test_a_document_from_elsewhere_is_no_view_of_the_archive(
-    app: typer.Typer, archive: Path, tmp_path: Path
+    app: typer.Typer, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "audit.json"
     path.write_text(document.to_json(builders.night()))
@@ -266,5 +267,16 @@ def test_a_document_from_elsewhere_is_no_view_of_the_archive(
     _run(app, archive, "--audit", path)
     assert not (archive.parent / "reports" / "views.jsonl").exists()
 
-    _run(app, archive, "--audit", archive.parent / "reports" / "2026-09-20" / "audit.json")
-    assert len(_views(archive)) == 1
+    monkeypatch.chdir(archive.parent / "reports" / "2026-09-20")
+    _run(app, archive, "--audit", "audit.json")
+    (view,) = _views(archive)
+    assert view["nights"] == "2026-09-20"
+
+
+def test_a_closed_output_is_said(app: typer.Typer, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+
+    with pytest.raises(GuardError, match="output-unwritable"):
+        rendered.put_out(b"", None)
+    assert rendered.style_of(True).color is False
+    assert rendered.encoding_of(True) == "utf-8"

@@ -27,6 +27,14 @@ def test_each_option_takes_several_values_repeated_or_with_commas() -> None:
     assert asked.verdicts == ("alert", "not-auditable", "review")
 
 
+@pytest.mark.parametrize("given", [{"accounts": [""]}, {"users": [",", " "]}, {"verdicts": [""]}])
+def test_an_option_that_names_nothing_is_refused_and_not_everything(given: dict[str, list[str]]) -> None:
+    with pytest.raises(GuardError, match="narrow-empty") as caught:
+        parse_narrow(**given)
+
+    assert caught.value.exit_code == EXIT_USAGE
+
+
 def test_values_of_one_kind_widen_and_kinds_narrow() -> None:
     by_user = only(NIGHT, parse_narrow(users=["mvance"]))
     by_uid = only(NIGHT, parse_narrow(users=[str(by_user.judgements[0].run.uid)]))

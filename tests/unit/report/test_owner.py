@@ -272,7 +272,10 @@ def test_a_coordinator_sees_his_accounts_and_nobody_elses_names() -> None:
     html = render_html(build_page(part, Options(most_rows=1000)))
     assert [name for name in others if re.search(rf"\b{name}\b", html)] == []
     assert "99999" not in html
-    assert (part.outside, part.skips, part.nodes, part.site) == ((), (), (), None)
+    assert (part.outside, part.skips, part.site) == ((), (), None)
+    named = {node for j in part.judgements for node in j.run.nodes}
+    assert {n.node for n in part.nodes} == {n.node for n in night.nodes if n.node in named}
+    assert {(n.n_gpus, n.observed_gpu_ms, n.note) for n in part.nodes} <= {(0, 0, "")}
 
 
 def test_coordinators_get_one_letter_for_all_their_accounts_and_admins_none_beside_the_digest() -> None:

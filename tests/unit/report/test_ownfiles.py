@@ -212,6 +212,9 @@ def test_a_user_reads_his_own_runs_and_no_others_by_the_command(own: Path) -> No
     nothing = _as(me, "report", "--config", config)
     assert (nothing.returncode, nothing.stdout) == (EXIT_NOTHING_TO_AUDIT, "")
     assert "own-none" in nothing.stderr
+    reports.chmod(0o755)  # as a site may have it: the nights in it are closed
+    (reports / DAY).chmod(0o750)
+    assert "own-none" in _as(me, "report", "--config", config).stderr
     assert not (reports / "views.jsonl").exists()  # his own runs are nobody else's business
 
 
@@ -233,3 +236,18 @@ def _as(uid: int, *args: object) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
     )
+
+
+@pytest.mark.root
+def test_an_outbox_of_somebody_else_is_named_and_no_crash(own: Path) -> None:
+    outbox = own.parent / "reports" / "outbox" / DAY
+    outbox.mkdir(parents=True)
+    (own.parent / "reports").chmod(0o755)
+    outbox.parent.chmod(0o700)
+    config = own.parent / "guard.toml"
+    config.write_text(f'[report]\npath = "{own.parent / "reports"}"\n')
+
+    done = _as(UIDS[0], "mail", "--list", "--config", config)
+
+    assert done.returncode == 1
+    assert "outbox-unreadable" in done.stderr
