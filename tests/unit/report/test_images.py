@@ -105,6 +105,7 @@ def test_a_picture_of_a_hostile_night_is_well_formed_and_refers_to_nothing(nasty
         }
         assert not re.search(r"(?:href|src)\s*=", re.sub(r">[^<]*<", "><", svg))
         assert not [char for char in hostile.RAW if char in alt + svg]
+        assert not set(alt) & set("<>")
 
 
 def test_the_real_library_makes_png_of_it() -> None:
