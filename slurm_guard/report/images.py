@@ -53,7 +53,7 @@ def alt_of(card: Card) -> str:
     said = [f"Timeline of job {card.row.job}: {amounts}."]
     if card.timeline is not None and card.timeline.stretches:
         said.append(f"Unexplained: {'; '.join(card.timeline.stretches)}.")
-    # The inliner writes these two as they are inside a tag's quotes: right as HTML, and no sight for a filter.
+    # The inliner writes these two as they are inside a tag's quotes: right as HTML, no sight for a filter.
     return " ".join(said).translate({ord("<"): "‹", ord(">"): "›"})
 
 
