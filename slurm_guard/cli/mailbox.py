@@ -23,7 +23,7 @@ def list_unsent(box: "Letterbox") -> None:
 
 
 def call_again(box: "Letterbox", name: str) -> None:
-    """Let one letter wait again. Raises GuardError letter-unknown, letter-sent."""
+    """Let one letter wait again. Raises GuardError letter-unknown, letter-sent, letter-damaged."""
     from slurm_guard.errors import EXIT_USAGE, GuardError
     from slurm_guard.report.letterbox import Status
     from slurm_guard.report.safe import clean
@@ -40,5 +40,11 @@ def call_again(box: "Letterbox", name: str) -> None:
                 f"{kept.state.to} has it: {clean(kept.state.detail, 200)}",
                 exit_code=EXIT_USAGE,
             )
-        box.note(kept, Status.WAITING, "asked for again")
+        if not kept.state.sender:
+            raise GuardError(
+                "letter-damaged",
+                f"what is kept of this letter cannot be read: {clean(kept.state.detail, 200)}",
+                f"send {kept.letter_path} by hand, or remove {kept.path} and mail the night anew",
+            )
+        box.call_again(kept)
     typer.echo(f"{kept.state.to}: waits for the next `slurm-guard mail --send`")

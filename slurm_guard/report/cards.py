@@ -90,10 +90,11 @@ def build_card(judgement: Judgement, unit: Unit, times: Times) -> Card:
 
 
 def _lead(sentence: str, judgement: Judgement) -> str:
-    """The one sentence on top: its first, where all others stand among what the numbers show."""
+    """What stands on top: the first sentence, and of the others those that are not among what the numbers
+    show."""
     first, *rest = _ENDS.split(sentence)
     said = " ".join(clean(f.sentence) for f in judgement.findings)
-    return first if rest and all(part in said for part in rest) else sentence
+    return " ".join([first, *(part for part in rest if part not in said)])
 
 
 def _facts(judgement: Judgement, unit: Unit, times: Times) -> tuple[Fact, ...]:

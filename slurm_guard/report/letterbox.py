@@ -148,6 +148,11 @@ class Letterbox:
             _write(path, letter.content)
         return path
 
+    def call_again(self, kept: Kept) -> Kept:
+        """It waits as if it were new: its time to go out begins again."""
+        anew = replace(kept.state, queued_at=self._clock.now_at())
+        return self.note(Kept(anew, kept.path), Status.WAITING, "asked for again")
+
     def queue(self, night: str, letter: Letter, about: State) -> Kept:
         """Letter first, state second: what has a state has a letter. `about`: its fields of the night."""
         path = self.write_letter(night, letter).with_suffix(".json")
@@ -226,7 +231,8 @@ def read_state(path: Path) -> Kept | None:
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for each in (folder.parent, folder):  # a mode is that of the last folder made
+            each.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise _unwritable(folder, error) from None
 

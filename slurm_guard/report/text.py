@@ -102,7 +102,13 @@ def _verdicts(page: Page, width: int, color: bool) -> list[str]:
         if row is not None and row.slug != "clear":
             out += _block(row.aside, width, "    ") if row.aside else []
             out += _block(row.sentence, width, "    ")
-    return out + [line for s in page.sections if s.more for line in _wrap(f"{s.verdict}: {s.more}", width)]
+    out += [line for s in page.sections if s.more for line in _wrap(f"{s.verdict}: {s.more}", width)]
+    reasons = [
+        f"{reason.count}, {reason.allocated}: {reason.words}. {reason.remedy}"
+        for s in page.sections
+        for reason in s.reasons
+    ]
+    return out + _list("What would make the others auditable", reasons, width)
 
 
 def _card(card: Card, section: Section, width: int, style: Style) -> list[str]:

@@ -58,8 +58,12 @@ def append_view(path: Path, line: str) -> str:
     except OSError as error:
         return f"{path}: {error.strerror}"
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode):
             return f"{path} is no regular file"
+        if os.geteuid() == 0 and about.st_size == 0:  # the reports' owner has to add to it as well
+            folder = path.parent.stat()
+            os.fchown(fd, folder.st_uid, folder.st_gid)
         n = os.write(fd, data)  # one call: lines of two views do not mix
         return "" if n == len(data) else f"{path}: only a part of the line was written"
     except OSError as error:

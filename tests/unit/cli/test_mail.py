@@ -1,6 +1,7 @@
 """`slurm-guard mail` as it is typed: all readers, a real server, what was not sent, and another try."""
 
 import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,11 @@ def test_what_was_not_sent_is_listed_and_can_be_asked_for_again(app: typer.Typer
             _run(app, "--config", config, "--again", name)
         with pytest.raises(GuardError, match="letter-unknown"):
             _run(app, "--config", config, "--again", "../../etc/passwd")
+        (state,) = tmp_path.rglob(f"{name}.json")
+        assert stat.S_IMODE(state.parents[1].stat().st_mode) == 0o700
+        state.write_text("{}")
+        with pytest.raises(GuardError, match="letter-damaged"):
+            _run(app, "--config", config, "--again", name)
 
 
 def test_no_server_keeps_the_letter_for_the_next_night(app: typer.Typer, tmp_path: Path) -> None:

@@ -280,3 +280,13 @@ def test_a_closed_output_is_said(app: typer.Typer, archive: Path, monkeypatch: p
         rendered.put_out(b"", None)
     assert rendered.style_of(True).color is False
     assert rendered.encoding_of(True) == "utf-8"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder away")
+def test_roots_first_view_leaves_the_log_to_the_owner_of_the_reports(app: typer.Typer, archive: Path) -> None:
+    os.chown(archive.parent / "reports", 12_345, 12_346)
+
+    _run(app, archive)
+
+    about = (archive.parent / "reports" / "views.jsonl").stat()
+    assert (about.st_uid, about.st_gid) == (12_345, 12_346)

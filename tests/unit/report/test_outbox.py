@@ -172,6 +172,11 @@ def test_a_letter_that_waited_for_a_week_is_given_up_and_said(tmp_path: Path) ->
     assert done.kept.state.status is Status.EXPIRED
     assert carrier.letters == []
 
+    box = Letterbox(done.kept.path.parents[1], clock)
+    box.call_again(done.kept)
+    assert _statuses(run(tmp_path, carrier, [], clock)) == [Status.SENT]
+    assert carrier.readers == [OPS]
+
 
 @pytest.mark.parametrize(
     ("fate", "word"), [(Fate.UNCLEAR, "1 perhaps not arrived"), (Fate.REFUSED, "1 refused")]
