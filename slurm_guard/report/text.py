@@ -104,7 +104,8 @@ def _verdicts(page: Page, width: int, color: bool) -> list[str]:
             out += _block(row.sentence, width, "    ")
     out += [line for s in page.sections if s.more for line in _wrap(f"{s.verdict}: {s.more}", width)]
     reasons = [
-        f"{reason.count}, {reason.allocated}: {reason.words}. {reason.remedy}"
+        f"{reason.count} run{'' if reason.count == '1' else 's'}, {reason.allocated}: {reason.words}. "
+        f"{reason.remedy}"
         for s in page.sections
         for reason in s.reasons
     ]
