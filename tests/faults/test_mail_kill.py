@@ -1,9 +1,11 @@
-"""kill -9 at every step of sending, real processes and a real server that counts: no duplicate, none lost."""
+"""kill -9 at every step of sending, real processes and a real server that counts: no duplicate, none lost.
+
+At twenty moments, through Postfix: tests/contract/test_postfix.py.
+"""
 
 import asyncio
 import collections
 import re
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,16 +26,6 @@ class Counter:
 
     def __init__(self) -> None:
         self.taken: collections.Counter[str] = collections.Counter()
-        self.began = threading.Event()
-
-    async def handle_MAIL(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        """Aiosmtpd's hook for MAIL FROM."""
-        self.began.set()
-        await asyncio.sleep(0.01)
-        envelope.mail_from = address
-        return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Aiosmtpd's hook for a message's content."""
@@ -94,24 +86,3 @@ def test_killed_before_and_after_each_step_it_sends_each_letter_once(
     # letter is unclear there, and said: each of the two letters, stopped after the one or before the other.
     assert {re.sub("^stopped (before|after) ", "", said) for said in lost} <= {"hand_over", "send"}
     assert len(lost) <= 4
-
-
-def test_killed_at_twenty_moments_of_a_slow_sending(server: tuple[Counter, int], tmp_path: Path) -> None:
-    counter, port = server
-    lost: list[str] = []
-    for k in range(20):
-        folder = tmp_path / str(k)
-        counter.taken.clear()
-        counter.began.clear()
-        with start(folder, port, READERS) as child:
-            assert counter.began.wait(30)
-            time.sleep(0.008 * k)
-            child.kill()
-        time.sleep(0.1)
-        run_to_end(folder, port, READERS)
-
-        unclear = _check(counter, folder, f"moment {k}")
-
-        lost += [f"moment {k}: {to}" for to in unclear if counter.taken[to] == 0]
-    # aiosmtpd forgets a letter whose sender leaves in that millisecond; Postfix (test_postfix.py) does not.
-    assert len(lost) <= 1
