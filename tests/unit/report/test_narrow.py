@@ -27,10 +27,12 @@ def test_each_option_takes_several_values_repeated_or_with_commas() -> None:
     assert asked.verdicts == ("alert", "not-auditable", "review")
 
 
-@pytest.mark.parametrize("given", [{"accounts": [""]}, {"users": [",", " "]}, {"verdicts": [""]}])
-def test_an_option_that_names_nothing_is_refused_and_not_everything(given: dict[str, list[str]]) -> None:
+@pytest.mark.parametrize("given", [([""], [], []), ([], [",", " "], []), ([], [], [""])])
+def test_an_option_that_names_nothing_is_refused_and_not_everything(
+    given: tuple[list[str], list[str], list[str]],
+) -> None:
     with pytest.raises(GuardError, match="narrow-empty") as caught:
-        parse_narrow(**given)
+        parse_narrow(None, *given)
 
     assert caught.value.exit_code == EXIT_USAGE
 
