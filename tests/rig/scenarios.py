@@ -45,14 +45,12 @@ class Expected(NamedTuple):
 
     `verdicts`: one, or two where the row argues that the run is at the edge of what can be seen. `network`:
     `tunnel`, both halves must be there; `quiet`, nothing about the network may be; null: not asked.
-    `or_class`: the second verdict is right beside this class alone; null: always.
     """
 
     verdicts: tuple[str, ...]
     klass: str | None
     reason: str
     network: str | None = None
-    or_class: str | None = None
 
 
 # Whose rows of the table a night has.
@@ -68,7 +66,6 @@ def load_expected(night: str = "whole") -> dict[str, Expected]:
             row.get("class"),
             row["reason"],
             row.get("network"),
-            row.get("or_class"),
         )
         for name, row in data.items()
         if row.get("night", "whole") in _TABLES[night]
