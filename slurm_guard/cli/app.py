@@ -107,6 +107,7 @@ COMMANDS: tuple[str, ...] = (
     "config",
     "progress",
     "report",
+    "lake",
     "mail",
     "explain",
     "disposition",

@@ -57,19 +57,35 @@ def log_view(
     settings: "Config",
 ) -> None:
     """Who looks at which runs of the reports, before they are shown. One's own document is nobody else's
-    business, nor is a file from elsewhere. Where the log cannot be written, one line says so on stderr and
-    the report is shown all the same.
+    business, nor is a file from elsewhere.
 
     `path`: of one document, null: of several nights; `seen`: how many runs, and whose.
+    """
+    if not archive.is_own and (path is None or is_inside(archive.reports, path)):
+        log_look("report", what, seen, settings)
+
+
+def is_inside(reports: Path, path: Path) -> bool:
+    """Whether a document is one of the reports, and not from elsewhere."""
+    return reports.resolve() in path.resolve().parents
+
+
+def log_look(
+    command: str,
+    what: tuple[str, str, str],
+    seen: "tuple[int, AbstractSet[str]]",
+    settings: "Config",
+) -> None:
+    """One line in the log of views. Where it cannot be written, one line says so on stderr and the command
+    goes on all the same.
+
+    `what`: the nights, what was asked for (empty: everything), the format.
     """
     from slurm_guard.cli.spoken import speaker
     from slurm_guard.clock import SystemClock
     from slurm_guard.report.viewlog import append_view, log_path, view_line
 
-    inside = path is None or archive.reports.resolve() in path.resolve().parents
-    if archive.is_own or not inside:
-        return
-    line = view_line(SystemClock().now_at(), speaker(), what, seen)
-    wrong = append_view(log_path(settings.report.views, archive.reports), line)
+    line = view_line(SystemClock().now_at(), speaker(), (command, *what), seen)
+    wrong = append_view(log_path(settings.report.views, Path(settings.report.path)), line)
     if wrong:
         typer.echo(f"slurm-guard: this view could not be logged: {wrong}", err=True)

@@ -33,3 +33,19 @@ def complete_check(incomplete: str) -> list[tuple[str, str]]:
     from slurm_guard.audit.registry import CHECKS
 
     return [(check.id, check.title) for check in CHECKS if check.id.startswith(incomplete)]
+
+
+def complete_table(incomplete: str) -> list[tuple[str, str]]:
+    """The lake's tables with what they hold."""
+    from slurm_guard.lake.about import ABOUT
+
+    return [(table, words) for table, words in ABOUT.items() if table.startswith(incomplete)]
+
+
+def complete_column(incomplete: str) -> list[str]:
+    """Columns of any table: which one is meant is not told here. Of `a,b` the last is completed."""
+    from slurm_guard.lake.schema import TABLES
+
+    done, comma, rest = incomplete.rpartition(",")
+    names = dict.fromkeys(name for columns in TABLES.values() for name in columns)
+    return [f"{done}{comma}{name}" for name in names if name.startswith(rest)]

@@ -1,64 +1,32 @@
 """The lake's rows for one window of time, in an order that does not depend on how they came in."""
 
 import math
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timezone
+from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from slurm_guard.lake.chain import find_holes
+from slurm_guard.lake.scan import (
+    DAY_S,
+    LONG,
+    ORDER,
+    SPANS,
+    UNREADABLE,
+    day_of,
+    files_of,
+    scan,
+    why_unreadable,
+)
 from slurm_guard.lake.schema import FORMAT, MAX_WINDOW_S, TABLES, empty
 from slurm_guard.model import Skip
 
 # A run whose sampler died leaves a ticket and nothing else; older ones are not looked for. The longest job
 # in the public traces ran 50 days (Acme).
 TICKET_DAYS = 60
-_DAY_S = 86_400.0
-_BACK_S = _DAY_S  # how far a clock may be set back before rows that span the step are not found: judgement
-
-# Rows that belong to the window by their own time: [first, last] meets it. The third is how many seconds a
-# row may lie before the window in the partitions (schema.PARTITION) and still reach into it.
-_SPANS = {
-    "windows": ("start_at", "end_at", MAX_WINDOW_S),
-    "shares": ("start_at", "end_at", MAX_WINDOW_S),
-    "held": ("start_at", "end_at", MAX_WINDOW_S),
-    "segments": ("opened_at", "closed_at", _BACK_S),
-    "files": ("at", "at", 0.0),
-    "flows": ("first_seen_at", "last_seen_at", _BACK_S),
-    "briefs": ("first_seen_at", "last_seen_at", _BACK_S),
-    "relays": ("first_seen_at", "last_seen_at", _BACK_S),
-    "events": ("at", "at", 0.0),
-    "gpus": ("at", "at", 0.0),
-    "accounted": ("at", "at", 0.0),
-    "lost": ("at", "at", 0.0),
-    "processes": ("first_seen_at", "last_seen_at", _BACK_S),
-}
-_LONG = ("segments", "flows", "briefs", "relays", "processes")  # whose rows may span any time
 # Rows that come with their run, whenever they were written.
 _OF_RUN = ("tickets", "ends", "seals", "processes")
-_ORDER = {
-    "windows": ("start_at", "gpu", "end_at"),
-    "shares": ("start_at", "gpu", "window_run", "pid", "start_ticks"),
-    "held": ("start_at", "gpu", "window_run", "pid", "start_ticks"),
-    "segments": ("seq", "opened_at", "sha256"),
-    "files": ("at", "path", "how"),
-    "flows": ("first_seen_at", "pid", "local", "peer", "last_seen_at"),
-    "briefs": ("first_seen_at", "how", "netns", "last_seen_at", "n"),
-    "relays": ("first_seen_at", "outer_local", "outer_peer", "last_seen_at"),
-    "events": ("at", "name", "detail"),
-    "gpus": ("gpu", "at"),
-    "accounted": ("gpu", "at", "pid"),
-    "lost": ("seq", "at"),
-    "processes": ("pid", "start_ticks", "first_seen_at", "last_seen_at", "gone"),
-    "tickets": ("at",),
-    "ends": ("at",),
-    "seals": ("at",),
-    "logs": ("read", "file"),
-    "points": ("read", "file", "track", "segment", "offset", "step"),
-}
-# A bit turned in a file can make Polars panic, which is no Exception (measured: 3 of 400 files).
-_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 def read_frames(
@@ -72,7 +40,7 @@ def read_frames(
     Rows are distinct and sorted; a table without rows has its schema.
     """
     reader = _Reader(lake, cluster)
-    frames = {name: _overlapping(reader, name, from_at, until_at) for name in _SPANS}
+    frames = {name: _overlapping(reader, name, from_at, until_at) for name in SPANS}
     frames |= _marks(reader, from_at, until_at)
     runs, first = _runs_of(frames.values(), from_at)
     since = (first, date.max)
@@ -104,67 +72,41 @@ class _Reader:
         """Rows of the partitions between two days, both included, for which `keep` holds."""
         if self._cluster:
             keep = keep & (pl.col("cluster") == self._cluster)
-        paths = list(_paths(self._root / table, days))
+        paths = list(files_of(self._root / table, days))
         if not paths:
             return empty(table)
         try:
-            return _scan(table, paths).filter(keep).collect()
-        except _UNREADABLE:
+            return scan(table, paths).filter(keep).collect()
+        except UNREADABLE:
             pass  # one bad file makes Polars refuse them all: read them one by one
         parts = [empty(table)]
         for path in paths:
             try:
-                parts.append(_scan(table, [path]).filter(keep).collect())
-            except _UNREADABLE as error:
+                parts.append(scan(table, [path]).filter(keep).collect())
+            except UNREADABLE as error:
                 self._skip(path, error)
         return pl.concat(parts)
 
     def _skip(self, path: Path, error: BaseException) -> None:
-        words = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        skip = Skip(str(path.relative_to(self._root)), "lake-file-unreadable", words.replace(str(path), "it"))
+        where, why = str(path.relative_to(self._root)), why_unreadable(error, path)
+        skip = Skip(where, "lake-file-unreadable", why)
         if skip not in self.skips:
             self.skips.append(skip)
 
 
-def _scan(table: str, paths: Sequence[Path]) -> pl.LazyFrame:
-    """A column that a release lacked is null; one that a later release added is left out."""
-    return pl.scan_parquet(
-        list(paths),
-        schema=TABLES[table],
-        hive_partitioning=False,
-        glob=False,
-        missing_columns="insert",
-        extra_columns="ignore",
-    )
-
-
-def _paths(folder: Path, days: tuple[date, date]) -> Iterable[Path]:
-    """Parquet files of the days, in the order of their names."""
-    low, high = (f"date={day.isoformat()}" for day in days)
-    if not folder.is_dir():
-        return
-    for part in sorted(folder.iterdir()):
-        if part.name.startswith("date=") and low <= part.name <= high:
-            yield from sorted(part.glob("*.parquet"))
-
-
-def _day(at: float) -> date:
-    return datetime.fromtimestamp(at, timezone.utc).date()
-
-
 def _overlapping(reader: _Reader, table: str, from_at: float, until_at: float) -> pl.DataFrame:
     """Rows whose span meets the window. Rows of a living thing are written later too: up to its end."""
-    first, last, slack_s = _SPANS[table]
-    if table not in _LONG:
+    first, last, slack_s = SPANS[table]
+    if table not in LONG:
         return reader.rows(
             table,
-            (_day(from_at - slack_s), _day(until_at)),
+            (day_of(from_at - slack_s), day_of(until_at)),
             (pl.col(first) < until_at) & (pl.col(last) >= from_at),
         )
     # A clock that was set back in between makes the end come before the start; the row meets what lies
     # between the two all the same.
     low, high = pl.min_horizontal(first, last), pl.max_horizontal(first, last)
-    return reader.rows(table, (_day(from_at - slack_s), date.max), (low < until_at) & (high >= from_at))
+    return reader.rows(table, (day_of(from_at - slack_s), date.max), (low < until_at) & (high >= from_at))
 
 
 def _strangers(reader: _Reader, frames: dict[str, pl.DataFrame], from_at: float) -> pl.DataFrame:
@@ -173,14 +115,14 @@ def _strangers(reader: _Reader, frames: dict[str, pl.DataFrame], from_at: float)
     keys = pl.concat([rows.select("node", "pid", "start_ticks") for rows in took_part]).unique()
     if keys.is_empty():
         return empty("processes")
-    before = (_day(from_at - TICKET_DAYS * _DAY_S), _day(from_at))
+    before = (day_of(from_at - TICKET_DAYS * DAY_S), day_of(from_at))
     rows = reader.rows("processes", before, pl.col("run").is_null() & (pl.col("first_seen_at") < from_at))
     return rows.join(keys, on=["node", "pid", "start_ticks"], how="semi")
 
 
 def _marks(reader: _Reader, from_at: float, until_at: float) -> dict[str, pl.DataFrame]:
     """Tickets before the window's end of runs that had not ended at its start; ends and seals inside it."""
-    past = (_day(from_at - TICKET_DAYS * _DAY_S), _day(until_at))
+    past = (day_of(from_at - TICKET_DAYS * DAY_S), day_of(until_at))
     tickets = reader.rows("tickets", past, pl.col("at") < until_at)
     ends = reader.rows("ends", past, pl.col("at") < until_at)
     seals = reader.rows("seals", past, pl.col("at") < until_at)
@@ -196,7 +138,7 @@ def _runs_of(frames: Iterable[pl.DataFrame], from_at: float) -> tuple[list[str],
     """Run keys named in any row, and the day of the first of their tickets (which stands in the key)."""
     runs = sorted(set(pl.concat([f.select("run") for f in frames])["run"].drop_nulls().to_list()))
     at = min((_ticket_at(run) for run in runs), default=math.inf)
-    return runs, _day(min(at, from_at))
+    return runs, day_of(min(at, from_at))
 
 
 def _holes(
@@ -247,7 +189,7 @@ def _whole(frames: dict[str, pl.DataFrame], skips: list[Skip]) -> None:
 
 def _ordered(table: str, frame: pl.DataFrame) -> pl.DataFrame:
     """Distinct rows; ties keep the order of the files' names, which are digests of their content."""
-    keys = ["cluster", "node", "run", *_ORDER[table]]
+    keys = ["cluster", "node", "run", *ORDER[table]]
     # Comparing whole rows costs five times the sorting; rows that differ in their keys need not be compared.
     if frame.select(keys).is_duplicated().any():
         frame = frame.unique(maintain_order=True)

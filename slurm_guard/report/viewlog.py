@@ -27,10 +27,12 @@ def owners(judgements: Iterable[Judgement]) -> set[str]:
     return {j.run.user[:64] or f"uid {j.run.uid}" for j in judgements}
 
 
-def view_line(at: float, by: Speaker, what: tuple[str, str, str], seen: tuple[int, AbstractSet[str]]) -> str:
-    """One view as a line. `what`: the nights, what was asked for (empty: everything), the format; `seen`: how
-    many runs, and whose."""
-    nights, narrowed, form = what
+def view_line(
+    at: float, by: Speaker, what: tuple[str, str, str, str], seen: tuple[int, AbstractSet[str]]
+) -> str:
+    """One view as a line. `what`: the command, the nights, what was asked for (empty: everything), and the
+    format; `seen`: how many runs, and whose."""
+    command, nights, narrowed, form = what
     n_runs, named = seen[0], sorted(seen[1])
     record = {
         "kind": KIND,
@@ -39,6 +41,7 @@ def view_line(at: float, by: Speaker, what: tuple[str, str, str], seen: tuple[in
         "by": by.name,
         "uid": by.uid,
         "login_uid": by.login_uid,
+        "command": command,
         "nights": nights[:_MOST_TEXT],
         "narrowed": narrowed[:_MOST_TEXT],
         "as": form,

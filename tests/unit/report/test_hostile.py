@@ -250,7 +250,7 @@ def test_a_view_is_one_line_of_ascii(nasty: str) -> None:
     by = Speaker(nasty[:64], 0, None)
     whole = hostile.night(nasty)
 
-    line = view_line(1.0, by, (nasty, nasty, "text"), (13, owners(whole.judgements)))
+    line = view_line(1.0, by, ("report", nasty, nasty, "text"), (13, owners(whole.judgements)))
 
     assert line.isascii()
     assert len(line.splitlines()) == 1
@@ -272,7 +272,7 @@ def test_a_name_of_ten_megabytes_holds_nobody_up() -> None:
         formats.render_csv(whole),
         render_html(page),
         *(line for lines in sparks_of(whole, TIMES, 80).values() for line in lines),
-        view_line(1.0, Speaker("x", 0, None), ("n", "", "text"), (13, owners(whole.judgements))),
+        view_line(1.0, Speaker("x", 0, None), ("report", "n", "", "text"), (13, owners(whole.judgements))),
     ]
     found = Nights("2026-09-20", parse_narrow())
     list(read_parts(["2026-09-22"], found, lambda _: whole))

@@ -1,0 +1,86 @@
+"""The lake's Parquet files of some days, and how they are read whatever release wrote them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timezone
+from pathlib import Path
+
+import polars as pl
+
+from slurm_guard.lake.schema import MAX_WINDOW_S, TABLES
+
+DAY_S = 86_400.0
+BACK_S = DAY_S  # how far a clock may be set back before rows that span the step are not found: judgement
+
+# Rows that belong to a window by their own time: [first, last] meets it. The third is how many seconds a
+# row may lie before the window in the partitions (schema.PARTITION) and still reach into it.
+SPANS = {
+    "windows": ("start_at", "end_at", MAX_WINDOW_S),
+    "shares": ("start_at", "end_at", MAX_WINDOW_S),
+    "held": ("start_at", "end_at", MAX_WINDOW_S),
+    "segments": ("opened_at", "closed_at", BACK_S),
+    "files": ("at", "at", 0.0),
+    "flows": ("first_seen_at", "last_seen_at", BACK_S),
+    "briefs": ("first_seen_at", "last_seen_at", BACK_S),
+    "relays": ("first_seen_at", "last_seen_at", BACK_S),
+    "events": ("at", "at", 0.0),
+    "gpus": ("at", "at", 0.0),
+    "accounted": ("at", "at", 0.0),
+    "lost": ("at", "at", 0.0),
+    "processes": ("first_seen_at", "last_seen_at", BACK_S),
+}
+LONG = ("segments", "flows", "briefs", "relays", "processes")  # whose rows may span any time
+ORDER = {
+    "windows": ("start_at", "gpu", "end_at"),
+    "shares": ("start_at", "gpu", "window_run", "pid", "start_ticks"),
+    "held": ("start_at", "gpu", "window_run", "pid", "start_ticks"),
+    "segments": ("seq", "opened_at", "sha256"),
+    "files": ("at", "path", "how"),
+    "flows": ("first_seen_at", "pid", "local", "peer", "last_seen_at"),
+    "briefs": ("first_seen_at", "how", "netns", "last_seen_at", "n"),
+    "relays": ("first_seen_at", "outer_local", "outer_peer", "last_seen_at"),
+    "events": ("at", "name", "detail"),
+    "gpus": ("gpu", "at"),
+    "accounted": ("gpu", "at", "pid"),
+    "lost": ("seq", "at"),
+    "processes": ("pid", "start_ticks", "first_seen_at", "last_seen_at", "gone"),
+    "tickets": ("at",),
+    "ends": ("at",),
+    "seals": ("at",),
+    "logs": ("read", "file"),
+    "points": ("read", "file", "track", "segment", "offset", "step"),
+}
+# A bit turned in a file can make Polars panic, which is no Exception (measured: 3 of 400 files).
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
+
+def scan(table: str, paths: Sequence[Path]) -> pl.LazyFrame:
+    """A column that a release lacked is null; one that a later release added is left out."""
+    return pl.scan_parquet(
+        list(paths),
+        schema=TABLES[table],
+        hive_partitioning=False,
+        glob=False,
+        missing_columns="insert",
+        extra_columns="ignore",
+    )
+
+
+def files_of(folder: Path, days: tuple[date, date]) -> Iterable[Path]:
+    """Parquet files of the days, both included, in the order of their names."""
+    low, high = (f"date={day.isoformat()}" for day in days)
+    if not folder.is_dir():
+        return
+    for part in sorted(folder.iterdir()):
+        if part.name.startswith("date=") and low <= part.name <= high:
+            yield from sorted(part.glob("*.parquet"))
+
+
+def why_unreadable(error: BaseException, path: Path) -> str:
+    """The first words of what the reader said of a file."""
+    words = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return words.replace(str(path), "it")
+
+
+def day_of(at: float) -> date:
+    """The UTC day of an instant."""
+    return datetime.fromtimestamp(at, timezone.utc).date()
