@@ -117,7 +117,7 @@ class Evidence:
     value: float | None
     unit: str
     source: str  # table or file
-    see: str  # the command or place that shows it
+    see: str  # a command that shows it; where none can, words. Empty: nothing does
     clears: str  # what would clear it
 
 

@@ -43,9 +43,7 @@ def add(app: typer.Typer) -> None:
 def tables(
     table: Annotated[
         str | None,
-        typer.Argument(
-            help="one table, to see its columns", metavar="TABLE", autocompletion=complete_table
-        ),
+        typer.Argument(help="one table, to see its columns", metavar="TABLE", autocompletion=complete_table),
     ] = None,
     lake: _Lake = None,
     config: _Config = None,

@@ -49,16 +49,17 @@ def _columns() -> int:
     return max(20, shutil.get_terminal_size((_WIDTH, 24)).columns)
 
 
-def asked_words(asked: "Asked") -> str:
-    """Which rows were asked for, short and harmless; empty: all."""
+def asked_words(asked: "Asked", zone: tzinfo | None = None) -> str:
+    """Which rows were asked for, short and harmless; empty: all. Times as epoch seconds, or in a zone."""
     from slurm_guard.report.safe import clean
 
     parts = [f"job {asked.job}"] if asked.job is not None else []
     parts += [f"run {clean(asked.run, 80)}"] if asked.run is not None else []
     parts += [f"node {clean(asked.node, 40)}"] if asked.node is not None else []
     parts += [f"{name}={clean(value, 40)}" for name, value in asked.where]
-    parts += [f"from {asked.from_at:.0f}"] if asked.from_at is not None else []
-    parts += [f"to {asked.until_at:.0f}"] if asked.until_at is not None else []
+    for word, at in (("from", asked.from_at), ("to", asked.until_at)):
+        shown = f"{at:.0f}" if zone is None and at is not None else _moment(at, zone)
+        parts += [f"{word} {shown}"] if at is not None else []
     return ", ".join(parts)
 
 
@@ -104,7 +105,7 @@ def _text(page: Page, width: int) -> list[str]:
     from slurm_guard.report.words import Times, plural
 
     shown, asked = page.shown, page.asked
-    said = asked_words(asked)
+    said = asked_words(asked, page.zone)
     what = f"{asked.table}{f' of {said}' if said else ''}"
     if not shown.rows:
         return textwrap.wrap(f"no row of {what}", width)
@@ -185,11 +186,11 @@ def _cell(name: str, value: object, page: Page, limit: int) -> str:
     return clean(str(value), limit) if value != "" else '""'
 
 
-def _moment(value: object, zone: tzinfo) -> str:
+def _moment(value: object, zone: tzinfo | None) -> str:
     from slurm_guard.report.words import Times
 
     at = value if isinstance(value, float) else None
-    moment = Times(zone).moment(at)
+    moment = None if zone is None else Times(zone).moment(at)
     return f"{value}" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
 
 

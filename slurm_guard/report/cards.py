@@ -25,6 +25,8 @@ WIDE_PX, NARROW_PX = 980, 340  # the drawing on a desk and on a phone, where tex
 
 _ENDS = re.compile(r"(?<=[\w)]\.) (?=[A-Z])")  # between two sentences
 
+_COMMAND = 700  # characters: a command that is cut cannot be pasted; the longest of ours has 500
+
 
 def verdict_slug(verdict: Verdict) -> str:
     """The verdict as a class name."""
@@ -177,7 +179,7 @@ def _finding(finding: Finding, unit: Unit, explained: str = "") -> FindingView:
                 clean(e.what, 240),
                 words.amount(e.value, clean(e.unit, 30), unit),
                 clean(e.source, 200),
-                clean(e.see, 400),
+                clean(e.see, _COMMAND),
                 clean(e.clears, 400),
             )
             for e in finding.evidence[:MOST_EVIDENCE]

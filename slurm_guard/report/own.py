@@ -14,6 +14,7 @@ from slurm_guard.sitemodel import Explained
 
 LEFT_OUT = "(left out: it names somebody else's run or process)"
 _SITE = "the site"
+_LAKE, _STAFF = "slurm-guard lake ", "for the site's staff: "  # whom alone the lake is open to
 _UID = re.compile(r"\buid[ :=]*(\w+)", re.IGNORECASE)
 _PID = re.compile(r"\b(?:pid|process)[ :=]*(\d+)", re.IGNORECASE)
 _JOB = re.compile(r"\bjobs?[ :=]*(\d+)", re.IGNORECASE)
@@ -176,7 +177,8 @@ def _evidence(evidence: Evidence, others: Others) -> Evidence:
         return Evidence(
             LEFT_OUT, evidence.value, evidence.unit, evidence.source, "", others.cut(evidence.clears)
         )
-    return replace(evidence, source=others.cut(evidence.source), clears=others.cut(evidence.clears))
+    see = f"{_STAFF}{evidence.see}" if _LAKE in evidence.see else evidence.see
+    return replace(evidence, source=others.cut(evidence.source), see=see, clears=others.cut(evidence.clears))
 
 
 def _timeline(timeline: Timeline, others: Others) -> Timeline:

@@ -1,5 +1,6 @@
 """Many short, nearly empty connections to many places."""
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.net.hints import base
@@ -28,7 +29,10 @@ def find(case: Case, params: Params) -> list[Finding]:
             float(s.n_places),
             s.what,
             "lake tables briefs and flows",
-            f"briefs of {s.node}, and flows with gone and in_b below {params.empty_b}",
+            see.both(
+                see.rows(case.run, "briefs", "", (("node", s.node),)),
+                see.rows(case.run, "flows", "", (("node", s.node), ("gone", "true"))),
+            ),
             "a program that looks for its partners, a crawler whose pages are that small"
             + ("" if s.known else ", or services of the node, which may have made them"),
         )

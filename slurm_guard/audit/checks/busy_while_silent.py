@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, lasting, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.named import PHASES
@@ -47,7 +48,13 @@ def find(case: Case, params: Params) -> list[Finding]:
         longest.length_s,
         "s",
         "lake tables points and windows",
-        f"the progress lane of the timeline; silence counts from {limit:.0f} s",
+        see.beside(
+            see.both(
+                see.rows(case.run, "points", "at,step,phase"),
+                see.rows(case.run, "windows", "start_at,node,gpu_index,busy_ms,sm_ms"),
+            ),
+            f"silence counts from {limit:.0f} s",
+        ),
         "a phase that the log names (evaluation, export), or a later record of the same track",
     )
     weight = 3.0 if worked >= case.worth_us else 1.5

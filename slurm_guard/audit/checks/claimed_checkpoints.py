@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, sized
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.reads import Reads
@@ -36,7 +37,10 @@ def find(case: Case, params: Params) -> list[Finding]:
         saves.most_b / 1024,
         "KiB",
         "lake tables points (phase checkpoint), shares (written_b, stored_b), logs (source checkpoint)",
-        "the bytes of the run's processes beside the times that the log names",
+        see.both(
+            see.rows(case.run, "points", "at,step", (("phase", "checkpoint"),)),
+            see.rows(case.run, "shares", "start_at,node,pid,written_b,stored_b"),
+        ),
         "the checkpoints themselves; or who writes them without being on a GPU of the run",
     )
     return [finding(CHECK, case, Rating(Severity.LOW, 0.6, params.weight), sentence, evidence)]

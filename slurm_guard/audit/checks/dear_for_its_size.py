@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.analytic import LEAST_SHARE, Band, joules, many
 from slurm_guard.audit.arithmetic import claims_arithmetic
 from slurm_guard.audit.case import Case
@@ -32,16 +33,19 @@ def find(case: Case, params: Params) -> list[Finding]:
         f"{many(band.size.params)} parameters needs {joules(band.hi_mj)} J at {100 * LEAST_SHARE:.0f} % of "
         "these GPUs' peak. Small batches, a model that is mostly not saved, or another count look the same."
     )
-    return [finding(CHECK, case, Rating(Severity.LOW, 0.3, params.weight), sentence, _evidence(band))]
+    return [finding(CHECK, case, Rating(Severity.LOW, 0.3, params.weight), sentence, _evidence(case, band))]
 
 
-def _evidence(band: Band) -> Evidence:
+def _evidence(case: Case, band: Band) -> Evidence:
     return Evidence(
         f"energy above idle per token, against {joules(band.hi_mj)} J by the model's size",
         round((band.own_mj or 0.0) / 1000, 6),
         "J/token",
         "lake tables windows (energy_mj, power_limit_mw), points (tokens) and logs (params)",
-        "the document's cost and its analytic band",
+        see.both(
+            see.rows(case.run, "windows", "start_at,node,gpu_index,energy_mj,power_limit_mw,covered_ms"),
+            see.rows(case.run, "points", "at,step,tokens"),
+        ),
         "batches of a few hundred tokens, generated text, simulated environments, long inputs that are not "
         "counted, tokens counted by one rank of many, weights that are used and not saved",
     )

@@ -69,7 +69,7 @@ def _evidence(case: Case, compared: Compared) -> Evidence:
         round(cost.value, 6),
         cost_unit(case.study.channel, case.track.unit),
         "the history store, table costs",
-        "the document's cost and its comparison; the ids of comparable runs stand in the history store",
+        "cost.comparison of this run in audit.json; the comparable runs' ids are in the history store",
         "settings that the command line does not show (a configuration file, sequence length, precision, "
         "recomputation, another version of the code or its libraries), or a person's word that an earlier "
         "run at this cost was right",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.bounds import of_others
 from slurm_guard.audit.case import Case, counted, spoken
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
@@ -36,13 +37,13 @@ def find(case: Case, params: Params) -> list[Finding]:
     )
     if odd:
         sentence += f" Program file: {', '.join(_ODD.get(flag, flag) for flag in odd)}."
-    evidence = [_evidence(u) for u in strays[:5]] or [
+    evidence = [_evidence(case, u) for u in strays[:5]] or [
         Evidence(
             "processes of the owner outside the job",
             part.mid / 1e6,
             "GPU-s",
             "lake table shares",
-            "shares without a run",
+            see.rows(case.run, "shares", "", (("run", "null"),)),
             "the processes belong to the job after all",
         )
     ]
@@ -50,14 +51,21 @@ def find(case: Case, params: Params) -> list[Finding]:
     return [finding(CHECK, case, Rating(Severity.MEDIUM, confidence, weight), sentence, *evidence)]
 
 
-def _evidence(user: GpuUser) -> Evidence:
+def _evidence(case: Case, user: GpuUser) -> Evidence:
     return Evidence(
         f"pid {user.pid} on {user.node}, {user.exe}, {user.why}",
         user.sm_ms / 1000,
         "SM-s",
         "lake tables shares, processes and files",
-        f"shares and processes with pid {user.pid}",
+        _shown(case, user),
         "the site's word on what it is for (slurm-guard explain), or a progress log that it writes itself",
+    )
+
+
+def _shown(case: Case, user: GpuUser) -> str:
+    return see.both(
+        see.process(case.run, user.node, user.pid, (user.first_at, user.last_at)),
+        see.rows(case.run, "processes", "", (("node", user.node), ("pid", user.pid))),
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, spoken
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.outside import Stint
@@ -42,7 +43,7 @@ def _against(case: Case, stint: Stint) -> Finding:
             "which is none of its GPUs, unless the node's numbers of GPUs mean other boards than assumed."
         )
         rating = Rating(Severity.MEDIUM, 0.5, ASKS, Audience.OPERATOR)
-    return finding(CHECK, case, rating, sentence, _evidence(stint))
+    return finding(CHECK, case, rating, sentence, _evidence(case, stint))
 
 
 def _notice(case: Case, guests: list[Stint]) -> Finding:
@@ -54,16 +55,19 @@ def _notice(case: Case, guests: list[Stint]) -> Finding:
         "that is not held against this run."
     )
     rating = Rating(Severity.MEDIUM, 0.95, -1.0, Audience.OWNER)
-    return finding(CHECK, case, rating, sentence, *[_evidence(s) for s in guests[:5]])
+    return finding(CHECK, case, rating, sentence, *[_evidence(case, s) for s in guests[:5]])
 
 
-def _evidence(stint: Stint) -> Evidence:
+def _evidence(case: Case, stint: Stint) -> Evidence:
     return Evidence(
         f"pid {stint.pid}, uid {stint.uid}, {stint.exe}, on {stint.gpu}",
         stint.gpu_us / 1e6,
         "GPU-s",
         "lake table shares",
-        f"nvidia-smi pmon on {stint.node}, or shares with pid {stint.pid}",
+        see.beside(
+            see.process(case.run, stint.node, stint.pid, (stint.from_at, stint.until_at)),
+            f"while it lasts: nvidia-smi pmon on {stint.node}",
+        ),
         "the GPU belonged to the process's run after all: compare the ticket's GPU list with scontrol "
         "show job -d",
     )

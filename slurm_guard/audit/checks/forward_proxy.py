@@ -24,7 +24,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         "proxy."
     )
     rating = Rating(Severity.LOW, 0.8, ASKS if proxy.guests else 0.5, Audience.OPERATOR)
-    return [finding(CHECK, case, rating, sentence, *(coupling(b, _CLEARS) for b in found[:5]))]
+    return [finding(CHECK, case, rating, sentence, *(coupling(case.run, b, _CLEARS) for b in found[:5]))]
 
 
 def _helper(proxy: Bridge) -> bool:

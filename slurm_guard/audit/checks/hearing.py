@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
@@ -44,7 +45,7 @@ def _nodes(check: Check, case: Case, nodes: list[str], what: str) -> list[Findin
         float(len(nodes)),
         "nodes",
         "lake table tickets",
-        f"journalctl -t slurm-guard on {nodes[0]}; the prolog in slurm.conf",
+        see.beside(see.journal(nodes[0], case.run), "and Prolog= in slurm.conf"),
         "the node's spool, if it still holds the run's files",
     )
     return [finding(check, case, _RATING, sentence, evidence)]
@@ -60,7 +61,13 @@ def find_unsealed(case: Case, _: Params) -> list[Finding]:
         float(len(keys)),
         "streams",
         "lake table seals",
-        f"seals of {keys[0]}",
+        see.rows(
+            case.run,
+            "segments",
+            "opened_at,closed_at,seq,n,reason",
+            (("run", keys[0]),),
+            (case.run.start_at, case.run.until_at),
+        ),
         "a seal that arrives with the next collect",
     )
     sentence = "The sampler's stream of this run has no seal: windows may be missing without a trace."
@@ -81,9 +88,7 @@ def find_progress(case: Case, params: Params) -> list[Finding]:
         case.active_us / 3.6e9,
         "GPU-h",
         "lake tables windows, logs and points",
-        "slurm-guard progress show on the job's output"
-        if case.track.problems
-        else "the run's files in table files",
+        see.output(case.run) if case.track.problems else see.rows(case.run, "files", "at,how,size,path"),
         "a log that a reader knows, or lines written to SLURM_GUARD_PROGRESS",
     )
     rating = Rating(Severity.LOW, 0.95, 0.0, Audience.OWNER)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.analytic import FORWARD, THROUGH, many, token_arcs
 from slurm_guard.audit.arithmetic import claims_arithmetic
 from slurm_guard.audit.boards import Reach
@@ -46,7 +47,7 @@ def find(case: Case, params: Params) -> list[Finding]:
     sentence = _sentence(case, size, pace, needs * pace.tokens_s / reach.most)
     if not alone:
         sentence += " The user's other jobs at the time may have shared the work."
-    return [finding(CHECK, case, rating, sentence, _evidence(pace, needs, reach))]
+    return [finding(CHECK, case, rating, sentence, _evidence(case, pace, needs, reach))]
 
 
 def _sentence(case: Case, size: Size, pace: Pace, times: float) -> str:
@@ -59,14 +60,17 @@ def _sentence(case: Case, size: Size, pace: Pace, times: float) -> str:
     )
 
 
-def _evidence(pace: Pace, needs: float, reach: Reach) -> Evidence:
+def _evidence(case: Case, pace: Pace, needs: float, reach: Reach) -> Evidence:
     return Evidence(
         f"arithmetic that the count needs at least ({needs:.3g} operations a token), of {reach.most:.3g} a "
         "second that the GPUs have",
         round(needs * pace.tokens_s / reach.most, 3),
         "times",
         "lake tables points (tokens), logs (params, dense, params_from) and windows (model, mig)",
-        "the log's tokens and seconds beside the data sheet of the board in the windows' `model`",
+        see.both(
+            see.rows(case.run, "points", "at,step,tokens"),
+            see.logs(case.run, "path,params,dense,params_from"),
+        ),
         "how the log counts: padding or packed sequences, each micro-batch as a whole batch, characters or "
         "bytes, prompts of rollouts, cached inputs, layers that most tokens skip, work of other jobs or "
         "machines; or a file in the run's folder that is another model's",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
@@ -26,7 +27,7 @@ def find(case: Case, _: Params) -> list[Finding]:
         float(len(edited)),
         "texts",
         "lake tables tickets and ends, and accounting",
-        f"the ticket's comment and extra beside sacct -j {case.run.job_id} -o Comment,Extra",
+        see.both(see.told(case.run, "at,comment,extra"), see.accounting(case.run)),
         "a tool of the site that writes its own notes there",
     )
     return [finding(CHECK, case, Rating(Severity.LOW, 0.95, 0.0, Audience.OPERATOR), sentence, evidence)]

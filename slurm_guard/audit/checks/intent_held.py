@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.intent import Intent, parse_intent
@@ -120,8 +121,8 @@ def _finding(
     """Context: an honest owner's plan changes too, so a mismatch alone is never more than a NOTE."""
     what, value, unit = fact
     source = "the ticket's comment and extra, accounting, lake table points"
-    see = f"sacct -j {case.run.job_id} -o Comment,Extra"
-    evidence = Evidence(what, round(value, 3), unit, source, see, _CLEARS)
+    shows = see.both(see.told(case.run, "at,comment,extra"), see.accounting(case.run))
+    evidence = Evidence(what, round(value, 3), unit, source, shows, _CLEARS)
     return finding(check, case, Rating(Severity.LOW, 0.9, weight, Audience.OWNER), sentence, evidence)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, lasting, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
@@ -40,7 +41,10 @@ def find(case: Case, params: Params) -> list[Finding]:
             past_s,
             "s",
             "lake tables shares and processes",
-            f"ps -o pid,lstart,cgroup,cmd {stint.pid} on {stint.node}, or shares with that pid",
+            see.beside(
+                see.process(case.run, stint.node, stint.pid, (stint.from_at, stint.until_at)),
+                f"while it lives: ps -o pid,lstart,cgroup,cmd {stint.pid} on {stint.node}",
+            ),
             "accounting ended the run too early: compare sacct's End with the epilog's end mark",
         )
         rating = Rating(Severity.HIGH, 0.95, 6.0, Audience.OPERATOR, hard=True)

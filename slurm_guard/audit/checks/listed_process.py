@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, lasting, sized
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.listed import Listed
@@ -72,7 +73,7 @@ def _untied(case: Case, processes: list[Listed], params: Params) -> Finding:
         f"{lasting(first.listed_s)}; these GPUs do not tell whether a process works."
     )
     large = any(_is_large(p, params) for p in processes)
-    evidence = [_evidence(p) for p in sorted(processes, key=lambda p: (-p.listed_s, p.pid))[:5]]
+    evidence = [_evidence(case, p) for p in sorted(processes, key=lambda p: (-p.listed_s, p.pid))[:5]]
     return finding(CHECK, case, _rating(large, Audience.AUDITOR), sentence, *evidence)
 
 
@@ -83,7 +84,11 @@ def _elsewhere(case: Case, process: Listed, params: Params) -> Finding:
         f"{where}, for {lasting(process.listed_s)}; the GPU does not tell whether a process works."
     )
     return finding(
-        CHECK, case, _rating(_is_large(process, params), Audience.OPERATOR), sentence, _evidence(process)
+        CHECK,
+        case,
+        _rating(_is_large(process, params), Audience.OPERATOR),
+        sentence,
+        _evidence(case, process),
     )
 
 
@@ -93,20 +98,23 @@ def _notice(case: Case, guests: list[Listed]) -> Finding:
         "not tell whether a process works; that is not held against this run."
     )
     rating = Rating(Severity.MEDIUM, 0.9, -1.0, Audience.OWNER)
-    return finding(CHECK, case, rating, sentence, *[_evidence(p) for p in guests[:5]])
+    return finding(CHECK, case, rating, sentence, *[_evidence(case, p) for p in guests[:5]])
 
 
 def _held(process: Listed) -> str:
     return "a context" if process.mem_mib is None else f"{sized(process.mem_mib << 20)} of memory"
 
 
-def _evidence(process: Listed) -> Evidence:
+def _evidence(case: Case, process: Listed) -> Evidence:
     return Evidence(
         f"pid {process.pid}, uid {process.uid}, {process.exe}, on {process.gpu} of {process.node}",
         process.listed_s,
         "s listed",
         "lake tables shares and processes",
-        f"nvidia-smi on {process.node}, or shares with pid {process.pid}",
+        see.beside(
+            see.process(case.run, process.node, process.pid, (process.from_at, process.until_at)),
+            f"while it lasts: nvidia-smi on {process.node}",
+        ),
         "the site's word on what it is for (slurm-guard explain), a progress log that it writes itself, or "
         "another GPU list in the ticket",
     )

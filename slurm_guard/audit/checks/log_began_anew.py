@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.spans import Kind
@@ -30,7 +31,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         between / 1e6,
         "GPU-s",
         "lake tables windows and points",
-        "the timeline's progress lane, and the log at the times when its counter fell to zero",
+        see.beside(see.rows(case.run, "points", "at,step,samples,tokens"), "where the counter falls to zero"),
         "settings that differ between the parts (model, batch or sequence length), "
         "or a log of tokens or samples",
     )

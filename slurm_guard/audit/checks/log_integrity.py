@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.checks import log_of_another_time
@@ -35,7 +36,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         )
     else:
         sentence = _odd(share, kinds)
-    evidence = _evidence(share)
+    evidence = _evidence(case, share)
     return [finding(CHECK, case, Rating(Severity.MEDIUM, 0.7, 2.0), sentence, evidence)]
 
 
@@ -46,13 +47,13 @@ def _odd(share: float, kinds: list[str]) -> str:
     )
 
 
-def _evidence(share: float) -> Evidence:
+def _evidence(case: Case, share: float) -> Evidence:
     return Evidence(
         "records flagged",
         share,
         "%",
         "lake tables points (flags, obs_lo_at, obs_hi_at) and files",
-        "the file's growth as the sampler saw it beside the records' own times",
+        see.rows(case.run, "points", "at,obs_lo_at,obs_hi_at,step,flags"),
         "a log that is copied into place, or buffered for longer than the flags allow",
     )
 

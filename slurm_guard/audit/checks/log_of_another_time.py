@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, lasting
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.stats import median
@@ -42,7 +43,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         apart_s,
         "s",
         "lake tables points (at, obs_lo_at, obs_hi_at) and files",
-        "the file's growth as the sampler saw it beside the records' own times",
+        see.rows(case.run, "points", "at,obs_lo_at,obs_hi_at,step,flags"),
         "a program that runs by another clock (libfaketime), or times in the log that are not the clock's",
     )
     return [finding(CHECK, case, Rating(Severity.HIGH, 0.75, 2.5), sentence, evidence)]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, lasting
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.net.hints import POOL_PORTS, hint, named
@@ -32,7 +33,7 @@ def find(case: Case, params: Params) -> list[Finding]:
     sentence += f" {'; '.join(extra)[:1].upper()}{'; '.join(extra)[1:]}." if extra else ""
     sentence += f" {counted(len(found) - 1, 'other', 'others')} like it." if found[1:] else ""
     rating = Rating(Severity.MEDIUM, 0.6, _weight(case, flow), Audience.OPERATOR)
-    told = finding(CHECK, case, rating, sentence, *(_evidence(f) for f in found[:5]))
+    told = finding(CHECK, case, rating, sentence, *(_evidence(case, f) for f in found[:5]))
     return [replace(told, attack=tuple(number for number in CHECK.attack if _fits(number, flow)))]
 
 
@@ -56,7 +57,7 @@ def _weight(case: Case, flow: Flow) -> float:
     return ASKS + hint(word.exe, case.net.person(word.node, word.pid), port_of(word.peer)).weight
 
 
-def _evidence(flow: Flow) -> Evidence:
+def _evidence(case: Case, flow: Flow) -> Evidence:
     word = flow.word
     rate = ((word.in_b or 0) + (word.out_b or 0)) / max(1.0, word.age_s)
     return Evidence(
@@ -64,7 +65,10 @@ def _evidence(flow: Flow) -> Evidence:
         round(rate, 2),
         "B/s",
         "lake table flows",
-        f"flows with peer {word.peer}; ss -tinpo on {word.node} while it lasts",
+        see.beside(
+            see.rows(case.run, "flows", "", (("node", word.node), ("peer", word.peer))),
+            f"while it lasts: ss -tinpo on {word.node}",
+        ),
         "an idle session, agent or logger of the owner's, or a destination that [network] egress or the job "
         "declares",
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.replays import Seen
@@ -39,7 +40,7 @@ def find(case: Case, params: Params) -> list[Finding]:
             case,
             Rating(Severity.MEDIUM, 0.6 if weight > 1.0 else 0.4, weight),
             sentence,
-            _evidence(seen),
+            _evidence(case, seen),
         )
     ]
 
@@ -77,7 +78,7 @@ def _reading(seen: Seen) -> str:
     return f"a program that runs once more with the same seed may print the same, {again}"
 
 
-def _evidence(seen: Seen) -> Evidence:
+def _evidence(case: Case, seen: Seen) -> Evidence:
     others = f"{counted(seen.n_runs, 'run', 'runs')} of {counted(seen.n_users, 'other user', 'other users')}"
     if seen.n_users == 0:
         others = counted(seen.n_runs, "run", "runs")
@@ -86,7 +87,7 @@ def _evidence(seen: Seen) -> Evidence:
         100.0 * seen.n / seen.of,
         "%",
         f"lake table points (loss) of {seen.log}, history table traces",
-        f"the loss column of this log beside that of run {seen.run}",
+        see.beside(see.rows(case.run, "points", "at,step,loss"), f"beside the same of run {seen.run}"),
         "a checkpoint made in this run; one more run that prints the same digits; one training that two jobs "
         "log; a job whose purpose is to show another's log",
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.net.changes import CONNECTION, LISTENER
@@ -83,7 +84,7 @@ def find(case: Case, params: Params) -> list[Finding]:
     weight = params.connected if connected else params.telling if telling else params.other
     rating = Rating(Severity.LOW, 0.6, weight, Audience.OPERATOR)
     order = mixed(sorted(changes, key=lambda c: (c.kind not in _OWN, not c.telling)))
-    return [finding(CHECK, case, rating, said, *(_evidence(c) for c in order[:8]))]
+    return [finding(CHECK, case, rating, said, *(_evidence(case, c) for c in order[:8]))]
 
 
 def _parts(changes: tuple[Change, ...], how: str) -> str:
@@ -100,13 +101,13 @@ def _whose(changes: tuple[Change, ...]) -> str:
     return f" {others} on the node meanwhile: this is the node's, and nothing ties it to any of them."
 
 
-def _evidence(change: Change) -> Evidence:
+def _evidence(case: Case, change: Change) -> Evidence:
     return Evidence(
         f"{change.shown} on {change.node}: {change.how}",
         float(change.n),
         _HOW[change.how],
         "lake tables tickets and ends",
-        f"net of the run's ticket and end mark; {_SEE[change.kind]} on {change.node}",
+        see.beside(see.told(case.run, "at,net", change.node), f"now: {_SEE[change.kind]}"),
         "a service of the owner's outside the job (tmux, an ssh session), or an admin's change meanwhile",
     )
 

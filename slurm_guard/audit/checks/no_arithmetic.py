@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.spans import Kind
@@ -35,7 +36,10 @@ def find(case: Case, params: Params) -> list[Finding]:
         bare_us / 1e6,
         "GPU-s",
         "lake table windows (tensor_ms, int_ms, more: FP16_UTIL, FP32_UTIL, FP64_UTIL) and points",
-        "the pipes' times beside the progress of the log",
+        see.both(
+            see.rows(case.run, "windows", "start_at,node,gpu_index,sm_ms,int_ms,tensor_ms,more"),
+            see.rows(case.run, "points", "at,step,loss"),
+        ),
         "a training on other hardware than these GPUs, and an owner who says what their integer work was",
     )
     return [finding(CHECK, case, Rating(Severity.HIGH, 0.85, params.weight, hard=True), sentence, evidence)]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.checks import steps_too_regular
@@ -47,7 +48,10 @@ def find(case: Case, params: Params) -> list[Finding]:
         100.0 * rhythm.n_matching / rhythm.n_resolvable,
         "%",
         "lake tables windows (period_s, period_strength) and points",
-        "the windows' dominant periods beside the step times in the log",
+        see.both(
+            see.rows(case.run, "windows", "start_at,node,gpu_index,period_s,period_strength"),
+            see.rows(case.run, "points", "at,step,took_s"),
+        ),
         "a checkpoint that this run wrote and that its loss fits, or raw power at a shorter interval that "
         "shows the steps",
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, lasting, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
@@ -44,7 +45,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         idle_s,
         "s",
         "lake table windows",
-        "the ledger's idle account and the power lane of the timeline",
+        see.rows(case.run, "windows", "start_at,node,gpu_index,power_mw,busy_ms,sm_ms"),
         "a reason to hold GPUs that wait, such as a session in use or a deadline",
     )
     return [finding(CHECK, case, Rating(Severity.LOW, 0.95, 0.0, Audience.OWNER), sentence, evidence)]

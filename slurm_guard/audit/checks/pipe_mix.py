@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.arithmetic import claims_arithmetic
 from slurm_guard.audit.case import Case, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
@@ -41,7 +42,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         bare_us / 3.6e9,
         "GPU-h",
         "lake table windows (int_ms, tensor_ms, dram_ms, sm_ms, more: FP16_UTIL, FP32_UTIL, FP64_UTIL)",
-        "the pipes' times of the run's GPUs",
+        see.rows(case.run, "windows", "start_at,node,gpu_index,sm_ms,int_ms,tensor_ms,dram_ms,more"),
         "the owner's word of what the program computes: guard:kind=… in --comment or --extra",
     )
     weight = params.weight if case.track.arcs else 0.0

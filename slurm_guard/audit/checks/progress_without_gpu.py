@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, lasting, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.spans import Kind
@@ -48,7 +49,10 @@ def find(case: Case, params: Params) -> list[Finding]:
         length,
         "s",
         "lake tables points and windows",
-        "the progress and power lanes of the timeline",
+        see.both(
+            see.rows(case.run, "points", "at,step"),
+            see.rows(case.run, "windows", "start_at,node,gpu_index,power_mw,busy_ms"),
+        ),
         "training on the CPU: then the GPUs are not needed",
     )
     return [finding(CHECK, case, rating, sentence, evidence)]

@@ -51,7 +51,7 @@ def _finding(case: Case, group: list[tuple[Bridge, float]], *, hard: bool) -> Fi
         weight += extra.weight if weight >= ASKS else 0.0
         rating = Rating(Severity.MEDIUM, 0.8 if bridge.share >= 0.3 else 0.5, weight, Audience.OPERATOR)
     others = f" {counted(len(group) - 1, 'other tunnel', 'other tunnels')} beside it." if group[1:] else ""
-    evidence = [coupling(b, _CLEARS) for b, _ in group[:5]]
+    evidence = [coupling(case.run, b, _CLEARS) for b, _ in group[:5]]
     return finding(
         CHECK,
         case,

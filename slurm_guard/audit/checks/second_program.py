@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from slurm_guard.audit import programs
+from slurm_guard.audit import programs, see
 from slurm_guard.audit.case import Case, counted, spoken
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.holds import GpuUser
@@ -41,10 +41,10 @@ def find(case: Case, params: Params) -> list[Finding]:
         f"started {it} or was started with {it}; nothing else seen tells what for."
     )
     rating = Rating(Severity.LOW, params.confidence, ASKS)
-    return [finding(CHECK, case, rating, sentence, *[_evidence(s) for s in staying[:5]])]
+    return [finding(CHECK, case, rating, sentence, *[_evidence(case, s) for s in staying[:5]])]
 
 
-def _evidence(second: Second) -> Evidence:
+def _evidence(case: Case, second: Second) -> Evidence:
     user = second.user
     return Evidence(
         f"pid {user.pid} on {user.node}, {_named(user)}, {_TIES[second.tie]}, there in "
@@ -52,7 +52,10 @@ def _evidence(second: Second) -> Evidence:
         second.beside_us / 1e6,
         "SM-s",
         "lake tables shares and processes",
-        f"shares and processes with pid {user.pid}",
+        see.both(
+            see.process(case.run, user.node, user.pid, (user.first_at, user.last_at)),
+            see.rows(case.run, "processes", "", (("node", user.node), ("pid", user.pid))),
+        ),
         "a connection to the training, a progress log that it writes itself, or the site's word on what it "
         "is for (slurm-guard explain)",
     )

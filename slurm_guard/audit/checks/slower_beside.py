@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass
 from math import sqrt
 
+from slurm_guard.audit import see
 from slurm_guard.audit.bounds import of_others
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
@@ -73,7 +74,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         100.0 * drop.share,
         "%",
         "lake tables points and shares",
-        "the progress and process lanes of the timeline",
+        see.both(see.rows(case.run, "points", "at,step"), see.rows(case.run, "shares")),
         "a later phase of the training that is slower by itself, with or without that process",
     )
     return [finding(CHECK, case, Rating(Severity.MEDIUM, 0.75, 2.5), sentence, evidence)]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.regular import Pace, loss_noise, pace_spread, took_spread
@@ -38,7 +39,7 @@ def find(case: Case, params: Params) -> list[Finding]:
                 pace.spread,
                 "of the mean",
                 "lake table points (at)",
-                "differences of the log's own times",
+                see.rows(case.run, "points", "at,step"),
                 "a log whose times are rounded or made by a scheduler",
             )
         )
@@ -50,7 +51,7 @@ def find(case: Case, params: Params) -> list[Finding]:
                 took.spread,
                 "of the mean",
                 "lake table points (took_s)",
-                "the log's own time per step",
+                see.rows(case.run, "points", "at,step,took_s"),
                 "a log that prints an average over the whole run",
             )
         )
@@ -62,7 +63,7 @@ def find(case: Case, params: Params) -> list[Finding]:
                 noise.noise,
                 "of the mean",
                 "lake table points (loss)",
-                "second differences of the logged loss",
+                see.rows(case.run, "points", "at,step,loss"),
                 "full-batch training without any randomness, or a smoothed loss",
             )
         )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.net.briefs import Brief
@@ -73,7 +74,10 @@ def find(case: Case, params: Params) -> list[Finding]:
             float(p.in_b + p.out_b),
             "bytes both ways",
             "lake tables flows and briefs",
-            f"flows with peer {peer}, briefs with it among theirs",
+            see.both(
+                see.rows(case.run, "flows", "", (("peer", peer),)),
+                see.rows(case.run, "briefs", "", (("peer", peer),)),
+            ),
             "[network] egress, or egress= in the job's comment or extra",
         )
         for peer, p in first

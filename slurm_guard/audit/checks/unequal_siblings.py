@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, lasting
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.siblings import moved_away
@@ -39,7 +40,7 @@ def find(case: Case, params: Params) -> list[Finding]:
         100.0 * (most.factor - 1),
         "%",
         "lake table windows",
-        "the windows of this GPU beside those of the run's other GPUs",
+        see.rows(case.run, "windows", "start_at,node,gpu,sm_ms,tensor_ms,energy_mj"),
         "a rank that has other tasks from then on (evaluation, saving, a pipeline's stage, experts that "
         "moved), or siblings that a fault slows down while this one works",
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, spoken
 from slurm_guard.audit.check import ASKS, SPEAKS, Check, Example, Rating, finding
 from slurm_guard.audit.unlisted import Unlisted
@@ -39,7 +40,7 @@ def _against(case: Case, holder: Unlisted) -> Finding:
     # Where another could have done it, or not everybody was looked at, it is worth a line and no more.
     weight = ASKS if holder.alone else SPEAKS
     rating = Rating(Severity.MEDIUM, 0.5 if holder.alone else 0.3, weight, Audience.OPERATOR)
-    return finding(CHECK, case, rating, sentence, _evidence(holder))
+    return finding(CHECK, case, rating, sentence, _evidence(case, holder))
 
 
 def _notice(case: Case, guests: list[Unlisted]) -> Finding:
@@ -50,17 +51,26 @@ def _notice(case: Case, guests: list[Unlisted]) -> Finding:
         "this run."
     )
     rating = Rating(Severity.LOW, 0.5, -0.5, Audience.OPERATOR)
-    return finding(CHECK, case, rating, sentence, *[_evidence(u) for u in guests[:5]])
+    return finding(CHECK, case, rating, sentence, *[_evidence(case, u) for u in guests[:5]])
 
 
-def _evidence(holder: Unlisted) -> Evidence:
+def _evidence(case: Case, holder: Unlisted) -> Evidence:
     why = "NVML gave no process list" if holder.no_list else "work beyond the listed processes' times"
     return Evidence(
         f"pid {holder.pid}, uid {holder.uid}, {holder.exe}, has {holder.gpu} open; {why}",
         holder.left_us / 1e6,
         "GPU-s that nobody accounts for",
         "lake tables held, windows and shares",
-        f"fuser -v /dev/nvidia* on {holder.node}, or held with pid {holder.pid}",
+        see.beside(
+            see.rows(
+                case.run,
+                "held",
+                "",
+                (("node", holder.node), ("pid", holder.pid)),
+                (holder.from_at, holder.until_at),
+            ),
+            f"while it lasts: fuser -v /dev/nvidia* on {holder.node}",
+        ),
         "the process only had the file open: a monitor, or a program that sees every GPU and uses its own; "
         "ConstrainDevices=yes keeps others' files shut",
     )

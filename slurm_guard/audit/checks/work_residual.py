@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, cost_unit, risen_at, spoken
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.spans import Kind
@@ -38,7 +39,10 @@ def find(case: Case, params: Params) -> list[Finding]:
             theta.value,
             cost_unit(case.study.channel, case.track.unit),
             "lake tables windows and points",
-            "the document's cost, timeline and ledger of this run",
+            see.both(
+                see.rows(case.run, "windows", "start_at,node,gpu_index,energy_mj,sm_cycles,busy_ms"),
+                see.rows(case.run, "points", "at,step,samples,tokens"),
+            ),
             "a change in what one unit of progress means (sequence length, batch size, recomputation), or a "
             "slow peer or link for which the GPUs waited at high power (the framework's or NCCL's timings)"
             + (

@@ -1,9 +1,10 @@
 """Words for connections: who, where to, how much."""
 
+from slurm_guard.audit import see
 from slurm_guard.audit.case import counted, lasting, sized
 from slurm_guard.audit.net.bridges import Bridge
 from slurm_guard.audit.net.hints import base
-from slurm_guard.model import Evidence
+from slurm_guard.model import Evidence, Run
 from slurm_guard.networks import CLUSTER, LOOPBACK
 
 # Services by their usual port; said as "the port of", for anybody may listen there. Documented (IANA).
@@ -50,7 +51,7 @@ def for_long(first_at: float, last_at: float) -> str:
     return f"for {lasting(last_at - first_at)}"
 
 
-def coupling(bridge: Bridge, clears: str) -> Evidence:
+def coupling(run: Run, bridge: Bridge, clears: str) -> Evidence:
     """How much of one side reappeared on the other: the number that makes it a relay."""
     into, out = bridge.coupled_b
     return Evidence(
@@ -59,6 +60,14 @@ def coupling(bridge: Bridge, clears: str) -> Evidence:
         round(100 * bridge.share, 1),
         "% of the bytes each way",
         "lake table relays",
-        f"relays with outer_peer {bridge.far}; ss -tinp on {bridge.node} while it lasts",
+        see.beside(
+            see.rows(
+                run,
+                "relays",
+                "first_seen_at,last_seen_at,exe,outer_peer,coupled_in_b,coupled_out_b,n_coupled",
+                (("node", bridge.node), *(("pids", pid) for pid in bridge.pids[:1])),
+            ),
+            f"while it lasts: ss -tinp on {bridge.node}",
+        ),
         clears,
     )

@@ -4,11 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from slurm_guard.cli import demo
+from slurm_guard.cli import demo, lake, progress
 from slurm_guard.errors import GuardError
-from slurm_guard.model import Family, Verdict
+from slurm_guard.model import Audit, Family, Verdict
 from slurm_guard.simulate.night import simulate
+from tests.unit.audit.test_see import commands
 
 
 def test_a_folder_that_holds_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -53,6 +56,26 @@ def test_only_a_folder_that_a_demo_made_for_files_elsewhere_is_removed(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "thesis"]
 
 
+def _see_everything(done: Audit, config: Path) -> int:
+    """Runs what the night's evidence names to see it oneself; how many showed something."""
+    app = typer.Typer()
+    lake.add(app)
+    progress.add(app)
+    n_seen = 0
+    for e in (e for j in done.judgements for f in j.findings for e in f.evidence):
+        for k, words in enumerate(commands(e.see)):
+            assert words[0] in ("slurm-guard", "sacct", "ssh"), e.see
+            if words[0] != "slurm-guard":
+                continue  # asks a cluster
+            ran = CliRunner().invoke(app, [*words[1:], "--config", str(config)])
+            # the simulated users' homes are not on this machine: their logs cannot be read anew
+            assert ran.exit_code == (words[1] == "progress"), (words, ran.output, ran.exception)
+            empty = ran.stdout.startswith("no row of ") or len(ran.stdout.splitlines()) < 2
+            assert k > 0 or not empty, (words, ran.stdout)
+            n_seen += not empty
+    return n_seen
+
+
 @pytest.mark.slow
 def test_the_stages_judge_a_night_without_the_truth_being_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -66,6 +89,7 @@ def test_the_stages_judge_a_night_without_the_truth_being_there(
     done = demo._read_audit(out / "audit.json")
     hidden.rename(night.truth)
     demo._print_table(done, night)
+    n_seen = _see_everything(done, out / "guard.toml")
     if night.home != out:
         shutil.rmtree(night.home)
 
@@ -81,5 +105,6 @@ def test_the_stages_judge_a_night_without_the_truth_being_there(
     for judged in done.judgements:  # loggers, storage, ranks and a notebook speak too, and are quiet
         if judged is not reached:
             assert [f.check for f in judged.findings if f.family is Family.F] == []
+    assert n_seen > 20
     assert page.read_text().lower().startswith("<!doctype html>")
     assert "D02 second process" not in page.read_text()

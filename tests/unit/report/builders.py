@@ -79,7 +79,7 @@ def finding(of: Run, check: str, sentence: str, **changes: object) -> Finding:
         2.7,
         "GPU-h",
         "tables windows, files",
-        f"slurm-guard report --job {of.job} --format json",
+        f"slurm-guard lake show files --job {of.job_id} --from 1790076600 --to 1790079060",
         "an evaluation that the log names, or a declared one in the job's comment",
     )
     plain = Finding(
@@ -189,7 +189,8 @@ def alert() -> Judgement:
                 10.1,
                 "GPU-h",
                 "table procs",
-                "slurm-guard report --job 48112 --format json | jq '.judgements[0].findings'",
+                "slurm-guard lake show shares --job 48112 --node g01 --where pid=48120 --from 1790053200 "
+                "--to 1790066400  # while it lasts: nvidia-smi pmon on g01",
                 "a job step or a site daemon that owns pid 48120",
             ),
             Evidence(
@@ -197,7 +198,7 @@ def alert() -> Judgement:
                 8.0,
                 "processes",
                 "table procs",
-                "sacct -j 48112 -o jobid,jobname,start,end",
+                "sacct -D -X -j 48112 -o JobIDRaw,State,Start,End,Elapsed,Comment%80",
                 "",
             ),
         ),
@@ -213,7 +214,8 @@ def alert() -> Judgement:
                 1.41,
                 "×",
                 "tables windows, progress",
-                "slurm-guard report --job 48112 --format json",
+                "slurm-guard lake show windows --job 48112 --from 1790035200 --to 1790078400 "
+                "--columns start_at,node,gpu_index,energy_mj,sm_cycles,busy_ms",
                 "a change of batch size logged at 05:00",
             ),
         ),
@@ -230,7 +232,8 @@ def alert() -> Judgement:
                 5_744.0,
                 "of 5,760",
                 "table progress",
-                "slurm-guard report --job 48112 --format json",
+                "slurm-guard lake show points --job 48112 --from 1790035200 --to 1790078400 "
+                "--columns at,obs_lo_at,obs_hi_at,step,flags",
                 "",
             ),
         ),
@@ -290,7 +293,8 @@ def explained() -> Judgement:
                 41.0,
                 "MiB",
                 "table relays",
-                "slurm-guard report --job 48255 --format json | jq '.judgements[0].findings'",
+                "slurm-guard lake show relays --job 48255 --node g01 --where pids=20418 --from 1790035200 "
+                "--to 1790078400  # while it lasts: ss -tinp on g01",
                 "[network] tunnels, where the site allows it for good",
             ),
         ),
@@ -348,7 +352,8 @@ def parked() -> Judgement:
                 33_660.0,
                 "s",
                 "table windows",
-                "sacct -j 48300 -o elapsed,totalcpu,state",
+                "slurm-guard lake show windows --job 48300 --from 1790035200 --to 1790121600 "
+                "--columns start_at,node,gpu_index,power_mw,busy_ms,sm_ms",
                 "work on the GPUs that the sampler did not see",
             ),
         ),

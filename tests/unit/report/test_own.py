@@ -184,3 +184,16 @@ def test_numbers_that_are_nobodys_name_nobody(text: str) -> None:
     whole = replace(whole, judgements=(judgement, *whole.judgements[1:]))
 
     assert only_uid(whole, MINE).judgements[0].notes == (text,)
+
+
+def test_a_command_that_asks_the_closed_lake_is_said_to_be_the_staffs() -> None:
+    whole = replace(builders.night(), outside=())
+    first = whole.judgements[0]
+    shown = ("slurm-guard lake show windows --job 48112", "sacct -j 48112", "slurm-guard progress show /a")
+    evidence = tuple(replace(first.findings[0].evidence[0], what="work", see=text) for text in shown)
+    told = replace(first, findings=(replace(first.findings[0], evidence=evidence),))
+
+    own = only_uid(replace(whole, judgements=(told,)), first.run.uid or 0)
+
+    said = [e.see for e in own.judgements[0].findings[0].evidence]
+    assert said == [f"for the site's staff: {shown[0]}", *shown[1:]]
