@@ -4,7 +4,7 @@ import csv
 import io
 from datetime import datetime, timezone
 
-from slurm_guard import document
+from slurm_guard import document, sums
 from slurm_guard.model import Account, Audit, Judgement, Redone
 from slurm_guard.report.safe import clean, formula_safe
 
@@ -22,19 +22,15 @@ _TEXTS = (
     "nodes",
 )
 _NUMBERS = ("job_id", "uid", "n_gpus", "coverage_pct", "score", "allocated_gpu_ms")
-_BOUNDS = (
-    "unexplained_lo_gpu_ms",
-    "unexplained_mid_gpu_ms",
-    "unexplained_hi_gpu_ms",
-    "smallest_visible_gpu_ms",
-)
+_BOUNDS = ("unexplained_lo_gpu_ms", "unexplained_mid_gpu_ms", "unexplained_hi_gpu_ms")
 _ACCOUNTS = tuple(f"{account.value}_gpu_ms" for account in Account)
 HEADS = (
     *("verdict", "classes", "start", "end", "from", "until"),
-    *(*_TEXTS, *_NUMBERS, *_ACCOUNTS, *_BOUNDS),
+    *(*_TEXTS, *_NUMBERS, *_ACCOUNTS, *_BOUNDS, "smallest_visible_gpu_ms"),
     *("progress_points", "progress_units", "progress_unit", "progress_trust", "sentence"),
     *("left", "explained"),
     *("progress_net_units", "progress_redone_units", "redone_gpu_ms"),
+    "unmatched_gpu_ms",
 )
 
 
@@ -46,7 +42,8 @@ def render_json(audit: Audit) -> str:
 def render_csv(audit: Audit) -> str:
     """One row a run in the document's order. An empty cell is null; 0 is an observed zero.
 
-    Texts are made harmless and can start no formula; times are ISO 8601 in UTC.
+    Texts are made harmless and can start no formula; times are ISO 8601 in UTC. Accounts and bounds are as in
+    every report: own work of a run that could not be audited is unmatched, and of it nothing is unexplained.
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, HEADS, lineterminator="\n")
@@ -58,7 +55,7 @@ def render_csv(audit: Audit) -> str:
 
 def csv_row(judgement: Judgement) -> dict[str, object]:
     """A run's cells by the names of HEADS."""
-    run, bounds, progress = judgement.run, judgement.unexplained, judgement.progress
+    run, progress, ledger = judgement.run, judgement.progress, sums.shown_ledger(judgement)
     texts = {name: getattr(run, name) for name in _TEXTS if name not in ("run", "nodes")}
     texts |= {
         "run": run.id,
@@ -81,18 +78,20 @@ def csv_row(judgement: Judgement) -> dict[str, object]:
         "coverage_pct": judgement.coverage_pct,
         "score": judgement.score,
         "allocated_gpu_ms": run.allocated_gpu_ms,
-        **{f"{a.value}_gpu_ms": judgement.ledger_gpu_ms.get(a.value, 0) for a in Account},
-        **dict(
-            zip(
-                _BOUNDS,
-                (bounds.lo_gpu_ms, bounds.mid_gpu_ms, bounds.hi_gpu_ms, judgement.smallest_visible_gpu_ms),
-                strict=True,
-            )
-        ),
+        **{f"{name}_gpu_ms": ledger.get(name, 0) for name in (*(a.value for a in Account), sums.UNMATCHED)},
+        **_bounds(judgement),
+        "smallest_visible_gpu_ms": judgement.smallest_visible_gpu_ms,
         "progress_points": progress.n_points,
         "progress_units": progress.units,
         **_redone(progress.redone),
     }
+
+
+def _bounds(judgement: Judgement) -> dict[str, object]:
+    if sums.is_unmatched(judgement):
+        return {}
+    bounds = judgement.unexplained
+    return dict(zip(_BOUNDS, (bounds.lo_gpu_ms, bounds.mid_gpu_ms, bounds.hi_gpu_ms), strict=True))
 
 
 def _redone(redone: Redone | None) -> dict[str, object]:
