@@ -143,6 +143,11 @@ _CLASS_OF = {
     "hook-silent": "silent",
     "unsealed": "unsealed",
     "progress-without-gpu": "progress-without-gpu",
+    "leftover-process": "leftover-process",
+}
+# Every class that a run may have; those of family F are its checks' ids. Owners are told of each.
+CLASSES = frozenset(_CLASS_OF.values()) | {
+    *("switched-off", "hang", "fail-slow", "guest-on-gpu", "refused", "running", "beyond-budget"),
 }
 
 

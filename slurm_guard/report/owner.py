@@ -58,6 +58,9 @@ class Desk:
     has_coordinators: bool = False
 
 
+_CALLED = (Verdict.ALERT, Verdict.REVIEW)
+
+
 def told_runs(audit: Audit, desk: Desk) -> dict[str, list[Judgement]]:
     """By user, the runs of which their owner is told: enabled, not only observed, and not explained by
     the site."""
@@ -166,12 +169,15 @@ def _spoken(unit: Unit, gpu_ms: int) -> str:
 def _said(judgement: Judgement, desk: Desk) -> list[Said]:
     """Of an enabled verdict everything that there are words for, else the enabled classes alone."""
     whole = judgement.verdict.value in desk.told
-    classes = [c for c in judgement.classes if whole or c in desk.told]
-    said = [ownerwords.BY_CLASS[c] for c in classes if c in ownerwords.BY_CLASS]
-    if whole and judgement.verdict in (Verdict.ALERT, Verdict.REVIEW):
+    classes = [c for c in judgement.classes if (whole or c in desk.told) and c in ownerwords.BY_CLASS]
+    said = [ownerwords.BY_CLASS[c] for c in classes if c not in ownerwords.ASIDE]
+    aside = [ownerwords.BY_CLASS[c] for c in classes if c in ownerwords.ASIDE]
+    if whole and judgement.verdict in _CALLED:
         amount = judgement.unexplained.hi_gpu_ms > 0 and not bars.is_unmatched(judgement)
         some = ownerwords.UNMATCHED if judgement.unexplained.lo_gpu_ms > 0 else ownerwords.PERHAPS_UNMATCHED
         said += [some] if amount else []
-    if whole and judgement.verdict is Verdict.NOT_AUDITABLE and not said:
-        said.append(ownerwords.NOT_SEEN)
-    return said or [ownerwords.MARKED]
+        said = said or [ownerwords.MARKED]
+    elif whole and not said and ownerwords.UNSEEN.isdisjoint(classes):
+        unseen = judgement.verdict is Verdict.NOT_AUDITABLE
+        said = [ownerwords.NOT_SEEN if unseen else ownerwords.MARKED]
+    return said + aside or [ownerwords.MARKED]

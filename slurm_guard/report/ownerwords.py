@@ -29,10 +29,11 @@ PERHAPS_UNMATCHED = Said(
     "Of its {allocated}, at most {hi} were not matched by progress in its log, and perhaps nothing.",
     UNMATCHED.helps,
 )
-NOT_SEEN = Said(
-    "Too little of it could be observed to say anything about it.",
-    "There is nothing for you to do: the centre looks after what observes the nodes.",
+_NOTHING = "There is nothing for you to do: the centre looks after what observes the nodes."
+_TOOL = (
+    "Editors and notebooks can do this. Tell us which tool it was, and we can allow it where our rules do."
 )
+NOT_SEEN = Said("Too little of it could be observed to say anything about it.", _NOTHING)
 MARKED = Said(
     "It was marked for a look by the centre's staff.",
     "There is nothing for you to do now: they will ask you where something is unclear.",
@@ -65,14 +66,57 @@ BY_CLASS = {
     ),
     "reverse-tunnel": Said(
         "A connection that the job opened to a place outside was used to reach a port inside.",
-        "Editors and notebooks can do this. Tell us which tool it was, and we can allow it where our "
-        "rules do.",
+        _TOOL,
     ),
     "undeclared-egress": Said(
         "It had connections to places outside that neither the site nor the job had named.",
         "Name them when you submit: egress=HOST:PORT in the job's comment.",
     ),
+    "forward-proxy": Said(
+        "A process of it took connections of other programs and passed them on to a place outside.",
+        _TOOL,
+    ),
+    "lone-connection": Said(
+        "A connection that it opened to a place outside stayed open for long and was hardly used.",
+        "An ssh session or an editor that was left open can do this: close it when you leave, or tell us "
+        "what it is for.",
+    ),
+    "address-scan": Said(
+        "It opened many short connections to many places, and received next to nothing.",
+        "A program that looks for its partners can look like this. Tell us which one it was.",
+    ),
+    "network-changed": Said(
+        "After it, a connection or a port of yours was still open on one of its nodes, or the node's network "
+        "was set up differently than before.",
+        "End what the job starts before it ends; a tmux or ssh session of yours beside the job is fine.",
+    ),
+    "leftover-process": Said(
+        "A process that it had started still worked on a GPU after the job had ended.",
+        "Let the job's script end the programs that it starts in the background, and wait for them. If one "
+        "was meant to stay, tell us what it is for.",
+    ),
+    "beyond-budget": MARKED,
+    "running": Said(
+        "It was still running when this was measured.",
+        "There is nothing for you to do: what it does later is measured with the next night.",
+    ),
+    "silent": Said(
+        "Nothing was recorded on at least one of its nodes, so its GPU time there was not observed.", _NOTHING
+    ),
+    "switched-off": Said("What observes the nodes was switched off on at least one of them.", _NOTHING),
+    "run-without-ticket": Said(
+        "Its start was not recorded on at least one of its nodes, so less of it could be observed.", _NOTHING
+    ),
+    "unsealed": Said(
+        "The record of it has no end, so some of its GPU time may not have been observed.", _NOTHING
+    ),
+    "refused": Said(
+        "Too much of what was recorded of it contradicts itself, so nothing is said about it.", _NOTHING
+    ),
 }
+# What could not be observed is no reason for a look, and that a run goes on is none for anything.
+UNSEEN = frozenset(("silent", "switched-off", "run-without-ticket", "unsealed", "refused"))
+ASIDE = UNSEEN | {"running"}
 
 INTRO = (
     "This is an automatic letter about {runs} of yours on {site}, in the time {window} ({zone}). It tells "

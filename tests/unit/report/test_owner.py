@@ -8,7 +8,11 @@ from email.message import EmailMessage
 
 import pytest
 
-from slurm_guard.model import Audit, Verdict
+from slurm_guard.audit.past import BEYOND
+from slurm_guard.audit.registry import CHECKS
+from slurm_guard.audit.run import audit_facts
+from slurm_guard.audit.verdict import CLASSES
+from slurm_guard.model import Audit, Bounds, Family, Verdict
 from slurm_guard.report import drafts, owner, ownerwords
 from slurm_guard.report.addresses import People, Person
 from slurm_guard.report.cut import only_accounts
@@ -20,6 +24,7 @@ from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.post import Draft
 from slurm_guard.report.render import render_html
 from slurm_guard.report.words import load_zone
+from tests.shapes import SHAPES, facts_of
 from tests.unit.report import builders, hostile
 
 BY = Sender("guard@hpc.example.org", "help@example.org", Options(site="Aurora"), builders.FROM_AT)
@@ -112,6 +117,43 @@ def test_words_are_neutral_and_say_what_can_be_done() -> None:
     for text in texts:
         assert [word for word in UNFRIENDLY if word in text.lower()] == []
     assert all("What you can do" in _texts(draft)[1] for draft in _owners(builders.night()).drafts)
+
+
+def test_there_are_words_for_every_class_that_the_audit_gives() -> None:
+    network = {check.id for check in CHECKS if check.family is Family.F}
+
+    assert ownerwords.BY_CLASS.keys() >= CLASSES | network | {BEYOND}
+    assert ownerwords.BY_CLASS.keys() >= ownerwords.ASIDE
+    assert all(said.seen.strip() and said.helps.strip() for said in ownerwords.BY_CLASS.values())
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+def test_no_shape_has_a_class_that_is_not_listed(shape: str) -> None:
+    network = {check.id for check in CHECKS if check.family is Family.F}
+
+    for judgement in audit_facts(facts_of(shape)).judgements:
+        assert set(judgement.classes) <= CLASSES | network
+
+
+def test_the_owner_of_a_process_that_stayed_is_told_what_he_can_do() -> None:
+    run = replace(builders.alert(), classes=("leftover-process", "running"), unexplained=Bounds(0, 0, 0))
+    night = replace(builders.night(), judgements=(run,))
+
+    (draft,) = _owners(night).drafts
+
+    flat = " ".join(_texts(draft)[1].split())
+    assert "still worked on a GPU after the job had ended" in flat
+    assert "end the programs that it starts in the background" in flat
+    assert "marked for a look" not in flat
+
+
+@pytest.mark.parametrize("classes", [("running",), ("silent",), ()])
+def test_what_was_not_observed_is_no_reason_for_an_alert(classes: tuple[str, ...]) -> None:
+    run = replace(builders.alert(), classes=classes, unexplained=Bounds(0, 0, 0))
+
+    (draft,) = _owners(replace(builders.night(), judgements=(run,))).drafts
+
+    assert "It was marked for a look" in " ".join(_texts(draft)[1].split())
 
 
 def test_an_alert_gives_both_bounds_and_whom_to_ask() -> None:
