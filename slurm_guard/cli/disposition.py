@@ -70,7 +70,7 @@ def disposition(
         )
     else:
         text = spoken.check_reason(note, "--note") if note else ""
-        judgement = spoken.find_run(run, audit, night, settings)
+        judgement = spoken.find_run(run, (audit, night), settings, "disposition")
         typer.echo(_words(_said(judgement, word, text, settings), zone))
 
 
@@ -99,6 +99,8 @@ def _show(settings: "Config", zone: "tzinfo") -> None:
 
     book = read_book(spoken.words_path(settings))
     dispositions = book.words().dispositions
+    if dispositions:
+        spoken.log_list([d.subject for d in dispositions], settings, "disposition")
     for entry in dispositions:
         typer.echo(_words(entry, zone))
     for line in book.bad:

@@ -72,7 +72,7 @@ def explain(
     else:
         _check_run(run)
         reason = spoken.check_reason(because, "--because")
-        judgement = spoken.find_run(run or "", audit, night, settings)
+        judgement = spoken.find_run(run or "", (audit, night), settings, "explain")
         said = _said(judgement, (reason, scope.value, until, check or []), zone, settings)
         typer.echo(_words(said, zone))
         typer.echo("It holds from the next audit on; audit this night again to see it in its report.")
@@ -172,6 +172,8 @@ def _show(settings: "Config", zone: "tzinfo") -> None:
 
     book, now_at = read_book(spoken.words_path(settings)), SystemClock().now_at()
     entries = [e for e in book.entries if isinstance(e, Exemption)]
+    if entries:
+        spoken.log_list([e.subject for e in entries], settings, "explain")
     for entry in entries:
         gone = book.withdrawn.get(entry.id)
         if gone is not None:

@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from slurm_guard.config import Config
+    from slurm_guard.model import Audit
     from slurm_guard.report.letterbox import Letterbox
     from slurm_guard.report.post import Draft
 
@@ -54,8 +55,23 @@ def mail(
     elif again is not None:
         call_again(box, again)
     else:
-        whole = read_document(choose_document(audit, night, base))
-        _mail(box, drafts_of(whole, to, settings), settings, send)
+        path = choose_document(audit, night, base)
+        whole = read_document(path)
+        drafts = drafts_of(whole, to, settings)
+        _log(path, whole, to or [], settings)
+        _mail(box, drafts, settings, send)
+
+
+def _log(path: Path, whole: "Audit", to: list[str], settings: "Config") -> None:
+    """Letters show runs to whoever opens them, in a dry run too."""
+    from slurm_guard.cli.chosen import is_inside, log_look
+    from slurm_guard.report.safe import clean
+    from slurm_guard.report.viewlog import owners
+
+    if is_inside(Path(settings.report.path), path):
+        asked = f"to {clean(', '.join(to), 180)}" if to else ""
+        seen = (len(whole.judgements), owners(whole.judgements))
+        log_look("mail", (path.resolve().parent.name, asked, "eml"), seen, settings)
 
 
 def _mail(box: "Letterbox", drafts: "list[Draft]", settings: "Config", send: bool) -> None:

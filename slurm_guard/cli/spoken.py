@@ -17,13 +17,21 @@ def words_path(settings: "Config") -> Path:
     return Path(settings.report.path) / NAME
 
 
-def find_run(text: str, audit: Path | None, night: str | None, settings: "Config") -> "Judgement":
-    """The run of that id or job in a night's document. Raises GuardError run-unknown, run-ambiguous."""
+def find_run(
+    text: str, which: tuple[Path | None, str | None], settings: "Config", command: str
+) -> "Judgement":
+    """The run of that id or job in a night's document; who looked is logged. `which`: --audit and --night.
+
+    Raises GuardError run-unknown, run-ambiguous.
+    """
+    from slurm_guard.cli.chosen import is_inside, log_look
     from slurm_guard.errors import EXIT_USAGE, GuardError
     from slurm_guard.report.archive import choose_document, read_document
     from slurm_guard.report.safe import clean
+    from slurm_guard.report.viewlog import owners
 
-    path = choose_document(audit, night, Path(settings.report.path))
+    reports = Path(settings.report.path)
+    path = choose_document(*which, reports)
     judgements = read_document(path).judgements
     found = [j for j in judgements if text == j.run.id] or [
         j for j in judgements if text in (j.run.job, str(j.run.job_id))
@@ -35,12 +43,23 @@ def find_run(text: str, audit: Path | None, night: str | None, settings: "Config
             "name its job or its id; for another night --night 2026-09-22",
             EXIT_USAGE,
         )
+    if is_inside(reports, path):
+        what = (path.resolve().parent.name, f"run {clean(text, 80)}", "text")
+        log_look(command, what, (len(found), owners(found)), settings)
     if len(found) > 1:
         ids = ", ".join(clean(j.run.id, 80) for j in found[:8]) + (" …" if len(found) > 8 else "")
         raise GuardError(
             "run-ambiguous", f"{clean(text, 80)} is {len(found)} runs", f"name one: {ids}", EXIT_USAGE
         )
     return found[0]
+
+
+def log_list(subjects: "list[Subject]", settings: "Config", command: str) -> None:
+    """`--list` shows whose runs were spoken of: that is a view of them as well."""
+    from slurm_guard.cli.chosen import log_look
+
+    seen = {subject.user[:64] or f"uid {subject.uid}" for subject in subjects}
+    log_look(command, ("", "what was said", "text"), (len({s.run for s in subjects}), seen), settings)
 
 
 def subject_of(judgement: "Judgement") -> "Subject":

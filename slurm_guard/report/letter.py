@@ -81,6 +81,8 @@ def check_address(text: str, where: str) -> Address:
     try:
         if not bare.isascii() or not bare or "@" not in bare or len(bare) > 254:  # RFC 5321 4.5.3.1.3
             raise ValueError("no plain ASCII address")
+        if text.strip() != bare and not text.rstrip().endswith(f"<{bare}>"):
+            raise ValueError("something is left over")  # the parser joins `a@b.de --x` to a@b.de--x
         return Address(display_name=name, addr_spec=bare)
     except (ValueError, IndexError, AttributeError, MessageError):  # what the parser raises for broken input
         raise GuardError(

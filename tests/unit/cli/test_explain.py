@@ -1,5 +1,6 @@
 """`slurm-guard explain` and `slurm-guard disposition` as they are typed, and the audit that hears of it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,3 +228,32 @@ def test_a_night_written_elsewhere_leaves_no_index(tmp_path: Path) -> None:
 
     assert [p.name for p in (tmp_path / "elsewhere").iterdir()] == ["audit.json"]
     assert not (tmp_path / "reports").exists()
+
+
+def _views(config: Path) -> list[dict[str, object]]:
+    path = config.parent / "reports" / "views.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_who_looks_at_a_run_to_speak_of_it_is_logged(config: Path) -> None:
+    user = builders.explained().run.user
+    _run(config, "explain", "--list")
+    assert _views(config) == []  # nothing was said of anybody
+
+    _run(config, "explain", JOB, "--because", "a test of ours")
+    _run(config, "disposition", JOB, "right")
+    _run(config, "explain", "--list")
+    _run(config, "disposition", "--list")
+
+    views = _views(config)
+    assert [v["command"] for v in views] == ["explain", "disposition"] * 2
+    assert [v["nights"] for v in views] == ["2026-09-22", "2026-09-22", "", ""]
+    assert all((v["n_runs"], v["users"]) == (1, [user]) for v in views)
+
+
+def test_a_document_from_elsewhere_is_nobodys_business(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(document.to_json(builders.night()))
+
+    _run(config, "explain", JOB, "--because", "a test of ours", "--audit", tmp_path / "mine.json")
+
+    assert _views(config) == []

@@ -1,5 +1,6 @@
 """`slurm-guard mail` as it is typed: all readers, a real server, what was not sent, and another try."""
 
+import json
 import re
 import stat
 from pathlib import Path
@@ -183,3 +184,27 @@ def test_a_chat_alone_is_enough_to_write_to(app: typer.Typer, tmp_path: Path) ->
 
     assert re.search(r"^json-[0-9a-f]{16}: Aurora, 2026-09-22", shown, re.MULTILINE)
     assert "secret-token" not in shown
+
+
+def test_whose_runs_the_letters_show_is_logged(app: typer.Typer, tmp_path: Path) -> None:
+    config = _site(tmp_path, 1)
+
+    _run(app, "--config", config, "--to", "boss@example.org")
+
+    (line,) = (tmp_path / "reports" / "views.jsonl").read_text().splitlines()
+    view = json.loads(line)
+    assert (view["command"], view["nights"], view["narrowed"], view["as"]) == (
+        "mail", "2026-09-22", "to boss@example.org", "eml",
+    )  # fmt: skip
+    assert view["n_runs"] == len(NIGHT.judgements)
+
+
+@pytest.mark.parametrize("to", ["a@b.de --x", "a@b.de x", "a@b.de --send", "x@y.de (comment)"])
+def test_an_address_with_something_beside_it_is_refused(app: typer.Typer, tmp_path: Path, to: str) -> None:
+    config = _site(tmp_path, 1)
+
+    with pytest.raises(GuardError, match=r"mail-address: recipient: .* is not a mail address") as caught:
+        _run(app, "--config", config, "--to", to)
+
+    assert caught.value.hint == "write user@host"
+    assert not (tmp_path / "reports" / "views.jsonl").exists()
