@@ -25,7 +25,7 @@ def checks(
     from slurm_guard.audit.registry import CHECKS
     from slurm_guard.cli.rendered import encode, encoding_of, put_out, style_of
 
-    width = max(44, style_of(to_stdout=True).width)
+    width = max(40, style_of(to_stdout=True).width)
     lines = _list(CHECKS, width) if check is None else _explain(_find(check, CHECKS), min(width, 100))
     put_out(encode("\n".join(lines) + "\n", encoding_of(to_stdout=True)), None)
 

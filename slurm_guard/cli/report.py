@@ -90,7 +90,7 @@ def _show_night(
     from slurm_guard.cli.chosen import archive_of, log_view
     from slurm_guard.cli.rendered import put_out, render
     from slurm_guard.report.archive import read_document
-    from slurm_guard.report.narrow import only, scope_words
+    from slurm_guard.report.narrow import only, scope_words, spelled
     from slurm_guard.report.page import Options
     from slurm_guard.report.viewlog import owners
     from slurm_guard.report.words import load_zone
@@ -98,6 +98,7 @@ def _show_night(
     archive = archive_of(settings)
     path = archive.find(*which)
     whole = read_document(path)
+    narrow = spelled(narrow, whole)
     shown = only(whole, narrow)
     form, output = how
     seen = (len(shown.judgements), owners(shown.judgements))

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slurm_guard import sums
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
@@ -93,10 +93,22 @@ def _verdict(text: str) -> str:
     raise GuardError("verdict-unknown", f"there is no verdict {clean(text, 40)}", hint, EXIT_USAGE)
 
 
+def spelled(narrow: Narrow, audit: Audit) -> Narrow:
+    """Accounts as the document spells them: where it has none that is written so, those that differ in case
+    alone (Slurm keeps accounts in lower case, and sacctmgr takes either)."""
+    known = {j.run.account for j in audit.judgements} if narrow.accounts else set()
+    by_case: dict[str, list[str]] = {}
+    for name in sorted(known):
+        by_case.setdefault(name.casefold(), []).append(name)
+    found = [[a] if a in known else by_case.get(a.casefold(), [a]) for a in narrow.accounts]
+    return replace(narrow, accounts=tuple(dict.fromkeys(name for names in found for name in names)))
+
+
 def part_of(audit: Audit, narrow: Narrow) -> Audit:
     """The document with the runs that are meant alone, and what stands beside the ledger of these."""
     if narrow.is_whole:
         return audit
+    narrow = spelled(narrow, audit)
     kept = tuple(j for j in audit.judgements if narrow.holds(j))
     ids = {j.run.id for j in kept}
     # Field by field: the night's trend is none of a part of it.

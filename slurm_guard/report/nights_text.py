@@ -8,7 +8,8 @@ from slurm_guard.report.cards import build_row
 from slurm_guard.report.narrow import SLUGS, slug_of
 from slurm_guard.report.nights import Nights, NightSum, gaps, scope_line
 from slurm_guard.report.safe import clean, fit
-from slurm_guard.report.text import Style, paint
+from slurm_guard.report.text import LEAST_WIDTH, Style, paint
+from slurm_guard.report.text_sums import ledger_line
 from slurm_guard.report.view import RunRow
 from slurm_guard.report.words import Times, Unit
 
@@ -17,14 +18,14 @@ _SHORT = {"not-auditable": "not aud."}
 
 def render_nights(found: Nights, scope: str, times: Times, style: Style) -> str:
     """The whole text; nothing but our own colours can reach a terminal."""
-    width = max(44, style.width)
+    width = max(LEAST_WIDTH, style.width)
     unit = words.unit_for(sum(s.ledger_gpu_ms.values()) for s in found.sums)
     out = ["GPU-hours of several nights", "=" * 27]
     for said in (scope, scope_line(found), *gaps(found)):
         out += _wrap(said, width) if said else []
     out += ["", *_wrap(_headline(found), width)]
     if found.n_runs:
-        out += ["", *_by_night(found, unit, width), "", *_ledger(found, unit)]
+        out += ["", *_by_night(found, unit, width), "", *_ledger(found, unit, width)]
         out += ["", *_runs(found, unit, times, style)]
     return "\n".join(line.rstrip() for line in out) + "\n"
 
@@ -81,18 +82,18 @@ def _columns(night: str, cells: list[str], sizes: list[int]) -> str:
     return f"{night:<10} " + " ".join(f"{c:>{size}}" for c, size in zip(cells, sizes, strict=False))
 
 
-def _ledger(found: Nights, unit: Unit) -> list[str]:
+def _ledger(found: Nights, unit: Unit, width: int) -> list[str]:
     sums = found.ledger_gpu_ms
     total = sum(sums.values())
     rows = [
-        f"  {a:<14}{unit.show(of(sums, a)):>9} {unit.name:<8}{words.percent(of(sums, a), total):>8}"
+        ledger_line(a, (unit.show(of(sums, a)), unit.name, words.percent(of(sums, a), total)), width)
         for a in words.BAR_ORDER
     ]
     return [f"Where {unit.full(total)} went", *rows]
 
 
 def _runs(found: Nights, unit: Unit, times: Times, style: Style) -> list[str]:
-    width = max(44, style.width)
+    width = max(LEAST_WIDTH, style.width)
     out = [f"Runs; GPU time in {unit.name}"]
     for row in found.rows:
         shown = build_row(row.judgement, unit, times)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from slurm_guard.report.safe import display_width, fit
-from slurm_guard.report.text_sums import group_lines, trend_lines
+from slurm_guard.report.text_sums import group_lines, ledger_line, trend_lines
 from slurm_guard.report.text_table import verdict_lines
 from slurm_guard.report.view import Card, FindingView, Page, Section, Table
 
@@ -19,6 +19,7 @@ _COLORS = {
     "parked": "36",
 }
 ALL = tuple(_COLORS)
+LEAST_WIDTH = 40  # a phone's terminal; in less no line of the ledger is whole
 _NARROW = 88  # judgement: below this the ledger's words are left out
 
 
@@ -34,7 +35,7 @@ class Style:
 
 def render_text(page: Page, style: Style) -> str:
     """The whole page; the last line ends in a newline. Nothing but our own colours can reach a terminal."""
-    width = max(44, style.width)
+    width = max(LEAST_WIDTH, style.width)
     out = [*_wrap(page.title, width), "=" * min(width, display_width(page.title))]
     out += _wrap(page.scope, width) if page.scope else []
     for fact in page.coverage:
@@ -87,7 +88,7 @@ def _block(text: str, width: int, indent: str) -> list[str]:
 def _ledger(page: Page, width: int) -> list[str]:
     out = [f"Where {page.total} went"]
     for row in page.ledger:
-        head = f"  {row.account:<14}{row.amount:>9} {page.unit:<8}{row.share:>8}"
+        head = ledger_line(row.account, (row.amount, page.unit, row.share), width)
         out.append(head if width < _NARROW else fit(f"{head}  {row.words}", width))
     return out
 

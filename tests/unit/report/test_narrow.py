@@ -7,12 +7,18 @@ import pytest
 from slurm_guard import sums
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Verdict
-from slurm_guard.report.narrow import SLUGS, only, parse_narrow, part_of, scope_words, slug_of
+from slurm_guard.report.narrow import SLUGS, only, parse_narrow, part_of, scope_words, slug_of, spelled
+from slurm_guard.report.nights import Nights, read_parts
+from slurm_guard.report.nights_text import render_nights
 from slurm_guard.report.page import Options, build_page
-from slurm_guard.report.text import Style, render_text
+from slurm_guard.report.safe import display_width
+from slurm_guard.report.spark import sparks_of
+from slurm_guard.report.text import ALL, Style, render_text
+from slurm_guard.report.words import Times, load_zone
 from tests.unit.report import builders
 
 NIGHT = builders.night()
+TIMES = Times(load_zone("UTC"))
 
 
 def test_nothing_asked_for_is_the_document_itself() -> None:
@@ -106,3 +112,41 @@ def test_words_of_the_asker_are_made_harmless() -> None:
 
     assert asked.words().isprintable()
     assert len(asked.words()) < 200
+
+
+@pytest.mark.parametrize("width", [40, 44, 60, 100])
+def test_no_line_is_wider_than_the_terminal_but_commands(width: int) -> None:
+    page = build_page(NIGHT, Options(site="Aurora"))
+    found = Nights("2026-09-20", parse_narrow())
+    list(read_parts(["2026-09-21", "2026-09-22"], found, lambda _: NIGHT))
+
+    shown = [
+        render_text(page, Style(width, cards=ALL, sparks=sparks_of(NIGHT, TIMES, width))),
+        render_nights(found, "", TIMES, Style(width)),
+    ]
+
+    lines = [line for text in shown for line in text.splitlines()]
+    assert [line for line in lines if display_width(line) > width and "see: " not in line] == []
+    assert any(line.startswith("  progress") and "177.8 GPU-h" in line for line in lines)
+
+
+def test_an_account_that_is_written_in_another_case_is_meant_where_no_other_is() -> None:
+    asked = parse_narrow(accounts=["NLP-7", "proj1"])
+
+    assert spelled(asked, NIGHT).accounts == ("nlp-7", "proj1")
+    assert {j.run.account for j in only(NIGHT, asked).judgements} == {"nlp-7", "proj1"}
+
+
+def test_an_account_is_taken_as_it_is_written_where_there_is_one() -> None:
+    first = NIGHT.judgements[0]
+    upper = replace(first, run=replace(first.run, account="NLP-7"))
+    both = replace(NIGHT, judgements=(first, upper))
+
+    for name in ("nlp-7", "NLP-7"):
+        assert {j.run.account for j in only(both, parse_narrow(accounts=[name])).judgements} == {name}
+    assert len(only(both, parse_narrow(accounts=["Nlp-7"])).judgements) == 2
+
+
+def test_users_are_told_apart_by_case() -> None:
+    with pytest.raises(GuardError, match="narrow-nothing"):
+        only(NIGHT, parse_narrow(users=["MVANCE"]))

@@ -338,7 +338,7 @@ def test_a_title_names_the_job_and_not_the_person() -> None:
     assert all("mvance" not in card.title for s in page.sections for card in s.cards)
 
 
-@pytest.mark.parametrize("width", [44, 60, 80, 100, 132, 200])
+@pytest.mark.parametrize("width", [40, 44, 60, 80, 100, 132, 200])
 def test_no_line_of_the_verdict_table_is_wider_than_the_terminal(width: int) -> None:
     shown = text.render_text(_page(), text.Style(width))
 
