@@ -1,4 +1,4 @@
-"""`slurm-guard report --since`: several nights' documents as one table."""
+"""`slurm-guard report --since`: several nights' documents as one table, page or file of data."""
 
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from slurm_guard.report.narrow import Narrow
     from slurm_guard.report.nights import Nights
 
-_FORMATS = ("text", "csv", "json")
+_FORMATS = ("text", "csv", "json", "html")
 _IN_MEMORY = 16 << 20  # more of what comes out waits on a disk
 _PIECE = 1 << 20
 
@@ -74,7 +74,7 @@ def _check(others: tuple[Path | None, str | None], form: str) -> None:
         raise GuardError(
             "since-format",
             f"several nights come as {', '.join(_FORMATS)}, not as {form}",
-            "name one night with --night for a page or a letter",
+            "name one night with --night for a letter",
             EXIT_USAGE,
         )
 
@@ -99,10 +99,13 @@ def _write(
 
     form, to_stdout, first, today = how
     parts = _parts(found, archive, (first, today))
-    if form == "text":
+    if form in ("text", "html"):
         for _ in parts:
             pass
-        out.write(_text(found, archive.scope, to_stdout, settings))
+        to_text = form == "text"
+        out.write(
+            _text(found, archive.scope, to_stdout, settings) if to_text else _page(found, archive, settings)
+        )
         return
     for piece in csv_parts(parts) if form == "csv" else json_parts(parts, found):
         out.write(piece.encode())
@@ -119,6 +122,17 @@ def _parts(found: "Nights", archive: "Archive", window: "tuple[date, date]") -> 
     kept, missing = nights_between(names, *window)
     found.missing += [] if archive.is_own else missing
     return read_parts(kept, found, lambda night: read_document(archive.find(None, night)))
+
+
+def _page(found: "Nights", archive: "Archive", settings: "Config") -> bytes:
+    from slurm_guard.report.nights_page import build_nights
+    from slurm_guard.report.page import Options
+    from slurm_guard.report.render import render_nights_html
+    from slurm_guard.report.words import load_zone
+
+    zone = load_zone(settings.report.timezone)
+    options = Options(settings.report.site, zone, scope=archive.scope)
+    return render_nights_html(build_nights(found, options)).encode()
 
 
 def _text(found: "Nights", scope: str, to_stdout: bool, settings: "Config") -> bytes:

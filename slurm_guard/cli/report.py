@@ -41,7 +41,7 @@ def report(
         typer.Option("--night", help="the night that began on this date", autocompletion=complete_night),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="several nights as one table: 2026-09-22, 3d, 1w")
+        str | None, typer.Option("--since", help="several nights as one table or page: 2026-09-22, 3d, 1w")
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="what comes out")] = Format.TEXT,
     output: Annotated[

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+from slurm_guard import summodel, sums
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Audit, Judgement
 from slurm_guard.report import bars
@@ -77,6 +78,7 @@ class NightSum:
     ledger_gpu_ms: dict[str, int]
     lo_gpu_ms: int  # unexplained for certain
     hi_gpu_ms: int
+    row: summodel.NightSum | None = None  # the same as a row of a trend
 
     @property
     def n_runs(self) -> int:
@@ -172,6 +174,7 @@ def _count(night: str, whole: Audit, part: Audit, found: Nights) -> None:
             dict(ledger),
             sum(j.unexplained.lo_gpu_ms for j in judged),
             sum(j.unexplained.hi_gpu_ms for j in judged),
+            sums.of_night(part.judgements, (part.from_at, part.until_at)),
         )
     )
     rows = [*found.rows, *(NightRow(night, j) for j in part.judgements)]

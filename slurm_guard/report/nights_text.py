@@ -23,7 +23,7 @@ def render_nights(found: Nights, scope: str, times: Times, style: Style) -> str:
     out = ["GPU-hours of several nights", "=" * 27]
     for said in (scope, scope_line(found), *gaps(found)):
         out += _wrap(said, width) if said else []
-    out += ["", *_wrap(_headline(found), width)]
+    out += ["", *_wrap(headline(found), width)]
     if found.n_runs:
         out += ["", *_by_night(found, unit, width), "", *_ledger(found, unit, width)]
         out += ["", *_runs(found, unit, times, style)]
@@ -34,7 +34,8 @@ def _wrap(text: str, width: int, indent: str = "") -> list[str]:
     return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
 
 
-def _headline(found: Nights) -> str:
+def headline(found: Nights) -> str:
+    """How many runs of which verdict."""
     if not found.n_runs:
         return "No run held a GPU in these nights, so there is nothing to judge."
     counts = {slug: sum(s.verdicts.get(slug, 0) for s in found.sums) for slug in SLUGS}

@@ -57,7 +57,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         n_runs=len(audit.judgements),
         total=unit.full(sum(ledger.values())),
         bar=bars.build_bar(ledger, unit),
-        ledger=_ledger_rows(ledger, unit),
+        ledger=ledger_rows(ledger, unit),
         groups=() if options.scope else build_groups(found, unit),
         sections=build_sections(audit.judgements, unit, times, bounds),
         # A part of a night is no night among others.
@@ -94,7 +94,8 @@ def _coverage(audit: Audit, ledger: Mapping[str, int], times: Times) -> tuple[Fa
     )
 
 
-def _ledger_rows(ledger: Mapping[str, int], unit: Unit) -> tuple[LedgerRow, ...]:
+def ledger_rows(ledger: Mapping[str, int], unit: Unit) -> tuple[LedgerRow, ...]:
+    """Every account with its amount, its share and what it is."""
     total = sum(ledger.values())
     return tuple(
         LedgerRow(

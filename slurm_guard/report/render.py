@@ -83,6 +83,11 @@ def render_picture(
     return _render("picture.svg.j2", width=width, height=height, css=sheet, bar=bar, chart=chart)
 
 
+def render_nights_html(view: object) -> str:
+    """Several nights (nights_page.NightsView): sums, trend and runs, without cards."""
+    return _environment().get_template("nights.html.j2").render(view=view)
+
+
 def render_owner_html(view: object) -> str:
     """The letter to an owner (owner.OwnerView), likewise."""
     return _environment().get_template("owner.html.j2").render(view=view)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import stat
 import sys
 from datetime import date
@@ -107,6 +108,38 @@ def test_several_nights_are_one_table_with_sums(app: typer.Typer, archive: Path)
     assert shown.index("2026-09-23 ALERT") < shown.index("2026-09-20 ALERT") < shown.index("REVIEW")
 
 
+def test_several_nights_are_one_page_with_sums_trend_and_runs(
+    app: typer.Typer, archive: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "nights.html"
+
+    code, shown, _ = _run(app, archive, "--since", "1w", "--format", "html", "-o", out)
+
+    page = out.read_text()
+    text = " ".join(re.sub(r"<[^>]*>", " ", page.partition("</style>")[2]).split())
+    assert (code, shown) == (0, "")
+    assert "3 nights, 2026-09-20 to 2026-09-23." in text
+    assert "No document of 2026-09-22." in text
+    assert "26 runs: 2 alert, 2 review, 16 clear, 2 not auditable, 2 explained, 2 parked." in text
+    table = _run(app, archive, "--since", "1w")[1]
+    for line in table[table.index("Where ") : table.index("Runs; ")].splitlines()[1:-1]:
+        account, amount, *_ = line.split()
+        assert amount == "0" or f"{account} {amount} " in text
+    assert text.count("48112 llama-ft") == 2
+    assert "slurm-guard report --night 2026-09-23 --format html -o 2026-09-23.html" in text
+    assert page.count("<svg") > 3
+    assert "<script" not in page
+    assert "href" not in page.replace('href="#top"', "").replace('href="#', "")
+
+
+def test_a_page_of_a_part_says_so_and_of_one_night_has_no_trend(app: typer.Typer, archive: Path) -> None:
+    _, page, _ = _run(app, archive, "--since", "2026-09-23", "--verdict", "alert", "--format", "html")
+
+    assert "1 night, 2026-09-23 to 2026-09-23; verdict alert alone: 1 of the 13 runs." in page
+    assert "Allocated, GPU-h a night" not in page
+    assert "48500" not in page
+
+
 def test_sums_of_several_nights_are_those_of_what_was_asked_for(app: typer.Typer, archive: Path) -> None:
     _, shown, _ = _run(app, archive, "--since", "2026-09-20", "--verdict", "alert", "--format", "json")
 
@@ -163,7 +196,7 @@ def test_empty_nights_are_one_honest_line(app: typer.Typer, archive: Path) -> No
         (("--since", "9999w"), "since-range", EXIT_USAGE),
         (("--since", "2026-09-25"), "since-range", EXIT_USAGE),
         (("--since", "1d", "--night", "2026-09-20"), "since-alone", EXIT_USAGE),
-        (("--since", "1d", "--format", "html"), "since-format", EXIT_USAGE),
+        (("--since", "1d", "--format", "eml"), "since-format", EXIT_USAGE),
         (("--since", "2026-09-24"), "document-missing", EXIT_NOTHING_TO_AUDIT),
         (("--since", "1w", "--user", "mvanse"), "narrow-nothing", EXIT_NOTHING_TO_AUDIT),
         (("--user", "mvanse"), "narrow-nothing", EXIT_NOTHING_TO_AUDIT),

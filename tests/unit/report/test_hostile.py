@@ -17,10 +17,11 @@ from slurm_guard.model import Audit
 from slurm_guard.report import formats, mail, nights_data, text
 from slurm_guard.report.narrow import Narrow, parse_narrow, scope_words
 from slurm_guard.report.nights import Nights, read_parts
+from slurm_guard.report.nights_page import build_nights
 from slurm_guard.report.nights_text import render_nights
 from slurm_guard.report.own import only_uid, uids_of
 from slurm_guard.report.page import Options, build_page
-from slurm_guard.report.render import render_html
+from slurm_guard.report.render import render_html, render_nights_html
 from slurm_guard.report.spark import sparks_of
 from slurm_guard.report.viewlog import owners, view_line
 from slurm_guard.report.words import Times
@@ -243,6 +244,22 @@ def test_own_documents_are_documents_and_shown_harmless(nasty: str) -> None:
     assert own.isascii()
     assert _is_plain(shown)
     assert all(j["run"]["uid"] == uid for j in json.loads(own)["judgements"])
+
+
+@EACH
+def test_a_page_of_several_nights_has_only_the_tags_of_harmless_ones(nasty: str) -> None:
+    def html(word: str) -> str:
+        found = Nights("2026-09-20", parse_narrow())
+        list(read_parts(["2026-09-21", "2026-09-22"], found, lambda _: hostile.night(word)))
+        found.narrow = Narrow(accounts=(word,))
+        found.failed.append(("2026-09-23", word))
+        return render_nights_html(build_nights(found, Options(site=word, scope="")))
+
+    shape = _Tags(html(nasty))
+
+    assert set(shape.tags) <= set(_Tags(html("plain word")).tags)
+    assert all(href.startswith("#") for href in shape.hrefs)
+    assert not _raw_in(html(nasty))
 
 
 @EACH
