@@ -51,6 +51,7 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     pages = options.pages or [
         SAMPLE / "report.html",
+        SAMPLE / "nights.html",
         SAMPLE / "mail.html",
         *([DEMO] if DEMO.is_file() else []),
     ]

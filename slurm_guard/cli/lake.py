@@ -112,6 +112,7 @@ def show(
     zone = load_zone(settings.report.timezone)
     check_table(table)
     span = _span(night, from_, to, zone)
+    _check_run(run)
     named = _columns(table, columns, usual=form is RowFormat.TEXT)
     asked = Asked(table, named, job, run, node, _where(where or []), *span, limit)
     folder = lake or Path(settings.lake.path)
@@ -133,6 +134,19 @@ def _columns(table: str, text: str | None, *, usual: bool) -> tuple[str, ...]:
     if not names:
         raise GuardError("narrow-empty", "--columns names nothing", "leave it away, or say all", EXIT_USAGE)
     return () if names == (EVERY,) else names
+
+
+def _check_run(run: str | None) -> None:
+    """Raises GuardError run-key: a report names runs otherwise than the nodes do."""
+    from slurm_guard.errors import EXIT_USAGE, GuardError
+
+    if run is None or run.count("/") == 4:
+        return
+    parts = run.split("/")
+    hint = "it has five parts, as the column run shows them; a job's rows: --job"
+    if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
+        hint = f"that is a run's id in a report; its rows: --job {parts[1]} --from {parts[2]}"
+    raise GuardError("run-key", f"{run[:80]!a} is no run key", hint, EXIT_USAGE)
 
 
 def _where(texts: list[str]) -> tuple[tuple[str, str], ...]:

@@ -12,7 +12,7 @@ import pytest
 from tools.browser import Browser, Look, find_browser
 from tools.screenshots import AXE, GRAVE, SAMPLE, looks
 
-PAGES = [SAMPLE / "report.html", SAMPLE / "mail.html"]
+PAGES = [SAMPLE / "report.html", SAMPLE / "nights.html", SAMPLE / "mail.html"]
 EVERY = [pytest.param(page, look, id=name) for page in PAGES for name, look in looks(page).items()]
 pytestmark = pytest.mark.slow
 

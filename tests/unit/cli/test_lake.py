@@ -98,6 +98,14 @@ def test_data_are_raw_and_whole(home: Path) -> None:
     assert row["comment"] == "\\x1b[31m=cmd()"
 
 
+def test_a_runs_id_of_a_report_is_told_from_a_key(home: Path) -> None:
+    with pytest.raises(GuardError, match="run-key") as caught:
+        _run(home, "show", "windows", "--run", "alpha/42/1780000000")
+
+    assert caught.value.hint.endswith("--job 42 --from 1780000000")
+    assert "3 rows" in _run(home, "show", "windows", "--run", RUN)[1]
+
+
 def test_nothing_found_is_one_honest_line(home: Path) -> None:
     assert _run(home, "show", "windows", "--job", 4)[:2] == (0, "no row of windows of job 4\n")
 
@@ -119,6 +127,8 @@ def test_a_night_is_a_day_of_the_sites_zone(home: Path) -> None:
         (("show", "windows", "--columns", ","), "narrow-empty"),
         (("show", "windows", "--where", "pid"), "where-syntax"),
         (("show", "windows", "--where", "n=many"), "where-value"),
+        (("show", "windows", "--run", "alpha/42/1780000000"), "run-key"),
+        (("show", "windows", "--run", "42"), "run-key"),
         (("show", "windows", "--night", "2026-05-28", "--from", "1"), "night-or-time"),
         (("show", "windows", "--night", "May"), "night-syntax"),
         (("show", "windows", "--from", "soon"), "time-syntax"),
