@@ -175,8 +175,8 @@ def _span(
         if from_ is not None or to is not None:
             raise GuardError(
                 "night-or-time",
-                "--night is a time by itself",
-                "leave it, or --from and --to, away",
+                "--night names a time by itself, and so do --from and --to",
+                "leave one of them away",
                 EXIT_USAGE,
             )
         begin = datetime.fromisoformat(parse_night(night)).replace(tzinfo=zone)
