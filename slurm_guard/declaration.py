@@ -1,7 +1,7 @@
 """What a job declares at submit time: `#GUARD key=value` lines of its script, folded into comment or extra.
 
-packaging/lua/slurm_guard_intent.lua does the same inside slurmctld; tests/contract/test_lua.py holds both to one
-table of inputs.
+packaging/lua/slurm_guard_intent.lua does the same inside slurmctld; tests/contract/test_lua.py holds both to
+one table of inputs.
 """
 
 import json
@@ -32,7 +32,7 @@ class Folded:
 
 
 def read_lines(script: bytes) -> tuple[dict[str, str], list[str]]:
-    """(claims, problems) of the `#GUARD` lines above the first command, where sbatch looks for #SBATCH too."""
+    """(claims, problems) of the `#GUARD` lines above the first command, where sbatch looks for its own."""
     claims: dict[str, str] = {}
     problems: list[str] = []
     word = WORD.encode()

@@ -22,6 +22,12 @@ _MAX_DEPTH = 64  # of JSON: judgement
 _MAX_ITEMS = 64  # destinations of one declaration: judgement
 KEYS = {"v": "v", "kind": "kind", "task": "kind", "target": "target", "egress": "egress"}
 KEYS |= {"budget": "budget", "progress": "progress"}
+# Kinds that promise something that the audit can hold. Words that owners use; others are as good a claim.
+TRAINING = frozenset(
+    {"train", "training", "pretrain", "pretraining", "finetune", "finetuning", "fine-tune", "fine-tuning"}
+    | {"sft", "rl", "rlhf", "dpo", "grpo", "distill", "distillation"}
+)
+SERVING = frozenset({"inference", "serve", "serving"})
 UNITS = ("steps", "samples", "tokens", "epochs")
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,3})?)([kMGTP]?)")
 _FACTORS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
@@ -101,7 +107,7 @@ def json_at(text: str) -> int | None:
 
 
 def read_json(text: str, at: int) -> tuple[Any, int]:
-    """The JSON value that begins there and where it ends; ValueError or RecursionError where there is none."""
+    """The JSON value that begins there and where it ends; ValueError or RecursionError: there is none."""
     value, end = json.JSONDecoder(parse_constant=_refuse).raw_decode(text, at)
     if _is_deep(value, _MAX_DEPTH):
         raise ValueError("too deep")

@@ -106,6 +106,7 @@ COMMANDS: tuple[str, ...] = (
     "audit",
     "config",
     "progress",
+    "declare",
     "report",
     "mail",
     "explain",

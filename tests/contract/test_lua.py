@@ -16,8 +16,10 @@ import pytest
 
 from slurm_guard.declaration import fold
 from slurm_guard.intent import Intent, parse_intent
+from tests.contract.intents import SCRIPTS, TEXTS
 
 ROOT = Path(__file__).parents[2]
+ENV = {"LUA_PATH": "packaging/lua/?.lua"}
 LUAS = [name for name in ("lua5.1", "lua5.3", "lua5.4", "luajit") if shutil.which(name)]
 
 
@@ -28,47 +30,6 @@ class Case(NamedTuple):
     extra: str | None
     script: bytes | None
     field: str = "comment"
-
-
-TEXTS: tuple[str | None, ...] = (
-    *(None, "", " ", "my note", "guard", "guard:", "guard: kind=x", "safeguard:kind=x", "xguard={}", "guardian"),
-    *("guard:kind=pretrain", "guard:kind=Pre-Train;", "note guard:task=sft;target=steps:5 more", "guard:;;kind=a;"),
-    *("guard:kind=a b;", "guard:kind=two/words", "guard:colour=red", "guard:kind", "guard:=x", "guard:v=2", "guard:v=1"),
-    *("guard:target=furlongs:3", "guard:target=steps:-3", "guard:target=steps:1e999", "guard:target=steps:0"),
-    *("guard:target=token:2.5M", "guard:target=steps:1e+2k", "guard:target=steps:0x10", "guard:target=steps:1_0"),
-    *("guard:target=:5", "guard:target=steps:", "guard:target=steps", "guard:target=steps:" + "1" * 41, "guard:target=s:1"),
-    *("guard:budget=400gpu-h", "guard:budget=400h", "guard:budget=4gpuh", "guard:budget=h", "guard:budget=inf", "guard:budget=nan", "guard:budget="),
-    *("guard:egress=none", "guard:egress=", "guard:egress=a,b:1", "guard:egress=a,,b", "guard:egress=" + ",".join("a" * 65)),
-    *("guard:egress=http://x", "guard:egress=[::1]:5", "guard:egress=" + "a" * 256, "guard:progress=log/%j.txt"),
-    *("guard:progress=a=b", "guard:progress=ä€𝄞", "guard:progress=a\u202eb", "guard:progress=a\u00a0b", "guard:progress=\ufffd"),
-    *("guard:kind=a guard:kind=b", "guard:kind=a\x0bb", "guard:kind=a\x1cb", "guard:kind=a\x85", "é guard:kind=a", "éguard:kind=a"),
-    *('guard={"kind":"a"}', 'guard = {"kind":"a"}', 'guard\t=\n{"kind":"a"} rest', '{"team":"nlp","guard":{"kind":"a"}}'),
-    *('{"team":"nlp"}', '{"team":"nlp"} ', ' {"a":[1,2,{"b":null}]} ', '{"team":"nlp"} more', "{}", "{ }", "{broken", "[1]"),
-    *('guard={}', 'guard={ }', '{"guard":{}}', 'guard={"kind":', 'guard={"kind":NaN}', 'guard={"kind":Infinity}', "guard={,}"),
-    *('guard={"kind":"a",}', 'guard={"kind" "a"}', "guard={kind:1}", 'guard={"kind":null}', 'guard={"kind":true}', 'guard={"v":true}'),
-    *('guard={"v":1.0}', 'guard={"v":null}', 'guard={"v":"2"}', 'guard={"target":{"tokens":2e12}}', 'guard={"target":{"tokens":"2T"}}'),
-    *('guard={"target":{"tokens":1,"steps":2}}', 'guard={"target":{"tokens":1,"tokens":2}}', 'guard={"target":{}}', 'guard={"target":[1]}'),
-    *('guard={"budget":5}', 'guard={"budget":-5}', 'guard={"budget":-0}', 'guard={"budget":1e400}', 'guard={"budget":1e-5}', 'guard={"budget":01}'),
-    *('guard={"budget":1.}', 'guard={"budget":.5}', 'guard={"budget":"400 gpu-h"}', 'guard={"budget":"400 h "}', 'guard={"budget":[]}'),
-    *('guard={"egress":[]}', 'guard={"egress":["a"]}', 'guard={"egress":[1]}', 'guard={"egress":{}}', 'guard={"egress":["a b"]}'),
-    *('guard={"kind":"a","task":"b","kind":"c"}', 'guard={"task":"a","kind":"b"}', 'guard={"kind":"\\u0061"}', 'guard={"kind":"\\u00zz"}'),
-    *('guard={"progress":"\\ud834\\udd1e"}', 'guard={"progress":"\\ud834"}', 'guard={"progress":"a\\nb"}', 'guard={"progress":"a\tb"}'),
-    *('guard={"progress":"a b;c"}', 'guard={"progress":"\x7f"}', 'guard={"progress":"\\u0000"}', 'guard={"progress":"\\/x"}', 'guard={"progress":"\\x"}'),
-    *('guard={"budget":' + "9" * 400 + "}", 'guard={"budget":' + "9" * 4301 + "}", "guard={" + '"a":{' * 70 + "}" * 71, "guard={" + '"a":{' * 900),
-    *('guard={"a":' + "[" * 62 + "1" + "]" * 62 + "}", 'guard={"a":' + "[" * 63 + "1" + "]" * 63 + "}"),
-    *("guard:kind=a" + "x" * 8192, "guard" * 1500, "guard=" + " " * 8000, 'guard={"kind":"a"} ' + "é" * 5000, "x" * 1000, "x" * 1010),
-    *('guard:kind=a guard={"target":"steps:5"}', 'x "guard" : {"kind":"a"} guard={', "guard= guard:kind=a", "guard:kind=a;budget=lots"),
-)  # fmt: skip
-SCRIPTS: tuple[bytes | None, ...] = (
-    *(None, b"", b"#!/bin/sh\n", b"#!/bin/sh\n#GUARD kind=pretrain\n#GUARD target=steps:20k\nsleep 1\n"),
-    *(b"#GUARD kind=a", b"#GUARD kind=a\r\n#GUARD budget=400 gpu-h\r\n", b"#GUARD\tkind = 'a'\n", b"#GUARDkind=a\n", b" #GUARD kind=a\n"),
-    *(b"\n \n\t#x\nsleep\n#GUARD kind=a\n", b"#GUARD kind=a b\n#GUARD target=5\n#GUARD colour=red\n#GUARD\n#GUARD word\n#GUARD =x\n"),
-    *(b"#GUARD kind=a\n#GUARD task=b\n", b"#GUARD v=1\n", b"#GUARD v=2\n", b"#GUARD progress=\"my log;1.txt\"\n#GUARD kind=a\n"),
-    *(b'#GUARD progress=a"b\\c\n', b"#GUARD progress=\xff\n", b"#GUARD progress=\xc3\xa4 \xe2\x82\xac\n", b"#GUARD progress=\xe2\x80\xae\n"),
-    *(b"#GUARD egress=none\n", b"#GUARD egress=a:1,b\n", b"#GUARD egress=a, b\n", b"#GUARD k" + b"i" * 2000 + b"nd=a\n", b"#GUARD progress=" + b"a" * 1000),
-    *(b"# x\n" * 999 + b"#GUARD kind=a\n", b"# x\n" * 1000 + b"#GUARD kind=a\n", b"#" + b"x" * 65536 + b"\n#GUARD kind=a\n"),
-    *(b"#" + b"x" * 65514 + b"\n#GUARD kind=a\n#GUARD kind=bbbbbb\n", b"#GUARD kind=a\x0c\n", b"#GUARD budget=1" + b" " * 900 + b"h\n"),
-)  # fmt: skip
 
 
 def _table() -> Iterable[Case]:
@@ -85,7 +46,7 @@ def _table() -> Iterable[Case]:
 def _random_cases(n: int) -> Iterable[Case]:
     """Texts of the table with pieces of others put in; drawn from one seed."""
     draw = random.Random(8)
-    pieces = [text for text in TEXTS if text and len(text) < 200] + list(";=:{}\"\\, \n#\t")
+    pieces = [text for text in TEXTS if text and len(text) < 200] + list(';=:{}"\\, \n#\t')
     for _ in range(n):
         text = draw.choice(pieces)
         for _ in range(draw.randrange(4)):
@@ -123,14 +84,16 @@ def _same(line: str) -> str:
     return re.sub("(no claim is called )[^\t\x1f]*", r"\1", line)
 
 
-@pytest.mark.skipif(not LUAS, reason="no Lua on this machine: apt-get install lua5.1 (tools/bootstrap rig does)")
+@pytest.mark.skipif(
+    not LUAS, reason="no Lua on this machine: apt-get install lua5.1 (tools/bootstrap rig does)"
+)
 @pytest.mark.parametrize("lua", LUAS or ["none"])
 def test_both_readers_say_the_same_of_every_text(lua: str) -> None:
     lines = (f"{_hex(c.comment)} {_hex(c.extra)} {_hex(c.script)} {c.field}\n" for c in CASES)
 
     done = subprocess.run(
         [lua, "tests/contract/lua_driver.lua"], input="".join(lines),
-        cwd=ROOT, env={"LUA_PATH": "packaging/lua/?.lua"}, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
@@ -138,3 +101,25 @@ def test_both_readers_say_the_same_of_every_text(lua: str) -> None:
     assert len(said) == len(CASES)
     for case, line in zip(CASES, said, strict=True):
         assert _same(line) == _same(_expected(case)), case
+
+
+@pytest.mark.skipif(
+    not LUAS, reason="no Lua on this machine: apt-get install lua5.1 (tools/bootstrap rig does)"
+)
+@pytest.mark.parametrize("lua", LUAS or ["none"])
+def test_a_sites_scripts_get_what_they_call_for(lua: str) -> None:
+    done = subprocess.run(
+        [lua, "tests/contract/lua_submit.lua"],
+        cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_modules_name_nothing_that_reads_files_or_runs_programs() -> None:
+    for path in (ROOT / "packaging" / "lua").glob("*.lua"):
+        code = re.sub(r"--.*", "", path.read_text("utf-8"))
+
+        assert re.findall(r"\b(?:io|os|debug|dofile|loadfile|loadstring|load|print|popen)\b", code) == [], (
+            path
+        )
