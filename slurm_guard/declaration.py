@@ -37,7 +37,7 @@ def read_lines(script: bytes) -> tuple[dict[str, str], list[str]]:
     problems: list[str] = []
     word = WORD.encode()
     for number, line in enumerate(_head(script), 1):
-        if line.strip() and not line.startswith(b"#"):
+        if line.strip() and not line.lstrip().startswith(b"#"):
             break
         if line.startswith(word) and line[len(word) : len(word) + 1] in (b" ", b"\t"):
             _read_line(f"line {number}", line[len(word) :], claims, problems)

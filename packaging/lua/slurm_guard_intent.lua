@@ -258,7 +258,7 @@ local function read_lines(script)
     if stop == nil and not whole then break end
     local line = head:sub(at, (stop or #head + 1) - 1)
     at, number = (stop or #head) + 1, number + 1
-    if line:find("^[^#]") and line:find("[^ \t\n\r\f\v]") then break end
+    if line:find("^[ \t\r\f\v]*[^# \t\r\f\v]") then break end
     local words = line:match("^#GUARD([ \t].*)$")
     if words then read_line("line " .. number, words, claims, problems) end
   end

@@ -68,6 +68,7 @@ _EXAMPLE = (
 def _lines_of(claims: dict[str, str], field: str) -> list[str]:
     """What to paste. Raises GuardError intent-wrong, intent-long."""
     from slurm_guard.cli.claimwords import likely_kind
+    from slurm_guard.cli.sbatchline import quote_word
     from slurm_guard.declaration import ORDER, WORD, add_claims
     from slurm_guard.errors import EXIT_USAGE, GuardError
 
@@ -80,7 +81,7 @@ def _lines_of(claims: dict[str, str], field: str) -> list[str]:
     lines = [f"# {claims['kind']!a} is a word of your own; if you mean {near}, say that"] if near else []
     lines += [
         "# In the batch script, above its first command; on any Slurm:",
-        f"#SBATCH --{field}={shlex.quote(text)}",
+        f"#SBATCH --{field}={quote_word(text)}",
     ]
     lines += ["", "# or, where the site folds these lines (docs/intent.md):"]
     lines += [f"{WORD} {key}={_shown(claims[key])}" for key in ORDER if key in claims]

@@ -1,10 +1,10 @@
 """A batch script as sbatch and the site's job_submit.lua would read it, for `slurm-guard declare --check`."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from slurm_guard.cli.claimwords import nearest, nearest_key, problems_of
+from slurm_guard.cli.sbatchline import split_words
 from slurm_guard.declaration import MAX_HEAD, ORDER, WORD, Folded, fold, read_lines
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.intent import Intent, parse_intent
@@ -41,7 +41,7 @@ def read_script(path: Path, field: str) -> Script:
 def _split(lines: list[str]) -> tuple[list[str], list[str]]:
     """Lines above the first command, and the others."""
     for k, line in enumerate(lines):
-        if line.strip() and not line.startswith("#"):
+        if line.strip() and not line.lstrip().startswith("#"):
             return lines[:k], lines[k:]
     return lines, []
 
@@ -54,19 +54,12 @@ def _options(head: list[str]) -> dict[str, str]:
     """--comment and --extra of #SBATCH lines; the last holds."""
     found: dict[str, str] = {}
     for line in head:
-        words = _words(line.removeprefix("#SBATCH")) if line.startswith("#SBATCH") else []
+        words = split_words(line.removeprefix("#SBATCH")) if line.startswith("#SBATCH") else []
         for k, word in enumerate(words):
             name, equals, value = word.partition("=")
             if name in ("--comment", "--extra"):
                 found[name[2:]] = value if equals else " ".join(words[k + 1 : k + 2])
     return found
-
-
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text, comments=True)
-    except ValueError:  # a quote that does not end: sbatch refuses it in its own words
-        return []
 
 
 def _meant(head: list[str]) -> list[str]:

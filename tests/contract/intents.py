@@ -152,6 +152,8 @@ SCRIPTS: tuple[bytes | None, ...] = (
     b"#GUARD\tkind = 'a'\n",
     b"#GUARDkind=a\n",
     b" #GUARD kind=a\n",
+    b" # an indented comment is none of the commands\n#GUARD kind=a\n",
+    b" x # a command\n#GUARD kind=a\n",
     b"\n \n\t#x\nsleep\n#GUARD kind=a\n",
     b"#GUARD kind=a b\n#GUARD target=5\n#GUARD colour=red\n#GUARD\n#GUARD word\n#GUARD =x\n",
     b"#GUARD kind=a\n#GUARD task=b\n",

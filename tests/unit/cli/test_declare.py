@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from slurm_guard.cli import app as cli
 from slurm_guard.cli.claimwords import nearest, problems_of
+from slurm_guard.cli.sbatchline import quote_word, split_words
 from slurm_guard.declaration import MAX_FIELD, fold, read_lines
 from slurm_guard.errors import GuardError
 from slurm_guard.intent import parse_intent
@@ -31,14 +34,16 @@ def test_each_of_the_three_ways_declares_the_same(progress: str) -> None:
         "--kind", "pretrain", "--target", "steps:20k", "--egress", "none", "--progress", progress
     )
 
-    (sbatch,) = [shlex.split(line) for line in lines if line.startswith("#SBATCH ")] or [[]]
+    (sbatch,) = [split_words(line.removeprefix("#SBATCH")) for line in lines if line.startswith("#SBATCH ")]
     script = "\n".join(line for line in lines if line.startswith("#GUARD")).encode()
     command = shlex.split(lines[-1])[0]
     folded = fold(None, None, script)
-    ways = [parse_intent(folded.comment, None), parse_intent(command.removeprefix("--comment="), None)]
-    if sbatch:  # shlex takes a word that begins with # for a word here
-        ways.append(parse_intent(sbatch[1].removeprefix("--comment="), None))
-    for intent in ways:
+    for text in (
+        folded.comment or "",
+        command.removeprefix("--comment="),
+        sbatch[0].removeprefix("--comment="),
+    ):
+        intent = parse_intent(text, None)
         assert intent.problems == ()
         assert (intent.kind, intent.target) == ("pretrain", ("steps", 20_000.0))
         assert (intent.egress, intent.progress) == ((), progress)
@@ -166,6 +171,25 @@ def test_folding_takes_nothing_of_what_stood_there(comment: str | None, expected
     assert folded.comment == expected
     assert len(expected) <= MAX_FIELD
     assert bool(folded.problems) == (comment in ("x" * 1020, 'guard={"broken'))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (" --comment='a b' -n1 # why", ["--comment=a b", "-n1"]),
+        (r" --comment='it\'s' x\ y", ["--comment=it's", "x y"]),
+        (' "a\'b"#c', ["a'b"]),
+        (r" 'a\\b'", [r"a\b"]),
+        ("", []),
+    ],
+)
+def test_an_sbatch_line_is_read_as_sbatch_reads_it(line: str, words: list[str]) -> None:
+    assert split_words(line) == words
+
+
+@given(st.text(st.characters(blacklist_characters="\0\n"), min_size=1))
+def test_a_quoted_word_comes_back_as_it_was(text: str) -> None:
+    assert split_words(quote_word(text)) == [text]
 
 
 def test_lines_are_read_above_the_first_command_alone() -> None:
