@@ -63,6 +63,17 @@ EXAMPLES = {  # where the default shows nothing
 }
 
 
+_CHOICES = {"slurm.accounting": ("sacct", "pyslurm")}
+
+
+def wrong_choice(key: str, value: Any) -> str:
+    """What is wrong with a value that must be one of a few words; empty: nothing, or any will do."""
+    known = _CHOICES.get(key)
+    if known is None or value in known:
+        return ""
+    return f"must be {' or '.join(known)}, not {value!a}"
+
+
 def wrong_number(name: str, value: Any) -> str:
     """What is wrong with a number; empty: nothing, or it is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
