@@ -1,4 +1,4 @@
-"""Words of an #SBATCH line, quoted and split as sbatch does it (get_argument of src/sbatch/opt.c), not a shell."""
+"""Words of an #SBATCH line, quoted and split as sbatch does it (get_argument in src/sbatch/opt.c)."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ def quote_word(text: str) -> str:
 
 
 def split_words(line: str) -> list[str]:
-    """The words up to a `#` outside of quotes; a quote that does not end, which sbatch refuses, ends the line."""
+    """The words up to a `#` outside of quotes; a quote that does not end (sbatch refuses it) ends the line."""
     words: list[str] = []
     word: list[str] | None = None
     quote, escaped = "", False

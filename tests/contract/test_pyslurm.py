@@ -1,7 +1,7 @@
 """PySlurm beside sacct: the same runs, and where they cannot be, it is said.
 
 The child is the real one; in it PySlurm itself where this interpreter has it and Slurm answers, else a
-stand-in that leaves out what PySlurm's source leaves out. Real PySlurm needs Slurm 25.11, which no Debian has.
+stand-in that leaves out what its source leaves out. Real PySlurm needs Slurm 25.11, which no Debian has.
 """
 
 import importlib.util
@@ -72,7 +72,8 @@ def test_a_recorded_night_has_the_same_runs_but_for_those_before_a_requeue(
 ROW = dict.fromkeys(FIELDS, "") | {
     "JobIDRaw": "7", "JobID": "7", "Cluster": "alpha", "State": "COMPLETED", "Submit": "1780000000",
     "Start": "1780000100", "End": "1780000200", "ElapsedRaw": "100", "Suspended": "00:00:00", "NNodes": "1",
-    "AllocTRES": "billing=1,cpu=1,gres/gpu:h100=2,gres/gpu=2,node=1", "NodeList": "n1", "User": "root", "UID": "0",
+    "AllocTRES": "billing=1,cpu=1,gres/gpu:h100=2,gres/gpu=2,node=1", "NodeList": "n1", "User": "root",
+    "UID": "0",
 }  # fmt: skip
 
 
