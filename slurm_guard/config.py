@@ -171,6 +171,17 @@ class ReportConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepConfig:
+    """[keep]: days; `slurm-guard prune --apply` takes away what is older. 0: for ever."""
+
+    lake_days: float = _key(180.0, "what the nodes saw, by the day of each row")
+    quarantine_days: float = _key(90.0, "copies of files that could not be taken")
+    reports_days: float = _key(730.0, "nights with their audit documents and pages")
+    mail_days: float = _key(90.0, "letters and what became of them; at least 15")
+    views_days: float = _key(400.0, "lines that say who looked at whose runs")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole file."""
 
@@ -181,6 +192,7 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
+    keep: KeepConfig = field(default_factory=KeepConfig)
     mail: MailConfig = field(default_factory=MailConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
 

@@ -111,6 +111,8 @@ COMMANDS: tuple[str, ...] = (
     "mail",
     "explain",
     "disposition",
+    "prune",
+    "forget",
     "checks",
     "demo",
 )

@@ -12,7 +12,7 @@ def quote_word(text: str) -> str:
 
 
 def split_words(line: str) -> list[str]:
-    """The words up to a `#` outside of quotes; a quote that does not end (sbatch refuses it) ends the line."""
+    """The words up to a `#` outside of quotes; a quote that does not end (sbatch refuses it) ends there."""
     words: list[str] = []
     word: list[str] | None = None
     quote, escaped = "", False
