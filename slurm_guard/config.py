@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm_guard.configfile import read_file
+from slurm_guard.configkeep import KeepConfig as KeepConfig
 from slurm_guard.configkey import key as _key
 from slurm_guard.configmail import ChatConfig as ChatConfig
 from slurm_guard.configmail import MailConfig as MailConfig
@@ -168,17 +169,6 @@ class ReportConfig:
     own: str = _key("", "folder of each user's own documents, if it is there; empty: `own` beside path")
     own_nights: int = _key(90, "nights that they are kept")
     views: str = _key("", "file that says who looked at whose runs; empty: `views.jsonl` in path")
-
-
-@dataclass(frozen=True, slots=True)
-class KeepConfig:
-    """[keep]: days; `slurm-guard prune --apply` takes away what is older. 0: for ever."""
-
-    lake_days: float = _key(180.0, "what the nodes saw, by the day of each row")
-    quarantine_days: float = _key(90.0, "copies of files that could not be taken")
-    reports_days: float = _key(730.0, "nights with their audit documents and pages")
-    mail_days: float = _key(90.0, "letters and what became of them; at least 15")
-    views_days: float = _key(400.0, "lines that say who looked at whose runs")
 
 
 @dataclass(frozen=True, slots=True)
