@@ -19,8 +19,10 @@ local MAX_SAID = 8 -- problems that one message names
 local NO_OFFSET = 0xfffffffe -- het_job_offset of a job that is not heterogeneous
 local PENDING = 0
 
+-- In cli_filter.lua log_error writes to the user's terminal; later releases have a log_user there that calls what
+-- only job_submit.lua has.
 local function tell(text)
-  local say = slurm.log_user or slurm.log_error -- in cli_filter.lua the latter writes to the user's terminal
+  local say = slurm.user_msg and slurm.log_user or slurm.log_error
   say("%s", "slurm-guard: " .. text)
 end
 

@@ -1,6 +1,7 @@
 -- What a site's scripts get from slurm_guard_submit.lua, with a `slurm` of our own; each failed line is printed.
 local said, log = {}, {}
 slurm = { SUCCESS = 0, ERROR = -1,
+  user_msg = function() end,
   log_user = function(...) said[#said + 1] = string.format(...) end,
   log_error = function(...) log[#log + 1] = string.format(...) end,
   log_info = function(...) log[#log + 1] = string.format(...) end }
@@ -101,6 +102,14 @@ filtered("sbatch's lines are not here", { type = "sbatch", partition = "gpu" }, 
 filtered("salloc is told", { type = "salloc", partition = "gpu" }, ASK, -1, nil)
 filtered("salloc declares", { type = "salloc", partition = "gpu", comment = "guard:kind=a;target=steps:1" }, ASK, 0, "guard:kind=a;target=steps:1")
 filtered("a script that the site read", { type = "sbatch" }, { script = SCRIPT }, 0, "guard:kind=pretrain;target=steps:5")
+
+-- As in cli_filter.lua of later releases: a log_user without what it calls.
+local user_msg, log_user = slurm.user_msg, slurm.log_user
+slurm.user_msg, slurm.log_user = nil, function() error("attempt to call field 'user_msg'") end
+log = {}
+filtered("the terminal is told", { type = "srun", partition = "gpu" }, ASK, -1, nil)
+expect("the terminal is told, words", (log[1] or ""):find("missing: kind, target", 1, true) ~= nil, true)
+slurm.user_msg, slurm.log_user = user_msg, log_user
 
 -- No text makes the work grow faster than itself: the worst that fits into the limits, and a script of 4 MB.
 local worst = { string.rep("#GUARD progress=" .. string.rep(" ", 1000) .. "x\n", 60), string.rep("#GUARD " .. string.rep("guard={", 140) .. "\n", 60),

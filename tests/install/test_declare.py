@@ -46,6 +46,18 @@ end
 
 return slurm.SUCCESS
 """
+FILTER = """
+package.path = package.path .. ";%s/packaging/lua/?.lua"
+local guard = require("slurm_guard_submit")
+
+function slurm_cli_setup_defaults(options, early_pass) return slurm.SUCCESS end
+
+function slurm_cli_pre_submit(options, pack_offset)
+  return guard.cli_pre_submit(options, { require = { filtered = { "kind" } } })
+end
+
+function slurm_cli_post_submit(pack_offset, job_id, step_id) return slurm.SUCCESS end
+"""
 HEAD = "#!/bin/sh\n#SBATCH --gres=gpu:1\n"
 DECLARED = HEAD + "#GUARD kind=pretrain\n#GUARD target=steps:20k\n"
 
@@ -53,9 +65,12 @@ DECLARED = HEAD + "#GUARD kind=pretrain\n#GUARD target=steps:20k\n"
 def put_site(rig: Rig, text: str, plugins: str) -> None:
     """A slurmctld that begins anew with this job_submit.lua, and a partition that asks."""
     (rig.path / "etc" / "job_submit.lua").write_text(text, "utf-8")
+    (rig.path / "etc" / "cli_filter.lua").write_text(FILTER % CHECKOUT, "utf-8")
     kept = [line for line in rig.conf.read_text("utf-8").splitlines() if "strict" not in line]
     kept = [line for line in kept if not line.startswith("JobSubmitPlugins=")]
-    lines = [*kept, *([f"JobSubmitPlugins={plugins}"] if plugins else [])]
+    kept = [line for line in kept if not line.startswith(("CliFilterPlugins=", "PartitionName=filtered"))]
+    lua = ["CliFilterPlugins=lua", "PartitionName=filtered Nodes=n1,n2 State=UP"]
+    lines = [*kept, *([f"JobSubmitPlugins={plugins}", *lua] if plugins else [])]
     rig.conf.write_text("\n".join([*lines, "PartitionName=strict Nodes=n1,n2 State=UP", ""]), "utf-8")
     procs.stop(rig, "slurmctld")
     procs.start(rig, "slurmctld", ["slurmctld", "-D"])
@@ -212,6 +227,19 @@ def test_a_waiting_job_cannot_slip_into_a_partition_that_asks(rig: Rig) -> None:
     log = (rig.path / "log" / "slurmctld.log").read_text("utf-8")
     assert moved.returncode != 0
     assert "partition strict asks what a job is for; missing: kind, target" in moved.stderr + log
+
+
+def test_a_cli_filter_tells_srun_at_once_and_leaves_sbatchs_lines_to_slurmctld(rig: Rig) -> None:
+    refused = _said(rig, ["srun", "--partition=filtered", "true"], USERS[0])
+    taken = _sbatch(rig, DECLARED, "--hold", "--partition=filtered")
+    declared = _said(
+        rig, ["srun", "--partition=filtered", "--comment=guard:kind=debug", "--test-only", "true"], USERS[0]
+    )
+
+    assert refused.returncode != 0
+    assert "partition filtered asks what a job is for; missing: kind" in refused.stderr
+    assert taken.returncode == 0, taken.stderr
+    assert declared.returncode == 0, declared.stderr
 
 
 def test_the_components_of_a_het_job_need_no_lines_of_their_own(rig: Rig) -> None:
