@@ -106,10 +106,13 @@ COMMANDS: tuple[str, ...] = (
     "audit",
     "config",
     "progress",
+    "declare",
     "report",
     "mail",
     "explain",
     "disposition",
+    "prune",
+    "forget",
     "checks",
     "demo",
 )
