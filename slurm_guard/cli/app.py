@@ -105,6 +105,7 @@ COMMANDS: tuple[str, ...] = (
     "node",
     "audit",
     "config",
+    "doctor",
     "progress",
     "report",
     "mail",
