@@ -25,7 +25,9 @@ def _guard(facts: Facts) -> Iterator[Said]:
     other = facts.guard_as_auditor
     if not isinstance(other, Unseen) and other.config is None:
         who = "who audits" if isinstance(facts.auditor, Unseen) else f"{facts.auditor.name}, who audits"
-        yield problem(f"{who}, does not get by with guard.toml: {other.error}", other.hint)
+        yield problem(
+            f"{who}, cannot use guard.toml: {other.error}", other.hint or "slurm-guard config check"
+        )
     for words in guard.warnings:
         yield warning(words, f"slurm-guard config check --config {quote(guard.path)}")
 
