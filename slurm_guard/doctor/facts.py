@@ -98,6 +98,7 @@ class HookFile:
     ours: bool | None
     shim: str = ""
     inner: bool = False
+    script: bool = True  # false: a call of ours cannot be written into it
     unsafe: tuple[Unsafe, ...] = ()
     kills: str = ""  # a line that kills what is not the job's; empty: none seen
 

@@ -70,6 +70,7 @@ def look_at(path: str, shim: str, *, inner: bool = False) -> HookFile:
         ours=ours,
         shim=found,
         inner=inner,
+        script=text is None or text.startswith("#!"),
         unsafe=unsafe_on_way(path),
         kills="" if _is_shim(path, shim) else _kill_line(text or ""),
     )

@@ -61,9 +61,12 @@ def _private(facts: Facts) -> Iterator[Said]:
     auditor, database = seen(facts.auditor), seen(facts.database)
     slurm_user = value(facts, "SlurmUser").partition("(")[0]
     if auditor.uid != 0 and auditor.name != slurm_user and not database.admin.startswith(_MAY_SEE):
+        known = (
+            f"modify user {auditor.name} set" if database.admin else f"add user {auditor.name} account=root"
+        )
         yield problem(
             f"PrivateData={','.join(private)} hides other users' jobs from {auditor.name}, who audits",
-            f"sacctmgr add user {auditor.name} account=root adminlevel=operator",
+            f"sacctmgr {known} adminlevel=operator",
         )
     else:
         yield ok(f"{auditor.name}, who audits, may see jobs that PrivateData hides")

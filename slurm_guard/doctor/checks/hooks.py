@@ -1,6 +1,7 @@
 """The lines that name our hooks, and the files that slurmd really runs for them."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from shlex import quote
 
 from slurm_guard.doctor.checks.values import LISTS_SINCE, name, version
@@ -71,7 +72,18 @@ def _call(lines: Sequence[HookLine], key: str) -> str:
     line = lines[-1]
     if line.glob:
         return f"ln -s {_PATHS[key]} {line.value.rpartition('/')[0]}/"
-    return f"{_PATHS[key]} || :   # as a line of {line.value}"
+    script = next((file.script for file in line.files if not file.inner), True)
+    return (
+        _combined(line.value, _PATHS[key])
+        if script
+        else f"{key}=…   # a script: {line.value} && {_PATHS[key]}"
+    )
+
+
+def _combined(one: str, other: str) -> str:
+    """The line that lets the site's script run both; ours is a package's file, and stays as it is."""
+    mine, sites = (one, other) if Path(one).name in KEYS.values() else (other, one)
+    return f"{mine} || :   # as a line of {sites}"
 
 
 _MISSING = {
@@ -103,7 +115,7 @@ def _second_line(facts: Facts) -> Iterator[Said]:
             yield problem(
                 f"{holds.path}:{holds.number} replaces line {lost.number}'s {key}={lost.value}, "
                 f"which is not run any more{until}",
-                f"{holds.value} || :   # as a line of {lost.value}; then take line {holds.number} out",
+                f"{_combined(lost.value, holds.value)}, whose {key}= is then the only one",
             )
 
 
