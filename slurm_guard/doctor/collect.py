@@ -114,7 +114,7 @@ def _first(facts: Facts, asked: Asked) -> _Parts:
         "gres": lambda: fromslurm.load_gres(fromslurm.find_slurm_conf(asked.slurm_conf)),
         "slurm_nodes": lambda: fromslurm.load_nodes(config, asked.timeout_s),
         "auditor": lambda: fromhead.find_auditor(facts.config()),
-        "leftovers": lambda: fromnode.find_leftovers([fromnode.INSTALL_JOURNAL]),
+        "leftovers": fromnode.find_leftovers,
     }
 
 

@@ -273,10 +273,10 @@ class StuckLetter:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A journal of an installation that did not end."""
+    """A journal of an installation that did not end. `status`: applying, undoing, begun or unreadable."""
 
     path: str
-    words: str
+    status: str
 
 
 @dataclass(frozen=True, slots=True)

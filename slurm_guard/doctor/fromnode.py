@@ -1,11 +1,11 @@
 """What a node has of ours: folders, samplers, switches, the kernel's control groups."""
 
 import grp
+import json
 import os
 import pwd
-import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from slurm_guard.sampler.status import read_status
 
 INSTALL_JOURNAL = Path("/var/lib/slurm-guard/install")
 _MOST_NODES = 64  # samplers of one machine that are looked at; judgement
+_MOST_JOURNAL = 64 << 20  # bytes; it holds paths and digests. Judgement
 _UNIT = "slurm-guardd.service"
 _UNIT_PLACES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
@@ -145,13 +146,13 @@ def _parser(name: str) -> str:
         return "this machine does not know it"
 
 
-def find_leftovers(folders: Iterable[Path]) -> tuple[Leftover, ...]:
-    """Journals of an installation that began and did not end: its last line says neither done nor undone."""
-    found = []
-    for folder in folders:
-        for path in sorted(folder.glob("*journal*")) if folder.is_dir() else []:
-            lines = path.read_text("utf-8", "replace")[-4096:].strip().splitlines()
-            last = lines[-1] if lines else ""
-            if not re.search(r"\b(?:done|undone|removed|complete|ended)\b", last):
-                found.append(Leftover(str(path), last[:120]))
-    return tuple(found)
+def find_leftovers(folder: Path = INSTALL_JOURNAL) -> tuple[Leftover, ...]:
+    """The journal of an installation or a removal that did not end; it says `applied` where all is done."""
+    path = folder / "journal.json"
+    if not path.exists():
+        return (Leftover(str(folder), "begun"),) if folder.is_dir() and any(folder.iterdir()) else ()
+    try:
+        status = str(json.loads(path.read_bytes()[:_MOST_JOURNAL])["status"])[:40]
+    except (ValueError, KeyError, TypeError):
+        status = "unreadable"
+    return () if status == "applied" else (Leftover(str(path), status),)

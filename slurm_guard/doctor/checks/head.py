@@ -44,14 +44,14 @@ def _lake(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield problem(
             f"there is no lake at {folder.path}: nothing was ever collected",
-            f"install -d -o sgaudit -m 750 {quote(folder.path)} && slurm-guard collect",
+            f"install -d -o slurm-guard-audit -m 750 {quote(folder.path)} && slurm-guard collect",
         )
         return
     yield from _closed(folder, "every user's command lines and connections")
     if folder.uid == 0:
         yield warning(
             f"{folder.path} is root's, so that collecting and auditing need root, which they should not",
-            f"chown -R sgaudit {quote(folder.path)}",
+            f"chown -R slurm-guard-audit {quote(folder.path)}",
         )
 
 
@@ -60,7 +60,7 @@ def _reports(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield warning(
             f"there is no {folder.path}: no night was audited yet",
-            f"install -d -o sgaudit -m 750 {quote(folder.path)} && slurm-guard audit",
+            f"install -d -o slurm-guard-audit -m 750 {quote(folder.path)} && slurm-guard audit",
         )
         return
     yield from _closed(folder, "every user's verdicts")
@@ -93,7 +93,7 @@ def _own(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield ok("the site keeps no document for each user")
     elif not folder.is_dir or folder.mode != 0o711 or (lake.exists and folder.uid != lake.uid):
-        owner = lake.owner if lake.exists else "sgaudit"
+        owner = lake.owner if lake.exists else "slurm-guard-audit"
         yield problem(
             f"users get no documents of their own: {folder.path} is {folder.owner}'s, mode {folder.mode:04o}",
             f"chown {quote(owner)} {quote(folder.path)} && chmod 711 {quote(folder.path)}",
@@ -130,7 +130,7 @@ def _node_data(facts: Facts) -> Iterator[Said]:
         if node in boards and at is None:
             yield problem(
                 "Slurm gives its GPUs to jobs, and nothing of it was ever collected",
-                f"slurm-guard collect --from ssh://sgship@{node}   # or add its spool to [lake] spools",
+                f"slurm-guard collect --from ssh://{node}   # or add its spool to [lake] spools",
                 node,
             )
         elif at is not None and facts.now_at - at > _STALE_S and (not known or node in boards):

@@ -105,7 +105,7 @@ def _spool_folder(facts: Facts) -> Iterator[Said]:
     elif folder.gid == 0:
         yield warning(
             f"{folder.path} belongs to group root, so that only root can collect it",
-            f"groupadd --system sgship; chgrp sgship {quote(folder.path)} && chmod 2750 {quote(folder.path)}",
+            f"chgrp slurm-guard {quote(folder.path)} && chmod 2750 {quote(folder.path)}   # the collector's group",
         )
     elif not folder.mode & 0o2000:
         yield problem(
@@ -193,10 +193,21 @@ def _parser(facts: Facts) -> Iterator[Said]:
 
 def _leftovers(facts: Facts) -> Iterator[Said]:
     for left in seen(facts.leftovers):
-        yield problem(
-            f"an installation did not end: {left.path} stops at {left.words or 'its beginning'}",
-            "slurm-guard uninstall   # puts back what it changed; then install again",
-        )
+        if left.status == "undoing":
+            yield problem(
+                f"slurm-guard was not taken off wholly, as {left.path} says",
+                "slurm-guard uninstall --apply   # goes on where it stopped",
+            )
+        elif left.status == "unreadable":
+            yield problem(
+                f"what an installation changed cannot be read from {left.path}",
+                f"less {quote(left.path)}   # what was there before lies in blobs/ beside it",
+            )
+        else:
+            yield problem(
+                f"an installation stopped half-way, as {left.path} says",
+                "slurm-guard install --apply   # goes on where it stopped; uninstall takes it back",
+            )
 
 
 CHECKS = (
@@ -231,7 +242,7 @@ CHECKS = (
         "spool-folder",
         "`node.spool_dir`: root's, set-group-id, read by the collector's group and nobody else",
         "It holds all users' command lines; and what the group cannot read is not collected.",
-        "`install -d -o root -g sgship -m 2750`",
+        "`install -d -o root -g slurm-guard -m 2750`",
         NODE,
         "the spool is root's, and the collector's to read",
         _spool_folder,
@@ -286,7 +297,7 @@ CHECKS = (
         "half-installed",
         "journals of an installation in /var/lib/slurm-guard/install that did not end",
         "Half of a change is worse than none, and can be taken back.",
-        "`slurm-guard uninstall`, then install again",
+        "`slurm-guard install --apply` goes on, `slurm-guard uninstall --apply` takes it back",
         BOTH,
         "no installation stopped half-way",
         _leftovers,

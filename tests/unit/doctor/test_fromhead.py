@@ -178,6 +178,31 @@ def test_the_parser_may_not_be_root_or_nobody_at_all() -> None:
     assert fromnode.look_at_control(Config()).parser_user == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ('{"status": "applied"}', None),
+        ('{"status": "applying"}', "applying"),
+        ('{"status": "undoing"}', "undoing"),
+        ("{", "unreadable"),
+        ("[]", "unreadable"),
+    ],
+)
+def test_a_journal_tells_how_far_an_installation_came(text: str, status: str | None, tmp_path: Path) -> None:
+    assert fromnode.find_leftovers(tmp_path / "none") == fromnode.find_leftovers(tmp_path) == ()
+    journal = _file(tmp_path / "journal.json", text)
+
+    found = fromnode.find_leftovers(tmp_path)
+
+    assert [(left.path, left.status) for left in found] == [(str(journal), status)] * (status is not None)
+
+
+def test_a_folder_of_the_journal_without_one_is_a_beginning(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+
+    assert [left.status for left in fromnode.find_leftovers(tmp_path)] == ["begun"]
+
+
 def test_who_audits_is_the_lakes_owner(tmp_path: Path) -> None:
     config = _config(tmp_path)
     assert fromhead.find_auditor(config).uid == os.geteuid()
