@@ -272,7 +272,7 @@ MISTAKES: dict[Batch, list[Planted]] = {
         Planted("lake-folder", P, "command lines"),
         Planted("reports-folder", P, "verdicts"),
         Planted("own-folder", P, "mode 0755"),
-        Planted("quarantine", W, "2 files of the last week"),
+        Planted("quarantine", W, "2 files of the last week in quarantine"),
         Planted("clocks", P, "300 s behind", "n3"),
     ],
     _other_settings: [

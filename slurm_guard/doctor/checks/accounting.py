@@ -1,6 +1,7 @@
 """What accounting has to hold, who may read it, and how Slurm tells a job of its GPUs."""
 
 from collections.abc import Iterator
+from shlex import quote
 
 from slurm_guard.doctor.checks.values import value, version, words
 from slurm_guard.doctor.facts import Facts
@@ -153,7 +154,7 @@ def _gres_devices(facts: Facts) -> Iterator[Said]:
         if line.plain:
             yield problem(
                 f"gres.conf:{line.number}: {line.plain[0]} is no device, and slurmd refuses it",
-                "name the device files, /dev/nvidia0 and so on",
+                "File=/dev/nvidia[0-3]   # on that line, with the node's own device files",
             )
         if line.missing and not nodes:
             yield problem(
@@ -169,8 +170,7 @@ def _drained(facts: Facts) -> Iterator[Said]:
             which = "prolog" if "prolog error" in reason else "epilog"
             yield problem(
                 f"the node was drained for its {which}: {node.reason}",
-                "slurm-guard doctor --role node   # there; then: scontrol update state=resume node="
-                + node.name,
+                f"ssh {quote(node.name)} slurm-guard doctor --role node   # then resume it",
                 node.name,
             )
 

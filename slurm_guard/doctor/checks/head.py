@@ -6,6 +6,7 @@ from shlex import quote
 
 from slurm_guard.doctor.checks.node import room
 from slurm_guard.doctor.checks.programs import parse_release
+from slurm_guard.doctor.checks.values import count
 from slurm_guard.doctor.facts import Facts, Folder
 from slurm_guard.doctor.finding import BOTH, HEAD, Check, Said, Unseen, ok, problem, seen, unseen, warning
 
@@ -109,11 +110,11 @@ def _quarantine(facts: Facts) -> Iterator[Said]:
     found = seen(facts.quarantine)
     if found.n_recent:
         yield warning(
-            f"{found.n_recent} files of the last week are in quarantine, the last one because {found.reason}",
+            f"{count(found.n_recent, 'file')} of the last week in quarantine, the last one for {found.reason}",
             f"cat {quote(found.newest)}   # its node and name are the path's; the file lies beside it",
         )
     elif found.n:
-        yield ok(f"{found.n} files are in quarantine, none of the last week")
+        yield ok(f"{count(found.n, 'file')} in quarantine, none of the last week")
 
 
 def _node_data(facts: Facts) -> Iterator[Said]:
@@ -130,13 +131,13 @@ def _node_data(facts: Facts) -> Iterator[Said]:
         if node in boards and at is None:
             yield problem(
                 "Slurm gives its GPUs to jobs, and nothing of it was ever collected",
-                f"slurm-guard collect --from ssh://{node}   # or add its spool to [lake] spools",
+                f"slurm-guard collect --from ssh://{quote(node)}   # or add its spool to [lake] spools",
                 node,
             )
         elif at is not None and facts.now_at - at > _STALE_S and (not known or node in boards):
             yield problem(
                 f"the last that was collected of it is of {_instant(at)}",
-                "slurm-guard node status   # there; and is its spool collected?",
+                f"ssh {quote(node)} slurm-guard node status   # and is its spool collected?",
                 node,
             )
 
@@ -148,15 +149,13 @@ def _instant(at: float) -> str:
 def _last_night(facts: Facts) -> Iterator[Said]:
     night = facts.night if facts.night is None else seen(facts.night)
     if night is None:
-        yield warning(
-            "no night was audited yet", "slurm-guard audit   # yesterday; then see `schedule` below"
-        )
+        yield warning("no night was audited yet", "slurm-guard audit   # yesterday")
         return
     age_s = facts.now_at - night.until_at
     if age_s > _NIGHT_S:
         yield problem(
             f"the last audited night is {night.name}, which ended {age_s / _DAY_S:.0f} days ago",
-            f"slurm-guard audit --since {night.name}   # each night since; and look at its timer's log",
+            "slurm-guard audit   # yesterday; why it did not: journalctl -u slurm-guard-audit",
         )
     elif parse_release(night.release) != parse_release(facts.release):
         yield warning(
@@ -177,7 +176,7 @@ def _coverage(facts: Facts) -> Iterator[Said]:
         more = f" and {len(silent) - _MOST_NAMED} more" if len(silent) > _MOST_NAMED else ""
         yield problem(
             f"in night {night.name} nothing was heard of {', '.join(silent[:_MOST_NAMED])}{more}",
-            "slurm-guard doctor --role node   # there",
+            f"ssh {quote(silent[0])} slurm-guard doctor --role node",
         )
     for node in night.nodes:
         if node.last_heard_at is not None and node.note:

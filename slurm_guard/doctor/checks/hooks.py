@@ -131,7 +131,7 @@ def _globs(facts: Facts) -> Iterator[Said]:
             if file.exists and not (file.executable and file.regular):
                 yield problem(
                     f"{line.key}={line.value} matches {file.path}, which cannot be run: {_HARM[line.key]}",
-                    f"chmod 755 {quote(file.path)}   # or take it out of the folder",
+                    f"mv {quote(file.path)} {quote(str(Path(file.path).parent.parent))}/",
                 )
 
 
@@ -147,7 +147,10 @@ def _files(facts: Facts) -> Iterator[Said]:
 def _file(line: HookLine, file: HookFile) -> Iterator[Said]:
     named = f"{line.key}={line.value} calls {file.path}" if file.inner else f"{line.key} is {file.path}"
     if not file.path.startswith("/"):
-        yield unseen(f"{named}, which is no full path: it is looked for beside slurm.conf from 23.11 on")
+        yield unseen(
+            f"{named}, which is no full path: Slurm looks for it beside slurm.conf, from 23.11 on",
+            f"{line.key}=/…/{file.path}   # the full path, in slurm.conf",
+        )
     elif not file.exists:
         yield problem(
             f"{named}, which is not there: {_HARM[line.key]}",

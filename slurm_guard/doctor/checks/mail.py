@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from slurm_guard.doctor.checks.values import count
 from slurm_guard.doctor.facts import Facts
 from slurm_guard.doctor.finding import HEAD, Check, Said, ok, problem, seen, warning
 
@@ -34,8 +35,8 @@ def _letters(facts: Facts) -> Iterator[Said]:
         return
     one = stuck[-1]
     yield warning(
-        f"{len(stuck)} letters of the last two weeks are stuck; the last one, to {one.to}, is {one.status}: "
-        f"{one.detail}",
+        f"{count(len(stuck), 'letter')} of the last two weeks did not go; the last one, to {one.to}, is "
+        f"{one.status}: {one.detail}",
         f"slurm-guard mail --list; slurm-guard mail --again {one.name}",
     )
 

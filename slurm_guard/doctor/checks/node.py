@@ -105,7 +105,7 @@ def _spool_folder(facts: Facts) -> Iterator[Said]:
     elif folder.gid == 0:
         yield warning(
             f"{folder.path} belongs to group root, so that only root can collect it",
-            f"chgrp slurm-guard {quote(folder.path)} && chmod 2750 {quote(folder.path)}   # the collector's group",
+            f"chgrp slurm-guard {quote(folder.path)} && chmod 2750 {quote(folder.path)}   # or another group",
         )
     elif not folder.mode & 0o2000:
         yield problem(

@@ -57,7 +57,8 @@ def _agree(facts: Facts) -> Iterator[Said]:
 
 def _interpreter(found: Interpreter, name: str, harm: str, install: str) -> Iterator[Said]:
     if not found.exists:
-        yield problem(f"{name}={found.path} is not there: {harm}", f"{install}, or set {name} in {_WHERE}")
+        usual = "/usr/bin/python3" if name == "PYTHON" else "/opt/slurm-guard/bin/python3"
+        yield problem(f"{name}={found.path} is not there: {harm}", f"{name}={usual}   # in {_WHERE}")
     elif not found.executable:
         yield problem(f"{name}={found.path} cannot be run: {harm}", f"chmod 755 {quote(found.path)}")
     elif found.unsafe:
@@ -65,12 +66,15 @@ def _interpreter(found: Interpreter, name: str, harm: str, install: str) -> Iter
             f"{found.unsafe[0].path} {found.unsafe[0].why}, and root runs {found.path}", own(found.unsafe[0])
         )
     elif not found.tried:
-        yield unseen(f"{found.path} was not started, because others may change the package that it loads")
+        yield unseen(
+            f"{found.path} was not started, because others may change the package that it loads",
+            "slurm-guard doctor --check hook-package   # says which place",
+        )
     elif found.version is not None and found.version < _LEAST:
         told = ".".join(map(str, found.version))
         yield problem(
             f"{name}={found.path} is Python {told}, and 3.10 is the least: {harm}",
-            f"{name}=/usr/bin/python3.11   # in {_WHERE}; or a newer interpreter",
+            f"{name}=/usr/bin/python3.11   # in {_WHERE}: an interpreter that is new enough",
         )
     elif found.failure:
         yield problem(f"{name}={found.path} cannot do its work: {found.failure}", install)
@@ -87,7 +91,7 @@ def _hook_python(facts: Facts) -> Iterator[Said]:
         seen(facts.hook_python),
         "PYTHON",
         "no hook does anything",
-        f"install slurm-guard so that {lib} holds it",
+        f"ls {quote(lib)}/slurm_guard   # install it there",
     )
 
 

@@ -25,6 +25,7 @@ _LEAST_TIMEOUT_S = 5  # the shim stops waiting for its hook after 3 s; Slurm mus
 _FLAG_SINCE = {"alloc": (0, 0), "contain": (0, 0), "x11": (0, 0), "forcerequeueonfail": (23, 2)}
 _FLAG_SINCE |= {"runinjob": (24, 5), "deferbatch": (26, 5)}  # which imply Alloc, from which release on
 _NEAR_WRAP = 0.95  # of the range of job ids. Judgement: weeks before it comes
+_MOST_ID = 67_043_328  # Slurm's default, and all but the most that its 26 bits hold
 _RECONFIGURE = "scontrol reconfigure"
 
 
@@ -156,8 +157,10 @@ def _job_ids(facts: Facts) -> Iterator[Said]:
         return
     if last > first and (following - first) / (last - first) >= _NEAR_WRAP:
         yield warning(
-            f"job ids begin again at {first} after {last - following:,} more jobs, and then name two each",
-            f"MaxJobId={min(67_043_328, last * 4)}   # in slurm.conf; 67043328 is the most",
+            f"job ids begin again at {first} after {last - following:,} more jobs: each then names two jobs",
+            f"MaxJobId={_MOST_ID}   # in slurm.conf"
+            if last < _MOST_ID
+            else "slurm-guard report --night 2026-09-22 --job 1   # tells them apart by their night",
         )
 
 

@@ -32,6 +32,11 @@ def version(facts: Facts) -> Version | None:
     return None if isinstance(facts.running, Unseen) else facts.running.version
 
 
+def count(n: int, noun: str) -> str:
+    """1 file, 2 files."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def name(release: Version) -> str:
     """24.05 as people write it."""
     return f"{release[0]}.{release[1]:02d}"
