@@ -10,7 +10,7 @@ from slurm_guard.slurm.conf import SlurmConf, read_slurm_conf
 MAIN = Path("/etc/slurm/slurm.conf")
 
 
-def read(text: bytes, **others: bytes) -> SlurmConf:
+def read(text: bytes, version: tuple[int, int] | None = None, **others: bytes) -> SlurmConf:
     files = {MAIN: text, **{MAIN.parent / name.replace("__", "/"): body for name, body in others.items()}}
 
     def open_text(path: Path) -> bytes:
@@ -19,7 +19,7 @@ def read(text: bytes, **others: bytes) -> SlurmConf:
         except KeyError:
             raise FileNotFoundError(2, "No such file or directory", str(path)) from None
 
-    return read_slurm_conf(MAIN, open_text)
+    return read_slurm_conf(MAIN, open_text, version)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,20 @@ def test_a_line_that_goes_on_keeps_its_bytes_and_the_first_number() -> None:
     assert (epilog.number, epilog.raw, epilog.n_lines) == (5, b"Epilog=/c", 1)
 
 
-def test_includes_are_read_where_they_stand_and_belong_to_the_folder_of_the_file_that_names_them() -> None:
-    conf = read(
-        b"Prolog=/1\nINCLUDE sub/a.conf\nProlog=/4\n",
-        sub__a_conf=b"",
-        **{"sub__a.conf": b"Prolog=/2\nInclude b.conf", "sub__b.conf": b"Prolog=/3\n"},
-    )
+@pytest.mark.parametrize(
+    ("version", "values"), [((22, 5), ("/1", "/2", "/3", "/4")), ((23, 2), ("/1", "/2", "/main", "/4"))]
+)
+def test_includes_are_read_where_they_stand(version: tuple[int, int], values: tuple[str, ...]) -> None:
+    text = b"Prolog=/1\nINCLUDE sub/a.conf\nProlog=/4\n"
+    others = {
+        "sub/a.conf": b"Prolog=/2\nInclude b.conf",
+        "sub/b.conf": b"Prolog=/3\n",
+        "b.conf": b"Prolog=/main\n",
+    }
 
-    assert conf.values("prolog") == ("/1", "/2", "/3", "/4")
+    conf = read(text, version, **others)
+
+    assert conf.values("prolog") == values
     assert [path.name for path in conf.files] == ["slurm.conf", "a.conf", "b.conf"]
     assert [line.path.name for line in conf.lines_of("Prolog")][1:3] == ["a.conf", "b.conf"]
 
