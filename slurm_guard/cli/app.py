@@ -111,5 +111,8 @@ COMMANDS: tuple[str, ...] = (
     "explain",
     "disposition",
     "checks",
+    "install",
+    "upgrade",
+    "uninstall",
     "demo",
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from slurm_guard.errors import GuardError
+from slurm_guard.install.blocks import DamagedBlock, take_out
 from slurm_guard.install.change import Change, Plan
 from slurm_guard.install.disk import ABSENT, Disk, State, digest
 from slurm_guard.install.journal import APPLIED, APPLYING, Entry, Journal, Keeper
@@ -28,7 +29,10 @@ def apply_plan(keeper: Keeper, plan: Plan, options: dict[str, str]) -> Journal:
     entries = _entries(keeper, old, folders, changes)
     for entry, change in zip(entries[len(entries) - len(changes) :], changes, strict=True):
         if entry.was.kind == "file":
-            keeper.keep(keeper.disk.read(entry.path))
+            content = keeper.disk.read(entry.path)
+            if change.edit and not _is_of(content, change.content):
+                raise _changed(keeper.disk, entry)
+            keeper.keep(content)
         if change.content is not None:
             keeper.keep(change.content)
     names = {entry.path for entry in entries}
@@ -84,7 +88,7 @@ def _changed(disk: Disk, entry: Entry) -> GuardError:
     return GuardError(
         "install-changed",
         f"{disk.at(entry.path)} was changed by somebody else since the installation began",
-        "`slurm-guard uninstall` takes back what was done and leaves that file's other lines; then install again",
+        "`slurm-guard uninstall` takes back what was done and leaves its other lines; then install again",
     )
 
 
@@ -129,6 +133,14 @@ def _after(change: Change, was: State) -> State:
     if change.content is None:
         return State("folder", "", change.mode, *owner)
     return State("file", digest(change.content), _mode(change, was), *owner)
+
+
+def _is_of(now: bytes, planned: bytes | None) -> bool:
+    """Whether the plan was made from what is there: somebody may have written it in between."""
+    try:
+        return planned is not None and take_out(now) == take_out(planned)
+    except DamagedBlock:
+        return False
 
 
 def _missing_folders(keeper: Keeper, changes: Sequence[Change]) -> list[tuple[Path, int]]:

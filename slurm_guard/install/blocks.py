@@ -1,6 +1,6 @@
-"""Lines of ours in a file of the site's: between two marks, with what stood there before; and taken out again.
+"""Lines of ours in a file of the site's: between two marks, with what stood there before.
 
-`take_out(put_in(text))` is `text`, byte for byte, whatever its line ends are, and with a last line without one.
+`take_out(put_in(text))` is `text`, byte for byte, whatever its line ends are, or if its last line has none.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
 """The small programs through which ours and a site's own run one after the other.
 
-Ours first, then `exec` of the site's: it takes the process over, so its exit status, its signals, its output and
-its name are its own, and nothing of it can keep ours from running. Ours is bounded by its own clock and ends with
-0; that it is missing changes nothing.
+Ours first, then `exec` of the site's: it takes the process over, so its exit status, its signals, its output
+and its name are its own, and nothing of it can keep ours from running. Ours is bounded by its own clock and
+ends with 0; that it is missing changes nothing.
 """
 
 import fnmatch
@@ -12,7 +12,7 @@ GLOB = frozenset("*?[")
 
 
 def site_call(ours: Path, site: str, key: str) -> bytes:
-    """A program that runs our hook, then becomes the site's. `site`: a path, or a name for a shell to find."""
+    """Runs our hook, then becomes the site's. `site`: a path, or a name for a shell to find."""
     lead = "" if key == "TaskProlog" else " </dev/null >/dev/null 2>&1"
     text = f"""#!/bin/sh
 # Written by `slurm-guard install`: runs slurm-guard's hook, then becomes the site's own {key}, whose exit
@@ -43,7 +43,7 @@ def quote(text: str) -> str:
 
 
 def name_in(pattern: str) -> str | None:
-    """A file's name that the last part of a glob matches and that sorts after its neighbours; null: none found.
+    """A name that the last part of a glob matches and that sorts after its neighbours; null: none found.
 
     Slurm runs a glob's programs from z to a and stops at the first that fails: ours never fails, and sees the
     node before a site's epilog has cleaned it.

@@ -40,7 +40,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything, in the order in which it is done. `by_hand`: lines that the admin has to add to slurm.conf."""
+    """Everything, in the order in which it is done. `by_hand`: lines that the admin has to add himself."""
 
     role: str
     changes: tuple[Change, ...] = ()

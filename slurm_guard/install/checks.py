@@ -43,6 +43,8 @@ def _problems_of(disk: Disk, change: Change) -> list[Problem]:
     folder = _nearest(os.path.dirname(where))
     if not os.path.isdir(folder):
         return [Problem(f"{folder} is no folder")]
+    if not disk.holds(folder):
+        return [Problem(f"{folder} leads out of the image")]
     if not os.access(folder, os.W_OK | os.X_OK):
         why = "is on a read-only file system" if _is_read_only(folder) else "cannot be written"
         return [Problem(f"{folder} {why}, so that {where} cannot be put there", _hint(change))]
@@ -97,7 +99,7 @@ def _unsafe(disk: Disk, have: Installation, changes: Sequence[Change]) -> list[P
                 return [
                     Problem(
                         f"{part} {why}, and root would run what is below it",
-                        "install slurm-guard into a folder of root's alone, as /opt/slurm-guard (docs/install.md)",
+                        "install slurm-guard into a folder of root's alone, as /opt/slurm-guard",
                     )
                 ]
     return []

@@ -178,8 +178,8 @@ def _plan_timeout(lines: Lines) -> None:
     site = [value for key in keys for value in conf.values(key) if value and not value.startswith(ours)]
     if site or was:
         lines.notes.append(
-            "PrologEpilogTimeout is not set, so Slurm waits for ever for the site's own programs; it is left so,"
-            " because a limit could end one of them and drain the node (ours ends itself after 3 s)"
+            "PrologEpilogTimeout is not set, so Slurm waits for ever for the site's own programs; it is left"
+            " so, because a limit could end one of them and drain the node (ours ends itself after 3 s)"
         )
         return
     lines.add(f"PrologEpilogTimeout={TIMEOUT_S}")

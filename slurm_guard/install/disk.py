@@ -37,10 +37,17 @@ class Disk:
 
     def __init__(self, places: Places) -> None:
         self._disk = places.disk
+        self._root = places.root
 
     def at(self, path: Path) -> str:
         """Where it lies here."""
         return str(self._disk(path))
+
+    def holds(self, folder: str) -> bool:
+        """Whether it lies in the image, where links lead; without one, always."""
+        if self._root is None:
+            return True
+        return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(self._root))
 
     def look(self, path: Path) -> State:
         """What is there now; a link is `other`."""
@@ -65,7 +72,7 @@ class Disk:
         return content
 
     def stage(self, path: Path, content: bytes, state: State) -> None:
-        """The file beside its place, whole and on the disk; mode and owner as told, attributes the old one's."""
+        """The file beside its place, on the disk; mode and owner as told, attributes the old one's."""
         new = self._staged(path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)

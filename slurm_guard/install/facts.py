@@ -25,7 +25,7 @@ CALL_S = 20.0  # of scontrol, systemctl: judgement
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`version` null: not known; then what holds in all is done. `hands_off`: why slurm.conf is not edited."""
+    """`version` null: not known. `hands_off`: why slurm.conf is not edited; "": it is."""
 
     places: Places
     role: str
@@ -76,6 +76,17 @@ def gather(asked: Asked) -> Facts:
         can=frozenset(name for name in ("systemd-sysusers", "systemd-tmpfiles") if shutil.which(name)),
         with_task_prolog=asked.with_task_prolog,
     )
+
+
+def named_on_disk(places: Places) -> str:
+    """The line of slurm.conf that names what we put there; "": none does, or none can be read."""
+    path = _find_conf(places)
+    try:
+        lines = _read_conf(places, path, None).lines if path else ()
+    except GuardError:
+        return ""
+    mine = [line for line in lines if line.value.startswith(f"{places.libexec}/")]
+    return f"{mine[0].path}:{mine[0].number} names {mine[0].value}" if mine else ""
 
 
 def parse_version(text: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The files that an installation puts there, as text: hooks, settings, configuration, units, accounts, cron."""
+"""The files that an installation puts there: hooks, settings, configuration, units, accounts, cron."""
 
 import json
 import sysconfig
@@ -47,8 +47,8 @@ def node_files(places: Places, have: Installation, old_settings: bytes, systemd:
         for name in (*HOOKS.values(), TASK_PROLOG)
     ]
     settings = merge_settings(old_settings, hook_settings(places, have, systemd and places.is_system))
-    for path in settings_paths(places):
-        found.append(Change(path, settings, 0o644, "which Python and which folders the hooks take"))
+    why = "which Python and which folders the hooks take"
+    found += [Change(path, settings, 0o644, why) for path in settings_paths(places)]
     if systemd:
         unit = packed(SERVICE).replace(PACKED_PYTHON, str(have.sampler_python))
         found += [
@@ -94,8 +94,8 @@ def guard_toml(places: Places) -> bytes:
     """Every key with its default as a comment; with a prefix, the folders below it are set."""
     ours = _places_of_config(places)
     lines = [
-        "# slurm-guard's configuration, for nodes and head (docs/configuration.md). A key without # holds instead",
-        "# of its default; `slurm-guard config check` says whether the file is right.",
+        "# slurm-guard's configuration, for nodes and head (docs/configuration.md). A key without # holds",
+        "# instead of its default; `slurm-guard config check` says whether the file is right.",
         "",
     ]
     config = Config()

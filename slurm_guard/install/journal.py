@@ -21,7 +21,7 @@ _FILE = "journal.json"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One path. `first`: before slurm-guard ever changed it; `was`: before this time; `after`: as it is to be."""
+    """One path. `first`: before slurm-guard ever changed it; `was`: before this time; `after`: then."""
 
     path: Path
     first: State

@@ -76,8 +76,8 @@ def _say_order(facts: Facts, draft: Draft) -> None:
     )
     if facts.role == "head":
         draft.notes.append(
-            "before that, every node needs its half (`slurm-guard install --role node --apply`): a node on which"
-            " a program that slurm.conf names is missing is drained by its next job"
+            "before that, every node needs its half (`slurm-guard install --role node --apply`): a node"
+            " on which a program that slurm.conf names is missing is drained by its next job"
         )
 
 

@@ -1,4 +1,4 @@
-"""Take an installation back, byte for byte; of files that somebody changed since, only our lines are taken out."""
+"""Take an installation back, byte for byte; of files that somebody changed since, only our lines."""
 
 import contextlib
 import dataclasses

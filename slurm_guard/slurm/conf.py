@@ -3,8 +3,8 @@
 Written from Slurm's src/common/parse_config.c. One key a line, but for the keys that have fields of their own
 (NodeName=… CPUs=…). A `#` begins a comment, even inside quotes, unless a backslash stands before it. A line
 goes on where its last character but for blanks is one backslash. `Include` counts only at the line's very
-beginning, `%c` in it is the cluster's name, and a relative path belongs to the folder of slurm.conf; in 22.05 to
-that of the file that names it (compared: 22.05, 23.02, 23.11, 24.05, 26.05).
+beginning, `%c` in it is the cluster's name, and a relative path belongs to the folder of slurm.conf; in 22.05
+to that of the file that names it (compared: 22.05, 23.02, 23.11, 24.05, 26.05).
 """
 
 import os
@@ -103,8 +103,8 @@ def read_slurm_conf(
 ) -> SlurmConf:
     """The file and all that it includes. A missing, unreadable or cyclic file is a GuardError that names it.
 
-    `open_text` reads one file (default: `read_text`); tests and staged images give one of their own. `version`:
-    Slurm's, as (22, 5); null: a later one than 22.05.
+    `open_text` reads one file (default: `read_text`); tests and staged images give one of their own.
+    `version`: Slurm's, as (22, 5); null: a later one than 22.05.
     """
     by_file = version is not None and version < (23, 2)
     reading = _Reading(open_text or read_text, None if by_file else path.parent)

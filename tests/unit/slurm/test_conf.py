@@ -1,5 +1,6 @@
 """slurm.conf as Slurm's parser reads it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from slurm_guard.slurm.conf import SlurmConf, read_slurm_conf
 MAIN = Path("/etc/slurm/slurm.conf")
 
 
-def read(text: bytes, version: tuple[int, int] | None = None, **others: bytes) -> SlurmConf:
-    files = {MAIN: text, **{MAIN.parent / name.replace("__", "/"): body for name, body in others.items()}}
+def read(
+    text: bytes, others: Mapping[str, bytes] | None = None, version: tuple[int, int] | None = None
+) -> SlurmConf:
+    files = {MAIN: text, **{MAIN.parent / name: body for name, body in (others or {}).items()}}
 
     def open_text(path: Path) -> bytes:
         try:
@@ -73,7 +76,7 @@ def test_includes_are_read_where_they_stand(version: tuple[int, int], values: tu
         "b.conf": b"Prolog=/main\n",
     }
 
-    conf = read(text, version, **others)
+    conf = read(text, others, version)
 
     assert conf.values("prolog") == values
     assert [path.name for path in conf.files] == ["slurm.conf", "a.conf", "b.conf"]
@@ -81,7 +84,7 @@ def test_includes_are_read_where_they_stand(version: tuple[int, int], values: tu
 
 
 def test_percent_c_in_an_include_is_the_clusters_name_in_small_letters() -> None:
-    conf = read(b"ClusterName=Alpha\nInclude nodes-%c.conf\n", **{"nodes-alpha.conf": b"NodeName=n1\n"})
+    conf = read(b"ClusterName=Alpha\nInclude nodes-%c.conf\n", {"nodes-alpha.conf": b"NodeName=n1\n"})
 
     assert conf.last("NodeName") == "n1"
 
@@ -100,7 +103,7 @@ def test_includes_that_slurm_could_not_follow_are_said(
     text: bytes, others: dict[str, bytes], says: str
 ) -> None:
     with pytest.raises(GuardError) as caught:
-        read(text, **others)
+        read(text, others)
 
     assert caught.value.slug == "slurm-conf-include"
     assert says in caught.value.sentence
@@ -134,7 +137,7 @@ def test_fields_of_a_node_line() -> None:
 
 
 def test_newlines_of_each_file() -> None:
-    conf = read(b"A=1\r\nB=2\r\nC=3\nInclude x\r\n", x=b"D=4\n")
+    conf = read(b"A=1\r\nB=2\r\nC=3\nInclude x\r\n", {"x": b"D=4\n"})
 
     assert (conf.newline(MAIN), conf.newline(MAIN.parent / "x")) == (b"\r\n", b"\n")
     assert (conf.has_crlf(MAIN), conf.has_crlf(MAIN.parent / "x")) == (True, False)
