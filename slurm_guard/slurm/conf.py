@@ -168,6 +168,9 @@ class _Reading:
         if include is not None:
             if words[include.end() :].strip():
                 self._refuse(path, number, "more than one word after Include")
+            elif not words[include.end() :] and not raw.endswith(b"\n"):
+                # It looks for the blank after the name, past the end into an earlier line (seen: 22.05).
+                self._refuse(path, number, "Include in a last line without an end, which Slurm misreads")
             self.read(self._included(path, number, include[1]), f"{path}:{number}", above)
             return
         pair = next(_pairs(words), None)

@@ -116,13 +116,16 @@ def test_includes_that_slurm_could_not_follow_are_said(
         (b"Prolog=/a b\n", 1),
         (b"  Include x\n", 1),
         (b"<<<<<<< HEAD\n", 1),
+        (b"Include x", 1),
+        (b"Include x\n", 0),
+        (b"Include x#c\n", 0),
         (b"\xef\xbb\xbfProlog=/a\n", 1),
         (b"Prolog=\n", 1),
         (b"   \t\r\n\n# x\n", 0),
     ],
 )
 def test_lines_that_slurm_refuses_are_problems(text: bytes, n_problems: int) -> None:
-    assert len(read(text).problems) == n_problems
+    assert len(read(text, {"x": b""}).problems) == n_problems
 
 
 def test_fields_of_a_node_line() -> None:
