@@ -112,5 +112,8 @@ COMMANDS: tuple[str, ...] = (
     "explain",
     "disposition",
     "checks",
+    "install",
+    "upgrade",
+    "uninstall",
     "demo",
 )

@@ -1,9 +1,10 @@
 """slurm.conf as Slurm's own parser reads it: `Include` followed, comments, continuations, quotes and escapes.
 
 Written from Slurm's src/common/parse_config.c. One key a line, but for the keys that have fields of their own
-(NodeName=… CPUs=…). A `#` begins a comment, even inside quotes, unless a backslash stands before it. A line goes
-on where its last character but for blanks is one backslash. `Include` counts only at the line's very beginning; its
-path belongs to the folder of the file that names it, and `%c` in it is the cluster's name.
+(NodeName=… CPUs=…). A `#` begins a comment, even inside quotes, unless a backslash stands before it. A line
+goes on where its last character but for blanks is one backslash. `Include` counts only at the line's very
+beginning, `%c` in it is the cluster's name, and a relative path belongs to the folder of slurm.conf; in 22.05
+to that of the file that names it (compared: 22.05, 23.02, 23.11, 24.05, 26.05).
 """
 
 import os
@@ -62,7 +63,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class SlurmConf:
-    """The settings in the order in which Slurm meets them; of one name the last wins, unless it makes a list."""
+    """The settings in the order in which Slurm meets them: the last of a name wins, unless it is a list."""
 
     path: Path
     lines: tuple[Line, ...]
@@ -97,12 +98,16 @@ class SlurmConf:
         return b"\r\n" in self.texts[path]
 
 
-def read_slurm_conf(path: Path, open_text: Callable[[Path], bytes] | None = None) -> SlurmConf:
+def read_slurm_conf(
+    path: Path, open_text: Callable[[Path], bytes] | None = None, version: tuple[int, int] | None = None
+) -> SlurmConf:
     """The file and all that it includes. A missing, unreadable or cyclic file is a GuardError that names it.
 
     `open_text` reads one file (default: `read_text`); tests and staged images give one of their own.
+    `version`: Slurm's, as (22, 5); null: a later one than 22.05.
     """
-    reading = _Reading(open_text or read_text)
+    by_file = version is not None and version < (23, 2)
+    reading = _Reading(open_text or read_text, None if by_file else path.parent)
     reading.read(path, None, ())
     return SlurmConf(path, tuple(reading.lines), dict(reading.texts), tuple(reading.problems))
 
@@ -123,6 +128,7 @@ def read_text(path: Path) -> bytes:
 @dataclass(slots=True)
 class _Reading:
     open_text: Callable[[Path], bytes]
+    folder: Path | None  # of relative includes; null: that of the file that names them
     lines: list[Line] = field(default_factory=list)
     texts: dict[Path, bytes] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -162,6 +168,9 @@ class _Reading:
         if include is not None:
             if words[include.end() :].strip():
                 self._refuse(path, number, "more than one word after Include")
+            elif not words[include.end() :] and not raw.endswith(b"\n"):
+                # It looks for the blank after the name, past the end into an earlier line (seen: 22.05).
+                self._refuse(path, number, "Include in a last line without an end, which Slurm misreads")
             self.read(self._included(path, number, include[1]), f"{path}:{number}", above)
             return
         pair = next(_pairs(words), None)
@@ -181,7 +190,7 @@ class _Reading:
             if not clusters:
                 raise GuardError("slurm-conf-include", f"{path}:{number} names %c before any ClusterName")
             name = name.replace(b"%c", _encode(clusters[-1].lower()))
-        return path.parent / os.fsdecode(name)
+        return (self.folder or path.parent) / os.fsdecode(name)
 
     def _refuse(self, path: Path, number: int, sentence: str) -> None:
         self.problems.append(Problem(path, number, sentence))

@@ -1,5 +1,6 @@
 """slurm.conf as Slurm's parser reads it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from slurm_guard.slurm.conf import SlurmConf, read_slurm_conf
 MAIN = Path("/etc/slurm/slurm.conf")
 
 
-def read(text: bytes, **others: bytes) -> SlurmConf:
-    files = {MAIN: text, **{MAIN.parent / name.replace("__", "/"): body for name, body in others.items()}}
+def read(
+    text: bytes, others: Mapping[str, bytes] | None = None, version: tuple[int, int] | None = None
+) -> SlurmConf:
+    files = {MAIN: text, **{MAIN.parent / name: body for name, body in (others or {}).items()}}
 
     def open_text(path: Path) -> bytes:
         try:
@@ -19,7 +22,7 @@ def read(text: bytes, **others: bytes) -> SlurmConf:
         except KeyError:
             raise FileNotFoundError(2, "No such file or directory", str(path)) from None
 
-    return read_slurm_conf(MAIN, open_text)
+    return read_slurm_conf(MAIN, open_text, version)
 
 
 @pytest.mark.parametrize(
@@ -62,20 +65,26 @@ def test_a_line_that_goes_on_keeps_its_bytes_and_the_first_number() -> None:
     assert (epilog.number, epilog.raw, epilog.n_lines) == (5, b"Epilog=/c", 1)
 
 
-def test_includes_are_read_where_they_stand_and_belong_to_the_folder_of_the_file_that_names_them() -> None:
-    conf = read(
-        b"Prolog=/1\nINCLUDE sub/a.conf\nProlog=/4\n",
-        sub__a_conf=b"",
-        **{"sub__a.conf": b"Prolog=/2\nInclude b.conf", "sub__b.conf": b"Prolog=/3\n"},
-    )
+@pytest.mark.parametrize(
+    ("version", "values"), [((22, 5), ("/1", "/2", "/3", "/4")), ((23, 2), ("/1", "/2", "/main", "/4"))]
+)
+def test_includes_are_read_where_they_stand(version: tuple[int, int], values: tuple[str, ...]) -> None:
+    text = b"Prolog=/1\nINCLUDE sub/a.conf\nProlog=/4\n"
+    others = {
+        "sub/a.conf": b"Prolog=/2\nInclude b.conf",
+        "sub/b.conf": b"Prolog=/3\n",
+        "b.conf": b"Prolog=/main\n",
+    }
 
-    assert conf.values("prolog") == ("/1", "/2", "/3", "/4")
+    conf = read(text, others, version)
+
+    assert conf.values("prolog") == values
     assert [path.name for path in conf.files] == ["slurm.conf", "a.conf", "b.conf"]
     assert [line.path.name for line in conf.lines_of("Prolog")][1:3] == ["a.conf", "b.conf"]
 
 
 def test_percent_c_in_an_include_is_the_clusters_name_in_small_letters() -> None:
-    conf = read(b"ClusterName=Alpha\nInclude nodes-%c.conf\n", **{"nodes-alpha.conf": b"NodeName=n1\n"})
+    conf = read(b"ClusterName=Alpha\nInclude nodes-%c.conf\n", {"nodes-alpha.conf": b"NodeName=n1\n"})
 
     assert conf.last("NodeName") == "n1"
 
@@ -94,7 +103,7 @@ def test_includes_that_slurm_could_not_follow_are_said(
     text: bytes, others: dict[str, bytes], says: str
 ) -> None:
     with pytest.raises(GuardError) as caught:
-        read(text, **others)
+        read(text, others)
 
     assert caught.value.slug == "slurm-conf-include"
     assert says in caught.value.sentence
@@ -107,13 +116,16 @@ def test_includes_that_slurm_could_not_follow_are_said(
         (b"Prolog=/a b\n", 1),
         (b"  Include x\n", 1),
         (b"<<<<<<< HEAD\n", 1),
+        (b"Include x", 1),
+        (b"Include x\n", 0),
+        (b"Include x#c\n", 0),
         (b"\xef\xbb\xbfProlog=/a\n", 1),
         (b"Prolog=\n", 1),
         (b"   \t\r\n\n# x\n", 0),
     ],
 )
 def test_lines_that_slurm_refuses_are_problems(text: bytes, n_problems: int) -> None:
-    assert len(read(text).problems) == n_problems
+    assert len(read(text, {"x": b""}).problems) == n_problems
 
 
 def test_fields_of_a_node_line() -> None:
@@ -128,7 +140,7 @@ def test_fields_of_a_node_line() -> None:
 
 
 def test_newlines_of_each_file() -> None:
-    conf = read(b"A=1\r\nB=2\r\nC=3\nInclude x\r\n", x=b"D=4\n")
+    conf = read(b"A=1\r\nB=2\r\nC=3\nInclude x\r\n", {"x": b"D=4\n"})
 
     assert (conf.newline(MAIN), conf.newline(MAIN.parent / "x")) == (b"\r\n", b"\n")
     assert (conf.has_crlf(MAIN), conf.has_crlf(MAIN.parent / "x")) == (True, False)
