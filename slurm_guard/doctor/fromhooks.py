@@ -24,6 +24,7 @@ SETTINGS_DEFAULT = f"/etc/slurm-guard/{SETTINGS_FILE}"
 NAMES = ("PYTHON", *(name.upper() for name in Settings._fields))
 _ROOT = Reader(0, 0)
 _MOST_TEXT = 256 << 10  # bytes of a script that are read
+_MOST_LINE = 500  # characters of a line that are searched
 _MOST_MATCHES = 200  # of a glob
 _WORD = re.compile(r"/[\w./+@%-]+")
 # What ends processes by name or by a user that is not the job's own.
@@ -119,8 +120,9 @@ def _text(path: str) -> str | None:
 
 
 def _kill_line(text: str) -> str:
-    asks = bool(_ASKS_UID.search(_OF_USER.sub("", text)))
-    for line in text.splitlines():
+    lines = [line[:_MOST_LINE] for line in text.splitlines()]
+    asks = any(_ASKS_UID.search(_OF_USER.sub("", line)) for line in lines)
+    for line in lines:
         bare = line.partition("#")[0]
         if _KILL.search(bare) or (_OF_USER.search(bare) and not asks):
             return line.strip()[:120]

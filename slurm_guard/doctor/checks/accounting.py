@@ -6,6 +6,7 @@ from shlex import quote
 from slurm_guard.doctor.checks.values import value, version, words
 from slurm_guard.doctor.facts import Facts
 from slurm_guard.doctor.finding import BOTH, HEAD, NODE, Check, Said, Unseen, ok, problem, seen, warning
+from slurm_guard.slurm.hostlist import expand
 
 _RESTART = "in slurm.conf, then restart slurmctld"
 _PRIVATE = frozenset({"jobs", "usage", "all"})
@@ -148,19 +149,26 @@ def _gres_files(facts: Facts) -> Iterator[Said]:
 
 def _gres_devices(facts: Facts) -> Iterator[Said]:
     for line in seen(facts.gres).lines or ():
-        nodes = line.fields.get("nodename", "")
-        if nodes and facts.host not in nodes and "[" not in nodes:
+        if not _speaks_of(line.fields.get("nodename", ""), facts.host):
             continue
         if line.plain:
             yield problem(
                 f"gres.conf:{line.number}: {line.plain[0]} is no device, and slurmd refuses it",
                 "File=/dev/nvidia[0-3]   # on that line, with the node's own device files",
             )
-        if line.missing and not nodes:
+        if line.missing:
             yield problem(
                 f"gres.conf:{line.number}: {line.missing[0]} is not there, and slurmd waits for it or fails",
                 "ls -l /dev/nvidia*   # is the driver loaded? nvidia-modprobe -u -c=0",
             )
+
+
+def _speaks_of(nodes: str, host: str) -> bool:
+    """Whether a line of gres.conf is about this machine; one that names no node is about every one."""
+    try:
+        return not nodes or host in expand(nodes)
+    except ValueError:
+        return False
 
 
 def _drained(facts: Facts) -> Iterator[Said]:

@@ -11,9 +11,10 @@ from slurm_guard.doctor.facts import Facts, Folder
 from slurm_guard.doctor.finding import BOTH, HEAD, Check, Said, Unseen, ok, problem, seen, unseen, warning
 
 _DAY_S = 86_400.0
+_AWAY = ("down", "power", "future")  # states of nodes that run nothing; ~ and %: powered down
 _NIGHT_S = 1.5 * _DAY_S  # judgement: a night is audited the morning after; half a day later one is missing
 _STALE_S = 1.25 * _DAY_S  # judgement: an idle node's stream is sealed each hour, and collected each night
-_OBSERVED = 0.5  # judgement: less of a night than this seen on a node is worth a look
+_HEARD = "heard"  # audit/hear.py: the node spoke, and no GPU of it was seen
 _MOST_NAMED = 8
 _AS_AUDITOR = "run it as root or as the user that audits"
 
@@ -110,7 +111,7 @@ def _quarantine(facts: Facts) -> Iterator[Said]:
     found = seen(facts.quarantine)
     if found.n_recent:
         yield warning(
-            f"{count(found.n_recent, 'file')} of the last week in quarantine, the last one for {found.reason}",
+            f"{count(found.n_recent, 'file')} of the last week in quarantine, the last for {found.reason}",
             f"cat {quote(found.newest)}   # its node and name are the path's; the file lies beside it",
         )
     elif found.n:
@@ -126,7 +127,7 @@ def _node_data(facts: Facts) -> Iterator[Said]:
         return
     for node in sorted(boards.keys() | data.keys()):
         at = data.get(node)
-        if node in boards and boards[node].startswith(("down", "power", "future")):
+        if node in boards and (boards[node].startswith(_AWAY) or boards[node].endswith(("~", "%"))):
             continue
         if node in boards and at is None:
             yield problem(
@@ -171,15 +172,18 @@ def _coverage(facts: Facts) -> Iterator[Said]:
     if night is None:
         yield unseen("no night was audited yet")
         return
-    silent = sorted(node.node for node in night.nodes if node.last_heard_at is None)
+    known = () if isinstance(facts.slurm_nodes, Unseen) else facts.slurm_nodes
+    without = {node.name for node in known if not node.has_gpus}
+    nodes = [node for node in night.nodes if node.node not in without]
+    silent = sorted(n.node for n in nodes if n.last_heard_at is None and not n.note.startswith(_HEARD))
     if silent:
         more = f" and {len(silent) - _MOST_NAMED} more" if len(silent) > _MOST_NAMED else ""
         yield problem(
             f"in night {night.name} nothing was heard of {', '.join(silent[:_MOST_NAMED])}{more}",
             f"ssh {quote(silent[0])} slurm-guard doctor --role node",
         )
-    for node in night.nodes:
-        if node.last_heard_at is not None and node.note:
+    for node in nodes:
+        if node.node not in silent and node.note:
             yield warning(
                 f"in night {night.name}: {node.note}", "slurm-guard report   # its nodes' section", node.node
             )

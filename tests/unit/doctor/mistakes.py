@@ -235,6 +235,8 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
         W,
         "from 3 to 5",
     ),
+    ("coverage", {"night": b.night(nodes=(NodeCoverage("n3", 0, 0, None, "heard, but"),))}, W, "heard, but"),
+    ("gres-devices", {"gres": b.gres("NodeName=n[1-2] Name=gpu File=/dev/nothing\n")}, P, "is not there"),
     ("coverage", {"night": None}, U, "no night"),
     ("schedule", {"schedule": ()}, W, "neither cron nor systemd"),
     ("mail-readers", {"guard": b.guard(config=Config())}, W, "mail.to is empty"),
@@ -266,6 +268,15 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
     ("task-prolog-hook", {"hooks": b.hooks(b.line("TaskProlog", "/x", b.file("/x", ours=True)))}),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "(null)", "idle", ""))}),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "down*", ""))}),
+    ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "idle~", ""))}),
+    ("gres-devices", {"gres": b.gres("NodeName=n1[0-9] Name=gpu File=/dev/nothing\n")}),
+    (
+        "coverage",
+        {
+            "slurm_nodes": (*b.NODES, SlurmNode("c1", "(null)", "idle", "")),
+            "night": b.night(nodes=(NodeCoverage("c1", 0, 0, None, "nothing was heard"),)),
+        },
+    ),
     ("mail-server", {"guard": b.guard(config=Config()), "mail": MailTry("mail-server: no")}),
     ("own-folder", {"stores": b.stores(own=replace(b.folder("/o", 0), exists=False))}),
     (
