@@ -190,10 +190,10 @@ def load_letters(config: Config, now_at: float) -> tuple[StuckLetter, ...]:
 
 
 def find_schedule(root: Path = Path("/")) -> tuple[str, ...]:
-    """Files of cron and systemd that start an audit; what may not be read is passed over."""
+    """What starts an audit: enabled timers, lines of cron; what may not be read is passed over."""
     found = []
     for place in _TIMERS:
-        found += sorted(str(path) for path in _below(root, place).glob("slurm-guard*.timer"))
+        found += sorted(str(path) for path in _below(root, place).glob("*.wants/slurm-guard*.timer"))
     files = [_below(root, name) for name in _CRON]
     for place in _CRON_FOLDERS:
         with contextlib.suppress(OSError):

@@ -26,6 +26,8 @@ _ROOT = Reader(0, 0)
 _MOST_TEXT = 256 << 10  # bytes of a script that are read
 _MOST_LINE = 500  # characters of a line that are searched
 _MOST_MATCHES = 200  # of a glob
+_MOST_CALLED = 8
+_EXEC = re.compile(r"^exec (?:'(/[^'\n]+)'|(/[\w./+@%-]+))", re.MULTILINE)
 _WORD = re.compile(r"/[\w./+@%-]+")
 # What ends processes by name or by a user that is not the job's own.
 _KILL = re.compile(
@@ -48,8 +50,10 @@ def _line(key: str, value: str, place: str) -> HookLine:
     is_glob = any(char in value for char in "*?[")
     paths = sorted(glob.glob(value))[:_MOST_MATCHES] if is_glob else [value]  # noqa: PTH207  as Slurm does
     files = [look_at(path, KEYS[key]) for path in paths]
-    called = dict.fromkeys(file.shim for file in files if file.shim and file.shim not in paths)
-    inner = [look_at(path, KEYS[key], inner=True) for path in called]
+    called = dict.fromkeys(
+        path for file in files for path in (file.shim, *_becomes(file)) if path not in paths
+    )
+    inner = [look_at(path, KEYS[key], inner=True) for path in called if path]
     return HookLine(key, value, place, is_glob, (*files, *inner))
 
 
@@ -75,6 +79,13 @@ def look_at(path: str, shim: str, *, inner: bool = False) -> HookFile:
         unsafe=unsafe_on_way(path),
         kills="" if _is_shim(path, shim) else _kill_line(text or ""),
     )
+
+
+def _becomes(file: HookFile) -> list[str]:
+    """What a script ends in: the site's own program, in those that `slurm-guard install` writes."""
+    if _is_shim(file.path, Path(file.shim).name):
+        return []
+    return [found[1] or found[2] for found in _EXEC.finditer(_text(file.path) or "")][:_MOST_CALLED]
 
 
 def _is_shim(path: str, shim: str) -> bool:

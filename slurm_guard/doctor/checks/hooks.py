@@ -152,8 +152,9 @@ def _file(line: HookLine, file: HookFile) -> Iterator[Said]:
             f"{line.key}=/…/{file.path}   # the full path, in slurm.conf",
         )
     elif not file.exists:
+        harm = "our hook does not run" if file.inner and file.ours else _HARM[line.key]
         yield problem(
-            f"{named}, which is not there: {_HARM[line.key]}",
+            f"{named}, which is not there: {harm}",
             f"ls -l {quote(file.path)}   # install it, or take the line out and: scontrol reconfigure",
         )
     elif not (file.regular and file.executable):

@@ -53,6 +53,7 @@ def test_a_wrong_guard_toml_is_a_finding_and_no_error(tmp_path: Path) -> None:
     assert "config-syntax" in done.stdout
 
 
+@pytest.mark.slow
 def test_without_slurm_everything_is_said_and_nothing_raised(tmp_path: Path) -> None:
     done = _run(tmp_path, *_config(tmp_path), "--format", "json", "--role", "all", "--timeout", "2")
 
@@ -75,6 +76,7 @@ def test_what_could_not_be_looked_at_counts_only_if_asked(
     assert done.stdout.startswith("could not look")
 
 
+@pytest.mark.slow
 def test_a_pipe_for_slurm_conf_and_a_silent_scontrol_keep_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "slurm.conf")
     for name in ("scontrol", "sinfo", "sacct", "sacctmgr"):

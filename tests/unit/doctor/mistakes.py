@@ -129,6 +129,22 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("hook-files", {"hooks": b.hooks(b.line("Epilog", "/x", b.file("/x", exists=False)))}, P, "is not there"),
     (
         "hook-files",
+        {
+            "hooks": b.hooks(
+                b.line("Prolog", "/w", b.file("/w"), b.file("/s", exists=False, ours=False, inner=True))
+            )
+        },
+        P,
+        "calls /s, which is not there: the node is drained",
+    ),
+    (
+        "hook-files",
+        {"hooks": b.hooks(b.line("Prolog", "/w", b.file("/w"), b.file("/s", exists=False, inner=True)))},
+        P,
+        "our hook does not run",
+    ),
+    (
+        "hook-files",
         {"hooks": b.hooks(b.line("Epilog", "/x", b.file("/x", executable=False)))},
         P,
         "cannot be run",

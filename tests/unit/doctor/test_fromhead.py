@@ -116,7 +116,8 @@ def test_what_starts_the_night_is_found_in_cron_and_systemd(tmp_path: Path) -> N
     cron = _file(
         tmp_path / "etc/cron.d/guard", "30 2 * * * sgaudit g=/opt/slurm-guard/bin/slurm-guard; $g audit\n"
     )
-    timer = _file(tmp_path / "usr/lib/systemd/system/slurm-guard-audit.timer")
+    _file(tmp_path / "usr/lib/systemd/system/slurm-guard-audit.timer")
+    timer = _file(tmp_path / "etc/systemd/system/timers.target.wants/slurm-guard-audit.timer")
 
     assert fromhead.find_schedule(tmp_path) == (str(timer), str(cron))
 

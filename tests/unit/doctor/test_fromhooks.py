@@ -7,6 +7,7 @@ import pytest
 
 from slurm_guard.doctor import fromhooks
 from slurm_guard.doctor.facts import HookLine
+from slurm_guard.install.calls import folder_call, site_call
 from slurm_guard.slurm.running import parse_running
 from tests.unit.doctor import builders as b
 
@@ -72,6 +73,22 @@ def test_a_script_that_calls_it_is_ours_and_the_shim_is_looked_at_too(tmp_path: 
         (str(wrapper), True, False),
         (str(shim), True, True),
     ]
+
+
+def test_what_install_writes_is_ours_and_the_sites_own_is_looked_at_too(tmp_path: Path) -> None:
+    site = _program(tmp_path / "site.sh", "#!/bin/sh\nkillall -9 -u root\n")
+    wrapper = _program(tmp_path / "site/prolog", site_call(_shim(tmp_path), str(site), "Prolog").decode())
+    folder = _program(tmp_path / "d/zz-slurm-guard", folder_call(_shim(tmp_path)).decode())
+
+    (line,) = _lines(wrapper)
+    (globbed,) = _lines(f"{folder.parent}/*")
+
+    assert [(Path(f.path).name, f.ours, bool(f.kills)) for f in line.files] == [
+        ("prolog", True, False),
+        ("slurm-guard-prolog", True, False),
+        ("site.sh", False, True),
+    ]
+    assert [Path(f.path).name for f in globbed.files if f.ours] == ["zz-slurm-guard", "slurm-guard-prolog"]
 
 
 def test_run_parts_over_a_folder_with_a_link_is_ours(tmp_path: Path) -> None:
