@@ -73,7 +73,7 @@ def _stage(keeper: Keeper, todo: Sequence[Entry]) -> None:
 
 def _is_open(disk: Disk, entry: Entry) -> bool:
     now = disk.look(entry.path)
-    if now == entry.after:
+    if entry.after in (entry.was, now):  # of an earlier time, or done
         return False
     if entry.after.kind == "folder":
         if now.kind not in ("none", "folder"):

@@ -57,6 +57,11 @@ class Keeper:
         self.disk = disk
         self.folder = folder
 
+    def is_begun(self) -> bool:
+        """Whether an installation ended before its journal was there: then nothing was changed yet."""
+        none = self.disk.look(self.folder / _FILE).kind == "none"
+        return none and self.disk.look(self.folder).kind == "folder"
+
     def load(self) -> Journal | None:
         """Null: nothing was installed by us. A journal that cannot be read is a GuardError."""
         path = self.folder / _FILE
@@ -95,13 +100,14 @@ class Keeper:
 
     def forget(self) -> None:
         """The journal and all that it kept."""
-        self.disk.remove(self.folder / _FILE)
+        if self.disk.look(self.folder / _FILE).kind != "none":
+            self.disk.remove(self.folder / _FILE)
+        self.disk.unstage(self.folder / _FILE)
         blobs = Path(self.disk.at(self.folder / "blobs"))
         for path in sorted(blobs.iterdir()) if blobs.is_dir() else []:
             path.unlink()
-        for left in Path(self.disk.at(self.folder)).glob("*"):
-            if left.name == "lock":
-                left.unlink()
+        self.disk.remove_folder(self.folder / "blobs")
+        self.disk.remove_folder(self.folder)
 
     def _blob(self, sha256: str) -> Path:
         return self.folder / "blobs" / sha256

@@ -144,9 +144,16 @@ class Removal:
 
 def take_back(places: Places, how: Removal, say: Say) -> list[str]:
     """slurm.conf first; the hooks only when Slurm names them no more. What stays, a sentence each."""
-    keeper, journal, steps = prepare_uninstall(places)
     if os.geteuid() != 0 and places.is_live:
         raise GuardError("install-problems", "only root can uninstall here")
+    begun = Keeper(Disk(places), places.journal)
+    if begun.is_begun():
+        with held(begun):
+            begun.forget()
+        begun.disk.remove_folder(places.state)
+        say("an installation had ended before it changed anything: what it kept is removed")
+        return []
+    keeper, journal, steps = prepare_uninstall(places)
     with held(keeper):
         left: list[str] = []
         first = [step for step in steps if step.entry.edit]

@@ -48,8 +48,6 @@ def undo(keeper: Keeper, journal: Journal, steps: Sequence[Step]) -> Undone:
 def forget(keeper: Keeper, journal: Journal) -> None:
     """The journal and the folders that were made for it, when all is undone."""
     keeper.forget()
-    keeper.disk.remove_folder(keeper.folder / "blobs")
-    keeper.disk.remove_folder(keeper.folder)
     for entry in reversed(journal.entries):
         if entry.after.kind == "folder" and entry.first.kind == "none":
             keeper.disk.remove_folder(entry.path)
