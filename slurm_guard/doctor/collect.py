@@ -154,6 +154,7 @@ def _as_auditor(facts: Facts, asked: Asked, roles: frozenset[Role]) -> _Parts:
         "quarantine": lambda: fromhead.load_quarantine(facts.config(), facts.now_at),
         "night": lambda: fromhead.load_night(facts.config()),
         "mail": lambda: fromhead.try_mail(facts.config(), asked.timeout_s),
+        "chat": lambda: fromhead.look_at_chat(facts.config()),
         "letters": lambda: fromhead.load_letters(facts.config(), facts.now_at),
     }
 

@@ -255,7 +255,7 @@ class Skew:
 
 @dataclass(frozen=True, slots=True)
 class MailTry:
-    """A server that was greeted and logged in to. `error` empty: it went well."""
+    """Whether letters, or messages to chats, would leave. `error` empty: they would."""
 
     error: str = ""
     hint: str = ""
@@ -311,6 +311,7 @@ class Facts:
     night: Night | Unseen | None = _NOT  # null: no night was audited yet
     skews: tuple[Skew, ...] | Unseen = _NOT
     mail: MailTry | Unseen = _NOT
+    chat: MailTry | Unseen = _NOT
     letters: tuple[StuckLetter, ...] | Unseen = _NOT
     schedule: tuple[str, ...] | Unseen = _NOT
     leftovers: tuple[Leftover, ...] | Unseen = _NOT

@@ -1,6 +1,7 @@
 """What a head node has: lake, spools, reports, the outbox, the mail server, and what starts the night."""
 
 import contextlib
+import importlib.util
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -175,6 +176,20 @@ def try_mail(config: Config, timeout_s: float) -> MailTry:
     except GuardError as error:
         return MailTry(f"{error.slug}: {error.sentence}", error.hint)
     return MailTry()
+
+
+def look_at_chat(config: Config) -> MailTry:
+    """The file of chat URLs as `mail --send` reads it, and whether there is what sends to them."""
+    from slurm_guard.report.chat import read_urls  # it loads the templates' engine, which nodes do without
+
+    if not config.chat.urls_file:
+        return MailTry()
+    try:
+        read_urls(Path(config.chat.urls_file))
+    except GuardError as error:
+        return MailTry(f"{error.slug}: {error.sentence}", error.hint)
+    there = importlib.util.find_spec("apprise") is not None
+    return MailTry() if there else MailTry("apprise is not installed", "pip install 'slurm-guard[chat]'")
 
 
 def load_letters(config: Config, now_at: float) -> tuple[StuckLetter, ...]:

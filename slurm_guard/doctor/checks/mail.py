@@ -18,7 +18,7 @@ def _readers(facts: Facts) -> Iterator[Said]:
 
 def _server(facts: Facts) -> Iterator[Said]:
     conf = facts.config().mail
-    if not conf.to:
+    if not (conf.to or conf.owners or conf.coordinators):
         yield ok("nobody is mailed, so no server is tried")
         return
     found = seen(facts.mail)
@@ -27,6 +27,12 @@ def _server(facts: Facts) -> Iterator[Said]:
         yield problem(f"no letter would leave by {where}: {found.error}", found.hint or "see docs/mail.md")
     else:
         yield ok(f"{where} would take letters{' after a login' if conf.user else ''}")
+
+
+def _chat(facts: Facts) -> Iterator[Said]:
+    wrong = seen(facts.chat)
+    if wrong.error:
+        yield problem(f"no message would go to a chat: {wrong.error}", wrong.hint or "see docs/mail.md")
 
 
 def _letters(facts: Facts) -> Iterator[Said]:
@@ -59,6 +65,16 @@ CHECKS = (
         HEAD,
         "",
         _server,
+        _AS_AUDITOR,
+    ),
+    Check(
+        "chat",
+        "`chat.urls_file`, where it is set: private, not empty, and apprise is installed",
+        "A file that others may read gives away the keys to a chat.",
+        "`chmod 600`; `pip install 'slurm-guard[chat]'`",
+        HEAD,
+        "no chat is set, or its URLs are kept as secrets",
+        _chat,
         _AS_AUDITOR,
     ),
     Check(

@@ -180,6 +180,7 @@ def healthy(**spoilt: Any) -> Facts:
         night=night(),
         skews=(Skew("n1", 0.4, 12), Skew("n2", -0.3, 9)),
         mail=MailTry(),
+        chat=MailTry(),
         letters=(),
         schedule=("/etc/cron.d/slurm-guard",),
         leftovers=(),

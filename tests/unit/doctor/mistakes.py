@@ -257,6 +257,7 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("schedule", {"schedule": ()}, W, "neither cron nor systemd"),
     ("mail-readers", {"guard": b.guard(config=Config())}, W, "mail.to is empty"),
     ("mail-server", {"mail": MailTry("mail-login: 535 no", "look")}, P, "535 no"),
+    ("chat", {"chat": MailTry("secret-unsafe: others may read it", "chmod")}, P, "others may read it"),
     ("letters", {"letters": (StuckLetter("n/a", "unclear", "x@y", "?"),)}, W, "is unclear"),
 ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slurm_guard.config import Config, LakeConfig, NodeConfig, ReportConfig
+from slurm_guard.config import ChatConfig, Config, LakeConfig, NodeConfig, ReportConfig
 from slurm_guard.doctor import fromhead, fromnode
 from slurm_guard.document import to_json
 from slurm_guard.errors import GuardError
@@ -139,6 +139,20 @@ def test_letters_that_nobody_got_are_stuck_and_waiting_ones_after_a_day(tmp_path
     found = fromhead.load_letters(_config(tmp_path), now_at)
 
     assert {one.name: one.status for one in found} == {"n/c": "deferred", "n/d": "unclear"}
+
+
+def test_a_chats_urls_are_looked_at_as_secrets(tmp_path: Path) -> None:
+    urls = _file(tmp_path / "chat.urls", "json://host/hook\n")
+    config = replace(Config(), chat=ChatConfig(urls_file=str(urls)))
+
+    urls.chmod(0o644)
+    open_ = fromhead.look_at_chat(config)
+    urls.chmod(0o600)
+    private = fromhead.look_at_chat(config)
+
+    assert open_.error.startswith("secret-unsafe: ")
+    assert private.error in ("", "apprise is not installed")
+    assert fromhead.look_at_chat(Config()).error == ""
 
 
 def test_a_folder_is_described_with_its_room(tmp_path: Path) -> None:
