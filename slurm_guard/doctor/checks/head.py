@@ -16,6 +16,7 @@ _NIGHT_S = 1.5 * _DAY_S  # judgement: a night is audited the morning after; half
 _STALE_S = 1.25 * _DAY_S  # judgement: an idle node's stream is sealed each hour, and collected each night
 _HEARD = "heard"  # audit/hear.py: the node spoke, and no GPU of it was seen
 _MOST_NAMED = 8
+_AUDITOR = "slurm-guard-audit"  # the account that packages make
 _AS_AUDITOR = "run it as root or as the user that audits"
 
 
@@ -46,14 +47,14 @@ def _lake(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield problem(
             f"there is no lake at {folder.path}: nothing was ever collected",
-            f"install -d -o slurm-guard-audit -m 750 {quote(folder.path)} && slurm-guard collect",
+            f"install -d -o {_AUDITOR} -m 750 {quote(folder.path)} && slurm-guard collect",
         )
         return
     yield from _closed(folder, "every user's command lines and connections")
     if folder.uid == 0:
         yield warning(
             f"{folder.path} is root's, so that collecting and auditing need root, which they should not",
-            f"chown -R slurm-guard-audit {quote(folder.path)}",
+            f"chown -R {_AUDITOR} {quote(folder.path)}",
         )
 
 
@@ -62,7 +63,7 @@ def _reports(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield warning(
             f"there is no {folder.path}: no night was audited yet",
-            f"install -d -o slurm-guard-audit -m 750 {quote(folder.path)} && slurm-guard audit",
+            f"install -d -o {_AUDITOR} -m 750 {quote(folder.path)} && slurm-guard audit",
         )
         return
     yield from _closed(folder, "every user's verdicts")
@@ -94,12 +95,16 @@ def _own(facts: Facts) -> Iterator[Said]:
     folder, lake = stores["own"], stores["lake"]
     if not folder.exists:
         yield ok("the site keeps no document for each user")
-    elif not folder.is_dir or folder.mode != 0o711 or (lake.exists and folder.uid != lake.uid):
-        owner = lake.owner if lake.exists else "slurm-guard-audit"
-        yield problem(
-            f"users get no documents of their own: {folder.path} is {folder.owner}'s, mode {folder.mode:04o}",
-            f"chown {quote(owner)} {quote(folder.path)} && chmod 711 {quote(folder.path)}",
-        )
+        return
+    owner, path = quote(lake.owner if lake.exists else _AUDITOR), quote(folder.path)
+    right = f"chown {owner} {path} && chmod 711 {path}"
+    told = f"{folder.path} is {folder.owner}'s, mode {folder.mode:04o}"
+    if not folder.is_dir or folder.mode & 0o022 or (lake.exists and folder.uid != lake.uid):
+        yield problem(f"the audit writes no users' own documents, for {told}", right)
+    elif not folder.mode & 0o001:
+        yield problem(f"users cannot reach their own documents, for {told}", right)
+    elif folder.mode & 0o044:
+        yield warning(f"everybody may list who has runs, for {told}", right)
 
 
 def _head_room(facts: Facts) -> Iterator[Said]:

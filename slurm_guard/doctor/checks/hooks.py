@@ -6,7 +6,7 @@ from shlex import quote
 
 from slurm_guard.doctor.checks.values import LISTS_SINCE, name, version
 from slurm_guard.doctor.facts import Facts, HookFile, HookLine, Unsafe
-from slurm_guard.doctor.finding import BOTH, NODE, Check, Said, problem, seen, unseen, warning
+from slurm_guard.doctor.finding import BOTH, NODE, Check, Said, Unseen, problem, seen, unseen, warning
 from slurm_guard.doctor.fromhooks import KEYS
 from slurm_guard.slurm.conf import SlurmConf
 
@@ -137,14 +137,16 @@ def _globs(facts: Facts) -> Iterator[Said]:
 
 def _files(facts: Facts) -> Iterator[Said]:
     told = set()
+    slurm_uid = "" if isinstance(facts.running, Unseen) else facts.running.first("SlurmUser")
+    slurm_uid = slurm_uid.partition("(")[2].rstrip(")")  # slurm(64030)
     for line in seen(facts.hooks):
         for file in line.files:
             if file.path not in told:
                 told.add(file.path)
-                yield from _file(line, file)
+                yield from _file(line, file, slurm_uid)
 
 
-def _file(line: HookLine, file: HookFile) -> Iterator[Said]:
+def _file(line: HookLine, file: HookFile, slurm_uid: str) -> Iterator[Said]:
     named = f"{line.key}={line.value} calls {file.path}" if file.inner else f"{line.key} is {file.path}"
     if not file.path.startswith("/"):
         yield unseen(
@@ -165,7 +167,8 @@ def _file(line: HookLine, file: HookFile) -> Iterator[Said]:
             f"{named}, which users may not run: tasks fail, for it runs as each of them",
             f"chmod o+rx {quote(file.path)}   # and o+x its folders",
         )
-    for unsafe in file.unsafe[:1]:
+    # Who writes slurm.conf decides what root runs anyway, and at many sites is SlurmUser.
+    for unsafe in [one for one in file.unsafe if one.why != f"belongs to uid {slurm_uid}"][:1]:
         yield problem(
             f"{unsafe.path} {unsafe.why}, and decides what {line.key} runs as "
             f"{'each user' if line.key == 'TaskProlog' else 'root'}",

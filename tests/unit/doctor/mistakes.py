@@ -234,7 +234,9 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ),
     ("reports-folder", {"stores": b.stores(reports=b.folder("/r", 0o755, uid=999))}, P, "verdicts"),
     ("reports-folder", {"stores": b.stores(reports=b.folder("/r", 0o750, uid=5))}, W, "who audits"),
-    ("own-folder", {"stores": b.stores(own=b.folder("/o", 0o755, uid=999))}, P, "users get no"),
+    ("own-folder", {"stores": b.stores(own=b.folder("/o", 0o711, uid=7))}, P, "writes no users' own"),
+    ("own-folder", {"stores": b.stores(own=b.folder("/o", 0o700, uid=999))}, P, "cannot reach"),
+    ("own-folder", {"stores": b.stores(own=b.folder("/o", 0o755, uid=999))}, W, "may list"),
     ("head-room", {"stores": b.stores(lake=b.folder("/l", 0o750, free_b=0))}, P, "all that fits"),
     ("quarantine", {"quarantine": Quarantine(4, 3, "/q/a.reason", "torn: no end")}, W, "3 files"),
     ("quarantine", {"quarantine": Quarantine(4, 0, "/q/a.reason", "torn")}, OK, "none of the last week"),
@@ -283,6 +285,15 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
     ("gres-devices", {"gres": b.gres("NodeName=other Name=gpu File=/dev/nothing\n")}),
     ("drained-nodes", {"slurm_nodes": (SlurmNode("n1", "gpu:1", "drained", "broken fan"),)}),
     ("task-prolog-hook", {"hooks": b.hooks(b.line("TaskProlog", "/x", b.file("/x", ours=True)))}),
+    (
+        "hook-files",
+        {
+            "running": b.running(SlurmUser="slurm(64030)"),
+            "hooks": b.hooks(
+                b.line("Prolog", "/x", b.file("/x", unsafe=(Unsafe("/etc/slurm", "belongs to uid 64030"),)))
+            ),
+        },
+    ),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "(null)", "idle", ""))}),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "down*", ""))}),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "idle~", ""))}),
