@@ -118,6 +118,7 @@ COMMANDS: tuple[str, ...] = (
     "node",
     "audit",
     "config",
+    "doctor",
     "progress",
     "declare",
     "report",
@@ -127,5 +128,8 @@ COMMANDS: tuple[str, ...] = (
     "prune",
     "forget",
     "checks",
+    "install",
+    "upgrade",
+    "uninstall",
     "demo",
 )
