@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance fuzz frameworks network detection
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance deb rpm fuzz frameworks network detection
 
 PY := .venv/bin/python
 
@@ -44,6 +44,14 @@ frameworks: ## the callbacks inside real trainings: PY=python of an environment 
 wheel: ## dist/*.whl and dist/*.tar.gz
 	@tools/bootstrap dev
 	@$(PY) -m build --no-isolation -o dist . >/dev/null && ls dist
+
+deb: ## dist/slurm-guard-node_*.deb and dist/slurm-guard_*.deb, for the Debian that it runs on
+	@tools/bootstrap dev
+	@$(PY) -m tools.packages deb
+
+rpm: ## the same two as RPMs, for the system that it runs on (rpmbuild; PYTHON=/usr/bin/python3.11 where that is not python3)
+	@tools/bootstrap dev
+	@$(PY) -m tools.packages rpm --python $(or $(PYTHON),/usr/bin/python3)
 
 lock: ## pin every dependency anew (needs `uv` on the PATH)
 	uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header -o requirements/run.txt

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from slurm_guard.config import Config
 from tools.genchecks import checks
+from tools.gendoctor import doctor
 
 DOCS = Path(__file__).parents[1] / "docs"
 RECIPES = Path(__file__).with_name("recipes.md")  # the end of the configuration's page, written by hand
@@ -31,7 +32,7 @@ def configuration() -> str:
     return "\n".join(out) + "\n\n" + RECIPES.read_text(encoding="utf-8")
 
 
-PAGES = {"configuration.md": configuration, "checks.md": checks}
+PAGES = {"configuration.md": configuration, "checks.md": checks, "doctor.md": doctor}
 
 
 def main(arguments: list[str]) -> int:

@@ -22,7 +22,7 @@ _CODES = (
     ("1", "failure"),
     ("2", "usage: an option, a path or the configuration is wrong"),
     ("3", "nothing to audit or to show"),
-    ("10", "done, and something asks for a look (only with --exit-code)"),
+    ("10", "done, and something asks for a look (doctor; else only with --exit-code)"),
 )
 _FILES = (
     ("/etc/slurm-guard/guard.toml", "the configuration of both halves"),

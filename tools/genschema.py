@@ -1,4 +1,4 @@
-"""JSON Schemas (2020-12) of what `slurm-guard report --format json` writes, from the audit's dataclasses.
+"""JSON Schemas (2020-12) of what `slurm-guard report` and `doctor` write with `--format json`.
 
 A field of a later release may stand in a document of the same format, so that unknown ones are allowed; one
 that has a default may be missing.
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from slurm_guard import costmodel, model, sitemodel, summodel
+from slurm_guard.doctor import show
+from slurm_guard.doctor.finding import Level, Role
 from slurm_guard.document import FORMAT, KIND
 from slurm_guard.report import nights_data
 from tools.genformats import ROOT, class_fields
@@ -69,6 +71,40 @@ def nights_schema() -> dict[str, Any]:
     }
 
 
+def doctor_schema() -> dict[str, Any]:
+    """Of `slurm-guard doctor`."""
+    text, level = {"type": "string"}, {"enum": [level.value for level in Level]}
+    finding = _object(
+        {
+            "check": {**text, "description": "its id: docs/doctor.md"},
+            "where": {**text, "description": "a machine or a node"},
+            "level": level,
+            "sentence": text,
+            "remedy": {
+                **text,
+                "description": "a command, or the exact line to write; empty where all is well",
+            },
+        }
+    )
+    counts = {level.value: {"type": "integer"} for level in Level}
+    properties = {
+        "kind": {"const": show.KIND},
+        "format": {"const": show.FORMAT},
+        "at": {"type": "number", "description": "epoch seconds"},
+        "host": text,
+        "release": text,
+        "roles": {"type": "array", "items": {"enum": [role.value for role in Role]}},
+        "counts": _object(counts),
+        "findings": {"type": "array", "items": finding},
+    }
+    return {
+        "$schema": _DRAFT,
+        "$id": f"urn:slurm-guard:doctor:{show.FORMAT}",
+        "title": "slurm-guard doctor",
+        **_object(properties),
+    }
+
+
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
@@ -76,6 +112,7 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 SCHEMAS = {
     f"audit-{FORMAT}.schema.json": audit_schema,
     f"nights-{nights_data.FORMAT}.schema.json": nights_schema,
+    f"doctor-{show.FORMAT}.schema.json": doctor_schema,
 }
 
 

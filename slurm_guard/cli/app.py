@@ -29,6 +29,16 @@ def main() -> None:
     except GuardError as error:
         _say(error)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in _HEAD_ONLY:
+            _crash(error)
+        what = f"this installation is a node's half: {error.name}, which this command needs, is not in it"
+        _say(
+            GuardError(
+                "half", what, "run it on the head node, or install slurm-guard beside slurm-guard-node"
+            )
+        )
+        sys.exit(EXIT_FAILURE)
     except BrokenPipeError:  # the reader of our pipe left; Python must not complain when it flushes
         _forget_output()
         sys.exit(EXIT_FAILURE)
@@ -42,6 +52,9 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  # the last boundary: it becomes a file, with its path
         _crash(error)
 
+
+# What the package slurm-guard-node leaves to the head node.
+_HEAD_ONLY = frozenset({"polars", "jinja2", "css_inline"})
 
 # A full disk, quota or file system can meet any write: that is no fault of ours to be reported.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
@@ -105,12 +118,19 @@ COMMANDS: tuple[str, ...] = (
     "node",
     "audit",
     "config",
+    "doctor",
     "progress",
+    "declare",
     "report",
     "lake",
     "mail",
     "explain",
     "disposition",
+    "prune",
+    "forget",
     "checks",
+    "install",
+    "upgrade",
+    "uninstall",
     "demo",
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from slurm_guard.cli.nodeview import Pulse
+    from slurm_guard.doctor.pulse import Pulse
 
 node_app = typer.Typer(no_args_is_help=True, help="Look at the sampler of this node.")
 
@@ -35,8 +35,9 @@ def status(
     """Show what the sampler follows. Exit 1 with `node-silent` when none is alive."""
     import json
 
-    from slurm_guard.cli.nodeview import find_pulse, render
+    from slurm_guard.cli.nodeview import render
     from slurm_guard.config import load_config
+    from slurm_guard.doctor.pulse import find_pulse
     from slurm_guard.errors import GuardError
 
     run_dir = load_config(config).node.run_dir

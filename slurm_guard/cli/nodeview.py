@@ -1,18 +1,14 @@
-"""The status of a node's sampler as lines for a terminal, and its pulse: alive, or silent since when."""
+"""The status of a node's sampler as lines for a terminal."""
 
 import math
 import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from slurm_guard.doctor.pulse import Pulse, long_words, time_words
 from slurm_guard.report.safe import clean, display_width, fit
-from slurm_guard.sampler.beat import EVERY_S, read_age_s, read_boot_s
-from slurm_guard.sampler.procfs import Proc
 from slurm_guard.sampler.status import EVERY_S as EVERY_STATUS_S
 
-STALE_S = 6 * EVERY_S  # judgement: a node under heavy load may delay a beat or two, not six
 OLD_STATUS_S = 3 * EVERY_STATUS_S  # judgement: one may be late, or its disk busy
 MOST_ROWS = 200
 _HEARD = {
@@ -20,49 +16,6 @@ _HEARD = {
     False: "ENDS NOT HEARD: connections that come and go between two looks are missing",
 }
 _UNCOUNTED = "; BYTES NOT COUNTED: no tunnel can be told"
-
-
-class Pulse(NamedTuple):
-    """`silence` null: alive and fresh."""
-
-    age_s: float | None  # of the last beat; null: none
-    silence: str | None
-    hint: str = ""
-
-
-def find_pulse(folder: str, status: dict[str, Any] | None) -> Pulse:
-    """From the beat, the process and the status' last word; that of an earlier boot counts too."""
-    age_s = read_age_s(folder, read_boot_s())
-    pid = _living_pid(folder)
-    stopped = (status or {}).get("stopped")
-    if pid is not None and age_s is not None and age_s <= STALE_S:
-        return Pulse(age_s, None)
-    if pid is not None and age_s is not None:
-        hint = "stopped (SIGSTOP), or a call that hangs: look at its state in /proc; it goes on by itself"
-        return Pulse(age_s, f"process {pid} is there, but has not moved since {_ago(age_s)}", hint)
-    if pid is not None and not isinstance(stopped, dict):
-        return Pulse(None, f"process {pid} is there, but does not beat yet", "ask again in a few seconds")
-    if isinstance(stopped, dict):
-        return Pulse(age_s, f"stopped {_time(stopped.get('at'))}: {clean(str(stopped.get('reason')), 200)}")
-    if status is None:
-        return Pulse(age_s, "no sampler has written a status here")
-    since = f"at about {_ago(age_s)}" if age_s is not None else f"after {_time(status.get('at'))}"
-    return Pulse(age_s, f"ended {since} without a last word: killed, or the node went down")
-
-
-def _living_pid(folder: str) -> int | None:
-    """The process that `sampler.pid` names, by pid and start."""
-    try:
-        with Path(folder, "sampler.pid").open(encoding="ascii") as text:
-            pid, start_ticks = (int(word) for word in text.read(64).split())
-    except (OSError, ValueError):
-        return None
-    stat = Proc().stat(pid)
-    return pid if stat is not None and stat.start_ticks == start_ticks and stat.state != "Z" else None
-
-
-def _ago(age_s: float) -> str:
-    return f"{_time(time.time() - age_s)} ({_long(age_s)} ago)"
 
 
 def render(status: dict[str, Any], pulse: Pulse) -> list[str]:
@@ -76,13 +29,13 @@ def render(status: dict[str, Any], pulse: Pulse) -> list[str]:
 def _head(status: dict[str, Any], pulse: Pulse) -> list[str]:
     word = "watching" if pulse.silence is None else "SILENT"
     off = _of(status, "parts", "switch", "off")
-    since = _time(status.get("since_at"))
+    since = time_words(status.get("since_at"))
     pid, version = _text(status.get("pid")), _text(status.get("version"))
     lines = [f"{_text(status.get('node'))}: {word}, since {since}, pid {pid}, slurm-guard {version}"]
     if off is not None:
         lines.append(f"  SWITCHED OFF by {_text(off)}")
-    beat = "no beat" if pulse.age_s is None else f"last beat {_long(pulse.age_s)} ago"
-    return [*lines, f"  {beat}, status of {_time(status.get('at'))}{_old(status, pulse)}"]
+    beat = "no beat" if pulse.age_s is None else f"last beat {long_words(pulse.age_s)} ago"
+    return [*lines, f"  {beat}, status of {time_words(status.get('at'))}{_old(status, pulse)}"]
 
 
 def _old(status: dict[str, Any], pulse: Pulse) -> str:
@@ -92,8 +45,8 @@ def _old(status: dict[str, Any], pulse: Pulse) -> str:
         return ": of unknown age; what follows may be long past"
     age_s = time.time() - at
     if age_s < -EVERY_STATUS_S:
-        return f", {_long(-age_s)} ahead of this clock: a clock was set, and its age is unknown"
-    aged = f" ({_long(max(0.0, age_s))} ago)"
+        return f", {long_words(-age_s)} ahead of this clock: a clock was set, and its age is unknown"
+    aged = f" ({long_words(max(0.0, age_s))} ago)"
     if pulse.silence is not None:
         return f"{aged}: what follows is how it was then, not now"
     if age_s > OLD_STATUS_S:
@@ -130,9 +83,9 @@ def _runs(status: dict[str, Any]) -> list[list[str]]:
         rows.append(
             [
                 _text(run.get("job_id")),
-                _time(run.get("since_at")),
+                time_words(run.get("since_at")),
                 ",".join(_text(index) for index in asked) or "–",
-                _time(run.get("window_end_at")),
+                time_words(run.get("window_end_at")),
                 state,
             ]
         )
@@ -156,7 +109,7 @@ def _foot(status: dict[str, Any]) -> list[str]:
         + (_UNCOUNTED if _of(tables, "bytes_counted") is False else ""),
         f"written   {windows} windows, {dropped} records dropped, {gaps} of gaps",
         f"spool     {_mib(spool_b)}, {len(ages)} open segments"
-        + (f", the oldest {_long(max(ages))} old" if ages else ""),
+        + (f", the oldest {long_words(max(ages))} old" if ages else ""),
         f"itself    {_mib(_of(limits, 'rss_b'))} of memory, {_text(_of(limits, 'cpu_pct'))} % of a core"
         + (", tables at half their pace" if _of(limits, "slowed") else ""),
         f"hung      {_text(hung[0])} looks at files, {_text(hung[1])} NVML calls",
@@ -164,7 +117,7 @@ def _foot(status: dict[str, Any]) -> list[str]:
     error = status.get("last_error")
     if isinstance(error, dict):
         said = f"{error.get('kind')} at {error.get('place')}: {error.get('text')}"
-        lines.append(f"error     {_time(error.get('at'))} {clean(said, 200)}")
+        lines.append(f"error     {time_words(error.get('at'))} {clean(said, 200)}")
     return lines
 
 
@@ -206,18 +159,6 @@ def _text(value: Any, limit: int = 80) -> str:
 def _job_of(run: Any) -> str:
     parts = str(run).split("/")
     return clean(parts[1] if len(parts) > 1 else str(run), 20)
-
-
-def _time(at: Any) -> str:
-    if not isinstance(at, (int, float)) or not 0 <= at < 1e11:
-        return "–"
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def _long(duration_s: float) -> str:
-    if duration_s < 120:
-        return f"{duration_s:.0f} s"
-    return f"{duration_s / 60:.0f} min" if duration_s < 7200 else f"{duration_s / 3600:.1f} h"
 
 
 def _seconds(value_ms: Any) -> str:

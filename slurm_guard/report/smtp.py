@@ -16,6 +16,11 @@ from slurm_guard.report.transport import Fate, Outcome
 
 _IN_ALL = 5.0  # times `timeout_s`: for a server that sends a byte each time before that is over. Judgement
 SERVER, TLS, LOGIN = "mail-server", "mail-tls", "mail-login"  # slugs of what is not about one reader
+_LOOK = {
+    SERVER: "look at mail.host, mail.port and the server's log",
+    TLS: "look at mail.tls, mail.port and mail.ca_file; mail.host has to be the certificate's name",
+    LOGIN: "look at mail.user and the first line of mail.password_file",
+}
 _Smtp = smtplib.SMTP
 
 
@@ -71,6 +76,19 @@ class SmtpTransport:
         except (smtplib.SMTPException, OSError, ValueError) as error:
             said = clean(str(error) or type(error).__name__, 200)
             return Outcome(Fate.UNCLEAR, said) if handed_over else Outcome(Fate.DEFERRED, said, stage)
+
+    def try_out(self) -> None:
+        """Connect, TLS and login as for a letter, and goodbye. Raises GuardError mail-server, mail-tls,
+        mail-login."""
+        smtp = smtplib.SMTP(timeout=self._server.timeout_s, local_hostname=_own_name())
+        try:
+            with self._connected(smtp):
+                self._greet(smtp)
+        except _Stop as stop:
+            raise GuardError(stop.slug, stop.detail, _LOOK[stop.slug]) from None
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            said = clean(str(error) or type(error).__name__, 200)
+            raise GuardError("mail-server", said, _LOOK[SERVER]) from None
 
     @contextlib.contextmanager
     def _connected(self, smtp: _Smtp) -> Iterator[None]:

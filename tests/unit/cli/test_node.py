@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slurm_guard.cli.node import status
-from slurm_guard.cli.nodeview import STALE_S
+from slurm_guard.doctor.pulse import STALE_S
 from slurm_guard.errors import EXIT_FAILURE, EXIT_USAGE, GuardError
 from slurm_guard.sampler.beat import read_boot_s
 from slurm_guard.sampler.procfs import Proc

@@ -1,0 +1,45 @@
+"""`slurm-guard uninstall`: everything as it was before `slurm-guard install`; a dry run unless --apply."""
+
+from typing import Annotated
+
+import typer
+
+from slurm_guard.cli.install import Apply, Prefix, Root
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(uninstall)
+
+
+def uninstall(
+    apply: Apply = False,
+    reconfigure: Annotated[
+        bool, typer.Option("--reconfigure", help="`scontrol reconfigure` when slurm.conf is as before")
+    ] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="remove the hooks without asking Slurm whether it still names them")
+    ] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="also spool, lake, reports, and a configuration that was changed")
+    ] = False,
+    root: Root = None,
+    prefix: Prefix = None,
+) -> None:
+    """Put everything back as it was, byte for byte; a dry run unless --apply.
+
+    slurm.conf comes first, and the hooks go only when Slurm names them no more. Of a file that somebody
+    changed since, only our lines are taken out. Data stays unless --purge.
+    """
+    from slurm_guard.cli.install import places, say, tell
+    from slurm_guard.install.session import Removal, prepare_uninstall, take_back
+
+    where = places(root, prefix)
+    if apply:
+        tell(take_back(where, Removal(reconfigure, now, purge), say))
+        return
+    _, _, steps = prepare_uninstall(where)
+    for step in steps:
+        if step.sentence:
+            typer.echo(step.sentence)
+    typer.echo("nothing was changed; --apply does it")

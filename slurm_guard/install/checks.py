@@ -1,0 +1,137 @@
+"""What would go wrong, found before anything is changed."""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from slurm_guard.install.change import Change, Places, Problem
+from slurm_guard.install.disk import Disk
+from slurm_guard.install.files import Installation
+
+SPARE = 1 << 20  # bytes that stay free: judgement
+
+
+def find_problems(
+    places: Places, have: Installation, role: str, changes: Sequence[Change], journal: Path
+) -> list[Problem]:
+    """Everything that is in the way, not the first alone."""
+    disk = Disk(places)
+    found: list[Problem] = []
+    if os.geteuid() != 0 and places.is_live:
+        found.append(
+            Problem("only root can install here", "sudo, or --prefix or --root for a place of your own")
+        )
+    for change in changes:
+        found += _problems_of(disk, change)
+    if changes:
+        found += _no_room(disk, changes, journal)
+    if role in ("node", "all") and places.root is None and os.geteuid() == 0:
+        found += _unsafe(disk, have, changes)
+    return list(dict.fromkeys(found))
+
+
+def _problems_of(disk: Disk, change: Change) -> list[Problem]:
+    where = disk.at(change.path)
+    try:
+        now = disk.look(change.path)
+    except OSError as error:
+        return [Problem(f"{where} cannot be looked at: {error.strerror}")]
+    if now.kind not in ("none", "file"):
+        hint = "name the file that the link leads to" if os.path.islink(where) else "move it out of the way"
+        return [Problem(f"{where} is there and is no plain file", hint)]
+    folder = _nearest(os.path.dirname(where))
+    if not os.path.isdir(folder):
+        return [Problem(f"{folder} is no folder")]
+    if not disk.holds(folder):
+        return [Problem(f"{folder} leads out of the image")]
+    if not os.access(folder, os.W_OK | os.X_OK):
+        why = "is on a read-only file system" if _is_read_only(folder) else "cannot be written"
+        return [Problem(f"{folder} {why}, so that {where} cannot be put there", _hint(change))]
+    return _fixed(where, change) if now.kind == "file" else []
+
+
+def _fixed(where: str, change: Change) -> list[Problem]:
+    """A file that cannot be replaced although its folder can be written: chattr +i, or mounted by itself."""
+    try:
+        os.close(os.open(where, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError as error:
+        return [Problem(f"{where} cannot be written: {error.strerror}", _hint(change))]
+    if where in _mounted():
+        return [Problem(f"{where} is mounted by itself and cannot be replaced", _hint(change))]
+    return []
+
+
+def _hint(change: Change) -> str:
+    return "--print-slurm-conf shows the lines, --no-slurm-conf leaves it alone" if change.edit else ""
+
+
+def _no_room(disk: Disk, changes: Sequence[Change], journal: Path) -> list[Problem]:
+    need: dict[int, tuple[str, int]] = {}
+    for change in changes:
+        size = len(change.content or b"") + 4096
+        now = disk.look(change.path)
+        old = os.lstat(disk.at(change.path)).st_size if now.kind == "file" else 0
+        for path, more in ((disk.at(change.path), size), (disk.at(journal), size + old)):
+            folder = _nearest(os.path.dirname(path))
+            device = os.stat(folder).st_dev
+            need[device] = (folder, need.get(device, ("", 0))[1] + more)
+    found = []
+    for folder, size in need.values():
+        room = os.statvfs(folder)
+        if room.f_bavail * room.f_frsize < size + SPARE:
+            found.append(
+                Problem(
+                    f"the file system of {folder} has no room for {(size + SPARE) >> 10} KiB", "make room"
+                )
+            )
+    return found
+
+
+def _unsafe(disk: Disk, have: Installation, changes: Sequence[Change]) -> list[Problem]:
+    """slurmd runs all this as root: nobody else may be able to change it."""
+    programs = {disk.at(change.path) for change in changes if change.mode & 0o111}
+    package = str(have.lib / "slurm_guard")
+    for path in [*sorted(programs), package, str(have.python), str(have.sampler_python)]:
+        for part in (path, *map(str, Path(path).parents)):
+            why = _loose(part)
+            if why:
+                return [
+                    Problem(
+                        f"{part} {why}, and root would run what is below it",
+                        "install slurm-guard into a folder of root's alone, as /opt/slurm-guard",
+                    )
+                ]
+    return []
+
+
+def _loose(path: str) -> str:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    if status.st_uid != 0:
+        return f"belongs to uid {status.st_uid}"
+    others = stat.S_IMODE(status.st_mode) & 0o002
+    group = stat.S_IMODE(status.st_mode) & 0o020 and status.st_gid != 0
+    if (others or group) and not (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX):
+        return "can be written by others"
+    return ""
+
+
+def _nearest(folder: str) -> str:
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _is_read_only(folder: str) -> bool:
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def _mounted() -> set[str]:
+    try:
+        rows = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return set()
+    return {row.split()[4].replace("\\040", " ") for row in rows}
