@@ -54,13 +54,14 @@ def install(
     """
     from slurm_guard.install.facts import Asked
     from slurm_guard.install.session import prepare
+    from slurm_guard.install.show import plain
 
     edit = not (no_slurm_conf or print_slurm_conf)
     asked = Asked(role, places(root, prefix), slurm_conf, slurm_version, edit, not no_task_prolog)
     ready = prepare(asked)
     if print_slurm_conf:
         for line in ready.plan.by_hand:
-            typer.echo(line)
+            typer.echo(plain(line))
         return
     show(ready, apply, format_)
     if apply:
@@ -118,4 +119,6 @@ def _apply(ready: "Prepared", reconfigure: bool) -> None:
 
 def say(line: str) -> None:
     """Progress goes to standard error: standard output is the plan."""
-    typer.echo(line, err=True)
+    from slurm_guard.install.show import plain
+
+    typer.echo(plain(line), err=True)

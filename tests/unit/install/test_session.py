@@ -75,7 +75,7 @@ def test_no_room_is_found_before(root: Path, monkeypatch: pytest.MonkeyPatch) ->
         values[4] = 0  # f_bavail
         return os.statvfs_result(values)
 
-    monkeypatch.setattr(checks.os, "statvfs", full)
+    monkeypatch.setattr(os, "statvfs", full)
 
     assert "has no room" in refused(root)
 
