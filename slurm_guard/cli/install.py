@@ -57,7 +57,9 @@ def install(
     from slurm_guard.install.show import plain
 
     edit = not (no_slurm_conf or print_slurm_conf)
-    asked = Asked(role, places(root, prefix), slurm_conf, slurm_version, edit, not no_task_prolog)
+    if slurm_conf is not None and root is None:
+        slurm_conf = slurm_conf.absolute()
+    asked = Asked(role, places(root, prefix, slurm_conf), slurm_conf, slurm_version, edit, not no_task_prolog)
     ready = prepare(asked)
     if print_slurm_conf:
         for line in ready.plan.by_hand:
@@ -68,12 +70,12 @@ def install(
         _apply(ready, reconfigure)
 
 
-def places(root: Path | None, prefix: Path | None) -> "Places":
+def places(root: Path | None, prefix: Path | None, conf: Path | None = None) -> "Places":
     """Absolute, or a GuardError."""
     from slurm_guard.errors import EXIT_USAGE, GuardError
     from slurm_guard.install.change import Places
 
-    for name, path in (("--root", root), ("--prefix", prefix)):
+    for name, path in (("--root", root), ("--prefix", prefix), ("--slurm-conf", conf)):
         if path is not None and (not path.is_absolute() or ".." in path.parts):
             raise GuardError("install-path", f"{name} {path} is not absolute", "", EXIT_USAGE)
     if root is not None and not root.is_dir():

@@ -66,6 +66,7 @@ def test_only_the_lines_for_slurm_conf(image: Path) -> None:
         (("install", "--root", "relative"), "install-path", 2),
         (("install", "--root", "/nowhere/at/all"), "install-path", 2),
         (("install", "--prefix", "/a/../b"), "install-path", 2),
+        (("install", "--root", "/tmp", "--slurm-conf", "slurm.conf"), "install-path", 2),
         (("install", "--slurm-version", "new"), "slurm-version", 2),
         (("install", "--slurm-conf", "/nowhere.conf"), "slurm-conf-missing", 1),
         (("upgrade", "--prefix", "/nowhere"), "install-none", 1),
