@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from slurm_guard.install.facts import parse_version
 from tests.rig import cluster, procs, services
 from tests.rig.jobs import drained_nodes, read_charges
 from tests.rig.layout import CHECKOUT, USERS, Rig
@@ -115,6 +116,10 @@ def test_in_under_load_out_again_without_a_trace(rig: Rig) -> None:
     dry = guard(rig, "install", *words)
     assert sums(rig) == before
     assert "+Prolog=" in dry
+    slurm = parse_version(procs.call(rig, ["scontrol", "--version"]))
+    assert ("libexec/slurm-guard/site/prolog\\r" in dry) == (
+        slurm < (24, 5)
+    )
     guard(rig, "install", *words, "--apply", "--reconfigure")
     time.sleep(2)
     watched = send(rig, 4, 0.5)
