@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from slurm_guard.configfile import read_file
+from slurm_guard.configkeep import KeepConfig as KeepConfig
 from slurm_guard.configkey import key as _key
 from slurm_guard.configmail import ChatConfig as ChatConfig
 from slurm_guard.configmail import MailConfig as MailConfig
 from slurm_guard.configmail import wrong_mail, wrong_together
 from slurm_guard.configpatterns import wrong_patterns
-from slurm_guard.configvalues import EXAMPLES, FITS, NOUNS, wrong_number, wrong_text
+from slurm_guard.configvalues import EXAMPLES, FITS, NOUNS, wrong_choice, wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.networks import PRIVATE
 
@@ -88,6 +89,9 @@ class SlurmConfig:
     """[slurm]: accounting."""
 
     cluster: str = _key("", "cluster to audit; empty: the one sacct names")
+    accounting: str = _key(
+        "sacct", "who is asked for runs: sacct, or pyslurm (runs before a requeue are missing)"
+    )
     sacct: str = _key("sacct", "the sacct program")
     timeout_s: float = _key(600.0, "longest that one sacct query may take")
 
@@ -178,6 +182,7 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
+    keep: KeepConfig = field(default_factory=KeepConfig)
     mail: MailConfig = field(default_factory=MailConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
 
@@ -294,7 +299,10 @@ def _check_values(config: Config, path: str) -> None:
         table, name = key.split(".", 1)
         value = getattr(getattr(config, table), name)
         _refuse_value(
-            wrong_number(name, value) or wrong_text(name, value) or wrong_mail(key, value),
+            wrong_number(name, value)
+            or wrong_text(name, value)
+            or wrong_choice(key, value)
+            or wrong_mail(key, value),
             f"{path}: {key}",
             f"for example: {_example(key)}",
         )

@@ -13,6 +13,7 @@ from slurm_guard.networks import QUALIFIERS, Place, is_loopback, parse_net, pars
 _ZERO_MEANS = frozenset(
     {"alarm_budget", "history_days", "idle_exit_s", "least_gpu_h", "least_share"}
     | {"memory_mib", "nice", "slack_s"}
+    | {"lake_days", "quarantine_days", "reports_days", "mail_days", "views_days"}
 )
 
 
@@ -61,6 +62,17 @@ EXAMPLES = {  # where the default shows nothing
     "network.egress": 'egress = ["140.82.112.0/20:443", "198.51.100.0/24 account=lab,chem"]',
     "network.tunnels": 'tunnels = ["203.0.113.0/28:443 user=alice,bob", "/usr/bin/code partition=dev"]',
 }
+
+
+_CHOICES = {"slurm.accounting": ("sacct", "pyslurm")}
+
+
+def wrong_choice(key: str, value: Any) -> str:
+    """What is wrong with a value that must be one of a few words; empty: nothing, or any will do."""
+    known = _CHOICES.get(key)
+    if known is None or value in known:
+        return ""
+    return f"must be {' or '.join(known)}, not {value!a}"
 
 
 def wrong_number(name: str, value: Any) -> str:

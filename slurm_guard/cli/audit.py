@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from slurm_guard.audit.facts import Facts
-    from slurm_guard.config import Config
+    from slurm_guard.config import Config, SlurmConfig
     from slurm_guard.history import PastCost, PastGround, PastTrace
     from slurm_guard.model import Audit
+    from slurm_guard.slurm.accounting import Accounting
 
     _Left = tuple[list[PastCost], list[PastGround], list[PastTrace]]
 
@@ -149,17 +150,11 @@ def load_facts(
     from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
     from slurm_guard.lake.frames import read_frames
     from slurm_guard.lake.resolver import read_names
-    from slurm_guard.slurm.sacct import Sacct, SacctFile
 
     _check_lake(lake)
     slurm = settings.slurm
     sacct_file, history = files
-    source = (
-        SacctFile(sacct_file, slurm.cluster)
-        if sacct_file is not None
-        else Sacct(slurm.sacct, slurm.timeout_s, slurm.cluster)
-    )
-    loaded = source.load_runs(*window)
+    loaded = accounting_of(slurm, sacct_file).load_runs(*window)
     if not any(run.n_gpus for run in loaded.runs):
         raise GuardError(
             "nothing-to-audit",
@@ -184,6 +179,18 @@ def load_facts(
         grounds=grounds,
         traces=traces,
     )
+
+
+def accounting_of(slurm: "SlurmConfig", sacct_file: Path | None) -> "Accounting":
+    """Who is asked for runs: the file of sacct's text, or whom the configuration names."""
+    from slurm_guard.slurm.pyslurm_db import PyslurmDb
+    from slurm_guard.slurm.sacct import Sacct, SacctFile
+
+    if sacct_file is not None:
+        return SacctFile(sacct_file, slurm.cluster)
+    if slurm.accounting == "pyslurm":
+        return PyslurmDb(slurm.timeout_s, slurm.cluster)
+    return Sacct(slurm.sacct, slurm.timeout_s, slurm.cluster)
 
 
 def _check_lake(lake: Path) -> None:

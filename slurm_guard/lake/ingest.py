@@ -72,7 +72,7 @@ def collect(
     collector = _Collector(lake, drop)
     try:
         lake.mkdir(parents=True, exist_ok=True)
-        with _alone(lake):
+        with alone(lake):
             n_done = n_all = 0
             for spool in present:
                 nodes = collector.node_folders(spool)
@@ -100,7 +100,8 @@ def collect(
 
 
 @contextmanager
-def _alone(lake: Path) -> Iterator[None]:
+def alone(lake: Path) -> Iterator[None]:
+    """While nobody else writes the lake. Raises GuardError lake-busy."""
     with (lake / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

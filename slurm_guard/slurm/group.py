@@ -10,7 +10,7 @@ _LAST_WORDS_S = 5.0  # for what was killed to be gone; judgement
 
 
 def run_group(
-    command: Sequence[str], env: Mapping[str, str], timeout_s: float
+    command: Sequence[str], env: Mapping[str, str], timeout_s: float, cwd: str | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """What `subprocess.run` gives. On a time-out the whole process group is killed, not the wrapper alone.
 
@@ -19,6 +19,7 @@ def run_group(
     with subprocess.Popen(
         command,
         env=dict(env),
+        cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

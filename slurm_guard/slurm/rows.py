@@ -6,6 +6,7 @@ beforehand (sacct.py). Text made with a plain delimiter is read all the same, as
 """
 
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 
 from slurm_guard.errors import GuardError
@@ -86,6 +87,11 @@ def _join_lines(body: str, delimiter: str, per_row: int) -> Iterator[tuple[int, 
         held.pop()
     if held:
         yield first, "\n".join(held)
+
+
+def draw_delimiter() -> str:
+    """One that nobody who wrote a job's name can have known, so that no name can pass for a row."""
+    return f"{US}{secrets.randbelow(10**18):018d}{US}"
 
 
 def format_rows(

@@ -1,7 +1,6 @@
 """The reference backend: one bulk `sacct` query, or a file of its text."""
 
 import os
-import secrets
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Run, Skip
 from slurm_guard.slurm.accounting import LoadedRuns
 from slurm_guard.slurm.group import run_group
-from slurm_guard.slurm.rows import FIELDS, NEEDED, US, not_sacct, parse_rows
+from slurm_guard.slurm.rows import FIELDS, NEEDED, draw_delimiter, not_sacct, parse_rows
 from slurm_guard.slurm.runs import build_run, parse_time
 
 MAX_FILE = 1 << 30  # bytes; 100,000 rows are about 60 MB: judgement
@@ -51,8 +50,7 @@ class Sacct:
             raise GuardError(
                 "sacct-fields", f"{self.program} knows no field {', '.join(set(NEEDED) - known)}"
             )
-        # Nobody who wrote a job's name can know this delimiter, so no name can pass for a row (rows.py).
-        delimiter = f"{US}{secrets.randbelow(10**18):018d}{US}"
+        delimiter = draw_delimiter()
         where = ["-M", self.cluster] if self.cluster else []
         command = [self.program, "-a", "-D", "-X", "-P", f"--delimiter={delimiter}", *where]
         times = ["-S", _slurm_time(int(from_at)), "-E", _slurm_time(-int(-until_at // 1))]

@@ -339,7 +339,7 @@ def test_no_spool_at_all_is_an_error_and_one_of_two_is_enough(tmp_path: Path) ->
 
 def test_two_collections_at_once_do_not_meet(tmp_path: Path) -> None:
     put(tmp_path / "spool", "sealed", NAME, GOOD)
-    with ingest._alone(tmp_path), pytest.raises(GuardError, match="lake-busy"):
+    with ingest.alone(tmp_path), pytest.raises(GuardError, match="lake-busy"):
         collect([tmp_path / "spool"], tmp_path)
 
 

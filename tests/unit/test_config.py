@@ -39,6 +39,12 @@ def _load(tmp_path: Path, text: str) -> Config:
         ("[mail]\nto = ['bob']", "config-value", "mail.to holds 'bob'", "to = []"),
         ("[mail]\nto = ['']", "config-value", "mail.to must not be empty", "to = []"),
         ("[mail]\nsender = 'a b@c'", "config-value", "mail.sender holds 'a b@c'", "sender ="),
+        (
+            "[slurm]\naccounting = 'slurmdb'",
+            "config-value",
+            "slurm.accounting must be sacct or pyslurm",
+            "sacct",
+        ),
         ("[mail]\ntls = 'ssl'", "config-value", "mail.tls must be one of none, starttls, tls", "starttls"),
         ("[mail]\ntransport = ''", "config-value", "mail.transport", "smtp"),
         ("[mail]\nowners = ['Alert']", "config-value", "mail.owners holds 'Alert'", "NOT AUDITABLE"),

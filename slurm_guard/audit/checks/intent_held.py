@@ -4,15 +4,9 @@ from dataclasses import dataclass
 
 from slurm_guard.audit.case import Case, counted
 from slurm_guard.audit.check import Check, Example, Rating, finding
-from slurm_guard.intent import Intent, parse_intent
+from slurm_guard.intent import SERVING, TRAINING, Intent, parse_intent
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
 
-# Words that owners use. Judgement: others (notebook, debug, benchmark, …) promise nothing that could be held.
-_TRAINING = frozenset(
-    {"train", "training", "pretrain", "pretraining", "finetune", "finetuning", "fine-tune", "fine-tuning"}
-    | {"sft", "rl", "rlhf", "dpo", "grpo", "distill", "distillation"}
-)
-_SERVING = frozenset({"inference", "serve", "serving"})
 _CLEARS = "a declaration that says what the job does: guard:kind=…;target=…;budget=… in --comment or --extra"
 
 
@@ -32,8 +26,8 @@ def intent_of(case: Case) -> Intent:
 
 
 def promises(kind: str) -> bool:
-    """Whether a declared kind says that a model is trained or served."""
-    return kind in _TRAINING or kind in _SERVING
+    """Whether a declared kind says that a model is trained or served; notebook, debug, … promise nothing."""
+    return kind in TRAINING or kind in SERVING
 
 
 def notes(case: Case) -> tuple[str, ...]:
@@ -49,11 +43,11 @@ def find_kind(case: Case, params: Params) -> list[Finding]:
     """Serving that trains; training of which there is no trace."""
     kind = intent_of(case).kind
     losses = sum(mark.loss is not None for mark in case.track.marks)
-    if kind in _SERVING and losses >= params.least_marks:
+    if kind in SERVING and losses >= params.least_marks:
         sentence = f"Declared as {kind}, and its log counts training steps with a loss ({losses:,} records)."
         return [_finding(KIND, case, sentence, ("records with a loss", float(losses), "records"))]
     worked = case.active_us >= params.least_share * case.allocated_us and case.active_us > 0
-    if kind in _TRAINING and worked and not case.track.arcs:
+    if kind in TRAINING and worked and not case.track.arcs:
         sentence = f"Declared as {kind}, and no training progress was found in any file of the run."
         return [
             _finding(KIND, case, sentence, ("records of progress", float(case.track.n_points), "records"))

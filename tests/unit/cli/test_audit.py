@@ -7,12 +7,14 @@ import polars as pl
 import pytest
 import typer
 
-from slurm_guard.cli.audit import audit, parse_instant, span, summary
-from slurm_guard.config import Config
+from slurm_guard.cli.audit import accounting_of, audit, parse_instant, span, summary
+from slurm_guard.config import Config, SlurmConfig
 from slurm_guard.document import from_json
 from slurm_guard.errors import EXIT_FINDINGS, EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Verdict
+from slurm_guard.slurm.pyslurm_db import PyslurmDb
 from slurm_guard.slurm.rows import format_rows
+from slurm_guard.slurm.sacct import Sacct, SacctFile
 from tests.builders import AT, World, build, run_of
 from tests.shapes import SHAPES
 
@@ -136,6 +138,14 @@ def test_a_lake_without_rows_leaves_everything_unobserved(tmp_path: Path) -> Non
     judgement = from_json(out.read_text(encoding="utf-8")).judgements[0]
     assert judgement.verdict is Verdict.NOT_AUDITABLE
     assert judgement.ledger_gpu_ms["unobserved"] == 10_800_000
+
+
+def test_the_configuration_names_who_is_asked_for_runs() -> None:
+    file = Path("sacct.txt")
+
+    assert isinstance(accounting_of(SlurmConfig(), None), Sacct)
+    assert isinstance(accounting_of(SlurmConfig(accounting="pyslurm"), None), PyslurmDb)
+    assert isinstance(accounting_of(SlurmConfig(accounting="pyslurm"), file), SacctFile)
 
 
 def test_a_document_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""Takes one user out of the lake and the history: what he did goes, what his GPUs did stays as sums.
+
+A file keeps its name, which is the digest of the spool file that it came from: so it is not collected anew.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from slurm_guard.history import FORMAT as HISTORY_FORMAT
+from slurm_guard.lake.schema import FORMAT
+from slurm_guard.lake.write import write_whole
+
+# Nothing of a user's words, numbers or addresses is in them; a run is its node's key there.
+SUMS = ("windows", "seals", "segments", "gpus", "accounted", "lost")
+# Of these the rows stay, for a run without a ticket would look as if a hook had been silent.
+BLANKED = {
+    "tickets": (
+        *("uid", "gid", "user", "work_dir", "stdout", "stderr", "comment", "extra", "intent_sha256"),
+        *("progress_path", "net"),
+    ),
+    "ends": ("uid", "comment", "extra", "intent_sha256", "alive", "net"),
+}
+_DAMAGED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a pass found of the user, or took away. `failed`: (file, words)."""
+
+    rows: dict[str, int]  # by table; `history` for that of audits
+    n_runs: int
+    failed: tuple[tuple[Path, str], ...]
+
+
+def forget_lake(lake: Path, history: Path, uid: int, *, apply: bool) -> Taken:
+    """Every file of both; with `apply` each is written anew, whole or not at all, under the caller's lock."""
+    home = lake / f"v{FORMAT}"
+    failed: list[tuple[Path, str]] = []
+    runs = _runs_of(home, uid, failed)
+    rows: dict[str, int] = {}
+    for table in sorted(path.name for path in home.glob("*") if path.is_dir()):
+        for path in _files(home / table) if table not in SUMS else ():
+            n = _change(path, table, uid, runs, failed, apply=apply)
+            rows[table] = rows.get(table, 0) + n
+    for path in _files(history / f"v{HISTORY_FORMAT}"):
+        rows["history"] = rows.get("history", 0) + _change(path, "", uid, [], failed, apply=apply)
+    return Taken({table: n for table, n in rows.items() if n}, len(runs), tuple(failed))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("date=*/*.parquet")) if not path.is_symlink())
+
+
+def _runs_of(home: Path, uid: int, failed: list[tuple[Path, str]]) -> list[str]:
+    """The keys of the user's runs on every node."""
+    found: set[str] = set()
+    for table in BLANKED:
+        for path in _files(home / table):
+            try:
+                frame = pl.read_parquet(path, columns=["run", "uid"], hive_partitioning=False)
+            except _DAMAGED as error:
+                failed.append((path, str(error).splitlines()[0][:200]))
+                continue
+            found |= set(frame.filter(pl.col("uid") == uid)["run"].drop_nulls())
+    return sorted(found)
+
+
+def _change(
+    path: Path, table: str, uid: int, runs: list[str], failed: list[tuple[Path, str]], *, apply: bool
+) -> int:
+    """How many rows of a file are the user's."""
+    try:
+        frame = pl.read_parquet(path, hive_partitioning=False)
+        mine = _is_his(frame, uid, runs)
+        n = int(frame.select(mine.sum()).item())
+        if n == 0 or not apply:
+            return n
+        blank = [name for name in BLANKED.get(table, ()) if name in frame.columns]
+        kept = (
+            frame.with_columns(pl.when(~mine).then(pl.col(name)).alias(name) for name in blank)
+            if table in BLANKED
+            else frame.filter(~mine)
+        )
+        write_whole(path, lambda out: kept.write_parquet(out, compression="zstd", statistics=False))
+    except _DAMAGED as error:
+        failed.append((path, (str(error).splitlines() or [type(error).__name__])[0][:200]))
+        return 0
+    return n
+
+
+def _is_his(frame: pl.DataFrame, uid: int, runs: list[str]) -> pl.Expr:
+    """Rows of his runs, and of his processes in others' time."""
+    ways = []
+    if "run" in frame.columns:
+        ways.append(pl.col("run").is_in(runs))
+    if "uid" in frame.columns:
+        ways.append(pl.col("uid") == uid)
+    return pl.any_horizontal(way.fill_null(value=False) for way in ways) if ways else pl.lit(value=False)
