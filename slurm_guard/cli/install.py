@@ -54,25 +54,28 @@ def install(
     """
     from slurm_guard.install.facts import Asked
     from slurm_guard.install.session import prepare
+    from slurm_guard.install.show import plain
 
     edit = not (no_slurm_conf or print_slurm_conf)
-    asked = Asked(role, places(root, prefix), slurm_conf, slurm_version, edit, not no_task_prolog)
+    if slurm_conf is not None and root is None:
+        slurm_conf = slurm_conf.absolute()
+    asked = Asked(role, places(root, prefix, slurm_conf), slurm_conf, slurm_version, edit, not no_task_prolog)
     ready = prepare(asked)
     if print_slurm_conf:
         for line in ready.plan.by_hand:
-            typer.echo(line)
+            typer.echo(plain(line))
         return
     show(ready, apply, format_)
     if apply:
         _apply(ready, reconfigure)
 
 
-def places(root: Path | None, prefix: Path | None) -> "Places":
+def places(root: Path | None, prefix: Path | None, conf: Path | None = None) -> "Places":
     """Absolute, or a GuardError."""
     from slurm_guard.errors import EXIT_USAGE, GuardError
     from slurm_guard.install.change import Places
 
-    for name, path in (("--root", root), ("--prefix", prefix)):
+    for name, path in (("--root", root), ("--prefix", prefix), ("--slurm-conf", conf)):
         if path is not None and (not path.is_absolute() or ".." in path.parts):
             raise GuardError("install-path", f"{name} {path} is not absolute", "", EXIT_USAGE)
     if root is not None and not root.is_dir():
@@ -118,4 +121,6 @@ def _apply(ready: "Prepared", reconfigure: bool) -> None:
 
 def say(line: str) -> None:
     """Progress goes to standard error: standard output is the plan."""
-    typer.echo(line, err=True)
+    from slurm_guard.install.show import plain
+
+    typer.echo(plain(line), err=True)

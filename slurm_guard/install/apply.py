@@ -21,7 +21,19 @@ def apply_plan(keeper: Keeper, plan: Plan, options: dict[str, str]) -> Journal:
     """The files of the plan. On a failure everything is put back, and the failure raised."""
     old = keeper.load()
     changes = needed(keeper.disk, plan.changes)
-    role = plan.role if old is None or old.role == plan.role else "all"
+    try:
+        journal = _keep_all(keeper, old, plan.role, changes, options)
+    except Exception:
+        if old is None:  # nothing was changed yet, and nothing stays
+            keeper.forget()
+        raise
+    return finish(keeper, journal)
+
+
+def _keep_all(
+    keeper: Keeper, old: Journal | None, role: str, changes: Sequence[Change], options: dict[str, str]
+) -> Journal:
+    """The journal on the disk, with all bytes; no file of the site's was touched."""
     folders = _missing_folders(keeper, changes)
     for path, mode in folders:
         if path in (keeper.folder / "blobs").parents or path == keeper.folder / "blobs":
@@ -38,9 +50,10 @@ def apply_plan(keeper: Keeper, plan: Plan, options: dict[str, str]) -> Journal:
     names = {entry.path for entry in entries}
     rest = tuple(entry for entry in old.entries if entry.path not in names) if old else ()
     kept = {**dict(old.options if old else ()), **options}
+    role = role if old is None or old.role == role else "all"
     journal = Journal(APPLYING, role, (*rest, *entries), old.undo if old else (), tuple(kept.items()))
     keeper.save(journal)
-    return finish(keeper, journal)
+    return journal
 
 
 def finish(keeper: Keeper, journal: Journal) -> Journal:

@@ -47,7 +47,7 @@ def _problems_of(disk: Disk, change: Change) -> list[Problem]:
         return [Problem(f"{folder} leads out of the image")]
     if not os.access(folder, os.W_OK | os.X_OK):
         why = "is on a read-only file system" if _is_read_only(folder) else "cannot be written"
-        return [Problem(f"{folder} {why}, so that {where} cannot be put there", _hint(change))]
+        return [Problem(f"{folder} {why}, and files are to be put there", _hint(change))]
     return _fixed(where, change) if now.kind == "file" else []
 
 

@@ -42,13 +42,14 @@ def shared(name: str) -> Path:
 
 def node_files(places: Places, have: Installation, old_settings: bytes, systemd: bool) -> list[Change]:
     """Hooks and their settings, and with systemd the sampler's unit, its folders and accounts."""
-    found = [
+    settings = merge_settings(old_settings, hook_settings(places, have, systemd and places.is_system))
+    why = "which Python and which folders the hooks take"
+    # First: in an upgrade a shim of before then meets the package of now, never the other way round.
+    found = [Change(path, settings, 0o644, why) for path in settings_paths(places)]
+    found += [
         Change(places.libexec / name, shared(name).read_bytes(), 0o755, "what slurmd runs")
         for name in (*HOOKS.values(), TASK_PROLOG)
     ]
-    settings = merge_settings(old_settings, hook_settings(places, have, systemd and places.is_system))
-    why = "which Python and which folders the hooks take"
-    found += [Change(path, settings, 0o644, why) for path in settings_paths(places)]
     if systemd:
         unit = packed(SERVICE).replace(PACKED_PYTHON, str(have.sampler_python))
         found += [

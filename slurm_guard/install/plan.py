@@ -51,6 +51,10 @@ def _plan_slurm_conf(facts: Facts, draft: Draft) -> None:
     if facts.role != "head":
         draft.changes += lines.programs
     draft.notes += lines.notes
+    if "runinjob" in (conf.last("PrologFlags") or "").lower() and not facts.systemd:
+        draft.notes.append(
+            "PrologFlags=RunInJob: a sampler that a prolog starts ends with that job; start it another way"
+        )
     draft.by_hand += lines.by_hand
     if not lines.edits:
         return

@@ -45,12 +45,13 @@ def prepare(asked: Asked) -> Prepared:
             "an uninstall was begun here and has not ended",
             "finish it first: slurm-guard uninstall --apply",
         )
-    facts = gather(asked)
-    plan = make_plan(facts)
+    with _readable():
+        facts = gather(asked)
+        plan = make_plan(facts)
+        changes = tuple(needed(keeper.disk, plan.changes))
     notes = list(plan.notes)
     if journal is not None and journal.status == APPLYING:
         notes.insert(0, "an earlier installation stopped half-way: with --apply it is finished first")
-    changes = tuple(needed(keeper.disk, plan.changes))
     problems = find_problems(asked.places, facts.have, asked.role, changes, keeper.folder / "x")
     whole = Plan(
         plan.role, plan.changes, plan.actions, tuple(notes), (*plan.problems, *problems), plan.by_hand
@@ -100,10 +101,8 @@ def carry_out(ready: Prepared, say: Say) -> list[str]:
         old = keeper.load()
         if ready.changes or old is None or old.release != __version__:
             asked = ready.asked
-            options = {
-                "slurm_conf": str(asked.slurm_conf or ""),
-                "slurm_version": asked.slurm_version or "",
-            }
+            told = {"slurm_conf": str(asked.slurm_conf or ""), "slurm_version": asked.slurm_version or ""}
+            options = {name: value for name, value in told.items() if value}
             journal = apply_plan(keeper, Plan(ready.plan.role, ready.changes), options)
             for change in ready.changes:
                 say(f"done: {keeper.disk.at(change.path)}")
@@ -198,6 +197,18 @@ def held(keeper: Keeper) -> Iterator[None]:
         ) from None
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise GuardError(
+            "install-problems",
+            f"{error.filename} cannot be read",
+            "look as root: nothing is changed without --apply",
+        ) from None
 
 
 def _must_have(keeper: Keeper) -> Journal:

@@ -25,7 +25,7 @@ def plan_text(disk: Disk, plan: Plan, changes: Sequence[Change]) -> str:
     for problem in plan.problems:
         out.append(f"problem: {problem.sentence}")
         out += [f"  hint: {problem.hint}"] if problem.hint else []
-    return "\n".join(out)
+    return "\n".join(map(plain, out))
 
 
 def plan_json(disk: Disk, plan: Plan, changes: Sequence[Change]) -> str:
@@ -52,12 +52,12 @@ def plan_json(disk: Disk, plan: Plan, changes: Sequence[Change]) -> str:
 
 
 def diff(disk: Disk, change: Change) -> list[str]:
-    """A unified diff where a file is there already; control characters are shown, not sent to a terminal."""
+    """A unified diff where a file is there already; control characters are shown as such."""
     if disk.look(change.path).kind != "file" or change.content is None:
         return []
     old, new = _lines(disk.read(change.path)), _lines(change.content)
     where = disk.at(change.path)
-    return [_plain(line) for line in difflib.unified_diff(old, new, where, where, lineterm="")]
+    return [plain(line) for line in difflib.unified_diff(old, new, where, where, lineterm="")]
 
 
 def _lines(content: bytes) -> list[str]:
@@ -69,7 +69,8 @@ def _lines(content: bytes) -> list[str]:
     return lines[:-1]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Fit for a terminal, whatever a file holds."""
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)
 
 

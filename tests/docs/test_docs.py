@@ -98,7 +98,7 @@ def _made_on_a_node() -> set[str]:
     assert settings.keys() >= {"LIB", "RUN_DIR", "SPOOL_DIR", "CLIENT_DIR", "CONFIG", "DISABLED"}
     made = {path for name, path in settings.items() if "slurm-guard" in path}
     units = (ROOT / "packaging" / "systemd").iterdir()
-    for text in [path.read_text() for path in units]:
+    for text in [path.read_text() for path in units if "audit" not in path.name]:  # those are the head's
         made |= set(re.findall(r"Install as (/[\w./-]+\w)", text))
         made |= set(re.findall(r"^[dgu]\s+(\S+)", text, re.MULTILINE))
     return made - {"/var/lib/slurm-guard"}  # the head node's lake lies there too

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from slurm_guard.install.facts import parse_version
 from tests.rig import cluster, procs, services
 from tests.rig.jobs import drained_nodes, read_charges
 from tests.rig.layout import CHECKOUT, USERS, Rig
@@ -115,6 +116,8 @@ def test_in_under_load_out_again_without_a_trace(rig: Rig) -> None:
     dry = guard(rig, "install", *words)
     assert sums(rig) == before
     assert "+Prolog=" in dry
+    slurm = parse_version(procs.call(rig, ["scontrol", "--version"]))
+    assert ("libexec/slurm-guard/site/prolog\\r" in dry) == (slurm < (24, 5))
     guard(rig, "install", *words, "--apply", "--reconfigure")
     time.sleep(2)
     watched = send(rig, 4, 0.5)
@@ -140,8 +143,7 @@ def test_in_under_load_out_again_without_a_trace(rig: Rig) -> None:
     assert all(words[0] == "site" for words in told.values()), told
     assert all(len(words) == 2 for job, words in told.items() if job in watched), told
     assert all(len(words) == 1 for job, words in told.items() if job in after), told
-    spool = "".join(path.name + path.read_text() for path in prefix.rglob("spool/**/*") if path.is_file())
-    assert all(str(job) in spool for job in watched)
+    assert all(str(job) in spooled(prefix) for job in watched)
     assert sums(rig) == before
     left = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
     assert all(
@@ -155,7 +157,32 @@ def wait_for_ends(rig: Rig) -> None:
     procs.wait_for("all jobs' ends", lambda: not procs.call(rig, ["squeue", "-h"]).strip(), 90.0, 0.5)
 
 
+def spooled(prefix: Path) -> str:
+    """Names and texts of all that our hooks wrote."""
+    return "".join(path.name + path.read_text() for path in prefix.rglob("spool/**/*") if path.is_file())
+
+
 def words_of(rig: Rig, job: int) -> list[str]:
     """What the job had in its environment."""
     (path,) = rig.path.glob(f"home/*/words.{job}")
     return path.read_text().split()
+
+
+def test_a_sites_prolog_that_fails_drains_as_before_and_ours_ran_first(rig: Rig) -> None:
+    prefix, site = rig.path / "guard2", rig.path / "site-prolog"
+    good = site.read_text()
+    guard(rig, "install", "--prefix", str(prefix), "--slurm-conf", str(rig.conf), "--apply", "--reconfigure")
+    time.sleep(2)
+    site.write_text("#!/bin/sh\nexit 7\n")
+
+    (job,) = send(rig, 1, 0.2)
+    procs.wait_for("a drained node", lambda: bool(drained_nodes(rig)), 30.0, 0.5)
+
+    (drained,) = drained_nodes(rig)
+    assert "Prolog error" in drained
+    assert str(job) in spooled(prefix)
+    site.write_text(good)
+    procs.call(rig, ["scancel", str(job)])
+    procs.call(rig, ["scontrol", "update", f"NodeName={drained.split()[0]}", "State=RESUME"])
+    guard(rig, "uninstall", "--prefix", str(prefix), "--apply", "--reconfigure")
+    assert drained_nodes(rig) == []
