@@ -1,6 +1,6 @@
 """For mkdocs: the Markdown beside docs/ becomes pages of the site, and links that leave docs/ find them.
 
-A link to what the site has no page for (a test, a schema) stays as text: the site has no address of the source.
+A link to what the site has no page for (a test) stays as text: the site has no address of the source.
 """
 
 import re
