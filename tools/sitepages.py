@@ -46,7 +46,7 @@ def rewritten(page: str, text: str) -> str:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    from mkdocs.structure.files import File
+    from mkdocs.structure.files import File  # type: ignore[import-not-found]  # an environment of its own
 
     for source, page in BESIDE.items():
         text = rewritten(source, (ROOT / source).read_text(encoding="utf-8"))

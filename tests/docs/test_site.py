@@ -1,4 +1,4 @@
-"""What the pages tell people to type exists, commands, options, keys; each page is in the site's navigation."""
+"""What the pages tell people to type exists, and each page is in the site's navigation."""
 
 import dataclasses
 import re
