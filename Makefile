@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance deb rpm fuzz frameworks network detection
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance deb rpm fuzz frameworks network detection site
 
 PY := .venv/bin/python
 
@@ -56,6 +56,7 @@ rpm: ## the same two as RPMs, for the system that it runs on (rpmbuild; PYTHON=/
 lock: ## pin every dependency anew (needs `uv` on the PATH)
 	uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header -o requirements/run.txt
 	uv pip compile requirements/build.in --universal --python-version 3.10 --generate-hashes --no-header -o requirements/build.txt
+	uv pip compile requirements/docs.in --universal --python-version 3.10 --generate-hashes --no-header -o requirements/docs.txt
 	uv pip compile --group peers --universal --python-version 3.10 --generate-hashes --no-header -o requirements/peers.txt
 	uv pip compile --group bench --universal --python-version 3.10 --generate-hashes --no-header -o requirements/bench.txt
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.10 --generate-hashes --no-header -o requirements/dev.txt
@@ -98,5 +99,9 @@ slurms: ## the night on this Debian's Slurm, 24.11 and 26.05 (2 GB of packages, 
 	@tools/slurm-root sid $(ROOTS)/sid
 	@$(PY) -m tests.rig slurms --roots $(ROOTS)
 
+site: ## the documents as a site, in site/ (mkdocs-material, in an environment of its own)
+	@test -x .venv-docs/bin/mkdocs || { /usr/bin/python3 -m venv .venv-docs && .venv-docs/bin/pip install -q --require-hashes -r requirements/docs.txt; }
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build -q --strict && echo site/index.html
+
 clean: ## what a build left behind
-	rm -rf .demo .rig .rig-faults .rig-storm .rig-floods .rig-floods.json .rig-slurms dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .demo .rig .rig-faults .rig-storm .rig-floods .rig-floods.json .rig-slurms dist build site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
