@@ -35,7 +35,8 @@ def site(tmp_path: Path) -> Path:
     audit(SINCE, UNTIL, _sacct(tmp_path), _lake(tmp_path, WORLD), config=path, remember=True)
     (folder,) = (p for p in reports.iterdir() if p.is_dir())
     (folder / "report.html").write_text("<p>ann</p>", "utf-8")
-    views = [view_line(1.0, Speaker("ops", 5, None), ("report", "n", "user ann", "text"), (2, {"ann", "bob"}))]
+    asked = ("report", "n", "user ann", "text")
+    views = [view_line(1.0, Speaker("ops", 5, None), asked, (2, {"ann", "bob"}))]
     views += [view_line(2.0, Speaker("ann", 1000, 1000), ("report", "n", "", "text"), (1, {"bob"}))]
     (reports / "views.jsonl").write_text("\n".join(views) + "\n", "utf-8")
     for name, days in (("old", 30), ("young", 1)):
