@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
-.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance deb rpm fuzz frameworks network detection site
+.PHONY: help demo test check lint types contracts quick wheel lock screenshots nights faults floods storm slurms clean conformance deb rpm firsthour matrix fuzz frameworks network detection site
 
 PY := .venv/bin/python
 
@@ -93,6 +93,14 @@ detection: ## how often the audit is right: every family on seven GPU classes (a
 	@$(PY) -m bench detection --honest 30 --diverting 10 --violated 10 --jobs 2 --state .detection.jsonl --page docs/detection.md
 
 ROOTS ?= .roots
+firsthour: ## from the two packages to the first report, timed, in a folder of Debian with a running Slurm (10 minutes)
+	@tools/bootstrap rig
+	@tools/slurm-root bookworm .roots/bookworm
+	@$(PY) -m tools.packages deb
+	@$(PY) -m tests.rig.root .roots/bookworm -m tests.install.first_hour --debs dist
+
+matrix: slurms ## the same as `make slurms`
+
 slurms: ## the night on this Debian's Slurm, 24.11 and 26.05 (2 GB of packages, 20 minutes); writes docs/slurm-versions.md
 	@tools/bootstrap rig
 	@tools/slurm-root trixie $(ROOTS)/trixie

@@ -1,12 +1,11 @@
-"""From Debian packages to the first report, timed: the tutorial's commands, on the rig's Slurm in a folder of Debian.
+"""From Debian packages to the first report, timed: the tutorial in a folder of Debian, with the rig's Slurm.
 
-`make firsthour` makes the folder and the packages and runs this inside (`python -m tests.rig.root FOLDER -m
-tests.install.first_hour --debs dist`). Slurm and its accounting run before it begins, as on a site; what the rig needs
-because its GPUs are simulated is printed as `site:`. Each command of the tutorial is printed with its seconds.
+`make firsthour` makes the folder and the packages and runs this inside (`python -m tests.rig.root FOLDER
+-m tests.install.first_hour --debs dist`). Slurm and its accounting run before it begins, as on a site; what
+the rig needs because its GPUs are simulated is printed as `site:`. Each command is printed with its seconds.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -49,7 +48,12 @@ def main() -> int:
 def _before(rig: Rig) -> None:
     """The cluster of a site that has never heard of slurm-guard."""
     kept = [line for line in rig.conf.read_text().splitlines() if not line.lower().startswith(OURS)]
-    rig.conf.write_text("\n".join(kept) + "\n")
+    tells = rig.path / "site-taskprolog"  # the site's own: where the node's boards are
+    tells.write_text(
+        f'#!/bin/sh\nprintf "export SLURM_GUARD_RIG_GPU={rig.root}/nodes/%s/gpu\\n" "$SLURMD_NODENAME"\n'
+    )
+    tells.chmod(0o755)
+    rig.conf.write_text("\n".join([*kept, f"TaskProlog={tells}", ""]))
     procs.call(rig, ["scontrol", "reconfigure"])
     time.sleep(3)
 
@@ -79,7 +83,7 @@ def _do(rig: Rig, command: str, *words: str) -> str:
     env = {**procs.base_env(rig), "DEBIAN_FRONTEND": "noninteractive", "COLUMNS": "110"}
     argv = [*command.split(), *words]
     done = subprocess.run(argv, cwd="/", env=env, capture_output=True, text=True, check=False, timeout=900)
-    names = " ".join(os.path.basename(word) for word in words)
+    names = " ".join(Path(word).name for word in words)
     print(f"{time.monotonic() - begin_s:6.1f} s  # {command} {names}", flush=True)
     if done.returncode != 0:
         raise Failed(f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}")

@@ -19,7 +19,6 @@ from tests.rig.layout import CHECKOUT, USERS, Rig
 from tests.rig.submit import job_env
 
 pytestmark = [
-    pytest.mark.rig,
     pytest.mark.root,
     pytest.mark.timeout(180),
     pytest.mark.skipif(os.geteuid() != 0, reason="the rig needs root"),

@@ -25,7 +25,6 @@ from tests.rig.stages import run_guard
 from tests.rig.submit import submit
 
 pytestmark = [
-    pytest.mark.rig,
     pytest.mark.root,
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="the rig needs root"),
