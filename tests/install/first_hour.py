@@ -6,6 +6,9 @@ the rig needs because its GPUs are simulated is printed as `site:`. Each command
 """
 
 import argparse
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +21,7 @@ from tests.rig.layout import NODES, USERS, Rig
 from tests.rig.submit import submit
 
 OURS = ("prolog=", "epilog=", "taskprolog=", "prologflags=", "prologepilogtimeout=")
+SPOOL = Path("/var/lib/slurm-guard/spool")
 LIMIT_S = 600.0  # from the first command to the report
 
 
@@ -42,6 +46,9 @@ def main() -> int:
         print(f"first hour: {error}")
         return 1
     finally:
+        for file in Path("/run/slurm-guard").glob("*/sampler.pid"):  # a prolog started it, and it stays
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int(file.read_text().split()[0]), signal.SIGTERM)
         cluster.down(top / "r")
 
 
@@ -115,7 +122,11 @@ def _jobs(rig: Rig) -> float:
     states = {charge.state for charge in read_charges(rig, jobs).values()}
     if states != {"COMPLETED"}:
         raise Failed(f"jobs ended as {states}")
-    time.sleep(45)  # [node] end_grace_s, and one more look
+    until_s = time.monotonic() + 150  # [node] end_grace_s and a window of a minute, then the seal
+    while len(list(SPOOL.glob("*/seals/*"))) < len(jobs):
+        if time.monotonic() > until_s:
+            raise Failed(f"no seals in {SPOOL}: does the sampler run?")
+        time.sleep(1)
     return time.monotonic() - begin_s
 
 
