@@ -22,6 +22,7 @@ from tests.rig.submit import submit
 
 OURS = ("prolog=", "epilog=", "taskprolog=", "prologflags=", "prologepilogtimeout=")
 SPOOL = Path("/var/lib/slurm-guard/spool")
+AS = "runuser -u slurm-guard-audit -- "  # what the lake and the reports belong to
 LIMIT_S = 600.0  # from the first command to the report
 
 
@@ -74,9 +75,9 @@ def _hour(rig: Rig, debs: Path) -> int:
     _do(rig, "slurm-guard install --apply --reconfigure")
     _site(rig)
     waited_s = _jobs(rig)
-    _do(rig, "slurm-guard collect")
-    _do(rig, f"slurm-guard audit --since {int(time.time()) - 3600}")
-    said = _do(rig, "slurm-guard report")
+    _do(rig, f"{AS}slurm-guard collect")
+    _do(rig, f"{AS}slurm-guard audit --since {int(time.time()) - 3600}")
+    said = _do(rig, f"{AS}slurm-guard report")
     total_s = time.monotonic() - begun_s
     print(said)
     print(f"{total_s:.0f} s from the first command to the report, {waited_s:.0f} of them for the jobs to end")
