@@ -79,7 +79,7 @@ def _root_folder(folder: Folder, mode: int, what: str) -> Iterator[Said]:
     elif not folder.is_dir:
         yield problem(
             f"{folder.path}, which is to hold {what}, is no folder",
-            f"mv {quote(folder.path)} /root/ && {make}",
+            f"mv {quote(folder.path)} {quote(folder.path + '.old')} && {make}",
         )
     elif folder.uid != 0 or folder.mode & 0o022:
         yield problem(
