@@ -1,4 +1,4 @@
-"""A node's half reads what its release before and after left on the node: tickets, marks, segments, a journal."""
+"""What the release before or after left on a machine is read: tickets, marks, segments, a journal, letters."""
 
 import json
 import shutil
@@ -115,15 +115,11 @@ def test_a_stream_goes_on_where_a_sampler_of_another_release_ended(
 def _journal_of_before(data: dict[str, Any]) -> dict[str, Any]:
     """Without all that has a default: what of it says something stays."""
     for entry in data["entries"]:
-        entry |= {"edit": entry["edit"]} if entry["edit"] else {}
         for name in ("first", "was", "after"):
-            state = {
-                key: value for key, value in entry[name].items() if key == "kind" or value not in ("", 0)
-            }
-            entry[name] = state
+            entry[name] = {key: value for key, value in entry[name].items() if value not in ("", 0)}
         if not entry["edit"]:
             del entry["edit"]
-    return {name: value for name, value in data.items() if name not in ("release",) and value not in ([], {})}
+    return {name: value for name, value in data.items() if name != "release" and value not in ([], {})}
 
 
 def _journal_of_after(data: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +166,7 @@ def test_a_journal_of_a_later_format_is_refused_and_nothing_is_changed(tmp_path:
     before = tree(root)
 
     for deed in (install, uninstall):
-        with pytest.raises(Exception, match="install-journal: .* format 2, where this release knows 1"):
+        with pytest.raises(Exception, match=r"install-journal: .* format 2, where this release knows 1"):
             deed(root)
     assert tree(root) == before
 
