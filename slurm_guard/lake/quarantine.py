@@ -37,11 +37,16 @@ def quarantine(lake: Path, file: SpoolFile, reason: BadRecord) -> Path:
 
 
 def release(lake: Path, file: SpoolFile) -> None:
-    """Take back the reason of a file that had only been unreadable and now is good; copies stay."""
+    """Take back the reason of a file that had only been unreadable, or was of a format that is known by now,
+    and now is good. Other copies stay."""
     folder = lake / "quarantine" / safe_name(file.node) / safe_name(file.kind)
-    name = safe_name(file.name)
-    if not (folder / name).exists():
-        (folder / (name + ".reason")).unlink(missing_ok=True)
+    copy = folder / safe_name(file.name)
+    words = folder / (copy.name + ".reason")
+    waits = copy.exists() and words.exists() and words.read_bytes().startswith(b"format-newer:")
+    if waits and copy.read_bytes() == _content(file):  # what was taken is what lies here
+        copy.unlink()
+    if not copy.exists():
+        words.unlink(missing_ok=True)
 
 
 def _content(file: SpoolFile) -> bytes | None:

@@ -177,3 +177,20 @@ def test_words_that_only_a_later_release_knows_stop_no_audit(site: Site) -> None
     assert len(done["judgements"]) == 3
     for form in ("text", "html"):
         assert "agent" in site.run("report", "--format", form)
+
+
+def test_a_segment_of_a_later_format_waits_in_quarantine_until_the_head_knows_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart.rewrite(
+        site.home / "spool", lambda kind, shape, fields: fields | ({"format": 2} if kind == "head" else {})
+    )
+
+    before, frames = _collected(site)
+    monkeypatch.setattr(wire, "FORMAT", 2)  # the head is upgraded; its shapes did not change
+    after, later = _collected(site)
+
+    assert {refused.slug for refused in before.refused} == {"format-newer"}
+    assert (frames["windows"].height, frames["tickets"].height) == (0, 4)
+    assert (after.refused, later["windows"].height > 50) == ((), True)
+    assert [path for path in (site.lake / "quarantine").rglob("*") if path.is_file()] == []

@@ -1,4 +1,4 @@
-"""What the release before or after left on a machine is read: tickets, marks, segments, a journal, letters."""
+"""What the release before or after left on a machine is read: tickets, segments, a journal, letters."""
 
 import json
 import shutil
