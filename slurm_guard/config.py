@@ -187,9 +187,10 @@ class Config:
     chat: ChatConfig = field(default_factory=ChatConfig)
 
 
-def load_config(path: Path | None) -> Config:
+def load_config(path: Path | None, left_out: list[str] | None = None) -> Config:
     """The configuration at `path`; null: the default path if it exists, else all defaults.
 
+    `left_out` takes the keys that this release does not know; null: they are refused.
     Raises GuardError config-missing, config-unreadable, config-unsafe, config-syntax, config-key,
     config-type, config-value.
     """
@@ -213,17 +214,23 @@ def load_config(path: Path | None) -> Config:
         raise GuardError(
             "config-syntax", f"{path} is not valid TOML: {error}", "mend the line named", EXIT_USAGE
         ) from None
-    built: Config = _build(Config, data, "", str(path))
+    built: Config = _build(Config, data, "", (str(path), left_out))
     _check_values(built, str(path))
     return built
 
 
-def _build(shape: type, data: dict[str, Any], prefix: str, path: str) -> Any:
-    """A dataclass from a table, refusing unknown keys and wrong types by name."""
+def _build(shape: type, data: dict[str, Any], prefix: str, said: tuple[str, list[str] | None]) -> Any:
+    """A dataclass from a table, refusing wrong types by name, and unknown keys where no list takes them.
+    `said`: the file, and that list.
+    """
+    path, left_out = said
     known = {f.name: f for f in fields(shape)}
     hints = typing.get_type_hints(shape)
     values: dict[str, Any] = {}
     for name, value in data.items():
+        if name not in known and left_out is not None:
+            left_out.append(prefix + name)
+            continue
         if name not in known:
             _refuse_key(prefix + name, [prefix + k for k in known], path)
         kind = hints[name]
@@ -235,7 +242,7 @@ def _build(shape: type, data: dict[str, Any], prefix: str, path: str) -> Any:
                     f"write [{prefix}{name}]",
                     EXIT_USAGE,
                 )
-            values[name] = _build(typing.cast(type, kind), value, f"{prefix}{name}.", path)
+            values[name] = _build(typing.cast(type, kind), value, f"{prefix}{name}.", said)
         else:
             values[name] = _typed(kind, value, prefix + name, path)
     return shape(**values)

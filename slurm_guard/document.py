@@ -20,6 +20,7 @@ from typing import Any
 
 from slurm_guard import model
 from slurm_guard.errors import GuardError
+from slurm_guard.jsonsteps import DOCUMENT, lift
 
 T = typing.TypeVar("T")
 FORMAT = 1
@@ -64,8 +65,9 @@ def _fields(value: Any) -> dict[str, Any]:
 def from_json(text: str, name: str = "the text") -> model.Audit:
     """The Audit in a document; `name` is what errors call it.
 
-    Raises GuardError document-syntax (not our JSON), document-newer (made by a later release) or
-    document-shape (a field is missing or of the wrong type; the sentence names it).
+    Raises GuardError document-syntax (not our JSON), document-newer (made by a later release),
+    document-older (by one whose format is read no more) or document-shape (a field is missing or of the
+    wrong type; the sentence names it).
     """
     collects = gc.isenabled()
     gc.disable()  # nothing in a document refers back: looking for it takes a fifth of the time of a big night
@@ -83,13 +85,7 @@ def _read(text: str, name: str) -> model.Audit:
         raise GuardError("document-syntax", f"{name} is not an audit document: {error}", _AGAIN) from None
     if not isinstance(data, dict) or data.get("kind") != KIND:
         raise GuardError("document-syntax", f"{name} is JSON, but not of kind {KIND!r}", _AGAIN)
-    number = data.get("format")
-    if not isinstance(number, int) or number > FORMAT:
-        raise GuardError(
-            "document-newer",
-            f"{name} has format {number!r}, this slurm-guard reads up to {FORMAT}",
-            "read it with the release that wrote it, or a later one",
-        )
+    data = _today(data, name)
     try:
         audit: model.Audit = _reader(model.Audit)(data)
     except _WrongShape as error:
@@ -97,6 +93,22 @@ def _read(text: str, name: str) -> model.Audit:
             "document-shape", f"{name}: audit{error.where} must be {error.what}", _AGAIN
         ) from None
     return audit
+
+
+def _today(data: dict[str, Any], name: str) -> dict[str, Any]:
+    """A document of any format that is read, as one of today's. Raises GuardError document-newer,
+    document-older."""
+    number = data.get("format")
+    if not isinstance(number, int) or number > FORMAT:
+        raise GuardError(
+            "document-newer",
+            f"{name} has format {number!r}, this slurm-guard reads up to {FORMAT}",
+            "read it with the release that wrote it, or a later one",
+        )
+    lifted = lift(data, (number, FORMAT), DOCUMENT)
+    if lifted is None:
+        raise GuardError("document-older", f"{name} has format {number}, which is read no more", _AGAIN)
+    return lifted
 
 
 def as_record(kind: type[T], data: Any) -> T:

@@ -142,7 +142,8 @@ def load_facts(
     """Accounting and frames of a window, and what earlier audits learnt. `files`: sacct's text, null: ask
     sacct; the folder of the history, null: none.
 
-    Raises GuardError lake-missing (exit 2), and nothing-to-audit (exit 3) without GPU runs.
+    Raises GuardError lake-missing (exit 2), lake-newer, lake-older, and nothing-to-audit (exit 3) without
+    GPU runs.
     """
     from slurm_guard import __version__
     from slurm_guard.audit.facts import Facts
@@ -196,9 +197,9 @@ def accounting_of(slurm: "SlurmConfig", sacct_file: Path | None) -> "Accounting"
 def _check_lake(lake: Path) -> None:
     """A folder that is misspelt would make a night in which nothing was observed."""
     from slurm_guard.errors import EXIT_USAGE, GuardError
-    from slurm_guard.lake.schema import FORMAT
+    from slurm_guard.lake.steps import formats_in
 
-    if not (lake / f"v{FORMAT}").is_dir():
+    if not formats_in(lake):
         what = "holds nothing that was collected" if lake.is_dir() else "does not exist or may not be entered"
         raise GuardError(
             "lake-missing",

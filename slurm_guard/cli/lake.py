@@ -188,31 +188,38 @@ def _span(
 
 
 def check_open(lake: Path, table: str | None = None) -> None:
-    """Raises GuardError lake-missing, or lake-closed for whom it was not made."""
+    """Raises GuardError lake-missing, lake-closed for whom it was not made, lake-newer, lake-older."""
     import os
 
     from slurm_guard.errors import EXIT_USAGE, GuardError
-    from slurm_guard.lake.schema import FORMAT
+    from slurm_guard.lake.steps import formats_in, homes
 
-    root = lake / f"v{FORMAT}"
-    open_ = os.R_OK | os.X_OK
-    steps = [*reversed(lake.absolute().parents), lake, root, *([root / table] if table else [])]
-    for step in steps:
-        there = os.access(step, os.F_OK)
-        enough = os.access(step, os.X_OK if step in lake.absolute().parents else open_)
-        if there and not enough:
+    _check_entered([*reversed(lake.absolute().parents)], os.X_OK, lake)
+    _check_entered([lake], os.R_OK | os.X_OK, lake)
+    roots = [lake / f"v{number}" for number in formats_in(lake)]
+    if not roots:
+        raise GuardError(
+            "lake-missing",
+            f"the lake {lake} " + ("holds nothing that was collected" if lake.exists() else "does not exist"),
+            "check [lake] path or --lake, and run `slurm-guard collect` first",
+            EXIT_USAGE,
+        )
+    folders = [home.folder for home in homes(lake, table)] if table is not None else []
+    _check_entered([*roots, *folders], os.R_OK | os.X_OK, lake)
+
+
+def _check_entered(folders: list[Path], mode: int, lake: Path) -> None:
+    """Those that are there may be entered. Raises GuardError lake-closed."""
+    import os
+
+    from slurm_guard.errors import GuardError
+
+    for folder in folders:
+        if os.access(folder, os.F_OK) and not os.access(folder, mode):
             raise GuardError(
                 "lake-closed",
                 f"the lake {lake} is not open to you: it holds everybody's runs",
                 "your own runs: slurm-guard report --job JOB; else ask those who keep the lake",
-            )
-        if not there and step != (root / table if table else None):
-            raise GuardError(
-                "lake-missing",
-                f"the lake {lake} "
-                + ("holds nothing that was collected" if step == root else "does not exist"),
-                "check [lake] path or --lake, and run `slurm-guard collect` first",
-                EXIT_USAGE,
             )
 
 

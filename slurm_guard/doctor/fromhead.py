@@ -69,7 +69,7 @@ def load_data(config: Config) -> tuple[NodeData, ...]:
     for spool in dict.fromkeys([*map(Path, config.lake.spools), lake / "drop"]):
         for folder in _folders(spool):
             _note(newest, folder.name, _newest_inside(folder))
-    for path in sorted((lake / "v1" / "manifest").glob("*.json")):
+    for path in sorted(lake.glob("v*/manifest/*.json")):
         times = [known.mtime_ns / 1e9 for known in read_manifest(path).values()]
         _note(newest, path.name.rsplit(".", 2)[0], max(times, default=None))
     return tuple(NodeData(node, at or None) for node, at in sorted(newest.items()))

@@ -22,12 +22,15 @@ class Settings(NamedTuple):
 
 
 def parse_settings(args: list[str]) -> Settings:
-    """Settings from `name=value` words; empty values keep the default. ValueError names the wrong word."""
+    """Settings from `name=value` words; empty values keep the default. ValueError names the wrong word.
+
+    A name that is not known is passed over: during an upgrade the shim may be of the next release.
+    """
     given: dict[str, str] = {}
     for word in args:
         name, sign, value = word.partition("=")
-        if not sign or name not in Settings._fields:
-            raise ValueError(f"unknown setting {word[:80]!r}")
-        if value:
+        if not sign or not name:
+            raise ValueError(f"no setting {word[:80]!r}")
+        if value and name in Settings._fields:
             given[name] = value
     return Settings(**given)

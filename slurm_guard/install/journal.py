@@ -9,11 +9,14 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from slurm_guard import __version__
 from slurm_guard.errors import GuardError
 from slurm_guard.install.disk import Disk, State, digest
 
+# Format history
+#     1  2026-11: Journal. A field may come to it with a default (tests/fixtures/formats/journal-1.txt).
 FORMAT = 1
 APPLYING, APPLIED, UNDOING = "applying", "applied", "undoing"
 _FILE = "journal.json"
@@ -127,30 +130,31 @@ def _plain(journal: Journal) -> dict[str, object]:
 
 
 def _journal_of(data: dict[str, object]) -> Journal:
+    """A field that a later release added is left out; one that an earlier one lacked has its default."""
     if data["format"] != FORMAT:
         raise ValueError(f"format {data['format']}, where this release knows {FORMAT}")
-    rows = data["entries"]
-    if not isinstance(rows, list) or data["status"] not in (APPLYING, APPLIED, UNDOING):
-        raise ValueError("it is no journal of an installation")
-    entries = tuple(
-        Entry(
-            Path(row["path"]),
-            State(**row["first"]),
-            State(**row["was"]),
-            State(**row["after"]),
-            bool(row["edit"]),
-        )
-        for row in rows
-    )
-    undo = data["undo"]
-    options = data["options"]
-    if not isinstance(undo, list) or not isinstance(options, dict):
+    rows, undo, options = data["entries"], data.get("undo", []), data.get("options", {})
+    if (
+        not isinstance(rows, list)
+        or not isinstance(undo, list)
+        or not isinstance(options, dict)
+        or data["status"] not in (APPLYING, APPLIED, UNDOING)
+    ):
         raise ValueError("it is no journal of an installation")
     return Journal(
         str(data["status"]),
         str(data["role"]),
-        entries,
+        tuple(_entry_of(row) for row in rows),
         tuple(tuple(str(word) for word in words) for words in undo),
         tuple((str(name), str(value)) for name, value in options.items()),
-        str(data["release"]),
+        str(data.get("release", "")),
     )
+
+
+def _entry_of(row: dict[str, Any]) -> Entry:
+    first, was, after = (_state_of(row[name]) for name in ("first", "was", "after"))
+    return Entry(Path(row["path"]), first, was, after, bool(row.get("edit", False)))
+
+
+def _state_of(row: dict[str, Any]) -> State:
+    return State(**{part.name: row[part.name] for part in dataclasses.fields(State) if part.name in row})

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from slurm_guard.history import FORMAT as HISTORY_FORMAT
-from slurm_guard.lake.schema import FORMAT
+from slurm_guard.lake.steps import formats_in
 from slurm_guard.lake.write import write_whole
 
+# Names of tables and columns of every format that is read: a file is written anew in its own.
 # Nothing of a user's words, numbers or addresses is in them; a run is its node's key there.
 SUMS = ("windows", "seals", "segments", "gpus", "accounted", "lost")
 # Of these the rows stay, for a run without a ticket would look as if a hook had been silent.
@@ -36,16 +36,19 @@ class Taken:
 
 
 def forget_lake(lake: Path, history: Path, uid: int, *, apply: bool) -> Taken:
-    """Every file of both; with `apply` each is written anew, whole or not at all, under the caller's lock."""
-    home = lake / f"v{FORMAT}"
+    """Every file of both; with `apply` each is written anew, whole or not at all, under the caller's lock.
+
+    Raises GuardError lake-newer, lake-older.
+    """
+    roots = [lake / f"v{number}" for number in formats_in(lake)]
     failed: list[tuple[Path, str]] = []
-    runs = _runs_of(home, uid, failed)
+    runs = sorted({run for root in roots for run in _runs_of(root, uid, failed)})
     rows: dict[str, int] = {}
-    for table in sorted(path.name for path in home.glob("*") if path.is_dir()):
-        for path in _files(home / table) if table not in SUMS else ():
-            n = _change(path, table, uid, runs, failed, apply=apply)
-            rows[table] = rows.get(table, 0) + n
-    for path in _files(history / f"v{HISTORY_FORMAT}"):
+    for folder in (path for root in roots for path in sorted(root.glob("*")) if path.is_dir()):
+        for path in _files(folder) if folder.name not in SUMS else ():
+            n = _change(path, folder.name, uid, runs, failed, apply=apply)
+            rows[folder.name] = rows.get(folder.name, 0) + n
+    for path in (path for root in sorted(history.glob("v*")) for path in _files(root)):
         rows["history"] = rows.get("history", 0) + _change(path, "", uid, [], failed, apply=apply)
     return Taken({table: n for table, n in rows.items() if n}, len(runs), tuple(failed))
 
@@ -54,18 +57,18 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("date=*/*.parquet")) if not path.is_symlink())
 
 
-def _runs_of(home: Path, uid: int, failed: list[tuple[Path, str]]) -> list[str]:
+def _runs_of(root: Path, uid: int, failed: list[tuple[Path, str]]) -> set[str]:
     """The keys of the user's runs on every node."""
     found: set[str] = set()
     for table in BLANKED:
-        for path in _files(home / table):
+        for path in _files(root / table):
             try:
                 frame = pl.read_parquet(path, columns=["run", "uid"], hive_partitioning=False)
             except _DAMAGED as error:
                 failed.append((path, str(error).splitlines()[0][:200]))
                 continue
             found |= set(frame.filter(pl.col("uid") == uid)["run"].drop_nulls())
-    return sorted(found)
+    return found
 
 
 def _change(

@@ -19,7 +19,7 @@ from slurm_guard.lake.scan import (
     scan,
     why_unreadable,
 )
-from slurm_guard.lake.schema import FORMAT, MAX_WINDOW_S, TABLES, empty
+from slurm_guard.lake.schema import MAX_WINDOW_S, TABLES, empty
 from slurm_guard.model import Skip
 
 # A run whose sampler died leaves a ticket and nothing else; older ones are not looked for. The longest job
@@ -38,6 +38,8 @@ def read_frames(
     Rows that overlap the window, and of every run that overlaps it the tickets, ends, seals and processes
     of any time; of `logs` and `points` the highest `read` of each such run. `cluster` empty: all clusters.
     Rows are distinct and sorted; a table without rows has its schema.
+
+    Raises GuardError lake-newer, lake-older.
     """
     reader = _Reader(lake, cluster)
     frames = {name: _overlapping(reader, name, from_at, until_at) for name in SPANS}
@@ -58,7 +60,7 @@ class _Reader:
     """Reads tables and remembers what it could not read."""
 
     def __init__(self, lake: Path, cluster: str) -> None:
-        self._lake, self._root = lake, lake / f"v{FORMAT}"
+        self._lake = lake
         self._cluster = cluster
         self.skips: list[Skip] = []
 
@@ -72,7 +74,7 @@ class _Reader:
         """Rows of the partitions between two days, both included, for which `keep` holds."""
         if self._cluster:
             keep = keep & (pl.col("cluster") == self._cluster)
-        paths = list(files_of(self._root / table, days))
+        paths = list(files_of(self._lake, table, days))
         if not paths:
             return empty(table)
         try:
@@ -88,7 +90,7 @@ class _Reader:
         return pl.concat(parts)
 
     def _skip(self, path: Path, error: BaseException) -> None:
-        where, why = str(path.relative_to(self._root)), why_unreadable(error, path)
+        where, why = str(path.relative_to(path.parents[2])), why_unreadable(error, path)
         skip = Skip(where, "lake-file-unreadable", why)
         if skip not in self.skips:
             self.skips.append(skip)

@@ -84,7 +84,7 @@ def read_before(
 ) -> tuple[Snapshot, tuple[Skip, ...]]:
     """Rows of the nights that lie within the reach before an instant and ended by then, and a Skip for each
     file that cannot be read. The newest nights that fit into the bound of rows, each whole."""
-    skips: list[Skip] = []
+    skips = _newer(folder)
     parts: list[pl.DataFrame] = []
     n_rows = 0
     for path, from_at, until_at in reversed(_nights(folder / f"v{FORMAT}" / table, cluster)):
@@ -103,6 +103,13 @@ def read_before(
         parts.append(part)
     whole = pl.concat(parts) if parts else pl.DataFrame(schema=schema(table))
     return snapshot(table, _settled(table, whole)), tuple(skips)
+
+
+def _newer(folder: Path) -> list[Skip]:
+    """A Skip for each format that only a later release knows."""
+    names = sorted(path.name for path in folder.glob("v*") if path.is_dir() and path.name[1:].isdecimal())
+    why = f"written by a later release; this one reads format {FORMAT}"
+    return [Skip(name, "history-file-unreadable", why) for name in names if int(name[1:]) > FORMAT]
 
 
 def _scan(table: str, path: Path) -> pl.LazyFrame:

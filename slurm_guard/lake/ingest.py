@@ -22,6 +22,7 @@ from slurm_guard.lake.schema import FORMAT
 from slurm_guard.lake.shapes import BadRecord
 from slurm_guard.lake.ship import Finished
 from slurm_guard.lake.spoolfile import Parsed, parse_file
+from slurm_guard.lake.steps import formats_in, home_of
 from slurm_guard.lake.write import write_whole
 
 
@@ -60,7 +61,7 @@ def collect(
     this collector's own, kept within bounds. `tell` hears after each node: nodes done, nodes known so far.
 
     Raises GuardError spool-missing (none of the spools is there), spool-unreadable, lake-unwritable,
-    lake-busy (another collection is at it).
+    lake-busy (another collection is at it), lake-newer, lake-older.
     """
     present = [spool for spool in spools if os.path.isdir(spool)]  # noqa: PTH112  # never raises
     if not present:
@@ -73,6 +74,7 @@ def collect(
     try:
         lake.mkdir(parents=True, exist_ok=True)
         with alone(lake):
+            collector.older = [number for number in formats_in(lake) if number != FORMAT]
             n_done = n_all = 0
             for spool in present:
                 nodes = collector.node_folders(spool)
@@ -119,6 +121,7 @@ class _Collector:
         self.n_new = self.n_known = self.n_rows = 0
         self.refused: list[Refused] = []
         self.left_out: dict[str, int] = {}
+        self.older: list[int] = []  # formats that the lake has files of, but for today's
 
     def node_folders(self, spool: Path) -> list[str]:
         """One folder a node; an entry of another kind or name is refused by name."""
@@ -142,7 +145,7 @@ class _Collector:
         """Everything in one node's folders, in order."""
         where = hashlib.sha256(os.fsencode(spool.absolute())).hexdigest()[:8]
         path = self.lake / f"v{FORMAT}" / "manifest" / f"{safe_name(node)}.{where}.json"
-        before, after = read_manifest(path), dict[str, Known]()
+        before, after = self._known(path), dict[str, Known]()
         for kind in EXTENSIONS:
             for name in self._names(spool / node / kind, node, kind):
                 file = SpoolFile(str(spool / node / kind / name), node, kind, name)
@@ -158,6 +161,11 @@ class _Collector:
         acks = [f"{key} {known.size}" for key, known in after.items() if known.digest is not None]
         write_acks(spool / node, "collect", acks)
         self._prune(spool, node, after)
+
+    def _known(self, path: Path) -> dict[str, Known]:
+        """What the manifest says; right after the format was raised, what the last one of before says."""
+        of_old = [self.lake / f"v{number}" / "manifest" / path.name for number in reversed(self.older)]
+        return read_manifest(next((one for one in (path, *of_old) if one.exists()), path))
 
     def _prune(self, spool: Path, node: str, after: dict[str, Known]) -> None:
         if self._drop is None or spool != self._drop[0]:
@@ -208,7 +216,7 @@ class _Collector:
             name = f"{parsed.digest[:16]}.parquet"
             path = self.lake / f"v{FORMAT}" / table / f"date={day}" / name
             n_rows += frame.height
-            if not path.exists():
+            if not path.exists() and not self._is_there(table, f"date={day}/{name}"):
                 # Statistics pay where few files of many are wanted; elsewhere they are a tenth of the size.
                 keep = table in ("logs", "points")
                 write_whole(path, partial(frame.write_parquet, compression="zstd", statistics=keep))
@@ -220,6 +228,11 @@ class _Collector:
         for kind, n in parsed.left_out.items() if n_written else ():
             self.left_out[kind] = self.left_out.get(kind, 0) + n
         return n_rows
+
+    def _is_there(self, table: str, name: str) -> bool:
+        """In an earlier format; a second time would be twice, and would undo what `forget` took out."""
+        found = (home_of(self.lake / f"v{number}", number, table) for number in self.older)
+        return any((home.folder / name).exists() for home in found if home is not None)
 
     def _refuse(self, file: SpoolFile, reason: BadRecord, *, new: bool = True) -> None:
         quarantine(self.lake, file, reason)

@@ -1,12 +1,13 @@
 """The lake's Parquet files of some days, and how they are read whatever release wrote them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timezone
 from pathlib import Path
 
 import polars as pl
 
-from slurm_guard.lake.schema import MAX_WINDOW_S, TABLES
+from slurm_guard.lake.schema import MAX_WINDOW_S
+from slurm_guard.lake.steps import home_of, homes
 
 DAY_S = 86_400.0
 BACK_S = DAY_S  # how far a clock may be set back before rows that span the step are not found: judgement
@@ -54,25 +55,40 @@ UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 def scan(table: str, paths: Sequence[Path]) -> pl.LazyFrame:
-    """A column that a release lacked is null; one that a later release added is left out."""
-    return pl.scan_parquet(
+    """Rows of files of any format, as today's. A column that a release lacked is null; one that a later
+    release added is left out."""
+    by_root: dict[Path, list[Path]] = {}
+    for path in paths:
+        by_root.setdefault(path.parents[2], []).append(path)
+    parts = [_scan_format(table, root, files) for root, files in by_root.items()]
+    return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+
+def _scan_format(table: str, root: Path, paths: Sequence[Path]) -> pl.LazyFrame:
+    home = home_of(root, int(root.name.removeprefix("v")), table)
+    if home is None:
+        raise ValueError(f"{root.name} has no table that became {table}")
+    rows = pl.scan_parquet(
         list(paths),
-        schema=TABLES[table],
+        schema=home.schema,
         hive_partitioning=False,
         glob=False,
         missing_columns="insert",
         extra_columns="ignore",
     )
+    return home.lift(rows, table)
 
 
-def files_of(folder: Path, days: tuple[date, date]) -> Iterable[Path]:
-    """Parquet files of the days, both included, in the order of their names."""
+def files_of(lake: Path, table: str, days: tuple[date, date]) -> Iterator[Path]:
+    """Parquet files of the days, both included, in the order of their formats and names.
+
+    Raises GuardError lake-newer, lake-older.
+    """
     low, high = (f"date={day.isoformat()}" for day in days)
-    if not folder.is_dir():
-        return
-    for part in sorted(folder.iterdir()):
-        if part.name.startswith("date=") and low <= part.name <= high:
-            yield from sorted(part.glob("*.parquet"))
+    for home in homes(lake, table):
+        for part in sorted(home.folder.iterdir()) if home.folder.is_dir() else ():
+            if part.name.startswith("date=") and low <= part.name <= high:
+                yield from sorted(part.glob("*.parquet"))
 
 
 def why_unreadable(error: BaseException, path: Path) -> str:

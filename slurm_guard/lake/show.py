@@ -17,7 +17,8 @@ import polars as pl
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.lake.about import check_column
 from slurm_guard.lake.scan import LONG, ORDER, SPANS, UNREADABLE, day_of, files_of, scan, why_unreadable
-from slurm_guard.lake.schema import FORMAT, PARTITION, TABLES
+from slurm_guard.lake.schema import PARTITION, TABLES
+from slurm_guard.lake.steps import homes
 
 MOST_ROWS = 100_000  # Judgement: more than anybody reads, and what fits into memory at any width
 _BATCH = 128  # files that are read at a time. Judgement: a file is an hour of a run on a node
@@ -88,9 +89,9 @@ def _frames(
 ) -> Iterator[pl.DataFrame]:
     """What a batch of files has; where one of them is bad, each by itself."""
     keep, need = what
-    root = lake / f"v{FORMAT}"
-    shown.unread += _closed(root / asked.table)
-    files = iter(files_of(root / asked.table, _days(asked)))
+    for home in homes(lake, asked.table):
+        shown.unread += _closed(home.folder)
+    files = files_of(lake, asked.table, _days(asked))
     while batch := list(islice(files, _BATCH)):
         try:
             yield scan(asked.table, batch).filter(keep).select(need).collect()
@@ -101,7 +102,7 @@ def _frames(
             try:
                 yield scan(asked.table, [path]).filter(keep).select(need).collect()
             except UNREADABLE as error:
-                bad = (str(path.relative_to(root)), why_unreadable(error, path))
+                bad = (str(path.relative_to(path.parents[2])), why_unreadable(error, path))
                 shown.unread += [bad] if bad not in shown.unread else []
 
 
@@ -228,6 +229,6 @@ def _ticket_at(run: str) -> float | None:
 
 def days_and_files(lake: Path, table: str) -> tuple[str, str, int]:
     """The first and the last day that a table has, empty where it has none, and how many files."""
-    files = list(files_of(lake / f"v{FORMAT}" / table, (date.min, date.max)))
+    files = list(files_of(lake, table, (date.min, date.max)))
     days = sorted({path.parent.name.removeprefix("date=") for path in files})
     return (days[0], days[-1], len(files)) if days else ("", "", 0)

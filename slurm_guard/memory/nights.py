@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from slurm_guard.document import as_record
+from slurm_guard.jsonsteps import NIGHT, lift
 from slurm_guard.model import Skip
 from slurm_guard.siteword import PastNight
 
@@ -73,7 +74,10 @@ def _read(path: Path) -> PastNight:
     number = data.get("format")
     if not isinstance(number, int) or number > FORMAT:
         raise ValueError(f"format {number!r}, this slurm-guard reads up to {FORMAT}")
-    return as_record(PastNight, data)
+    lifted = lift(data, (number, FORMAT), NIGHT)
+    if lifted is None:
+        raise ValueError(f"format {number} is read no more")
+    return as_record(PastNight, lifted)
 
 
 def _refuse(name: str) -> float:

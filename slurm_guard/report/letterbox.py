@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 
@@ -217,10 +217,12 @@ def _age(kept: Kept) -> tuple[float, str]:
 
 
 def read_state(path: Path) -> Kept | None:
-    """Null: no such letter. A state that cannot be read counts as unclear, because it may say `sent`."""
+    """Null: no such letter. A state that cannot be read counts as unclear, because it may say `sent`; what a
+    later release added to it is left out."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Kept(State(**{**data, "status": Status(data["status"])}), path)
+        known = {part.name: data[part.name] for part in fields(State) if part.name in data}
+        return Kept(State(**{**known, "status": Status(data["status"])}), path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:

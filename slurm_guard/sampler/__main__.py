@@ -110,8 +110,10 @@ def main(args: list[str] | None = None) -> int:
         words = parse_args(sys.argv[1:] if args is None else args)
     except GuardError as error:
         return _refuse(error)
+    # One guard.toml is for the cluster: a key that a release after or before knows must not silence a node.
+    left_out: list[str] = []
     try:
-        config = settings.load(words.config)
+        config = settings.load(words.config, left_out)
     except GuardError as error:
         from slurm_guard.sampler.farewell import tell_end
 
@@ -123,6 +125,7 @@ def main(args: list[str] | None = None) -> int:
         if lock(folder, _waiting(words)) is None:
             return EXIT_DONE
         loop = _prepare(config, words)
+        _tell_left_out(loop, left_out)
         reason = loop.run()
         renew(loop, time.monotonic())
     except Exception as error:  # noqa: BLE001  the sampler's last boundary: what ends it is told
@@ -166,6 +169,17 @@ def _prepare(config: Config, words: Words) -> Loop:
     _signal.signal(_signal.SIGINT, leave)
     _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
     return loop
+
+
+def _tell_left_out(loop: Loop, keys: list[str]) -> None:
+    """To the journal, for who reads why a setting does not hold."""
+    from slurm_guard import wire
+
+    if keys:
+        now = loop.now()
+        named = [wire.clip(key, 80) for key in keys[:16]]
+        event = wire.Event(now.at, None, "config-unknown", {"keys": named, "n": len(keys)}, now.mono_s)
+        loop.streams.journal.tell(event, now)
 
 
 def _waiting(words: Words) -> Callable[[], None] | None:

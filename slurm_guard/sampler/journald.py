@@ -27,7 +27,7 @@ SEVERITY: dict[str, int] = {
     ),
     **dict.fromkeys(("processes-truncated", "flows-truncated", "files-truncated"), WARNING),
     **dict.fromkeys(("holders-truncated", "programs-truncated"), WARNING),
-    **dict.fromkeys(("gpu-map-contradicted", "events-suppressed", "nvml-apart"), WARNING),
+    **dict.fromkeys(("gpu-map-contradicted", "events-suppressed", "nvml-apart", "config-unknown"), WARNING),
     **dict.fromkeys(("sampler-started", "gpu-found", "switched-on", "nvml-back", "cap-left"), INFO),
 }
 _STEPS = (400, 200, 100, 50, 25, 12, 6)  # characters a value keeps, until the whole fits: halved each time

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 NAME = "guard-config"
 _PROGRAMS = "patterns"  # beside the parts of the configuration
+_LEFT_OUT = "left_out"  # and the keys of another release
 
 
-def load(path: str) -> Config:
+def load(path: str, left_out: list[str] | None = None) -> Config:
     """As `config.load_config`: the same names and values. Raises GuardError, OSError."""
-    child = children.fork(NAME, lambda _, out: _tell(path, out))
+    child = children.fork(NAME, lambda _, out: _tell(path, out, left_out))
     os.set_blocking(child.out, True)
     with open(child.out, "rb", closefd=False) as told:
         said = told.read()
@@ -33,10 +34,13 @@ def load(path: str) -> Config:
     if isinstance(body, list):
         raise GuardError(*body)
     patterns.know(body.pop(_PROGRAMS))
+    keys = body.pop(_LEFT_OUT)
+    if left_out is not None:
+        left_out += keys
     return cast("Config", SimpleNamespace(**{name: SimpleNamespace(**part) for name, part in body.items()}))
 
 
-def _tell(path: str, out: int) -> None:
+def _tell(path: str, out: int, left_out: list[str] | None) -> None:
     """In the child: every value, or the error."""
     from dataclasses import asdict
     from pathlib import Path
@@ -45,8 +49,8 @@ def _tell(path: str, out: int) -> None:
 
     body: Any
     try:
-        body = asdict(load_config(Path(path) if path else None))
-        body[_PROGRAMS] = _programs()
+        body = asdict(load_config(Path(path) if path else None, left_out))
+        body[_PROGRAMS], body[_LEFT_OUT] = _programs(), left_out or []
     except GuardError as error:
         body = [error.slug, error.sentence, error.hint, error.exit_code]
     with open(out, "wb") as into:

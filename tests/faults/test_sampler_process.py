@@ -237,7 +237,7 @@ def test_its_first_and_last_word_are_in_the_log(site: _Site) -> None:
 
 @pytest.mark.parametrize(
     ("text", "mode", "slug"),
-    [("[node]\nsampel_interval_s = 1\n", 0o644, "config-key"), ("", 0o666, "config-unsafe")],
+    [("[node]\nsample_interval_s = 'x'\n", 0o644, "config-type"), ("", 0o666, "config-unsafe")],
 )
 def test_a_configuration_that_is_wrong_is_told_where_nobody_sees_its_errors(
     site: _Site, text: str, mode: int, slug: str
@@ -250,6 +250,15 @@ def test_a_configuration_that_is_wrong_is_told_where_nobody_sees_its_errors(
     assert child.wait(30) == 2
     (word,) = site.hear("sampler-stopped")
     assert word["reason"].startswith(f"error: {slug}: ")
+
+
+def test_keys_of_another_release_are_passed_over_and_told(site: _Site) -> None:
+    site.config.write_text(site.config.read_text() + "next_key = 1\n[next_table]\nx = 2\n[mail]\nlater = 3\n")
+
+    site.start()
+
+    site.hear("sampler-started")
+    assert site.hear("config-unknown")[0]["keys"] == ["node.next_key", "next_table", "mail.later"]
 
 
 def test_a_fault_while_starting_is_told(site: _Site) -> None:

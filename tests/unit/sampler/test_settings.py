@@ -27,6 +27,17 @@ def test_every_value_is_the_same(tmp_path: Path) -> None:
     assert (found.node.sample_interval_s, found.node.gres_devices) == (0.25, ["/dev/nvidia\u00fc"])
 
 
+def test_what_another_release_knows_is_passed_over_where_a_list_takes_it(tmp_path: Path) -> None:
+    path = tmp_path / "guard.toml"
+    path.write_text("[node]\nwindow_s = 30\nnext_key = 1\n[next_table]\nx = 2\n")
+    left_out: list[str] = []
+
+    found = settings.load(str(path), left_out)
+
+    assert (found.node.window_s, left_out) == (30.0, ["node.next_key", "next_table"])
+    assert not hasattr(found, "left_out")
+
+
 @pytest.mark.parametrize("text", ["[node]\nwrong = 1\n", "[node", None])
 def test_what_is_wrong_is_said_in_the_same_words(text: str | None, tmp_path: Path) -> None:
     path = tmp_path / "guard.toml"
