@@ -228,6 +228,7 @@ def _record(
         "trust": judgement.progress.trust,
         "score": judgement.score,
         "checks": sorted({f.check for f in judgement.findings if f.weight > 0}),
+        "hard": any(f.hard and f.weight > 0 for f in judgement.findings),
         "no_process": None if bare is None else bare.judgement.verdict.value,
         "no_network": None if mute is None else mute.judgement.verdict.value,
         "faults": n_skips + int(off_ms > _SUM_MS * one.run.n_gpus),

@@ -5,7 +5,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from bench.detect import compare
+from bench.detect import budget, compare
 from bench.detect.classes import NAMES, is_instance
 from bench.detect.figures import clopper_pearson, quantile, winkler
 from bench.detect.night import Record
@@ -37,6 +37,7 @@ def rows(records: Sequence[Record], seed: str) -> list[Row]:
     found = _faults(records)
     found += _recall(diverting, told) + _held_out([r for r in diverting if r["family"] in own])
     found += _alerts(honest, told, slow)
+    found += budget.spent(honest, diverting)
     found += _unexplained(honest, diverting, told)
     found += _power([r for r in diverting if r["family"] in told])
     found += compare.baselines(honest, diverting, seed)

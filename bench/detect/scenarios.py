@@ -17,6 +17,11 @@ from bench.detect import (
     own_diverting,
     own_honest,
     pairs,
+    third_beside,
+    third_honest,
+    third_inside,
+    third_process,
+    third_slow,
     wire,
 )
 from bench.world import (
@@ -41,7 +46,8 @@ class Scenario:
 
     `is_told` false: the other side looks the same by construction. `net`: traffic beside it (wire.py).
     `is_own`: held out, that is written without a look at the audit, which was not changed because of it: the
-    fresh_* modules. Those of held_out* were so at the freeze detection-1, and have been looked at since.
+    third_* modules. Those of held_out* were so at the freeze detection-1, those of fresh_* in the second
+    frozen run; both have been looked at since.
     `is_slow`: an honest run that is slow by some fault.
     """
 
@@ -100,6 +106,19 @@ _IDS: dict[str, tuple[str, ...]] = {
     "profiles_on_schedule": ("B17",), "drafts_accepted": ("B04",), "saver_falls_behind": ("B06",),
     "rack_power_budget": ("B13",), "neighbour_checkpoints": ("B13",), "epoch_ends_slower": ("B06",),
     "leaks_until_killed": ("B06", "B13"),
+    "side_keeps_in_step": ("D03",), "side_after_upload": ("D04", "D10"), "side_in_bubbles": ("D04",),
+    "side_many_hands": ("D03",), "side_in_long_job": ("D01",), "side_fades": ("D03",),
+    "side_behind_tunnel": ("D04", "D19"), "side_before_first_step": ("D04",),
+    "side_in_shrunk_world": ("D11",), "side_as_tokeniser": ("D02", "D04"),
+    "inproc_after_last_evaluation": ("D05",), "inproc_adds_microbatches": ("D05",),
+    "inproc_in_traced_steps": ("D05",), "inproc_when_drafts_fail": ("D05",),
+    "inproc_in_rejoined_ranks": ("D05", "D11"), "saves_to_the_end": ("D10",), "log_of_a_slower_run": ("D08",),
+    "log_in_lumps": ("D07",), "log_spreads_bursts": ("D07",), "log_follows_the_clock": ("D07",),
+    "tokenises_beside": ("B02",), "draft_server_beside": ("B04",), "rollout_workers_long_tail": ("B10",),
+    "successive_halving": ("B03",), "site_probes_gpus": ("B17",), "trains_two_in_turn": ("B03",),
+    "second_notebook": ("B09",), "batch_follows_noise": ("B17",), "bubbles_shrink": ("B17",),
+    "line_an_epoch": ("B05",), "precision_lowered": ("B17",), "workers_die": ("B06",),
+    "bound_to_wrong_cores": ("B13",), "pages_from_host": ("B13",),
     "profiler": ("B17",), "curriculum_tokens": ("B17",), "curriculum_steps": ("B17",), "batch_ramp": ("B17",),
 }  # fmt: skip
 # Rows that one run on a node of its own cannot be: where they are tested instead.
@@ -113,7 +132,7 @@ ELSEWHERE = {
 }
 _NET = {
     "inproc_tunnel": wire.TUNNEL, "tunnel_only": wire.TUNNEL, "agent_traffic": wire.CLIENTS,
-    "second_mid": wire.POOL,
+    "second_mid": wire.POOL, "side_behind_tunnel": wire.TUNNEL,
 }  # fmt: skip
 _PHASE = frozenset({"busy_tail", "head_work", "inproc_in_pauses", "claims_eval", "inproc_longer_evals"})
 _ALL_OF_IT = "log"
@@ -126,13 +145,19 @@ def scenarios() -> list[Scenario]:
     slow = {
         draw.__name__ for draw in (*own_honest.FAIL_SLOW, honest_pace.fail_slow_comm, honest_pace.thermal)
     }
-    once = (*held_out_honest.FAMILIES, *held_out_slow.FAMILIES)
-    fresh = (*fresh_honest.FAMILIES, *fresh_slow.FAIL_SLOW)
+    faults = (*held_out_slow.FAMILIES, *fresh_slow.FAIL_SLOW)
+    once = (
+        *held_out_honest.FAMILIES,
+        *held_out_slow.FAMILIES,
+        *fresh_honest.FAMILIES,
+        *fresh_slow.FAIL_SLOW,
+    )
+    third = (*third_beside.FAMILIES, *third_honest.FAMILIES, *third_slow.FAIL_SLOW)
     found = [_honest(draw, is_slow=draw.__name__ in slow) for draw in honest]
     found += [_honest(draw, is_slow=draw.__name__ in slow) for draw in own_honest.FAMILIES]
     found += [_honest(draw) for draw in (*companions.FAMILIES, *pairs.FAMILIES)]
-    found += [_honest(draw, is_slow=draw in held_out_slow.FAMILIES) for draw in once]
-    found += [_honest(draw, is_own=True, is_slow=draw in fresh_slow.FAIL_SLOW) for draw in fresh]
+    found += [_honest(draw, is_slow=draw in faults) for draw in once]
+    found += [_honest(draw, is_own=True, is_slow=draw in third_slow.FAIL_SLOW) for draw in third]
     found += [_diverting(draw, _how(draw)) for draw in diverting.FAMILIES if _is_of_channels(draw)]
     found += [_diverting(draw, _ALL_OF_IT) for draw in (*forging.FAMILIES, *forging_shared.FAMILIES)]
     found += [_diverting(draw, "process") for draw in own_diverting.PROCESS]
@@ -140,8 +165,9 @@ def scenarios() -> list[Scenario]:
     found += [_diverting(own_diverting.log_goes_on, _ALL_OF_IT)]
     found += [_diverting(own_diverting.tunnel_only, "network")]
     found += [_diverting(draw, "process") for draw in held_out.PROCESS]
-    found += [_diverting(draw, "process", is_own=True) for draw in fresh_diverting.PROCESS]
-    for module, is_own in ((held_out_inside, False), (fresh_inside, True)):
+    found += [_diverting(draw, "process") for draw in fresh_diverting.PROCESS]
+    found += [_diverting(draw, "process", is_own=True) for draw in third_process.PROCESS]
+    for module, is_own in ((held_out_inside, False), (fresh_inside, False), (third_inside, True)):
         found += [_diverting(draw, "inside", is_own=is_own) for draw in module.INSIDE]
         found += [_diverting(draw, "phase", is_own=is_own) for draw in module.PHASE]
         found += [_diverting(draw, _ALL_OF_IT, is_own=is_own) for draw in module.LOG]

@@ -17,7 +17,8 @@ _MADE_BY = ("slurm_guard/audit", "bench/world", "bench/detect")  # other code, o
 _ONLY = ("night.py", "equip.py", "classes.py", "scenarios.py", "own_diverting.py", "own_honest.py", "wire.py",
          "senses.py", "violations.py", "past.py", "companions.py", "pairs.py", "fresh_diverting.py",
          "fresh_honest.py", "fresh_inside.py", "fresh_slow.py", "held_out.py", "held_out_honest.py",
-         "held_out_inside.py", "held_out_slow.py")  # fmt: skip
+         "held_out_inside.py", "held_out_slow.py", "third_beside.py", "third_honest.py", "third_inside.py",
+         "third_process.py", "third_slow.py")  # fmt: skip
 
 
 def code_digest() -> str:

@@ -44,6 +44,10 @@ class Calls:
         own = self.scores.get(user, [])
         return len(self.every) - bisect_left(self.every, score) - len(own) + bisect_left(own, score)
 
+    def p_value(self, score: float, user: str) -> float:
+        """The score's rank among n references of other users: above 0, at least 1 / (n + 1)."""
+        return (1 + self.above(score, user)) / (self.without(user) + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class References:
@@ -116,7 +120,7 @@ def _weighed(judgement: Judgement, calls: Calls, budget: tuple[float, int, int])
     if n < n_needed:
         return judgement
     k = calls.above(judgement.score, judgement.run.user)
-    p_value = (1 + k) / (n + 1)
+    p_value = calls.p_value(judgement.score, judgement.run.user)
     seen = replace(judgement, p_value=round(p_value, 9))
     if n_runs * p_value <= allowed * _ROOM:
         return seen

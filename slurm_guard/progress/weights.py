@@ -17,7 +17,7 @@ TRIES = 2  # checkpoints of a folder: of the newest, which may be half written, 
 MAX_LISTED = 4_096  # entries of a checkpoint that are looked at; thousands of ranks write one each
 MAX_S = 1.0  # beside the walk's own time (judgement)
 SUFFIX = ".safetensors"
-_SHARD = re.compile(r"(.{0,200})-(\d{1,6})-of-(\d{1,6})\.safetensors", re.DOTALL)
+_SHARD = re.compile(r"\A(.{0,200})-(\d{1,6})-of-(\d{1,6})\.safetensors", re.DOTALL)
 # What lies beside a model: its optimizer, its running mean.
 _BESIDE = re.compile(r"^(?:optim|ema\b|ema[_-]|scheduler|rng|random|sampler|scaler)|[_-]ema\b", re.IGNORECASE)
 _ADAPTER = re.compile(r"(?:^|[_.-])(?:adapters?|lora|ia3)(?:[_.-]|$)", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,18 @@ def _sources() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def _imported(path: Path) -> frozenset[str]:
+    return frozenset(_imports(path))
+
+
 def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             yield from (name.name.split(".")[0] for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -41,7 +52,7 @@ def _imports(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("package", sorted(HOMES))
 def test_each_third_party_package_has_one_home(package: str) -> None:
-    users = [str(path.relative_to(PACKAGE)) for path in _sources() if package in set(_imports(path))]
+    users = [str(path.relative_to(PACKAGE)) for path in _sources() if package in _imported(path)]
 
     strays = [user for user in users if not any(user.startswith(home) for home in HOMES[package])]
 
@@ -62,7 +73,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
     long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in _sources()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(_tree(path))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         and (node.end_lineno or node.lineno) - node.lineno + 1 > MAX_FUNCTION_LINES
     ]

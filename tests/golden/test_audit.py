@@ -53,6 +53,7 @@ def test_every_shape_is_judged_as_before() -> None:
     assert text == GOLDEN.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow  # beside the other: what was audited for one is not audited anew for it
 def test_every_shapes_document_survives_the_codec() -> None:
     for name in sorted(SHAPES):
         assert from_json(to_json(_audit(name))) == _audit(name)

@@ -289,6 +289,7 @@ def _record(**more: Any) -> Record:
         "names": False, "silent_s": 0.0, "longer": 0.0, "features": [0.5] * 18, "verdict": "REVIEW",
         "lo_h": 1.5, "mid_h": 2.1, "hi_h": 3.0, "guests_h": 0.0, "smallest_h": 0.4, "theta": "own-cheapest",
         "trust": "observed", "no_process": "CLEAR", "no_network": None, "faults": 0,
+        "score": -4.0, "hard": False,
     }  # fmt: skip
     return {**plain, **more}
 

@@ -10,7 +10,16 @@ from random import Random
 
 import pytest
 
-from bench.detect import held_out, held_out_honest, held_out_inside, held_out_slow
+from bench.detect import (
+    fresh_diverting,
+    fresh_honest,
+    fresh_inside,
+    fresh_slow,
+    held_out,
+    held_out_honest,
+    held_out_inside,
+    held_out_slow,
+)
 from bench.detect.classes import CLASSES, GpuClass
 from bench.detect.equip import LARGE, ORDINARY, equip
 from bench.detect.scenarios import SHARES, Scenario, scenarios
@@ -28,6 +37,12 @@ _ONCE = {
         *held_out_inside.INSIDE,
         *held_out_inside.PHASE,
         *held_out_inside.LOG,
+        *fresh_honest.FAMILIES,
+        *fresh_slow.FAIL_SLOW,
+        *fresh_diverting.PROCESS,
+        *fresh_inside.INSIDE,
+        *fresh_inside.PHASE,
+        *fresh_inside.LOG,
     )
 }
 _OWN = [one for one in scenarios() if one.is_own]
@@ -72,17 +87,23 @@ def _classes(one: Scenario) -> list[tuple[int, GpuClass]]:
     return [(k, gpu) for k, gpu in enumerate(CLASSES) if one.is_own or k % 3 == turn]
 
 
+def _has_company(one: Scenario) -> bool:
+    """Whether another process works on the GPUs beside the training."""
+    return any(not side.in_rank for side in one.draw(Random(1), 0.25).sides)
+
+
 def test_there_are_enough_of_each_kind() -> None:
     honest = [one for one in _OWN if one.is_honest]
     hows = Counter(one.how for one in _OWN)
 
-    assert hows["honest"] >= 12
-    assert sum(one.is_slow for one in honest) >= 3
-    assert hows["process"] >= 6
+    assert hows["honest"] >= 20
+    assert sum(one.is_slow for one in honest) >= 5
+    assert sum(_has_company(one) for one in honest) >= 6
+    assert hows["process"] >= 9
     assert hows["inside"] >= 5
     assert hows["phase"] >= 2
-    assert hows["log"] >= 3
-    assert sum(not one.is_told for one in _OWN) <= 2
+    assert hows["log"] >= 4
+    assert 2 <= sum(not one.is_told for one in _OWN) <= 3
     assert not _ONCE & {one.name for one in _OWN}
     met = Counter(gpu.name for one in _BLIND if not one.is_own for _, gpu in _classes(one))
     assert set(met) == {gpu.name for gpu in CLASSES}
@@ -142,7 +163,8 @@ def test_beside_an_untrue_log_all_is_diverted_but_what_it_copied_or_trained(one:
     for seed, gpu in _classes(one):
         world, truth = _live(one, gpu, 0.25, seed)
 
-        trains = any(stage.trains for stage in world.spec.stages) and world.spec.forged is None
+        diverts = [k for k, stage in enumerate(world.spec.stages) if stage.diverted] or [0]
+        trains = any(stage.trains for stage in world.spec.stages[diverts[0] :])
         assert world.part() > 0.7 if trains else world.part() == pytest.approx(1.0)
         assert truth.diverted_gpu_ms > 0.6 * truth.work_gpu_ms
         last_s = max(record.at_s for record in world.records)

@@ -12,6 +12,7 @@ from slurm_guard.configpatterns import hard_lines
 
 MODULES = sorted(module.name for module in pkgutil.iter_modules(slurm_guard.progress.__path__))
 SLOW_S = 0.03  # ten times what a site's pattern may take: this test shares its machine
+TRIES = 3  # CPU time holds what other processes do to the caches, too: one that backtracks is slow each time
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -23,6 +24,10 @@ def test_no_pattern_of_ours_is_slow_on_a_line_made_to_hurt_it(name: str) -> None
         if isinstance(pattern.pattern, bytes):
             continue
         for line in hard_lines(pattern.pattern):
-            begin_s = time.process_time()
-            pattern.search(line)
-            assert time.process_time() - begin_s < SLOW_S, (label, line[:60])
+            assert any(_cpu_s(pattern, line) < SLOW_S for _ in range(TRIES)), (label, line[:60])
+
+
+def _cpu_s(pattern: re.Pattern[str], line: str) -> float:
+    begin_s = time.process_time()
+    pattern.search(line)
+    return time.process_time() - begin_s
