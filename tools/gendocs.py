@@ -19,10 +19,10 @@ def configuration() -> str:
         "",
         "One file, `/etc/slurm-guard/guard.toml`, for the node half and the audit half. Every key has a",
         "default, so an empty file is a valid one. `slurm-guard config check` names a wrong key together",
-        "with the nearest valid one; `slurm-guard config show` prints what holds. A wrong key stops every command,",
-        "but not the sampler: it passes over what it does not know, as guard.toml may be there before the release",
-        "that knows the key, and says so in the journal (`config-unknown`). This page is generated",
-        "from `slurm_guard/config.py`.",
+        "with the nearest valid one; `slurm-guard config show` prints what holds. A wrong key stops every",
+        "command, but not the sampler: it passes over what it does not know, as guard.toml may be there",
+        "before the release that knows the key, and says so in the journal (`config-unknown`). This page",
+        "is generated from `slurm_guard/config.py`.",
     ]
     for table in dataclasses.fields(Config):
         section = getattr(Config(), table.name)
