@@ -17,6 +17,7 @@ _COLORS = {
     "clear": "32",
     "explained": "34",
     "parked": "36",
+    "burn-in": "35",
 }
 ALL = tuple(_COLORS)
 LEAST_WIDTH = 40  # a phone's terminal; in less no line of the ledger is whole
