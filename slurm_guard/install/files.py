@@ -127,6 +127,7 @@ def _places_of_config(places: Places) -> dict[str, object]:
     return {
         "node.run_dir": str(places.run),
         "node.spool_dir": f"{state}/spool",
+        "node.disabled": str(places.etc / "disabled"),  # the hooks' DISABLED: one file switches both off
         "lake.path": f"{state}/lake",
         "lake.spools": [f"{state}/spool"],
         "progress.client_dir": f"{state}/progress",
