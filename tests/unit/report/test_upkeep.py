@@ -116,9 +116,8 @@ def test_neither_users_nor_coordinators_read_whom_an_entry_names() -> None:
     audit = _burning()
     hard = audit.judgements[0].run
     assert hard.uid is not None
-    settings: dict[str, object] = {
-        "audit": {"burn_in": [ENTRY], "maintenance_admins": ["root"], "slack_s": 120.0}
-    }
+    own = {"burn_in": [ENTRY], "maintenance_admins": ["root"], "slack_s": 120.0}
+    settings: dict[str, object] = {"audit": own}
 
     mine = only_uid(replace(audit, maintenance=(WINDOW,)), hard.uid)
     part = only_accounts(replace(audit, settings=settings, maintenance=(WINDOW,)), [hard.account])
