@@ -20,6 +20,7 @@ _STALE_S = 1.25 * _DAY_S  # judgement: an idle node's stream is sealed each hour
 _HEARD = "heard"  # audit/hear.py: the node spoke, and no GPU of it was seen
 _MOST_NAMED = 8
 _AUDITOR = "slurm-guard-audit"  # the account that packages make
+_COLLECT = f"runuser -u {_AUDITOR} -- slurm-guard collect"
 _AS_AUDITOR = "run it as root or as the user that audits"
 
 
@@ -50,7 +51,7 @@ def _lake(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield problem(
             f"there is no lake at {folder.path}: nothing was ever collected",
-            f"install -d -o {_AUDITOR} -m 750 {quote(folder.path)} && slurm-guard collect",
+            f"install -d -o {_AUDITOR} -m 750 {quote(folder.path)} && {_COLLECT}",
         )
         return
     yield from _closed(folder, "every user's command lines and connections")
@@ -131,7 +132,7 @@ def _node_data(facts: Facts) -> Iterator[Said]:
     known = () if isinstance(facts.slurm_nodes, Unseen) else facts.slurm_nodes
     boards = {node.name: node.state for node in known if node.has_gpus}
     if not data:
-        yield warning("nothing was collected of any node yet", "slurm-guard collect   # once a job has run")
+        yield warning("nothing was collected of any node yet", f"{_COLLECT}   # once a job has run")
         return
     for node in sorted(boards.keys() | data.keys()):
         at = data.get(node)
@@ -140,7 +141,7 @@ def _node_data(facts: Facts) -> Iterator[Said]:
         if node in boards and at is None:
             yield problem(
                 "Slurm gives its GPUs to jobs, and nothing of it was ever collected",
-                f"slurm-guard collect --from ssh://{quote(node)}   # or add its spool to [lake] spools",
+                f"{_COLLECT} --from ssh://{quote(node)}   # or add its spool to [lake] spools",
                 node,
             )
         elif at is not None and missed_s(facts, node, at) > _STALE_S and (not known or node in boards):
