@@ -41,7 +41,7 @@ def render_text(page: Page, style: Style) -> str:
     out += _wrap(page.scope, width) if page.scope else []
     for fact in page.coverage:
         note = f" ({fact.note})" if fact.note else ""
-        out += _wrap(f"{fact.label + ':':<12}{fact.value}{note}", width, " " * 12)
+        out += _wrap(f"{fact.label + ':':<11} {fact.value}{note}", width, " " * 12)
     out += ["", *_wrap(page.empty or page.headline, width)]
     if page.n_runs:
         out += ["", *_ledger(page, width), *group_lines(page, width)]

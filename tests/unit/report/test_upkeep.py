@@ -47,7 +47,7 @@ def test_windows_stand_above_everything_with_nodes_time_reason_and_source() -> N
         "firmware of the GPUs; runs are judged as ever"
     )
     text = render_text(build_page(audit, Options()), Style(100))
-    assert text.index("Maintenance:") < text.index("need")
+    assert text.index("Maintenance: 2 windows") < text.index("need")
     assert "firmware of the GPUs" in render_html(build_page(audit, Options()))
 
 
