@@ -208,13 +208,9 @@ def _build(shape: type, data: dict[str, Any], prefix: str, said: tuple[str, list
                     f"write [{prefix}{name}]",
                     EXIT_USAGE,
                 )
-<<<<<<< HEAD
             values[name] = _build(typing.cast(type, kind), value, f"{prefix}{name}.", said)
-=======
-            values[name] = _build(typing.cast(type, kind), value, f"{prefix}{name}.", path)
         elif (inner := table_of(kind)) is not None:
-            values[name] = _build_list(inner, value, prefix + name, path)
->>>>>>> maint
+            values[name] = _build_list(inner, value, prefix + name, said)
         else:
             values[name] = _typed(kind, value, prefix + name, path)
     return shape(**values)
@@ -226,15 +222,16 @@ def table_of(kind: Any) -> type | None:
     return typing.cast(type, inner[0]) if inner and is_dataclass(inner[0]) else None
 
 
-def _build_list(shape: type, value: Any, name: str, path: str) -> list[Any]:
+def _build_list(shape: type, value: Any, name: str, said: tuple[str, list[str] | None]) -> list[Any]:
     """One of `shape` for each [[name]]. A date or time of TOML's own is as good as its text."""
+    path, _ = said
     if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
         raise GuardError(
             "config-type", f"{path}: {name} must be a list of tables", f"write [[{name}]]", EXIT_USAGE
         )
     return [
         _build(
-            shape, {k: v.isoformat() if isinstance(v, date) else v for k, v in part.items()}, f"{name}.", path
+            shape, {k: v.isoformat() if isinstance(v, date) else v for k, v in part.items()}, f"{name}.", said
         )
         for part in value
     ]
