@@ -123,7 +123,7 @@ def _seems(user: GpuUser, users: list[GpuUser], weak: str | None) -> str | None:
     """What a process is, by what it lacks; null: nothing, or a child, which may come and go."""
     if weak == "launched":
         return "launched"
-    if weak == "none" or (user.cls == "stray" and user.why == owners.RIVAL):
+    if weak in ("none", "either") or (user.cls == "stray" and user.why == owners.RIVAL):
         return "rival"
     logs = any(u.cls == "linked" and u.node == user.node for u in users)
     is_untied = user.cls == "stray" and logs and not owners.same_program(user, users)

@@ -20,8 +20,11 @@ class Params:
 _TIES = {
     "child": "a child of the process that logs progress, of another program",
     "launched": "started as the process that logs progress was, of another program",
+    "either": "of another program than the run's busiest, without a tie to it",
     "none": "of another program than the run's busiest, without a tie to it",
 }
+
+_UNTOLD = {"either": "nothing tells which of them logs progress", "none": "no log tells what either does"}
 
 
 def find(case: Case, params: Params) -> list[Finding]:
@@ -30,13 +33,14 @@ def find(case: Case, params: Params) -> list[Finding]:
     total_us = sum(s.beside_us for s in staying)
     if not staying or total_us < case.worth_us:
         return []
-    many = counted(len(staying), "process", "processes")
+    n = sum(s.n for s in staying)
+    many = counted(n, "process", "processes")
     used = f"used this run's GPUs for about {spoken(total_us)}"
-    it = "it" if len(staying) == 1 else "them"
+    it = "it" if n == 1 else "them"
     sentence = (
         f"{many} of another program than the one that works most {used} beside it; nothing seen ties them "
-        "together, and no log tells what either does."
-        if staying[0].tie == "none"
+        f"together, and {_UNTOLD[staying[0].tie]}."
+        if staying[0].tie in _UNTOLD
         else f"{many} of another program {used}, all the while beside the process that logs progress, which "
         f"started {it} or was started with {it}; nothing else seen tells what for."
     )
@@ -46,8 +50,9 @@ def find(case: Case, params: Params) -> list[Finding]:
 
 def _evidence(case: Case, second: Second) -> Evidence:
     user = second.user
+    others = f" and {counted(second.n - 1, 'other', 'others')} of it" if second.n > 1 else ""
     return Evidence(
-        f"pid {user.pid} on {user.node}, {_named(user)}, {_TIES[second.tie]}, there in "
+        f"pid {user.pid}{others} on {user.node}, {_named(user)}, {_TIES[second.tie]}, there in "
         f"{100 * second.there:.0f} % of the windows in which the other works",
         second.beside_us / 1e6,
         "SM-s",

@@ -80,9 +80,9 @@ def test_a_part_of_the_allocation_is_the_least() -> None:
     "child",
     [
         replace(STAYING, until_s=4000),  # less than half of the time
-        replace(STAYING, from_s=8000),
+        replace(STAYING, from_s=9000),  # … and of its latter half
         replace(EVALUATOR, pauses=tuple((t - 600.0, float(t)) for t in range(2100, 11_000, 900))),
-        replace(STAYING, pauses=tuple((t - 360.0, float(t)) for t in range(960, 11_000, 900))),
+        replace(STAYING, pauses=tuple((t - 540.0, float(t)) for t in range(960, 11_000, 900))),
     ],
 )
 def test_a_child_that_leaves_or_comes_again_and_again_is_not_asked_about(child: Tenant) -> None:
