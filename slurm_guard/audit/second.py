@@ -92,19 +92,23 @@ def _unlogged(users: list[GpuUser], flows: Flows) -> list[GpuUser]:
 
 def _one_may_log(users: list[GpuUser], flows: Flows) -> list[GpuUser]:
     """There is a log and nothing tells whose: of programs that share a GPU and surely are two (by their
-    scripts, where one interpreter runs both), the smaller ones that have nothing in common with the largest."""
+    scripts, where one interpreter runs both), the smaller ones that have nothing in common with the largest.
+    What ties one rank of a program ties all of them."""
     weights: dict[tuple[str, str], int] = {}
     for u in users:
         weights[_name(u)] = weights.get(_name(u), 0) + u.sm_ms
-    found = []
+    found: list[GpuUser] = []
+    bound: set[tuple[str, str]] = set()
     for user in (u for u in users if u.cls == "kin"):
         rivals = [u for u in users if u is user or owners.meet(user, u)]
         most = _name(max(rivals, key=lambda u: weights[_name(u)]))
-        first = [u for u in rivals if _name(u) == most]
+        first = [u for u in users if _name(u) == most]
         apart = all(programs.are_apart((user.exe, user.cmdline), (u.exe, u.cmdline)) for u in first)
-        if apart and not owners.tied(user, first, flows) and not any(_one_launcher(user, u) for u in first):
+        if not apart or owners.tied(user, first, flows) or any(_one_launcher(user, u) for u in first):
+            bound.add(_name(user))
+        else:
             found.append(user)
-    return found
+    return [u for u in found if _name(u) not in bound]
 
 
 def _name(user: GpuUser) -> tuple[str, str]:

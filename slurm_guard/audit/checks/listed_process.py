@@ -6,6 +6,9 @@ from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, lasting, sized
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.listed import Listed
+from slurm_guard.audit.presence import Presence, drop, part_of, presences
+from slurm_guard.audit.spans import stepping
+from slurm_guard.audit.track import Arc
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
 
 
@@ -18,6 +21,8 @@ class Params:
     # CUDA takes 300 to 600 MiB for a context that nothing is done with, as a program makes that touched the
     # wrong GPU.
     least_mib: int = 1024  # judgement: below, it is told and not asked about
+    least_starts: int = 3  # of a child's program, from which it comes again and again. Judgement (spans)
+    mostly: float = 0.5  # of the training's time, or of its latter half. Judgement (second-program)
 
 
 # What is said of them by their relation (listed.py).
@@ -25,6 +30,7 @@ _SAID = {
     "untied": "of another program than the one that logs progress and without a tie to it",
     "rival": "of another program than its first one and without a tie to it, and nothing tells which logs",
     "launched": "of another script than the one that logs progress, with nothing in common but the launcher",
+    "child": "started by the process that logs progress, of another script than its",
 }
 
 
@@ -32,13 +38,16 @@ def find(case: Case, params: Params) -> list[Finding]:
     """One soft finding for the run's own and its owner's processes, one for each process elsewhere, and a
     notice in its favour of all that are not its own."""
     long_s = case.run.until_at - case.run.from_at
-    enough = [p for p in case.listed if p.n_windows >= params.least_windows]
-    lasting_ones = [p for p in enough if p.listed_s >= params.least_share * long_s]
+    arcs = stepping(case.track)
+    own = presences([p for p in case.listed if p.relation in _SAID])
+    own = [p for p in own if p.n_windows >= params.least_windows and p.held_s >= params.least_share * long_s]
+    own = [p for p in own if p.first.relation != "child" or _is_beside_it(case, p, arcs, params)]
     found = [
-        _untied(case, of_kind, params)
+        _untied(case, of_kind, arcs, params)
         for kind in _SAID
-        if (of_kind := [p for p in lasting_ones if p.relation == kind])
+        if (of_kind := [p for p in own if p.first.relation == kind])
     ]
+    enough = [p for p in case.listed if p.n_windows >= params.least_windows]
     found += [_elsewhere(case, p, params) for p in enough if p.relation == "beside" and _is_mine(case, p)]
     found += [_elsewhere(case, p, params) for p in enough if _outlived(case, p)]
     guests = [p for p in enough if p.relation not in _SAID and not _is_mine(case, p)]
@@ -65,13 +74,29 @@ def _rating(large: bool, audience: Audience) -> Rating:
     return Rating(Severity.MEDIUM, 0.6, ASKS if large else 0.5, audience)
 
 
-def _untied(case: Case, processes: list[Listed], params: Params) -> Finding:
-    first = max(processes, key=lambda p: (p.listed_s, -p.pid))
+def _is_beside_it(case: Case, presence: Presence, arcs: tuple[Arc, ...], params: Params) -> bool:
+    """Whether a child of the training takes time from it: steps are longer while it is there; or it comes
+    anew again and again, so that each is there to work, and they are there most of the time or since some
+    hour. A child that waits with a context for the next evaluation is neither."""
+    if drop(presence, arcs) > 0.0:
+        return True
+    begin, end = (arcs[0].from_at, arcs[-1].until_at) if arcs else (case.run.from_at, case.run.until_at)
+    most = max(part_of(presence, begin, end), part_of(presence, (begin + end) / 2, end))
+    return presence.n_starts >= params.least_starts and most >= params.mostly
+
+
+def _untied(case: Case, found: list[Presence], arcs: tuple[Arc, ...], params: Params) -> Finding:
+    longest = max(found, key=lambda p: (p.held_s, p.first.pid))
+    processes = [process for p in found for process in p.processes]
+    n = sum(p.n_starts for p in found)
     sentence = (
-        f"{counted(len(processes), 'process', 'processes')} of this run's owner, {_SAID[first.relation]}, "
-        f"had {_held(first)} on its GPUs for up to "
-        f"{lasting(first.listed_s)}; these GPUs do not tell whether a process works."
+        f"{counted(n, 'process', 'processes')} of this run's owner, {_SAID[longest.first.relation]}, "
+        f"had {_held(longest.first)} on its GPUs for up to "
+        f"{lasting(longest.held_s)}; these GPUs do not tell whether a process works."
     )
+    lost = max(drop(p, arcs) for p in found)
+    if lost > 0.0:
+        sentence += f" Meanwhile the log's pace was lower by at least {100 * lost:.0f} %."
     large = any(_is_large(p, params) for p in processes)
     evidence = [_evidence(case, p) for p in sorted(processes, key=lambda p: (-p.listed_s, p.pid))[:5]]
     return finding(CHECK, case, _rating(large, Audience.AUDITOR), sentence, *evidence)
