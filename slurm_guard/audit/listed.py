@@ -22,7 +22,8 @@ class Listed:
     `relation`: untied (of the run that holds the GPU, or of its owner outside the job, without a tie to the
     process that logs progress), rival (untied to the run's first program, and nothing tells which of both
     logs), launched (another script than the one that logs, its launcher in common and nothing else), child
-    (of the process that logs, another script than its), beside (its run holds other GPUs), after (its run
+    (of the process that logs, another script than its), script (another script of the interpreter that logs, or
+    of which one logs, without a tie), beside (its run holds other GPUs), after (its run
     had ended), nobody (of no run known). `own` the run it comes from, `host` the run that holds the GPU;
     null: none. `mem_mib` at most; null: not told. `listed_s`: how long; `lived_s`: how long it was seen at
     all, on a GPU or not; null: not known. `program`: as programs.called has it.
@@ -136,11 +137,14 @@ def _seems(user: GpuUser, users: list[GpuUser], weak: str | None) -> str | None:
     """What a process is, by what it lacks; null: nothing."""
     if weak in ("launched", "child"):
         return weak
-    if weak in ("none", "either") or (user.cls == "stray" and user.why == owners.RIVAL):
+    if weak == "either":
+        return "script"
+    if weak == "none" or (user.cls == "stray" and user.why == owners.RIVAL):
         return "rival"
     logs = any(u.cls == "linked" and u.node == user.node for u in users)
-    is_untied = user.cls == "stray" and logs and not _may_be_same(user, users)
-    return "untied" if is_untied else None
+    if user.cls != "stray" or not logs or _may_be_same(user, users):
+        return None
+    return "script" if owners.same_program(user, users) else "untied"
 
 
 def _may_be_same(user: GpuUser, users: list[GpuUser]) -> bool:

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from math import sqrt
 
 from slurm_guard.audit.listed import Listed
-from slurm_guard.audit.stats import mad_sigma, median
+from slurm_guard.audit.stats import mad_sigma, median, quantile
 from slurm_guard.audit.track import Arc
 
-PARTS = 6  # of the arcs on either side, whose paces are compared. Judgement
-LEAST_PARTS = 3  # fewer have no spread. Judgement (slower-beside)
+# The paces of stretches are compared that are at least as long as a window, and as twice what is not known of
+# their ends; longer ones than this would hold an evaluator's visit and its pause together. Judgement.
+LEAST_S, MOST_S = 60.0, 300.0
+LEAST_STRETCHES = 8  # on either side. Judgement
+# Of the stretches beside it, the pace that hardly any passes: who comes and goes leaves some at full pace, who
+# stays leaves none. Judgement.
+HARDLY_ANY = 0.9
 # A stage of the training itself comes and goes with every round. Judgement (slower-beside)
 MOST_CHANGES = 4
-LEAST_DROP = 0.05  # of the pace, beyond the noise of both sides. Judgement (slower-beside)
+LEAST_DROP = 0.05  # of the pace, beyond the noise. Judgement (slower-beside)
 
 Spans = list[tuple[float, float]]
 
@@ -81,17 +86,28 @@ def part_of(presence: Presence, from_at: float, until_at: float) -> float:
     return scale * inside / (until_at - from_at) if until_at > from_at else 0.0
 
 
+def beside_steps(presence: Presence, arcs: tuple[Arc, ...]) -> float:
+    """Of the time that the program was there between the first step and the last, the part in which steps were
+    made: not those of a stage that the training waits for."""
+    if not arcs:
+        return 0.0
+    begin, end = arcs[0].from_at, arcs[-1].until_at
+    inside = [(max(a, begin), min(b, end)) for a, b in presence.spans if a < end and begin < b]
+    there_s = sum(b - a for a, b in inside)
+    made_s = sum(max(0.0, min(b, c.until_at) - max(a, c.from_at)) for a, b in inside for c in arcs)
+    return made_s / there_s if there_s > 0 else 0.0
+
+
 def drop(presence: Presence, arcs: tuple[Arc, ...]) -> float:
     """At least how much of its pace the log lost while the program was there; 0.0 where it did not, where
     either side is too short to tell, or where both alternate. `arcs` hold steps alone (spans.stepping)."""
     marks = [(there, arc) for arc in arcs if (there := _is_beside(presence, arc)) is not None]
     changes = sum(1 for (a, _), (b, _) in itertools.pairwise(marks) if a != b)
     beside, apart = (_paces([arc for at, arc in marks if at is there]) for there in (True, False))
-    if min(len(beside), len(apart)) < LEAST_PARTS or changes > MOST_CHANGES:
+    if min(len(beside), len(apart)) < LEAST_STRETCHES or changes > MOST_CHANGES:
         return 0.0
-    usual = median(apart)
-    error = sqrt(mad_sigma(beside) ** 2 / len(beside) + mad_sigma(apart) ** 2 / len(apart))
-    least = 1.0 - (median(beside) + 1.96 * error) / usual
+    usual = median(apart) - 1.96 * mad_sigma(apart) / sqrt(len(apart))
+    least = 1.0 - quantile(beside, HARDLY_ANY) / usual if usual > 0 else 0.0
     return least if least >= LEAST_DROP else 0.0
 
 
@@ -104,7 +120,13 @@ def _is_beside(presence: Presence, arc: Arc) -> bool | None:
 
 
 def _paces(arcs: list[Arc]) -> list[float]:
-    """Units a second in up to PARTS parts of these arcs, in order."""
-    n = min(PARTS, len(arcs))
-    parts = [arcs[k * len(arcs) // n : (k + 1) * len(arcs) // n] for k in range(n)]
-    return [sum(a.units for a in p) / sum(a.until_at - a.from_at for a in p) for p in parts]
+    """Units a second of stretches of these arcs, in order; of arcs whose ends are not known well, none."""
+    paces: list[float] = []
+    units = long_s = 0.0
+    for arc in arcs:
+        units, long_s = units + arc.units, long_s + arc.until_at - arc.from_at
+        if long_s >= max(LEAST_S, 2 * arc.blur_s):
+            if long_s <= MOST_S:
+                paces.append(units / long_s)
+            units = long_s = 0.0
+    return paces

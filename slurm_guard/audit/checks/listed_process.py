@@ -6,7 +6,7 @@ from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, lasting, sized
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.listed import Listed
-from slurm_guard.audit.presence import Presence, drop, part_of, presences
+from slurm_guard.audit.presence import Presence, beside_steps, drop, part_of, presences
 from slurm_guard.audit.spans import stepping
 from slurm_guard.audit.track import Arc
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
@@ -30,8 +30,11 @@ _SAID = {
     "untied": "of another program than the one that logs progress and without a tie to it",
     "rival": "of another program than its first one and without a tie to it, and nothing tells which logs",
     "launched": "of another script than the one that logs progress, with nothing in common but the launcher",
+    "script": "of another script than the training's, of the same interpreter, and without a tie to it",
     "child": "started by the process that logs progress, of another script than its",
 }
+
+_WEAK = frozenset({"script", "child"})  # a rollout server and an evaluator of the training's are, too
 
 
 def find(case: Case, params: Params) -> list[Finding]:
@@ -41,7 +44,7 @@ def find(case: Case, params: Params) -> list[Finding]:
     arcs = stepping(case.track)
     own = presences([p for p in case.listed if p.relation in _SAID])
     own = [p for p in own if p.n_windows >= params.least_windows and p.held_s >= params.least_share * long_s]
-    own = [p for p in own if p.first.relation != "child" or _is_beside_it(case, p, arcs, params)]
+    own = [p for p in own if p.first.relation not in _WEAK or _is_beside_it(p, arcs, params)]
     found = [
         _untied(case, of_kind, arcs, params)
         for kind in _SAID
@@ -74,15 +77,18 @@ def _rating(large: bool, audience: Audience) -> Rating:
     return Rating(Severity.MEDIUM, 0.6, ASKS if large else 0.5, audience)
 
 
-def _is_beside_it(case: Case, presence: Presence, arcs: tuple[Arc, ...], params: Params) -> bool:
-    """Whether a child of the training takes time from it: steps are longer while it is there; or it comes
-    anew again and again, so that each is there to work, and they are there most of the time or since some
-    hour. A child that waits with a context for the next evaluation is neither."""
+def _is_beside_it(presence: Presence, arcs: tuple[Arc, ...], params: Params) -> bool:
+    """Whether what may be a part of the training takes time from it: steps are longer all the while it is
+    there; or it comes anew again and again, so that each is there to work, and steps go on meanwhile. A child
+    then has to be there most of the time, or since some hour. What waits with its memory for the next
+    evaluation or rollout is neither."""
     if drop(presence, arcs) > 0.0:
         return True
-    begin, end = (arcs[0].from_at, arcs[-1].until_at) if arcs else (case.run.from_at, case.run.until_at)
+    if presence.n_starts < params.least_starts or beside_steps(presence, arcs) < params.mostly:
+        return False
+    begin, end = arcs[0].from_at, arcs[-1].until_at
     most = max(part_of(presence, begin, end), part_of(presence, (begin + end) / 2, end))
-    return presence.n_starts >= params.least_starts and most >= params.mostly
+    return presence.first.relation == "script" or most >= params.mostly
 
 
 def _untied(case: Case, found: list[Presence], arcs: tuple[Arc, ...], params: Params) -> Finding:

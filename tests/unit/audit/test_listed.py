@@ -17,6 +17,13 @@ def _of(world: World, job_id: int = 7) -> Judgement:
     return next(j for j in audit_facts(build(world)).judgements if j.run.job_id == job_id)
 
 
+SLOWER = ((0.0, 6.0), (4000.0, 7.5))
+
+
+def _with_child(pace: tuple[tuple[float, float], ...], *children: Tenant) -> Judgement:
+    return _of(replace(INSTANCE, log=Log(paces=pace), tenants=(TRAIN, *children)))
+
+
 def _said(judgement: Judgement) -> list[Finding]:
     return [f for f in judgement.findings if f.check == "listed-process"]
 
@@ -47,26 +54,21 @@ def test_what_may_be_part_of_the_training_is_not_asked_about(other: Tenant) -> N
     assert _of(replace(INSTANCE, tenants=(TRAIN, other))).verdict is Verdict.NOT_AUDITABLE
 
 
-def test_another_script_of_the_same_interpreter_is_another_program_on_an_instance_too() -> None:
-    assert _of(replace(INSTANCE, tenants=(TRAIN, replace(OTHER, exe=TRAIN.exe)))).verdict is Verdict.REVIEW
+def test_another_script_of_the_same_interpreter_is_asked_about_where_steps_are_longer_beside_it() -> None:
+    server = replace(OTHER, exe=TRAIN.exe, from_s=4000, until_s=1e9)
+
+    assert _with_child(SLOWER, server).verdict is Verdict.REVIEW
+    assert _with_child((), server).verdict is Verdict.NOT_AUDITABLE  # it takes its turns in pauses, perhaps
 
 
 def test_many_short_processes_of_one_program_are_told_together_and_no_longer_than_they_lived() -> None:
     def each(work_s: float) -> tuple[Tenant, ...]:
         begins = range(600, 10_000, 70)
-        return tuple(replace(OTHER, name=f"run{k}", from_s=b, until_s=b + work_s) for k, b in enumerate(begins))
+        return tuple(replace(OTHER, exe=TRAIN.exe, name=f"run{k}", from_s=b, until_s=b + work_s) for k, b in enumerate(begins))
 
     assert _of(replace(INSTANCE, tenants=(TRAIN, *each(35.0)))).verdict is Verdict.REVIEW
     probes = _of(replace(INSTANCE, tenants=(TRAIN, *each(2.0))))  # a look now and then
     assert probes.verdict is Verdict.NOT_AUDITABLE
-
-
-SLOWER = ((0.0, 6.0), (4000.0, 7.5))
-
-
-def _with_child(pace: tuple[tuple[float, float], ...], *children: Tenant) -> Judgement:
-    log = replace(Log(), paces=pace)
-    return _of(replace(INSTANCE, log=log, tenants=(TRAIN, *children)))
 
 
 def test_a_child_is_asked_about_where_steps_are_longer_since_it_came() -> None:
@@ -79,6 +81,8 @@ def test_a_child_is_asked_about_where_steps_are_longer_since_it_came() -> None:
     assert not _said(_with_child((), child))  # an evaluator that holds its memory and waits
     assert not _said(_with_child(SLOWER, replace(child, script="train.py")))  # a forked worker
     assert not _said(_with_child(SLOWER, replace(child, from_s=60)))  # nothing to compare with
+    comes = tuple((float(at), 6.0 + 3.0 * (k % 2)) for k, at in enumerate(range(4000, 10_800, 450)))
+    assert not _said(_with_child(comes, child))  # it evaluates now and then
     assert not _said(_with_child(((0.0, 7.5), (4000.0, 6.0)), child))  # quicker
 
 
