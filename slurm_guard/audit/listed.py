@@ -22,11 +22,11 @@ class Listed:
     `relation`: untied (of the run that holds the GPU, or of its owner outside the job, without a tie to the
     process that logs progress), rival (untied to the run's first program, and nothing tells which of both
     logs), launched (another script than the one that logs, its launcher in common and nothing else), child
-    (of the process that logs, another script than its), script (another script of the interpreter that logs, or
-    of which one logs, without a tie), beside (its run holds other GPUs), after (its run
-    had ended), nobody (of no run known). `own` the run it comes from, `host` the run that holds the GPU;
-    null: none. `mem_mib` at most; null: not told. `listed_s`: how long; `lived_s`: how long it was seen at
-    all, on a GPU or not; null: not known. `program`: as programs.called has it.
+    (of the process that logs, another script than its), script (another script of the interpreter that logs,
+    or of which one logs, without a tie), beside (its run holds other GPUs), after (its run had ended),
+    nobody (of no run known). `own` the run it comes from, `host` the run that holds the GPU; null: none.
+    `mem_mib` at most; null: not told. `listed_s`: how long; `lived_s`: how long it was seen at all, on a GPU
+    or not; null: not known. `program`: as programs.called has it.
     """
 
     relation: str

@@ -1,5 +1,6 @@
-"""Processes that were listed and told of no time: how long the program was there, and what the log's pace did
-meanwhile. That another process has its part of the GPU shows in how long steps take, whatever else is read."""
+"""Processes that were listed and told of no time: how long the program was there, and what the log's pace
+did meanwhile. That another one has its part of the GPU shows in how long steps take, whatever else is read.
+"""
 
 import itertools
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from slurm_guard.audit.track import Arc
 # their ends; longer ones than this would hold an evaluator's visit and its pause together. Judgement.
 LEAST_S, MOST_S = 60.0, 300.0
 LEAST_STRETCHES = 8  # on either side. Judgement
-# Of the stretches beside it, the pace that hardly any passes: who comes and goes leaves some at full pace, who
-# stays leaves none. Judgement.
+# Of the stretches beside it, the pace that hardly any passes: who comes and goes leaves some at full pace,
+# who stays leaves none. Judgement.
 HARDLY_ANY = 0.9
 # A stage of the training itself comes and goes with every round. Judgement (slower-beside)
 MOST_CHANGES = 4
 LEAST_DROP = 0.05  # of the pace, beyond the noise. Judgement (slower-beside)
+LEAST_STARTS = 3  # of one program, from which it comes again and again. Judgement (spans.RECURS)
+MOSTLY = 0.5  # of the training's time or of its latter half, and of its own. Judgement (second-program)
 
 Spans = list[tuple[float, float]]
 
@@ -78,6 +81,20 @@ def _joined(spans: Spans) -> Spans:
     return done
 
 
+def takes_its_part(presence: Presence, arcs: tuple[Arc, ...]) -> bool:
+    """Whether what may be a part of the training takes time from it: steps are longer all the while it is
+    there; or it comes anew again and again, so that each is there to work, and steps go on meanwhile. A child
+    then has to be there most of the time, or since some hour. What waits with its memory for the next
+    evaluation or rollout does neither."""
+    if drop(presence, arcs) > 0.0:
+        return True
+    if presence.n_starts < LEAST_STARTS or beside_steps(presence, arcs) < MOSTLY:
+        return False
+    begin, end = arcs[0].from_at, arcs[-1].until_at
+    most = max(part_of(presence, begin, end), part_of(presence, (begin + end) / 2, end))
+    return presence.first.relation == "script" or most >= MOSTLY
+
+
 def part_of(presence: Presence, from_at: float, until_at: float) -> float:
     """Of this time, how much the program was there."""
     inside = sum(max(0.0, min(b, until_at) - max(a, from_at)) for a, b in presence.spans)
@@ -87,8 +104,8 @@ def part_of(presence: Presence, from_at: float, until_at: float) -> float:
 
 
 def beside_steps(presence: Presence, arcs: tuple[Arc, ...]) -> float:
-    """Of the time that the program was there between the first step and the last, the part in which steps were
-    made: not those of a stage that the training waits for."""
+    """Of the time that the program was there between the first step and the last, the part in which steps
+    were made: not those of a stage that the training waits for."""
     if not arcs:
         return 0.0
     begin, end = arcs[0].from_at, arcs[-1].until_at

@@ -6,7 +6,7 @@ from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, lasting, sized
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.listed import Listed
-from slurm_guard.audit.presence import Presence, beside_steps, drop, part_of, presences
+from slurm_guard.audit.presence import Presence, drop, presences, takes_its_part
 from slurm_guard.audit.spans import stepping
 from slurm_guard.audit.track import Arc
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
@@ -21,8 +21,6 @@ class Params:
     # CUDA takes 300 to 600 MiB for a context that nothing is done with, as a program makes that touched the
     # wrong GPU.
     least_mib: int = 1024  # judgement: below, it is told and not asked about
-    least_starts: int = 3  # of a child's program, from which it comes again and again. Judgement (spans)
-    mostly: float = 0.5  # of the training's time, or of its latter half. Judgement (second-program)
 
 
 # What is said of them by their relation (listed.py).
@@ -44,7 +42,7 @@ def find(case: Case, params: Params) -> list[Finding]:
     arcs = stepping(case.track)
     own = presences([p for p in case.listed if p.relation in _SAID])
     own = [p for p in own if p.n_windows >= params.least_windows and p.held_s >= params.least_share * long_s]
-    own = [p for p in own if p.first.relation not in _WEAK or _is_beside_it(p, arcs, params)]
+    own = [p for p in own if p.first.relation not in _WEAK or takes_its_part(p, arcs)]
     found = [
         _untied(case, of_kind, arcs, params)
         for kind in _SAID
@@ -75,20 +73,6 @@ def _is_large(process: Listed, params: Params) -> bool:
 def _rating(large: bool, audience: Audience) -> Rating:
     """Who it is is sure, what it did is not: soft, and a look only where it holds more than a context."""
     return Rating(Severity.MEDIUM, 0.6, ASKS if large else 0.5, audience)
-
-
-def _is_beside_it(presence: Presence, arcs: tuple[Arc, ...], params: Params) -> bool:
-    """Whether what may be a part of the training takes time from it: steps are longer all the while it is
-    there; or it comes anew again and again, so that each is there to work, and steps go on meanwhile. A child
-    then has to be there most of the time, or since some hour. What waits with its memory for the next
-    evaluation or rollout is neither."""
-    if drop(presence, arcs) > 0.0:
-        return True
-    if presence.n_starts < params.least_starts or beside_steps(presence, arcs) < params.mostly:
-        return False
-    begin, end = arcs[0].from_at, arcs[-1].until_at
-    most = max(part_of(presence, begin, end), part_of(presence, (begin + end) / 2, end))
-    return presence.first.relation == "script" or most >= params.mostly
 
 
 def _untied(case: Case, found: list[Presence], arcs: tuple[Arc, ...], params: Params) -> Finding:
@@ -157,12 +141,17 @@ CHECK = Check(
     Family.A,
     detects="On GPUs without per-process times (instances of MIG, some drivers): a process of the run or of "
     "its owner that is another program than the one that logs (where nothing tells who logs, or there is no "
-    "log: than its first one) and has no tie to it, or only its launcher; a process of the run on a GPU that "
-    "is not its, or one that is there after its run; by the driver's process list, cgroup, uid.",
+    "log: than its first one) and has no tie to it, or only its launcher; a child of the training or an "
+    "untied process of another script of its interpreter, beside which steps are longer all the while, or "
+    "which is started anew again and again while steps go on (a child: for most of the time, or of the "
+    "latter half of it); a process of the run on a GPU that is not its, or one that is there after its run; "
+    "by the driver's process list, cgroup, uid and the log's pace.",
     does_not_detect="Whether the process worked, and how much: it is never a hard fact and has no figure. "
-    "Work inside the training process.",
+    "A child or another script that is there from the first step to the last, or works now and then: a "
+    "server and an evaluator look so. Work inside the training process.",
     false_alarms="A notebook, a server or a monitor of the job that holds memory and no connection to the "
-    "training. Less than a gigabyte may be a bare context: told, not asked about.",
+    "training; an evaluator that works all the while. Less than a gigabyte may be a bare context: told, not "
+    "asked about.",
     remedy="Ask the owner what the process is for; SLURM_GUARD_PROGRESS lets it log its own progress.",
     params=Params(),
     find=find,

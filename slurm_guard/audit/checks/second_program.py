@@ -76,15 +76,19 @@ CHECK = Check(
     "Another program works all the while",
     Family.A,
     detects="A process of the run of another program (of an interpreter: another script) that works beside "
-    "the training most of the time, from least_share of the allocation on, and whose only tie to it is that "
-    "the training or its launcher started it; in a run without any log, another program that shares the GPU "
-    "with the busiest and has nothing in common with it.",
+    "the training most of the time or of its latter half, from least_share of the allocation on, and whose "
+    "only tie to it is that the training or its launcher started it, or that has none and nothing tells who "
+    "logs; in a run without any log, another program file that shares the GPU with the busiest and has "
+    "nothing in common with it. All processes of a program are one, however often it is started; one that "
+    "comes and goes alike is measured by its time.",
     does_not_detect="A process with a connection to the training, with the same script, with a log of its "
-    "own, with a title that hides its script; one that comes and goes alike, or works while the training "
-    "rests. What it does is never known, and nothing of it is held in the lower bound.",
+    "own, with a title that hides its script; one that comes and goes alike for less than half of the time, "
+    "or works while the training rests. What it does is never known, and nothing of it is held in the lower "
+    "bound.",
     false_alarms="A helper that works all the time and speaks with the training by files, pipes or shared "
-    "memory alone: an evaluator that never rests, a decoder, a simulator. Two unlike solvers that share a "
-    "GPU without a log. It asks, makes no ALERT, and is no second witness for one.",
+    "memory alone: an evaluator that hardly rests, a decoder, a simulator. Two unlike solvers that share a "
+    "GPU without a log; two trainings whose scripts print to one file. It asks, makes no ALERT, and is no "
+    "second witness for one.",
     remedy="Ask the owner what the process is for; SLURM_GUARD_PROGRESS lets it log its own progress.",
     params=Params(),
     find=find,

@@ -64,7 +64,10 @@ def test_another_script_of_the_same_interpreter_is_asked_about_where_steps_are_l
 def test_many_short_processes_of_one_program_are_told_together_and_no_longer_than_they_lived() -> None:
     def each(work_s: float) -> tuple[Tenant, ...]:
         begins = range(600, 10_000, 70)
-        return tuple(replace(OTHER, exe=TRAIN.exe, name=f"run{k}", from_s=b, until_s=b + work_s) for k, b in enumerate(begins))
+        return tuple(
+            replace(OTHER, exe=TRAIN.exe, name=f"run{k}", from_s=b, until_s=b + work_s)
+            for k, b in enumerate(begins)
+        )
 
     assert _of(replace(INSTANCE, tenants=(TRAIN, *each(35.0)))).verdict is Verdict.REVIEW
     probes = _of(replace(INSTANCE, tenants=(TRAIN, *each(2.0))))  # a look now and then
@@ -89,7 +92,9 @@ def test_a_child_is_asked_about_where_steps_are_longer_since_it_came() -> None:
 def test_children_that_come_anew_are_asked_about_where_they_are_there_most_of_the_time() -> None:
     def each(work_s: float) -> list[Tenant]:
         begins = range(1200, 10_000, 900)
-        return [replace(EVALUATOR, name=f"eval{k}", from_s=b, until_s=b + work_s) for k, b in enumerate(begins)]
+        return [
+            replace(EVALUATOR, name=f"eval{k}", from_s=b, until_s=b + work_s) for k, b in enumerate(begins)
+        ]
 
     assert _said(_with_child((), *each(660.0)))
     assert not _said(_with_child((), *each(300.0)))

@@ -190,7 +190,7 @@ def _started_again() -> list[GpuUser]:
 
 
 def test_what_works_beside_a_training_that_was_started_again_is_not_tied_by_coming_after_the_first() -> None:
-    beside = _user(20, "g0", exe="/dev/shm/t", cmdline="t.py", first_at=430.0)  # noqa: S108 - its name alone
+    beside = _user(20, "g0", exe="/dev/shm/t", cmdline="t.py", first_at=430.0)
 
     assert _classes([*_started_again(), beside], [_hold(0, 9)])[-1] == "stray"
     inherited = _hold(0, 1, 9, 10, 20, how="stdout")

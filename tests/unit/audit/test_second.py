@@ -178,7 +178,10 @@ def test_a_tie_of_one_rank_ties_all_of_them_to_a_larger_teacher() -> None:
 def _visits(share: float, from_s: int, work_s: float, **more: object) -> tuple[Tenant, ...]:
     """A new process every ten minutes."""
     begins = range(from_s, 10_500, 600)
-    made = (replace(STAYING, name=f"save{k}", share=share, from_s=b, until_s=b + work_s) for k, b in enumerate(begins))
+    made = (
+        replace(STAYING, name=f"save{k}", share=share, from_s=b, until_s=b + work_s)
+        for k, b in enumerate(begins)
+    )
     return tuple(replace(one, script=f"save.py {k}", **more) for k, one in enumerate(made))  # type: ignore[arg-type]
 
 
