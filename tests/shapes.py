@@ -225,7 +225,9 @@ SHAPES: dict[str, World] = {
     ),
     "no-meter": replace(HONEST, meters=()),
     "instance": replace(HONEST, meters=(), timed=False),
-    "instance-pair": replace(HONEST, meters=(), timed=False, tenants=(TRAIN, replace(OTHER, exe=TRAIN.exe))),
+    "instance-pair": replace(
+        HONEST, meters=(), timed=False, tenants=(TRAIN, replace(OTHER, exe=TRAIN.exe, script="train.py"))
+    ),
     "instance-shared": replace(HONEST, meters=(), timed=False, tenants=(TRAIN, OTHER)),
     "instance-victim": replace(
         HONEST, meters=(), timed=False, tenants=(TRAIN, replace(OTHER, uid=2000, job_id=None))

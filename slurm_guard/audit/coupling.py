@@ -32,14 +32,20 @@ def takes_turns(slots: Slots, track: Track) -> bool:
         return False
     own = [slots.own[k] / slots.cov[k] for k in both]
     second = [slots.stray[k] / slots.cov[k] for k in both]
-    mean = sum(second) / len(second)
-    swing = (sum((v - mean) ** 2 for v in second) / len(second)) ** 0.5 / mean
-    if swing < SWINGS or correlation(own, second) > TURNS or not _rests(own, second):
+    if not swings_against(own, second):
         return False
     costs = _per_round(slots, track, both)
     if len(costs) < LEAST_ROUNDS or median(costs) <= 0:
         return False
     return (max(costs) - min(costs)) / median(costs) <= 4 * STEADY and _spread(costs) <= STEADY
+
+
+def swings_against(own: list[float], second: list[float]) -> bool:
+    """Whether the second one comes and goes, the first works less when it comes, and nearly rests where the
+    second works most. `second` must have worked somewhere."""
+    mean = sum(second) / len(second)
+    swing = (sum((v - mean) ** 2 for v in second) / len(second)) ** 0.5 / mean
+    return swing >= SWINGS and correlation(own, second) <= TURNS and _rests(own, second)
 
 
 def _rests(own: list[float], second: list[float]) -> bool:
@@ -67,6 +73,17 @@ def waits_for_it(slots: Slots) -> bool:
     rests = [a for a, its in zip(own, turns, strict=True) if its]
     n = sum(1 for its, _ in itertools.groupby(turns) if its)
     return n >= LEAST_ROUNDS and sum(rests) / len(rests) <= HARDLY * median(alone)
+
+
+def has_turns(slots: Slots, from_at: float, until_at: float) -> bool:
+    """Whether a process that was there from and until then lived through enough turns of the second ones to
+    have taken them itself. A server holds its model and stays; each of many that come and are gone again has
+    one turn, and one shows no turns, however regular they are together."""
+    begins = [slots.at(k) for k in range(len(slots.cov))]
+    lived = [k for k, at in enumerate(begins) if from_at < at + slots.width_s and at < until_at]
+    second = [slots.stray[k] / slots.cov[k] for k in lived if slots.cov[k] > 0]
+    mean = sum(second) / max(1, len(second))
+    return sum(1 for above, _ in itertools.groupby(b > mean for b in second) if above) >= LEAST_ROUNDS
 
 
 def _per_round(slots: Slots, track: Track, both: list[int]) -> list[float]:

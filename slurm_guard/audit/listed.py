@@ -9,6 +9,7 @@ import polars as pl
 from slurm_guard.audit import gather, owners
 from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.outside import relation
+from slurm_guard.audit.programs import are_apart, called
 from slurm_guard.audit.second import candidates
 
 _WHO = ["node", "pid", "start_ticks"]
@@ -20,10 +21,12 @@ class Listed:
 
     `relation`: untied (of the run that holds the GPU, or of its owner outside the job, without a tie to the
     process that logs progress), rival (untied to the run's first program, and nothing tells which of both
-    logs), launched (another script than the one that logs, its launcher in common and nothing else), beside
-    (its run holds other GPUs), after (its run had ended), nobody (of no run known). `own` the run it comes
-    from, `host` the run that holds the GPU; null: none. `mem_mib` at most; null: not told. `listed_s`: how
-    long.
+    logs), launched (another script than the one that logs, its launcher in common and nothing else), child
+    (of the process that logs, another script than its), script (another script of the interpreter that logs,
+    or of which one logs, without a tie), beside (its run holds other GPUs), after (its run had ended),
+    nobody (of no run known). `own` the run it comes from, `host` the run that holds the GPU; null: none.
+    `mem_mib` at most; null: not told. `listed_s`: how long; `lived_s`: how long it was seen at all, on a GPU
+    or not; null: not known. `program`: as programs.called has it.
     """
 
     relation: str
@@ -41,6 +44,8 @@ class Listed:
     listed_s: float
     n_windows: int
     mem_mib: int | None
+    program: str = ""
+    lived_s: float | None = None
 
 
 def listed(
@@ -63,6 +68,7 @@ def listed(
         untold.join(spans.rename({"start_at": "run_start", "end_at": "run_end"}), on="own", how="left")
         .join(host, on="i", how="left")
         .join(_untied(untold, tied), on=["i", *_WHO], how="left", nulls_equal=True)
+        .join(_lived(tied[0]), on=_WHO, how="left")
         .with_columns(_relation(known).alias("relation"))
         .filter(pl.col("relation").is_not_null())
     )
@@ -78,6 +84,8 @@ def listed(
             (lasting * 1000 + 0.5).floor().cast(pl.Int64).sum().alias("listed_s") / 1000,
             pl.len().cast(pl.Int64).alias("n_windows"),
             pl.col("mem_mib").max(),
+            pl.col("program").first().fill_null(""),
+            pl.col("lived_s").first(),
         )
         .rename({"i": "host"})
         .sort("node", "gpu", "from_at", "pid", "start_ticks", "relation")
@@ -100,6 +108,12 @@ def _relation(known: set[int]) -> pl.Expr:
     )
 
 
+def _lived(people: pl.DataFrame) -> pl.DataFrame:
+    """How long each process was seen."""
+    long_s = (pl.col("last_seen_at") - pl.col("start_at")).clip(0.0)
+    return people.select(*_WHO, long_s.alias("lived_s"))
+
+
 def _untied(
     untold: pl.DataFrame, tied: tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]]
 ) -> pl.DataFrame:
@@ -107,24 +121,34 @@ def _untied(
     and what it `seems`: untied, rival or launched."""
     people, logs, flows = tied
     mine = untold.filter(pl.col("own") == pl.col("i")).with_columns(pl.lit(0, pl.Int64).alias("sm_ms"))
-    rows: list[tuple[int, str, int, int, str]] = []
+    rows: list[tuple[int, str, int, int, str, str]] = []
     for i, users in gather.those(mine, people).items():
         linked = owners.link(users, logs.get(i, []), flows)
         weak = {owners.id_of(u): tie for u, tie in candidates(linked, logs.get(i, []), flows)}
         for u in linked:
             seems = _seems(u, linked, weak.get(owners.id_of(u)))
             if seems is not None:
-                rows.append((i, u.node, u.pid, u.start_ticks, seems))
+                rows.append((i, u.node, u.pid, u.start_ticks, seems, called(u.exe, u.cmdline)))
     schema = {"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64}
-    return pl.DataFrame(rows, schema={**schema, "seems": pl.String}, orient="row")
+    return pl.DataFrame(rows, schema={**schema, "seems": pl.String, "program": pl.String}, orient="row")
 
 
 def _seems(user: GpuUser, users: list[GpuUser], weak: str | None) -> str | None:
-    """What a process is, by what it lacks; null: nothing, or a child, which may come and go."""
-    if weak == "launched":
-        return "launched"
+    """What a process is, by what it lacks; null: nothing."""
+    if weak in ("launched", "child"):
+        return weak
+    if weak == "either":
+        return "script"
     if weak == "none" or (user.cls == "stray" and user.why == owners.RIVAL):
         return "rival"
     logs = any(u.cls == "linked" and u.node == user.node for u in users)
-    is_untied = user.cls == "stray" and logs and not owners.same_program(user, users)
-    return "untied" if is_untied else None
+    if user.cls != "stray" or not logs or _may_be_same(user, users):
+        return None
+    return "script" if owners.same_program(user, users) else "untied"
+
+
+def _may_be_same(user: GpuUser, users: list[GpuUser]) -> bool:
+    """Whether it has the program file of one that logs on its node and, of an interpreter, not surely another
+    script: a copy that somebody started by hand, or a worker under a title of its own."""
+    same = [u for u in users if u.cls == "linked" and u.node == user.node and u.exe == user.exe is not None]
+    return any(not are_apart((user.exe, user.cmdline), (u.exe, u.cmdline)) for u in same)

@@ -34,7 +34,7 @@ from slurm_guard.audit import (
 from slurm_guard.audit import split as shares
 from slurm_guard.audit import unlisted as holders
 from slurm_guard.audit.case import Case
-from slurm_guard.audit.coupling import takes_turns, waits_for_it
+from slurm_guard.audit.coupling import has_turns, takes_turns, waits_for_it
 from slurm_guard.audit.declared import Declared, as_told, declared
 from slurm_guard.audit.earlier import Earlier, beside, earlier_of
 from slurm_guard.audit.facts import Facts, runs_frame
@@ -257,11 +257,15 @@ def _ties(tables: Tables, frames: dict[str, pl.DataFrame]) -> Ties:
 
 def _by_turns(people: list[GpuUser], slots: Slots, track: Track) -> list[GpuUser]:
     """Stray processes that take their turn with the training as a rollout server does are kin: those of its
-    own program where it stands still for them, all of them where their work per step is steady too."""
+    own program where it stands still for them; where their work per step is steady too, all that lived
+    through several turns."""
     steady, waits = takes_turns(slots, track), waits_for_it(slots)
     return [
         replace(u, cls="kin", why="takes turns with the process that logs progress")
-        if u.cls == "stray" and (steady or (waits and owners.same_program(u, people)))
+        if u.cls == "stray"
+        and (
+            (steady and has_turns(slots, u.first_at, u.last_at)) or (waits and owners.same_program(u, people))
+        )
         else u
         for u in people
     ]

@@ -13,6 +13,7 @@ SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "tcsh", "csh", "fish", "
 CHILD = "parent or child of the process that logs progress, same program"
 RIVAL = "another program beside a busier one, without a tie"
 LAUNCHED = "started like the process that logs progress"
+STAGE = "worked before or after the process that logs progress, not beside it"
 _NUMBER = re.compile(r"\d+")
 # Two processes that were together for less than this part of the shorter one's time came one after the
 # other. Judgement.
@@ -106,7 +107,8 @@ def _unlinked(users: list[GpuUser], flows: set[tuple[str, int, int]]) -> list[Gp
     judged: list[GpuUser] = []
     for user in users:
         first = busiest([u for u in users if u.node == user.node and set(u.gpus) & set(user.gpus)], weights)
-        if user.exe is None or any(u.exe is None or u.exe == user.exe or tied(user, u, flows) for u in first):
+        alike = any(u.exe is None or u.exe == user.exe for u in first)
+        if user.exe is None or alike or tied(user, first, flows):
             judged.append(_with(user, "kin", ""))
         else:
             judged.append(_with(user, "stray", RIVAL))
@@ -132,9 +134,12 @@ def busiest(rivals: list[GpuUser], weights: Weights) -> list[GpuUser]:
     return [u for u in rivals if u.exe == program]
 
 
-def tied(a: GpuUser, b: GpuUser, flows: set[tuple[str, int, int]]) -> bool:
-    """Whether anything ties two processes of which nobody is known to log, different programs included."""
-    return tie_of(a, b, flows) is not None or a.ppid == b.pid or b.ppid == a.pid
+def tied(user: GpuUser, others: list[GpuUser], flows: set[tuple[str, int, int]]) -> bool:
+    """Whether anything ties a process to one of these, of which nobody is known to log, different programs
+    included."""
+    if any(user.ppid == u.pid or u.ppid == user.pid for u in others):
+        return True
+    return any(tie_of(user, u, flows) is not None for u in others) or is_stage(user, others)
 
 
 def in_doubt(user: GpuUser, users: list[GpuUser]) -> bool:
@@ -199,10 +204,10 @@ def _judge(
     flows: set[tuple[str, int, int]],
 ) -> GpuUser:
     """Kin where any tie to a linked process shows, else stray."""
-    for base in (u for u in users if id_of(u) in why):
-        tie = tie_of(user, base, flows)
-        if tie is not None:
-            return _with(user, "kin", tie)
+    linked = [u for u in users if id_of(u) in why]
+    tie = next((tie for base in linked if (tie := tie_of(user, base, flows)) is not None), None)
+    if tie is not None or is_stage(user, linked):
+        return _with(user, "kin", STAGE if tie is None else tie)
     if not any(u.node == user.node for u in users if id_of(u) in why):
         return _with(user, "kin", "no linked process on this node to compare with")
     return _with(user, "stray", "no tie to the process that logs progress")
@@ -234,6 +239,11 @@ def tie_of(user: GpuUser, base: GpuUser, flows: set[tuple[str, int, int]]) -> st
         return CHILD
     if same and user.ppid == base.ppid and (not from_shell(user) or user.cmdline == base.cmdline):
         return LAUNCHED
-    if _apart(user, base) and set(user.gpus) & set(base.gpus):
-        return "worked before or after the process that logs progress, not beside it"
     return None
+
+
+def is_stage(user: GpuUser, others: list[GpuUser]) -> bool:
+    """Whether it worked on a GPU of these before or after them, and beside none of them: of a training that
+    was started again, what works beside the second one came after the first, and that ties it to nobody."""
+    shared = [u for u in others if u.node == user.node and set(u.gpus) & set(user.gpus)]
+    return bool(shared) and not any(meet(user, u) for u in shared)

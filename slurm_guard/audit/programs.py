@@ -3,6 +3,7 @@
 import re
 
 _INTERPRETER = re.compile(r"(?:python|pypy|julia|perl|ruby|node|Rscript)[\d.]*")
+_NUMBER = re.compile(r"\d+")
 _TAKES_VALUE = frozenset({"-X", "-W"})
 _WORKERS = "multiprocessing"  # spawned workers of a Python program: a part of it, and named nowhere
 
@@ -37,6 +38,13 @@ def are_apart(a: tuple[str | None, str | None], b: tuple[str | None, str | None]
         return True
     first, second = script_of(*a), script_of(*b)
     return first is not None and second is not None and first != second
+
+
+def called(exe: str | None, cmdline: str | None) -> str:
+    """One name for all processes of a program, however often it is started: its file, and of an interpreter
+    its script. Numbers are left out, as run1.py and run2.py are the same thing twice."""
+    script = script_of(exe, cmdline)
+    return _NUMBER.sub("", f"{exe}" if script is None else f"{exe} {script}")
 
 
 def _interprets(path: str) -> bool:

@@ -11,6 +11,7 @@ from itertools import groupby
 import polars as pl
 
 from slurm_guard.audit import owners, programs
+from slurm_guard.audit.coupling import swings_against
 from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.kin import THERE
 from slurm_guard.audit.spans import recurring
@@ -25,28 +26,36 @@ Flows = set[tuple[str, int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """One such process. `tie`: child, launched (by the training's launcher) or none (no log tells which of
-    the run's programs is its work). `beside_us`: GPU-µs while the training worked, as NVML told them;
-    `there`: part of the training's windows in which it worked. `comes`: it comes and goes alike, as
-    evaluations do."""
+    """One such program on one node, all its processes together: who starts anew for each piece of work is
+    there as long as who never ends. `user`: the one of them that worked most. `tie`: child, launched (by the
+    training's launcher), either (there is a log, and nothing tells whose) or none (no log tells which of the
+    run's programs is its work). `beside_us`: GPU-µs while the training worked, as NVML told them; `there`:
+    part of the training's windows in which it worked, the whole run's or, where there is a log, its latter
+    half's, whichever is more; of one that comes and goes alike, as evaluations do (`comes`), the part of the
+    time. `turns`: the others rest for it."""
 
     user: GpuUser
+    n: int
     tie: str
     beside_us: int
     whole_us: int
     there: float
     comes: bool
+    turns: bool = False
 
     @property
     def stays(self) -> bool:
-        """Whether it worked most of the time that the training did, beside it."""
-        return not self.comes and self.there >= MOSTLY and self.beside_us >= MOSTLY * self.whole_us
+        """Whether it worked most of the time that the training did, beside it: of the whole, or since it
+        came."""
+        return not self.turns and self.there >= MOSTLY and self.beside_us >= MOSTLY * self.whole_us
 
 
 def candidates(users: list[GpuUser], logs: list[LogHold], flows: Flows) -> list[tuple[GpuUser, str]]:
     """Processes of another program whose tie is weak, each with it. `users` as owners.link judged them."""
     if not logs:
         return [(u, "none") for u in _unlogged(users, flows)]
+    if not any(u.cls == "linked" for u in users):
+        return [(u, "either") for u in _one_may_log(users, flows)]
     weak = {owners.CHILD: "child", owners.LAUNCHED: "launched"}
     return [
         (u, weak[u.why])
@@ -76,9 +85,34 @@ def _unlogged(users: list[GpuUser], flows: Flows) -> list[GpuUser]:
         first = owners.busiest(rivals, weights)
         if user.exe is None or user in first or any(u.exe is None for u in first):
             continue
-        if not any(owners.tied(user, u, flows) or _one_launcher(user, u) for u in first):
+        if not owners.tied(user, first, flows) and not any(_one_launcher(user, u) for u in first):
             found.append(user)
     return found
+
+
+def _one_may_log(users: list[GpuUser], flows: Flows) -> list[GpuUser]:
+    """There is a log and nothing tells whose: of programs that share a GPU and surely are two (by their
+    scripts, where one interpreter runs both), the smaller ones that have nothing in common with the largest.
+    What ties one rank of a program ties all of them."""
+    weights: dict[tuple[str, str], int] = {}
+    for u in users:
+        weights[_name(u)] = weights.get(_name(u), 0) + u.sm_ms
+    found: list[GpuUser] = []
+    bound: set[tuple[str, str]] = set()
+    for user in (u for u in users if u.cls == "kin"):
+        rivals = [u for u in users if u is user or owners.meet(user, u)]
+        most = _name(max(rivals, key=lambda u: weights[_name(u)]))
+        first = [u for u in users if _name(u) == most]
+        apart = all(programs.are_apart((user.exe, user.cmdline), (u.exe, u.cmdline)) for u in first)
+        if not apart or owners.tied(user, first, flows) or any(_one_launcher(user, u) for u in first):
+            bound.add(_name(user))
+        else:
+            found.append(user)
+    return [u for u in found if _name(u) not in bound]
+
+
+def _name(user: GpuUser) -> tuple[str, str]:
+    return (user.node, programs.called(user.exe, user.cmdline))
 
 
 def _one_launcher(a: GpuUser, b: GpuUser) -> bool:
@@ -89,12 +123,15 @@ def seconds(
     users: Mapping[int, list[GpuUser]], logs: Mapping[int, list[LogHold]], flows: Flows, uses: pl.DataFrame
 ) -> dict[int, tuple[Second, ...]]:
     """Those of each run that worked on its GPUs. `uses`: owners.uses."""
-    found = {i: candidates(people, logs.get(i, []), flows) for i, people in users.items()}
+    found = {i: _by_program(candidates(people, logs.get(i, []), flows)) for i, people in users.items()}
     found = {i: some for i, some in found.items() if some}
     if not found:  # as on most nights
         return {}
     rows = [
-        (i, u.node, u.pid, u.start_ticks, n) for i, some in found.items() for n, (u, _) in enumerate(some)
+        (i, u.node, u.pid, u.start_ticks, n)
+        for i, some in found.items()
+        for n, (people, _) in enumerate(some)
+        for u in people
     ]
     named = pl.DataFrame(
         rows,
@@ -110,16 +147,27 @@ def seconds(
     )
     places = {at: list(rows) for at, rows in groupby(table.iter_rows(), key=lambda row: row[:2])}
     return {
-        i: tuple(_measured(u, tie, n, places.get((i, u.node), [])) for n, (u, tie) in enumerate(some))
+        i: tuple(
+            _measured(people, tie, n, places.get((i, people[0].node), []))
+            for n, (people, tie) in enumerate(some)
+        )
         for i, some in found.items()
     }
+
+
+def _by_program(found: list[tuple[GpuUser, str]]) -> list[tuple[list[GpuUser], str]]:
+    """Those of one node, program and tie together, the one that worked most first."""
+    some: dict[tuple[str, str, str], list[GpuUser]] = {}
+    for user, tie in found:
+        some.setdefault((*_name(user), tie), []).append(user)
+    return [(sorted(people, key=lambda u: -u.sm_ms), tie) for (*_, tie), people in some.items()]
 
 
 Span = tuple[float, float]
 Row = tuple[int, str, float, float, int | None, int]
 
 
-def _measured(user: GpuUser, tie: str, n: int, rows: list[Row]) -> Second:
+def _measured(people: list[GpuUser], tie: str, n: int, rows: list[Row]) -> Second:
     """The `n`-th candidate beside all others of the run on its node."""
     windows: dict[Span, list[float]] = {}
     for _, _, a, b, who, sm_ms in rows:
@@ -129,20 +177,47 @@ def _measured(user: GpuUser, tie: str, n: int, rows: list[Row]) -> Second:
         elif who == n:
             both[1] += sm_ms
     spans = sorted(windows)
-    rates = sorted(windows[s][0] / (s[1] - s[0]) for s in spans)
-    usual = rates[int(USUALLY * (len(rates) - 1))] if rates else 0.0
+    rates = [(windows[s][0] / (s[1] - s[0]), windows[s][1] / (s[1] - s[0])) for s in spans]
+    usual = _usual([own for own, _ in rates])
     worked = [s for s in spans if windows[s][0] >= AT_WORK * usual * (s[1] - s[0]) > 0]
-    present = [s for s in spans if windows[s][1] > THERE * 1000 * (s[1] - s[0])]
-    beside = set(worked).intersection(present)
+    present = {s: windows[s][1] for s in spans if windows[s][1] > THERE * 1000 * (s[1] - s[0])}
     whole_ms = sum(windows[s][1] for s in spans)
+    comes = _comes(spans, present, whole_ms)
+    marks = _marks(worked, present, comes)
     return Second(
-        user,
+        people[0],
+        len(people),
         tie,
         int(1000 * sum(windows[s][1] for s in worked)),
         int(1000 * whole_ms),
-        len(beside) / len(worked) if worked else 0.0,
-        _comes(spans, {s: windows[s][1] for s in present}, whole_ms),
+        max(_mean(marks), 0.0 if tie == "none" else _mean(marks[len(marks) // 2 :])),
+        comes,
+        tie in ("none", "either") and _takes_turns(people, rates, whole_ms),
     )
+
+
+def _usual(rates: list[float]) -> float:
+    return sorted(rates)[int(USUALLY * (len(rates) - 1))] if rates else 0.0
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _marks(worked: list[Span], present: dict[Span, float], comes: bool) -> list[float]:
+    """Of each window in which the training worked, whether it was there. Of one that comes and goes, how much
+    of the window, by its own usual rate: a visit's first and last window are mostly none of it."""
+    usual = _usual([ms / (s[1] - s[0]) for s, ms in present.items()])
+    if not comes or usual <= 0:
+        return [float(s in present) for s in worked]
+    return [min(1.0, present.get(s, 0.0) / (usual * (s[1] - s[0]))) for s in worked]
+
+
+def _takes_turns(people: list[GpuUser], rates: list[tuple[float, float]], whole_ms: float) -> bool:
+    """Whether the others rest for it as for a rollout server, and it is a process that stays."""
+    if whole_ms <= 0 or people[0].sm_ms < MOSTLY * sum(u.sm_ms for u in people):
+        return False
+    return swings_against([own for own, _ in rates], [second for _, second in rates])
 
 
 def _comes(spans: list[Span], present: dict[Span, float], whole_ms: float) -> bool:

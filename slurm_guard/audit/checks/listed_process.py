@@ -6,6 +6,9 @@ from slurm_guard.audit import see
 from slurm_guard.audit.case import Case, counted, lasting, sized
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.listed import Listed
+from slurm_guard.audit.presence import Presence, drop, presences, takes_its_part
+from slurm_guard.audit.spans import stepping
+from slurm_guard.audit.track import Arc
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
 
 
@@ -25,20 +28,27 @@ _SAID = {
     "untied": "of another program than the one that logs progress and without a tie to it",
     "rival": "of another program than its first one and without a tie to it, and nothing tells which logs",
     "launched": "of another script than the one that logs progress, with nothing in common but the launcher",
+    "script": "of another script than the training's, of the same interpreter, and without a tie to it",
+    "child": "started by the process that logs progress, of another script than its",
 }
+
+_WEAK = frozenset({"script", "child"})  # a rollout server and an evaluator of the training's are, too
 
 
 def find(case: Case, params: Params) -> list[Finding]:
     """One soft finding for the run's own and its owner's processes, one for each process elsewhere, and a
     notice in its favour of all that are not its own."""
     long_s = case.run.until_at - case.run.from_at
-    enough = [p for p in case.listed if p.n_windows >= params.least_windows]
-    lasting_ones = [p for p in enough if p.listed_s >= params.least_share * long_s]
+    arcs = stepping(case.track)
+    own = presences([p for p in case.listed if p.relation in _SAID])
+    own = [p for p in own if p.n_windows >= params.least_windows and p.held_s >= params.least_share * long_s]
+    own = [p for p in own if p.first.relation not in _WEAK or takes_its_part(p, arcs)]
     found = [
-        _untied(case, of_kind, params)
+        _untied(case, of_kind, arcs, params)
         for kind in _SAID
-        if (of_kind := [p for p in lasting_ones if p.relation == kind])
+        if (of_kind := [p for p in own if p.first.relation == kind])
     ]
+    enough = [p for p in case.listed if p.n_windows >= params.least_windows]
     found += [_elsewhere(case, p, params) for p in enough if p.relation == "beside" and _is_mine(case, p)]
     found += [_elsewhere(case, p, params) for p in enough if _outlived(case, p)]
     guests = [p for p in enough if p.relation not in _SAID and not _is_mine(case, p)]
@@ -65,13 +75,18 @@ def _rating(large: bool, audience: Audience) -> Rating:
     return Rating(Severity.MEDIUM, 0.6, ASKS if large else 0.5, audience)
 
 
-def _untied(case: Case, processes: list[Listed], params: Params) -> Finding:
-    first = max(processes, key=lambda p: (p.listed_s, -p.pid))
+def _untied(case: Case, found: list[Presence], arcs: tuple[Arc, ...], params: Params) -> Finding:
+    longest = max(found, key=lambda p: (p.held_s, p.first.pid))
+    processes = [process for p in found for process in p.processes]
+    n = sum(p.n_starts for p in found)
     sentence = (
-        f"{counted(len(processes), 'process', 'processes')} of this run's owner, {_SAID[first.relation]}, "
-        f"had {_held(first)} on its GPUs for up to "
-        f"{lasting(first.listed_s)}; these GPUs do not tell whether a process works."
+        f"{counted(n, 'process', 'processes')} of this run's owner, {_SAID[longest.first.relation]}, "
+        f"had {_held(longest.first)} on its GPUs for up to "
+        f"{lasting(longest.held_s)}; these GPUs do not tell whether a process works."
     )
+    lost = max(drop(p, arcs) for p in found)
+    if lost > 0.0:
+        sentence += f" Meanwhile the log's pace was lower by at least {100 * lost:.0f} %."
     large = any(_is_large(p, params) for p in processes)
     evidence = [_evidence(case, p) for p in sorted(processes, key=lambda p: (-p.listed_s, p.pid))[:5]]
     return finding(CHECK, case, _rating(large, Audience.AUDITOR), sentence, *evidence)
@@ -126,12 +141,17 @@ CHECK = Check(
     Family.A,
     detects="On GPUs without per-process times (instances of MIG, some drivers): a process of the run or of "
     "its owner that is another program than the one that logs (where nothing tells who logs, or there is no "
-    "log: than its first one) and has no tie to it, or only its launcher; a process of the run on a GPU that "
-    "is not its, or one that is there after its run; by the driver's process list, cgroup, uid.",
+    "log: than its first one) and has no tie to it, or only its launcher; a child of the training or an "
+    "untied process of another script of its interpreter, beside which steps are longer all the while, or "
+    "which is started anew again and again while steps go on (a child: for most of the time, or of the "
+    "latter half of it); a process of the run on a GPU that is not its, or one that is there after its run; "
+    "by the driver's process list, cgroup, uid and the log's pace.",
     does_not_detect="Whether the process worked, and how much: it is never a hard fact and has no figure. "
-    "Work inside the training process.",
+    "A child or another script that is there from the first step to the last, or works now and then: a "
+    "server and an evaluator look so. Work inside the training process.",
     false_alarms="A notebook, a server or a monitor of the job that holds memory and no connection to the "
-    "training. Less than a gigabyte may be a bare context: told, not asked about.",
+    "training; an evaluator that works all the while. Less than a gigabyte may be a bare context: told, not "
+    "asked about.",
     remedy="Ask the owner what the process is for; SLURM_GUARD_PROGRESS lets it log its own progress.",
     params=Params(),
     find=find,

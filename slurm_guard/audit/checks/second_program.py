@@ -20,8 +20,11 @@ class Params:
 _TIES = {
     "child": "a child of the process that logs progress, of another program",
     "launched": "started as the process that logs progress was, of another program",
+    "either": "of another program than the run's busiest, without a tie to it",
     "none": "of another program than the run's busiest, without a tie to it",
 }
+
+_UNTOLD = {"either": "nothing tells which of them logs progress", "none": "no log tells what either does"}
 
 
 def find(case: Case, params: Params) -> list[Finding]:
@@ -30,13 +33,14 @@ def find(case: Case, params: Params) -> list[Finding]:
     total_us = sum(s.beside_us for s in staying)
     if not staying or total_us < case.worth_us:
         return []
-    many = counted(len(staying), "process", "processes")
+    n = sum(s.n for s in staying)
+    many = counted(n, "process", "processes")
     used = f"used this run's GPUs for about {spoken(total_us)}"
-    it = "it" if len(staying) == 1 else "them"
+    it = "it" if n == 1 else "them"
     sentence = (
         f"{many} of another program than the one that works most {used} beside it; nothing seen ties them "
-        "together, and no log tells what either does."
-        if staying[0].tie == "none"
+        f"together, and {_UNTOLD[staying[0].tie]}."
+        if staying[0].tie in _UNTOLD
         else f"{many} of another program {used}, all the while beside the process that logs progress, which "
         f"started {it} or was started with {it}; nothing else seen tells what for."
     )
@@ -46,8 +50,9 @@ def find(case: Case, params: Params) -> list[Finding]:
 
 def _evidence(case: Case, second: Second) -> Evidence:
     user = second.user
+    others = f" and {counted(second.n - 1, 'other', 'others')} of it" if second.n > 1 else ""
     return Evidence(
-        f"pid {user.pid} on {user.node}, {_named(user)}, {_TIES[second.tie]}, there in "
+        f"pid {user.pid}{others} on {user.node}, {_named(user)}, {_TIES[second.tie]}, there in "
         f"{100 * second.there:.0f} % of the windows in which the other works",
         second.beside_us / 1e6,
         "SM-s",
@@ -71,15 +76,19 @@ CHECK = Check(
     "Another program works all the while",
     Family.A,
     detects="A process of the run of another program (of an interpreter: another script) that works beside "
-    "the training most of the time, from least_share of the allocation on, and whose only tie to it is that "
-    "the training or its launcher started it; in a run without any log, another program that shares the GPU "
-    "with the busiest and has nothing in common with it.",
+    "the training most of the time or of its latter half, from least_share of the allocation on, and whose "
+    "only tie to it is that the training or its launcher started it, or that has none and nothing tells who "
+    "logs; in a run without any log, another program file that shares the GPU with the busiest and has "
+    "nothing in common with it. All processes of a program are one, however often it is started; one that "
+    "comes and goes alike is measured by its time.",
     does_not_detect="A process with a connection to the training, with the same script, with a log of its "
-    "own, with a title that hides its script; one that comes and goes alike, or works while the training "
-    "rests. What it does is never known, and nothing of it is held in the lower bound.",
+    "own, with a title that hides its script; one that comes and goes alike for less than half of the time, "
+    "or works while the training rests. What it does is never known, and nothing of it is held in the lower "
+    "bound.",
     false_alarms="A helper that works all the time and speaks with the training by files, pipes or shared "
-    "memory alone: an evaluator that never rests, a decoder, a simulator. Two unlike solvers that share a "
-    "GPU without a log. It asks, makes no ALERT, and is no second witness for one.",
+    "memory alone: an evaluator that hardly rests, a decoder, a simulator. Two unlike solvers that share a "
+    "GPU without a log; two trainings whose scripts print to one file. It asks, makes no ALERT, and is no "
+    "second witness for one.",
     remedy="Ask the owner what the process is for; SLURM_GUARD_PROGRESS lets it log its own progress.",
     params=Params(),
     find=find,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from slurm_guard.audit import grid
 from slurm_guard.audit.check import ASKS
-from slurm_guard.audit.coupling import waits_for_it
+from slurm_guard.audit.coupling import has_turns, waits_for_it
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.model import Judgement, Verdict
@@ -22,6 +22,16 @@ def _slots(own: list[float], second: list[float]) -> Slots:
     empty.own[:] = [60_000 * v for v in own]
     empty.stray[:] = [60_000 * v for v in second]
     return empty
+
+
+def test_one_turn_is_no_turns_however_many_others_had_theirs() -> None:
+    slots = _slots([0.2, 0.9] * 10, [0.7, 0.0] * 10)
+    begin = slots.from_at
+
+    assert has_turns(slots, begin, begin + 1200)  # a server that stays
+    assert has_turns(slots, begin, begin + 500)  # one that failed, and another took its place
+    assert not has_turns(slots, begin + 120, begin + 170)  # one of many
+    assert not has_turns(_slots([0.5] * 20, [0.5] * 20), begin, begin + 1200)
 
 
 def test_a_training_that_stands_still_for_the_other_waits_for_it() -> None:

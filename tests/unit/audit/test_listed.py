@@ -8,13 +8,20 @@ from slurm_guard.audit.check import ASKS
 from slurm_guard.audit.run import audit_facts
 from slurm_guard.model import Account, Finding, Judgement, Verdict
 from tests.builders import Log, Tenant, World, build
-from tests.shapes import OTHER, SHAPES, TRAIN, facts_of
+from tests.shapes import EVALUATOR, OTHER, SHAPES, TRAIN, facts_of
 
 INSTANCE = SHAPES["instance"]
 
 
 def _of(world: World, job_id: int = 7) -> Judgement:
     return next(j for j in audit_facts(build(world)).judgements if j.run.job_id == job_id)
+
+
+SLOWER = ((0.0, 6.0), (4000.0, 7.5))
+
+
+def _with_child(pace: tuple[tuple[float, float], ...], *children: Tenant) -> Judgement:
+    return _of(replace(INSTANCE, log=Log(paces=pace), tenants=(TRAIN, *children)))
 
 
 def _said(judgement: Judgement) -> list[Finding]:
@@ -37,13 +44,60 @@ def test_a_process_of_another_program_on_an_instance_is_asked_about_though_nothi
 @pytest.mark.parametrize(
     "other",
     [
-        replace(OTHER, exe=TRAIN.exe),  # perhaps a part of it
+        replace(OTHER, exe=TRAIN.exe, script="train.py"),  # perhaps a part of it
+        replace(OTHER, exe=TRAIN.exe, script="-c from multiprocessing.spawn import spawn_main"),
         replace(OTHER, until_s=1000),  # for two minutes
         replace(OTHER, from_s=0, until_s=50),  # before the training, and gone
     ],
 )
 def test_what_may_be_part_of_the_training_is_not_asked_about(other: Tenant) -> None:
     assert _of(replace(INSTANCE, tenants=(TRAIN, other))).verdict is Verdict.NOT_AUDITABLE
+
+
+def test_another_script_of_the_same_interpreter_is_asked_about_where_steps_are_longer_beside_it() -> None:
+    server = replace(OTHER, exe=TRAIN.exe, from_s=4000, until_s=1e9)
+
+    assert _with_child(SLOWER, server).verdict is Verdict.REVIEW
+    assert _with_child((), server).verdict is Verdict.NOT_AUDITABLE  # it takes its turns in pauses, perhaps
+
+
+def test_many_short_processes_of_one_program_are_told_together_and_no_longer_than_they_lived() -> None:
+    def each(work_s: float) -> tuple[Tenant, ...]:
+        begins = range(600, 10_000, 70)
+        return tuple(
+            replace(OTHER, exe=TRAIN.exe, name=f"run{k}", from_s=b, until_s=b + work_s)
+            for k, b in enumerate(begins)
+        )
+
+    assert _of(replace(INSTANCE, tenants=(TRAIN, *each(35.0)))).verdict is Verdict.REVIEW
+    probes = _of(replace(INSTANCE, tenants=(TRAIN, *each(2.0))))  # a look now and then
+    assert probes.verdict is Verdict.NOT_AUDITABLE
+
+
+def test_a_child_is_asked_about_where_steps_are_longer_since_it_came() -> None:
+    child = replace(EVALUATOR, from_s=4000)
+
+    (said,) = _said(_with_child(SLOWER, child))
+
+    assert said.weight == ASKS
+    assert "pace was lower by at least" in said.sentence
+    assert not _said(_with_child((), child))  # an evaluator that holds its memory and waits
+    assert not _said(_with_child(SLOWER, replace(child, script="train.py")))  # a forked worker
+    assert not _said(_with_child(SLOWER, replace(child, from_s=60)))  # nothing to compare with
+    comes = tuple((float(at), 6.0 + 3.0 * (k % 2)) for k, at in enumerate(range(4000, 10_800, 450)))
+    assert not _said(_with_child(comes, child))  # it evaluates now and then
+    assert not _said(_with_child(((0.0, 7.5), (4000.0, 6.0)), child))  # quicker
+
+
+def test_children_that_come_anew_are_asked_about_where_they_are_there_most_of_the_time() -> None:
+    def each(work_s: float) -> list[Tenant]:
+        begins = range(1200, 10_000, 900)
+        return [
+            replace(EVALUATOR, name=f"eval{k}", from_s=b, until_s=b + work_s) for k, b in enumerate(begins)
+        ]
+
+    assert _said(_with_child((), *each(660.0)))
+    assert not _said(_with_child((), *each(300.0)))
 
 
 def test_a_stranger_on_an_instance_is_told_in_favour_of_the_run_that_holds_it() -> None:

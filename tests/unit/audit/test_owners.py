@@ -181,3 +181,23 @@ def test_a_child_that_inherited_the_log_is_no_stranger() -> None:
     child = _user(2, exe="/opt/render", ppid=1, sm_ms=400, written_b=None)
 
     assert _classes([_user(1, written_b=None), child], [_hold(1, 2)]) == ["kin", "kin"]
+
+
+def _started_again() -> list[GpuUser]:
+    first = [_user(k, f"g{k}", parents=("torchrun",), cmdline="t.py", last_at=400.0) for k in range(2)]
+    again = [_user(9 + k, f"g{k}", parents=("torchrun",), cmdline="t.py", first_at=420.0) for k in range(2)]
+    return [*first, *again]
+
+
+def test_what_works_beside_a_training_that_was_started_again_is_not_tied_by_coming_after_the_first() -> None:
+    beside = _user(20, "g0", exe="/dev/shm/t", cmdline="t.py", first_at=430.0)
+
+    assert _classes([*_started_again(), beside], [_hold(0, 9)])[-1] == "stray"
+    inherited = _hold(0, 1, 9, 10, 20, how="stdout")
+    assert _classes([*_started_again(), replace(beside, written_b=None)], [inherited])[-1] == "stray"
+
+
+def test_a_stage_between_two_trainings_is_beside_neither() -> None:
+    between = _user(20, "g0", exe="/opt/eval", first_at=400.0, last_at=420.0)
+
+    assert _classes([*_started_again(), between], [_hold(0, 9)])[-1] == "kin"

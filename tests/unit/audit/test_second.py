@@ -80,9 +80,10 @@ def test_a_part_of_the_allocation_is_the_least() -> None:
     "child",
     [
         replace(STAYING, until_s=4000),  # less than half of the time
-        replace(STAYING, from_s=8000),
+        replace(STAYING, from_s=9000),  # … and of its latter half
         replace(EVALUATOR, pauses=tuple((t - 600.0, float(t)) for t in range(2100, 11_000, 900))),
-        replace(STAYING, pauses=tuple((t - 360.0, float(t)) for t in range(960, 11_000, 900))),
+        # as evaluations do, for six minutes of fifteen
+        replace(STAYING, pauses=tuple((t - 540.0, float(t)) for t in range(960, 11_000, 900))),
     ],
 )
 def test_a_child_that_leaves_or_comes_again_and_again_is_not_asked_about(child: Tenant) -> None:
@@ -146,6 +147,62 @@ def test_where_nothing_tells_who_logs_a_child_is_not_asked_about(
     users = owners.link([TRAINER, CHILD], logs, set())
 
     assert [tie for _, tie in candidates(users, logs, set())] == found
+
+
+UNTOLD = LogHold("n1", "/log", "stdout", 1000, frozenset({1, 2, 3, 4}))
+
+
+def _ties(users: list[GpuUser], flows: set[tuple[str, int, int]] | None = None) -> list[tuple[int, str]]:
+    linked = owners.link(users, [UNTOLD], flows or set())
+    return [(u.pid, tie) for u, tie in candidates(linked, [UNTOLD], flows or set())]
+
+
+def test_where_nothing_tells_who_logs_another_script_without_a_tie_is_asked_about() -> None:
+    other = replace(CHILD, ppid=900, parents=("bash",), sm_ms=300)
+
+    assert _ties([TRAINER, other]) == [(2, "either")]
+    assert not _ties([TRAINER, replace(other, cmdline="python train.py --seed 2")])  # another seed of it
+    assert not _ties([TRAINER, replace(other, cmdline="ray::Actor.run")])  # it hides its script
+    assert not _ties([TRAINER, replace(other, last_at=900.0), replace(TRAINER, pid=3, ppid=2, sm_ms=2)])
+    assert not _ties([TRAINER, replace(other, gpus=("g1",))])  # on a GPU of its own
+
+
+def test_a_tie_of_one_rank_ties_all_of_them_to_a_larger_teacher() -> None:
+    ranks = [replace(TRAINER, pid=k, gpus=(f"g{k}",), sm_ms=300) for k in (1, 3)]
+    teacher = replace(CHILD, gpus=("g1", "g3"), sm_ms=5000, ppid=900, parents=("bash",))
+
+    assert _ties([teacher, *ranks]) == [(1, "either"), (3, "either")]
+    assert not _ties([teacher, *ranks], {("n1", 2, 1)})
+
+
+def _visits(share: float, from_s: int, work_s: float, **more: object) -> tuple[Tenant, ...]:
+    """A new process every ten minutes."""
+    begins = range(from_s, 10_500, 600)
+    made = (
+        replace(STAYING, name=f"save{k}", share=share, from_s=b, until_s=b + work_s)
+        for k, b in enumerate(begins)
+    )
+    return tuple(replace(one, script=f"save.py {k}", **more) for k, one in enumerate(made))  # type: ignore[arg-type]
+
+
+def test_children_that_start_anew_for_each_piece_of_work_are_one_program() -> None:
+    assert _said(_of(replace(HONEST, tenants=(TRAIN, *_visits(0.4, 600, 420.0)))))
+    assert not _said(_of(replace(HONEST, tenants=(TRAIN, *_visits(0.4, 600, 180.0)))))  # evaluations
+
+
+def test_a_saver_that_works_for_minutes_since_some_hour_is_asked_about_and_one_that_saves_is_not() -> None:
+    saves = _visits(0.1, 600, 15.0)
+    later = [replace(one, share=0.5, until_s=one.from_s + 420) for one in saves[6:]]
+
+    assert _said(_of(replace(HONEST, tenants=(TRAIN, *saves[:6], *later))))
+    assert not _said(_of(replace(HONEST, tenants=(TRAIN, *saves))))
+
+
+def test_a_child_that_came_in_the_middle_and_stays_is_asked_about() -> None:
+    came = replace(STAYING, from_s=6500)
+
+    assert _said(_of(replace(HONEST, tenants=(TRAIN, came))))
+    assert not _said(_of(replace(HONEST, tenants=(TRAIN, replace(came, until_s=8500)))))  # once, and gone
 
 
 @pytest.mark.parametrize("flows", [{("n1", 2, 3)}, {("n1", 3, 2)}])
