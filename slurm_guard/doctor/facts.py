@@ -75,6 +75,7 @@ class Accounting:
     n_bad_rows: int
     example: str
     starts: Mapping[int, tuple[float, ...]] = field(default_factory=dict)  # job id → when Slurm says it began
+    gpu_starts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # node → of its runs with GPUs
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +216,13 @@ class Auditor:
 
 @dataclass(frozen=True, slots=True)
 class NodeData:
-    """What the spools and the lake have of a node. Instants of the node's files; null: none."""
+    """What the spools and the lake have of a node. Instants of the node's files, and of the last collection
+    that brought something of it; null: none."""
 
     node: str
     newest_at: float | None
+    first_at: float | None = None
+    collected_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,20 +63,21 @@ def look_at_stores(config: Config) -> dict[str, Folder]:
 
 
 def load_data(config: Config) -> tuple[NodeData, ...]:
-    """The newest file of each node, in the spools, the drop folder and what the lake remembers of them."""
-    newest: dict[str, float] = {}
+    """The files of each node, in the spools, the drop folder and what the lake remembers of them."""
+    times: dict[str, list[float]] = {}
+    collected: dict[str, float] = {}
     lake = Path(config.lake.path)
     for spool in dict.fromkeys([*map(Path, config.lake.spools), lake / "drop"]):
         for folder in _folders(spool):
-            _note(newest, folder.name, _newest_inside(folder))
+            times.setdefault(folder.name, []).extend(_times_inside(folder))
     for path in sorted(lake.glob("v*/manifest/*.json")):
-        times = [known.mtime_ns / 1e9 for known in read_manifest(path).values()]
-        _note(newest, path.name.rsplit(".", 2)[0], max(times, default=None))
-    return tuple(NodeData(node, at or None) for node, at in sorted(newest.items()))
-
-
-def _note(newest: dict[str, float], node: str, at: float | None) -> None:
-    newest[node] = max(newest.get(node, 0.0), at or 0.0)
+        node = path.name.rsplit(".", 2)[0]
+        times.setdefault(node, []).extend(known.mtime_ns / 1e9 for known in read_manifest(path).values())
+        collected[node] = max(collected.get(node, 0.0), path.stat().st_mtime)
+    return tuple(
+        NodeData(node, max(found, default=None), min(found, default=None), collected.get(node))
+        for node, found in sorted(times.items())
+    )
 
 
 def _folders(spool: Path) -> Iterator[Path]:
@@ -86,7 +87,7 @@ def _folders(spool: Path) -> Iterator[Path]:
         yield from (spool / name for name in sorted(names))
 
 
-def _newest_inside(folder: Path) -> float | None:
+def _times_inside(folder: Path) -> list[float]:
     times = []
     for kind in _KINDS:
         with contextlib.suppress(FileNotFoundError), os.scandir(folder / kind) as entries:
@@ -95,7 +96,7 @@ def _newest_inside(folder: Path) -> float | None:
                     break
                 with contextlib.suppress(FileNotFoundError):
                     times.append(entry.stat(follow_symlinks=False).st_mtime)
-    return max(times, default=None)
+    return times
 
 
 def load_quarantine(config: Config, now_at: float) -> Quarantine:

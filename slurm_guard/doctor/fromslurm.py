@@ -161,9 +161,14 @@ def load_accounting(config: Config, now_at: float, timeout_s: float) -> Accounti
     )
     bad = [skip.detail for skip in loaded.skips if skip.reason == "bad-accounting-row"]
     starts: dict[int, tuple[float, ...]] = {}
+    boards: dict[str, list[float]] = {}
     for run in loaded.runs:
         starts[run.job_id] = (*starts.get(run.job_id, ()), run.start_at)
-    return Accounting(len(loaded.runs), len(bad), (bad or [""])[0], starts)
+        if run.n_gpus and run.until_at > run.from_at:
+            for node in run.nodes:
+                boards.setdefault(node, []).append(run.start_at)
+    on_nodes = {node: tuple(times) for node, times in boards.items()}
+    return Accounting(len(loaded.runs), len(bad), (bad or [""])[0], starts, on_nodes)
 
 
 def hook_values(key: str, conf: SlurmConf | None, running: Running | None) -> list[tuple[str, str]]:

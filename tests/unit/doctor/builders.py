@@ -139,6 +139,16 @@ def guard(**other: Any) -> Guard:
     return replace(Guard("/etc/slurm-guard/guard.toml", CONFIG), **other)
 
 
+def accounting(**starts: float) -> Accounting:
+    """A day with jobs on GPUs: a start for each node."""
+    return Accounting(40, 0, "", {}, {node: (at,) for node, at in starts.items()})
+
+
+def heard(node: str, at: float, first_at: float = NOW_AT - 30 * 86_400) -> NodeData:
+    """What was collected of a node, an hour ago for the last time."""
+    return NodeData(node, at, first_at, NOW_AT - 3600)
+
+
 def night(**other: Any) -> Night:
     """Last night's document."""
     nodes = tuple(NodeCoverage(name, 4, 1, NOW_AT - 40_000, "") for name in ("n1", "n2"))
@@ -162,7 +172,7 @@ def healthy(**spoilt: Any) -> Facts:
             SlurmNode("n2", "gpu:4", "mixed", "none"),
         ),
         database=Database(("rig",), ("cpu", "gres/gpu"), "operator"),
-        accounting=Accounting(40, 0, ""),
+        accounting=accounting(n1=NOW_AT - 20 * 3600, n2=NOW_AT - 20 * 3600),
         hooks=hooks(),
         settings=settings(),
         hook_python=python(),
@@ -175,7 +185,7 @@ def healthy(**spoilt: Any) -> Facts:
         control=Control(True, False, "", ""),
         auditor=Auditor("sgaudit", 999),
         stores=stores(),
-        data=(NodeData("n1", NOW_AT - 3600), NodeData("n2", NOW_AT - 3600)),
+        data=(heard("n1", NOW_AT - 3600), heard("n2", NOW_AT - 3600)),
         quarantine=Quarantine(0, 0),
         night=night(),
         skews=(Skew("n1", 0.4, 12), Skew("n2", -0.3, 9)),

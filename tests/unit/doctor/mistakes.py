@@ -33,7 +33,9 @@ FAR = b.NOW_AT - 5 * 86_400
 OTHERS = (Unsafe("/opt/x", "may be written by everybody"),)
 
 SHIM = f"{b.LIBEXEC}/slurm-guard-prolog"
-SEEN = NodeData("n1", b.NOW_AT - 3600)
+SEEN = b.heard("n1", b.NOW_AT - 3600)
+RAN = b.NOW_AT - 4 * 3600  # a job with GPUs began, long enough before the last collection
+UNIT = Control(True, False, "/etc/systemd/system/multi-user.target.wants/slurm-guardd.service", "")
 NO_LIMIT = b.running(PrologEpilogTimeout="65534")
 INSTALLED = f"{b.LIBEXEC}/site/prolog"  # calls ours, becomes the site's
 SITES_OWN: list[dict[str, Any]] = [  # programs of the site's that a limit could end: install sets none
@@ -80,10 +82,10 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("maintenance", _kept(replace(WINDOW, nodes="n[2-4]")), W, "names n3, n4, which Slurm does not know"),
     ("maintenance", {**_kept(WINDOW), "slurm_nodes": GONE, "now_at": FAR + 1e8}, W, "days ago"),
     ("maintenance", {"guard": b.guard(config=None, error="config-value: maintenance")}, U, "not right"),
-    ("node-data", {**_kept(replace(WINDOW, nodes="n1")), "data": (SEEN, NodeData("n2", FAR))}, P, "01-10"),
+    ("node-data", {**_kept(replace(WINDOW, nodes="n1")), "data": (SEEN, b.heard("n2", FAR))}, P, "01-10"),
     (
         "node-data",
-        {**_kept(replace(WINDOW, until="2027-01-11")), "data": (SEEN, NodeData("n2", FAR))},
+        {**_kept(replace(WINDOW, until="2027-01-11")), "data": (SEEN, b.heard("n2", FAR))},
         P,
         "01-10",
     ),
@@ -285,8 +287,29 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("head-room", {"stores": b.stores(lake=b.folder("/l", 0o750, free_b=0))}, P, "all that fits"),
     ("quarantine", {"quarantine": Quarantine(4, 3, "/q/a.reason", "torn: no end")}, W, "3 files"),
     ("quarantine", {"quarantine": Quarantine(4, 0, "/q/a.reason", "torn")}, OK, "none of the last week"),
-    ("node-data", {"data": (NodeData("n1", b.NOW_AT),)}, P, "nothing of it was ever"),
-    ("node-data", {"data": (NodeData("n1", b.NOW_AT), NodeData("n2", FAR))}, P, "is of 2027-01-10"),
+    ("node-data", {"data": (SEEN,)}, P, "nothing of it was ever"),
+    ("node-data", {"data": (SEEN, NodeData("n2", None))}, P, "nothing of it was ever"),
+    ("node-data", {"data": (SEEN, b.heard("n2", FAR))}, P, "is of 2027-01-10"),
+    ("node-data", {"data": (b.heard("n2", FAR),), "slurm_nodes": GONE}, P, "is of 2027-01-10"),
+    ("node-data", {"data": (SEEN,), "accounting": GONE}, U, "whether n2 had a job"),
+    (
+        "node-data",
+        {"data": (NodeData("n1", FAR, FAR, FAR), b.heard("n2", b.NOW_AT))},
+        P,
+        "is of 2027-01-10",
+    ),
+    (
+        "node-data",  # collecting itself stopped: what ran since counts all the same
+        {"data": (NodeData("n1", FAR, FAR, FAR),), "accounting": b.accounting(n1=b.NOW_AT - 900)},
+        P,
+        "is of 2027-01-10",
+    ),
+    (
+        "node-data",  # n1 is this machine
+        {"data": (b.heard("n2", RAN),), "accounting": b.accounting(), "control": UNIT, "samplers": ()},
+        P,
+        "systemd runs its sampler, which does not beat",
+    ),
     ("node-data", {"data": ()}, W, "of any node yet"),
     ("last-night", {"night": b.night(until_at=FAR)}, P, "5 days ago"),
     ("last-night", {"night": b.night(release="1.1.0")}, W, "by release 1.1.0"),
@@ -344,7 +367,12 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "down*", ""))}),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "idle~", ""))}),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "maint", ""))}),
-    ("node-data", {**_kept(WINDOW), "data": (SEEN, NodeData("n2", FAR))}),
+    ("node-data", {**_kept(WINDOW), "data": (SEEN, b.heard("n2", FAR))}),
+    ("node-data", {"data": (SEEN,), "accounting": b.accounting(n1=RAN)}),  # n2 had no job yet
+    ("node-data", {"data": (SEEN, b.heard("n2", FAR)), "accounting": b.accounting(n1=RAN)}),  # booted since
+    ("node-data", {"data": (b.heard("n1", b.NOW_AT, RAN + 60),), "accounting": b.accounting(n2=RAN)}),
+    ("node-data", {"data": (SEEN,), "accounting": b.accounting(n2=b.NOW_AT - 900)}),  # not collected since
+    ("node-data", {"data": (b.heard("n2", RAN),), "accounting": b.accounting(), "control": UNIT}),
     ("coverage", {"night": b.night(nodes=(NodeCoverage("n3", 0, 0, None, "in maintenance: x"),))}),
     ("maintenance", _kept(WINDOW, replace(WINDOW, since="2027-03-01", until="2027-03-02"))),
     ("maintenance", {**_kept(replace(WINDOW, nodes="n[2-4]")), "slurm_nodes": GONE}),

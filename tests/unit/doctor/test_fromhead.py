@@ -43,9 +43,14 @@ def test_the_newest_of_a_node_is_that_of_spool_drop_and_memory(tmp_path: Path) -
     manifest.parent.mkdir(parents=True)
     write_manifest(manifest, {"sealed/a": Known(1, int((AT - 5) * 1e9), "x", 1, None)})
 
-    found = {one.node: one.newest_at for one in fromhead.load_data(_config(tmp_path))}
+    os.utime(manifest, (AT, AT))
+    found = {one.node: one for one in fromhead.load_data(_config(tmp_path))}
 
-    assert found == {"n1": pytest.approx(AT - 5), "n2": pytest.approx(AT - 10), "n3": None}
+    newest = {node: one.newest_at for node, one in found.items()}
+    assert newest == {"n1": pytest.approx(AT - 5), "n2": pytest.approx(AT - 10), "n3": None}
+    assert found["n1"].first_at == pytest.approx(AT - 90)
+    assert found["n1"].collected_at == AT
+    assert (found["n2"].collected_at, found["n3"].first_at) == (None, None)
 
 
 def test_spools_that_are_not_there_have_no_node(tmp_path: Path) -> None:

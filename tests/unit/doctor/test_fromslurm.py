@@ -85,6 +85,9 @@ def test_a_day_of_accounting_is_read_as_the_audit_reads_it(tmp_path: Path) -> No
 
     assert found.n_bad_rows == 0
     assert 0 < found.n_runs == sum(map(len, found.starts.values()))
+    began = {at for times in found.starts.values() for at in times}
+    assert found.gpu_starts
+    assert {at for times in found.gpu_starts.values() for at in times} <= began
 
 
 def test_the_named_slurm_conf_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
