@@ -76,6 +76,7 @@ def _private(facts: Facts) -> Iterator[Said]:
 
 def _database(facts: Facts) -> Iterator[Said]:
     if isinstance(facts.database, Unseen):
+        facts.config()  # where it is wrong nobody asked, and that is another check's finding
         yield problem(
             f"slurmdbd does not answer {_auditor_name(facts)}: {facts.database.why}",
             "sacctmgr show cluster   # as that user, and look at slurmdbd's log",
@@ -100,6 +101,7 @@ def _auditor_name(facts: Facts) -> str:
 
 def _sacct(facts: Facts) -> Iterator[Said]:
     if isinstance(facts.accounting, Unseen):
+        facts.config()
         yield problem(
             f"the last day cannot be read from sacct: {facts.accounting.why}",
             f"sacct -a -X -S now-1day   # as {_auditor_name(facts)}; a slow slurmdbd: raise slurm.timeout_s",

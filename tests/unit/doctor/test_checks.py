@@ -11,7 +11,7 @@ from slurm_guard.doctor.examine import examine, run_check
 from slurm_guard.doctor.facts import (
     Facts,
 )
-from slurm_guard.doctor.finding import Check, Finding, Level, Role, ok
+from slurm_guard.doctor.finding import Check, Finding, Level, Role, Unseen, ok
 from slurm_guard.doctor.registry import CHECKS, choose
 from slurm_guard.errors import GuardError
 from tests.unit.doctor import builders as b
@@ -46,7 +46,7 @@ def test_health_is_silent(check: Check) -> None:
 
 
 # Silence of these is the fault that they look for.
-SILENT = {"slurmctld", "slurmdbd", "sacct"}
+SILENT = {"slurmctld"}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
@@ -75,12 +75,15 @@ def test_a_near_miss_is_no_finding(check_id: str, spoilt: dict[str, Any]) -> Non
 
 
 def test_a_wrong_guard_toml_is_one_problem_and_the_rest_could_not_look() -> None:
-    facts = b.healthy(guard=b.guard(config=None, error="config-syntax: line 3"))
+    unasked = Unseen("guard.toml is not right, which another check says")
+    facts = b.healthy(
+        guard=b.guard(config=None, error="config-syntax: line 3"), database=unasked, accounting=unasked
+    )
 
     found = examine(facts, CHECKS, tuple(Role))
 
     assert [finding.check for finding in found.findings if finding.level is P] == ["guard-toml"]
-    assert {"settings-agree", "mail-readers"} <= {f.check for f in found.findings if f.level is U}
+    assert {"settings-agree", "mail-readers", "slurmdbd", "sacct"} <= {f.check for f in found.findings if f.level is U}
 
 
 def test_what_a_check_said_before_it_failed_is_kept() -> None:
