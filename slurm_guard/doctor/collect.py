@@ -110,7 +110,14 @@ def _first(facts: Facts, asked: Asked) -> _Parts:
         "slurm_nodes": lambda: fromslurm.load_nodes(config, asked.timeout_s),
         "auditor": lambda: fromhead.find_auditor(facts.config()),
         "leftovers": fromnode.find_leftovers,
+        "traces": lambda: _traces(facts, asked),
     }
+
+
+def _traces(facts: Facts, asked: Asked) -> tuple[str, ...]:
+    """What only an installation makes: its journal, its folders, the settings, what starts the night."""
+    given = asked.hook_settings or Path(fromhooks.SETTINGS_DEFAULT)
+    return (*fromnode.find_traces(facts.config(), given), *fromhead.find_schedule())
 
 
 def _second(facts: Facts, asked: Asked, roles: frozenset[Role]) -> _Parts:

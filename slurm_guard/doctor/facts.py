@@ -319,6 +319,7 @@ class Facts:
     letters: tuple[StuckLetter, ...] | Unseen = _NOT
     schedule: tuple[str, ...] | Unseen = _NOT
     leftovers: tuple[Leftover, ...] | Unseen = _NOT
+    traces: tuple[str, ...] | Unseen = _NOT  # paths that an installation made; empty: none, as before it
 
     def config(self) -> Config:
         """guard.toml's values. Raises NotSeenError where the file is wrong."""

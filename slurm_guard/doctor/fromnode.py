@@ -146,6 +146,14 @@ def _parser(name: str) -> str:
         return "this machine does not know it"
 
 
+def find_traces(config: Config, hook_settings: Path, journal: Path = INSTALL_JOURNAL) -> tuple[str, ...]:
+    """What of ours is there. A package makes none of it, and neither does whoever writes guard.toml first."""
+    made = (config.node.run_dir, config.node.spool_dir, config.lake.path, config.report.path)
+    places = (journal, hook_settings, *map(Path, made))
+    found = [str(path) for path in places if path.exists()]
+    return tuple(found + ([_enabled_unit()] if _enabled_unit() else []))
+
+
 def find_leftovers(folder: Path = INSTALL_JOURNAL) -> tuple[Leftover, ...]:
     """The journal of an installation or a removal that did not end; it says `applied` where all is done."""
     path = folder / "journal.json"

@@ -156,6 +156,13 @@ def night(**other: Any) -> Night:
     return replace(right, **other)
 
 
+# A machine on which the packages lie, whose slurm.conf has the site's own prolog.
+BARE: dict[str, Any] = {
+    "traces": (),
+    "hooks": (line("Prolog", "/etc/slurm/prolog.sh", file("/etc/slurm/prolog.sh", ours=False, shim="")),),
+}
+
+
 def healthy(**spoilt: Any) -> Facts:
     """Everything as it should be, but for what is given."""
     right = Facts(
@@ -194,5 +201,6 @@ def healthy(**spoilt: Any) -> Facts:
         letters=(),
         schedule=("/etc/cron.d/slurm-guard",),
         leftovers=(),
+        traces=("/var/lib/slurm-guard/install",),
     )
     return replace(right, **spoilt)

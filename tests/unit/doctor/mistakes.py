@@ -5,6 +5,7 @@ from typing import Any
 
 from slurm_guard.config import AuditConfig, Config
 from slurm_guard.configmaintenance import MaintenanceConfig
+from slurm_guard.doctor.checks.bare import MADE
 from slurm_guard.doctor.facts import (
     Accounting,
     Control,
@@ -62,6 +63,9 @@ def _kept(*windows: MaintenanceConfig) -> dict[str, Any]:
 
 # check, what is spoilt, level, words of the sentence
 MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
+    ("installed", b.BARE, P, "not installed on this machine"),
+    ("installed", {**b.BARE, "hooks": GONE}, P, "not installed on this machine"),
+    *((check, b.BARE, U, "is not installed here") for check in sorted(MADE)),
     ("slurmctld", {"running": GONE}, P, "the disk does not answer"),
     ("slurm-version", {"running": b.running("20.11.9")}, P, "older than 22.05"),
     ("slurm-version", {"running": b.running("27.05.1")}, W, "newer than 26.05"),
@@ -334,6 +338,8 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
 
 # check, what is otherwise than usual and yet right
 NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
+    ("installed", {"traces": ()}),  # by hand, with a call in the site's prolog and places of its own
+    ("installed", {"hooks": (), "traces": ("/srv/lake",)}),  # a head node whose slurm.conf lies elsewhere
     ("prolog-flags", {"running": b.running("26.05.1", PrologFlags="DeferBatch")}),
     ("prolog-flags", {"running": b.running("24.05.1", PrologFlags="RunInJob")}),
     ("prolog-flags", {"running": GONE, "conf": b.conf("PrologFlags=Contain\n")}),

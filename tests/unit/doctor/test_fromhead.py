@@ -217,6 +217,20 @@ def test_a_journal_tells_how_far_an_installation_came(text: str, status: str | N
     assert [(left.path, left.status) for left in found] == [(str(journal), status)] * (status is not None)
 
 
+def test_packages_and_a_guard_toml_are_no_trace_of_an_installation(tmp_path: Path) -> None:
+    config, settings = _config(tmp_path), tmp_path / "etc/slurm-guard/slurm-guard-hooks.conf"
+    _file(tmp_path / "etc/slurm-guard/guard.toml")
+    assert fromnode.find_traces(config, settings, tmp_path / "journal") == ()
+
+    _file(settings)
+    (tmp_path / "lake").mkdir()
+
+    assert fromnode.find_traces(config, settings, tmp_path / "journal") == (
+        str(settings),
+        str(tmp_path / "lake"),
+    )
+
+
 def test_a_folder_of_the_journal_without_one_is_a_beginning(tmp_path: Path) -> None:
     (tmp_path / "blobs").mkdir()
 
