@@ -124,6 +124,7 @@ class HookSettings:
     values: Mapping[str, str]
     refused: str = ""
     odd: tuple[str, ...] = ()  # lines that are no setting
+    n_cr: int = 0  # lines that end as on Windows
 
 
 @dataclass(frozen=True, slots=True)

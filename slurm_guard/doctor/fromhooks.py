@@ -28,6 +28,7 @@ _MOST_LINE = 500  # characters of a line that are searched
 _MOST_MATCHES = 200  # of a glob
 _MOST_CALLED = 8
 _EXEC = re.compile(r"^exec (?:'(/[^'\n]+)'|(/[\w./+@%-]+))", re.MULTILINE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # [[:cntrl:]] of the shim
 _WORD = re.compile(r"/[\w./+@%-]+")
 # What ends processes by name or by a user that is not the job's own.
 _KILL = re.compile(
@@ -187,7 +188,7 @@ def load_settings(hooks: Sequence[HookLine], given: Path | None = None) -> HookS
     if text is None:
         return HookSettings(path, values, refused or "it cannot be read")
     taken, odd = parse_settings(text)
-    return HookSettings(path, values if refused else {**values, **taken}, refused, odd)
+    return HookSettings(path, values if refused else {**values, **taken}, refused, odd, text.count("\r\n"))
 
 
 def _refused(path: str) -> str:
@@ -206,9 +207,10 @@ def parse_settings(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """Settings and the lines that are none, as the shim reads them."""
     values: dict[str, str] = {}
     odd = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, sign, value = line.partition("=")
         if name in NAMES and sign:
+            value = value[:-1] if _CONTROL.match(value[-1:]) else value  # the CR of a file of Windows'
             value = value.removeprefix('"').removeprefix("'") if value[:1] in "\"'" else value
             values[name] = value[:-1] if value[-1:] in ("'", '"') else value
         elif line.strip() and not line.startswith("#"):

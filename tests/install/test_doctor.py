@@ -216,6 +216,14 @@ def _other_settings(rig: Rig, tmp_path: Path) -> Asked:
     return Asked(toml, hook_settings=hooks)
 
 
+def _windows_settings(rig: Rig, tmp_path: Path) -> Asked:
+    """The hooks' settings, saved by an editor of Windows."""
+    hooks = tmp_path / "slurm-guard-hooks.conf"
+    text = (rig.path / "libexec/slurm-guard-hooks.conf").read_text()
+    hooks.write_text(text, newline="\r\n")
+    return Asked(rig.guard_toml, hook_settings=hooks)
+
+
 def _silent_daemons(rig: Rig, tmp_path: Path) -> Asked:
     """Slurm's commands hang, for every user, and so does the mail server."""
     for name in ("scontrol", "sinfo", "sacct", "sacctmgr"):
@@ -281,6 +289,10 @@ MISTAKES: dict[Batch, list[Planted]] = {
         Planted("time-zone", P, "Mars"),
         Planted("mail-server", P, "cannot be reached"),
         Planted("parser-user", P, "root's rights"),
+    ],
+    _windows_settings: [
+        Planted("hook-settings", W, "with a CR at the end"),
+        Planted("hook-python", Level.OK, "loads them"),
     ],
     _silent_daemons: [
         Planted("slurmctld", P, "did not answer within 2 s"),

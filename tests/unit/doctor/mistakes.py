@@ -221,6 +221,7 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ),
     ("hook-settings", {"settings": replace(b.settings(), refused="others may write it")}, P, "ignore"),
     ("hook-settings", {"settings": replace(b.settings(), odd=("PYTHN=/x",))}, W, "PYTHN"),
+    ("hook-settings", {"settings": replace(b.settings(), n_cr=3)}, W, "3 lines with a CR at the end"),
     ("hook-settings", {"settings": b.settings(LIB="lib")}, P, "no full path"),
     ("settings-agree", {"settings": b.settings(SPOOL_DIR="/elsewhere")}, P, "two spools"),
     ("settings-agree", {"settings": b.settings(DISABLED="/x")}, W, "not the hooks"),

@@ -168,6 +168,17 @@ def test_settings_are_read_as_the_shim_reads_them() -> None:
     assert odd == ("NOPE=1", "LIB")
 
 
+def test_the_line_ends_of_windows_are_taken_off_as_the_shim_does_and_counted(tmp_path: Path) -> None:
+    file = tmp_path / "slurm-guard-hooks.conf"
+    file.write_bytes(b'# c\r\nLIB="/a"\r\nPYTHON=/p\x0bq\r\n\r\nSYSLOG=\r\nRUN_DIR=/r\n')
+
+    found = fromhooks.load_settings((), file)
+    values, odd = fromhooks.parse_settings(file.read_bytes().decode())
+
+    assert found.n_cr == 5
+    assert (values, odd) == ({"LIB": "/a", "PYTHON": "/p\x0bq", "SYSLOG": "", "RUN_DIR": "/r"}, ())
+
+
 def test_the_shims_own_values_hold_where_no_file_says_otherwise(tmp_path: Path) -> None:
     shim = _program(tmp_path / "slurm-guard-prolog", SHIM.replace("LIB=/usr/lib/slurm-guard", "LIB=/mine"))
 
