@@ -106,6 +106,7 @@ def _first(facts: Facts, asked: Asked) -> _Parts:
     return {
         "running": lambda: load_running(scontrol_beside(config.slurm.sacct), asked.timeout_s),
         "conf": lambda: fromslurm.load_conf(asked.slurm_conf),
+        "conf_unsafe": lambda: fromslurm.judge_conf(asked.slurm_conf),
         "gres": lambda: fromslurm.load_gres(fromslurm.find_slurm_conf(asked.slurm_conf)),
         "slurm_nodes": lambda: fromslurm.load_nodes(config, asked.timeout_s),
         "auditor": lambda: fromhead.find_auditor(facts.config()),

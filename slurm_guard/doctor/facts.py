@@ -295,6 +295,7 @@ class Facts:
     guard_as_auditor: Guard | Unseen = _NOT  # the same, read by the user that audits
     running: Running | Unseen = _NOT
     conf: SlurmConf | Unseen = _NOT
+    conf_unsafe: tuple[Unsafe, ...] | Unseen = _NOT  # on the way to slurm.conf and what it includes
     gres: Gres | Unseen = _NOT
     slurm_nodes: tuple[SlurmNode, ...] | Unseen = _NOT
     database: Database | Unseen = _NOT

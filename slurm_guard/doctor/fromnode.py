@@ -11,8 +11,8 @@ from typing import Any
 
 from slurm_guard.config import Config
 from slurm_guard.doctor.facts import Control, Folder, HookSettings, Leftover, SamplerState, Switch
-from slurm_guard.doctor.fromhooks import unsafe_on_way
 from slurm_guard.doctor.pulse import find_pulse
+from slurm_guard.doctor.ways import unsafe_on_way
 from slurm_guard.sampler.status import read_status
 
 INSTALL_JOURNAL = Path("/var/lib/slurm-guard/install")

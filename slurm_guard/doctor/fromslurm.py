@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slurm_guard.config import Config
-from slurm_guard.doctor.facts import Accounting, Database, Gres, GresLine, SlurmNode
+from slurm_guard.doctor.facts import Accounting, Database, Gres, GresLine, SlurmNode, Unsafe
 from slurm_guard.doctor.finding import NotSeenError
+from slurm_guard.doctor.ways import unsafe_on_way
 from slurm_guard.hostlist import expand
 from slurm_guard.slurm.conf import SlurmConf, logical_lines, read_slurm_conf, read_text
 from slurm_guard.slurm.group import run_group
@@ -42,6 +43,12 @@ def find_slurm_conf(given: Path | None) -> Path:
 def load_conf(given: Path | None) -> SlurmConf:
     """Raises NotSeenError and those of the reader."""
     return read_slurm_conf(find_slurm_conf(given))
+
+
+def judge_conf(given: Path | None) -> tuple[Unsafe, ...]:
+    """Every place by which somebody other than root may change what slurm.conf says."""
+    places = [unsafe for path in load_conf(given).files for unsafe in unsafe_on_way(str(path))]
+    return tuple(dict.fromkeys(places))
 
 
 def load_gres(slurm_conf: Path) -> Gres:

@@ -72,6 +72,7 @@ def rig() -> Iterator[Rig]:
 
 # Places below the rig that a mistake changes, and the mode that they then have.
 SPOILT_MODES = {
+    "etc/slurm.conf": 0o666,
     "libexec/slurm-guard-prolog": 0o644,
     "libexec/slurm-guard-hooks.conf": 0o666,
     "spool": 0o2755,
@@ -175,6 +176,13 @@ def _unread_slurm_conf(rig: Rig, _: Path) -> Asked:
     return Asked(rig.guard_toml)
 
 
+def _tres_until_restart(rig: Rig, _: Path) -> Asked:
+    """slurm.conf without gres/gpu, and slurmctld was told of it."""
+    _edit(rig.conf, ("AccountingStorageTRES=", "AccountingStorageTRES=cpu"))
+    procs.call(rig, ["scontrol", "reconfigure"])
+    return Asked(rig.guard_toml)
+
+
 def _hurt_files(rig: Rig, _: Path) -> Asked:
     """Modes, owners and files of a node and a head node; a sampler that was killed."""
     for name, mode in SPOILT_MODES.items():
@@ -265,9 +273,11 @@ MISTAKES: dict[Batch, list[Planted]] = {
         Planted("gres-files", P, "names no File="),
         Planted("hook-files", P, "/etc/slurm/epilog.sh, which is not there"),
     ],
+    _tres_until_restart: [Planted("accounting-tres", P, "until it is restarted")],
     _hurt_files: [
         Planted("hook-files", P, "cannot be run"),
         Planted("hook-files", P, "belongs to uid 12345"),
+        Planted("slurm-conf-safe", P, "may be written by everybody"),
         Planted("hook-settings", P, "mode 0666"),
         Planted("sampler", P, "without a last word", "n1"),
         Planted("switched-off", W, "etc/disabled"),

@@ -172,7 +172,8 @@ def healthy(**spoilt: Any) -> Facts:
         guard=guard(),
         guard_as_auditor=guard(),
         running=running(),
-        conf=conf("ClusterName=rig\n"),
+        conf=conf("ClusterName=rig\nAccountingStorageTRES=gres/gpu\n"),
+        conf_unsafe=(),
         gres=gres("NodeName=n1 Name=gpu File=/dev/null\n"),
         slurm_nodes=(
             SlurmNode("n1", "gpu:h100:4", "idle", "none"),

@@ -7,6 +7,7 @@ import pytest
 
 from slurm_guard.doctor import fromhooks
 from slurm_guard.doctor.facts import HookLine
+from slurm_guard.doctor.ways import unsafe_on_way
 from slurm_guard.install.calls import folder_call, site_call
 from slurm_guard.slurm.running import parse_running
 from tests.unit.doctor import builders as b
@@ -206,10 +207,10 @@ def test_every_folder_and_link_on_the_way_counts(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     program = _program(tmp_path / "a/b/program", "")
     (tmp_path / "link").symlink_to(program)
-    assert fromhooks.unsafe_on_way(str(program)) == ()
+    assert unsafe_on_way(str(program)) == ()
 
     (tmp_path / "a").chmod(0o777)
     os.chown(program, 12345, 0)
-    found = {Path(one.path).name: one.why for one in fromhooks.unsafe_on_way(str(tmp_path / "link"))}
+    found = {Path(one.path).name: one.why for one in unsafe_on_way(str(tmp_path / "link"))}
 
     assert found == {"a": "may be written by everybody", "program": "belongs to uid 12345"}

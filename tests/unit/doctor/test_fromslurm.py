@@ -100,3 +100,14 @@ def test_the_named_slurm_conf_comes_first(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(fromslurm, "_CACHED", os.devnull + "/x")
     with pytest.raises(NotSeenError, match="--slurm-conf"):
         fromslurm.find_slurm_conf(None)
+
+
+@pytest.mark.root
+def test_a_file_that_slurm_conf_includes_is_looked_at_too(tmp_path: Path) -> None:
+    conf, other = tmp_path / "slurm.conf", tmp_path / "hooks.conf"
+    conf.write_text("ClusterName=x\nInclude hooks.conf\n")
+    other.write_text("Prolog=/x\n")
+    conf.chmod(0o644)
+    other.chmod(0o666)
+
+    assert [unsafe.path for unsafe in fromslurm.judge_conf(conf)] == [str(other)]
