@@ -154,6 +154,7 @@ def _as_auditor(facts: Facts, asked: Asked, roles: frozenset[Role]) -> _Parts:
         "accounting": lambda: fromslurm.load_accounting(facts.config(), facts.now_at, asked.timeout_s / 2),
         "guard_as_auditor": lambda: load_guard(asked.config),
         "data": lambda: fromhead.load_data(facts.config()),
+        "spools": lambda: fromhead.look_at_spools(facts.config()),
         "quarantine": lambda: fromhead.load_quarantine(facts.config(), facts.now_at),
         "night": lambda: fromhead.load_night(facts.config()),
         "mail": lambda: fromhead.try_mail(facts.config(), asked.timeout_s),

@@ -227,6 +227,17 @@ class NodeData:
 
 
 @dataclass(frozen=True, slots=True)
+class Spool:
+    """A folder of [lake] spools, as whoever collects sees it. `barred`: a place in it, or above it, that he
+    may not read or enter; empty: none. `group` is that place's."""
+
+    path: str
+    exists: bool
+    barred: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantine:
     """Files that could not be taken. `recent`: of the last week; `newest` its file, `reason` its words."""
 
@@ -313,6 +324,7 @@ class Facts:
     auditor: Auditor | Unseen = _NOT
     stores: Mapping[str, Folder] | Unseen = _NOT  # lake, reports, own of a head node
     data: tuple[NodeData, ...] | Unseen = _NOT
+    spools: tuple[Spool, ...] | Unseen = _NOT
     quarantine: Quarantine | Unseen = _NOT
     night: Night | Unseen | None = _NOT  # null: no night was audited yet
     skews: tuple[Skew, ...] | Unseen = _NOT

@@ -10,8 +10,19 @@ from pathlib import Path
 from slurm_guard.clock import SystemClock
 from slurm_guard.config import Config
 from slurm_guard.doctor.bounded import Identity
-from slurm_guard.doctor.facts import Auditor, Folder, MailTry, Night, NodeData, Quarantine, Skew, StuckLetter
+from slurm_guard.doctor.facts import (
+    Auditor,
+    Folder,
+    MailTry,
+    Night,
+    NodeData,
+    Quarantine,
+    Skew,
+    Spool,
+    StuckLetter,
+)
 from slurm_guard.doctor.fromnode import look_at_folder, user_name
+from slurm_guard.doctor.ways import barrier
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.manifest import read_manifest
 from slurm_guard.report.archive import DOCUMENT, list_nights, read_document
@@ -23,6 +34,7 @@ from slurm_guard.report.smtp import Server, SmtpTransport
 _WEEK_S, _DAY_S = 7 * 86_400.0, 86_400.0
 _KINDS = ("sealed", "seals", "progress", "tickets", "ends", "open")
 _MOST_FILES = 20_000  # of one folder whose times are looked at; judgement, some 40 ms
+_MOST_NODES = 1_000  # of a spool whose folders are tried; judgement, some 50 ms
 _MOST_TICKETS = 200  # of a node that its clock is judged by, the newest first
 _CRON = ("/etc/crontab", "/etc/anacrontab")
 _CRON_FOLDERS = ("/etc/cron.d", "/etc/cron.daily", "/var/spool/cron", "/var/spool/cron/crontabs")
@@ -78,6 +90,22 @@ def load_data(config: Config) -> tuple[NodeData, ...]:
         NodeData(node, max(found, default=None), min(found, default=None), collected.get(node))
         for node, found in sorted(times.items())
     )
+
+
+def look_at_spools(config: Config) -> tuple[Spool, ...]:
+    """The folders that are collected from, by the rights of whoever looks."""
+    return tuple(_spool(Path(path)) for path in dict.fromkeys(config.lake.spools))
+
+
+def _spool(spool: Path) -> Spool:
+    barred = barrier(spool)
+    if not barred and not spool.is_dir():
+        return Spool(str(spool), False)
+    if not barred:
+        nodes = list(_folders(spool))[:_MOST_NODES]
+        inside = (place for node in nodes for place in (node, *(node / kind for kind in _KINDS)))
+        barred = next((str(place) for place in inside if barrier(place)), "")
+    return Spool(str(spool), True, barred, look_at_folder(barred).group if barred else "")
 
 
 def _folders(spool: Path) -> Iterator[Path]:

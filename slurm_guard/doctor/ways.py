@@ -1,4 +1,4 @@
-"""Who else may change what root reads or runs: the file, and every folder and link on the way to it."""
+"""The way to a file: who else may change what root reads or runs there, and what bars somebody from it."""
 
 import os
 import stat
@@ -42,3 +42,16 @@ def may_enter(path: str) -> bool:
         return all(Path(one).stat().st_mode & 0o001 for one in Path(os.path.realpath(path)).parents)
     except OSError:
         return False
+
+
+def barrier(folder: Path) -> str:
+    """The first folder on the way that this process may not enter, or this one if it may not be listed;
+    empty: none, or there is none of that name."""
+    for place in (*reversed(folder.parents), folder):
+        try:
+            os.stat(place)  # noqa: PTH116
+        except FileNotFoundError:
+            return ""
+        if not os.access(place, os.X_OK | (os.R_OK if place == folder else 0)):
+            return str(place)
+    return ""

@@ -183,6 +183,18 @@ def _tres_until_restart(rig: Rig, _: Path) -> Asked:
     return Asked(rig.guard_toml)
 
 
+def _unread_spools(rig: Rig, tmp_path: Path) -> Asked:
+    """A spool that is not there, and one that whoever audits may not read."""
+    (rig.path / "spool").chmod(0o700)
+    config = guardconf.make_config(rig)
+    spools = ["/nowhere", *config.lake.spools]
+    toml = tmp_path / "guard.toml"
+    toml.write_text(to_toml(replace(config, lake=replace(config.lake, spools=spools))))
+    for place in (toml, tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        place.chmod(0o755 if place.is_dir() else 0o644)
+    return Asked(toml)
+
+
 def _hurt_files(rig: Rig, _: Path) -> Asked:
     """Modes, owners and files of a node and a head node; a sampler that was killed."""
     for name, mode in SPOILT_MODES.items():
@@ -274,6 +286,10 @@ MISTAKES: dict[Batch, list[Planted]] = {
         Planted("hook-files", P, "/etc/slurm/epilog.sh, which is not there"),
     ],
     _tres_until_restart: [Planted("accounting-tres", P, "until it is restarted")],
+    _unread_spools: [
+        Planted("spools", P, "/nowhere, which is no folder"),
+        Planted("spools", P, "sgaudit, who collects, may not read"),
+    ],
     _hurt_files: [
         Planted("hook-files", P, "cannot be run"),
         Planted("hook-files", P, "belongs to uid 12345"),

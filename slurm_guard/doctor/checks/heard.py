@@ -1,4 +1,4 @@
-"""Nodes' data on the head node: which of Slurm's nodes with GPUs should have been heard, and were not."""
+"""Nodes' data on the head node: can it be collected, and which node should have been heard, and was not."""
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -97,12 +97,45 @@ def _silent(node: str, at: float | None, had: str) -> Said:
     )
 
 
+def _spools(facts: Facts) -> Iterator[Said]:
+    own = facts.config().node.spool_dir  # which the first job makes, and a head node without jobs never has
+    for spool in seen(facts.spools):
+        if not spool.exists and spool.path != own:
+            yield problem(
+                f"[lake] spools names {spool.path}, which is no folder: nothing is collected from it",
+                f'spools = ["{own}"]   # in [lake], or where the nodes\' spools are; else mount it',
+            )
+        elif spool.barred:
+            who = _collector(facts)
+            joins = f"usermod -aG {quote(spool.group)} {quote(who)}"
+            if spool.group in ("", "root"):
+                joins = f"chgrp slurm-guard {quote(spool.barred)}"
+            yield problem(
+                f"{who}, who collects, may not read {spool.barred}: what came there stays there",
+                f"{joins} && chmod g+rx {quote(spool.barred)}   # then look again",
+            )
+
+
+def _collector(facts: Facts) -> str:
+    return AUDITOR if isinstance(facts.auditor, Unseen) else facts.auditor.name
+
+
 def _named(nodes: list[str]) -> str:
     more = f" and {len(nodes) - _MOST_NAMED} more" if len(nodes) > _MOST_NAMED else ""
     return f"{', '.join(nodes[:_MOST_NAMED])}{more}"
 
 
 CHECKS = (
+    Check(
+        "spools",
+        "the folders of `[lake] spools`: there, and read by the user that collects",
+        "What lies in them is not collected, and after some weeks the node gives it up.",
+        "`usermod -aG slurm-guard slurm-guard-audit`, or another path in guard.toml",
+        HEAD,
+        "the spools can be collected",
+        _spools,
+        "run it as root or as the user that audits",
+    ),
     Check(
         "node-data",
         "what was collected of each of Slurm's nodes with GPUs, and when; silent is one that had a job with "

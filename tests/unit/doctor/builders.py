@@ -28,6 +28,7 @@ from slurm_guard.doctor.facts import (
     SamplerState,
     Skew,
     SlurmNode,
+    Spool,
 )
 from slurm_guard.doctor.fromhooks import KEYS
 from slurm_guard.doctor.fromslurm import parse_gres
@@ -194,6 +195,7 @@ def healthy(**spoilt: Any) -> Facts:
         auditor=Auditor("sgaudit", 999),
         stores=stores(),
         data=(heard("n1", NOW_AT - 3600), heard("n2", NOW_AT - 3600)),
+        spools=(Spool(CONFIG.lake.spools[0], True),),
         quarantine=Quarantine(0, 0),
         night=night(),
         skews=(Skew("n1", 0.4, 12), Skew("n2", -0.3, 9)),

@@ -20,6 +20,7 @@ from slurm_guard.doctor.facts import (
     SamplerState,
     Skew,
     SlurmNode,
+    Spool,
     StuckLetter,
     Switch,
     Unsafe,
@@ -320,6 +321,8 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
         "systemd runs its sampler, which does not beat",
     ),
     ("node-data", {"data": ()}, W, "of any node yet"),
+    ("spools", {"spools": (Spool("/nowhere", False),)}, P, "names /nowhere, which is no folder"),
+    ("spools", {"spools": (Spool("/s", True, "/s/n1", "sgship"),)}, P, "sgaudit, who collects, may not read"),
     ("last-night", {"night": b.night(until_at=FAR)}, P, "5 days ago"),
     ("last-night", {"night": b.night(release="1.1.0")}, W, "by release 1.1.0"),
     ("last-night", {"night": None}, W, "no night"),
@@ -393,6 +396,7 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
     ("node-data", {"data": (b.heard("n1", b.NOW_AT, RAN + 60),), "accounting": b.accounting(n2=RAN)}),
     ("node-data", {"data": (SEEN,), "accounting": b.accounting(n2=b.NOW_AT - 900)}),  # not collected since
     ("node-data", {"data": (b.heard("n2", RAN),), "accounting": b.accounting(), "control": UNIT}),
+    ("spools", {"spools": (Spool(b.CONFIG.node.spool_dir, False),)}),  # nodes send theirs by ssh
     ("coverage", {"night": b.night(nodes=(NodeCoverage("n3", 0, 0, None, "in maintenance: x"),))}),
     ("maintenance", _kept(WINDOW, replace(WINDOW, since="2027-03-01", until="2027-03-02"))),
     ("maintenance", {**_kept(replace(WINDOW, nodes="n[2-4]")), "slurm_nodes": GONE}),
