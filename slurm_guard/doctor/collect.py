@@ -106,11 +106,19 @@ def _first(facts: Facts, asked: Asked) -> _Parts:
     return {
         "running": lambda: load_running(scontrol_beside(config.slurm.sacct), asked.timeout_s),
         "conf": lambda: fromslurm.load_conf(asked.slurm_conf),
+        "conf_unsafe": lambda: fromslurm.judge_conf(asked.slurm_conf),
         "gres": lambda: fromslurm.load_gres(fromslurm.find_slurm_conf(asked.slurm_conf)),
         "slurm_nodes": lambda: fromslurm.load_nodes(config, asked.timeout_s),
         "auditor": lambda: fromhead.find_auditor(facts.config()),
         "leftovers": fromnode.find_leftovers,
+        "traces": lambda: _traces(facts, asked),
     }
+
+
+def _traces(facts: Facts, asked: Asked) -> tuple[str, ...]:
+    """What only an installation makes: its journal, its folders, the settings, what starts the night."""
+    given = asked.hook_settings or Path(fromhooks.SETTINGS_DEFAULT)
+    return (*fromnode.find_traces(facts.config(), given), *fromhead.find_schedule())
 
 
 def _second(facts: Facts, asked: Asked, roles: frozenset[Role]) -> _Parts:
@@ -146,6 +154,7 @@ def _as_auditor(facts: Facts, asked: Asked, roles: frozenset[Role]) -> _Parts:
         "accounting": lambda: fromslurm.load_accounting(facts.config(), facts.now_at, asked.timeout_s / 2),
         "guard_as_auditor": lambda: load_guard(asked.config),
         "data": lambda: fromhead.load_data(facts.config()),
+        "spools": lambda: fromhead.look_at_spools(facts.config()),
         "quarantine": lambda: fromhead.load_quarantine(facts.config(), facts.now_at),
         "night": lambda: fromhead.load_night(facts.config()),
         "mail": lambda: fromhead.try_mail(facts.config(), asked.timeout_s),

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from slurm_guard.doctor.checks.bare import MADE, REMEDY, is_bare
 from slurm_guard.doctor.facts import Facts
 from slurm_guard.doctor.finding import Check, Finding, Level, NotSeenError, Role, Said, ok, unseen
+
+_BARE = "slurm-guard is not installed here, which another check says"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ def examine(facts: Facts, checks: Sequence[Check], roles: Iterable[Role]) -> Exa
 def run_check(check: Check, facts: Facts) -> list[Finding]:
     """Its findings; one of `ok` where it has nothing to say, one of `could not look` where it cannot."""
     said: list[Said] = []
+    if check.id in MADE and is_bare(facts):
+        return [_finding(check, unseen(_BARE, REMEDY), facts.host)]
     try:
         said.extend(check.find(facts))
     except NotSeenError as error:

@@ -75,6 +75,7 @@ class Accounting:
     n_bad_rows: int
     example: str
     starts: Mapping[int, tuple[float, ...]] = field(default_factory=dict)  # job id → when Slurm says it began
+    gpu_starts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # node → of its runs with GPUs
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class HookSettings:
     values: Mapping[str, str]
     refused: str = ""
     odd: tuple[str, ...] = ()  # lines that are no setting
+    n_cr: int = 0  # lines that end as on Windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +217,24 @@ class Auditor:
 
 @dataclass(frozen=True, slots=True)
 class NodeData:
-    """What the spools and the lake have of a node. Instants of the node's files; null: none."""
+    """What the spools and the lake have of a node. Instants of the node's files, and of the last collection
+    that brought something of it; null: none."""
 
     node: str
     newest_at: float | None
+    first_at: float | None = None
+    collected_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """A folder of [lake] spools, as whoever collects sees it. `barred`: a place in it, or above it, that he
+    may not read or enter; empty: none. `group` is that place's."""
+
+    path: str
+    exists: bool
+    barred: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +306,7 @@ class Facts:
     guard_as_auditor: Guard | Unseen = _NOT  # the same, read by the user that audits
     running: Running | Unseen = _NOT
     conf: SlurmConf | Unseen = _NOT
+    conf_unsafe: tuple[Unsafe, ...] | Unseen = _NOT  # on the way to slurm.conf and what it includes
     gres: Gres | Unseen = _NOT
     slurm_nodes: tuple[SlurmNode, ...] | Unseen = _NOT
     database: Database | Unseen = _NOT
@@ -307,6 +324,7 @@ class Facts:
     auditor: Auditor | Unseen = _NOT
     stores: Mapping[str, Folder] | Unseen = _NOT  # lake, reports, own of a head node
     data: tuple[NodeData, ...] | Unseen = _NOT
+    spools: tuple[Spool, ...] | Unseen = _NOT
     quarantine: Quarantine | Unseen = _NOT
     night: Night | Unseen | None = _NOT  # null: no night was audited yet
     skews: tuple[Skew, ...] | Unseen = _NOT
@@ -315,6 +333,7 @@ class Facts:
     letters: tuple[StuckLetter, ...] | Unseen = _NOT
     schedule: tuple[str, ...] | Unseen = _NOT
     leftovers: tuple[Leftover, ...] | Unseen = _NOT
+    traces: tuple[str, ...] | Unseen = _NOT  # paths that an installation made; empty: none, as before it
 
     def config(self) -> Config:
         """guard.toml's values. Raises NotSeenError where the file is wrong."""

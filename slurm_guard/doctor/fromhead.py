@@ -10,8 +10,19 @@ from pathlib import Path
 from slurm_guard.clock import SystemClock
 from slurm_guard.config import Config
 from slurm_guard.doctor.bounded import Identity
-from slurm_guard.doctor.facts import Auditor, Folder, MailTry, Night, NodeData, Quarantine, Skew, StuckLetter
+from slurm_guard.doctor.facts import (
+    Auditor,
+    Folder,
+    MailTry,
+    Night,
+    NodeData,
+    Quarantine,
+    Skew,
+    Spool,
+    StuckLetter,
+)
 from slurm_guard.doctor.fromnode import look_at_folder, user_name
+from slurm_guard.doctor.ways import barrier
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.manifest import read_manifest
 from slurm_guard.report.archive import DOCUMENT, list_nights, read_document
@@ -23,6 +34,7 @@ from slurm_guard.report.smtp import Server, SmtpTransport
 _WEEK_S, _DAY_S = 7 * 86_400.0, 86_400.0
 _KINDS = ("sealed", "seals", "progress", "tickets", "ends", "open")
 _MOST_FILES = 20_000  # of one folder whose times are looked at; judgement, some 40 ms
+_MOST_NODES = 1_000  # of a spool whose folders are tried; judgement, some 50 ms
 _MOST_TICKETS = 200  # of a node that its clock is judged by, the newest first
 _CRON = ("/etc/crontab", "/etc/anacrontab")
 _CRON_FOLDERS = ("/etc/cron.d", "/etc/cron.daily", "/var/spool/cron", "/var/spool/cron/crontabs")
@@ -63,20 +75,37 @@ def look_at_stores(config: Config) -> dict[str, Folder]:
 
 
 def load_data(config: Config) -> tuple[NodeData, ...]:
-    """The newest file of each node, in the spools, the drop folder and what the lake remembers of them."""
-    newest: dict[str, float] = {}
+    """The files of each node, in the spools, the drop folder and what the lake remembers of them."""
+    times: dict[str, list[float]] = {}
+    collected: dict[str, float] = {}
     lake = Path(config.lake.path)
     for spool in dict.fromkeys([*map(Path, config.lake.spools), lake / "drop"]):
         for folder in _folders(spool):
-            _note(newest, folder.name, _newest_inside(folder))
+            times.setdefault(folder.name, []).extend(_times_inside(folder))
     for path in sorted(lake.glob("v*/manifest/*.json")):
-        times = [known.mtime_ns / 1e9 for known in read_manifest(path).values()]
-        _note(newest, path.name.rsplit(".", 2)[0], max(times, default=None))
-    return tuple(NodeData(node, at or None) for node, at in sorted(newest.items()))
+        node = path.name.rsplit(".", 2)[0]
+        times.setdefault(node, []).extend(known.mtime_ns / 1e9 for known in read_manifest(path).values())
+        collected[node] = max(collected.get(node, 0.0), path.stat().st_mtime)
+    return tuple(
+        NodeData(node, max(found, default=None), min(found, default=None), collected.get(node))
+        for node, found in sorted(times.items())
+    )
 
 
-def _note(newest: dict[str, float], node: str, at: float | None) -> None:
-    newest[node] = max(newest.get(node, 0.0), at or 0.0)
+def look_at_spools(config: Config) -> tuple[Spool, ...]:
+    """The folders that are collected from, by the rights of whoever looks."""
+    return tuple(_spool(Path(path)) for path in dict.fromkeys(config.lake.spools))
+
+
+def _spool(spool: Path) -> Spool:
+    barred = barrier(spool)
+    if not barred and not spool.is_dir():
+        return Spool(str(spool), False)
+    if not barred:
+        nodes = list(_folders(spool))[:_MOST_NODES]
+        inside = (place for node in nodes for place in (node, *(node / kind for kind in _KINDS)))
+        barred = next((str(place) for place in inside if barrier(place)), "")
+    return Spool(str(spool), True, barred, look_at_folder(barred).group if barred else "")
 
 
 def _folders(spool: Path) -> Iterator[Path]:
@@ -86,7 +115,7 @@ def _folders(spool: Path) -> Iterator[Path]:
         yield from (spool / name for name in sorted(names))
 
 
-def _newest_inside(folder: Path) -> float | None:
+def _times_inside(folder: Path) -> list[float]:
     times = []
     for kind in _KINDS:
         with contextlib.suppress(FileNotFoundError), os.scandir(folder / kind) as entries:
@@ -95,7 +124,7 @@ def _newest_inside(folder: Path) -> float | None:
                     break
                 with contextlib.suppress(FileNotFoundError):
                     times.append(entry.stat(follow_symlinks=False).st_mtime)
-    return max(times, default=None)
+    return times
 
 
 def load_quarantine(config: Config, now_at: float) -> Quarantine:

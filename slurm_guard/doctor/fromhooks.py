@@ -4,12 +4,12 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from slurm_guard.configsafe import Reader, judge
-from slurm_guard.doctor.facts import HookFile, HookLine, HookSettings, Unsafe
+from slurm_guard.doctor.facts import HookFile, HookLine, HookSettings
 from slurm_guard.doctor.fromslurm import hook_values
+from slurm_guard.doctor.ways import may_enter, unsafe_on_way
 from slurm_guard.hooks.settings import Settings
 from slurm_guard.slurm.conf import SlurmConf
 from slurm_guard.slurm.running import Running
@@ -22,12 +22,12 @@ KEYS = {
 SETTINGS_FILE = "slurm-guard-hooks.conf"
 SETTINGS_DEFAULT = f"/etc/slurm-guard/{SETTINGS_FILE}"
 NAMES = ("PYTHON", *(name.upper() for name in Settings._fields))
-_ROOT = Reader(0, 0)
 _MOST_TEXT = 256 << 10  # bytes of a script that are read
 _MOST_LINE = 500  # characters of a line that are searched
 _MOST_MATCHES = 200  # of a glob
 _MOST_CALLED = 8
 _EXEC = re.compile(r"^exec (?:'(/[^'\n]+)'|(/[\w./+@%-]+))", re.MULTILINE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # [[:cntrl:]] of the shim
 _WORD = re.compile(r"/[\w./+@%-]+")
 # What ends processes by name or by a user that is not the job's own.
 _KILL = re.compile(
@@ -71,7 +71,7 @@ def look_at(path: str, shim: str, *, inner: bool = False) -> HookFile:
         exists=True,
         regular=stat.S_ISREG(status.st_mode),
         executable=bool(mode & 0o111),
-        world_runs=mode & 0o005 == 0o005 and _may_enter(path),
+        world_runs=mode & 0o005 == 0o005 and may_enter(path),
         ours=ours,
         shim=found,
         inner=inner,
@@ -140,39 +140,6 @@ def _kill_line(text: str) -> str:
     return ""
 
 
-def unsafe_on_way(path: str) -> tuple[Unsafe, ...]:
-    """Every file, folder and link on the way that somebody other than root may change."""
-    found: dict[str, str] = {}
-    for each in _way(path):
-        try:
-            status = os.lstat(each)
-        except OSError:
-            continue
-        if stat.S_ISLNK(status.st_mode):
-            if status.st_uid != 0:
-                found[each] = f"belongs to uid {status.st_uid}"
-            continue
-        why = judge(each, status, _ROOT).unsafe
-        if why:
-            found[each] = why
-    return tuple(Unsafe(place, why) for place, why in found.items())
-
-
-def _way(path: str) -> Iterator[str]:
-    """As named, then as it really is."""
-    for one in dict.fromkeys((os.path.normpath(path), os.path.realpath(path))):
-        parents = [str(parent) for parent in reversed(Path(one).parents)]
-        yield from (*parents, one)
-
-
-def _may_enter(path: str) -> bool:
-    """Whether everybody may pass every folder on the way."""
-    try:
-        return all(Path(one).stat().st_mode & 0o001 for one in Path(os.path.realpath(path)).parents)
-    except OSError:
-        return False
-
-
 def load_settings(hooks: Sequence[HookLine], given: Path | None = None) -> HookSettings:
     """What the prolog's shim would take: its own values, and those of the file that it reads."""
     shim = next((file.shim for line in hooks if line.key == "Prolog" for file in line.files if file.shim), "")
@@ -187,7 +154,7 @@ def load_settings(hooks: Sequence[HookLine], given: Path | None = None) -> HookS
     if text is None:
         return HookSettings(path, values, refused or "it cannot be read")
     taken, odd = parse_settings(text)
-    return HookSettings(path, values if refused else {**values, **taken}, refused, odd)
+    return HookSettings(path, values if refused else {**values, **taken}, refused, odd, text.count("\r\n"))
 
 
 def _refused(path: str) -> str:
@@ -206,9 +173,10 @@ def parse_settings(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """Settings and the lines that are none, as the shim reads them."""
     values: dict[str, str] = {}
     odd = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, sign, value = line.partition("=")
         if name in NAMES and sign:
+            value = value[:-1] if _CONTROL.match(value[-1:]) else value  # the CR of a file of Windows'
             value = value.removeprefix('"').removeprefix("'") if value[:1] in "\"'" else value
             values[name] = value[:-1] if value[-1:] in ("'", '"') else value
         elif line.strip() and not line.startswith("#"):

@@ -11,8 +11,8 @@ from typing import Any
 
 from slurm_guard.config import Config
 from slurm_guard.doctor.facts import Control, Folder, HookSettings, Leftover, SamplerState, Switch
-from slurm_guard.doctor.fromhooks import unsafe_on_way
 from slurm_guard.doctor.pulse import find_pulse
+from slurm_guard.doctor.ways import unsafe_on_way
 from slurm_guard.sampler.status import read_status
 
 INSTALL_JOURNAL = Path("/var/lib/slurm-guard/install")
@@ -144,6 +144,14 @@ def _parser(name: str) -> str:
         return "it has root's rights" if pwd.getpwnam(name).pw_uid == 0 else ""
     except KeyError:
         return "this machine does not know it"
+
+
+def find_traces(config: Config, hook_settings: Path, journal: Path = INSTALL_JOURNAL) -> tuple[str, ...]:
+    """What of ours is there. A package makes none of it, and neither does whoever writes guard.toml first."""
+    made = (config.node.run_dir, config.node.spool_dir, config.lake.path, config.report.path)
+    places = (journal, hook_settings, *map(Path, made))
+    found = [str(path) for path in places if path.exists()]
+    return tuple(found + ([_enabled_unit()] if _enabled_unit() else []))
 
 
 def find_leftovers(folder: Path = INSTALL_JOURNAL) -> tuple[Leftover, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slurm_guard.doctor.facts import HookSettings, Interpreter, Library, Nvml
 from slurm_guard.doctor.finding import NotSeenError
-from slurm_guard.doctor.fromhooks import unsafe_on_way
+from slurm_guard.doctor.ways import unsafe_on_way
 from slurm_guard.slurm.group import run_group
 
 _PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slurm_guard.config import Config
-from slurm_guard.doctor.facts import Accounting, Database, Gres, GresLine, SlurmNode
+from slurm_guard.doctor.facts import Accounting, Database, Gres, GresLine, SlurmNode, Unsafe
 from slurm_guard.doctor.finding import NotSeenError
+from slurm_guard.doctor.ways import unsafe_on_way
 from slurm_guard.hostlist import expand
 from slurm_guard.slurm.conf import SlurmConf, logical_lines, read_slurm_conf, read_text
 from slurm_guard.slurm.group import run_group
@@ -42,6 +43,12 @@ def find_slurm_conf(given: Path | None) -> Path:
 def load_conf(given: Path | None) -> SlurmConf:
     """Raises NotSeenError and those of the reader."""
     return read_slurm_conf(find_slurm_conf(given))
+
+
+def judge_conf(given: Path | None) -> tuple[Unsafe, ...]:
+    """Every place by which somebody other than root may change what slurm.conf says."""
+    places = [unsafe for path in load_conf(given).files for unsafe in unsafe_on_way(str(path))]
+    return tuple(dict.fromkeys(places))
 
 
 def load_gres(slurm_conf: Path) -> Gres:
@@ -161,9 +168,14 @@ def load_accounting(config: Config, now_at: float, timeout_s: float) -> Accounti
     )
     bad = [skip.detail for skip in loaded.skips if skip.reason == "bad-accounting-row"]
     starts: dict[int, tuple[float, ...]] = {}
+    boards: dict[str, list[float]] = {}
     for run in loaded.runs:
         starts[run.job_id] = (*starts.get(run.job_id, ()), run.start_at)
-    return Accounting(len(loaded.runs), len(bad), (bad or [""])[0], starts)
+        if run.n_gpus and run.until_at > run.from_at:
+            for node in run.nodes:
+                boards.setdefault(node, []).append(run.start_at)
+    on_nodes = {node: tuple(times) for node, times in boards.items()}
+    return Accounting(len(loaded.runs), len(bad), (bad or [""])[0], starts, on_nodes)
 
 
 def hook_values(key: str, conf: SlurmConf | None, running: Running | None) -> list[tuple[str, str]]:

@@ -2,17 +2,30 @@
 
 import difflib
 
-from slurm_guard.doctor.checks import accounting, head, hooks, mail, node, programs, slurmconf, upkeep
+from slurm_guard.doctor.checks import (
+    accounting,
+    bare,
+    head,
+    heard,
+    hooks,
+    mail,
+    node,
+    programs,
+    slurmconf,
+    upkeep,
+)
 from slurm_guard.doctor.finding import Check
 from slurm_guard.errors import EXIT_USAGE, GuardError
 
 CHECKS: tuple[Check, ...] = (
+    *bare.CHECKS,
     *slurmconf.CHECKS,
     *accounting.CHECKS,
     *hooks.CHECKS,
     *programs.CHECKS,
     *node.CHECKS,
     *head.CHECKS,
+    *heard.CHECKS,
     *upkeep.CHECKS,
     *mail.CHECKS,
 )

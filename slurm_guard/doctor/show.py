@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 from slurm_guard.doctor.examine import Examination
 from slurm_guard.doctor.finding import Finding, Level
@@ -15,14 +16,26 @@ _MOST = 400  # characters of a sentence or a remedy
 def render_text(examination: Examination, *, everything: bool = False) -> Iterator[str]:
     """Problems first; what is well only with `everything`. Every text is made harmless."""
     for level in (*_WORST_FIRST, *([Level.OK] if everything else [])):
-        for finding in examination.findings:
-            if finding.level is level:
-                yield from _lines(finding)
+        found = [finding for finding in examination.findings if finding.level is level]
+        for finding in found if everything else _together(found):
+            yield from _lines(finding)
     roles = " and ".join(role.value for role in examination.roles)
     counts = ", ".join(
         f"{examination.count(level)} {_plural(level, examination.count(level))}" for level in _WORST_FIRST
     )
     yield f"{clean(examination.host)}, as {roles}: {counts}, {examination.count(Level.OK)} in order"
+
+
+def _together(found: list[Finding]) -> list[Finding]:
+    """Those that could not look for the same reason as one; what was found stays one by one."""
+    alike: dict[object, list[Finding]] = {}
+    for finding in found:
+        same = (finding.where, finding.sentence, finding.remedy)
+        alike.setdefault(same if finding.level is Level.UNSEEN else finding, []).append(finding)
+    return [
+        replace(first, check=f"{first.check} and {len(more)} more") if more else first
+        for first, *more in alike.values()
+    ]
 
 
 def _plural(level: Level, n: int) -> str:

@@ -165,6 +165,32 @@ def test_settings_of_root_are_read_as_data_and_never_run(shim: Shim) -> None:
     assert not list(shim.folder.rglob("was-run"))
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("hook", ["prolog", "epilog"])
+def test_settings_with_the_line_ends_of_windows_hold(shim: Shim, hook: str) -> None:
+    lines = [
+        "# by an editor of another system",
+        f"SPOOL_DIR='{shim.folder}/else where'",
+        "START_SAMPLER=no",
+        "",
+    ]
+    shim.set(SPOOL_DIR=f"{shim.folder}/wrong")
+    (shim.folder / "slurm-guard-hooks.conf").write_text("\r\n".join(lines), newline="")
+
+    assert shim.run(hook) == SILENT
+    assert len(list((shim.folder / "else where/n1").glob("*/*.json"))) == 1
+    assert shim.heard() == []
+
+
+def test_task_prolog_takes_settings_with_the_line_ends_of_windows(shim: Shim) -> None:
+    shim.run("prolog")
+    (newest,) = shim.client_dir.glob("77.*/progress.jsonl")
+    shim.set(CLIENT_DIR=f"{shim.folder}/wrong")
+    (shim.folder / "slurm-guard-hooks.conf").write_text(f'CLIENT_DIR="{shim.client_dir}"\r\n', newline="")
+
+    assert _task_prolog(shim) == (0, f"export SLURM_GUARD_PROGRESS={newest}\n".encode(), b"")
+
+
 def _task_prolog(shim: Shim, **env: str) -> tuple[int, bytes, bytes]:
     return shim.run("task-prolog", {**ENV, **env})
 

@@ -72,6 +72,7 @@ def rig() -> Iterator[Rig]:
 
 # Places below the rig that a mistake changes, and the mode that they then have.
 SPOILT_MODES = {
+    "etc/slurm.conf": 0o666,
     "libexec/slurm-guard-prolog": 0o644,
     "libexec/slurm-guard-hooks.conf": 0o666,
     "spool": 0o2755,
@@ -175,6 +176,25 @@ def _unread_slurm_conf(rig: Rig, _: Path) -> Asked:
     return Asked(rig.guard_toml)
 
 
+def _tres_until_restart(rig: Rig, _: Path) -> Asked:
+    """slurm.conf without gres/gpu, and slurmctld was told of it."""
+    _edit(rig.conf, ("AccountingStorageTRES=", "AccountingStorageTRES=cpu"))
+    procs.call(rig, ["scontrol", "reconfigure"])
+    return Asked(rig.guard_toml)
+
+
+def _unread_spools(rig: Rig, tmp_path: Path) -> Asked:
+    """A spool that is not there, and one that whoever audits may not read."""
+    (rig.path / "spool").chmod(0o700)
+    config = guardconf.make_config(rig)
+    spools = ["/nowhere", *config.lake.spools]
+    toml = tmp_path / "guard.toml"
+    toml.write_text(to_toml(replace(config, lake=replace(config.lake, spools=spools))))
+    for place in (toml, tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        place.chmod(0o755 if place.is_dir() else 0o644)
+    return Asked(toml)
+
+
 def _hurt_files(rig: Rig, _: Path) -> Asked:
     """Modes, owners and files of a node and a head node; a sampler that was killed."""
     for name, mode in SPOILT_MODES.items():
@@ -214,6 +234,14 @@ def _other_settings(rig: Rig, tmp_path: Path) -> Asked:
     toml.chmod(0o644)
     tmp_path.chmod(0o755)
     return Asked(toml, hook_settings=hooks)
+
+
+def _windows_settings(rig: Rig, tmp_path: Path) -> Asked:
+    """The hooks' settings, saved by an editor of Windows."""
+    hooks = tmp_path / "slurm-guard-hooks.conf"
+    text = (rig.path / "libexec/slurm-guard-hooks.conf").read_text()
+    hooks.write_text(text, newline="\r\n")
+    return Asked(rig.guard_toml, hook_settings=hooks)
 
 
 def _silent_daemons(rig: Rig, tmp_path: Path) -> Asked:
@@ -257,9 +285,15 @@ MISTAKES: dict[Batch, list[Planted]] = {
         Planted("gres-files", P, "names no File="),
         Planted("hook-files", P, "/etc/slurm/epilog.sh, which is not there"),
     ],
+    _tres_until_restart: [Planted("accounting-tres", P, "until it is restarted")],
+    _unread_spools: [
+        Planted("spools", P, "/nowhere, which is no folder"),
+        Planted("spools", P, "sgaudit, who collects, may not read"),
+    ],
     _hurt_files: [
         Planted("hook-files", P, "cannot be run"),
         Planted("hook-files", P, "belongs to uid 12345"),
+        Planted("slurm-conf-safe", P, "may be written by everybody"),
         Planted("hook-settings", P, "mode 0666"),
         Planted("sampler", P, "without a last word", "n1"),
         Planted("switched-off", W, "etc/disabled"),
@@ -282,6 +316,10 @@ MISTAKES: dict[Batch, list[Planted]] = {
         Planted("mail-server", P, "cannot be reached"),
         Planted("parser-user", P, "root's rights"),
     ],
+    _windows_settings: [
+        Planted("hook-settings", W, "with a CR at the end"),
+        Planted("hook-python", Level.OK, "loads them"),
+    ],
     _silent_daemons: [
         Planted("slurmctld", P, "did not answer within 2 s"),
         Planted("slurmdbd", P, "did not answer"),
@@ -293,6 +331,8 @@ MISTAKES: dict[Batch, list[Planted]] = {
     _unsafe_toml: [
         Planted("guard-toml", P, "may be written by everybody"),
         Planted("mail-readers", Level.UNSEEN, "another check"),
+        Planted("slurmdbd", Level.UNSEEN, "guard.toml is not right"),
+        Planted("sacct", Level.UNSEEN, "guard.toml is not right"),
     ],
 }
 

@@ -7,6 +7,7 @@ from slurm_guard.doctor.checks.values import value, version, words
 from slurm_guard.doctor.facts import Facts
 from slurm_guard.doctor.finding import BOTH, HEAD, NODE, Check, Said, Unseen, ok, problem, seen, warning
 from slurm_guard.hostlist import expand
+from slurm_guard.slurm.conf import SlurmConf
 
 _RESTART = "in slurm.conf, then restart slurmctld"
 _PRIVATE = frozenset({"jobs", "usage", "all"})
@@ -31,6 +32,25 @@ def _tres(facts: Facts) -> Iterator[Said]:
             "AccountingStorageTRES lacks gres/gpu, so that no job's GPUs are accounted, now or afterwards",
             f"AccountingStorageTRES={listed + ',' if listed else ''}gres/gpu   # {_RESTART}",
         )
+    elif _lost_at_restart(facts):
+        yield problem(
+            "slurm.conf has no gres/gpu in AccountingStorageTRES any more, and slurmctld keeps what it had "
+            "until it is restarted",
+            f"AccountingStorageTRES={','.join([*_written(facts), 'gres/gpu'])}   # in slurm.conf",
+        )
+
+
+def _lost_at_restart(facts: Facts) -> bool:
+    """Slurm reads this key at slurmctld's start alone, and its own hash of the file says all the same that
+    it was read. Where another file holds there, slurm-conf-read says so."""
+    if isinstance(facts.running, Unseen) or facts.running.stale or not isinstance(facts.conf, SlurmConf):
+        return False
+    return "gres/gpu" not in _written(facts)
+
+
+def _written(facts: Facts) -> list[str]:
+    last = facts.conf.last("AccountingStorageTRES") if isinstance(facts.conf, SlurmConf) else None
+    return [word.strip().lower() for word in (last or "").split(",") if word.strip()]
 
 
 def _flags(facts: Facts) -> Iterator[Said]:
@@ -76,6 +96,7 @@ def _private(facts: Facts) -> Iterator[Said]:
 
 def _database(facts: Facts) -> Iterator[Said]:
     if isinstance(facts.database, Unseen):
+        facts.config()  # where it is wrong nobody asked, and that is another check's finding
         yield problem(
             f"slurmdbd does not answer {_auditor_name(facts)}: {facts.database.why}",
             "sacctmgr show cluster   # as that user, and look at slurmdbd's log",
@@ -100,6 +121,7 @@ def _auditor_name(facts: Facts) -> str:
 
 def _sacct(facts: Facts) -> Iterator[Said]:
     if isinstance(facts.accounting, Unseen):
+        facts.config()
         yield problem(
             f"the last day cannot be read from sacct: {facts.accounting.why}",
             f"sacct -a -X -S now-1day   # as {_auditor_name(facts)}; a slow slurmdbd: raise slurm.timeout_s",
@@ -195,7 +217,7 @@ CHECKS = (
     ),
     Check(
         "accounting-tres",
-        "`AccountingStorageTRES` holds `gres/gpu`",
+        "`AccountingStorageTRES` holds `gres/gpu`, in slurmctld and in slurm.conf",
         "Without it accounting has jobs and no GPUs; it cannot be made up for afterwards.",
         "`AccountingStorageTRES=gres/gpu`",
         BOTH,

@@ -1,26 +1,20 @@
 """The head node: guard.toml, the lake and what comes into it, the night that was audited last."""
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from shlex import quote
 
+from slurm_guard.doctor.checks.heard import AUDITOR, COLLECT
 from slurm_guard.doctor.checks.node import room
 from slurm_guard.doctor.checks.programs import parse_release
-from slurm_guard.doctor.checks.upkeep import missed_s
 from slurm_guard.doctor.checks.values import count
 from slurm_guard.doctor.facts import Facts, Folder
 from slurm_guard.doctor.finding import BOTH, HEAD, Check, Said, Unseen, ok, problem, seen, unseen, warning
 from slurm_guard.sitemodel import IN_MAINTENANCE
 
 _DAY_S = 86_400.0
-# States of nodes that run nothing, or are in a reservation with the flag MAINT; ~ and %: powered down.
-_AWAY = ("down", "power", "future", "maint")
 _NIGHT_S = 1.5 * _DAY_S  # judgement: a night is audited the morning after; half a day later one is missing
-_STALE_S = 1.25 * _DAY_S  # judgement: an idle node's stream is sealed each hour, and collected each night
 _HEARD = "heard"  # audit/hear.py: the node spoke, and no GPU of it was seen
 _MOST_NAMED = 8
-_AUDITOR = "slurm-guard-audit"  # the account that packages make
-_COLLECT = f"runuser -u {_AUDITOR} -- slurm-guard collect"
 _AS_AUDITOR = "run it as root or as the user that audits"
 
 
@@ -51,14 +45,14 @@ def _lake(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield problem(
             f"there is no lake at {folder.path}: nothing was ever collected",
-            f"install -d -o {_AUDITOR} -m 750 {quote(folder.path)} && {_COLLECT}",
+            f"install -d -o {AUDITOR} -m 750 {quote(folder.path)} && {COLLECT}",
         )
         return
     yield from _closed(folder, "every user's command lines and connections")
     if folder.uid == 0:
         yield warning(
             f"{folder.path} is root's, so that collecting and auditing need root, which they should not",
-            f"chown -R {_AUDITOR} {quote(folder.path)}",
+            f"chown -R {AUDITOR} {quote(folder.path)}",
         )
 
 
@@ -67,7 +61,7 @@ def _reports(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield warning(
             f"there is no {folder.path}: no night was audited yet",
-            f"install -d -o {_AUDITOR} -m 750 {quote(folder.path)} && slurm-guard audit",
+            f"install -d -o {AUDITOR} -m 750 {quote(folder.path)} && slurm-guard audit",
         )
         return
     yield from _closed(folder, "every user's verdicts")
@@ -100,7 +94,7 @@ def _own(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield ok("the site keeps no document for each user")
         return
-    owner, path = quote(lake.owner if lake.exists else _AUDITOR), quote(folder.path)
+    owner, path = quote(lake.owner if lake.exists else AUDITOR), quote(folder.path)
     right = f"chown {owner} {path} && chmod 711 {path}"
     told = f"{folder.path} is {folder.owner}'s, mode {folder.mode:04o}"
     if not folder.is_dir or folder.mode & 0o022 or (lake.exists and folder.uid != lake.uid):
@@ -125,35 +119,6 @@ def _quarantine(facts: Facts) -> Iterator[Said]:
         )
     elif found.n:
         yield ok(f"{count(found.n, 'file')} in quarantine, none of the last week")
-
-
-def _node_data(facts: Facts) -> Iterator[Said]:
-    data = {one.node: one.newest_at for one in seen(facts.data)}
-    known = () if isinstance(facts.slurm_nodes, Unseen) else facts.slurm_nodes
-    boards = {node.name: node.state for node in known if node.has_gpus}
-    if not data:
-        yield warning("nothing was collected of any node yet", f"{_COLLECT}   # once a job has run")
-        return
-    for node in sorted(boards.keys() | data.keys()):
-        at = data.get(node)
-        if node in boards and (boards[node].startswith(_AWAY) or boards[node].endswith(("~", "%"))):
-            continue
-        if node in boards and at is None:
-            yield problem(
-                "Slurm gives its GPUs to jobs, and nothing of it was ever collected",
-                f"{_COLLECT} --from ssh://{quote(node)}   # or add its spool to [lake] spools",
-                node,
-            )
-        elif at is not None and missed_s(facts, node, at) > _STALE_S and (not known or node in boards):
-            yield problem(
-                f"the last that was collected of it is of {_instant(at)}",
-                f"ssh {quote(node)} slurm-guard node status   # and is its spool collected?",
-                node,
-            )
-
-
-def _instant(at: float) -> str:
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _last_night(facts: Facts) -> Iterator[Said]:
@@ -277,16 +242,6 @@ CHECKS = (
         HEAD,
         "no file is in quarantine",
         _quarantine,
-        _AS_AUDITOR,
-    ),
-    Check(
-        "node-data",
-        "what was collected of each of Slurm's nodes with GPUs, and when",
-        "A node whose hooks or transport are silent is unobserved, and nobody notices by itself.",
-        "`slurm-guard node status` there, then `slurm-guard collect`",
-        HEAD,
-        "something new was collected of every node with GPUs",
-        _node_data,
         _AS_AUDITOR,
     ),
     Check(

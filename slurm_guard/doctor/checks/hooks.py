@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 
-from slurm_guard.doctor.checks.values import LISTS_SINCE, name, version
+from slurm_guard.doctor.checks.values import LISTS_SINCE, name, slurm_user, version
 from slurm_guard.doctor.facts import Facts, HookFile, HookLine, Unsafe
-from slurm_guard.doctor.finding import BOTH, NODE, Check, Said, Unseen, problem, seen, unseen, warning
+from slurm_guard.doctor.finding import BOTH, NODE, Check, Said, problem, seen, unseen, warning
 from slurm_guard.doctor.fromhooks import KEYS
 from slurm_guard.slurm.conf import SlurmConf
 
@@ -137,8 +137,7 @@ def _globs(facts: Facts) -> Iterator[Said]:
 
 def _files(facts: Facts) -> Iterator[Said]:
     told = set()
-    slurm_uid = "" if isinstance(facts.running, Unseen) else facts.running.first("SlurmUser")
-    slurm_uid = slurm_uid.partition("(")[2].rstrip(")")  # slurm(64030)
+    slurm_uid = slurm_user(facts)
     for line in seen(facts.hooks):
         for file in line.files:
             if file.path not in told:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from shlex import quote
 
 from slurm_guard.doctor.checks.hooks import own
+from slurm_guard.doctor.checks.values import count
 from slurm_guard.doctor.facts import Facts, Interpreter
 from slurm_guard.doctor.finding import NODE, Check, Said, ok, problem, seen, unseen, warning
 
@@ -20,6 +21,12 @@ def _settings(facts: Facts) -> Iterator[Said]:
             f"chown root:root {quote(settings.path)} && chmod 644 {quote(settings.path)}",
         )
         return
+    if settings.n_cr:
+        yield warning(
+            f"{settings.path} has {count(settings.n_cr, 'line')} with a CR at the end, as of Windows: "
+            "these hooks take it off, those of another release took it for a part of the path",
+            f"sed -i 's/\\r$//' {quote(settings.path)}",
+        )
     for line in settings.odd[:1]:
         yield warning(
             f"{settings.path} has a line that is no setting, and is ignored: {line}",
@@ -159,7 +166,7 @@ def _driver(facts: Facts) -> Iterator[Said]:
 CHECKS = (
     Check(
         "hook-settings",
-        "slurm-guard-hooks.conf: a plain file of root's alone to write, whose lines are settings",
+        "slurm-guard-hooks.conf: a plain file of root's alone to write, of settings, without a CR",
         "The hooks run as root and read no other file; one that others may write they ignore.",
         "`chown root:root` and `chmod 644`",
         NODE,

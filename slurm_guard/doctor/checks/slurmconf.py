@@ -1,8 +1,18 @@
 """Slurm itself: its version, the hooks' flags and times, what runs beside what stands in the file."""
 
 from collections.abc import Iterator
+from shlex import quote
 
-from slurm_guard.doctor.checks.values import LISTS_SINCE, name, seconds, value, version, words
+from slurm_guard.doctor.checks.hooks import own
+from slurm_guard.doctor.checks.values import (
+    LISTS_SINCE,
+    name,
+    seconds,
+    slurm_user,
+    value,
+    version,
+    words,
+)
 from slurm_guard.doctor.facts import Facts, HookSettings
 from slurm_guard.doctor.finding import (
     BOTH,
@@ -140,6 +150,15 @@ def _reconfigure(facts: Facts) -> Iterator[Said]:
         )
 
 
+def _safe(facts: Facts) -> Iterator[Said]:
+    for unsafe in seen(facts.conf_unsafe):
+        if unsafe.why != f"belongs to uid {slurm_user(facts)}":
+            yield problem(
+                f"{unsafe.path} {unsafe.why}, and slurm.conf says what root runs on every node",
+                own(unsafe) if unsafe.why.startswith("belongs") else f"chmod go-w {quote(unsafe.path)}",
+            )
+
+
 _SETS = ("PrologFlags", "AccountingStorageTRES", "AccountingStoreFlags", "GresTypes", "PrivateData")
 _SINGLE = ("TaskProlog", "ProctrackType", "AccountingStorageType", "PrologEpilogTimeout")
 
@@ -236,6 +255,16 @@ CHECKS = (
         BOTH,
         "slurmctld runs with the slurm.conf that lies here",
         _reconfigure,
+    ),
+    Check(
+        "slurm-conf-safe",
+        "slurm.conf, what it includes, and their folders: written by root or `SlurmUser` alone",
+        "Its lines name the programs that root runs at each job's start and end.",
+        "`chmod go-w`",
+        BOTH,
+        "slurm.conf is root's or SlurmUser's alone to write",
+        _safe,
+        "run it where slurm.conf lies, or name it with --slurm-conf",
     ),
     Check(
         "job-ids",

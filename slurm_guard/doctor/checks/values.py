@@ -32,6 +32,12 @@ def version(facts: Facts) -> Version | None:
     return None if isinstance(facts.running, Unseen) else facts.running.version
 
 
+def slurm_user(facts: Facts) -> str:
+    """The uid of SlurmUser, which may own Slurm's own files; empty: not known."""
+    told = "" if isinstance(facts.running, Unseen) else facts.running.first("SlurmUser")
+    return told.partition("(")[2].rstrip(")")  # slurm(64030)
+
+
 def count(n: int, noun: str) -> str:
     """1 file, 2 files."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"

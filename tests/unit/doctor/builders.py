@@ -28,6 +28,7 @@ from slurm_guard.doctor.facts import (
     SamplerState,
     Skew,
     SlurmNode,
+    Spool,
 )
 from slurm_guard.doctor.fromhooks import KEYS
 from slurm_guard.doctor.fromslurm import parse_gres
@@ -139,11 +140,28 @@ def guard(**other: Any) -> Guard:
     return replace(Guard("/etc/slurm-guard/guard.toml", CONFIG), **other)
 
 
+def accounting(**starts: float) -> Accounting:
+    """A day with jobs on GPUs: a start for each node."""
+    return Accounting(40, 0, "", {}, {node: (at,) for node, at in starts.items()})
+
+
+def heard(node: str, at: float, first_at: float = NOW_AT - 30 * 86_400) -> NodeData:
+    """What was collected of a node, an hour ago for the last time."""
+    return NodeData(node, at, first_at, NOW_AT - 3600)
+
+
 def night(**other: Any) -> Night:
     """Last night's document."""
     nodes = tuple(NodeCoverage(name, 4, 1, NOW_AT - 40_000, "") for name in ("n1", "n2"))
     right = Night("2027-01-14", NOW_AT - 30_000, NOW_AT - 20_000, "1.2.3", nodes, 40)
     return replace(right, **other)
+
+
+# A machine on which the packages lie, whose slurm.conf has the site's own prolog.
+BARE: dict[str, Any] = {
+    "traces": (),
+    "hooks": (line("Prolog", "/etc/slurm/prolog.sh", file("/etc/slurm/prolog.sh", ours=False, shim="")),),
+}
 
 
 def healthy(**spoilt: Any) -> Facts:
@@ -155,14 +173,15 @@ def healthy(**spoilt: Any) -> Facts:
         guard=guard(),
         guard_as_auditor=guard(),
         running=running(),
-        conf=conf("ClusterName=rig\n"),
+        conf=conf("ClusterName=rig\nAccountingStorageTRES=gres/gpu\n"),
+        conf_unsafe=(),
         gres=gres("NodeName=n1 Name=gpu File=/dev/null\n"),
         slurm_nodes=(
             SlurmNode("n1", "gpu:h100:4", "idle", "none"),
             SlurmNode("n2", "gpu:4", "mixed", "none"),
         ),
         database=Database(("rig",), ("cpu", "gres/gpu"), "operator"),
-        accounting=Accounting(40, 0, ""),
+        accounting=accounting(n1=NOW_AT - 20 * 3600, n2=NOW_AT - 20 * 3600),
         hooks=hooks(),
         settings=settings(),
         hook_python=python(),
@@ -175,7 +194,8 @@ def healthy(**spoilt: Any) -> Facts:
         control=Control(True, False, "", ""),
         auditor=Auditor("sgaudit", 999),
         stores=stores(),
-        data=(NodeData("n1", NOW_AT - 3600), NodeData("n2", NOW_AT - 3600)),
+        data=(heard("n1", NOW_AT - 3600), heard("n2", NOW_AT - 3600)),
+        spools=(Spool(CONFIG.lake.spools[0], True),),
         quarantine=Quarantine(0, 0),
         night=night(),
         skews=(Skew("n1", 0.4, 12), Skew("n2", -0.3, 9)),
@@ -184,5 +204,6 @@ def healthy(**spoilt: Any) -> Facts:
         letters=(),
         schedule=("/etc/cron.d/slurm-guard",),
         leftovers=(),
+        traces=("/var/lib/slurm-guard/install",),
     )
     return replace(right, **spoilt)

@@ -5,6 +5,7 @@ from typing import Any
 
 from slurm_guard.config import AuditConfig, Config
 from slurm_guard.configmaintenance import MaintenanceConfig
+from slurm_guard.doctor.checks.bare import MADE
 from slurm_guard.doctor.facts import (
     Accounting,
     Control,
@@ -19,6 +20,7 @@ from slurm_guard.doctor.facts import (
     SamplerState,
     Skew,
     SlurmNode,
+    Spool,
     StuckLetter,
     Switch,
     Unsafe,
@@ -33,7 +35,9 @@ FAR = b.NOW_AT - 5 * 86_400
 OTHERS = (Unsafe("/opt/x", "may be written by everybody"),)
 
 SHIM = f"{b.LIBEXEC}/slurm-guard-prolog"
-SEEN = NodeData("n1", b.NOW_AT - 3600)
+SEEN = b.heard("n1", b.NOW_AT - 3600)
+RAN = b.NOW_AT - 4 * 3600  # a job with GPUs began, long enough before the last collection
+UNIT = Control(True, False, "/etc/systemd/system/multi-user.target.wants/slurm-guardd.service", "")
 NO_LIMIT = b.running(PrologEpilogTimeout="65534")
 INSTALLED = f"{b.LIBEXEC}/site/prolog"  # calls ours, becomes the site's
 SITES_OWN: list[dict[str, Any]] = [  # programs of the site's that a limit could end: install sets none
@@ -60,6 +64,9 @@ def _kept(*windows: MaintenanceConfig) -> dict[str, Any]:
 
 # check, what is spoilt, level, words of the sentence
 MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
+    ("installed", b.BARE, P, "not installed on this machine"),
+    ("installed", {**b.BARE, "hooks": GONE}, P, "not installed on this machine"),
+    *((check, b.BARE, U, "is not installed here") for check in sorted(MADE)),
     ("slurmctld", {"running": GONE}, P, "the disk does not answer"),
     ("slurm-version", {"running": b.running("20.11.9")}, P, "older than 22.05"),
     ("slurm-version", {"running": b.running("27.05.1")}, W, "newer than 26.05"),
@@ -80,10 +87,10 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("maintenance", _kept(replace(WINDOW, nodes="n[2-4]")), W, "names n3, n4, which Slurm does not know"),
     ("maintenance", {**_kept(WINDOW), "slurm_nodes": GONE, "now_at": FAR + 1e8}, W, "days ago"),
     ("maintenance", {"guard": b.guard(config=None, error="config-value: maintenance")}, U, "not right"),
-    ("node-data", {**_kept(replace(WINDOW, nodes="n1")), "data": (SEEN, NodeData("n2", FAR))}, P, "01-10"),
+    ("node-data", {**_kept(replace(WINDOW, nodes="n1")), "data": (SEEN, b.heard("n2", FAR))}, P, "01-10"),
     (
         "node-data",
-        {**_kept(replace(WINDOW, until="2027-01-11")), "data": (SEEN, NodeData("n2", FAR))},
+        {**_kept(replace(WINDOW, until="2027-01-11")), "data": (SEEN, b.heard("n2", FAR))},
         P,
         "01-10",
     ),
@@ -114,6 +121,10 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("job-ids", {"running": b.running(NEXT_JOB_ID="")}, U, "which job ids"),
     ("accounting-type", {"running": b.running(AccountingStorageType="")}, P, "unset"),
     ("accounting-tres", {"running": b.running(AccountingStorageTRES="cpu,mem")}, P, "lacks gres/gpu"),
+    ("accounting-tres", {"conf": b.conf("AccountingStorageTRES=cpu\n")}, P, "until it is restarted"),
+    ("accounting-tres", {"conf": b.conf("ClusterName=rig\n")}, P, "until it is restarted"),
+    ("slurm-conf-safe", {"conf_unsafe": OTHERS}, P, "by everybody, and slurm.conf says"),
+    ("slurm-conf-safe", {"conf_unsafe": (Unsafe("/etc/slurm", "belongs to uid 7"),)}, P, "uid 7"),
     ("accounting-flags", {"running": b.running(AccountingStoreFlags="")}, W, "lacks job_comment:"),
     ("accounting-flags", {"running": b.running("23.02.1")}, W, "lacks job_extra:"),
     ("extra-constraints", {"running": b.running(SchedulerParameters="bf_x,extra_constraints")}, W, "--extra"),
@@ -215,6 +226,7 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ),
     ("hook-settings", {"settings": replace(b.settings(), refused="others may write it")}, P, "ignore"),
     ("hook-settings", {"settings": replace(b.settings(), odd=("PYTHN=/x",))}, W, "PYTHN"),
+    ("hook-settings", {"settings": replace(b.settings(), n_cr=3)}, W, "3 lines with a CR at the end"),
     ("hook-settings", {"settings": b.settings(LIB="lib")}, P, "no full path"),
     ("settings-agree", {"settings": b.settings(SPOOL_DIR="/elsewhere")}, P, "two spools"),
     ("settings-agree", {"settings": b.settings(DISABLED="/x")}, W, "not the hooks"),
@@ -285,9 +297,32 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("head-room", {"stores": b.stores(lake=b.folder("/l", 0o750, free_b=0))}, P, "all that fits"),
     ("quarantine", {"quarantine": Quarantine(4, 3, "/q/a.reason", "torn: no end")}, W, "3 files"),
     ("quarantine", {"quarantine": Quarantine(4, 0, "/q/a.reason", "torn")}, OK, "none of the last week"),
-    ("node-data", {"data": (NodeData("n1", b.NOW_AT),)}, P, "nothing of it was ever"),
-    ("node-data", {"data": (NodeData("n1", b.NOW_AT), NodeData("n2", FAR))}, P, "is of 2027-01-10"),
+    ("node-data", {"data": (SEEN,)}, P, "nothing of it was ever"),
+    ("node-data", {"data": (SEEN, NodeData("n2", None))}, P, "nothing of it was ever"),
+    ("node-data", {"data": (SEEN, b.heard("n2", FAR))}, P, "is of 2027-01-10"),
+    ("node-data", {"data": (b.heard("n2", FAR),), "slurm_nodes": GONE}, P, "is of 2027-01-10"),
+    ("node-data", {"data": (SEEN,), "accounting": GONE}, U, "whether n2 had a job"),
+    (
+        "node-data",
+        {"data": (NodeData("n1", FAR, FAR, FAR), b.heard("n2", b.NOW_AT))},
+        P,
+        "is of 2027-01-10",
+    ),
+    (
+        "node-data",  # collecting itself stopped: what ran since counts all the same
+        {"data": (NodeData("n1", FAR, FAR, FAR),), "accounting": b.accounting(n1=b.NOW_AT - 900)},
+        P,
+        "is of 2027-01-10",
+    ),
+    (
+        "node-data",  # n1 is this machine
+        {"data": (b.heard("n2", RAN),), "accounting": b.accounting(), "control": UNIT, "samplers": ()},
+        P,
+        "systemd runs its sampler, which does not beat",
+    ),
     ("node-data", {"data": ()}, W, "of any node yet"),
+    ("spools", {"spools": (Spool("/nowhere", False),)}, P, "names /nowhere, which is no folder"),
+    ("spools", {"spools": (Spool("/s", True, "/s/n1", "sgship"),)}, P, "sgaudit, who collects, may not read"),
     ("last-night", {"night": b.night(until_at=FAR)}, P, "5 days ago"),
     ("last-night", {"night": b.night(release="1.1.0")}, W, "by release 1.1.0"),
     ("last-night", {"night": None}, W, "no night"),
@@ -311,6 +346,8 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
 
 # check, what is otherwise than usual and yet right
 NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
+    ("installed", {"traces": ()}),  # by hand, with a call in the site's prolog and places of its own
+    ("installed", {"hooks": (), "traces": ("/srv/lake",)}),  # a head node whose slurm.conf lies elsewhere
     ("prolog-flags", {"running": b.running("26.05.1", PrologFlags="DeferBatch")}),
     ("prolog-flags", {"running": b.running("24.05.1", PrologFlags="RunInJob")}),
     ("prolog-flags", {"running": GONE, "conf": b.conf("PrologFlags=Contain\n")}),
@@ -325,6 +362,15 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
         {"running": b.running(PrologFlags="RunInJob"), "settings": b.settings(START_SAMPLER="no")},
     ),
     ("second-line", {"conf": b.conf("Prolog=/a\nProlog=/b\n"), "running": b.running("24.05.1")}),
+    ("accounting-tres", {"conf": b.conf("ClusterName=x\n"), "running": b.running(HASH_VAL="Different")}),
+    ("accounting-tres", {"conf": b.conf("AccountingStorageTRES=GRES/gpu:h100,gres/gpu\n")}),
+    (
+        "slurm-conf-safe",
+        {
+            "running": b.running(SlurmUser="slurm(64030)"),
+            "conf_unsafe": (Unsafe("/etc/slurm", "belongs to uid 64030"),),
+        },
+    ),
     ("private-data", {"running": b.running(PrivateData="jobs")}),
     ("private-data", {"running": b.running(PrivateData="accounts"), "database": GONE}),
     ("gres-files", {"gres": b.gres("AutoDetect=nvml\n")}),
@@ -344,7 +390,13 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "down*", ""))}),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "idle~", ""))}),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "maint", ""))}),
-    ("node-data", {**_kept(WINDOW), "data": (SEEN, NodeData("n2", FAR))}),
+    ("node-data", {**_kept(WINDOW), "data": (SEEN, b.heard("n2", FAR))}),
+    ("node-data", {"data": (SEEN,), "accounting": b.accounting(n1=RAN)}),  # n2 had no job yet
+    ("node-data", {"data": (SEEN, b.heard("n2", FAR)), "accounting": b.accounting(n1=RAN)}),  # booted since
+    ("node-data", {"data": (b.heard("n1", b.NOW_AT, RAN + 60),), "accounting": b.accounting(n2=RAN)}),
+    ("node-data", {"data": (SEEN,), "accounting": b.accounting(n2=b.NOW_AT - 900)}),  # not collected since
+    ("node-data", {"data": (b.heard("n2", RAN),), "accounting": b.accounting(), "control": UNIT}),
+    ("spools", {"spools": (Spool(b.CONFIG.node.spool_dir, False),)}),  # nodes send theirs by ssh
     ("coverage", {"night": b.night(nodes=(NodeCoverage("n3", 0, 0, None, "in maintenance: x"),))}),
     ("maintenance", _kept(WINDOW, replace(WINDOW, since="2027-03-01", until="2027-03-02"))),
     ("maintenance", {**_kept(replace(WINDOW, nodes="n[2-4]")), "slurm_nodes": GONE}),

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from slurm_guard.config import MailConfig
+from slurm_guard.config import Config, MailConfig
+from slurm_guard.doctor.checks.bare import MADE
 from slurm_guard.doctor.examine import examine, run_check
-from slurm_guard.doctor.facts import (
-    Facts,
-)
-from slurm_guard.doctor.finding import Check, Finding, Level, Role, ok
+from slurm_guard.doctor.facts import Facts, Library
+from slurm_guard.doctor.finding import Check, Finding, Level, Role, Unseen, ok
 from slurm_guard.doctor.registry import CHECKS, choose
 from slurm_guard.errors import GuardError
 from tests.unit.doctor import builders as b
@@ -46,7 +45,7 @@ def test_health_is_silent(check: Check) -> None:
 
 
 # Silence of these is the fault that they look for.
-SILENT = {"slurmctld", "slurmdbd", "sacct"}
+SILENT = {"slurmctld"}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
@@ -75,12 +74,49 @@ def test_a_near_miss_is_no_finding(check_id: str, spoilt: dict[str, Any]) -> Non
 
 
 def test_a_wrong_guard_toml_is_one_problem_and_the_rest_could_not_look() -> None:
-    facts = b.healthy(guard=b.guard(config=None, error="config-syntax: line 3"))
+    unasked = Unseen("guard.toml is not right, which another check says")
+    facts = b.healthy(
+        guard=b.guard(config=None, error="config-syntax: line 3"), database=unasked, accounting=unasked
+    )
 
     found = examine(facts, CHECKS, tuple(Role))
 
     assert [finding.check for finding in found.findings if finding.level is P] == ["guard-toml"]
-    assert {"settings-agree", "mail-readers"} <= {f.check for f in found.findings if f.level is U}
+    assert {"settings-agree", "mail-readers", "slurmdbd", "sacct"} <= {
+        f.check for f in found.findings if f.level is U
+    }
+
+
+def test_before_an_installation_there_is_one_problem_whose_remedy_is_to_install() -> None:
+    nowhere = replace(b.folder("/var/lib/x", 0), exists=False)
+    facts = b.healthy(
+        **b.BARE,
+        running=b.running(PrologFlags="", PrologEpilogTimeout="65534"),
+        settings=b.settings(START_SAMPLER="yes"),
+        hook_python=b.python(failure="No module named 'slurm_guard'"),
+        library=Library("/usr/lib/slurm-guard", "", ()),
+        sampler_python=b.python("/opt/slurm-guard/bin/python3", exists=False),
+        folders=dict.fromkeys(("run", "spool", "progress"), nowhere),
+        stores=dict.fromkeys(("lake", "reports", "own"), nowhere),
+        guard=b.guard(config=Config()),
+        samplers=(), schedule=(), data=(), night=None, skews=(),
+        nvml=Unseen("the sampler's interpreter could not be started, which another check says"),
+    )  # fmt: skip
+
+    found = examine(facts, CHECKS, tuple(Role)).findings
+
+    bad = [(one.check, one.remedy.split("   ")[0]) for one in found if one.level in (P, Level.WARNING)]
+    assert bad == [("installed", "slurm-guard install")]
+    assert {one.check for one in found if one.level is U} == {*MADE, "driver"}
+
+
+def test_what_matters_before_an_installation_is_looked_at_before_it() -> None:
+    facts = b.healthy(**b.BARE, gres=b.gres("Name=gpu Count=4\n"), database=Unseen("gone"))
+
+    found = examine(facts, CHECKS, tuple(Role)).findings
+
+    assert [one.check for one in found if one.level is P] == ["installed", "slurmdbd", "gres-files"]
+    assert set(BY_ID) >= MADE
 
 
 def test_what_a_check_said_before_it_failed_is_kept() -> None:

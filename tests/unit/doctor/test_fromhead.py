@@ -9,6 +9,7 @@ import pytest
 
 from slurm_guard.config import ChatConfig, Config, LakeConfig, NodeConfig, ReportConfig
 from slurm_guard.doctor import fromhead, fromnode
+from slurm_guard.doctor.bounded import Collector, Identity, gather
 from slurm_guard.document import to_json
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.manifest import Known, write_manifest
@@ -43,13 +44,44 @@ def test_the_newest_of_a_node_is_that_of_spool_drop_and_memory(tmp_path: Path) -
     manifest.parent.mkdir(parents=True)
     write_manifest(manifest, {"sealed/a": Known(1, int((AT - 5) * 1e9), "x", 1, None)})
 
-    found = {one.node: one.newest_at for one in fromhead.load_data(_config(tmp_path))}
+    os.utime(manifest, (AT, AT))
+    found = {one.node: one for one in fromhead.load_data(_config(tmp_path))}
 
-    assert found == {"n1": pytest.approx(AT - 5), "n2": pytest.approx(AT - 10), "n3": None}
+    newest = {node: one.newest_at for node, one in found.items()}
+    assert newest == {"n1": pytest.approx(AT - 5), "n2": pytest.approx(AT - 10), "n3": None}
+    assert found["n1"].first_at == pytest.approx(AT - 90)
+    assert found["n1"].collected_at == AT
+    assert (found["n2"].collected_at, found["n3"].first_at) == (None, None)
 
 
 def test_spools_that_are_not_there_have_no_node(tmp_path: Path) -> None:
     assert fromhead.load_data(_config(tmp_path)) == ()
+
+
+@pytest.mark.root
+def test_a_spool_is_seen_with_the_rights_of_whoever_collects(tmp_path: Path) -> None:
+    for place in (tmp_path, *tmp_path.parents[:3]):
+        place.chmod(0o755)
+    for name in ("right/n1/sealed", "shut/n1/sealed", "inside/n1/sealed", "above/in/n1"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("shut", "inside/n1/sealed", "above"):
+        (tmp_path / name).chmod(0o700)
+    names = ("right", "shut", "inside", "above/in", "none", "right/n1/none")
+    config = replace(Config(), lake=LakeConfig(spools=[str(tmp_path / name) for name in names]))
+    nobody = Identity("nobody", 65534, 65534)
+
+    found = gather([Collector("spools", lambda: fromhead.look_at_spools(config), 10.0, nobody)])["spools"]
+
+    assert isinstance(found, tuple), found
+    seen = [(one.exists, one.barred.removeprefix(f"{tmp_path}/"), one.group) for one in found]
+    assert seen == [
+        (True, "", ""),
+        (True, "shut", "root"),
+        (True, "inside/n1/sealed", "root"),
+        (True, "above", "root"),
+        (False, "", ""),
+        (False, "", ""),
+    ]
 
 
 def test_quarantine_is_counted_with_the_newest_reason(tmp_path: Path) -> None:
@@ -210,6 +242,20 @@ def test_a_journal_tells_how_far_an_installation_came(text: str, status: str | N
     found = fromnode.find_leftovers(tmp_path)
 
     assert [(left.path, left.status) for left in found] == [(str(journal), status)] * (status is not None)
+
+
+def test_packages_and_a_guard_toml_are_no_trace_of_an_installation(tmp_path: Path) -> None:
+    config, settings = _config(tmp_path), tmp_path / "etc/slurm-guard/slurm-guard-hooks.conf"
+    _file(tmp_path / "etc/slurm-guard/guard.toml")
+    assert fromnode.find_traces(config, settings, tmp_path / "journal") == ()
+
+    _file(settings)
+    (tmp_path / "lake").mkdir()
+
+    assert fromnode.find_traces(config, settings, tmp_path / "journal") == (
+        str(settings),
+        str(tmp_path / "lake"),
+    )
 
 
 def test_a_folder_of_the_journal_without_one_is_a_beginning(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from slurm_guard.doctor import fromhooks
 from slurm_guard.doctor.facts import HookLine
+from slurm_guard.doctor.ways import unsafe_on_way
 from slurm_guard.install.calls import folder_call, site_call
 from slurm_guard.slurm.running import parse_running
 from tests.unit.doctor import builders as b
@@ -168,6 +169,17 @@ def test_settings_are_read_as_the_shim_reads_them() -> None:
     assert odd == ("NOPE=1", "LIB")
 
 
+def test_the_line_ends_of_windows_are_taken_off_as_the_shim_does_and_counted(tmp_path: Path) -> None:
+    file = tmp_path / "slurm-guard-hooks.conf"
+    file.write_bytes(b'# c\r\nLIB="/a"\r\nPYTHON=/p\x0bq\r\n\r\nSYSLOG=\r\nRUN_DIR=/r\n')
+
+    found = fromhooks.load_settings((), file)
+    values, odd = fromhooks.parse_settings(file.read_bytes().decode())
+
+    assert found.n_cr == 5
+    assert (values, odd) == ({"LIB": "/a", "PYTHON": "/p\x0bq", "SYSLOG": "", "RUN_DIR": "/r"}, ())
+
+
 def test_the_shims_own_values_hold_where_no_file_says_otherwise(tmp_path: Path) -> None:
     shim = _program(tmp_path / "slurm-guard-prolog", SHIM.replace("LIB=/usr/lib/slurm-guard", "LIB=/mine"))
 
@@ -195,10 +207,10 @@ def test_every_folder_and_link_on_the_way_counts(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     program = _program(tmp_path / "a/b/program", "")
     (tmp_path / "link").symlink_to(program)
-    assert fromhooks.unsafe_on_way(str(program)) == ()
+    assert unsafe_on_way(str(program)) == ()
 
     (tmp_path / "a").chmod(0o777)
     os.chown(program, 12345, 0)
-    found = {Path(one.path).name: one.why for one in fromhooks.unsafe_on_way(str(tmp_path / "link"))}
+    found = {Path(one.path).name: one.why for one in unsafe_on_way(str(tmp_path / "link"))}
 
     assert found == {"a": "may be written by everybody", "program": "belongs to uid 12345"}

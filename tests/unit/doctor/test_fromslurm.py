@@ -85,6 +85,9 @@ def test_a_day_of_accounting_is_read_as_the_audit_reads_it(tmp_path: Path) -> No
 
     assert found.n_bad_rows == 0
     assert 0 < found.n_runs == sum(map(len, found.starts.values()))
+    began = {at for times in found.starts.values() for at in times}
+    assert found.gpu_starts
+    assert {at for times in found.gpu_starts.values() for at in times} <= began
 
 
 def test_the_named_slurm_conf_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,3 +100,14 @@ def test_the_named_slurm_conf_comes_first(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(fromslurm, "_CACHED", os.devnull + "/x")
     with pytest.raises(NotSeenError, match="--slurm-conf"):
         fromslurm.find_slurm_conf(None)
+
+
+@pytest.mark.root
+def test_a_file_that_slurm_conf_includes_is_looked_at_too(tmp_path: Path) -> None:
+    conf, other = tmp_path / "slurm.conf", tmp_path / "hooks.conf"
+    conf.write_text("ClusterName=x\nInclude hooks.conf\n")
+    other.write_text("Prolog=/x\n")
+    conf.chmod(0o644)
+    other.chmod(0o666)
+
+    assert [unsafe.path for unsafe in fromslurm.judge_conf(conf)] == [str(other)]

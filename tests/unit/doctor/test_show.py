@@ -36,6 +36,20 @@ def test_the_worst_comes_first_and_the_last_line_counts() -> None:
     assert any("c-ok" in line for line in render_text(_examination(*found), everything=True))
 
 
+def test_what_could_not_be_looked_at_for_one_reason_is_said_once() -> None:
+    found = [Finding(f"c-{i}", "n1", Level.UNSEEN, "It is not there", "do it") for i in range(3)]
+    found += [Finding("d", "n1", Level.UNSEEN, "Another reason", "do it")]
+    found += [Finding(f"p-{i}", "n1", Level.PROBLEM, "The same", "do it") for i in range(2)]
+
+    heads = [line for line in render_text(_examination(*found)) if not line.startswith(" ")]
+    full = [line for line in render_text(_examination(*found), everything=True) if not line.startswith(" ")]
+
+    assert [head.split("  ")[-2].strip() for head in heads[:-1]] == ["p-0", "p-1", "c-0 and 2 more", "d"]
+    assert len(full) == len(found) + 1
+    assert heads[-1] == full[-1]
+    assert ", 4 could not be looked at, " in full[-1]
+
+
 def test_no_text_steers_a_terminal() -> None:
     lines = list(render_text(_examination(Finding("x", EVIL, Level.PROBLEM, EVIL * 100, EVIL))))
 
