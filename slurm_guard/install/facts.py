@@ -58,7 +58,7 @@ def gather(asked: Asked) -> Facts:
     """Look at the machine; nothing is changed. GuardError where slurm.conf cannot be read."""
     disk = Disk(asked.places)
     version = parse_version(asked.slurm_version) if asked.slurm_version else find_version(asked.places)
-    path = asked.slurm_conf or _find_conf(asked.places)
+    path = asked.slurm_conf or find_conf(asked.places)
     conf = _read_conf(asked.places, path, version) if path else None
     settings = settings_paths(asked.places)[0]
     return Facts(
@@ -76,17 +76,6 @@ def gather(asked: Asked) -> Facts:
         can=frozenset(name for name in ("systemd-sysusers", "systemd-tmpfiles") if shutil.which(name)),
         with_task_prolog=asked.with_task_prolog,
     )
-
-
-def named_on_disk(places: Places) -> str:
-    """The line of slurm.conf that names what we put there; "": none does, or none can be read."""
-    path = _find_conf(places)
-    try:
-        lines = _read_conf(places, path, None).lines if path else ()
-    except GuardError:
-        return ""
-    mine = [line for line in lines if line.value.startswith(f"{places.libexec}/")]
-    return f"{mine[0].path}:{mine[0].number} names {mine[0].value}" if mine else ""
 
 
 def parse_version(text: str) -> tuple[int, int]:
@@ -121,7 +110,8 @@ def call(words: Sequence[str]) -> "subprocess.CompletedProcess[bytes] | None":
         return None
 
 
-def _find_conf(places: Places) -> Path | None:
+def find_conf(places: Places) -> Path | None:
+    """SLURM_CONF, or the first of the usual places that is there."""
     named = os.environ.get("SLURM_CONF") if places.root is None else None
     for text in [named] if named else [*USUAL, *SENT]:
         if text and os.path.exists(places.disk(Path(text))):

@@ -1,9 +1,8 @@
-"""Install, upgrade and uninstall from beginning to end: look first, then do, always able to go back."""
+"""Install and upgrade from beginning to end: look first, then do, always able to go back."""
 
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,11 @@ from slurm_guard.install.apply import apply_plan, finish, needed
 from slurm_guard.install.change import Action, Change, Places, Plan, Problem
 from slurm_guard.install.checks import find_problems
 from slurm_guard.install.disk import Disk
-from slurm_guard.install.facts import Asked, gather, named_on_disk
+from slurm_guard.install.facts import Asked, gather
 from slurm_guard.install.journal import APPLIED, APPLYING, UNDOING, Journal, Keeper
 from slurm_guard.install.plan import make_plan
-from slurm_guard.install.undo import Step, forget, undo, undo_steps
 
 Say = Callable[[str], None]
-DATA = ("spool", "progress", "lake", "reports", "own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def prepare(asked: Asked) -> Prepared:
 def prepare_upgrade(places: Places) -> Prepared:
     """The files of ours that are there, as this release has them; the site's files are not looked at."""
     keeper = Keeper(Disk(places), places.journal)
-    journal = _must_have(keeper)
+    journal = must_have(keeper)
     if journal.status != APPLIED:
         raise GuardError(
             "install-half-done",
@@ -125,53 +122,6 @@ def renew_sampler(places: Places) -> list[str]:
     return live.run_actions([Action(("systemctl", "daemon-reload"), "units"), Action(words, "the sampler")])
 
 
-def prepare_uninstall(places: Places) -> tuple[Keeper, Journal, list[Step]]:
-    """What would be taken back."""
-    keeper = Keeper(Disk(places), places.journal)
-    journal = _must_have(keeper)
-    return keeper, journal, undo_steps(keeper, journal)
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """How to uninstall. `now`: without Slurm's word that it has forgotten us."""
-
-    reconfigure: bool = False
-    now: bool = False
-    purge: bool = False
-
-
-def take_back(places: Places, how: Removal, say: Say) -> list[str]:
-    """slurm.conf first; the hooks only when Slurm names them no more. What stays, a sentence each."""
-    if os.geteuid() != 0 and places.is_live:
-        raise GuardError("install-problems", "only root can uninstall here")
-    begun = Keeper(Disk(places), places.journal)
-    if begun.is_begun():
-        with held(begun):
-            begun.forget()
-        begun.disk.remove_folder(places.state)
-        say("an installation had ended before it changed anything: what it kept is removed")
-        return []
-    keeper, journal, steps = prepare_uninstall(places)
-    with held(keeper):
-        left: list[str] = []
-        first = [step for step in steps if step.entry.edit]
-        for part in (first, [step for step in steps if not step.entry.edit]):
-            if part is not first:
-                _make_sure(places, how, bool(first), say)
-                left += _end_services(places, journal, say)
-            done = undo(keeper, journal, part)
-            left += done.left
-            for line in done.said:
-                say(line)
-        if how.purge:
-            left += _purge(places, journal, say)
-        forget(keeper, journal)
-    for folder in (places.libexec, places.etc, places.run, places.state):
-        keeper.disk.remove_folder(folder)
-    return left
-
-
 def refuse(problems: Sequence[Problem]) -> None:
     """All of them in one GuardError; nothing was changed."""
     if not problems:
@@ -211,7 +161,8 @@ def _readable() -> Iterator[None]:
         ) from None
 
 
-def _must_have(keeper: Keeper) -> Journal:
+def must_have(keeper: Keeper) -> Journal:
+    """The journal, or a GuardError: nothing was installed."""
     journal = keeper.load()
     if journal is None:
         raise GuardError(
@@ -230,55 +181,3 @@ def _renewal(places: Places, systemd: bool) -> list[str]:
         " the next job's prolog starts the new one"
         for node, pid in live.samplers(places).items()
     ]
-
-
-def _make_sure(places: Places, how: Removal, edited: bool, say: Say) -> None:
-    """Hooks may go only when nothing names them: a `Prolog=` without a program drains the node."""
-    if places.root is not None or how.now:
-        return
-    if how.reconfigure and edited:
-        live.reconfigure()
-        say("scontrol reconfigure: done")
-        if live.wait_until_forgotten(places):
-            return
-    named = live.running_lines(places)
-    on_disk = named_on_disk(places)
-    if named == [] and not on_disk:
-        return
-    if named is None and not edited and not on_disk:
-        return
-    says = f"Slurm still runs with {named[0]}" if named else "Slurm does not say what it runs"
-    says = on_disk or says
-    raise GuardError(
-        "uninstall-waiting",
-        f"{says}: the hooks stay for now, as a node drains when a program that Slurm names is gone",
-        "take the lines out of slurm.conf where it is kept, `scontrol reconfigure`, then the same command"
-        " again (--reconfigure does the latter here; --now does not ask)",
-    )
-
-
-def _end_services(places: Places, journal: Journal, say: Say) -> list[str]:
-    failed: list[str] = []
-    if places.is_live:
-        last = [words for words in journal.undo if "daemon-reload" in words]
-        first = [words for words in journal.undo if words not in last]
-        failed += live.run_actions([Action(words, "end it") for words in first])
-    if places.root is None:
-        for node in live.samplers(places):
-            say(f"the sampler of {node} is ended")
-        failed += live.stop_samplers(places)
-    return failed
-
-
-def _purge(places: Places, journal: Journal, say: Say) -> list[str]:
-    """What was seen and learnt, and a configuration that somebody wrote; accounts under --purge alone."""
-    left = []
-    for path in (*(places.state / name for name in DATA), places.etc, places.run):
-        where = Path(places.disk(path))
-        if where.is_dir() and not where.is_symlink():
-            try:
-                shutil.rmtree(where)
-                say(f"{where} is removed with all that was in it")
-            except OSError as error:
-                left.append(f"{where} could not be removed: {error}")
-    return left

@@ -15,6 +15,7 @@ from slurm_guard.install import checks, files, session
 from slurm_guard.install.change import Change, Places
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.facts import Asked, parse_version
+from slurm_guard.install.removal import Removal, take_back
 from tests.unit.install.image import asked, install, make_image, tree, uninstall
 
 CONF = "etc/slurm/slurm.conf"
@@ -169,17 +170,6 @@ def test_a_file_of_ours_that_was_changed_stays_and_is_said(root: Path) -> None:
 
     assert left == f"{toml} was changed by somebody since: it stays"
     assert toml.exists()
-
-
-def test_damaged_marks_are_left_to_a_person(root: Path) -> None:
-    install(root)
-    text = (root / CONF).read_bytes().replace(b"# slurm-guard install: end\r\n", b"", 1)
-    (root / CONF).write_bytes(text)
-
-    (left,) = uninstall(root)
-
-    assert "take slurm-guard's lines out by hand" in left
-    assert (root / CONF).read_bytes() == text
 
 
 def test_a_slurm_conf_written_between_plan_and_deed_is_not_overwritten(root: Path) -> None:
@@ -373,5 +363,5 @@ def test_a_link_to_slurm_conf_is_followed_and_stays_a_link(tmp_path: Path) -> No
     assert link.readlink() == real
     assert "slurm-guard-prolog" in real.read_text()
     assert real.stat().st_mode & 0o777 == 0o600
-    session.take_back(where, session.Removal(now=True), lambda _: None)
+    take_back(where, Removal(now=True), lambda _: None)
     assert (link.readlink(), real.read_text()) == (real, "ClusterName=a\n")
