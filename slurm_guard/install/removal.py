@@ -11,6 +11,7 @@ from slurm_guard.install import live
 from slurm_guard.install.change import Action, Places
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.journal import Journal, Keeper
+from slurm_guard.install.marks import MOVE
 from slurm_guard.install.named import named_on_disk
 from slurm_guard.install.session import held, must_have
 from slurm_guard.install.undo import Step, forget, undo, undo_steps
@@ -31,7 +32,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What an uninstall would do. `waiting`: why it would stop behind the site's files; "": it would not."""
+    """What an uninstall would do. `waiting`: why it would do no more than that; "": it would end."""
 
     steps: tuple[Step, ...]
     waiting: str
@@ -43,6 +44,9 @@ def prepare_uninstall(places: Places) -> Outlook:
     journal = must_have(keeper)
     steps = undo_steps(keeper, journal)
     edits = [step for step in steps if step.entry.edit]
+    refused = _refused(edits)
+    if refused:
+        return Outlook((), refused)
     after = {step.entry.path: step.content for step in edits if step.content is not None}
     paths = [step.entry.path for step in edits]
     on_disk = named_on_disk(places, paths, after, with_sent=False)
@@ -65,6 +69,8 @@ def take_back(places: Places, how: Removal, say: Say) -> list[str]:
     keeper = Keeper(Disk(places), places.journal)
     journal = must_have(keeper)
     steps = undo_steps(keeper, journal)
+    if refused := _refused(steps):
+        raise GuardError("uninstall-changed", f"nothing was changed: {refused}", MOVE)
     with held(keeper):
         left: list[str] = []
         first = [step for step in steps if step.entry.edit]
@@ -82,6 +88,11 @@ def take_back(places: Places, how: Removal, say: Say) -> list[str]:
     for folder in (places.libexec, places.etc, places.run, places.state):
         keeper.disk.remove_folder(folder)
     return left
+
+
+def _refused(steps: Sequence[Step]) -> str:
+    """Words of somebody's between our marks: taken out with them they would be lost."""
+    return "; ".join(step.sentence for step in steps if step.what == "refuse")
 
 
 def _make_sure(places: Places, how: Removal, edits: Sequence[Step], left: Sequence[str], say: Say) -> None:

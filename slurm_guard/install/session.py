@@ -16,6 +16,7 @@ from slurm_guard.install.checks import find_problems
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.facts import Asked, gather
 from slurm_guard.install.journal import APPLIED, APPLYING, UNDOING, Journal, Keeper
+from slurm_guard.install.marks import find_mark_problems, keep_changed
 from slurm_guard.install.plan import make_plan
 
 Say = Callable[[str], None]
@@ -45,11 +46,15 @@ def prepare(asked: Asked) -> Prepared:
     with _readable():
         facts = gather(asked)
         plan = make_plan(facts)
-        changes = tuple(needed(keeper.disk, plan.changes))
-    notes = list(plan.notes)
+        open_ = needed(keeper.disk, plan.changes)
+        kept, said = keep_changed(keeper, journal, facts.conf, asked.places, open_)
+        changes = tuple(kept)
+    notes = [*plan.notes, *said]
     if journal is not None and journal.status == APPLYING:
         notes.insert(0, "an earlier installation stopped half-way: with --apply it is finished first")
     problems = find_problems(asked.places, facts.have, asked.role, changes, keeper.folder / "x")
+    if journal is None or journal.status == APPLIED:
+        problems += find_mark_problems(keeper, journal, changes)
     whole = Plan(
         plan.role, plan.changes, plan.actions, tuple(notes), (*plan.problems, *problems), plan.by_hand
     )
