@@ -34,7 +34,7 @@ class Facts:
     conf: SlurmConf | None
     hands_off: str
     systemd: bool
-    old_settings: bytes = b""
+    old_settings: Mapping[Path, bytes] = field(default_factory=dict)
     texts: Mapping[str, bytes] = field(default_factory=dict)
     accounts: frozenset[str] = frozenset()
     real: Mapping[Path, Path] = field(default_factory=dict)  # slurm.conf's files where links lead
@@ -60,7 +60,7 @@ def gather(asked: Asked) -> Facts:
     version = parse_version(asked.slurm_version) if asked.slurm_version else find_version(asked.places)
     path = asked.slurm_conf or find_conf(asked.places)
     conf = _read_conf(asked.places, path, version) if path else None
-    settings = settings_paths(asked.places)[0]
+    settings = [path for path in settings_paths(asked.places) if disk.look(path).kind == "file"]
     return Facts(
         places=asked.places,
         role=asked.role,
@@ -69,7 +69,7 @@ def gather(asked: Asked) -> Facts:
         conf=conf,
         hands_off=_hands_off(asked, conf),
         systemd=_has_systemd(asked.places),
-        old_settings=disk.read(settings) if disk.look(settings).kind == "file" else b"",
+        old_settings={path: disk.read(path) for path in settings},
         texts=_site_programs(asked.places, conf) if conf else {},
         real=_real_paths(asked.places, conf),
         accounts=_accounts(),

@@ -15,6 +15,7 @@ from slurm_guard.install.change import Action, Change, Places, Plan, Problem
 from slurm_guard.install.checks import find_problems
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.facts import Asked, gather
+from slurm_guard.install.files import settings_paths
 from slurm_guard.install.journal import APPLIED, APPLYING, UNDOING, Journal, Keeper
 from slurm_guard.install.marks import find_mark_problems, keep_changed
 from slurm_guard.install.plan import make_plan
@@ -81,7 +82,8 @@ def prepare_upgrade(places: Places) -> Prepared:
         entry = journal.entry(change.path)
         if change.edit or change.keep or entry is None:
             continue
-        if entry.first.kind == "none" and keeper.disk.look(change.path) != entry.after:
+        merged = change.path in settings_paths(places)  # a site's lines are in it already
+        if not merged and entry.first.kind == "none" and keeper.disk.look(change.path) != entry.after:
             notes.append(f"{keeper.disk.at(change.path)} was changed by somebody since: it is left as it is")
             continue
         mine.append(change)

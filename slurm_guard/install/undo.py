@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slurm_guard.install.blocks import DamagedBlock, has_block, take_out
 from slurm_guard.install.disk import State, digest
+from slurm_guard.install.files import SETTINGS, holds_site_settings
 from slurm_guard.install.journal import APPLIED, UNDOING, Entry, Journal, Keeper
 from slurm_guard.install.marks import say_foreign
 
@@ -25,7 +26,7 @@ class Step:
     """What undoing one entry comes to. `content` null: the path is removed (`what` says so) or stays."""
 
     entry: Entry
-    what: str  # restore, take-out, remove, folder, leave, refuse, nothing
+    what: str  # restore, take-out, remove, folder, keep, leave, refuse, nothing
     content: bytes | None = None
     sentence: str = ""
 
@@ -95,6 +96,9 @@ def _step(keeper: Keeper, entry: Entry) -> Step:
         return _step_of_edit(keeper, entry, now)
     if now.kind == "none":
         return Step(entry, "leave" if entry.first.kind == "file" else "nothing", None, f"{where} is gone")
+    mine = entry.path.name == SETTINGS and entry.first.kind == "none" and now.kind == "file"
+    if mine and holds_site_settings(entry.path, keeper.disk.read(entry.path)):
+        return Step(entry, "keep", None, f"{where} holds lines of the site's: it stays")
     if now not in (entry.after, entry.was):
         return Step(entry, "leave", None, f"{where} was changed by somebody since: it stays")
     if entry.first.kind == "none":

@@ -11,7 +11,7 @@ import pytest
 from slurm_guard import __version__
 from slurm_guard.config import Config, load_config
 from slurm_guard.errors import GuardError
-from slurm_guard.install import checks, files, session
+from slurm_guard.install import checks, facts, files, session
 from slurm_guard.install.change import Change, Places
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.facts import Asked, parse_version
@@ -246,6 +246,33 @@ def test_upgrade_renews_our_files_alone(root: Path, tmp_path: Path, monkeypatch:
     assert mine.read_text() == "mine\n"
     assert any("epilog was changed by somebody" in note for note in ready.plan.notes)
     assert (root / CONF).read_bytes() == conf
+
+
+@pytest.mark.parametrize("prefix", [None, Path("/opt/x")])
+def test_upgrade_renews_interpreter_and_package_beside_lines_of_the_sites(
+    root: Path, prefix: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = Places(prefix, root)
+    (root / "etc/slurm-guard/slurm-guard-hooks.conf").unlink()
+    session.carry_out(session.prepare(Asked("node", where, None, "23.11")), lambda _: None)
+    paths = [where.disk(path) for path in files.settings_paths(where)]
+    for number, path in enumerate(paths):
+        path.write_text(path.read_text() + f"GPU_DEVICES=/dev/x{number}\n")
+    newer = files.Installation(Path("/new/lib"), Path("/new/py"), Path("/new/own"), Path("/new/program"))
+    monkeypatch.setattr(facts, "this_installation", lambda: newer)
+
+    ready = session.prepare_upgrade(where)
+    session.carry_out(ready, lambda _: None)
+
+    for number, path in enumerate(paths):
+        lines = path.read_text().splitlines()
+        assert {"PYTHON=/new/py", "LIB=/new/lib", "SAMPLER_PYTHON=/new/own"} <= set(lines)
+        assert f"GPU_DEVICES=/dev/x{number}" in lines
+    assert not any("hooks.conf" in note for note in ready.plan.notes)
+    said: list[str] = []
+    assert take_back(where, Removal(), said.append) == []
+    assert all(path.exists() for path in paths)
+    assert sum("holds lines of the site's" in line for line in said) == len(paths)
 
 
 def test_the_commented_configuration_is_the_default_one(tmp_path: Path) -> None:
