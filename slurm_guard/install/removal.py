@@ -11,9 +11,10 @@ from slurm_guard.install import live
 from slurm_guard.install.change import Action, Places
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.journal import Journal, Keeper
+from slurm_guard.install.lock import held
 from slurm_guard.install.marks import MOVE
 from slurm_guard.install.named import named_on_disk
-from slurm_guard.install.session import held, must_have
+from slurm_guard.install.session import must_have
 from slurm_guard.install.undo import Step, forget, undo, undo_steps
 
 Say = Callable[[str], None]
@@ -59,34 +60,37 @@ def take_back(places: Places, how: Removal, say: Say) -> list[str]:
     """slurm.conf first; the hooks only when Slurm names them no more. What stays, a sentence each."""
     if os.geteuid() != 0 and places.is_live:
         raise GuardError("install-problems", "only root can uninstall here")
-    begun = Keeper(Disk(places), places.journal)
-    if begun.is_begun():
-        with held(begun):
-            begun.forget()
-        begun.disk.remove_folder(places.state)
-        say("an installation had ended before it changed anything: what it kept is removed")
-        return []
     keeper = Keeper(Disk(places), places.journal)
+    with held(keeper):
+        if keeper.is_begun():
+            keeper.forget()
+            keeper.disk.remove_folder(places.state)
+            say("an installation had ended before it changed anything: what it kept is removed")
+            return []
+        left = _take_back(keeper, places, how, say)
+        for folder in (places.libexec, places.etc, places.run, places.state):
+            keeper.disk.remove_folder(folder)
+    return left
+
+
+def _take_back(keeper: Keeper, places: Places, how: Removal, say: Say) -> list[str]:
     journal = must_have(keeper)
     steps = undo_steps(keeper, journal)
     if refused := _refused(steps):
         raise GuardError("uninstall-changed", f"nothing was changed: {refused}", MOVE)
-    with held(keeper):
-        left: list[str] = []
-        first = [step for step in steps if step.entry.edit]
-        for part in (first, [step for step in steps if not step.entry.edit]):
-            if part is not first:
-                _make_sure(places, how, first, left, say)
-                left += _end_services(places, journal, say)
-            done = undo(keeper, journal, part)
-            left += done.left
-            for line in done.said:
-                say(line)
-        if how.purge:
-            left += _purge(places, say)
-        forget(keeper, journal)
-    for folder in (places.libexec, places.etc, places.run, places.state):
-        keeper.disk.remove_folder(folder)
+    left: list[str] = []
+    first = [step for step in steps if step.entry.edit]
+    for part in (first, [step for step in steps if not step.entry.edit]):
+        if part is not first:
+            _make_sure(places, how, first, left, say)
+            left += _end_services(places, journal, say)
+        done = undo(keeper, journal, part)
+        left += done.left
+        for line in done.said:
+            say(line)
+    if how.purge:
+        left += _purge(places, say)
+    forget(keeper, journal)
     return left
 
 

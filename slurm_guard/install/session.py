@@ -1,7 +1,6 @@
 """Install and upgrade from beginning to end: look first, then do, always able to go back."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from slurm_guard.install.disk import Disk
 from slurm_guard.install.facts import Asked, gather
 from slurm_guard.install.files import settings_paths
 from slurm_guard.install.journal import APPLIED, APPLYING, UNDOING, Journal, Keeper
+from slurm_guard.install.lock import held
 from slurm_guard.install.marks import find_mark_problems, keep_changed
 from slurm_guard.install.plan import make_plan
 
@@ -97,6 +97,12 @@ def carry_out(ready: Prepared, say: Say) -> list[str]:
     refuse(ready.plan.problems)
     keeper = ready.keeper
     with held(keeper):
+        if keeper.load() != ready.journal:  # the plan is of a time before that one
+            raise GuardError(
+                "install-busy",
+                "nothing was changed: another install, upgrade or uninstall has ended since this one looked",
+                "the same command again looks anew",
+            )
         if ready.journal is not None and ready.journal.status == APPLYING:
             say("finishing the installation that had stopped half-way")
             finish(keeper, ready.journal)
@@ -136,24 +142,6 @@ def refuse(problems: Sequence[Problem]) -> None:
     words = "; ".join(problem.sentence for problem in problems)
     hints = list(dict.fromkeys(problem.hint for problem in problems if problem.hint))
     raise GuardError("install-problems", f"nothing was changed: {words}", "; ".join(hints))
-
-
-@contextlib.contextmanager
-def held(keeper: Keeper) -> Iterator[None]:
-    """One at a time: a lock on the journal's folder, or on the nearest one above it."""
-    folder = keeper.disk.at(keeper.folder)
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise GuardError(
-            "install-busy", f"another process holds {folder}", "wait until it has ended"
-        ) from None
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

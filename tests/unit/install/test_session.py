@@ -207,15 +207,6 @@ def test_a_kept_file_that_was_changed_is_never_written(root: Path) -> None:
         uninstall(root)
 
 
-def test_two_at_once_are_refused(root: Path) -> None:
-    ready = session.prepare(asked(root))
-
-    with session.held(ready.keeper), pytest.raises(GuardError) as caught:
-        session.carry_out(ready, lambda _: None)
-
-    assert caught.value.slug == "install-busy"
-
-
 def test_purge_takes_data_and_configuration(root: Path) -> None:
     install(root)
     (root / "var/lib/slurm-guard/lake").mkdir()
