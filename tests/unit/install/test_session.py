@@ -59,6 +59,8 @@ def test_a_line_that_slurm_refuses_is_said(root: Path) -> None:
     (root / CONF).write_bytes(b"Prolog=/a b\n")
 
     assert "slurm.conf:1: Slurm cannot read 'b' after Prolog=" in refused(root)
+    (root / CONF).write_bytes(b"Prolog=/a Epilog=/b\n")
+    assert "slurm.conf:1: Slurm cannot read 'Epilog=/b' after Prolog=" in refused(root)
 
 
 def test_a_link_to_slurm_conf_in_an_image_is_refused(root: Path) -> None:
