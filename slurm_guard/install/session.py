@@ -9,13 +9,14 @@ from pathlib import Path
 from slurm_guard import __version__
 from slurm_guard.errors import GuardError
 from slurm_guard.install import live
+from slurm_guard.install.adopt import adopt
 from slurm_guard.install.apply import apply_plan, finish, needed
 from slurm_guard.install.change import Action, Change, Places, Plan, Problem
 from slurm_guard.install.checks import find_problems
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.facts import Asked, gather
 from slurm_guard.install.files import settings_paths
-from slurm_guard.install.journal import APPLIED, APPLYING, UNDOING, Journal, Keeper
+from slurm_guard.install.journal import APPLIED, APPLYING, UNDOING, Entry, Journal, Keeper
 from slurm_guard.install.lock import held
 from slurm_guard.install.marks import find_mark_problems, keep_changed
 from slurm_guard.install.plan import make_plan
@@ -32,6 +33,7 @@ class Prepared:
     changes: tuple[Change, ...]
     journal: Journal | None
     asked: Asked
+    adopted: tuple[Entry, ...] = ()
 
 
 def prepare(asked: Asked) -> Prepared:
@@ -50,7 +52,13 @@ def prepare(asked: Asked) -> Prepared:
         open_ = needed(keeper.disk, plan.changes)
         kept, said = keep_changed(keeper, journal, facts.conf, asked.places, open_)
         changes = tuple(kept)
+        adopted = tuple(adopt(keeper, facts, plan.changes)) if journal is None else ()
     notes = [*plan.notes, *said]
+    if adopted:
+        notes.append(
+            "an installation's journal is gone, its files are here: they are taken into a new one, so that"
+            " uninstall finds them"
+        )
     if journal is not None and journal.status == APPLYING:
         notes.insert(0, "an earlier installation stopped half-way: with --apply it is finished first")
     problems = find_problems(asked.places, facts.have, asked.role, changes, keeper.folder / "x")
@@ -59,7 +67,7 @@ def prepare(asked: Asked) -> Prepared:
     whole = Plan(
         plan.role, plan.changes, plan.actions, tuple(notes), (*plan.problems, *problems), plan.by_hand
     )
-    return Prepared(keeper, whole, changes, journal, asked)
+    return Prepared(keeper, whole, changes, journal, asked, adopted)
 
 
 def prepare_upgrade(places: Places) -> Prepared:
@@ -113,7 +121,7 @@ def carry_out(ready: Prepared, say: Say) -> list[str]:
             asked = ready.asked
             told = {"slurm_conf": str(asked.slurm_conf or ""), "slurm_version": asked.slurm_version or ""}
             options = {name: value for name, value in told.items() if value}
-            journal = apply_plan(keeper, Plan(ready.plan.role, ready.changes), options)
+            journal = apply_plan(keeper, Plan(ready.plan.role, ready.changes), options, ready.adopted)
             for change in ready.changes:
                 say(f"done: {keeper.disk.at(change.path)}")
         else:
@@ -163,7 +171,8 @@ def must_have(keeper: Keeper) -> Journal:
         raise GuardError(
             "install-none",
             f"nothing was installed by `slurm-guard install`: there is no {keeper.disk.at(keeper.folder)}",
-            "what was put there by hand is taken away by hand (prolog/README.md)",
+            "where its marks stand in slurm.conf all the same, `slurm-guard install --apply` writes it anew;"
+            " what was put there by hand is taken away by hand",
         )
     return journal
 

@@ -23,10 +23,12 @@ MAX_FILES = 256  # judgement; Slurm has no bound and no eye for cycles
 _PAIR = re.compile(rb'\s*([A-Za-z0-9_.]+)\s*([-*+/]?)=\s*("([^"]*)"|\S+)(?:\s|$)')
 # A line of its own for each: beside another pair Slurm refuses the line (seen: 22.05). Which other keys have
 # fields of their own is Slurm's to know.
-_ALONE = frozenset(
-    """prolog epilog taskprolog taskepilog prologslurmctld epilogslurmctld
-    prologflags prologtimeout epilogtimeout prologepilogtimeout""".split()
-)
+_ALONE = frozenset(("prolog", "epilog", "taskprolog", "taskepilog", "prologslurmctld", "epilogslurmctld")) | {
+    "prologflags",
+    "prologtimeout",
+    "epilogtimeout",
+    "prologepilogtimeout",
+}
 _INCLUDE = re.compile(rb"(?i)include\s+(\S+)")
 
 
