@@ -9,19 +9,25 @@ import json
 import sys
 import typing
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+from slurm_guard.configaudit import AuditConfig as AuditConfig
+from slurm_guard.configaudit import NetworkConfig as NetworkConfig
 from slurm_guard.configfile import read_file
+from slurm_guard.configjobs import parse_jobs
 from slurm_guard.configkeep import KeepConfig as KeepConfig
 from slurm_guard.configkey import key as _key
 from slurm_guard.configmail import ChatConfig as ChatConfig
 from slurm_guard.configmail import MailConfig as MailConfig
 from slurm_guard.configmail import wrong_mail, wrong_together
+from slurm_guard.configmaintenance import EXAMPLES as MAINTENANCE_EXAMPLES
+from slurm_guard.configmaintenance import MaintenanceConfig as MaintenanceConfig
+from slurm_guard.configmaintenance import wrong_window
 from slurm_guard.configpatterns import wrong_patterns
 from slurm_guard.configvalues import EXAMPLES, FITS, NOUNS, wrong_choice, wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
-from slurm_guard.networks import PRIVATE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -94,6 +100,9 @@ class SlurmConfig:
     )
     sacct: str = _key("sacct", "the sacct program")
     timeout_s: float = _key(600.0, "longest that one sacct query may take")
+    maint_reservations: bool = _key(
+        True, "take reservations with the flag MAINT for maintenance windows (operate.md); asks sacctmgr"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,50 +118,6 @@ class ProgressConfig:
     )
     patterns: list[str] = _key(
         [], "the site's own progress lines, each `name: regular expression` with named groups (progress.md)"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class AuditConfig:
-    """[audit]: the time scales and thresholds of the verdict; all are written into each document."""
-
-    least_gpu_h: float = _key(1.0, "unexplained GPU-hours (lower bound) from which an alert is possible")
-    least_share: float = _key(0.05, "… and as a share of the allocation; the larger of both holds")
-    silence_s: float = _key(900.0, "GPU work with a silent log for this long is looked at")
-    parked_s: float = _key(3600.0, "an allocation idle for this long is called parked")
-    startup_s: float = _key(1800.0, "GPU work before the first progress that start-up may explain")
-    startup_share: float = _key(0.2, "… and at most this share of the run")
-    slack_s: float = _key(120.0, "difference of clocks and flush delay that is never held against a run")
-    unobserved_share: float = _key(0.2, "more unobserved than this makes a run a NOTE at least")
-    observe_only: bool = _key(True, "compute and keep verdicts, mail no owner")
-    enforce_partitions: list[str] = _key([], "partitions for which observe_only does not hold: a canary")
-    alarm_budget: float = _key(
-        0.1, "false alerts a night that are accepted; soft ALERTs beyond are REVIEW; 0: no budget"
-    )
-    history_nights: int = _key(60, "earlier nights that the alarm budget is measured on")
-    intent_partitions: list[str] = _key([], "partitions on which each run must declare an intent")
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """[network]: what is near, and what is allowed."""
-
-    cluster: list[str] = _key(
-        list(PRIVATE),
-        "networks of the cluster; every other address is outside",
-    )
-    egress: list[str] = _key(
-        [],
-        "allowed destinations outside: network or network:port, e.g. 140.82.112.0/20:443, for all or with "
-        "user=, account=, partition= after it (names by commas); empty: no rule",
-    )
-    tunnels: list[str] = _key(
-        [],
-        "allowed tunnels: network, network:port, a program's full path (VS Code, squid); for whom: as "
-        "egress; a job may put another program at a path (unshare -Urm, mount --bind): prefer networks",
-    )
-    resolver_log: str = _key(
-        "", "file of lines `EPOCH ADDRESS NAME`: names that the site's resolver gave out; empty: none"
     )
 
 
@@ -185,6 +150,7 @@ class Config:
     keep: KeepConfig = field(default_factory=KeepConfig)
     mail: MailConfig = field(default_factory=MailConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
+    maintenance: list[MaintenanceConfig] = field(default_factory=list)  # a table each, as many as there are
 
 
 def load_config(path: Path | None, left_out: list[str] | None = None) -> Config:
@@ -243,9 +209,32 @@ def _build(shape: type, data: dict[str, Any], prefix: str, said: tuple[str, list
                     EXIT_USAGE,
                 )
             values[name] = _build(typing.cast(type, kind), value, f"{prefix}{name}.", said)
+        elif (inner := table_of(kind)) is not None:
+            values[name] = _build_list(inner, value, prefix + name, said)
         else:
             values[name] = _typed(kind, value, prefix + name, path)
     return shape(**values)
+
+
+def table_of(kind: Any) -> type | None:
+    """Of a list of tables what one of them is; null: it is none."""
+    inner = typing.get_args(kind)[:1]
+    return typing.cast(type, inner[0]) if inner and is_dataclass(inner[0]) else None
+
+
+def _build_list(shape: type, value: Any, name: str, said: tuple[str, list[str] | None]) -> list[Any]:
+    """One of `shape` for each [[name]]. A date or time of TOML's own is as good as its text."""
+    path, _ = said
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        raise GuardError(
+            "config-type", f"{path}: {name} must be a list of tables", f"write [[{name}]]", EXIT_USAGE
+        )
+    return [
+        _build(
+            shape, {k: v.isoformat() if isinstance(v, date) else v for k, v in part.items()}, f"{name}.", said
+        )
+        for part in value
+    ]
 
 
 def _refuse_key(key: str, valid: list[str], path: str) -> None:
@@ -270,8 +259,8 @@ def _typed(kind: Any, value: Any, key: str, path: str) -> Any:
 
 
 def _example(key: str) -> str:
-    if key in EXAMPLES:
-        return EXAMPLES[key]
+    if key in EXAMPLES or key.startswith("maintenance."):
+        return EXAMPLES.get(key) or MAINTENANCE_EXAMPLES[key.partition(".")[2]]
     default = dict(_walk(Config, "")).get(key)
     text = str(default).lower() if isinstance(default, bool) else repr(default).replace("'", '"')
     return f"{key.rsplit('.', 1)[-1]} = {text}"
@@ -282,6 +271,7 @@ def _walk(shape: type, prefix: str) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for part in fields(shape):
         kind = typing.get_type_hints(shape)[part.name]
+        kind = table_of(kind) or kind
         if is_dataclass(kind):
             found += _walk(typing.cast(type, kind), f"{prefix}{part.name}.")
         else:
@@ -304,6 +294,8 @@ def _check_values(config: Config, path: str) -> None:
     """
     for key, _ in _walk(Config, ""):
         table, name = key.split(".", 1)
+        if isinstance(getattr(config, table), list):
+            continue
         value = getattr(getattr(config, table), name)
         _refuse_value(
             wrong_number(name, value)
@@ -326,8 +318,24 @@ def _check_values(config: Config, path: str) -> None:
             "a window holds at least one reading",
         )
 
+    for number, window in enumerate(config.maintenance, 1):
+        name, wrong = wrong_window(window)
+        where = f"{path}: maintenance.{name} of window {number}"
+        _refuse_value(wrong, where, f"for example: {MAINTENANCE_EXAMPLES.get(name, '')}")
+    for entry in config.audit.burn_in:
+        _refuse_value(
+            _wrong_jobs(entry), f"{path}: audit.burn_in", f"for example: {_example('audit.burn_in')}"
+        )
     key, wrong = wrong_together(config.mail)
     _refuse_value(wrong, f"{path}: {key}", f"for example: {_example(key)}" if wrong else "")
+
+
+def _wrong_jobs(entry: str) -> str:
+    try:
+        parse_jobs(entry)
+    except ValueError as error:
+        return f"holds {entry!a}: {error}"
+    return ""
 
 
 def _refuse_value(wrong: str, where: str, hint: str) -> None:
@@ -339,11 +347,12 @@ def to_toml(config: Config) -> str:
     """The whole configuration as a commented TOML file; `load_config` reads it back to the same values."""
     lines: list[str] = []
     for table in fields(config):
-        lines.append(f"[{table.name}]")
         section = getattr(config, table.name)
-        for part in fields(section):
-            lines.append(f"# {part.metadata['help']}")
-            # JSON's texts, lists, booleans and finite numbers are TOML's as well.
-            lines.append(f"{part.name} = {json.dumps(getattr(section, part.name))}")
-        lines.append("")
+        for one in section if isinstance(section, list) else [section]:
+            lines.append(f"[[{table.name}]]" if isinstance(section, list) else f"[{table.name}]")
+            for part in fields(one):
+                lines.append(f"# {part.metadata['help']}")
+                # JSON's texts, lists, booleans and finite numbers are TOML's as well.
+                lines.append(f"{part.name} = {json.dumps(getattr(one, part.name))}")
+            lines.append("")
     return "\n".join(lines)

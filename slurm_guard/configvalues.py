@@ -32,7 +32,7 @@ _MAY_BE_EMPTY = frozenset(
         "method_url",
     }
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
-    | {"enforce_partitions", "intent_partitions"}
+    | {"enforce_partitions", "intent_partitions", "burn_in", "maintenance_admins"}
     | MAIL_MAY_BE_EMPTY
 )
 _LEAST = {32: 8, 128: 7}  # bits of a prefix: fc00::/7 is a site's own. Judgement
@@ -58,6 +58,8 @@ FITS: dict[Any, Callable[[Any], bool]] = {
 EXAMPLES = {  # where the default shows nothing
     **MAIL_EXAMPLES,
     "audit.enforce_partitions": 'enforce_partitions = ["gpu-test"]',
+    "audit.burn_in": 'burn_in = ["account=acceptance", "user=ann,bob partition=burnin"]',
+    "audit.maintenance_admins": 'maintenance_admins = ["ann", "1042"]',
     "audit.intent_partitions": 'intent_partitions = ["gpu-large"]',
     "network.egress": 'egress = ["140.82.112.0/20:443", "198.51.100.0/24 account=lab,chem"]',
     "network.tunnels": 'tunnels = ["203.0.113.0/28:443 user=alice,bob", "/usr/bin/code partition=dev"]',

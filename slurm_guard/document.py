@@ -2,8 +2,9 @@
 
 Format history
     1  2026-11: everything in model.Audit. Fields with a default came later: where one is missing, the
-       default holds (`explained`, `left`, `again`, `p_value` of a run, `redone` of its progress, `analytic`
-       of its cost, `site`, `sums` and `trend` of the night).
+       default holds (`explained`, `left`, `again`, `p_value`, `burn_in` of a run, `redone` of its progress,
+       `analytic` of its cost, `maintenance_s` of a node, `maintenance` of work outside, `site`, `sums`,
+       `trend` and `maintenance` of the night).
 
 The same Audit gives the same bytes: keys in field order, one line a run, no clock and no host in it.
 """

@@ -11,7 +11,7 @@ from itertools import chain
 from slurm_guard.costmodel import Analytic as Analytic
 from slurm_guard.costmodel import Comparison as Comparison
 from slurm_guard.costmodel import Cost as Cost
-from slurm_guard.sitemodel import Explained, Recurrence, Site
+from slurm_guard.sitemodel import Explained, Maintenance, Recurrence, Site
 from slurm_guard.summodel import GroupSum, NightSum
 
 
@@ -243,6 +243,7 @@ class Judgement:
     left: Verdict | None = None  # what the other findings ask for, NOTE: nothing; null: none is covered
     again: tuple[Recurrence, ...] = ()
     p_value: float | None = None  # of a soft ALERT, against other users' earlier runs; null: not asked
+    burn_in: str | None = None  # the entry of `audit.burn_in` that names its job; null: none does
 
     @property
     def asks(self) -> bool:
@@ -273,6 +274,7 @@ class Outside:
     sentence: str
     job: int | None = None  # that its node saw it in, where this audit has no run with GPUs of it
     asked: bool = False  # no run's verdict can be about it: somebody should look
+    maintenance: bool = False  # not asked about: an administrator's, on a GPU of no run, in maintenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +286,7 @@ class NodeCoverage:
     observed_gpu_ms: int
     last_heard_at: float | None
     note: str
+    maintenance_s: float = 0.0  # of the audited window that the node was in maintenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +305,7 @@ class Audit:
     site: Site | None = None  # null: written by a release that knew no word of the site
     sums: tuple[GroupSum, ...] = ()  # the cluster, then by account, partition and section of the report
     trend: tuple[NightSum, ...] = ()  # the last 30 nights, this one last; empty: an earlier release
+    maintenance: tuple[Maintenance, ...] = ()  # windows that overlap the audited one, in order
 
     @property
     def strangers(self) -> tuple[Outside, ...]:

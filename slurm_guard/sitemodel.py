@@ -5,17 +5,32 @@ Nouns of the audit document like those of model.py, which holds them; see docs/d
 
 from dataclasses import dataclass
 
+IN_MAINTENANCE = "in maintenance"  # how a silent node's note begins that the site has spoken of
+BURN_IN = "burn-in"  # class of a run that the configuration names as one, and scope of what it explains
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """A time in which nodes were in the site's hands, clipped to the audited window."""
+
+    nodes: str  # as a host list
+    n_nodes: int
+    from_at: float
+    until_at: float
+    reason: str
+    source: str  # guard.toml; slurm: a reservation with the flag MAINT
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """An exemption that covers one finding of a run."""
+    """What the site says of one finding of a run: an exemption, or that its job is burn-in."""
 
-    id: int  # as `slurm-guard explain --list` has it
+    id: int  # as `slurm-guard explain --list` has it; 0: the configuration's word
     check: str  # whose finding it covers
     by: str  # who said it
-    scope: str  # run, job-name, user, account
+    scope: str  # run, job-name, user, account; burn-in
     hard: bool  # whether it covers hard facts of the check, too
-    until_at: float
+    until_at: float  # of burn-in the run's end: it holds as long as the configuration says so
     reason: str
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from slurm_guard.model import UNEXPLAINED, Account, Judgement, Verdict
+from slurm_guard.sitemodel import BURN_IN as BURN_IN
 from slurm_guard.summodel import GroupSum, NightSum
 
 UNMATCHED = "unmatched"
@@ -40,7 +41,10 @@ def shown_ledger(judgement: Judgement) -> dict[str, int]:
 
 
 def section_of(judgement: Judgement) -> str:
-    """Where a report shows the run: its verdict, but `explained` and `parked` are sections of their own."""
+    """Where a report shows the run: its verdict, but burn-in that asks for nothing, `explained` and `parked`
+    are sections of their own."""
+    if judgement.burn_in is not None and not judgement.asks:
+        return BURN_IN
     if is_set_aside(judgement):
         return EXPLAINED
     if judgement.verdict is Verdict.NOTE and PARKED in judgement.classes:

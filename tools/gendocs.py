@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from slurm_guard.config import Config
+from slurm_guard.configmaintenance import EXAMPLES, MaintenanceConfig
 from tools.genchecks import checks
 from tools.gendoctor import doctor
 
@@ -26,12 +27,30 @@ def configuration() -> str:
     ]
     for table in dataclasses.fields(Config):
         section = getattr(Config(), table.name)
+        if isinstance(section, list):
+            out += _windows()
+            continue
         out += ["", f"## [{table.name}]", "", "| key | default | meaning |", "| --- | --- | --- |"]
         out += [
             f"| `{part.name}` | `{getattr(section, part.name)!r}` | {part.metadata['help']} |"
             for part in dataclasses.fields(section)
         ]
     return "\n".join(out) + "\n\n" + RECIPES.read_text(encoding="utf-8")
+
+
+def _windows() -> list[str]:
+    """[[maintenance]], which may be there any number of times and has no default."""
+    out = [
+        "",
+        "## [[maintenance]]",
+        "",
+        "One table for each window ([maintenance](operate.md#maintenance-windows)).",
+    ]
+    out += ["", "| key | example | meaning |", "| --- | --- | --- |"]
+    return out + [
+        f"| `{part.name}` | `{EXAMPLES[part.name]}` | {part.metadata['help']} |"
+        for part in dataclasses.fields(MaintenanceConfig)
+    ]
 
 
 PAGES = {"configuration.md": configuration, "checks.md": checks, "doctor.md": doctor}

@@ -22,7 +22,7 @@ DOCUMENT = (
 )
 COSTS = ("Cost", "Comparison", "Analytic")
 # … and of the site's own word, which has a file of its own.
-SITE = ("Explained", "Recurrence", "Site", "Precision", "AlarmBudget")
+SITE = ("Explained", "Maintenance", "Recurrence", "Site", "Precision", "AlarmBudget")
 SUMS = ("GroupSum", "NightSum")
 KEPT = ("Exemption", "Disposition", "Speaker", "Subject", "PastNight", "Cell", "Asked")
 HISTORY = ("PastCost", "PastGround", "PastTrace")  # tables of the history store

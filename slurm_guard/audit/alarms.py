@@ -87,10 +87,12 @@ def _add(found: References, whose: tuple[str, str], n: int, score: float | None)
 
 
 def is_met(judgement: Judgement) -> bool:
-    """A run that a false alert could meet: judged, without a hard fact, not explained by the site."""
+    """A run that a false alert could meet: judged, without a hard fact, not explained by the site, and no
+    burn-in, whose work is not looked at."""
     hard = any(f.hard and f.weight > 0 for f in judgement.findings)
     explained = judgement.left is not None and not judgement.asks
-    return judgement.verdict is not Verdict.NOT_AUDITABLE and not hard and not explained
+    judged = judgement.verdict is not Verdict.NOT_AUDITABLE and judgement.burn_in is None
+    return judged and not hard and not explained
 
 
 def spend(

@@ -43,6 +43,7 @@ class Hearing:
     refused_windows: int = 0
     n_windows: int = 0
     edited: tuple[str, ...] = ()  # texts of the declaration that changed after the prolog had read them
+    upkeep: tuple[str, ...] = ()  # nodes that were in maintenance as long as the run was there
 
 
 @dataclass(frozen=True, slots=True)

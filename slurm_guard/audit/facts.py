@@ -8,6 +8,7 @@ import polars as pl
 
 from slurm_guard.config import AuditConfig, NetworkConfig
 from slurm_guard.model import Run, Skip
+from slurm_guard.sitemodel import Maintenance
 from slurm_guard.siteword import PastNight, SiteWords
 
 WIDEST_RUN_S = 400 * 86_400.0  # judgement: no Slurm time limit in use is longer than a year
@@ -60,6 +61,8 @@ class Facts:
     costs: Snapshot | None = None  # of runs of earlier nights; null: this audit compares no runs
     grounds: Grounds | None = None  # of their trainings; null: chains of jobs show inside one night alone
     traces: Traces | None = None  # of their losses; null: tonight's runs are held against each other alone
+    maintenance: tuple[Maintenance, ...] = ()  # clipped to this window
+    maintenance_uids: frozenset[int] = frozenset()  # whose GPU work outside jobs needs no look meanwhile
 
 
 def refusal(run: Run) -> str | None:

@@ -1,11 +1,12 @@
 """What was heard of nodes and of runs' streams: silence is data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from slurm_guard.audit.case import Hearing
 from slurm_guard.audit.net.unseen import remarks
+from slurm_guard.audit.upkeep import Upkeep
 from slurm_guard.model import NodeCoverage, Run
 
 OFF = "switched-off"  # the event by which a node says that the guard does nothing (rulings 8)
@@ -67,9 +68,18 @@ def of_run(i: int, run: Run, heard: Heard, until_at: float, slack_s: float) -> H
 
 
 def coverage(
-    frames: dict[str, pl.DataFrame], good: pl.DataFrame, runs: list[Run]
+    frames: dict[str, pl.DataFrame],
+    good: pl.DataFrame,
+    runs: list[Run],
+    maintenance: tuple[Upkeep, tuple[float, float]],
 ) -> tuple[NodeCoverage, ...]:
-    """One line per node that ran a job or was heard."""
+    """One line per node that ran a job or was heard. `maintenance`: the windows, and the audited one. A node
+    that was in maintenance whenever it had a run is not called silent."""
+    upkeep, window = maintenance
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for run in runs:
+        for node in run.nodes:
+            spans.setdefault(node, []).append((run.from_at, run.until_at))
     seen = (
         good.group_by("node")
         .agg(
@@ -83,13 +93,28 @@ def coverage(
     spoke = set(
         pl.concat([frames[t].select("node") for t in ("tickets", "segments", "events")])["node"].drop_nulls()
     )
-    every = sorted(set(found) | spoke | {node for run in runs for node in run.nodes})
+    every = sorted(set(found) | spoke | set(spans))
     said = remarks(frames)
-    return tuple(_coverage(node, found.get(node), node in spoke, said.get(node, "")) for node in every)
+    return tuple(
+        replace(
+            _coverage(
+                node,
+                found.get(node),
+                upkeep.note(node)
+                if all(upkeep.covers(node, *span) for span in spans.get(node, [window]))
+                else "heard, but without windows"
+                if node in spoke
+                else "nothing was heard",
+                said.get(node, ""),
+            ),
+            maintenance_s=round(upkeep.overlap_s(node, *window), 3),
+        )
+        for node in every
+    )
 
 
-def _coverage(node: str, row: dict[str, object] | None, spoke: bool, said: str) -> NodeCoverage:
+def _coverage(node: str, row: dict[str, object] | None, silent: str, said: str) -> NodeCoverage:
+    """`silent`: what is said of it where no window came."""
     if row is None:
-        silent = "heard, but without windows" if spoke else "nothing was heard"
         return NodeCoverage(node, 0, 0, None, f"{silent}; {said}" if said else silent)
     return NodeCoverage(node, int(str(row["n_gpus"])), int(str(row["ms"])), float(str(row["last"])), said)

@@ -31,6 +31,7 @@ from slurm_guard.model import (
     Skip,
     Verdict,
 )
+from slurm_guard.sitemodel import BURN_IN
 
 MOSTLY = 0.5  # of its claimed work denied: the log as a whole is contradicted. Judgement.
 
@@ -51,10 +52,11 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
     shown = ruling.verdict is not Verdict.CLEAR
     explained, others = exempt.explained(case.run, findings, known)
     left = verdict.asks_for(case, others, mine) or Verdict.NOTE
+    entry = known.burn_in_of(case.run)
     return Judgement(
         case.run,
         ruling.verdict,
-        ruling.classes,
+        ruling.classes if entry is None else tuple(sorted({*ruling.classes, BURN_IN})),
         ruling.sentence,
         accounts,
         whole,
@@ -68,6 +70,7 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
         _notes(case, denied=denied),
         explained=explained,
         left=left if explained else None,
+        burn_in=entry,
     ), skips
 
 
@@ -202,6 +205,11 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
         notes.append(
             f"{spoken(case.sums.get(Kind.STARTUP, 'own'))} of work before the first record that was seen on "
             "disk count as start-up."
+        )
+    if case.hearing.upkeep:
+        notes.append(
+            f"{counted(len(case.hearing.upkeep), 'node', 'nodes')} of the run were in maintenance as long as "
+            "it was there. It is judged as ever."
         )
     if case.net.cut or case.net.left_out:
         notes.append("The run had more connections than were followed: some are not in the network lane.")

@@ -56,6 +56,7 @@ from slurm_guard.audit.steadiest import steadiest
 from slurm_guard.audit.study import Study, study
 from slurm_guard.audit.track import Track
 from slurm_guard.audit.unlisted import Unlisted
+from slurm_guard.audit.upkeep import Upkeep
 from slurm_guard.model import Run
 
 Users = dict[int, list[GpuUser]]
@@ -110,6 +111,7 @@ class Night:
     mixes: Mapping[int, mix.Mix]
     claims: Mapping[int, boards.Claim]
     missed: tuple[tuple[str, str], ...]  # what could not be made for the whole night, and why
+    upkeep: Upkeep
 
 
 def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
@@ -170,6 +172,7 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         or_nothing("mix of pipes", lambda: mix.mixes(tables.raw, tables.good), {}, missed),
         or_nothing("sizes", lambda: boards.claims(told, runs, found), {}, missed),
         tuple(missed),
+        Upkeep(facts.maintenance, facts.maintenance_uids),
     )
 
 
@@ -301,6 +304,7 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
         replace(
             hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
             edited=() if told is None else told.edited,
+            upkeep=tuple(n for n in run.nodes if night.upkeep.covers(n, run.from_at, run.until_at)),
         ),
         _spared(analytic.widened(others.left, band, night.tracks[i], night.slots[i], studied), *own_us),
         _spared(others.device_left, again, (sums, ("own", "stray", "foreign"))),

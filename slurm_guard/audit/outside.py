@@ -8,6 +8,7 @@ import polars as pl
 from slurm_guard.model import Outside, Run
 
 HARD_WORD, SOFT_WORD = "foreign-process", "gpu-unmapped"  # events of the sampler
+_EXCUSED = " The node was in maintenance, and the site names this user as one who works there then."
 SYSTEM_UID = 1000  # below: daemons of the system (login.defs UID_MIN). Documented.
 
 
@@ -122,10 +123,13 @@ def relation(known: set[int]) -> pl.Expr:
     )
 
 
-def documented(found: list[Stint], runs: list[Run], without_gpus: set[int]) -> tuple[Outside, ...]:
+def documented(
+    found: list[Stint], runs: list[Run], without_gpus: set[int], excused: set[int]
+) -> tuple[Outside, ...]:
     """The stints as the document has them. `without_gpus`: jobs to which Slurm gave none: what they do on one
     is asked about as what no job does. A job that this audit does not have (accounting came late, clocks
-    are apart) and that held the GPU by its node's word is named and not asked about."""
+    are apart) and that held the GPU by its node's word is named and not asked about; nor are the places in
+    `excused`, which are administrators' in maintenance."""
     return tuple(
         Outside(
             s.node,
@@ -137,11 +141,12 @@ def documented(found: list[Stint], runs: list[Run], without_gpus: set[int]) -> t
             s.uid,
             s.exe,
             None if s.own is None else runs[s.own].id,
-            _sentence(s, runs, without_gpus),
+            _sentence(s, runs, without_gpus) + (_EXCUSED if k in excused else ""),
             s.job,
-            s.own is None and not (s.at_home and s.job not in without_gpus),
+            s.own is None and not (s.at_home and s.job not in without_gpus) and k not in excused,
+            k in excused,
         )
-        for s in found
+        for k, s in enumerate(found)
     )
 
 

@@ -25,7 +25,7 @@ def night_of(audit: Audit) -> PastNight:
     """What later nights need to know of this one."""
     asked = [_asked(j) for j in audit.judgements if _rule(j) in (Verdict.ALERT, Verdict.REVIEW)]
     asked.sort(key=lambda a: (not a.hard, a.verdict is not Verdict.ALERT, -a.score, a.run))
-    calm = (j for j in audit.judgements if j.verdict in (Verdict.NOTE, Verdict.CLEAR))
+    calm = (j for j in audit.judgements if j.verdict in (Verdict.NOTE, Verdict.CLEAR) and j.burn_in is None)
     counts = Counter(
         (j.run.gpu_type or "", j.run.n_gpus, j.run.user, j.verdict.value, round(j.score, 1)) for j in calm
     )

@@ -14,7 +14,7 @@ from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.remember import remember
 from slurm_guard.audit.settled import said_of
 from slurm_guard.history import PastCost, PastGround, PastTrace
-from slurm_guard.model import Audit, Judgement, Run, Skip
+from slurm_guard.model import Audit, Judgement, Outside, Run, Skip
 from slurm_guard.sitemodel import Site
 from slurm_guard.siteword import digest_of
 
@@ -40,7 +40,7 @@ def audit_and_remember(
     book = None if take is None else minutes.Book(night.cells, take)
     judgements: list[Judgement] = [judge.refused(run, why) for run, why in refused]
     skips = [*facts.skips, *(Skip(run.id, "run-refused", why) for run, why in refused)]
-    known = exempt.known(facts.words.exemptions)
+    known = exempt.known(facts.words.exemptions, facts.config.burn_in)
     costs: list[PastCost] = []
     for i, run in enumerate(runs):
         case, judgement, missed = _judged(i, run, (night, facts), known)
@@ -74,14 +74,22 @@ def audit_and_remember(
         facts.version,
         _settings(facts),
         tuple(judgements),
-        outside.documented(list(night.stints), runs, {run.job_id for run in facts.runs if run.n_gpus == 0}),
+        _outside(night, runs, facts),
         tuple(sorted(set(skips), key=lambda s: (s.subject, s.reason, s.detail))),
-        hear.coverage(dict(facts.frames), night.tables.good, runs),
+        hear.coverage(dict(facts.frames), night.tables.good, runs, (night.upkeep, window)),
         site,
         sums.groups(judgements, facts.cluster),
         sums.trend((before.sums for before in facts.past), sums.of_night(judgements, window)),
+        tuple(sorted(facts.maintenance, key=lambda w: (w.from_at, w.until_at, w.nodes, w.reason, w.source))),
     )
     return done, costs
+
+
+def _outside(night: Night, runs: list[Run], facts: Facts) -> tuple[Outside, ...]:
+    """Work outside of any run's allocation."""
+    without_gpus = {run.job_id for run in facts.runs if run.n_gpus == 0}
+    excused = {k for k, s in enumerate(night.stints) if night.upkeep.excuses(s, facts.config.slack_s)}
+    return outside.documented(list(night.stints), runs, without_gpus, excused)
 
 
 def _judged(

@@ -8,6 +8,7 @@ from slurm_guard.audit.checks import hearing
 from slurm_guard.audit.spans import PAUSE, Kind, usual_gap_s
 from slurm_guard.audit.witnesses import agreeing
 from slurm_guard.model import Account, Bounds, Family, Finding, Verdict
+from slurm_guard.sitemodel import BURN_IN
 
 PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
 # Hard facts come from these; D, E, G and H raise the cost of forging and give context, never a list
@@ -148,6 +149,7 @@ _CLASS_OF = {
 # Every class that a run may have; those of family F are its checks' ids. Owners are told of each.
 CLASSES = frozenset(_CLASS_OF.values()) | {
     *("switched-off", "hang", "fail-slow", "guest-on-gpu", "refused", "running", "beyond-budget"),
+    *("maintenance", BURN_IN),
 }
 
 
@@ -156,6 +158,9 @@ def _classes(case: Case, findings: tuple[Finding, ...], ledger: dict[str, int]) 
     found |= {f.check for f in findings if f.family is Family.F and f.weight >= ASKS}
     if case.hearing.switched_off:
         found.add("switched-off")
+        found.discard("silent")
+    if "silent" in found and set(case.hearing.deaf_nodes) <= set(case.hearing.upkeep):
+        found.add("maintenance")
         found.discard("silent")
     if ledger[Account.WAIT.value] > 0 and any(s.kind is Kind.WAIT for s in case.study.spans):
         found.add("hang")

@@ -148,6 +148,7 @@ def load_facts(
     from slurm_guard import __version__
     from slurm_guard.audit.facts import Facts
     from slurm_guard.cli.history import load_history
+    from slurm_guard.cli.maintenance import load_upkeep
     from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
     from slurm_guard.lake.frames import read_frames
     from slurm_guard.lake.resolver import read_names
@@ -166,6 +167,7 @@ def load_facts(
     frames, skips = read_frames(lake, loaded.cluster, *window)
     names, unread = read_names(settings.network.resolver_log, *window)
     past, grounds, traces, unread_past = load_history(history, loaded.cluster, window[0], settings)
+    upkeep = load_upkeep(settings, loaded.cluster, window, sacct_file)
     return Facts(
         loaded.cluster,
         *window,
@@ -173,12 +175,14 @@ def load_facts(
         loaded.runs,
         frames,
         settings.audit,
-        (*loaded.skips, *skips, *unread, *unread_past),
+        (*loaded.skips, *skips, *unread, *unread_past, *upkeep.skips),
         settings.network,
         names,
         costs=past,
         grounds=grounds,
         traces=traces,
+        maintenance=upkeep.windows,
+        maintenance_uids=upkeep.admin_uids,
     )
 
 

@@ -33,6 +33,7 @@ def collect(
     ssh: Annotated[str, typer.Option("--ssh", help="the ssh program, with options")] = "ssh",
 ) -> None:
     """Take what the nodes wrote into the lake; bad files are named and put in quarantine with the reason."""
+    from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.progressbar import watched
     from slurm_guard.config import load_config
     from slurm_guard.errors import GuardError
@@ -44,6 +45,7 @@ def collect(
     spools = spool or [Path(path) for path in settings.spools]
     bounds = Bounds(settings.drop_mib << 20, settings.drop_days * 86_400.0)
     place = drop or where / "drop"
+    refuse_root(where, [place])
     if asked:
         _pull(asked, place, ssh)
         spools = [*(path for path in spools if path != place), place]

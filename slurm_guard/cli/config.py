@@ -18,19 +18,15 @@ def add(app: typer.Typer) -> None:
 @config_app.command()
 def check(config: Where = None) -> None:
     """Say whether the configuration file is right; a wrong key is named with the nearest valid one."""
+    from slurm_guard.clock import SystemClock
     from slurm_guard.config import DEFAULT_PATH, all_keys, load_config
+    from slurm_guard.configdoubts import doubts
     from slurm_guard.configfile import loose_places
-    from slurm_guard.configvalues import idle_rules, wide_networks
     from slurm_guard.report.words import load_zone
 
     loaded = load_config(config)
-    load_zone(loaded.report.timezone)
-    for key in ("cluster", "egress", "tunnels"):
-        for rule in wide_networks(getattr(loaded.network, key)):
-            typer.echo(f"warning: network.{key}: {rule!a} holds a great part of all addresses", err=True)
-    for key in ("egress", "tunnels"):
-        for rule, why in idle_rules(loaded.network.cluster, getattr(loaded.network, key)):
-            typer.echo(f"warning: network.{key}: {rule!a}: {why}", err=True)
+    for doubt in doubts(loaded, load_zone(loaded.report.timezone), SystemClock().now_at()):
+        typer.echo(f"warning: {doubt}", err=True)
     path = config or DEFAULT_PATH
     if config is None and not DEFAULT_PATH.exists():
         typer.echo(f"{path} does not exist: all {len(all_keys())} keys have their defaults")

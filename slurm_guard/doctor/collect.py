@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from slurm_guard import __version__
 from slurm_guard.config import DEFAULT_PATH, Config, load_config
+from slurm_guard.configdoubts import doubts
 from slurm_guard.configfile import loose_places
-from slurm_guard.configvalues import idle_rules, wide_networks
 from slurm_guard.doctor import fromhead, fromhooks, fromnode, fromprograms, fromslurm
 from slurm_guard.doctor.bounded import Collector, Identity, gather
 from slurm_guard.doctor.facts import (
@@ -81,17 +81,12 @@ def load_guard(path: Path | None) -> Guard:
     warnings = [f"{loose}, whose members can change what holds" for loose in loose_places(where)] if (
         where.exists()
     ) else []  # fmt: skip
-    for key in ("cluster", "egress", "tunnels"):
-        wide = wide_networks(getattr(config.network, key))
-        warnings += [f"network.{key}: {rule!a} holds a great part of all addresses" for rule in wide]
-    for key in ("egress", "tunnels"):
-        idle = idle_rules(config.network.cluster, getattr(config.network, key))
-        warnings += [f"network.{key}: {rule!a}: {why}" for rule, why in idle]
     try:
         load_zone(config.report.timezone)
         zone_error = ""
     except GuardError as error:
         zone_error = error.sentence
+    warnings += doubts(config, None, time.time())  # windows of maintenance have a check of their own
     return Guard(str(where), config, warnings=tuple(warnings), zone_error=zone_error)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from slurm_guard.config import Config
 from slurm_guard.doctor.facts import Accounting, Database, Gres, GresLine, SlurmNode
 from slurm_guard.doctor.finding import NotSeenError
+from slurm_guard.hostlist import expand
 from slurm_guard.slurm.conf import SlurmConf, logical_lines, read_slurm_conf, read_text
 from slurm_guard.slurm.group import run_group
-from slurm_guard.slurm.hostlist import expand
 from slurm_guard.slurm.running import Running
 from slurm_guard.slurm.sacct import Sacct, runs_of_text
 

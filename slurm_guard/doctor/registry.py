@@ -2,7 +2,7 @@
 
 import difflib
 
-from slurm_guard.doctor.checks import accounting, head, hooks, mail, node, programs, slurmconf
+from slurm_guard.doctor.checks import accounting, head, hooks, mail, node, programs, slurmconf, upkeep
 from slurm_guard.doctor.finding import Check
 from slurm_guard.errors import EXIT_USAGE, GuardError
 
@@ -13,6 +13,7 @@ CHECKS: tuple[Check, ...] = (
     *programs.CHECKS,
     *node.CHECKS,
     *head.CHECKS,
+    *upkeep.CHECKS,
     *mail.CHECKS,
 )
 

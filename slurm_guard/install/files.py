@@ -8,6 +8,8 @@ from pathlib import Path
 
 import slurm_guard
 from slurm_guard.config import Config
+from slurm_guard.configmaintenance import EXAMPLES as MAINTENANCE_EXAMPLES
+from slurm_guard.configmaintenance import MaintenanceConfig
 from slurm_guard.errors import GuardError
 from slurm_guard.install.change import HOOKS, TASK_PROLOG, Change, Places
 
@@ -110,6 +112,8 @@ def guard_toml(places: Places) -> bytes:
     ]
     config = Config()
     for table in fields(config):
+        if isinstance(getattr(config, table.name), list):
+            continue  # a window of maintenance has no defaults: below
         lines.append(f"[{table.name}]")
         for part in fields(getattr(config, table.name)):
             default = json.dumps(getattr(getattr(config, table.name), part.name))
@@ -119,7 +123,10 @@ def guard_toml(places: Places) -> bytes:
                 f"{part.name} = {json.dumps(ours[key])}" if key in ours else f"# {part.name} = {default}"
             )
         lines.append("")
-    return "\n".join(lines).encode()
+    lines += ["# [[maintenance]]   # one window each"]
+    for part in fields(MaintenanceConfig):
+        lines += [f"# {part.metadata['help']}", f"# {MAINTENANCE_EXAMPLES[part.name]}"]
+    return "\n".join([*lines, ""]).encode()
 
 
 def _places_of_config(places: Places) -> dict[str, object]:
@@ -129,6 +136,7 @@ def _places_of_config(places: Places) -> dict[str, object]:
     return {
         "node.run_dir": str(places.run),
         "node.spool_dir": f"{state}/spool",
+        "node.disabled": str(places.etc / "disabled"),  # the hooks' DISABLED: one file switches both off
         "lake.path": f"{state}/lake",
         "lake.spools": [f"{state}/spool"],
         "progress.client_dir": f"{state}/progress",

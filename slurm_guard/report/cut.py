@@ -9,6 +9,7 @@ from slurm_guard.report.own import heard_alone
 
 _UID = re.compile(r"\b(uid[ =:]{1,3})(\d+)")
 _ELSE = "somebody else"
+_OF_PEOPLE = frozenset({"burn_in", "maintenance_admins"})  # settings that name whom they are about
 _LEAST_NAME = 2  # a user called `a` would blot out every article
 
 
@@ -26,6 +27,8 @@ def only_accounts(audit: Audit, accounts: Collection[str]) -> Audit:
     jobs -= {name for j in kept for name in (j.run.job, str(j.run.job_id))}
     veil = _Veil(hidden, {str(j.run.uid) for j in kept}, jobs)
     settings = audit.settings.get("audit", {})
+    if isinstance(settings, dict):
+        settings = {key: value for key, value in settings.items() if key not in _OF_PEOPLE}
     return replace(
         audit,
         judgements=tuple(veil.judgement(j) for j in kept),
@@ -36,6 +39,7 @@ def only_accounts(audit: Audit, accounts: Collection[str]) -> Audit:
         site=None,
         sums=(),
         trend=(),
+        maintenance=(),
     )
 
 
@@ -68,6 +72,7 @@ class _Veil:
             notes=tuple(map(self.text, judgement.notes)),
             timeline=timeline,
             explained=(),
+            burn_in=None if judgement.burn_in is None else self.text(judgement.burn_in),
             left=judgement.left,
         )
 

@@ -7,7 +7,7 @@ from slurm_guard.report import words
 from slurm_guard.report.safe import clean
 from slurm_guard.report.view import Fact, Line, Table
 from slurm_guard.report.words import Times
-from slurm_guard.sitemodel import AlarmBudget, Explained, Precision, Recurrence, Site
+from slurm_guard.sitemodel import BURN_IN, AlarmBudget, Explained, Precision, Recurrence, Site
 from slurm_guard.sums import EXPLAINED as EXPLAINED
 from slurm_guard.sums import is_set_aside as is_set_aside
 
@@ -41,6 +41,8 @@ def explanations(judgement: Judgement, times: Times) -> list[str]:
 def _explanation(group: Sequence[Explained], times: Times) -> str:
     said = group[0]
     checks = ", ".join(dict.fromkeys(clean(e.check, 60) for e in group))
+    if said.scope == BURN_IN:
+        return f"as burn-in ({checks}): {clean(said.reason, 400)} in {clean(said.by, 40)}"
     scope = words.SCOPES.get(said.scope, clean(said.scope, 20))
     return (
         f"by {clean(said.by, 40)} until {times.full(said.until_at)} for {scope} ({checks}): "

@@ -9,6 +9,7 @@ from slurm_guard.report.cards import anchor_of
 from slurm_guard.report.safe import clean, clean_or_dash
 from slurm_guard.report.view import Ask
 from slurm_guard.report.words import Unit
+from slurm_guard.sitemodel import IN_MAINTENANCE
 
 # Shares of the allocated GPU time below which the headline says first how little was seen. Judgement.
 LITTLE_SEEN, NEARLY_NOTHING = 0.5, 0.02
@@ -68,7 +69,9 @@ def heard(audit: Audit) -> str:
     """Of all nodes that ran a run or were heard, those whose GPUs were read."""
     named = {node for j in audit.judgements for node in j.run.nodes} | {n.node for n in audit.nodes}
     heard = {n.node for n in audit.nodes if n.last_heard_at is not None}
-    return f"readings from {len(heard):,} of {words.plural(len(named), 'node')}"
+    kept = sum(n.note.startswith(IN_MAINTENANCE) for n in audit.nodes)
+    meanwhile = f", {kept:,} in maintenance" if kept else ""
+    return f"readings from {len(heard):,} of {words.plural(len(named), 'node')}{meanwhile}"
 
 
 def _about(alerts: Sequence[Judgement]) -> str:

@@ -13,7 +13,7 @@ _MOST_NAMED = 6  # values that one line names; the rest is counted. Judgement.
 
 
 def slug_of(judgement: Judgement) -> str:
-    """The section of a report in which the run stands: its verdict, `explained` or `parked`."""
+    """The section of a report in which the run stands: its verdict, `explained`, `parked` or `burn-in`."""
     return _slug(sums.section_of(judgement))
 
 
@@ -21,7 +21,7 @@ def _slug(section: str) -> str:
     return section.lower().replace(" ", "-")
 
 
-SLUGS = (*(_slug(v.value) for v in Verdict), sums.EXPLAINED, sums.PARKED)
+SLUGS = (*(_slug(v.value) for v in Verdict), sums.EXPLAINED, sums.PARKED, sums.BURN_IN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ def part_of(audit: Audit, narrow: Narrow) -> Audit:
         nodes=audit.nodes,
         site=audit.site,
         sums=sums.groups(kept, audit.cluster),
+        maintenance=audit.maintenance,
     )
 
 

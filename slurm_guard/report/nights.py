@@ -21,10 +21,8 @@ from slurm_guard.report.viewlog import owners
 MOST_DAYS = 366  # Judgement: what is asked of longer is a question for the JSON of each night
 MOST_ROWS = 200  # of the table in a terminal; the CSV has all of them
 _SPAN = re.compile(r"(\d{1,4})([dw])")
-_ORDER = {
-    slug: i
-    for i, slug in enumerate(("alert", "review", "explained", "note", "parked", "not-auditable", "clear"))
-}
+_ORDERED = ("alert", "review", "explained", "note", "parked", "not-auditable", "burn-in", "clear")
+_ORDER = {slug: i for i, slug in enumerate(_ORDERED)}
 assert set(_ORDER) == set(SLUGS)
 
 

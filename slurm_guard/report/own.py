@@ -155,6 +155,7 @@ def _judgement(judgement: Judgement, others: Others) -> Judgement:
         timeline=None if judgement.timeline is None else _timeline(judgement.timeline, others),
         notes=_cut_all(judgement.notes, others),
         explained=tuple(map(_explained, judgement.explained)),
+        burn_in=None if judgement.burn_in is None else _SITE,  # the entry may name others
     )
 
 

@@ -62,14 +62,14 @@ _CALLED = (Verdict.ALERT, Verdict.REVIEW)
 
 
 def told_runs(audit: Audit, desk: Desk) -> dict[str, list[Judgement]]:
-    """By user, the runs of which their owner is told: enabled, not only observed, and not explained by
-    the site."""
+    """By user, the runs of which their owner is told: enabled, not only observed, not explained by the site,
+    and no burn-in, with which he does what he was asked to."""
     found: dict[str, list[Judgement]] = {}
     for judgement in audit.judgements:
         run = judgement.run
         enabled = judgement.verdict.value in desk.told or not set(judgement.classes).isdisjoint(desk.told)
         observed_only = desk.open_ is not None and run.partition not in desk.open_
-        if enabled and not observed_only and not is_set_aside(judgement):
+        if enabled and not observed_only and not is_set_aside(judgement) and judgement.burn_in is None:
             found.setdefault(run.user, []).append(judgement)
     return found
 

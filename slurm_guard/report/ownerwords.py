@@ -104,6 +104,8 @@ BY_CLASS = {
         "Nothing was recorded on at least one of its nodes, so its GPU time there was not observed.", _NOTHING
     ),
     "switched-off": Said("What observes the nodes was switched off on at least one of them.", _NOTHING),
+    "maintenance": Said("Its nodes were in maintenance, so its GPU time there was not observed.", _NOTHING),
+    "burn-in": Said("The centre counts it among its burn-in and acceptance tests.", _NOTHING),
     "run-without-ticket": Said(
         "Its start was not recorded on at least one of its nodes, so less of it could be observed.", _NOTHING
     ),
@@ -115,8 +117,8 @@ BY_CLASS = {
     ),
 }
 # What could not be observed is no reason for a look, and that a run goes on is none for anything.
-UNSEEN = frozenset(("silent", "switched-off", "run-without-ticket", "unsealed", "refused"))
-ASIDE = UNSEEN | {"running"}
+UNSEEN = frozenset(("silent", "maintenance", "switched-off", "run-without-ticket", "unsealed", "refused"))
+ASIDE = UNSEEN | {"running", "burn-in"}
 
 INTRO = (
     "This is an automatic letter about {runs} of yours on {site}, in the time {window} ({zone}). It tells "

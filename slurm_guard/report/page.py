@@ -7,7 +7,7 @@ from datetime import timezone, tzinfo
 
 from slurm_guard import sums
 from slurm_guard.model import Audit
-from slurm_guard.report import bars, decisions, headline, lists, repeats, words
+from slurm_guard.report import bars, decisions, headline, lists, repeats, upkeep, words
 from slurm_guard.report.accounts import build_groups
 from slurm_guard.report.narrow import only_job as only_job
 from slurm_guard.report.safe import clean
@@ -50,7 +50,11 @@ def build_page(audit: Audit, options: Options) -> Page:
         headline=headline.headline(audit, ledger),
         asks=headline.asks(alerts, unit, n_asks),
         more_asks=lists.more_words(len(alerts) - n_asks, "run") if n_asks else "",
-        coverage=_coverage(audit, ledger, times),
+        coverage=(
+            *_coverage(audit, ledger, times),
+            *upkeep.maintenance(audit, unit, times),
+            *upkeep.burn_in(audit.judgements, unit),
+        ),
         about=(*decisions.budget(audit), *repeats.of_night(audit.judgements, unit)),
         empty="" if audit.judgements else headline.empty_line(audit),
         unit=unit.name,

@@ -18,12 +18,14 @@ ORDER = (
     sums.PARKED,
     Verdict.NOTE.value,
     Verdict.NOT_AUDITABLE.value,
+    sums.BURN_IN,
     Verdict.CLEAR.value,
 )
 _ALWAYS = tuple(v.value for v in Verdict)  # shown with a zero, too
 _SAID: Mapping[str, str] = {
     sums.EXPLAINED: words.EXPLAINED_WORDS,
     sums.PARKED: words.PARKED_WORDS,
+    sums.BURN_IN: words.BURN_IN_WORDS,
     **{v.value: said for v, said in words.VERDICT_WORDS.items()},
 }
 SOME = 15  # cards of REVIEW. Judgement: who has looked at fifteen takes the rest from the list
@@ -44,7 +46,7 @@ class Bounds:
 def build_sections(
     judgements: Iterable[Judgement], unit: Unit, times: Times, bounds: Bounds
 ) -> tuple[Section, ...]:
-    """By seriousness; after REVIEW those that the site explained, then the parked; CLEAR last."""
+    """By seriousness; after REVIEW those that the site explained, then the parked; burn-in before CLEAR."""
     parts: dict[str, list[Judgement]] = {name: [] for name in ORDER}
     for judgement in judgements:
         parts[sums.section_of(judgement)].append(judgement)

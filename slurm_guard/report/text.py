@@ -17,6 +17,7 @@ _COLORS = {
     "clear": "32",
     "explained": "34",
     "parked": "36",
+    "burn-in": "35",
 }
 ALL = tuple(_COLORS)
 LEAST_WIDTH = 40  # a phone's terminal; in less no line of the ledger is whole
@@ -40,7 +41,7 @@ def render_text(page: Page, style: Style) -> str:
     out += _wrap(page.scope, width) if page.scope else []
     for fact in page.coverage:
         note = f" ({fact.note})" if fact.note else ""
-        out += _wrap(f"{fact.label + ':':<12}{fact.value}{note}", width, " " * 12)
+        out += _wrap(f"{fact.label + ':':<11} {fact.value}{note}", width, " " * 12)
     out += ["", *_wrap(page.empty or page.headline, width)]
     if page.n_runs:
         out += ["", *_ledger(page, width), *group_lines(page, width)]

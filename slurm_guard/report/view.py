@@ -121,8 +121,8 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The runs of one verdict, those that the site explained, or the parked ones: cards first, lines for the
-    rest, and how many are only in the document.
+    """The runs of one verdict, those that the site explained, the parked ones, or burn-in: cards first, lines
+    for the rest, and how many are only in the document.
     """
 
     verdict: str

@@ -80,6 +80,7 @@ VERDICT_WORDS = {
     Verdict.NOT_AUDITABLE: "no way to set GPU time against progress",
 }
 
+BURN_IN_WORDS = "jobs that the site's configuration calls burn-in: GPUs at work that no progress explains"
 PARKED_WORDS = "GPUs held for long with nothing on them: a cost to talk about, and nothing unexplained"
 EXPLAINED_WORDS = "called as above, and the site has said why it needs no look, and until when"
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from slurm_guard.hostlist import expand
 from slurm_guard.model import Run, Skip
-from slurm_guard.slurm.hostlist import expand
 from slurm_guard.slurm.tres import count_gpus
 
 Row = Mapping[str, str]

@@ -56,6 +56,15 @@ class Sacct:
         times = ["-S", _slurm_time(int(from_at)), "-E", _slurm_time(-int(-until_at // 1))]
         return self._call([*command, *times, "-o", ",".join(fields)])
 
+    def read_reservations(self, from_at: float, until_at: float, fields: Sequence[str]) -> str:
+        """sacctmgr's rows of the reservations that overlap the window, without a header."""
+        program = str(Path(self.program).with_name("sacctmgr"))
+        where = [f"clusters={self.cluster}"] if self.cluster else []
+        times = [f"start={_slurm_time(int(from_at))}", f"end={_slurm_time(-int(-until_at // 1))}"]
+        return self._call(
+            [program, "-n", "-P", "show", "reservation", *where, *times, f"format={','.join(fields)}"]
+        )
+
     def _missing_gpu_tres(self, runs: Sequence[Run]) -> list[Skip]:
         """Whether "no GPU in any row" can mean that GPUs are not accounted at all."""
         if not runs:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.errors import GuardError
-from slurm_guard.slurm.hostlist import expand
+from slurm_guard.hostlist import expand
 from slurm_guard.slurm.rows import parse_rows
 from slurm_guard.slurm.sacct import runs_of_text
 from slurm_guard.slurm.tres import count_gpus

@@ -1,6 +1,5 @@
 """What the pages tell people to type exists, and each page is in the site's navigation."""
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,14 @@ import pytest
 import typer
 
 from slurm_guard.cli import app as cli
-from slurm_guard.config import Config
+from slurm_guard.config import all_keys
 from tools import sitepages
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
-SECTIONS = {part.name: getattr(Config(), part.name) for part in dataclasses.fields(Config)}
-KEYS = {name: {key.name for key in dataclasses.fields(part)} for name, part in SECTIONS.items()}
+KEYS: dict[str, set[str]] = {}
+for _table, _, _key in (key.partition(".") for key in all_keys()):
+    KEYS.setdefault(_table, set()).add(_key)
 
 CALL = re.compile(r'(?<!")slurm-guard (?=[a-z]|--)([^`#\n|>&;)]*)')
 KEY = re.compile(r"`(?:\[(?P<a>[a-z]+)\] |(?P<b>[a-z]+)\.)(?P<key>[a-z_]+)(?= =|`)")

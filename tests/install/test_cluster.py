@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.install.facts import parse_version
+from tests.install.warden import guarded
 from tests.rig import cluster, procs, services
 from tests.rig.jobs import drained_nodes, read_charges
 from tests.rig.layout import CHECKOUT, USERS, Rig
@@ -42,13 +43,10 @@ def rig() -> Iterator[Rig]:
     """A running rig whose slurm.conf knows nothing of slurm-guard; it has programs of the site's own."""
     top = Path(tempfile.mkdtemp(prefix="rig-", dir="/var/tmp"))
     top.chmod(0o755)
-    try:
+    with guarded(top):
         rig = cluster.up(top / "r", seed=3)
         make_site(rig)
         yield rig
-    finally:
-        cluster.down(top / "r")
-        shutil.rmtree(top, ignore_errors=True)
 
 
 def make_site(rig: Rig) -> None:

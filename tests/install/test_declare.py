@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.intent import parse_intent
+from tests.install.warden import guarded
 from tests.rig import cluster, procs, services, users
 from tests.rig.jobs import wait_for_jobs
 from tests.rig.layout import CHECKOUT, USERS, Rig
@@ -81,13 +81,10 @@ def rig() -> Iterator[Rig]:
     """A rig of its own whose slurmctld has a site's job_submit.lua and a partition that asks."""
     folder = Path(tempfile.mkdtemp(prefix="rig-", dir="/var/tmp"))
     folder.chmod(0o755)
-    try:
+    with guarded(folder):
         rig = cluster.up(folder / "r", seed=12)
         put_site(rig, SITE % CHECKOUT, "lua")
         yield rig
-    finally:
-        cluster.down(folder / "r")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _said(rig: Rig, argv: list[str], user: str | None = None) -> subprocess.CompletedProcess[str]:

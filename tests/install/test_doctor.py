@@ -19,6 +19,7 @@ from slurm_guard.doctor.collect import Asked, collect
 from slurm_guard.doctor.examine import Examination, examine
 from slurm_guard.doctor.finding import Level, Role
 from slurm_guard.doctor.registry import CHECKS
+from tests.install.warden import guarded
 from tests.rig import cluster, guardconf, procs, services
 from tests.rig.layout import CHECKOUT, NODES, USERS, Rig, RigError
 from tests.rig.stages import run_guard
@@ -52,7 +53,7 @@ def rig() -> Iterator[Rig]:
     """A cluster on which a job ran on each node, whose spools were collected, and whose night was audited."""
     folder = Path(tempfile.mkdtemp(prefix="doctor-", dir="/var/tmp"))
     folder.chmod(0o755)
-    try:
+    with guarded(folder):
         found = cluster.up(folder / "r", seed=5)
         config = guardconf.make_config(found)
         switch = replace(config.node, disabled=f"{found.root}/etc/disabled")  # the hooks' own
@@ -67,9 +68,6 @@ def rig() -> Iterator[Rig]:
         run_guard(found, ["collect"])
         run_guard(found, ["audit", "--since", str(began_at - 5)])
         yield found
-    finally:
-        cluster.down(folder / "r")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 # Places below the rig that a mistake changes, and the mode that they then have.

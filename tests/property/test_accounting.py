@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm_guard.errors import GuardError
-from slurm_guard.slurm.hostlist import expand
+from slurm_guard.hostlist import expand
 from slurm_guard.slurm.rows import FIELDS, US, format_rows, parse_rows
 from slurm_guard.slurm.runs import build_run
 from slurm_guard.slurm.sacct import runs_of_text

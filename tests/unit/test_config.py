@@ -9,6 +9,7 @@ import pytest
 from slurm_guard.config import Config, all_keys, load_config, to_toml
 from slurm_guard.configfile import MAX_BYTES
 from slurm_guard.configmail import VERDICTS, parse_coordinators
+from slurm_guard.configmaintenance import MaintenanceConfig
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.model import Verdict
 
@@ -47,6 +48,26 @@ def _load(tmp_path: Path, text: str) -> Config:
         ),
         ("[mail]\ntls = 'ssl'", "config-value", "mail.tls must be one of none, starttls, tls", "starttls"),
         ("[mail]\ntransport = ''", "config-value", "mail.transport", "smtp"),
+        (
+            "[maintenance]\nnodes = 'n1'",
+            "config-type",
+            "maintenance must be a list of tables",
+            "[[maintenance]]",
+        ),
+        (
+            "[audit]\nburn_in = ['ann']",
+            "config-value",
+            "audit.burn_in holds 'ann': 'ann' is none of",
+            "burn_in =",
+        ),
+        (
+            "[audit]\nburn_in = ['user=']",
+            "config-value",
+            "audit.burn_in holds 'user=': user= is empty",
+            "burn_in",
+        ),
+        ("[audit]\nburn_in = ['user=a user=b']", "config-value", "user= comes twice", "burn_in ="),
+        ("[audit]\nburn_in = [' ']", "config-value", "audit.burn_in must not be empty", "burn_in ="),
         ("[mail]\nowners = ['Alert']", "config-value", "mail.owners holds 'Alert'", "NOT AUDITABLE"),
         ("[mail]\nquiet_days = ['someday']", "config-value", "mail.quiet_days holds 'someday'", "saturday"),
         ("[mail]\nquiet_days = ['12-32']", "config-value", "mail.quiet_days holds '12-32'", "saturday"),
@@ -169,7 +190,8 @@ def test_what_is_shown_can_be_read_back(tmp_path: Path) -> None:
 def test_every_key_has_a_help_text() -> None:
     config = Config()
     for table in dataclasses.fields(config):
-        for part in dataclasses.fields(getattr(config, table.name)):
+        section = getattr(config, table.name)
+        for part in dataclasses.fields(MaintenanceConfig if isinstance(section, list) else section):
             assert part.metadata["help"], f"{table.name}.{part.name}"
     assert len(all_keys()) == len(set(all_keys()))
 
@@ -182,3 +204,49 @@ def test_coordinators_are_read_by_account_in_lower_case() -> None:
     rules = ["Physics: ann, head@x.org", "chem:bob", "physics: eve"]
 
     assert parse_coordinators(rules) == {"physics": ("ann", "head@x.org", "eve"), "chem": ("bob",)}
+
+
+WINDOW = {"nodes": '"n[1-4]"', "since": '"2026-09-22T08:00"', "until": '"2026-09-22T12:00"', "reason": '"x"'}
+
+
+def _windows(*some: dict[str, str]) -> str:
+    return "".join("[[maintenance]]\n" + "".join(f"{k} = {v}\n" for k, v in one.items()) for one in some)
+
+
+def test_windows_of_maintenance_are_read_and_written_again(tmp_path: Path) -> None:
+    toml_time = {**WINDOW, "since": "2026-09-21T08:00:00", "until": "2026-09-22"}
+
+    config = _load(tmp_path, _windows(WINDOW, toml_time))
+
+    assert [w.nodes for w in config.maintenance] == ["n[1-4]", "n[1-4]"]
+    assert config.maintenance[1].since == "2026-09-21T08:00:00"
+    assert _load(tmp_path, to_toml(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("nodes", '"n[1-"', "maintenance.nodes of window 2 ('n[1-') is no host list: brackets do not match"),
+        ("nodes", '"none"', "names no node"),
+        ("nodes", '"n[1-70000]"', "is no host list"),
+        ("since", '"tomorrow"', "maintenance.since of window 2 ('tomorrow') is no time"),
+        ("since", '"2026-09-22T08:00Z"', "must both have a zone, or neither"),
+        ("until", '"2026-09-22T08:00"', "must be later than since"),
+        ("reason", '" "', "maintenance.reason of window 2 must not be empty"),
+        ("reason", f'"{"x" * 201}"', "one line of at most 200 characters"),
+        ("reason", r'"a\u001b[2J"', "one line"),
+    ],
+)
+def test_a_wrong_window_is_named_with_its_number(tmp_path: Path, key: str, value: str, said: str) -> None:
+    with pytest.raises(GuardError) as caught:
+        _load(tmp_path, _windows(WINDOW, {**WINDOW, key: value}))
+
+    assert caught.value.slug == "config-value"
+    assert said in caught.value.sentence
+    assert caught.value.hint.startswith("for example: ")
+
+
+@pytest.mark.parametrize("key", sorted(WINDOW))
+def test_a_window_lacks_none_of_its_keys(tmp_path: Path, key: str) -> None:
+    with pytest.raises(GuardError, match="config-value"):
+        _load(tmp_path, _windows({k: v for k, v in WINDOW.items() if k != key}))

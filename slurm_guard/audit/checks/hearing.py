@@ -28,9 +28,12 @@ def find_ticket(case: Case, _: Params) -> list[Finding]:
 
 def find_silent(case: Case, _: Params) -> list[Finding]:
     """Nodes of the run that nothing was heard from."""
-    off = set(case.hearing.switched_off)
-    nodes = [n for n in case.hearing.deaf_nodes if n not in off]
+    off, upkeep = set(case.hearing.switched_off), set(case.hearing.upkeep)
+    deaf = [n for n in case.hearing.deaf_nodes if n not in off]
+    nodes = [n for n in deaf if n not in upkeep]
     found = _nodes(HOOK_SILENT, case, nodes, "sent nothing at all that night")
+    meanwhile = [n for n in deaf if n in upkeep]
+    found += _nodes(HOOK_SILENT, case, meanwhile, "sent nothing at all, and was in maintenance meanwhile")
     told = [n for n in case.hearing.silent_nodes if n in off]
     return found + _nodes(HOOK_SILENT, case, told, "had the guard switched off")
 

@@ -6,7 +6,7 @@ from shlex import quote
 from slurm_guard.doctor.checks.values import value, version, words
 from slurm_guard.doctor.facts import Facts
 from slurm_guard.doctor.finding import BOTH, HEAD, NODE, Check, Said, Unseen, ok, problem, seen, warning
-from slurm_guard.slurm.hostlist import expand
+from slurm_guard.hostlist import expand
 
 _RESTART = "in slurm.conf, then restart slurmctld"
 _PRIVATE = frozenset({"jobs", "usage", "all"})

@@ -6,17 +6,21 @@ from shlex import quote
 
 from slurm_guard.doctor.checks.node import room
 from slurm_guard.doctor.checks.programs import parse_release
+from slurm_guard.doctor.checks.upkeep import missed_s
 from slurm_guard.doctor.checks.values import count
 from slurm_guard.doctor.facts import Facts, Folder
 from slurm_guard.doctor.finding import BOTH, HEAD, Check, Said, Unseen, ok, problem, seen, unseen, warning
+from slurm_guard.sitemodel import IN_MAINTENANCE
 
 _DAY_S = 86_400.0
-_AWAY = ("down", "power", "future")  # states of nodes that run nothing; ~ and %: powered down
+# States of nodes that run nothing, or are in a reservation with the flag MAINT; ~ and %: powered down.
+_AWAY = ("down", "power", "future", "maint")
 _NIGHT_S = 1.5 * _DAY_S  # judgement: a night is audited the morning after; half a day later one is missing
 _STALE_S = 1.25 * _DAY_S  # judgement: an idle node's stream is sealed each hour, and collected each night
 _HEARD = "heard"  # audit/hear.py: the node spoke, and no GPU of it was seen
 _MOST_NAMED = 8
 _AUDITOR = "slurm-guard-audit"  # the account that packages make
+_COLLECT = f"runuser -u {_AUDITOR} -- slurm-guard collect"
 _AS_AUDITOR = "run it as root or as the user that audits"
 
 
@@ -47,7 +51,7 @@ def _lake(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield problem(
             f"there is no lake at {folder.path}: nothing was ever collected",
-            f"install -d -o {_AUDITOR} -m 750 {quote(folder.path)} && slurm-guard collect",
+            f"install -d -o {_AUDITOR} -m 750 {quote(folder.path)} && {_COLLECT}",
         )
         return
     yield from _closed(folder, "every user's command lines and connections")
@@ -128,7 +132,7 @@ def _node_data(facts: Facts) -> Iterator[Said]:
     known = () if isinstance(facts.slurm_nodes, Unseen) else facts.slurm_nodes
     boards = {node.name: node.state for node in known if node.has_gpus}
     if not data:
-        yield warning("nothing was collected of any node yet", "slurm-guard collect   # once a job has run")
+        yield warning("nothing was collected of any node yet", f"{_COLLECT}   # once a job has run")
         return
     for node in sorted(boards.keys() | data.keys()):
         at = data.get(node)
@@ -137,10 +141,10 @@ def _node_data(facts: Facts) -> Iterator[Said]:
         if node in boards and at is None:
             yield problem(
                 "Slurm gives its GPUs to jobs, and nothing of it was ever collected",
-                f"slurm-guard collect --from ssh://{quote(node)}   # or add its spool to [lake] spools",
+                f"{_COLLECT} --from ssh://{quote(node)}   # or add its spool to [lake] spools",
                 node,
             )
-        elif at is not None and facts.now_at - at > _STALE_S and (not known or node in boards):
+        elif at is not None and missed_s(facts, node, at) > _STALE_S and (not known or node in boards):
             yield problem(
                 f"the last that was collected of it is of {_instant(at)}",
                 f"ssh {quote(node)} slurm-guard node status   # and is its spool collected?",
@@ -180,6 +184,10 @@ def _coverage(facts: Facts) -> Iterator[Said]:
     known = () if isinstance(facts.slurm_nodes, Unseen) else facts.slurm_nodes
     without = {node.name for node in known if not node.has_gpus}
     nodes = [node for node in night.nodes if node.node not in without]
+    meanwhile = {n.node for n in nodes if n.last_heard_at is None and n.note.startswith(IN_MAINTENANCE)}
+    if meanwhile:
+        yield ok(f"in night {night.name} silent nodes were in maintenance, {len(meanwhile)} of them")
+    nodes = [n for n in nodes if n.node not in meanwhile]
     silent = sorted(n.node for n in nodes if n.last_heard_at is None and not n.note.startswith(_HEARD))
     if silent:
         more = f" and {len(silent) - _MOST_NAMED} more" if len(silent) > _MOST_NAMED else ""

@@ -26,6 +26,7 @@ _FLAG_SINCE = {"alloc": (0, 0), "contain": (0, 0), "x11": (0, 0), "forcerequeueo
 _FLAG_SINCE |= {"runinjob": (24, 5), "deferbatch": (26, 5)}  # which imply Alloc, from which release on
 _NEAR_WRAP = 0.95  # of the range of job ids. Judgement: weeks before it comes
 _MOST_ID = 67_043_328  # Slurm's default, and all but the most that its 26 bits hold
+_OURS = "slurm-guard"  # in the path of each program that an installation puts there
 _RECONFIGURE = "scontrol reconfigure"
 
 
@@ -75,6 +76,12 @@ def _timeout(facts: Facts) -> Iterator[Said]:
     for key in ("PrologTimeout", "EpilogTimeout"):
         own = seconds(facts, key) if apart else None
         limit = own if own is not None else both
+        if limit is None and (site := _sites_own(facts)):
+            # As `slurm-guard install` has it, which sets none there (install/conflines.py).
+            yield ok(
+                f"{site} runs without a time limit, which could end it and drain the node; ours needs none"
+            )
+            return
         if limit is None:
             yield warning(
                 f"{key.removesuffix('Timeout')}s have no time limit: one that hangs holds its node for ever",
@@ -87,6 +94,17 @@ def _timeout(facts: Facts) -> Iterator[Said]:
                 f"PrologEpilogTimeout=30   # in slurm.conf, then: {_RECONFIGURE}",
             )
             return
+
+
+def _sites_own(facts: Facts) -> str:
+    """A program of the site's own that a time limit would hold for; empty: ours alone run."""
+    for key in ("PrologSlurmctld", "EpilogSlurmctld"):
+        if value(facts, key):
+            return f"the site's own {value(facts, key)}"
+    lines = () if isinstance(facts.hooks, Unseen) else facts.hooks
+    files = [file for line in lines if line.key in ("Prolog", "Epilog") for file in line.files]
+    own = [f.path for f in files if f.path != f.shim and _OURS not in f.path]
+    return f"the site's own {own[0]}" if own else ""
 
 
 def _run_in_job(facts: Facts) -> Iterator[Said]:
@@ -196,7 +214,7 @@ CHECKS = (
         "prolog-timeout",
         "`PrologEpilogTimeout`, from 25.05 on also `PrologTimeout` and `EpilogTimeout`",
         "Slurm's default is to wait for ever; below 5 s it ends our hooks before they end themselves.",
-        "`PrologEpilogTimeout=30`",
+        "`PrologEpilogTimeout=30`; none where the site's own programs run, which it could end",
         BOTH,
         "prologs and epilogs have a time limit",
         _timeout,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from slurm_guard.config import AuditConfig, Config
+from slurm_guard.configmaintenance import MaintenanceConfig
 from slurm_guard.doctor.facts import (
     Accounting,
     Control,
@@ -31,6 +32,32 @@ P, W, U, OK = Level.PROBLEM, Level.WARNING, Level.UNSEEN, Level.OK
 FAR = b.NOW_AT - 5 * 86_400
 OTHERS = (Unsafe("/opt/x", "may be written by everybody"),)
 
+SHIM = f"{b.LIBEXEC}/slurm-guard-prolog"
+SEEN = NodeData("n1", b.NOW_AT - 3600)
+NO_LIMIT = b.running(PrologEpilogTimeout="65534")
+INSTALLED = f"{b.LIBEXEC}/site/prolog"  # calls ours, becomes the site's
+SITES_OWN: list[dict[str, Any]] = [  # programs of the site's that a limit could end: install sets none
+    {"hooks": b.hooks(b.line("Prolog", "/etc/slurm/prolog.sh", b.file("/etc/slurm/prolog.sh", shim=SHIM)))},
+    {
+        "hooks": b.hooks(
+            b.line(
+                "Prolog",
+                INSTALLED,
+                b.file(INSTALLED, shim=SHIM),
+                b.file("/etc/slurm/prolog.sh", inner=True, ours=False, shim=""),
+            )
+        )
+    },
+    {"running": b.running(PrologEpilogTimeout="65534", PrologSlurmctld="/etc/slurm/ctld.sh")},
+]
+FOLDER = b.file("/etc/slurm/prolog.d/zz-slurm-guard", shim=SHIM)  # ours alone, in a folder of the site's
+WINDOW = MaintenanceConfig("n[1-2]", "2027-01-10", "2027-01-17", "firmware")
+
+
+def _kept(*windows: MaintenanceConfig) -> dict[str, Any]:
+    return {"guard": b.guard(config=replace(b.CONFIG, maintenance=list(windows)))}
+
+
 # check, what is spoilt, level, words of the sentence
 MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("slurmctld", {"running": GONE}, P, "the disk does not answer"),
@@ -42,6 +69,24 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("prolog-flags", {"running": b.running("22.05.8", PrologFlags="ForceRequeueOnFail")}, P, "some nodes"),
     ("prolog-timeout", {"running": b.running(PrologEpilogTimeout="65534")}, W, "no time limit"),
     ("prolog-timeout", {"running": b.running(PrologEpilogTimeout="2")}, P, "after 2 s"),
+    (
+        "prolog-timeout",
+        {"running": NO_LIMIT, "hooks": b.hooks(b.line("Prolog", "/etc/slurm/prolog.d/*", FOLDER))},
+        W,
+        "no time limit",
+    ),
+    ("maintenance", _kept(replace(WINDOW, since="2026-09-01", until="2026-09-02")), W, "ended 135 days ago"),
+    ("maintenance", _kept(replace(WINDOW, until="2027-12-31")), W, "in which silent nodes are not missed"),
+    ("maintenance", _kept(replace(WINDOW, nodes="n[2-4]")), W, "names n3, n4, which Slurm does not know"),
+    ("maintenance", {**_kept(WINDOW), "slurm_nodes": GONE, "now_at": FAR + 1e8}, W, "days ago"),
+    ("maintenance", {"guard": b.guard(config=None, error="config-value: maintenance")}, U, "not right"),
+    ("node-data", {**_kept(replace(WINDOW, nodes="n1")), "data": (SEEN, NodeData("n2", FAR))}, P, "01-10"),
+    (
+        "node-data",
+        {**_kept(replace(WINDOW, until="2027-01-11")), "data": (SEEN, NodeData("n2", FAR))},
+        P,
+        "01-10",
+    ),
     (
         "prolog-timeout",
         {"running": b.running("25.05.1", PrologEpilogTimeout="", PrologTimeout="30", EpilogTimeout="")},
@@ -274,6 +319,7 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
         {"running": b.running("25.05.1", PrologEpilogTimeout="", PrologTimeout="30", EpilogTimeout="30")},
     ),
     ("prolog-timeout", {"running": b.running("25.05.1")}),
+    *(("prolog-timeout", {"running": NO_LIMIT, **site}) for site in SITES_OWN),
     (
         "run-in-job",
         {"running": b.running(PrologFlags="RunInJob"), "settings": b.settings(START_SAMPLER="no")},
@@ -297,6 +343,11 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "(null)", "idle", ""))}),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "down*", ""))}),
     ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "idle~", ""))}),
+    ("node-data", {"slurm_nodes": (*b.NODES, SlurmNode("n3", "gpu:1", "maint", ""))}),
+    ("node-data", {**_kept(WINDOW), "data": (SEEN, NodeData("n2", FAR))}),
+    ("coverage", {"night": b.night(nodes=(NodeCoverage("n3", 0, 0, None, "in maintenance: x"),))}),
+    ("maintenance", _kept(WINDOW, replace(WINDOW, since="2027-03-01", until="2027-03-02"))),
+    ("maintenance", {**_kept(replace(WINDOW, nodes="n[2-4]")), "slurm_nodes": GONE}),
     ("gres-devices", {"gres": b.gres("NodeName=n1[0-9] Name=gpu File=/dev/nothing\n")}),
     (
         "coverage",

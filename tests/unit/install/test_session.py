@@ -284,7 +284,11 @@ def test_with_a_prefix_everything_lies_below_it(tmp_path: Path) -> None:
     path = tmp_path / "guard.toml"
     path.write_bytes(files.guard_toml(Places(prefix)))
     path.chmod(0o644)
-    assert load_config(path).node.run_dir == f"{prefix}/run/slurm-guard"
+    node = load_config(path).node
+    hooks = files.hook_settings(Places(prefix), files.this_installation(), by_systemd=False)
+    assert node.run_dir == f"{prefix}/run/slurm-guard"
+    # One file switches off hooks and sampler, as doctor's settings-agree wants it.
+    assert node.disabled == hooks["DISABLED"] == f"{prefix}/etc/slurm-guard/disabled"
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,9 @@ def test_every_run_stands_under_exactly_one_slug() -> None:
     assert sum(counts.values()) == len(NIGHT.judgements)
     assert counts["explained"] == counts["alert"] == 1
     assert counts["parked"] == 1
-    assert {slug_of(j) for j in NIGHT.judgements} == set(SLUGS) - {"note"}
+    assert {slug_of(j) for j in NIGHT.judgements} == set(SLUGS) - {"note", "burn-in"}
+    assert slug_of(replace(builders.not_auditable(), burn_in="user=ann")) == "burn-in"
+    assert slug_of(replace(builders.alert(), burn_in="user=ann")) == "alert"
 
 
 def test_the_sums_of_a_part_are_those_of_its_runs() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slurm_guard.slurm.hostlist import MAX_HOSTS, expand
+from slurm_guard.hostlist import MAX_HOSTS, expand
 
 
 @pytest.mark.parametrize(
