@@ -44,7 +44,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The command line. `slurm_conf` null: found; `edit_conf` False: never edited."""
+    """The command line. `slurm_conf` null: found; `edit_conf` False: never edited.
+
+    `must_read` False: a slurm.conf that cannot be read is said, and nothing is learnt of the site's programs.
+    """
 
     role: str
     places: Places
@@ -52,6 +55,7 @@ class Asked:
     slurm_version: str | None = None
     edit_conf: bool = True
     with_task_prolog: bool = True
+    must_read: bool = True
 
 
 def gather(asked: Asked) -> Facts:
@@ -59,7 +63,7 @@ def gather(asked: Asked) -> Facts:
     disk = Disk(asked.places)
     version = parse_version(asked.slurm_version) if asked.slurm_version else find_version(asked.places)
     path = asked.slurm_conf or find_conf(asked.places)
-    conf = _read_conf(asked.places, path, version) if path else None
+    conf, unread = _read_if_able(asked, path, version)
     settings = [path for path in settings_paths(asked.places) if disk.look(path).kind == "file"]
     return Facts(
         places=asked.places,
@@ -67,7 +71,7 @@ def gather(asked: Asked) -> Facts:
         have=this_installation(),
         version=version,
         conf=conf,
-        hands_off=_hands_off(asked, conf),
+        hands_off=unread or _hands_off(asked, conf),
         systemd=_has_systemd(asked.places),
         old_settings={path: disk.read(path) for path in settings},
         texts=_site_programs(asked.places, conf) if conf else {},
@@ -123,6 +127,20 @@ def _read_conf(places: Places, path: Path, version: tuple[int, int] | None) -> S
     from slurm_guard.slurm.conf import read_text
 
     return read_slurm_conf(path, lambda one: read_text(places.disk(one)), version)
+
+
+def _read_if_able(
+    asked: Asked, path: Path | None, version: tuple[int, int] | None
+) -> tuple[SlurmConf | None, str]:
+    """And why it could not be read."""
+    if path is None:
+        return None, ""
+    try:
+        return _read_conf(asked.places, path, version), ""
+    except GuardError as error:
+        if asked.must_read:
+            raise
+        return None, error.sentence
 
 
 def _hands_off(asked: Asked, conf: SlurmConf | None) -> str:

@@ -82,7 +82,7 @@ def prepare_upgrade(places: Places) -> Prepared:
         )
     options = dict(journal.options)
     conf = Path(options["slurm_conf"]) if options.get("slurm_conf") else None
-    asked = Asked(journal.role, places, conf, options.get("slurm_version") or None, edit_conf=False)
+    asked = Asked(journal.role, places, conf, options.get("slurm_version") or None, False, must_read=False)
     facts = gather(asked)
     plan = make_plan(facts)
     mine, notes = [], []
