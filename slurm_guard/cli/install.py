@@ -59,7 +59,9 @@ def install(
     edit = not (no_slurm_conf or print_slurm_conf)
     if slurm_conf is not None and root is None:
         slurm_conf = slurm_conf.absolute()
-    asked = Asked(role, places(root, prefix, slurm_conf), slurm_conf, slurm_version, edit, not no_task_prolog)
+    must = slurm_conf is not None or not no_slurm_conf or print_slurm_conf
+    where = places(root, prefix, slurm_conf)
+    asked = Asked(role, where, slurm_conf, slurm_version, edit, not no_task_prolog, must)
     ready = prepare(asked)
     if print_slurm_conf:
         for line in ready.plan.by_hand:
@@ -91,9 +93,11 @@ def show(ready: "Prepared", apply: bool, format_: Format) -> None:
     typer.echo(write(ready.keeper.disk, ready.plan, ready.changes))
     if apply:
         return
+    able = not ready.plan.problems
     if format_ == "text":
-        typer.echo("nothing was changed; --apply does it")
-    if ready.plan.problems:
+        deed = "does it" if able else "changes nothing either, before that is mended"
+        typer.echo(f"nothing was changed; --apply {deed}")
+    if not able:
         raise typer.Exit(1)
 
 

@@ -18,7 +18,8 @@ def uninstall(
         bool, typer.Option("--reconfigure", help="`scontrol reconfigure` when slurm.conf is as before")
     ] = False,
     now: Annotated[
-        bool, typer.Option("--now", help="remove the hooks without asking Slurm whether it still names them")
+        bool,
+        typer.Option("--now", help="do not ask Slurm whether it still names the hooks; slurm.conf is read"),
     ] = False,
     purge: Annotated[
         bool, typer.Option("--purge", help="also spool, lake, reports, and a configuration that was changed")
@@ -32,14 +33,19 @@ def uninstall(
     changed since, only our lines are taken out. Data stays unless --purge.
     """
     from slurm_guard.cli.install import places, say, tell
-    from slurm_guard.install.session import Removal, prepare_uninstall, take_back
+    from slurm_guard.install.removal import Removal, prepare_uninstall, take_back
+    from slurm_guard.install.show import plain
 
     where = places(root, prefix)
     if apply:
         tell(take_back(where, Removal(reconfigure, now, purge), say))
         return
-    _, _, steps = prepare_uninstall(where)
-    for step in steps:
+    outlook = prepare_uninstall(where)
+    for step in outlook.steps:
         if step.sentence:
-            typer.echo(step.sentence)
+            typer.echo(plain(step.sentence))
+    if outlook.waiting:
+        typer.echo(f"problem: {plain(outlook.waiting)}")
+        typer.echo("nothing was changed; --apply would go as far as that")
+        raise typer.Exit(1)
     typer.echo("nothing was changed; --apply does it")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from slurm_guard.errors import GuardError
+from slurm_guard.install.adopt import keep_adopted
 from slurm_guard.install.blocks import DamagedBlock, take_out
 from slurm_guard.install.change import Change, Plan
 from slurm_guard.install.disk import ABSENT, Disk, State, digest
@@ -17,12 +18,17 @@ def needed(disk: Disk, changes: Iterable[Change]) -> list[Change]:
     return [change for change in changes if not _is_done(disk, change)]
 
 
-def apply_plan(keeper: Keeper, plan: Plan, options: dict[str, str]) -> Journal:
-    """The files of the plan. On a failure everything is put back, and the failure raised."""
+def apply_plan(keeper: Keeper, plan: Plan, options: dict[str, str], adopted: Sequence[Entry] = ()) -> Journal:
+    """The files of the plan. On a failure everything is put back, and the failure raised.
+
+    `adopted`: files that are as they are to be, of an installation whose journal is gone.
+    """
     old = keeper.load()
     changes = needed(keeper.disk, plan.changes)
     try:
-        journal = _keep_all(keeper, old, plan.role, changes, options)
+        first = old or Journal(APPLIED, plan.role, tuple(adopted))
+        journal = _keep_all(keeper, first, plan.role, changes, options)
+        keep_adopted(keeper, adopted)
     except Exception:
         if old is None:  # nothing was changed yet, and nothing stays
             keeper.forget()
@@ -31,7 +37,7 @@ def apply_plan(keeper: Keeper, plan: Plan, options: dict[str, str]) -> Journal:
 
 
 def _keep_all(
-    keeper: Keeper, old: Journal | None, role: str, changes: Sequence[Change], options: dict[str, str]
+    keeper: Keeper, old: Journal, role: str, changes: Sequence[Change], options: dict[str, str]
 ) -> Journal:
     """The journal on the disk, with all bytes; no file of the site's was touched."""
     folders = _missing_folders(keeper, changes)
@@ -48,10 +54,10 @@ def _keep_all(
         if change.content is not None:
             keeper.keep(change.content)
     names = {entry.path for entry in entries}
-    rest = tuple(entry for entry in old.entries if entry.path not in names) if old else ()
-    kept = {**dict(old.options if old else ()), **options}
-    role = role if old is None or old.role == role else "all"
-    journal = Journal(APPLYING, role, (*rest, *entries), old.undo if old else (), tuple(kept.items()))
+    rest = tuple(entry for entry in old.entries if entry.path not in names)
+    kept = {**dict(old.options), **options}
+    role = role if old.role == role else "all"
+    journal = Journal(APPLYING, role, (*rest, *entries), old.undo, tuple(kept.items()))
     keeper.save(journal)
     return journal
 
@@ -121,7 +127,7 @@ def _mode(change: Change, now: State) -> int:
 
 
 def _entries(
-    keeper: Keeper, old: Journal | None, folders: Sequence[tuple[Path, int]], changes: Sequence[Change]
+    keeper: Keeper, old: Journal, folders: Sequence[tuple[Path, int]], changes: Sequence[Change]
 ) -> list[Entry]:
     found = []
     for path, mode in folders:
@@ -133,9 +139,9 @@ def _entries(
     return found
 
 
-def _first(old: Journal | None, path: Path, now: State) -> State:
+def _first(old: Journal, path: Path, now: State) -> State:
     """What was there before us; where somebody wrote a file of the site's anew since, what he wrote."""
-    entry = old.entry(path) if old else None
+    entry = old.entry(path)
     if entry is None or (entry.first.kind == "file" and now != entry.after):
         return now
     return entry.first

@@ -69,6 +69,30 @@ def take_out(text: bytes) -> bytes:
     return b"".join(out)
 
 
+def foreign_lines(text: bytes, ours: bytes) -> list[tuple[int, bytes]]:
+    """Lines that stand in a block of `text` and in none of `ours`, which we wrote: number and line.
+
+    An empty line, and one of ours that was made a comment, hold nobody's words.
+    """
+    known = {line for _, line in _words(ours)}
+    return [
+        (number, line)
+        for number, line in _words(text)
+        if line and line not in known and line.lstrip(b"# \t") not in known
+    ]
+
+
+def _words(text: bytes) -> Iterator[tuple[int, bytes]]:
+    """What holds in the blocks, without blanks around; what stood there before is left out."""
+    inside = False
+    for number, line in enumerate(_physical(text), 1):
+        bare = line.strip()
+        if bare in (BEGIN, BEGIN_OPEN, END):
+            inside = bare != END
+        elif inside and not line.startswith((WAS, WAS_OPEN)):
+            yield number, bare
+
+
 def has_block(text: bytes) -> bool:
     """Whether any of our marks stands in it."""
     return BEGIN in text or END in text

@@ -96,7 +96,10 @@ def _is_there(lines: Lines, key: str, values: list[str], ours: str) -> bool:
         return True
     name = Path(ours).name.encode()
     for value in values:
-        if name in lines.texts.get(value, b""):
+        text = lines.texts.get(value, b"")
+        if GLOB & set(value) and folder_call(Path(ours)) in text:
+            _make_folder_call(lines, key, value, ours)  # ours, of an earlier time: it goes on to be ours
+        if name in text:
             lines.notes.append(f"the site's {key} ({value}) calls slurm-guard already")
             return True
     return False
@@ -125,14 +128,22 @@ def _plan_call(lines: Lines, key: str, line: Line, ours: str) -> None:
 
 
 def _plan_folder(lines: Lines, key: str, line: Line, ours: str) -> None:
-    folder, _, last = line.value.rpartition("/")
-    name = name_in(line.value)
-    if not folder.startswith("/") or GLOB & set(folder) or name is None:
-        _leave(lines, key, line, ours, f"no name was found that {last or line.value} matches")
+    folder = _make_folder_call(lines, key, line.value, ours)
+    if not folder:
+        last = line.value.rpartition("/")[2] or line.value
+        _leave(lines, key, line, ours, f"no name was found that {last} matches")
         return
-    why = f"slurmd runs what {key}={line.value} matches"
-    lines.programs.append(Change(Path(folder, name), folder_call(Path(ours)), 0o755, why))
     lines.notes.append(f"{key}={line.value} stays: one program is put into {folder}, on each node")
+
+
+def _make_folder_call(lines: Lines, key: str, value: str, ours: str) -> str:
+    """The folder into which it is put; "": there is no name for it that the value matches."""
+    folder, name = value.rpartition("/")[0], name_in(value)
+    if not folder.startswith("/") or GLOB & set(folder) or name is None:
+        return ""
+    why = f"slurmd runs what {key}={value} matches"
+    lines.programs.append(Change(Path(folder, name), folder_call(Path(ours)), 0o755, why))
+    return folder
 
 
 def _plan_task_prolog(lines: Lines, ours: str) -> None:

@@ -34,7 +34,7 @@ class Facts:
     conf: SlurmConf | None
     hands_off: str
     systemd: bool
-    old_settings: bytes = b""
+    old_settings: Mapping[Path, bytes] = field(default_factory=dict)
     texts: Mapping[str, bytes] = field(default_factory=dict)
     accounts: frozenset[str] = frozenset()
     real: Mapping[Path, Path] = field(default_factory=dict)  # slurm.conf's files where links lead
@@ -44,7 +44,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The command line. `slurm_conf` null: found; `edit_conf` False: never edited."""
+    """The command line. `slurm_conf` null: found; `edit_conf` False: never edited.
+
+    `must_read` False: a slurm.conf that cannot be read is said, and nothing is learnt of the site's programs.
+    """
 
     role: str
     places: Places
@@ -52,41 +55,31 @@ class Asked:
     slurm_version: str | None = None
     edit_conf: bool = True
     with_task_prolog: bool = True
+    must_read: bool = True
 
 
 def gather(asked: Asked) -> Facts:
     """Look at the machine; nothing is changed. GuardError where slurm.conf cannot be read."""
     disk = Disk(asked.places)
     version = parse_version(asked.slurm_version) if asked.slurm_version else find_version(asked.places)
-    path = asked.slurm_conf or _find_conf(asked.places)
-    conf = _read_conf(asked.places, path, version) if path else None
-    settings = settings_paths(asked.places)[0]
+    path = asked.slurm_conf or find_conf(asked.places)
+    conf, unread = _read_if_able(asked, path, version)
+    settings = [path for path in settings_paths(asked.places) if disk.look(path).kind == "file"]
     return Facts(
         places=asked.places,
         role=asked.role,
         have=this_installation(),
         version=version,
         conf=conf,
-        hands_off=_hands_off(asked, conf),
+        hands_off=unread or _hands_off(asked, conf),
         systemd=_has_systemd(asked.places),
-        old_settings=disk.read(settings) if disk.look(settings).kind == "file" else b"",
+        old_settings={path: disk.read(path) for path in settings},
         texts=_site_programs(asked.places, conf) if conf else {},
         real=_real_paths(asked.places, conf),
         accounts=_accounts(),
         can=frozenset(name for name in ("systemd-sysusers", "systemd-tmpfiles") if shutil.which(name)),
         with_task_prolog=asked.with_task_prolog,
     )
-
-
-def named_on_disk(places: Places) -> str:
-    """The line of slurm.conf that names what we put there; "": none does, or none can be read."""
-    path = _find_conf(places)
-    try:
-        lines = _read_conf(places, path, None).lines if path else ()
-    except GuardError:
-        return ""
-    mine = [line for line in lines if line.value.startswith(f"{places.libexec}/")]
-    return f"{mine[0].path}:{mine[0].number} names {mine[0].value}" if mine else ""
 
 
 def parse_version(text: str) -> tuple[int, int]:
@@ -121,7 +114,8 @@ def call(words: Sequence[str]) -> "subprocess.CompletedProcess[bytes] | None":
         return None
 
 
-def _find_conf(places: Places) -> Path | None:
+def find_conf(places: Places) -> Path | None:
+    """SLURM_CONF, or the first of the usual places that is there."""
     named = os.environ.get("SLURM_CONF") if places.root is None else None
     for text in [named] if named else [*USUAL, *SENT]:
         if text and os.path.exists(places.disk(Path(text))):
@@ -133,6 +127,20 @@ def _read_conf(places: Places, path: Path, version: tuple[int, int] | None) -> S
     from slurm_guard.slurm.conf import read_text
 
     return read_slurm_conf(path, lambda one: read_text(places.disk(one)), version)
+
+
+def _read_if_able(
+    asked: Asked, path: Path | None, version: tuple[int, int] | None
+) -> tuple[SlurmConf | None, str]:
+    """And why it could not be read."""
+    if path is None:
+        return None, ""
+    try:
+        return _read_conf(asked.places, path, version), ""
+    except GuardError as error:
+        if asked.must_read:
+            raise
+        return None, error.sentence
 
 
 def _hands_off(asked: Asked, conf: SlurmConf | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,6 +18,9 @@ PACKED_PROGRAM = "/opt/slurm-guard/bin/slurm-guard"
 SERVICE = "slurm-guardd.service"
 TIMER = "slurm-guard-audit.timer"
 AUDITOR = "slurm-guard-audit"
+SETTINGS = "slurm-guard-hooks.conf"
+_FIRST_NAMES = {"PYTHON", "LIB", "SAMPLER_PYTHON", "START_SAMPLER"}  # what an installation writes into it
+_PREFIX_NAMES = {"RUN_DIR", "SPOOL_DIR", "CLIENT_DIR", "CONFIG", "DISABLED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,17 @@ def shared(name: str) -> Path:
     )
 
 
-def node_files(places: Places, have: Installation, old_settings: bytes, systemd: bool) -> list[Change]:
+def node_files(
+    places: Places, have: Installation, old_settings: Mapping[Path, bytes], systemd: bool
+) -> list[Change]:
     """Hooks and their settings, and with systemd the sampler's unit, its folders and accounts."""
-    settings = merge_settings(old_settings, hook_settings(places, have, systemd and places.is_system))
+    settings = hook_settings(places, have, systemd and places.is_system)
     why = "which Python and which folders the hooks take"
     # First: in an upgrade a shim of before then meets the package of now, never the other way round.
-    found = [Change(path, settings, 0o644, why) for path in settings_paths(places)]
+    found = [
+        Change(path, merge_settings(old_settings.get(path, b""), settings), 0o644, why)
+        for path in settings_paths(places)
+    ]
     found += [
         Change(places.libexec / name, shared(name).read_bytes(), 0o755, "what slurmd runs")
         for name in (*HOOKS.values(), TASK_PROLOG)
@@ -153,10 +162,9 @@ def hook_settings(places: Places, have: Installation, by_systemd: bool) -> dict[
 
 def settings_paths(places: Places) -> tuple[Path, ...]:
     """Where the shims look: /etc/slurm-guard, or beside them when there is a prefix."""
-    name = "slurm-guard-hooks.conf"
     if places.is_system:
-        return (places.etc / name,)
-    return (places.libexec / "prolog" / name, places.libexec / "epilog" / name)
+        return (places.etc / SETTINGS,)
+    return (places.libexec / "prolog" / SETTINGS, places.libexec / "epilog" / SETTINGS)
 
 
 def merge_settings(old: bytes, new: dict[str, str]) -> bytes:
@@ -174,6 +182,13 @@ def merge_settings(old: bytes, new: dict[str, str]) -> bytes:
         out.append("# Written by `slurm-guard install`; more settings stand in prolog/README.md.")
     out += [f"{name}={value}" for name, value in left.items()]
     return ("\n".join(out) + "\n").encode("utf-8", "surrogateescape")
+
+
+def holds_site_settings(path: Path, content: bytes) -> bool:
+    """Whether a settings file holds lines that no installation writes: a site's own."""
+    names = (_FIRST_NAMES | _PREFIX_NAMES) if path.parent.name in ("prolog", "epilog") else _FIRST_NAMES
+    lines = [line.strip() for line in content.decode("utf-8", "surrogateescape").splitlines()]
+    return any(line and line[0] != "#" and line.partition("=")[0].strip() not in names for line in lines)
 
 
 def cron_line(have: Installation) -> str:

@@ -36,12 +36,12 @@ def _plan_slurm_conf(facts: Facts, draft: Draft) -> None:
     assert conf is not None
     if conf.problems:
         wrong = conf.problems[0]
-        draft.problems.append(
-            Problem(
-                f"{wrong.path}:{wrong.number}: {wrong.sentence}",
-                "Slurm refuses that line too; mend it first, or leave slurm.conf alone with --no-slurm-conf",
-            )
-        )
+        sentence = f"{wrong.path}:{wrong.number}: {wrong.sentence}"
+        hint = "Slurm refuses that line too; mend it first, or leave slurm.conf alone with --no-slurm-conf"
+        if facts.hands_off:
+            draft.notes.append(f"{sentence}, which Slurm refuses too")
+        else:
+            draft.problems.append(Problem(sentence, hint))
     if facts.version is None:
         draft.notes.append(
             "Slurm's version is not known here: done is what holds in every one (--slurm-version names it)"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from slurm_guard.install.blocks import DamagedBlock, has_block, take_out
 from slurm_guard.install.disk import State, digest
+from slurm_guard.install.files import SETTINGS, holds_site_settings
 from slurm_guard.install.journal import APPLIED, UNDOING, Entry, Journal, Keeper
+from slurm_guard.install.marks import say_foreign
 
 
 @dataclass(slots=True)
@@ -24,7 +26,7 @@ class Step:
     """What undoing one entry comes to. `content` null: the path is removed (`what` says so) or stays."""
 
     entry: Entry
-    what: str  # restore, take-out, remove, folder, leave, nothing
+    what: str  # restore, take-out, remove, folder, keep, leave, refuse, nothing
     content: bytes | None = None
     sentence: str = ""
 
@@ -94,6 +96,9 @@ def _step(keeper: Keeper, entry: Entry) -> Step:
         return _step_of_edit(keeper, entry, now)
     if now.kind == "none":
         return Step(entry, "leave" if entry.first.kind == "file" else "nothing", None, f"{where} is gone")
+    mine = entry.path.name == SETTINGS and entry.first.kind == "none" and now.kind == "file"
+    if mine and holds_site_settings(entry.path, keeper.disk.read(entry.path)):
+        return Step(entry, "keep", None, f"{where} holds lines of the site's: it stays")
     if now not in (entry.after, entry.was):
         return Step(entry, "leave", None, f"{where} was changed by somebody since: it stays")
     if entry.first.kind == "none":
@@ -110,6 +115,8 @@ def _step_of_edit(keeper: Keeper, entry: Entry, now: State) -> Step:
         if now == entry.after:
             return Step(entry, "restore", keeper.content(entry.first.sha256), f"{where} is as before")
         return Step(entry, "leave", None, f"{where}: {error}; take slurm-guard's lines out by hand")
+    if foreign := say_foreign(keeper, entry, text):
+        return Step(entry, "refuse", None, foreign)
     if digest(content) == entry.first.sha256:
         return Step(entry, "restore", content, f"{where} is as before, byte for byte")
     if not has_block(text):

@@ -21,6 +21,14 @@ MAX_FILES = 256  # judgement; Slurm has no bound and no eye for cycles
 
 # Bytes, so that blanks are C's and not Unicode's.
 _PAIR = re.compile(rb'\s*([A-Za-z0-9_.]+)\s*([-*+/]?)=\s*("([^"]*)"|\S+)(?:\s|$)')
+# A line of its own for each: beside another pair Slurm refuses the line (seen: 22.05). Which other keys have
+# fields of their own is Slurm's to know.
+_ALONE = frozenset(("prolog", "epilog", "taskprolog", "taskepilog", "prologslurmctld", "epilogslurmctld")) | {
+    "prologflags",
+    "prologtimeout",
+    "epilogtimeout",
+    "prologepilogtimeout",
+}
 _INCLUDE = re.compile(rb"(?i)include\s+(\S+)")
 
 
@@ -181,7 +189,8 @@ class _Reading:
         key, operator, value, rest = pair
         texts = [_decode(part) for part in (key, value, operator, rest)]
         self.lines.append(Line(path, number, texts[0], texts[1], raw, texts[2], texts[3]))
-        if rest.strip() and next(_pairs(rest), None) is None:
+        others = [_decode(pair[0]) for pair in _pairs(rest)]
+        if rest.strip() and (not others or any(one.lower() in _ALONE for one in (texts[0], *others))):
             self._refuse(path, number, f"Slurm cannot read {texts[3].strip()[:80]!a} after {texts[0]}=")
 
     def _included(self, path: Path, number: int, name: bytes) -> Path:

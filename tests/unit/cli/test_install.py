@@ -87,6 +87,23 @@ def test_a_dry_run_with_problems_ends_with_1(image: Path) -> None:
 
     assert done.returncode == 1
     assert "problem: /etc/slurm/slurm.conf:1" in done.stdout
+    assert done.stdout.endswith(
+        "nothing was changed; --apply changes nothing either, before that is mended\n"
+    )
+
+
+@pytest.mark.parametrize("text", [b"Include gone.conf\n", b"<<<<<<< HEAD\n"])
+def test_a_slurm_conf_that_is_left_alone_is_in_nobodys_way(image: Path, text: bytes) -> None:
+    (image / "etc/slurm/slurm.conf").write_bytes(text)
+
+    assert run("install", "--root", image).returncode == 1
+    done = run("install", "--root", image, "--no-slurm-conf")
+    print_only = run("install", "--root", image, "--print-slurm-conf")
+
+    assert done.returncode == 0, done.stderr
+    assert "note: " in done.stdout
+    assert "slurm.conf:1" in done.stdout
+    assert (print_only.returncode == 1) == (b"Include" in text)
 
 
 def test_what_a_file_holds_does_not_reach_the_terminal(image: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from slurm_guard.install.change import Places
 from slurm_guard.install.facts import Asked
-from slurm_guard.install.session import Prepared, Removal, carry_out, prepare, take_back
+from slurm_guard.install.removal import Removal, take_back
+from slurm_guard.install.session import Prepared, carry_out, prepare
 
 CONF = (
     b"ClusterName=a\r\nInclude site.conf\r\nProlog=/s/prolog.d/*\r\n"

@@ -9,7 +9,8 @@ from slurm_guard.errors import GuardError
 from slurm_guard.install import live
 from slurm_guard.install.change import Action, Places
 from slurm_guard.install.facts import Asked
-from slurm_guard.install.session import Removal, carry_out, prepare, take_back
+from slurm_guard.install.removal import Removal, take_back
+from slurm_guard.install.session import carry_out, prepare
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import pytest
 from slurm_guard import __version__
 from slurm_guard.config import Config, load_config
 from slurm_guard.errors import GuardError
-from slurm_guard.install import checks, files, session
+from slurm_guard.install import checks, facts, files, session
 from slurm_guard.install.change import Change, Places
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.facts import Asked, parse_version
+from slurm_guard.install.removal import Removal, take_back
 from tests.unit.install.image import asked, install, make_image, tree, uninstall
 
 CONF = "etc/slurm/slurm.conf"
@@ -58,6 +59,8 @@ def test_a_line_that_slurm_refuses_is_said(root: Path) -> None:
     (root / CONF).write_bytes(b"Prolog=/a b\n")
 
     assert "slurm.conf:1: Slurm cannot read 'b' after Prolog=" in refused(root)
+    (root / CONF).write_bytes(b"Prolog=/a Epilog=/b\n")
+    assert "slurm.conf:1: Slurm cannot read 'Epilog=/b' after Prolog=" in refused(root)
 
 
 def test_a_link_to_slurm_conf_in_an_image_is_refused(root: Path) -> None:
@@ -171,17 +174,6 @@ def test_a_file_of_ours_that_was_changed_stays_and_is_said(root: Path) -> None:
     assert toml.exists()
 
 
-def test_damaged_marks_are_left_to_a_person(root: Path) -> None:
-    install(root)
-    text = (root / CONF).read_bytes().replace(b"# slurm-guard install: end\r\n", b"", 1)
-    (root / CONF).write_bytes(text)
-
-    (left,) = uninstall(root)
-
-    assert "take slurm-guard's lines out by hand" in left
-    assert (root / CONF).read_bytes() == text
-
-
 def test_a_slurm_conf_written_between_plan_and_deed_is_not_overwritten(root: Path) -> None:
     ready = session.prepare(asked(root))
     (root / CONF).write_bytes(b"ClusterName=new\n")
@@ -217,15 +209,6 @@ def test_a_kept_file_that_was_changed_is_never_written(root: Path) -> None:
         uninstall(root)
 
 
-def test_two_at_once_are_refused(root: Path) -> None:
-    ready = session.prepare(asked(root))
-
-    with session.held(ready.keeper), pytest.raises(GuardError) as caught:
-        session.carry_out(ready, lambda _: None)
-
-    assert caught.value.slug == "install-busy"
-
-
 def test_purge_takes_data_and_configuration(root: Path) -> None:
     install(root)
     (root / "var/lib/slurm-guard/lake").mkdir()
@@ -256,6 +239,33 @@ def test_upgrade_renews_our_files_alone(root: Path, tmp_path: Path, monkeypatch:
     assert mine.read_text() == "mine\n"
     assert any("epilog was changed by somebody" in note for note in ready.plan.notes)
     assert (root / CONF).read_bytes() == conf
+
+
+@pytest.mark.parametrize("prefix", [None, Path("/opt/x")])
+def test_upgrade_renews_interpreter_and_package_beside_lines_of_the_sites(
+    root: Path, prefix: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = Places(prefix, root)
+    (root / "etc/slurm-guard/slurm-guard-hooks.conf").unlink()
+    session.carry_out(session.prepare(Asked("node", where, None, "23.11")), lambda _: None)
+    paths = [where.disk(path) for path in files.settings_paths(where)]
+    for number, path in enumerate(paths):
+        path.write_text(path.read_text() + f"GPU_DEVICES=/dev/x{number}\n")
+    newer = files.Installation(Path("/new/lib"), Path("/new/py"), Path("/new/own"), Path("/new/program"))
+    monkeypatch.setattr(facts, "this_installation", lambda: newer)
+
+    ready = session.prepare_upgrade(where)
+    session.carry_out(ready, lambda _: None)
+
+    for number, path in enumerate(paths):
+        lines = path.read_text().splitlines()
+        assert {"PYTHON=/new/py", "LIB=/new/lib", "SAMPLER_PYTHON=/new/own"} <= set(lines)
+        assert f"GPU_DEVICES=/dev/x{number}" in lines
+    assert not any("hooks.conf" in note for note in ready.plan.notes)
+    said: list[str] = []
+    assert take_back(where, Removal(), said.append) == []
+    assert all(path.exists() for path in paths)
+    assert sum("holds lines of the site's" in line for line in said) == len(paths)
 
 
 def test_the_commented_configuration_is_the_default_one(tmp_path: Path) -> None:
@@ -377,5 +387,5 @@ def test_a_link_to_slurm_conf_is_followed_and_stays_a_link(tmp_path: Path) -> No
     assert link.readlink() == real
     assert "slurm-guard-prolog" in real.read_text()
     assert real.stat().st_mode & 0o777 == 0o600
-    session.take_back(where, session.Removal(now=True), lambda _: None)
+    take_back(where, Removal(now=True), lambda _: None)
     assert (link.readlink(), real.read_text()) == (real, "ClusterName=a\n")

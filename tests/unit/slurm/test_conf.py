@@ -112,7 +112,12 @@ def test_includes_that_slurm_could_not_follow_are_said(
 @pytest.mark.parametrize(
     ("text", "n_problems"),
     [
-        (b"Prolog=/a Epilog=/b\n", 0),  # fields: which keys have them is Slurm's to know
+        (b"NodeName=n1 CPUs=4\n", 0),
+        (b"FutureName=n1 CPUs=4\n", 0),  # fields: which keys have them is Slurm's to know
+        (b"Prolog=/a Epilog=/b\n", 1),
+        (b"taskprolog=/a SlurmdDebug=info\n", 1),
+        (b"ClusterName=a PrologFlags=Alloc\n", 1),
+        (b"Prolog=/a # Epilog=/b\n", 0),
         (b"Prolog=/a b\n", 1),
         (b"  Include x\n", 1),
         (b"<<<<<<< HEAD\n", 1),

@@ -1,0 +1,87 @@
+"""Taking it off where somebody was at slurm.conf since: what is his stays, and what it names stays too."""
+
+from pathlib import Path
+
+import pytest
+
+from slurm_guard.errors import GuardError
+from slurm_guard.install.change import Places
+from slurm_guard.install.facts import Asked
+from slurm_guard.install.removal import Removal, prepare_uninstall, take_back
+from slurm_guard.install.session import carry_out, prepare
+from tests.unit.install.image import install, make_image, uninstall
+
+CONF = "etc/slurm/slurm.conf"
+HOOK = "usr/libexec/slurm-guard/prolog/slurm-guard-prolog"
+END = b"# slurm-guard install: end\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_image(tmp_path / "image")
+
+
+def damage(conf: Path) -> bytes:
+    """One mark goes; our lines stay."""
+    text = conf.read_bytes().replace(b"# slurm-guard install: end\r\n", b"", 1)
+    conf.write_bytes(text)
+    return text
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_hooks_that_damaged_marks_still_name_stay_whatever_is_asked(root: Path, now: bool) -> None:
+    install(root)
+    text = damage(root / CONF)
+    said: list[str] = []
+
+    with pytest.raises(GuardError, match=r"slurm\.conf:\d+ names /usr/libexec/slurm-guard/") as caught:
+        take_back(Places(None, root), Removal(now=now), said.append)
+
+    assert caught.value.slug == "uninstall-waiting"
+    assert any("out by hand" in sentence for sentence in said)
+    assert (root / CONF).read_bytes() == text
+    assert (root / HOOK).exists()
+
+
+def test_when_a_person_took_the_lines_out_the_rest_goes(root: Path) -> None:
+    install(root)
+    damage(root / CONF)
+    with pytest.raises(GuardError):
+        uninstall(root)
+    (root / CONF).write_bytes(b"ClusterName=a\n")
+
+    assert uninstall(root) == []
+
+    assert not (root / HOOK).exists()
+
+
+def test_the_dry_run_says_that_the_hooks_would_stay(root: Path) -> None:
+    install(root)
+    damage(root / CONF)
+
+    outlook = prepare_uninstall(Places(None, root))
+
+    assert "slurm.conf:" in outlook.waiting
+    assert not any("is removed" in step.sentence for step in outlook.steps)
+
+
+def test_a_file_to_edit_that_was_named_is_read_wherever_it_lies(tmp_path: Path) -> None:
+    conf = tmp_path / "mine.conf"
+    conf.write_text("ClusterName=a\nProlog=/s/p\n")
+    where = Places(tmp_path / "opt")
+    carry_out(prepare(Asked("all", where, conf, "23.11")), lambda _: None)
+    conf.write_bytes(conf.read_bytes().replace(END, b"", 1))
+
+    with pytest.raises(GuardError, match=r"mine\.conf:\d+ names"):
+        take_back(where, Removal(now=True), lambda _: None)
+
+    assert (tmp_path / "opt/libexec/slurm-guard/site/prolog").exists()
+
+
+def test_an_include_that_leads_nowhere_hides_no_line(root: Path) -> None:
+    install(root)
+    damage(root / CONF)
+    (root / "etc/slurm/site.conf").unlink()
+
+    with pytest.raises(GuardError, match="names /usr/libexec"):
+        take_back(Places(None, root), Removal(now=True), lambda _: None)
