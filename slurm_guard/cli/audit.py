@@ -73,7 +73,7 @@ def audit(
     from slurm_guard.cli.remember import leave
     from slurm_guard.config import load_config
     from slurm_guard.document import to_json
-    from slurm_guard.errors import EXIT_FINDINGS
+    from slurm_guard.errors import EXIT_FINDINGS, EXIT_NOTHING_TO_AUDIT, GuardError
     from slurm_guard.report.archive import make_folder, write_output
 
     settings = load_config(config)
@@ -91,6 +91,13 @@ def audit(
         leave_history(folder, done, left, settings)
     if exit_code and done.asks:
         raise typer.Exit(EXIT_FINDINGS)
+    if not done.judgements:
+        raise GuardError(
+            "nothing-to-audit",
+            "accounting has no run with GPUs in this window: the document has nodes, skips, outside work",
+            "check --since and --until, and that AccountingStorageTRES holds gres/gpu",
+            EXIT_NOTHING_TO_AUDIT,
+        )
 
 
 def _work(
@@ -142,14 +149,12 @@ def load_facts(
     """Accounting and frames of a window, and what earlier audits learnt. `files`: sacct's text, null: ask
     sacct; the folder of the history, null: none.
 
-    Raises GuardError lake-missing (exit 2), lake-newer, lake-older, and nothing-to-audit (exit 3) without
-    GPU runs.
+    Raises GuardError lake-missing (exit 2), lake-newer, lake-older.
     """
     from slurm_guard import __version__
     from slurm_guard.audit.facts import Facts
     from slurm_guard.cli.history import load_history
     from slurm_guard.cli.maintenance import load_upkeep
-    from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
     from slurm_guard.lake.frames import read_frames
     from slurm_guard.lake.resolver import read_names
 
@@ -157,13 +162,6 @@ def load_facts(
     slurm = settings.slurm
     sacct_file, history = files
     loaded = accounting_of(slurm, sacct_file).load_runs(*window)
-    if not any(run.n_gpus for run in loaded.runs):
-        raise GuardError(
-            "nothing-to-audit",
-            f"accounting has no run with GPUs in this window ({len(loaded.runs)} without)",
-            "check --since and --until, and that AccountingStorageTRES holds gres/gpu",
-            EXIT_NOTHING_TO_AUDIT,
-        )
     frames, skips = read_frames(lake, loaded.cluster, *window)
     names, unread = read_names(settings.network.resolver_log, *window)
     past, grounds, traces, unread_past = load_history(history, loaded.cluster, window[0], settings)

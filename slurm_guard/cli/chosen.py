@@ -65,6 +65,22 @@ def log_view(
         log_look("report", what, seen, settings)
 
 
+_LATE_S = 36 * 3600.0  # a night is audited before the next one ends, and that takes hours. Judgement
+
+
+def say_age(archive: Archive, until_at: float) -> None:
+    """On stderr, where the latest night is so old that one after it should be there: nobody else would."""
+    from slurm_guard.clock import SystemClock
+
+    age_s = SystemClock().now_at() - until_at
+    if not archive.is_own and age_s > _LATE_S:
+        typer.echo(
+            f"slurm-guard: the latest document's night ended {age_s / 86_400:.1f} days ago, and none after it "
+            "was audited: look at what runs `slurm-guard audit` (systemctl status slurm-guard-audit)",
+            err=True,
+        )
+
+
 def is_inside(reports: Path, path: Path) -> bool:
     """Whether a document is one of the reports, and not from elsewhere."""
     return reports.resolve() in path.resolve().parents

@@ -87,7 +87,7 @@ def _show_night(
     settings: "Config",
 ) -> bool:
     """One document; whether anything of it asks for a look."""
-    from slurm_guard.cli.chosen import archive_of, log_view
+    from slurm_guard.cli.chosen import archive_of, log_view, say_age
     from slurm_guard.cli.rendered import put_out, render
     from slurm_guard.report.archive import read_document
     from slurm_guard.report.narrow import only, scope_words, spelled
@@ -98,6 +98,8 @@ def _show_night(
     archive = archive_of(settings)
     path = archive.find(*which)
     whole = read_document(path)
+    if which == (None, None):
+        say_age(archive, whole.until_at)
     narrow = spelled(narrow, whole)
     shown = only(whole, narrow)
     form, output = how

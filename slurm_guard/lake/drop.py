@@ -21,7 +21,7 @@ from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.lake.places import MAX_FILE, NODE
 from slurm_guard.lake.prune import read_pruned
 from slurm_guard.lake.ship import GREETING, MOST_FILES, MOST_LINE, PORTION, Finished, finished, parse_line
-from slurm_guard.lake.write import write_whole
+from slurm_guard.lake.write import make_folder, write_whole
 
 IDLE_S = 60.0  # without a byte: judgement. ssh itself notices a dead node in the same time
 LONGEST_S = 3600.0  # one node's stream: judgement
@@ -86,7 +86,7 @@ def pull(address: Address, drop: Path, ssh: Sequence[str] = ("ssh",)) -> Pulled:
     folder = drop / address.node
     receiver = _Receiver(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as words:
             _write_request(request, [*dict.fromkeys([*finished(folder), *read_pruned(folder)])][:MOST_FILES])
             failure = _ask(command(address, ssh), request, words, receiver)

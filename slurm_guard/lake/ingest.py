@@ -23,7 +23,7 @@ from slurm_guard.lake.shapes import BadRecord
 from slurm_guard.lake.ship import Finished
 from slurm_guard.lake.spoolfile import Parsed, parse_file
 from slurm_guard.lake.steps import formats_in, home_of
-from slurm_guard.lake.write import write_whole
+from slurm_guard.lake.write import CLOSED, close_folder, make_folder, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,9 @@ def collect(
         )
     collector = _Collector(lake, drop)
     try:
-        lake.mkdir(parents=True, exist_ok=True)
+        if formats_in(lake):  # a folder that is no lake yet may hold other things
+            close_folder(lake)
+        make_folder(lake)
         with alone(lake):
             collector.older = [number for number in formats_in(lake) if number != FORMAT]
             n_done = n_all = 0
@@ -104,7 +106,8 @@ def collect(
 @contextmanager
 def alone(lake: Path) -> Iterator[None]:
     """While nobody else writes the lake. Raises GuardError lake-busy."""
-    with (lake / ".lock").open("w") as lock:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    with os.fdopen(os.open(lake / ".lock", flags, CLOSED), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,7 +6,7 @@ from types import TracebackType
 
 import polars as pl
 
-from slurm_guard.lake.write import write_whole
+from slurm_guard.lake.write import make_folder, write_whole
 
 
 class MinuteFile:
@@ -20,7 +20,7 @@ class MinuteFile:
         self._parts: list[Path] = []
 
     def __enter__(self) -> "MinuteFile":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         self._folder = tempfile.TemporaryDirectory(prefix=f".{self._path.name[:200]}.", dir=self._path.parent)
         return self
 

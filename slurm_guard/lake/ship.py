@@ -220,5 +220,6 @@ def _copy(source: Path, target: Path) -> bool:
     except OSError as error:
         raise BadRecord("unreadable", error.strerror or type(error).__name__) from None
     with body:
-        write_whole(target, lambda out: shutil.copyfileobj(body, out, PORTION))
+        # Who collects there may be another user: the umask and the drop folder say who reads.
+        write_whole(target, lambda out: shutil.copyfileobj(body, out, PORTION), 0o666)
     return True

@@ -1,17 +1,27 @@
-"""Whole files or none: a temporary name in the same folder, fsync, rename."""
+"""Whole files or none: a temporary name in the same folder, fsync, rename; and closed to everybody else.
+
+The lake holds everybody's runs (rulings 26). What is written is at most 0640, what is made at most 0750:
+a umask may close it further and cannot open it. Group and set-group-id bit come from the folder above, as an
+admin gave it.
+"""
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+CLOSED, CLOSED_FOLDER = 0o640, 0o750
 
-def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
-    """Put bytes, or what a function writes, at `path`; its folder is made when absent. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+
+def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object], mode: int = CLOSED) -> None:
+    """Put bytes, or what a function writes, at `path`; its folder is made when absent. `mode`: as the umask
+    leaves it. Raises OSError."""
+    make_folder(path.parent, CLOSED_FOLDER if mode == CLOSED else 0o777)
     temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as out:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, mode), "wb") as out:
             if callable(content):
                 content(out)
             else:
@@ -22,3 +32,20 @@ def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> No
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def make_folder(folder: Path, mode: int = CLOSED_FOLDER) -> None:
+    """With its parents, each that is made of this `mode`, as the umask leaves it. Raises OSError."""
+    for each in reversed([folder, *folder.parents]):
+        if not each.is_dir():
+            each.mkdir(exist_ok=True, mode=mode)
+
+
+def close_folder(folder: Path) -> None:
+    """Take from everybody else what an earlier release let them.
+
+    Another user's folder is left as it is: it is that user's to close. Raises OSError.
+    """
+    about = folder.stat()
+    if about.st_mode & stat.S_IRWXO and os.geteuid() in (0, about.st_uid):
+        folder.chmod(stat.S_IMODE(about.st_mode) & ~stat.S_IRWXO)

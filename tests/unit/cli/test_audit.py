@@ -105,15 +105,21 @@ def test_a_clear_night_exits_zero_even_when_asked(tmp_path: Path) -> None:
     _audit(tmp_path, SHAPES["honest"], exit_code=True)
 
 
-def test_a_window_without_gpu_runs_is_nothing_to_audit(tmp_path: Path) -> None:
-    sacct = _sacct(tmp_path, "billing=1,cpu=1,node=1")
-    (tmp_path / "lake" / "v1").mkdir(parents=True)
+@pytest.mark.parametrize("tres", ["billing=1,cpu=1,node=1", None], ids=["no GPUs", "no rows"])
+def test_a_window_without_gpu_runs_has_its_document_and_exits_three(tmp_path: Path, tres: str | None) -> None:
+    sacct = _sacct(tmp_path, tres or GPU)
+    if tres is None:
+        sacct.write_text(sacct.read_text("utf-8").splitlines(keepends=True)[0], "utf-8")
+    lake, out = _lake(tmp_path, SHAPES["co-tenant"]), tmp_path / "audit.json"
 
     with pytest.raises(GuardError, match="nothing-to-audit") as caught:
-        audit(SINCE, UNTIL, sacct, tmp_path / "lake", tmp_path / "audit.json", False, None)
+        audit(SINCE, UNTIL, sacct, lake, out, False, None)
 
+    done = from_json(out.read_text("utf-8"), str(out))
     assert caught.value.exit_code == EXIT_NOTHING_TO_AUDIT
-    assert not (tmp_path / "audit.json").exists()
+    assert done.judgements == ()
+    assert done.outside  # work on GPUs that nobody was given is what such a night may hide
+    assert done.nodes
 
 
 def test_a_lake_that_does_not_exist_is_an_error_and_no_quiet_night(tmp_path: Path) -> None:

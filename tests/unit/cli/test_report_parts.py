@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from slurm_guard import document
 from slurm_guard.cli import nights, rendered, report
+from slurm_guard.clock import SystemClock
 from slurm_guard.errors import EXIT_FAILURE, EXIT_FINDINGS, EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Verdict
 from slurm_guard.report.nights import parse_since
@@ -323,3 +324,16 @@ def test_roots_first_view_leaves_the_log_to_the_owner_of_the_reports(app: typer.
 
     about = (archive.parent / "reports" / "views.jsonl").stat()
     assert (about.st_uid, about.st_gid) == (12_345, 12_346)
+
+
+@pytest.mark.parametrize(("hours", "late"), [(35, False), (37, True)])
+def test_a_latest_night_that_is_not_last_night_is_said(
+    app: typer.Typer, archive: Path, monkeypatch: pytest.MonkeyPatch, hours: int, late: bool
+) -> None:
+    monkeypatch.setattr(SystemClock, "now_at", lambda _: builders.night().until_at + hours * 3600)
+
+    _, _, latest = _run(app, archive)
+    _, _, named = _run(app, archive, "--night", "2026-09-20")
+
+    assert ("the latest document's night ended 1.5 days ago" in latest) == late
+    assert named == ""
