@@ -130,6 +130,28 @@ class Browser:
         with the page, so that it cannot be asked."""
         return max(0, int(self.ask("document.documentElement.scrollWidth")) - width)
 
+    def broken_words(self, selector: str) -> list[str]:
+        """Words of these elements that go on in another line, with no hyphen or dash to break at."""
+        script = """[...document.querySelectorAll(%s)].flatMap(element => {
+          const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT), found = [];
+          for (let node; (node = walker.nextNode());)
+            for (const match of node.data.matchAll(/[^\\s–-]+/gu)) {
+              const range = document.createRange();
+              range.setStart(node, match.index); range.setEnd(node, match.index + match[0].length);
+              const tops = [...range.getClientRects()].filter(r => r.width > 0).map(r => Math.round(r.top));
+              if (new Set(tops).size > 1) found.push(match[0]);
+            }
+          return found;
+        })"""
+        return [str(word) for word in self.ask(script % json.dumps(selector))]
+
+    def overhanging_labels(self, selector: str) -> list[str]:
+        """Heads before the cells of a stacked table (`data-head`) that are higher than their cell."""
+        script = """[...document.querySelectorAll(%s)].filter(cell => cell.offsetHeight > 0).filter(cell =>
+          parseFloat(getComputedStyle(cell, '::before').height) > cell.offsetHeight + 1
+        ).map(cell => cell.dataset.head)"""
+        return sorted({str(head) for head in self.ask(script % json.dumps(selector))})
+
     def height_px(self) -> int:
         """Of the whole page."""
         return int(self.ask("document.documentElement.scrollHeight"))

@@ -15,7 +15,7 @@ from slurm_guard.report.words import Times, Unit
 
 _NIGHT_HEADS = ("Night", "Runs", "Allocated", "Unexplained", "Alerts", "Reviews", "Its page")
 _NOTE = "Alerts and reviews: those that the site explained are among them."
-_RUN_HEADS = ("Night", "Verdict", "Job", "Owner / account", "Allocated", "Unexplained", "Log", "Why")
+_RUN_HEADS = ("Night", "Verdict", "Job", "Owner", "Allocated", "Unexplained", "Log", "Why")
 
 
 @dataclass(frozen=True, slots=True)

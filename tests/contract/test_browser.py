@@ -33,6 +33,16 @@ def test_nothing_has_to_be_scrolled_sideways(browser: Browser, page: Path, look:
     assert browser.sideways_px(look.width) == 0
 
 
+@pytest.mark.parametrize(("page", "look"), EVERY)
+def test_no_head_and_no_number_of_a_table_is_broken_inside_and_no_label_hangs_into_the_next(
+    browser: Browser, page: Path, look: Look
+) -> None:
+    browser.show(page, look)
+
+    assert browser.broken_words("th, .n, td[align=right]") == []
+    assert browser.overhanging_labels(".stack td[data-head]") == []
+
+
 @pytest.mark.parametrize(("page", "look"), [p for p in EVERY if "print" not in str(p.id)])
 def test_axe_core_has_no_serious_finding(browser: Browser, page: Path, look: Look) -> None:
     path = Path(os.environ.get("AXE_CORE", AXE))
