@@ -109,7 +109,7 @@ def assemble(heads: Heads, body: Body) -> Letter:
     if heads.kind in _LISTS:
         message["List-Id"] = f"<{_label(heads.list_name)}.slurm-guard.{sender.domain}>"  # RFC 2919
         message["Precedence"] = "bulk"  # no standard, and what older responders look at (RFC 3834 5)
-    _fill(message, body, re.sub(r"[^A-Za-z0-9.-]", "", heads.strand.message_id)[:38])
+    _fill(message, body, heads.strand.message_id.strip("<>"))
     envelope = Envelope(sender.addr_spec, to.addr_spec, heads.envelope.reply_to, heads.envelope.name)
     return Letter(envelope, heads.subject, heads.strand.message_id, _unfolded(bytes(message)), heads.kind)
 
@@ -136,17 +136,22 @@ def _thread(message: EmailMessage, strand: Strand) -> None:
         message["References"] = references
 
 
-def _fill(message: EmailMessage, body: Body, mark: str) -> None:
-    """Text, HTML, and pictures inside the HTML (RFC 2387). Boundaries are drawn at random otherwise."""
+def _fill(message: EmailMessage, body: Body, letter_id: str) -> None:
+    """Text, HTML, and pictures inside the HTML (RFC 2387). Boundaries are drawn at random otherwise. A
+    picture is called after its letter: its Content-ID is unique and has an @ (RFC 2045, RFC 2392)."""
+    mark = re.sub(r"[^A-Za-z0-9.-]", "", letter_id)[:38]
+    shown = [image for image in body.images if f'src="cid:{image.cid}"' in body.html]
+    html_text = body.html
+    for image in shown:
+        html_text = html_text.replace(f'src="cid:{image.cid}"', f'src="cid:{image.cid}.{letter_id}"')
     message.set_content(body.text, cte="quoted-printable")
-    message.add_alternative(body.html, subtype="html", cte="quoted-printable")
-    shown = [image for image in body.images if f"cid:{image.cid}" in body.html]
+    message.add_alternative(html_text, subtype="html", cte="quoted-printable")
     if shown:
         html = message.get_payload(1)
         assert isinstance(html, MIMEPart)
         for image in shown:
             html.add_related(
-                image.png, "image", "png", cid=f"<{image.cid}>", disposition="inline",
+                image.png, "image", "png", cid=f"<{image.cid}.{letter_id}>", disposition="inline",
                 filename=f"{image.cid}.png", headers=[f"Content-Description: {_one_line(image.alt)}"],
             )  # fmt: skip
         html.set_boundary(f"=_related_{mark}")

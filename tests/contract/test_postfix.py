@@ -124,7 +124,7 @@ def test_a_picture_arrives_whole_inside_the_html(office: postoffice.PostOffice) 
         (0, "multipart/alternative"), (1, "text/plain"), (1, "multipart/related"), (2, "text/html"),
         (2, "image/png"),
     ]  # fmt: skip
-    assert letter["parts"][-1]["cid"].strip() == "<bar>"
+    assert letter["parts"][-1]["cid"].strip() == "<bar.p.1@hpc.example.org>"
     assert letter["parts"][-1]["size"] == len(png)
 
 

@@ -38,7 +38,9 @@ def test_pictures_are_related_to_the_html_that_shows_them() -> None:
         "multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png",
     ]  # fmt: skip
     (picture,) = [p for p in _parse(made.content).walk() if p.get_content_type() == "image/png"]
-    assert picture["Content-ID"] == "<bar>"
+    assert picture["Content-ID"] == "<bar.n.1@hpc.example.org>"  # RFC 2045: as unique as a Message-ID
+    (html,) = [p for p in _parse(made.content).walk() if p.get_content_type() == "text/html"]
+    assert 'src="cid:bar.n.1@hpc.example.org"' in html.get_content()
     assert picture.get_content_disposition() == "inline"
     assert picture["Content-Description"] == "all idle"
     assert picture.get_payload(decode=True) == PNG

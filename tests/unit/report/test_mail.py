@@ -60,7 +60,7 @@ def test_the_html_part_fetches_nothing_and_says_its_pictures_in_words() -> None:
     for absent in ("<style", "<svg", "<script", "<link", "url("):
         assert absent not in html
     for drawn in re.findall(r"<img [^>]*>", html):  # those inside the letter, and their words say the same
-        assert re.search(r' src="cid:[\w.-]+" ', drawn)
+        assert re.search(r' src="cid:[\w.-]+@[\w.-]+" ', drawn)
         assert re.search(r' alt="[^"]{20,}"', drawn)
     assert 'style="' in html
     assert "llama-ft" in html
