@@ -16,7 +16,7 @@ from typing import Any
 from slurm_guard.configaudit import AuditConfig as AuditConfig
 from slurm_guard.configaudit import NetworkConfig as NetworkConfig
 from slurm_guard.configfile import read_file
-from slurm_guard.configjobs import parse_jobs
+from slurm_guard.configjobs import wrong_jobs
 from slurm_guard.configkeep import KeepConfig as KeepConfig
 from slurm_guard.configkey import key as _key
 from slurm_guard.configmail import ChatConfig as ChatConfig
@@ -324,18 +324,10 @@ def _check_values(config: Config, path: str) -> None:
         _refuse_value(wrong, where, f"for example: {MAINTENANCE_EXAMPLES.get(name, '')}")
     for entry in config.audit.burn_in:
         _refuse_value(
-            _wrong_jobs(entry), f"{path}: audit.burn_in", f"for example: {_example('audit.burn_in')}"
+            wrong_jobs(entry), f"{path}: audit.burn_in", f"for example: {_example('audit.burn_in')}"
         )
     key, wrong = wrong_together(config.mail)
     _refuse_value(wrong, f"{path}: {key}", f"for example: {_example(key)}" if wrong else "")
-
-
-def _wrong_jobs(entry: str) -> str:
-    try:
-        parse_jobs(entry)
-    except ValueError as error:
-        return f"holds {entry!a}: {error}"
-    return ""
 
 
 def _refuse_value(wrong: str, where: str, hint: str) -> None:

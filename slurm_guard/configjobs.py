@@ -23,6 +23,15 @@ def parse_jobs(text: str) -> Rule:
     return Rule("", who)
 
 
+def wrong_jobs(text: str) -> str:
+    """What is wrong with an entry, to stand behind its key; empty: nothing."""
+    try:
+        parse_jobs(text)
+    except ValueError as error:
+        return f"holds {text!a}: {error}"
+    return ""
+
+
 def doubtful_jobs(entries: list[str]) -> list[tuple[str, str]]:
     """(entry, why) of right entries that may mean more jobs than was thought, or none."""
     found = []
