@@ -107,7 +107,7 @@ def coverage(
                 else "nothing was heard",
                 said.get(node, ""),
             ),
-            maintenance_s=round(upkeep.overlap_s(node, *window), 3),
+            maintenance_s=round(float(upkeep.overlap_s(node, *window)), 3),
         )
         for node in every
     )

@@ -73,7 +73,7 @@ def audit(
     from slurm_guard.cli.remember import leave
     from slurm_guard.config import load_config
     from slurm_guard.document import to_json
-    from slurm_guard.errors import EXIT_FINDINGS, EXIT_NOTHING_TO_AUDIT, GuardError
+    from slurm_guard.errors import EXIT_FINDINGS
     from slurm_guard.report.archive import make_folder, write_output
 
     settings = load_config(config)
@@ -91,6 +91,12 @@ def audit(
         leave_history(folder, done, left, settings)
     if exit_code and done.asks:
         raise typer.Exit(EXIT_FINDINGS)
+    _say_empty(done)
+
+
+def _say_empty(done: "Audit") -> None:
+    from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
+
     if not done.judgements:
         raise GuardError(
             "nothing-to-audit",

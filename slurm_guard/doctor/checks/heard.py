@@ -130,7 +130,7 @@ CHECKS = (
         "spools",
         "the folders of `[lake] spools`: there, and read by the user that collects",
         "What lies in them is not collected, and after some weeks the node gives it up.",
-        "`usermod -aG slurm-guard slurm-guard-audit`, or another path in guard.toml",
+        "`gpasswd -a slurm-guard-audit slurm-guard`, or another path in guard.toml",
         HEAD,
         "the spools can be collected",
         _spools,
