@@ -72,9 +72,7 @@ def audit(
     from slurm_guard.cli.history import history_folder, leave_history
     from slurm_guard.cli.remember import leave
     from slurm_guard.config import load_config
-    from slurm_guard.document import to_json
     from slurm_guard.errors import EXIT_FINDINGS
-    from slurm_guard.report.archive import make_folder, write_output
 
     settings = load_config(config)
     window = span(since, until, settings)
@@ -82,8 +80,7 @@ def audit(
     where = lake or Path(settings.lake.path)
     done, left = _work(window, settings, (sacct_file, folder, ledger), where, words_up_to)
     is_trial, path = output is not None, output or _default_path(window[0], settings)
-    make_folder(path.parent, _CLOSED_FOLDER)
-    write_output(path, to_json(done).encode(), _CLOSED)
+    _write(path, done)
     if not is_trial:
         leave(done, path, settings)  # one index a night
     typer.echo(f"{summary(done)}: {path}")
@@ -92,6 +89,14 @@ def audit(
     if exit_code and done.asks:
         raise typer.Exit(EXIT_FINDINGS)
     _say_empty(done)
+
+
+def _write(path: Path, done: "Audit") -> None:
+    from slurm_guard.document import to_json
+    from slurm_guard.report.archive import make_folder, write_output
+
+    make_folder(path.parent, _CLOSED_FOLDER)
+    write_output(path, to_json(done).encode(), _CLOSED)
 
 
 def _say_empty(done: "Audit") -> None:
