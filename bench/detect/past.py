@@ -38,7 +38,7 @@ def remembered(night: Facts, m: int, nights: int) -> list[PastCost]:
 
 
 def references(runs: Iterable[tuple[str, str, float | None]]) -> Known:
-    """Earlier runs as the alarm budget takes them: (user, class, score of a soft ALERT; null: it was none)."""
+    """Earlier runs as the alarm budget takes them: (user, class, score of a soft ALERT; null: none)."""
     known = References(Calls(), {})
     for user, gpu, score in runs:
         for calls in (known.every, known.models.setdefault(gpu, Calls())):
