@@ -197,8 +197,6 @@ def _unread_spools(rig: Rig, tmp_path: Path) -> Asked:
 
 def _hurt_files(rig: Rig, _: Path) -> Asked:
     """Modes, owners and files of a node and a head node; a sampler that was killed."""
-    for name, mode in SPOILT_MODES.items():
-        (rig.path / name).chmod(mode)
     os.chown(rig.path / "libexec/slurm-guard-epilog", 12345, 0)
     (rig.path / "etc/disabled").touch()
     (rig.path / "own").mkdir(mode=0o755, exist_ok=True)
@@ -209,6 +207,8 @@ def _hurt_files(rig: Rig, _: Path) -> Asked:
     now_at = time.time()
     ticket.write_text(json.dumps({"at": now_at - 300, "slurm_start_at": now_at, "job_id": 1}))
     run_guard(rig, ["collect"])
+    for name, mode in SPOILT_MODES.items():
+        (rig.path / name).chmod(mode)  # after collecting, which closes a lake that is open
     pid = int((rig.path / "run/n1/sampler.pid").read_text().split()[0])
     os.kill(pid, 9)
     procs.wait_for("the sampler to be gone", lambda: procs.start_ticks(pid) is None)
