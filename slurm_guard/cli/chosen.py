@@ -75,8 +75,8 @@ def say_age(archive: Archive, until_at: float) -> None:
     age_s = SystemClock().now_at() - until_at
     if not archive.is_own and age_s > _LATE_S:
         typer.echo(
-            f"slurm-guard: the latest document's night ended {age_s / 86_400:.1f} days ago, and none after it "
-            "was audited: look at what runs `slurm-guard audit` (systemctl status slurm-guard-audit)",
+            f"slurm-guard: the latest document's night ended {age_s / 86_400:.1f} days ago, and none after "
+            "it was audited: look at what runs `slurm-guard audit` (systemctl status slurm-guard-audit)",
             err=True,
         )
 
