@@ -131,6 +131,9 @@ class ReportConfig:
     method_url: str = _key(
         "", "where readers find docs/method.md (https://…); empty: it is named, not linked"
     )
+    page_url: str = _key(
+        "", "where readers find path in a browser (https://…); empty: mails name the page's file"
+    )
     own: str = _key("", "folder of each user's own documents, if it is there; empty: `own` beside path")
     own_nights: int = _key(90, "nights that they are kept")
     views: str = _key("", "file that says who looked at whose runs; empty: `views.jsonl` in path")

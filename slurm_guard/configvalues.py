@@ -30,6 +30,7 @@ _MAY_BE_EMPTY = frozenset(
         "own",
         "views",
         "method_url",
+        "page_url",
     }
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
     | {"enforce_partitions", "intent_partitions", "burn_in", "maintenance_admins"}

@@ -70,7 +70,7 @@ def audit(
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
     from slurm_guard.cli.history import history_folder, leave_history
-    from slurm_guard.cli.remember import leave
+    from slurm_guard.cli.remember import leave, leave_page
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
 
@@ -83,6 +83,7 @@ def audit(
     _write(path, done)
     if not is_trial:
         leave(done, path, settings)  # one index a night
+        leave_page(done, path, settings)
     typer.echo(f"{summary(done)}: {path}")
     if remember or (remember is None and not is_trial):
         leave_history(folder, done, left, settings)

@@ -57,9 +57,23 @@ def mail(
     else:
         path = choose_document(audit, night, base)
         whole = read_document(path)
-        drafts = drafts_of(whole, to, settings)
+        drafts = drafts_of(whole, to, settings, _page_of(path, settings))
         _log(path, whole, to or [], settings)
         _mail(box, drafts, settings, send)
+
+
+def _page_of(document: Path, settings: "Config") -> str:
+    """The night's page as its readers find it; empty where there is none, as beside a trial's document."""
+    from slurm_guard.cli.chosen import is_inside
+    from slurm_guard.report.archive import PAGE
+
+    page = document.resolve().with_name(PAGE)
+    if not page.is_file():
+        return ""
+    base = settings.report.page_url.rstrip("/")
+    if base.startswith(("https://", "http://")) and is_inside(Path(settings.report.path), document):
+        return f"{base}/{page.parent.name}/{PAGE}"
+    return str(page)
 
 
 def _log(path: Path, whole: "Audit", to: list[str], settings: "Config") -> None:

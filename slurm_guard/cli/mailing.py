@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 _MOST_MISSED = 10  # names that are listed; the rest is counted
 
 
-def drafts_of(audit: "Audit", to: list[str] | None, settings: "Config") -> "list[Draft]":
-    """Everything that this night would be written. With `to` only the digest, to these.
+def drafts_of(audit: "Audit", to: list[str] | None, settings: "Config", page: str = "") -> "list[Draft]":
+    """Everything that this night would be written. With `to` only the digest, to these. `page`: the night's
+    page, which admins alone are told of.
 
     Raises GuardError mail-nobody, mail-address and those of the chat's file.
     """
+    from dataclasses import replace
+
     from slurm_guard.clock import SystemClock
     from slurm_guard.errors import EXIT_USAGE, GuardError
     from slurm_guard.report.drafts import Sender, digest_drafts
@@ -34,7 +37,7 @@ def drafts_of(audit: "Audit", to: list[str] | None, settings: "Config") -> "list
     report = settings.report
     options = Options(report.site, load_zone(report.timezone), method_url=report.method_url)
     by = Sender(settings.mail.sender, settings.mail.reply_to, options, SystemClock().now_at())
-    drafts = digest_drafts(audit, readers, by)
+    drafts = digest_drafts(audit, readers, replace(by, options=replace(options, night_page=page)))
     if not to:
         drafts += _chats(audit, settings, by) + _people(audit, settings, by)
     anybody = settings.mail.coordinators or settings.mail.owners or settings.chat.urls_file

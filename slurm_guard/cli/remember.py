@@ -41,6 +41,18 @@ def leave(done: "Audit", document: Path, settings: "Config") -> None:
     _leave_own(done, document.parent.name, settings)
 
 
+def leave_page(done: "Audit", document: Path, settings: "Config") -> None:
+    """The night's page beside its document, closed as that is. Raises GuardError output-unwritable."""
+    from slurm_guard.report.archive import PAGE, write_output
+    from slurm_guard.report.page import Options, build_page
+    from slurm_guard.report.render import render_html
+    from slurm_guard.report.words import load_zone
+
+    report = settings.report
+    options = Options(report.site, load_zone(report.timezone), method_url=report.method_url)
+    write_output(document.with_name(PAGE), render_html(build_page(done, options)).encode(), 0o640)
+
+
 def _leave_own(done: "Audit", night: str, settings: "Config") -> None:
     """Each user's own document, where the site has a folder for them. What fails is said on stderr."""
     import typer

@@ -15,6 +15,7 @@ from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Audit
 
 DOCUMENT = "audit.json"
+PAGE = "report.html"  # beside it, written by the audit
 _NIGHT = r"\d{4}-\d\d-\d\d"
 
 

@@ -57,7 +57,10 @@ def render_text(page: Page, style: Style) -> str:
     out += _table("How often it was right, with 95 % intervals", page.precision, width)
     out += _list("About this audit", [f"{f.label}: {f.value} ({f.note})" for f in page.about], width)
     out += _legend(page, style, width)
-    out += ["", *_wrap(page.method, width), "", *_wrap(page.footer, width)]
+    out += ["", *_wrap(page.method, width)]
+    if page.night_page:
+        out += ["", "The night's page, with every run in full:", page.night_page]
+    out += ["", *_wrap(page.footer, width)]
     return "\n".join(line.rstrip() for line in out) + "\n"
 
 

@@ -286,4 +286,5 @@ class Page:
     asks: tuple[Ask, ...] = ()
     more_asks: str = ""
     method_url: str = ""  # empty: none is known
+    night_page: str = ""  # the night's page as a path or a link; empty: this reader has none
     about: tuple[Fact, ...] = ()  # of the audit itself: alarm budget, work done again

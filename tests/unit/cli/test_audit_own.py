@@ -47,6 +47,7 @@ def test_everybodys_runs_are_closed_whatever_the_umask(tmp_path: Path, config: P
     assert {path.name: _mode(path) for path in night.iterdir()} == {
         "audit.json": 0o640,
         "history.json": 0o640,
+        "report.html": 0o640,
     }
 
 

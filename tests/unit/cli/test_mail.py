@@ -3,6 +3,9 @@
 import json
 import re
 import stat
+from dataclasses import replace
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 
 import pytest
@@ -70,7 +73,6 @@ def _people(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_reader_gets_his_own_letter_once(
     app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
 
     _people(monkeypatch)
     postmaster, night = Postmaster(), replace(NIGHT, settings=ENFORCED)
@@ -98,7 +100,6 @@ def test_observe_only_writes_to_admins_alone(
 
 
 def test_with_to_only_the_digest_is_written(app: typer.Typer, tmp_path: Path) -> None:
-    from dataclasses import replace
 
     config = _site(tmp_path, 25, OWNERS, replace(NIGHT, settings=ENFORCED))
 
@@ -208,3 +209,34 @@ def test_an_address_with_something_beside_it_is_refused(app: typer.Typer, tmp_pa
 
     assert caught.value.hint == "write user@host"
     assert not (tmp_path / "reports" / "views.jsonl").exists()
+
+
+@pytest.mark.parametrize("base", ["", "https://head.example.org/nights/"])
+def test_the_digest_names_the_nights_page_where_there_is_one_and_coordinators_do_not_hear_of_it(
+    app: typer.Typer, tmp_path: Path, base: str
+) -> None:
+    config = _site(tmp_path, free_port(), OWNERS, replace(NIGHT, settings=ENFORCED))
+    config.write_text(config.read_text().replace("site =", f'page_url = "{base}"\nsite ='))
+    page = tmp_path / "reports" / "2026-09-22" / "report.html"
+    named = f"{base}2026-09-22/report.html" if base else str(page)
+
+    _run(app, "--config", config)
+    before = _letters(tmp_path)
+    page.touch()
+    _run(app, "--config", config)
+    after = _letters(tmp_path)
+
+    assert not any("report.html" in text for text in before)
+    assert [text.count(named) > 1 for text in after].count(True) == 1  # HTML and text
+    assert sum("report.html" in text for text in after) == 1
+    assert any("boss@example.org" in text for text in after)
+
+
+def _letters(folder: Path) -> list[str]:
+    """Every letter that lies in the outbox: its head and its parts, decoded."""
+    found = []
+    for path in sorted((folder / "reports" / "outbox").rglob("*.eml")):
+        message = message_from_bytes(path.read_bytes(), policy=default)
+        parts = [part.get_content() for part in message.walk() if part.get_content_maintype() == "text"]
+        found.append("\n".join([str(message["To"]), *parts]))
+    return found
