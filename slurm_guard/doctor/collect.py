@@ -11,7 +11,7 @@ from slurm_guard import __version__
 from slurm_guard.config import DEFAULT_PATH, Config, load_config
 from slurm_guard.configdoubts import doubts
 from slurm_guard.configfile import loose_places
-from slurm_guard.doctor import fromhead, fromhooks, fromnode, fromprograms, fromslurm
+from slurm_guard.doctor import fromhead, fromhooks, fromnode, fromprograms, fromschedule, fromslurm
 from slurm_guard.doctor.bounded import Collector, Identity, gather
 from slurm_guard.doctor.facts import (
     Accounting,
@@ -118,7 +118,10 @@ def _first(facts: Facts, asked: Asked) -> _Parts:
 def _traces(facts: Facts, asked: Asked) -> tuple[str, ...]:
     """What only an installation makes: its journal, its folders, the settings, what starts the night."""
     given = asked.hook_settings or Path(fromhooks.SETTINGS_DEFAULT)
-    return (*fromnode.find_traces(facts.config(), given), *fromhead.find_schedule())
+    return (
+        *fromnode.find_traces(facts.config(), given),
+        *(timer.path for timer in fromschedule.find_schedule()),
+    )
 
 
 def _second(facts: Facts, asked: Asked, roles: frozenset[Role]) -> _Parts:
@@ -133,7 +136,7 @@ def _second(facts: Facts, asked: Asked, roles: frozenset[Role]) -> _Parts:
         }
     if Role.HEAD in roles:
         parts["stores"] = lambda: fromhead.look_at_stores(facts.config())
-        parts["schedule"] = fromhead.find_schedule
+        parts["schedule"] = fromschedule.find_schedule
     return parts
 
 
@@ -154,6 +157,7 @@ def _as_auditor(facts: Facts, asked: Asked, roles: frozenset[Role]) -> _Parts:
         "accounting": lambda: fromslurm.load_accounting(facts.config(), facts.now_at, asked.timeout_s / 2),
         "guard_as_auditor": lambda: load_guard(asked.config),
         "data": lambda: fromhead.load_data(facts.config()),
+        "barred": lambda: fromschedule.find_barred(_seen_or(facts.schedule, None) or ()),
         "spools": lambda: fromhead.look_at_spools(facts.config()),
         "quarantine": lambda: fromhead.load_quarantine(facts.config(), facts.now_at),
         "night": lambda: fromhead.load_night(facts.config()),

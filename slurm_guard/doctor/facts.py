@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from slurm_guard.config import Config
 from slurm_guard.doctor.finding import NotSeenError, Unseen
+from slurm_guard.doctor.timer import Timer
 from slurm_guard.model import NodeCoverage
 from slurm_guard.slurm.conf import SlurmConf
 from slurm_guard.slurm.running import Running
@@ -331,7 +332,8 @@ class Facts:
     mail: MailTry | Unseen = _NOT
     chat: MailTry | Unseen = _NOT
     letters: tuple[StuckLetter, ...] | Unseen = _NOT
-    schedule: tuple[str, ...] | Unseen = _NOT
+    schedule: tuple[Timer, ...] | Unseen = _NOT
+    barred: tuple[tuple[str, str], ...] | Unseen = _NOT  # programs that the auditor cannot start, and where
     leftovers: tuple[Leftover, ...] | Unseen = _NOT
     traces: tuple[str, ...] | Unseen = _NOT  # paths that an installation made; empty: none, as before it
 

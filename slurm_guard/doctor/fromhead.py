@@ -36,9 +36,6 @@ _KINDS = ("sealed", "seals", "progress", "tickets", "ends", "open")
 _MOST_FILES = 20_000  # of one folder whose times are looked at; judgement, some 40 ms
 _MOST_NODES = 1_000  # of a spool whose folders are tried; judgement, some 50 ms
 _MOST_TICKETS = 200  # of a node that its clock is judged by, the newest first
-_CRON = ("/etc/crontab", "/etc/anacrontab")
-_CRON_FOLDERS = ("/etc/cron.d", "/etc/cron.daily", "/var/spool/cron", "/var/spool/cron/crontabs")
-_TIMERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system")
 
 
 def find_auditor(config: Config) -> Auditor:
@@ -231,24 +228,3 @@ def load_letters(config: Config, now_at: float) -> tuple[StuckLetter, ...]:
         if late or state.status in (Status.UNCLEAR, Status.REFUSED, Status.EXPIRED):
             stuck.append(StuckLetter(kept.name, state.status.value, state.to, state.detail))
     return tuple(stuck)
-
-
-def find_schedule(root: Path = Path("/")) -> tuple[str, ...]:
-    """What starts an audit: enabled timers, lines of cron; what may not be read is passed over."""
-    found = []
-    for place in _TIMERS:
-        found += sorted(str(path) for path in _below(root, place).glob("*.wants/slurm-guard*.timer"))
-    files = [_below(root, name) for name in _CRON]
-    for place in _CRON_FOLDERS:
-        with contextlib.suppress(OSError):
-            files += sorted(path for path in _below(root, place).iterdir() if path.is_file())
-    for path in files:
-        with contextlib.suppress(OSError):
-            lines = path.read_text("utf-8", "replace")[:65_536].splitlines()
-            if any("slurm-guard" in line and not line.lstrip().startswith("#") for line in lines):
-                found.append(str(path))
-    return tuple(dict.fromkeys(found))
-
-
-def _below(root: Path, place: str) -> Path:
-    return root / place.lstrip("/")

@@ -44,14 +44,16 @@ def may_enter(path: str) -> bool:
         return False
 
 
-def barrier(folder: Path) -> str:
-    """The first folder on the way that this process may not enter, or this one if it may not be listed;
-    empty: none, or there is none of that name."""
-    for place in (*reversed(folder.parents), folder):
+def barrier(path: Path) -> str:
+    """The first folder on the way that this process may not enter, or the folder or program itself that it
+    may not read and enter or run it; empty: none, or nothing is there."""
+    for place in (*reversed(path.parents), path):
         try:
             os.stat(place)  # noqa: PTH116
         except FileNotFoundError:
             return ""
-        if not os.access(place, os.X_OK | (os.R_OK if place == folder else 0)):
+        except PermissionError:  # a link to what may not be reached
+            return str(place)
+        if not os.access(place, os.X_OK | (os.R_OK if place == path else 0)):
             return str(place)
     return ""

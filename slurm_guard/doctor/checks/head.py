@@ -174,8 +174,20 @@ def _schedule(facts: Facts) -> Iterator[Said]:
             "neither cron nor systemd starts slurm-guard here, so that no night is audited by itself",
             "systemctl enable --now slurm-guard-audit.timer   # or a line in /etc/cron.d/slurm-guard",
         )
-    else:
-        yield ok(f"the night is started by {found[0]}")
+        return
+    right = [timer for timer in found if not timer.fault]  # beside one, a copy that cron passes over is none
+    if right:
+        yield ok(f"the night is started by {right[0].path}")
+        return
+    for timer in found:
+        yield problem(f"{timer.path} starts no night: {timer.fault}", timer.remedy)
+
+
+def _audit_program(facts: Facts) -> Iterator[Said]:
+    who = "who audits" if isinstance(facts.auditor, Unseen) else f"{facts.auditor.name}, who audits"
+    places = {place: program for program, place in reversed(seen(facts.barred))}
+    for place, program in places.items():
+        yield problem(f"{who}, cannot start {program}: {place} bars him", f"chmod o+rx {quote(place)}")
 
 
 CHECKS = (
@@ -266,12 +278,22 @@ CHECKS = (
     ),
     Check(
         "schedule",
-        "a timer of systemd, or a line of cron, that names slurm-guard",
+        "a timer of systemd, or a file of cron, that starts slurm-guard: name, owner, mode, user, program",
         "Without it no night is audited.",
         "`slurm-guard-audit.timer`, or /etc/cron.d/slurm-guard",
         HEAD,
         "",
         _schedule,
         "run it as root, who may read crontabs",
+    ),
+    Check(
+        "audit-program",
+        "whether the user that audits may start the program of the night, and read its package",
+        "An installation that only root may enter audits nothing, and cron tells it to a mailbox alone.",
+        "`chmod o+rx` of the folder that bars him",
+        HEAD,
+        "who audits may start the program",
+        _audit_program,
+        _AS_AUDITOR,
     ),
 )

@@ -32,6 +32,7 @@ from slurm_guard.doctor.facts import (
 )
 from slurm_guard.doctor.fromhooks import KEYS
 from slurm_guard.doctor.fromslurm import parse_gres
+from slurm_guard.doctor.timer import Timer
 from slurm_guard.model import NodeCoverage
 from slurm_guard.slurm.conf import SlurmConf, read_slurm_conf
 from slurm_guard.slurm.running import Running, parse_running
@@ -202,7 +203,8 @@ def healthy(**spoilt: Any) -> Facts:
         mail=MailTry(),
         chat=MailTry(),
         letters=(),
-        schedule=("/etc/cron.d/slurm-guard",),
+        schedule=(Timer("/etc/cron.d/slurm-guard"),),
+        barred=(),
         leftovers=(),
         traces=("/var/lib/slurm-guard/install",),
     )

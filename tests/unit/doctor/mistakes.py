@@ -26,6 +26,7 @@ from slurm_guard.doctor.facts import (
     Unsafe,
 )
 from slurm_guard.doctor.finding import Level, Unseen
+from slurm_guard.doctor.timer import Timer
 from slurm_guard.model import NodeCoverage
 from tests.unit.doctor import builders as b
 
@@ -336,6 +337,8 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("coverage", {"night": b.night(nodes=(NodeCoverage("n3", 0, 0, None, "heard, but"),))}, W, "heard, but"),
     ("gres-devices", {"gres": b.gres("NodeName=n[1-2] Name=gpu File=/dev/nothing\n")}, P, "is not there"),
     ("coverage", {"night": None}, U, "no night"),
+    ("schedule", {"schedule": (Timer("/etc/cron.d/a.b", (), "cron passes over it", "mv"),)}, P, "no night"),
+    ("audit-program", {"barred": (("/opt/x/bin/slurm-guard", "/opt/x"),)}, P, "/opt/x bars him"),
     ("schedule", {"schedule": ()}, W, "neither cron nor systemd"),
     ("mail-readers", {"guard": b.guard(config=Config())}, W, "mail.to is empty"),
     ("mail-server", {"mail": MailTry("mail-login: 535 no", "look")}, P, "535 no"),
@@ -408,6 +411,7 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
             "night": b.night(nodes=(NodeCoverage("c1", 0, 0, None, "nothing was heard"),)),
         },
     ),
+    ("schedule", {"schedule": (Timer("/etc/cron.d/a.bak", (), "passed over", "mv"), Timer("/x.timer"))}),
     ("mail-server", {"guard": b.guard(config=Config()), "mail": MailTry("mail-server: no")}),
     ("own-folder", {"stores": b.stores(own=replace(b.folder("/o", 0), exists=False))}),
     (

@@ -140,20 +140,6 @@ def test_reports_that_are_not_there_are_not_taken_for_none(tmp_path: Path) -> No
         fromhead.load_night(_config(tmp_path))
 
 
-def test_what_starts_the_night_is_found_in_cron_and_systemd(tmp_path: Path) -> None:
-    _file(tmp_path / "etc/cron.d/other", "* * * * * root /bin/true\n")
-    _file(tmp_path / "etc/cron.d/commented", "# 30 2 * * * sgaudit slurm-guard audit\n")
-    assert fromhead.find_schedule(tmp_path) == ()
-
-    cron = _file(
-        tmp_path / "etc/cron.d/guard", "30 2 * * * sgaudit g=/opt/slurm-guard/bin/slurm-guard; $g audit\n"
-    )
-    _file(tmp_path / "usr/lib/systemd/system/slurm-guard-audit.timer")
-    timer = _file(tmp_path / "etc/systemd/system/timers.target.wants/slurm-guard-audit.timer")
-
-    assert fromhead.find_schedule(tmp_path) == (str(timer), str(cron))
-
-
 def test_letters_that_nobody_got_are_stuck_and_waiting_ones_after_a_day(tmp_path: Path) -> None:
     now_at = 1e10  # folders were touched lately by any clock
     state = {
