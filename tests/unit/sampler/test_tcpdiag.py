@@ -172,12 +172,13 @@ def test_what_is_passed_over_is_met_and_not_read(diag: TcpDiag) -> None:
 
 def test_a_peek_leaves_out_what_its_process_has_closed(diag: TcpDiag) -> None:
     """It has no user any more; as root's it would make the port of a run's scan several owners'."""
-    open_one, _kept = _pair()
+    open_one, answering = _pair()
     closed, other = _pair()  # its far end goes on, so it lingers
     far = [":".join(map(str, end.getpeername())) for end in (open_one, closed)]
     closed.close()
     seen = {key: uid for key, uid, _ in diag.peek(lambda ident: False)}
-    other.close()
+    for end in (other, open_one, answering):
+        end.close()
     diag.close()
     assert seen[key_of(far[0])] == os.getuid()
     assert key_of(far[1]) not in seen
