@@ -1,8 +1,9 @@
 """Runs the rig inside a folder with another Debian and its Slurm (made by tools/slurm-root).
 
 `python -m tests.rig --slurm-root DIR …` does it for the rig's commands, `python -m tests.rig.root DIR WORDS`
-for anything else that Python can run: `-m tests.rig.record_env --dir …`, `-m pytest tests/unit`. With `--fresh`
-before the folder what is written is laid over it, in DIR.fresh, and is gone at the next time: for what installs.
+for anything else that Python can run: `-m tests.rig.record_env --dir …`, `-m pytest tests/unit`. With
+`--fresh` before the folder what is written is laid over it, in DIR.fresh, and is gone at the next time: for
+what installs.
 
 All mounts are made in a mount namespace of their own: they go with its last process, also after a crash.
 Processes, network and control groups are the machine's, so that `down` finds what a crash left.
