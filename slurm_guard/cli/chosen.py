@@ -70,11 +70,13 @@ _LATE_S = 36 * 3600.0  # a night is audited before the next one ends, and that t
 
 
 def say_age(archive: Archive, until_at: float) -> None:
-    """On stderr, where the latest night is so old that one after it should be there: nobody else would."""
+    """On stderr, where the latest night is so old that one after it should be there: nobody else would. A
+    demo has one night, and that of a date long ago."""
+    from slurm_guard.cli.demo import MARK
     from slurm_guard.clock import SystemClock
 
     age_s = SystemClock().now_at() - until_at
-    if not archive.is_own and age_s > _LATE_S:
+    if not archive.is_own and age_s > _LATE_S and not (archive.reports.parent / MARK).exists():
         typer.echo(
             f"slurm-guard: the latest document's night ended {age_s / 86_400:.1f} days ago, and none after "
             "it was audited: look at what runs `slurm-guard audit` (systemctl status slurm-guard-audit)",

@@ -1,7 +1,7 @@
 """The real progress reader on a simulated night's files: `python -I -m slurm_guard.simulate.reader`.
 
 The files are written today, and the night is long over. Nobody can set a file's change time, and by today's
-each of them would have been changed after its run's end; so it is the one that the simulated sampler saw last.
+each of them would have been changed after its run's end; so it is the last that the simulated sampler saw.
 """
 
 import sys
