@@ -14,7 +14,7 @@ from tools.browser import Browser, Look, find_browser
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "reports" / "sample"
-DEMO = ROOT / ".demo" / "report.html"
+DEMO = ROOT / ".demo" / "reports"
 AXE = ROOT / ".venv" / "node_modules" / "axe-core" / "axe.min.js"
 WIDTHS = (1280, 768, 390)
 GRAVE = ("serious", "critical")
@@ -53,7 +53,7 @@ def main() -> int:
         SAMPLE / "report.html",
         SAMPLE / "nights.html",
         SAMPLE / "mail.html",
-        *([DEMO] if DEMO.is_file() else []),
+        *sorted(DEMO.glob("*/report.html")),
     ]
     n_bad, said = 0, set[str]()
     with Browser(program) as browser:

@@ -7,7 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from slurm_guard.config import Config
-    from slurm_guard.errors import GuardError
     from slurm_guard.model import Audit
     from slurm_guard.report.drafts import Drafts, Sender
     from slurm_guard.report.letterbox import Kept, Letterbox
@@ -173,28 +172,20 @@ def _tell(queued: "list[Kept]", tried: "list[Delivery]") -> None:
         return
     sentence = f"{len(bad)} of {len(shown)} letters were not sent for certain"
     trouble = next((slug for _, slug in bad if slug), "")
+    hint = _HINTS.get(trouble, "")
     if trouble:
-        raise _trouble(trouble, sentence, next(k.state.detail for k, slug in bad if slug))
-    final = [k for k, _ in bad if k.state.status is not Status.DEFERRED]
-    raise GuardError(
-        "mail-unsent",
-        sentence,
-        "deferred ones are tried again by the next run; to try a refused or unclear one again: "
-        + ", ".join(f"slurm-guard mail --again {k.name}" for k in final[:3])
-        if final
-        else "run it again: deferred letters are tried again",
-    )
+        sentence = f"{sentence}: {next(k.state.detail for k, slug in bad if slug)}"
+    final = [k for k, _ in bad if k.state.status in (Status.REFUSED, Status.UNCLEAR)]
+    if final:
+        names = ", ".join(f"slurm-guard mail --again {k.name}" for k in final[:3])
+        hint = f"{hint or _LATER}; to try a refused or unclear one again: {names}"
+    raise GuardError(trouble or "mail-unsent", sentence, hint or _LATER)
 
 
+_LATER = "deferred letters are tried again by the next run"
 _HINTS = {
-    "mail-server": "look at mail.host, mail.port and the server's log; the letters wait for the next run",
+    "mail-server": "look at mail.host, mail.port and the server's log; what waits goes with the next run",
     "mail-tls": "look at mail.tls, mail.port and mail.ca_file; mail.host has to be the certificate's name",
     "mail-login": "look at mail.user and the first line of mail.password_file",
     "mail-sendmail": "look at mail.sendmail, and at that program's own log",
 }
-
-
-def _trouble(slug: str, sentence: str, detail: str) -> "GuardError":
-    from slurm_guard.errors import GuardError
-
-    return GuardError(slug, f"{sentence}: {detail}", _HINTS.get(slug, ""))

@@ -139,4 +139,5 @@ def test_both_together_run_a_night(debs: dict[str, Path], node: Path, tmp_path: 
     done = _run(place, "demo", "--out", str(tmp_path / "night"), cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "night" / "report.html").stat().st_size > 10_000
+    (page,) = (tmp_path / "night" / "reports").glob("*/report.html")
+    assert page.stat().st_size > 10_000

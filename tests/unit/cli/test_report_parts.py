@@ -316,6 +316,50 @@ def test_a_closed_output_is_said(app: typer.Typer, archive: Path, monkeypatch: p
     assert rendered.encoding_of(True) == "utf-8"
 
 
+@pytest.mark.parametrize("form", ["text", "html", "json", "csv", "eml"])
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o640), (0, 0o640), (0o077, 0o600)])
+def test_a_file_of_named_people_is_closed_to_others(
+    app: typer.Typer, archive: Path, tmp_path: Path, form: str, umask: int, mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        _run(app, archive, "--format", form, "-o", tmp_path / "out")
+        if form != "eml":
+            _run(app, archive, "--since", "1w", "--format", form, "-o", tmp_path / "several")
+    finally:
+        os.umask(before)
+
+    written = [path for name in ("out", "several") if (path := tmp_path / name).exists()]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in written] == [mode] * (1 if form == "eml" else 2)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_a_file_that_was_there_keeps_its_mode(
+    app: typer.Typer, archive: Path, tmp_path: Path, mode: int
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("yesterday's")
+    path.chmod(mode)
+
+    _run(app, archive, "--format", "html", "-o", path)
+
+    assert path.read_text().startswith("<!doctype html>")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder away")
+def test_the_mode_of_somebody_elses_file_is_not_kept(app: typer.Typer, archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.touch()
+    path.chmod(0o666)
+    os.chown(path, 12_345, 12_346)
+
+    _run(app, archive, "--format", "html", "-o", path)
+
+    about = path.stat()
+    assert (about.st_uid, stat.S_IMODE(about.st_mode)) == (0, 0o640)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder away")
 def test_roots_first_view_leaves_the_log_to_the_owner_of_the_reports(app: typer.Typer, archive: Path) -> None:
     os.chown(archive.parent / "reports", 12_345, 12_346)
