@@ -7,6 +7,7 @@ import pytest
 from slurm_guard import sums
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Verdict
+from slurm_guard.report.cards import build_row
 from slurm_guard.report.narrow import SLUGS, only, parse_narrow, part_of, scope_words, slug_of, spelled
 from slurm_guard.report.nights import Nights, read_parts
 from slurm_guard.report.nights_text import render_nights
@@ -14,7 +15,7 @@ from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.safe import display_width
 from slurm_guard.report.spark import sparks_of
 from slurm_guard.report.text import ALL, Style, render_text
-from slurm_guard.report.words import Times, load_zone
+from slurm_guard.report.words import Times, load_zone, unit_for
 from tests.unit.report import builders
 
 NIGHT = builders.night()
@@ -130,6 +131,23 @@ def test_no_line_is_wider_than_the_terminal_but_commands(width: int) -> None:
     lines = [line for text in shown for line in text.splitlines()]
     assert [line for line in lines if display_width(line) > width and "see: " not in line] == []
     assert any(line.startswith("  progress") and "177.8 GPU-h" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [40, 44, 60, 112])
+def test_the_legend_of_the_small_bars_and_their_units_are_whole_at_every_width(width: int) -> None:
+    alert = builders.alert()
+    fast = replace(alert, progress=replace(alert.progress, unit="samples"))
+
+    (lines,) = sparks_of(replace(NIGHT, judgements=(fast,)), TIMES, width).values()
+
+    assert max(map(display_width, lines)) <= width
+    assert [line.split()[-1] for line in lines[:4]] == ["GPUs", "GPUs", "W", "samples/s"]
+    legend = " ".join(" ".join(lines[5:]).split())
+    assert legend == "bars from 0 to the row's highest; a blank: not observed; UTC"
+    assert "…" not in render_text(
+        build_page(replace(NIGHT, judgements=(fast,)), Options(scope="one")),
+        Style(width, cards=("alert",), sparks={build_row(fast, unit_for(()), TIMES).anchor: lines}),
+    ).partition("GPU work  ")[2].partition("Ledger:")[0]  # fmt: skip
 
 
 def test_an_account_that_is_written_in_another_case_is_meant_where_no_other_is() -> None:
