@@ -36,9 +36,11 @@ def headline(audit: Audit, ledger: Mapping[str, int]) -> str:
     if len(open_) < n_all:
         n = n_all - len(open_)
         parts.append(f"{words.plural(n, 'run was', 'runs were')} called and explained by the site")
-    parts.append(
-        f"{counts[Verdict.CLEAR]:,} of {n_all:,} {'is' if counts[Verdict.CLEAR] == 1 else 'are'} clear"
-    )
+    n_clear = counts[Verdict.CLEAR]
+    if n_all > 1:
+        parts.append(f"{n_clear:,} of {n_all:,} {'is' if n_clear == 1 else 'are'} clear")
+    elif n_clear:
+        parts.append("it is clear")
     if counts[Verdict.NOT_AUDITABLE]:
         parts.append(f"{counts[Verdict.NOT_AUDITABLE]:,} could not be audited")
     text = "; ".join(parts)
