@@ -37,14 +37,14 @@ def build_page(audit: Audit, options: Options) -> Page:
     """All display strings of a document."""
     times = Times(options.zone)
     unit = words.unit_for(j.run.allocated_gpu_ms for j in audit.judgements)
-    site = clean(options.site or audit.cluster, 80)
+    site, night = clean(options.site or audit.cluster, 80), times.full(audit.from_at)[:10]
     found = sums.groups(audit.judgements, audit.cluster)
     ledger = found[0].ledger_gpu_ms
     alerts, beyond = alerts_of(audit.judgements), by_run(audit.outside)
     n_asks = min(MOST_ASKS, options.most_cards)
     bounds = Bounds(options.most_cards, options.most_rows, bool(options.scope))
     return Page(
-        title=f"GPU-hours of {site}, {times.full(audit.from_at)[:10]}",
+        title=f"GPU-hours of {site}, {night}",
         cluster=clean(audit.cluster, 80),
         window=times.span(audit.from_at, audit.until_at),
         zone=times.zone_name(audit.from_at),
@@ -65,7 +65,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         bar=bars.build_bar(ledger, unit),
         ledger=ledger_rows(ledger, unit),
         groups=() if options.scope else build_groups(found, unit),
-        sections=build_sections(audit.judgements, Frame(unit, times, beyond), bounds),
+        sections=build_sections(audit.judgements, Frame(unit, times, beyond, night), bounds),
         # A part of a night is no night among others.
         trend=None if options.scope else build_trend(audit.trend, times, unit),
         outside=lists.outside(audit, unit, times, options.most_rows),

@@ -107,6 +107,7 @@ class Card:
     remarks: tuple[str, ...]  # of the reader, on the run's files
     remedy: str
     site: tuple[str, ...] = ()  # what the site and the nights before say of it
+    see: str = ""  # the command that shows the run with the commands behind its numbers
 
 
 @dataclass(frozen=True, slots=True)
