@@ -30,6 +30,7 @@ class Options:
     most_rows: int = 200  # per list
     scope: str = ""  # said above everything when the document was filtered
     method_url: str = ""  # where the site has docs/method.md; empty: it is named, not linked
+    method_file: str = ""  # where a package put it on this machine; empty: none did
     night_page: str = ""  # of a mail: the page's file or address; empty: nothing is said of one
 
 
@@ -73,6 +74,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         nodes=lists.nodes(audit, unit, times, options.most_rows),
         method=words.METHOD,
         method_url=options.method_url if options.method_url.startswith(("https://", "http://")) else "",
+        method_file=clean(options.method_file, 200),
         night_page=clean(options.night_page, 400),
         glossary=tuple(Fact(a, words.GLOSSARY[a]) for a in words.BAR_ORDER),
         trusts=tuple(Fact(word, said) for word, said in words.TRUST.items()),
