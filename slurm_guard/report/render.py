@@ -14,6 +14,7 @@ from slurm_guard.report.bars import Bar
 from slurm_guard.report.charts import Chart
 from slurm_guard.report.view import Page, Picture
 
+METHOD = Path("/usr/share/doc/slurm-guard/method.md")  # tools/packages/tree.py puts it there
 MOST_BYTES = 2_000_000  # the project's budget: a phone on a train still loads it
 
 
@@ -31,6 +32,11 @@ def templates_dir() -> Path:
         f"the report's templates are neither in {package / 'share'} nor beside the package",
         "install slurm-guard again",
     )
+
+
+def find_method(path: Path = METHOD) -> str:
+    """docs/method.md as a package puts it; empty: there is none here, as with pip."""
+    return str(path) if path.is_file() else ""
 
 
 @cache

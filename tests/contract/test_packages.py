@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from slurm_guard.report.render import METHOD
+
 ROOT = Path(__file__).parents[2]
 SITE = "opt/slurm-guard/lib/python3.*/site-packages"
 pytestmark = [
@@ -57,6 +59,7 @@ def test_the_two_share_no_file_and_the_node_has_no_polars(debs: dict[str, Path])
     assert [name for name in head if name.endswith("/polars/__init__.py")]
     assert [name for name in node if name.endswith("/slurm_guard/share/prolog/slurm-guard-prolog")]
     assert "usr/share/man/man1/slurm-guard-report.1.gz" in node
+    assert str(METHOD)[1:] in node
     assert debs["slurm-guard-node"].stat().st_size < 20e6
 
 

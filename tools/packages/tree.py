@@ -129,7 +129,7 @@ def _compile(stage: Path, site: Path) -> None:
 
 
 def _beside(stage: Path, place: Path) -> list[Path]:
-    """What lies outside /opt: the program on the PATH and the manual pages."""
+    """What lies outside /opt: the program on the PATH, the manual pages, and the method that reports name."""
     made = [Path("usr/bin/slurm-guard")]
     (stage / made[0]).parent.mkdir(parents=True)
     (stage / made[0]).symlink_to("/" + str(OPT / "bin/slurm-guard"))
@@ -140,6 +140,10 @@ def _beside(stage: Path, place: Path) -> list[Path]:
         shutil.move(f"{page}.gz", pages)
         made.append(Path("usr/share/man/man1") / f"{page.name}.gz")
     shutil.rmtree(place / "share")
+    made.append(Path("usr/share/doc/slurm-guard/method.md"))
+    (stage / made[-1]).parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / "docs/method.md", stage / made[-1])
+    (stage / made[-1]).chmod(0o644)
     return made
 
 

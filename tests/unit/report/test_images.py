@@ -64,6 +64,16 @@ def test_a_mail_shows_a_picture_in_place_of_its_bar_with_the_same_in_words() -> 
     assert html.count("<img") == 2
 
 
+def test_the_words_behind_a_picture_say_less_and_more_in_words() -> None:
+    assert images.read_aloud("<0.01 GPU-h (<0.1 %), >99.9 %") == "under 0.01 GPU-h (under 0.1 %), over 99.9 %"
+    assert images.read_aloud("job <script>") == "job ‹script›"
+    of = builders.alert()
+    ledger = {**of.ledger_gpu_ms, "idle": 3, "wait": of.ledger_gpu_ms["idle"]}
+    night = replace(builders.night(), judgements=(replace(of, ledger_gpu_ms=ledger),))
+    said = [alt for _, alt, _ in images._drawings(build_page(night, Options()))]
+    assert all("under 0.01 GPU-h" in alt and not set(alt) & set("<>‹›") for alt in said)
+
+
 def test_without_the_library_or_a_font_a_mail_has_its_bars_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     page = _page()
 

@@ -198,10 +198,11 @@ def test_the_headline_names_alerts_by_their_kind_of_fact() -> None:
     fact = replace(builders.alert(), findings=(left,), unexplained=Bounds(0, 0, 0))
     work = replace(builders.alert(), findings=(builders.finding(builders.alert().run, "work-residual", "."),))
 
-    one = build_page(replace(builders.night(), judgements=(fact,)), Options())
-    both = build_page(replace(builders.night(), judgements=(fact, work)), Options())
+    night = replace(builders.night(), outside=())
+    one = build_page(replace(night, judgements=(fact,)), Options())
+    both = build_page(replace(night, judgements=(fact, work)), Options())
 
-    assert one.headline.startswith("1 run needs a look today (a process that outlived its run);")
+    assert one.headline.startswith("1 run needs a look today (a process that outlived its run).")
     assert "does not explain" not in one.headline
     assert "not an amount" in one.sections[0].cards[0].unexplained
     assert both.headline.startswith("2 runs need a look today;")
