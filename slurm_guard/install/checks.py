@@ -3,8 +3,10 @@
 import os
 import stat
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
+from slurm_guard.errors import HEAD_ONLY
 from slurm_guard.install.change import Change, Places, Problem
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.files import Installation
@@ -29,6 +31,27 @@ def find_problems(
     if role in ("node", "all") and places.root is None and os.geteuid() == 0:
         found += _unsafe(disk, have, changes)
     return list(dict.fromkeys(found))
+
+
+def find_lacking(places: Places, have: Installation, role: str) -> list[Problem]:
+    """The head's part without the head's half: every night would end at its first command.
+
+    In an image what lies there counts: the installation that runs may be another half.
+    """
+    if role not in ("head", "all"):
+        return []
+    gone = sorted(name for name in HEAD_ONLY if find_spec(name) is None)
+    if places.root is not None:
+        gone = [name for name in gone if not places.disk(have.lib / name).exists()]
+    if not gone:
+        return []
+    return [
+        Problem(
+            f"this installation is a node's half: {', '.join(gone)} not in it, and the nightly audit, which"
+            f" --role {role} sets up, would fail each night",
+            "on the head install the package slurm-guard beside slurm-guard-node; on a node give --role node",
+        )
+    ]
 
 
 def _problems_of(disk: Disk, change: Change) -> list[Problem]:

@@ -99,6 +99,13 @@ def test_the_nodes_half_works_wherever_it_lies_and_says_what_it_has_not(node: Pa
     assert "slurm-guard-crash" not in audit.stderr
 
 
+def test_the_nodes_half_does_not_make_a_head(node: Path, tmp_path: Path) -> None:
+    done = _run(node, "install", "--role", "head", "--root", str(tmp_path), "--no-slurm-conf")
+
+    assert done.returncode == 1
+    assert "problem: this installation is a node's half: css_inline, jinja2, polars not in it" in done.stdout
+
+
 def test_it_names_no_folder_of_its_making_and_writes_nothing_into_itself(node: Path) -> None:
     before = sorted(path for path in node.rglob("*"))
     assert _run(node, "ship", "--help").returncode == 0
