@@ -77,10 +77,15 @@ def test_the_head_asks_for_its_own_node_half_and_for_the_python_that_it_was_made
 def test_its_scripts_are_shell_and_do_nothing_where_nothing_is_installed(
     debs: dict[str, Path], tmp_path: Path
 ) -> None:
-    subprocess.run(["dpkg-deb", "-e", str(debs["slurm-guard-node"]), str(tmp_path / "control")], check=True)
+    for name in debs:
+        subprocess.run(["dpkg-deb", "-e", str(debs[name]), str(tmp_path / name)], check=True)
 
-    for script, words in (("postinst", ["configure", "0.0.9-1"]), ("prerm", ["remove"])):
-        path = tmp_path / "control" / script
+    for script, words in (
+        ("slurm-guard-node/postinst", ["configure", "0.0.9-1"]),
+        ("slurm-guard-node/prerm", ["remove"]),
+        ("slurm-guard/prerm", ["remove"]),
+    ):
+        path = tmp_path / script
         subprocess.run(["sh", "-n", str(path)], check=True)
         if Path("/var/lib/slurm-guard/install/journal.json").exists():
             pytest.skip("slurm-guard is installed on this machine")
