@@ -19,6 +19,7 @@ SERVICE = "slurm-guardd.service"
 TIMER = "slurm-guard-audit.timer"
 AUDITOR = "slurm-guard-audit"
 SETTINGS = "slurm-guard-hooks.conf"
+CONFIGURATION = "guard.toml"
 _FIRST_NAMES = {"PYTHON", "LIB", "SAMPLER_PYTHON", "START_SAMPLER"}  # what an installation writes into it
 _PREFIX_NAMES = {"RUN_DIR", "SPOOL_DIR", "CLIENT_DIR", "CONFIG", "DISABLED"}
 

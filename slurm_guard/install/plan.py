@@ -6,7 +6,7 @@ from slurm_guard.install.blocks import put_in
 from slurm_guard.install.change import Action, Change, Draft, Plan, Problem
 from slurm_guard.install.conflines import LISTS, Lines, plan_lines
 from slurm_guard.install.facts import Facts
-from slurm_guard.install.files import AUDITOR, SERVICE, TIMER, guard_toml, head_files, node_files
+from slurm_guard.install.files import AUDITOR, CONFIGURATION, SERVICE, TIMER, guard_toml, head_files, node_files
 
 UNKNOWN = (0, 0)  # before every version: one line of each key holds everywhere
 
@@ -19,7 +19,7 @@ def make_plan(facts: Facts) -> Plan:
         draft.changes += node_files(places, facts.have, facts.old_settings, facts.systemd)
     if facts.role in ("head", "all"):
         draft.changes += head_files(places, facts.have, facts.systemd)
-    toml = places.etc / "guard.toml"
+    toml = places.etc / CONFIGURATION
     draft.changes.append(
         Change(toml, guard_toml(places), 0o644, "configuration, all of it comments", keep=True)
     )
