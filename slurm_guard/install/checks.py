@@ -71,10 +71,10 @@ def _problems_of(disk: Disk, change: Change) -> list[Problem]:
     if not os.access(folder, os.W_OK | os.X_OK):
         why = "is on a read-only file system" if _is_read_only(folder) else "cannot be written"
         return [Problem(f"{folder} {why}, and files are to be put there", _hint(change))]
-    return _fixed(where, change) if now.kind == "file" else []
+    return _fixed(disk, where, change) if now.kind == "file" else []
 
 
-def _fixed(where: str, change: Change) -> list[Problem]:
+def _fixed(disk: Disk, where: str, change: Change) -> list[Problem]:
     """A file that cannot be replaced although its folder can be written: chattr +i, or mounted by itself."""
     try:
         os.close(os.open(where, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK))
@@ -82,6 +82,17 @@ def _fixed(where: str, change: Change) -> list[Problem]:
         return [Problem(f"{where} cannot be written: {error.strerror}", _hint(change))]
     if where in _mounted():
         return [Problem(f"{where} is mounted by itself and cannot be replaced", _hint(change))]
+    others = disk.n_names(change.path) - 1
+    if change.edit and others:
+        # Written in place, a file that a full disk or a kill cuts short is no slurm.conf any more.
+        return [
+            Problem(
+                f"{where} has {others} other name{'s' * (others > 1)} (hard links), which would go on without"
+                " our lines, as it is replaced in one step",
+                f"`find / -xdev -samefile {where}` names them; `cp -p {where} {where}.new && mv {where}.new"
+                f" {where}` makes it a file of its own; {_hint(change)}",
+            )
+        ]
     return []
 
 

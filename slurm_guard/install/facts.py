@@ -13,6 +13,7 @@ from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.install.change import Places
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.files import Installation, settings_paths, this_installation
+from slurm_guard.install.loose import find_loose
 from slurm_guard.slurm.conf import SlurmConf, read_slurm_conf
 from slurm_guard.slurm.group import run_group
 
@@ -40,6 +41,7 @@ class Facts:
     real: Mapping[Path, Path] = field(default_factory=dict)  # slurm.conf's files where links lead
     can: frozenset[str] = frozenset()  # programs that are installed
     with_task_prolog: bool = True
+    loose: tuple[str, ...] = ()  # who else may change slurm.conf, a sentence each
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ def gather(asked: Asked) -> Facts:
         accounts=_accounts(),
         can=frozenset(name for name in ("systemd-sysusers", "systemd-tmpfiles") if shutil.which(name)),
         with_task_prolog=asked.with_task_prolog,
+        # In an image owners are whoever unpacked it: doctor looks where it runs.
+        loose=find_loose(conf) if conf is not None and asked.places.root is None else (),
     )
 
 

@@ -6,7 +6,15 @@ from slurm_guard.install.blocks import put_in
 from slurm_guard.install.change import Action, Change, Draft, Plan, Problem
 from slurm_guard.install.conflines import LISTS, Lines, plan_lines
 from slurm_guard.install.facts import Facts
-from slurm_guard.install.files import AUDITOR, CONFIGURATION, SERVICE, TIMER, guard_toml, head_files, node_files
+from slurm_guard.install.files import (
+    AUDITOR,
+    CONFIGURATION,
+    SERVICE,
+    TIMER,
+    guard_toml,
+    head_files,
+    node_files,
+)
 
 UNKNOWN = (0, 0)  # before every version: one line of each key holds everywhere
 
@@ -27,6 +35,7 @@ def make_plan(facts: Facts) -> Plan:
         _plan_slurm_conf(facts, draft)
     else:
         _say_unknown_site(facts, draft)
+    draft.warnings += facts.loose
     _plan_actions(facts, draft)
     return draft.done(facts.role)
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slurm_guard import __version__
@@ -65,9 +65,7 @@ def prepare(asked: Asked) -> Prepared:
     problems += find_problems(asked.places, facts.have, asked.role, changes, keeper.folder / "x")
     if journal is None or journal.status == APPLIED:
         problems += find_mark_problems(keeper, journal, changes)
-    whole = Plan(
-        plan.role, plan.changes, plan.actions, tuple(notes), (*plan.problems, *problems), plan.by_hand
-    )
+    whole = replace(plan, notes=tuple(notes), problems=(*plan.problems, *problems))
     return Prepared(keeper, whole, changes, journal, asked, adopted)
 
 

@@ -120,12 +120,17 @@ def _step_of_edit(keeper: Keeper, entry: Entry, now: State) -> Step:
         return Step(entry, "leave", None, f"{where}: {error}; take slurm-guard's lines out by hand")
     if foreign := say_foreign(keeper, entry, text):
         return Step(entry, "refuse", None, foreign)
+    split = keeper.disk.n_names(entry.path) > 1
+    more = "; its other names (hard links) keep slurm-guard's lines" if split else ""
     if digest(content) == entry.first.sha256:
-        return Step(entry, "restore", content, f"{where} is as before, byte for byte")
+        return Step(entry, "restore", content, f"{where} is as before, byte for byte{more}")
     if not has_block(text):
         return Step(entry, "nothing", None, f"{where} holds no line of ours any more")
     return Step(
-        entry, "take-out", content, f"{where} was changed by somebody since: only our lines are taken out"
+        entry,
+        "take-out",
+        content,
+        f"{where} was changed by somebody since: only our lines are taken out{more}",
     )
 
 
