@@ -146,7 +146,7 @@ def _places_of_config(places: Places) -> dict[str, object]:
 
 
 def hook_settings(places: Places, have: Installation, by_systemd: bool) -> dict[str, str]:
-    """slurm-guard-hooks.conf (prolog/README.md)."""
+    """slurm-guard-hooks.conf (man slurm-guard-install)."""
     found = {"PYTHON": str(have.python), "LIB": str(have.lib), "SAMPLER_PYTHON": str(have.sampler_python)}
     if by_systemd:
         found["START_SAMPLER"] = "no"
@@ -180,7 +180,7 @@ def merge_settings(old: bytes, new: dict[str, str]) -> bytes:
             continue
         out.append(line)
     if not old:
-        out.append("# Written by `slurm-guard install`; more settings stand in prolog/README.md.")
+        out.append("# Written by `slurm-guard install`; more settings stand in `man slurm-guard-install`.")
     out += [f"{name}={value}" for name, value in left.items()]
     return ("\n".join(out) + "\n").encode("utf-8", "surrogateescape")
 

@@ -57,6 +57,8 @@ def test_the_two_share_no_file_and_the_node_has_no_polars(debs: dict[str, Path])
     assert [name for name in head if name.endswith("/polars/__init__.py")]
     assert [name for name in node if name.endswith("/slurm_guard/share/prolog/slurm-guard-prolog")]
     assert "usr/share/man/man1/slurm-guard-report.1.gz" in node
+    assert "usr/share/doc/slurm-guard-node/docs/install.md" in node
+    assert "usr/share/doc/slurm-guard-node/prolog/README.md" in node
     assert debs["slurm-guard-node"].stat().st_size < 20e6
 
 
