@@ -16,6 +16,7 @@ from slurm_guard.install.files import (
     node_files,
 )
 
+GROUP = "slurm-guard"  # reads the spool
 UNKNOWN = (0, 0)  # before every version: one line of each key holds everywhere
 
 
@@ -149,20 +150,27 @@ def _plain_actions(facts: Facts, node: bool, head: bool) -> list[Action]:
     """Accounts and folders by the old tools. Accounts stay when it is taken off: files may be theirs."""
     state = str(facts.places.state)
     found = []
-    if "slurm-guard" not in facts.accounts:
-        found.append(Action(("groupadd", "--system", "slurm-guard"), "who may read the spool"))
+    if GROUP not in facts.accounts:
+        found.append(Action(("groupadd", "--system", GROUP), "who may read the spool"))
     if node:
-        spool = ("-o", "root", "-g", "slurm-guard", "-m", "2750", f"{state}/spool")
-        found.append(Action(("install", "-d", *spool), "the spool, which the group may read"))
+        found += _folder(facts, "spool", ("root", GROUP, 0o2750), "the spool, which the group may read")
     if head:
         if AUDITOR not in facts.accounts:
             nologin = "/usr/sbin/nologin"
-            words = ("--system", "-M", "-U", "-d", state, "-s", nologin, "-G", "slurm-guard", AUDITOR)
+            words = ("--system", "-M", "-U", "-d", state, "-s", nologin, "-G", GROUP, AUDITOR)
             found.append(Action(("useradd", *words), "the account of the audit"))
         for name in ("lake", "reports"):
-            owner = ("-o", AUDITOR, "-g", AUDITOR, "-m", "750", f"{state}/{name}")
-            found.append(Action(("install", "-d", *owner), name))
+            found += _folder(facts, name, (AUDITOR, AUDITOR, 0o750), name)
     return found
+
+
+def _folder(facts: Facts, name: str, wanted: tuple[str, str, int], why: str) -> list[Action]:
+    """None where it is as it is to be. `wanted`: owner, group, mode."""
+    if facts.folders.get(name) == wanted:
+        return []
+    owner, group, mode = wanted
+    words = ("-o", owner, "-g", group, "-m", f"{mode:o}", str(facts.places.state / name))
+    return [Action(("install", "-d", *words), why)]
 
 
 def settings_only(plan: Plan, paths: set[Path]) -> Plan:
