@@ -14,7 +14,7 @@ from slurm_guard.report.bars import Bar
 from slurm_guard.report.charts import Chart
 from slurm_guard.report.view import Page, Picture
 
-METHOD = Path("/usr/share/doc/slurm-guard/method.md")  # tools/packages/tree.py puts it there
+METHOD = Path("/usr/share/doc/slurm-guard-node/docs/method.md")  # tools/packages/tree.py puts it there
 MOST_BYTES = 2_000_000  # the project's budget: a phone on a train still loads it
 
 
