@@ -225,7 +225,7 @@ def test_where_a_package_put_the_method_its_path_is_named_and_no_other(tmp_path:
     for html in (render_html(page), render_mail_html(page)):
         assert f"<code>{there}</code>, where this was written." in html
         assert "docs/method.md" not in html
-    assert METHOD == Path("/") / DOC / "docs/method.md"
+    assert Path("/") / DOC / "docs/method.md" == METHOD
 
 
 def test_verdicts_without_a_run_take_one_line() -> None:
