@@ -170,6 +170,7 @@ def _nothing(narrow: Narrow, judgements: Sequence[Judgement], where: str) -> Gua
             "job-unknown",
             f"no run of job {clean(narrow.job, 40)} stands in {where}",
             "look at the window above the report; a job without GPUs is not audited",
+            EXIT_NOTHING_TO_AUDIT,
         )
     return nothing(narrow, _known(judgements), f"{len(judgements):,} runs of {where}")
 

@@ -2,6 +2,7 @@
 
 import textwrap
 
+from slurm_guard import sums
 from slurm_guard.report import words
 from slurm_guard.report.bars import of
 from slurm_guard.report.cards import build_row
@@ -65,7 +66,9 @@ def _by_night(found: Nights, unit: Unit, width: int) -> list[str]:
     cells.append(("all nights", _night_cells(whole, slugs, unit)))
     sizes = [max(len(head), *(len(row[k]) for _, row in cells)) for k, head in enumerate(heads)]
     shown = _fitting(sizes, width)
-    lines = _wrap(f"By night; GPU time in {unit.name}, unexplained from its lower to its upper bound", width)
+    about = f"By night; GPU time in {unit.name}, unexplained from its lower to its upper bound"
+    aside = "; alerts and reviews without those that the site explained" if sums.EXPLAINED in slugs else ""
+    lines = _wrap(f"{about}{aside}", width)
     lines.append(_columns("night", heads[:shown], sizes))
     lines += [_columns(night, row[:shown], sizes) for night, row in cells]
     gone = ", ".join(heads[shown:])

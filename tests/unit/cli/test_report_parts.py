@@ -201,6 +201,9 @@ def test_empty_nights_are_one_honest_line(app: typer.Typer, archive: Path) -> No
         (("--since", "2026-09-24"), "document-missing", EXIT_NOTHING_TO_AUDIT),
         (("--since", "1w", "--user", "mvanse"), "narrow-nothing", EXIT_NOTHING_TO_AUDIT),
         (("--user", "mvanse"), "narrow-nothing", EXIT_NOTHING_TO_AUDIT),
+        (("--account", "nlq"), "narrow-nothing", EXIT_NOTHING_TO_AUDIT),
+        (("--job", "1"), "job-unknown", EXIT_NOTHING_TO_AUDIT),
+        (("--since", "1w", "--job", "1"), "narrow-nothing", EXIT_NOTHING_TO_AUDIT),
         (("--verdict", "guilty"), "verdict-unknown", EXIT_USAGE),
     ],
 )

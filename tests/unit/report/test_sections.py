@@ -14,7 +14,7 @@ from slurm_guard.report.accounts import MOST, build_groups
 from slurm_guard.report.cut import only_accounts
 from slurm_guard.report.page import Options, build_page, only_job
 from slurm_guard.report.render import METHOD, find_method, render_html, render_mail_html
-from slurm_guard.report.trend import build_trend
+from slurm_guard.report.trend import COUNTED, build_trend
 from slurm_guard.report.words import Times
 from tests.unit.report import builders
 from tools.packages.tree import DOC
@@ -147,7 +147,8 @@ def test_a_night_that_was_not_audited_is_a_gap_and_is_counted() -> None:
     trend = build_trend(builders.night().trend, TIMES, HOURS)
 
     assert trend is not None
-    assert trend.sentence == "17 nights from 2026-09-05 to 2026-09-22; 1 night between them was not audited."
+    said = "17 nights from 2026-09-05 to 2026-09-22; 1 night between them was not audited."
+    assert trend.sentence == f"{said} {COUNTED}"
     assert trend.wide is not None
     xs = sorted({float(r.x) for r in trend.wide.lanes[0].rects})
     steps = [round(b - a, 1) for a, b in itertools.pairwise(xs)]
