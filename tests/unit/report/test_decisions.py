@@ -51,7 +51,8 @@ def test_its_finding_says_who_explained_it_and_others_do_not() -> None:
 
     said = {f.check: f.explained for s in page.sections for c in s.cards for f in c.against}
     assert said == {
-        "foreign-process": "", "busy-while-silent": "", "reverse-tunnel": "explained by r.okoye", "parked-allocation": "",
+        "foreign-process": "", "busy-while-silent": "", "reverse-tunnel": "explained by r.okoye",
+        "parked-allocation": "",
     } | {check: "" for check in said if check != "reverse-tunnel"}  # fmt: skip
 
 
