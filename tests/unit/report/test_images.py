@@ -45,7 +45,7 @@ def test_the_nights_bar_and_each_alert_are_drawn_with_their_words() -> None:
     ledger, alert = images.draw(_page())
 
     assert ledger.cid == "ledger"
-    assert ledger.alt.startswith("Where 264.6 GPU-h went: progress: 177.8 GPU-h (67.2 %)")
+    assert ledger.alt.startswith("Where 264.6 GPU-h went: progress: 179.1 GPU-h (67.7 %)")
     assert alert.cid == _page().asks[0].anchor
     assert "Timeline of job 48112: progress 47.3 GPU-h" in alert.alt
     assert "Unexplained: 2026-09-22 05:00 to 06:50" in alert.alt

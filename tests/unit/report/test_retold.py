@@ -83,7 +83,8 @@ def _everything(page: Page) -> list[str]:
         render_mail_html(page),
         text.render_text(page, text.Style(76, cards=text.ALL)),
     ]
-    return [re.sub(r"\s+", " ", each) for each in shown]
+    plain = (re.sub(r'<span class="amt">([^<]*)</span>', r"\1", each) for each in shown)
+    return [re.sub(r"\s+", " ", each) for each in plain]
 
 
 def test_what_a_process_did_after_its_run_stands_in_the_alerts_line_and_in_its_sentence() -> None:
@@ -95,6 +96,16 @@ def test_what_a_process_did_after_its_run_stands_in_the_alerts_line_and_in_its_s
     assert _alert(page).unexplained.endswith(said)
     for shown in _everything(page):
         assert said in shown
+
+
+def test_an_amount_of_a_sentence_is_not_broken_behind_its_hyphen() -> None:
+    of = builders.alert()
+    page = build_page(_night(of, _left(of)), Options())
+
+    for html in (render_html(page), render_mail_html(page)):
+        assert '<span class="amt">1.00 GPU-h</span> after its end' in html
+        assert "&lt;span" not in html
+        assert re.search(r"\.amt \{ white-space: nowrap; \}", html)
 
 
 def test_where_nothing_is_unexplained_the_work_outside_is_the_amount() -> None:

@@ -100,10 +100,7 @@ def test_each_alert_is_a_line_above_everything_that_leads_to_its_card() -> None:
     page = build_page(builders.night(), Options())
 
     (ask,) = page.asks
-    assert ask.about == (
-        "a process on GPUs that were not its run's; 0.45 GPU-h after its end; "
-        "9.78 to 12.8 of 64.0 GPU-h not explained"
-    )
+    assert ask.about == "a process on GPUs that were not its run's; 9.78 to 12.8 of 64.0 GPU-h not explained"
     assert f'<li><a href="#{ask.anchor}">' in render_html(page)
     assert page.more_asks == ""
 
