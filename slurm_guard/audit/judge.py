@@ -4,8 +4,9 @@ from dataclasses import replace
 from math import isfinite
 
 from slurm_guard.audit import analytic, bounds, exempt, ledger, timeline, verdict
+from slurm_guard.audit.amounts import counted, spoken
 from slurm_guard.audit.bounds import Left
-from slurm_guard.audit.case import Case, cost_unit, counted, risen_at, spoken
+from slurm_guard.audit.case import Case, cost_unit, risen_at
 from slurm_guard.audit.checks import (
     claimed_checkpoints,
     dearer_than_peers,

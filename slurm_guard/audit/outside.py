@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from slurm_guard.audit.amounts import spoken
 from slurm_guard.model import Outside, Run
 
 HARD_WORD, SOFT_WORD = "foreign-process", "gpu-unmapped"  # events of the sampler
@@ -154,7 +155,7 @@ def _sentence(stint: Stint, runs: list[Run], without_gpus: set[int]) -> str:
     user = next((run.user for run in runs if run.uid == stint.uid and run.user), "")
     whose = "" if stint.uid is None else f" of {user} (uid {stint.uid})" if user else f" of uid {stint.uid}"
     what = f"{stint.pid}, {stint.exe.rpartition('/')[2]}," if stint.exe else f"{stint.pid}"
-    worked = f"Process {what}{whose} worked {stint.gpu_us / 1e6:.0f} s on {stint.gpu} of {stint.node}"
+    worked = f"Process {what}{whose} worked {spoken(stint.gpu_us)} on {stint.gpu} of {stint.node}"
     host = "" if stint.host is None else f", which run {runs[stint.host].id} held"
     if stint.own is None and stint.job is None:
         return f"{worked}{host}; it belongs to no run."

@@ -7,7 +7,8 @@ import polars as pl
 
 from slurm_guard import sums
 from slurm_guard.audit import alarms, exempt, hear, judge, minutes, outside, past
-from slurm_guard.audit.case import Case, counted
+from slurm_guard.audit.amounts import counted
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.night import Night, case_of, measure
 from slurm_guard.audit.registry import CHECKS

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from slurm_guard.audit.case import Case, spoken
+from slurm_guard.audit.amounts import spoken
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import ASKS, SPEAKS
 from slurm_guard.audit.checks import hearing
 from slurm_guard.audit.spans import PAUSE, Kind, usual_gap_s

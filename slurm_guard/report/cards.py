@@ -5,7 +5,6 @@ import re
 from slurm_guard import attack
 from slurm_guard.model import Account, Bounds, Finding, Judgement, Timeline, TimelineEvent, Verdict
 from slurm_guard.report import bars, charts, decisions, repeats, sentences, series, sizes, words
-from slurm_guard.report.retold import retell
 from slurm_guard.report.safe import LONG, SHORT, clean, clean_or_dash, shorten
 from slurm_guard.report.view import (
     Card,
@@ -54,7 +53,7 @@ def build_row(judgement: Judgement, unit: Unit, times: Times) -> RunRow:
         unexplained=unit.show(bounds.mid_gpu_ms) if judged else "–",
         bounds=f"{unit.show(bounds.lo_gpu_ms)}–{unit.show(bounds.hi_gpu_ms)}" if judged else "",
         trust=clean_or_dash(judgement.progress.trust, 20),
-        sentence=retell(judgement.sentence, unit),
+        sentence=clean(judgement.sentence),
         aside=decisions.aside(judgement, times),
     )
 
@@ -72,7 +71,7 @@ def build_card(judgement: Judgement, unit: Unit, times: Times, beyond: str = "")
     favour = [f for f in ordered if not f.hard and f.weight < 0][:MOST_FINDINGS]
     return Card(
         row=row,
-        lead=_lead(row.sentence, judgement, unit),
+        lead=_lead(row.sentence, judgement),
         title=f"Job {row.job}" + (f" · {row.name}" if row.name != "–" else ""),
         classes=tuple(clean(name, 40) for name in judgement.classes[:MOST_WORDS]),
         facts=_facts(judgement, unit, times),
@@ -84,7 +83,7 @@ def build_card(judgement: Judgement, unit: Unit, times: Times, beyond: str = "")
         against=tuple(_finding(f, unit, decisions.of_finding(f, judgement)) for f in against),
         favour=tuple(_finding(f, unit) for f in favour),
         clears=_clears(against),
-        unseen=tuple(retell(note, unit) for note in judgement.notes[:MOST_WORDS]),
+        unseen=tuple(clean(note) for note in judgement.notes[:MOST_WORDS]),
         smallest=sentences.smallest(judgement, unit),
         remarks=sentences.remarks(judgement),
         remedy=sentences.remedy(judgement),
@@ -92,11 +91,11 @@ def build_card(judgement: Judgement, unit: Unit, times: Times, beyond: str = "")
     )
 
 
-def _lead(sentence: str, judgement: Judgement, unit: Unit) -> str:
+def _lead(sentence: str, judgement: Judgement) -> str:
     """What stands on top: the first sentence, and of the others those that are not among what the numbers
     show."""
     first, *rest = _ENDS.split(sentence)
-    said = " ".join(retell(f.sentence, unit) for f in judgement.findings)
+    said = " ".join(clean(f.sentence) for f in judgement.findings)
     return " ".join([first, *(part for part in rest if part not in said)])
 
 
@@ -172,12 +171,12 @@ def _finding(finding: Finding, unit: Unit, explained: str = "") -> FindingView:
     return FindingView(
         check=clean(finding.check, 60),
         family=finding.family.value,
-        sentence=retell(finding.sentence, unit),
+        sentence=clean(finding.sentence),
         strength=f"{said}; {_sure(finding.confidence)}",
         hard=finding.hard,
         evidence=tuple(
             EvidenceView(
-                retell(e.what, unit, 240),
+                clean(e.what, 240),
                 words.amount(e.value, clean(e.unit, 30), unit),
                 clean(e.source, 200),
                 clean(e.see, _COMMAND),

@@ -4,7 +4,6 @@ import re
 
 from slurm_guard.model import Account, Judgement, Verdict
 from slurm_guard.report import bars, words
-from slurm_guard.report.retold import IF_NOT_OWN
 from slurm_guard.report.safe import clean, shorten
 from slurm_guard.report.words import Unit
 
@@ -76,7 +75,7 @@ def _within(judgement: Judgement, unit: Unit, beyond: str) -> str:
 
 def _rise(judgement: Judgement) -> str:
     """Why the bounds begin at 0 below a sentence that names an amount: each holds on another condition."""
-    said = any(IF_NOT_OWN in f.sentence for f in judgement.findings)
+    said = any(f.check == "work-residual" for f in judgement.findings)
     if judgement.unexplained.lo_gpu_ms > 0 or not said:
         return ""
     return (

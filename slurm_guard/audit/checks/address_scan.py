@@ -1,7 +1,8 @@
 """Many short, nearly empty connections to many places."""
 
 from slurm_guard.audit import see
-from slurm_guard.audit.case import Case, counted
+from slurm_guard.audit.amounts import counted
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.net.hints import base
 from slurm_guard.audit.net.say import where

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit import see
-from slurm_guard.audit.case import Case, sized
+from slurm_guard.audit.amounts import sized
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.reads import Reads
 from slurm_guard.audit.savedfiles import Files

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from slurm_guard.audit.case import Case, cost_unit, counted, spoken
+from slurm_guard.audit.amounts import counted, spoken
+from slurm_guard.audit.case import Case, cost_unit
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.compare import Compared
 from slurm_guard.audit.runmode import OWN

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit import see
+from slurm_guard.audit.amounts import counted, spoken
 from slurm_guard.audit.bounds import of_others
-from slurm_guard.audit.case import Case, counted, spoken
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.model import Evidence, Family, Finding, Severity

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit import see
-from slurm_guard.audit.case import Case, counted, spoken
+from slurm_guard.audit.amounts import counted, spoken
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
 

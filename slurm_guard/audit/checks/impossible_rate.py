@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit import see
+from slurm_guard.audit.amounts import counted, lasting
 from slurm_guard.audit.analytic import FORWARD, THROUGH, many, token_arcs
 from slurm_guard.audit.arithmetic import claims_arithmetic
 from slurm_guard.audit.boards import Reach
-from slurm_guard.audit.case import Case, counted, lasting
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.size import HEADER, Size
 from slurm_guard.audit.sustained import Pace, faster_than

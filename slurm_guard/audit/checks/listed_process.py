@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit import see
-from slurm_guard.audit.case import Case, counted, lasting, sized
+from slurm_guard.audit.amounts import counted, lasting, sized
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.listed import Listed
 from slurm_guard.audit.presence import Presence, drop, presences, takes_its_part

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from slurm_guard.audit import see
-from slurm_guard.audit.case import Case, counted, lasting
+from slurm_guard.audit.amounts import counted, lasting
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.stats import median
 from slurm_guard.audit.track import Mark

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from slurm_guard.audit import see
-from slurm_guard.audit.case import Case, counted, lasting
+from slurm_guard.audit.amounts import counted, lasting
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import ASKS, Check, Example, Rating, finding
 from slurm_guard.audit.net.hints import POOL_PORTS, hint, named
 from slurm_guard.audit.net.lone import Params, found_lone

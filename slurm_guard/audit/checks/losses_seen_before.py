@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from slurm_guard.audit import see
-from slurm_guard.audit.case import Case, counted
+from slurm_guard.audit.amounts import counted
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.replays import Seen
 from slurm_guard.model import Evidence, Family, Finding, Severity

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit import see
+from slurm_guard.audit.amounts import spoken
 from slurm_guard.audit.arithmetic import claims_arithmetic
-from slurm_guard.audit.case import Case, spoken
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.checks.intent_held import intent_of, promises
 from slurm_guard.model import Evidence, Family, Finding, Severity

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit import see
-from slurm_guard.audit.case import Case, lasting, spoken
+from slurm_guard.audit.amounts import lasting, spoken
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.spans import Kind
 from slurm_guard.model import Audience, Evidence, Family, Finding, Severity
@@ -34,8 +35,8 @@ def find(case: Case, params: Params) -> list[Finding]:
         worked = spoken(case.sums.get(Kind.TRAIN, "own"))
         sentence = (
             f"The log moved on for {lasting(length)} while all GPUs of the run were idle, at "
-            f"{100 * quiet.pace_ratio:.0f} % of its pace while they worked: its steps are not what they did "
-            f"({worked})."
+            f"{100 * quiet.pace_ratio:.0f} % of its pace while they worked: the steps "
+            f"in the log are not the work that the GPUs did ({worked})."
         )
         rating = Rating(Severity.HIGH, 0.85, 6.0, hard=True)
     else:

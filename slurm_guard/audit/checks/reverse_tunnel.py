@@ -1,6 +1,7 @@
 """A process that hands bytes on between a connection it opened outwards and one it opened inwards."""
 
-from slurm_guard.audit.case import Case, counted
+from slurm_guard.audit.amounts import counted
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import ASKS, HARD, Check, Example, Rating, finding
 from slurm_guard.audit.net.bridges import Bridge
 from slurm_guard.audit.net.hints import hint

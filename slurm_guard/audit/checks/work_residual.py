@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from slurm_guard.audit import see
-from slurm_guard.audit.case import Case, cost_unit, risen_at, spoken
+from slurm_guard.audit.amounts import spoken
+from slurm_guard.audit.case import Case, cost_unit, risen_at
 from slurm_guard.audit.check import Check, Example, Rating, finding
 from slurm_guard.audit.spans import Kind
 from slurm_guard.model import Evidence, Family, Finding, Severity

@@ -1,6 +1,7 @@
 """The network lane of a run's timeline: who spoke to whom, from first to last sight, with bytes each way."""
 
-from slurm_guard.audit.case import Case, counted, sized
+from slurm_guard.audit.amounts import counted, sized
+from slurm_guard.audit.case import Case
 from slurm_guard.audit.net import lone, proxies, scans, tunnels
 from slurm_guard.audit.net.bridges import Bridge
 from slurm_guard.audit.net.briefs import Brief

@@ -1,7 +1,7 @@
 """Words for connections: who, where to, how much."""
 
 from slurm_guard.audit import see
-from slurm_guard.audit.case import counted, lasting, sized
+from slurm_guard.audit.amounts import counted, lasting, sized
 from slurm_guard.audit.net.bridges import Bridge
 from slurm_guard.audit.net.hints import base
 from slurm_guard.model import Evidence, Run

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from slurm_guard.audit.case import sized
+from slurm_guard.audit.amounts import sized
 from slurm_guard.audit.net.flows import MOST_FLOWS, words
 from slurm_guard.audit.net.net import Kind, kind_of
 from slurm_guard.audit.run import audit_facts

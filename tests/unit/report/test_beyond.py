@@ -1,64 +1,16 @@
-"""The audit's sentences in the page's words, and what of a run lies outside its allocation."""
+"""What of a run lies outside its allocation, and how its amounts and bounds are told."""
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
-
-from slurm_guard.audit import outside
 from slurm_guard.model import Audit, Bounds, Judgement, Outside
-from slurm_guard.report import beyond, retold, text, words
+from slurm_guard.report import beyond, text, words
 from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.render import render_html, render_mail_html
 from slurm_guard.report.view import Card, Page
 from tests.unit.report import builders
 
-HOURS, MINUTES = words.unit_for([]), words.unit_for([600_000])
-SHAPES = (Path(__file__).parents[2] / "golden" / "audit_shapes.txt").read_text("utf-8")
-
-
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        ("worked 1.0 GPU-hours on GPU-1", "worked 1.0 GPU-h on GPU-1"),
-        ("for about 1.5 GPU-minutes beside", "for about 0.025 GPU-h beside"),
-        ("worked 3591 s on GPU-1 of g1", "worked 1.00 GPU-h on GPU-1 of g1"),
-        ("worked 42 s on GPU-1 of g1", "worked 42 s on GPU-1 of g1"),
-        ("it moved every 300 s", "it moved every 300 s"),
-        ("1.9 GPU-hours of 1,204.0 GPU-hours", "1.9 GPU-h of 1,204.0 GPU-h"),
-        ("about 4.0 GPU-seconds", "about 4.0 GPU-seconds"),
-        ("budget of GPU-hours", "budget of GPU-hours"),
-        ("\x1b[31m 2.0 GPU-minutes", "\\x1b[31m 0.033 GPU-h"),
-    ],
-)
-def test_amounts_are_in_the_pages_unit(said: str, shown: str) -> None:
-    assert retold.retell(said, HOURS) == shown
-
-
-def test_a_page_of_minutes_has_minutes() -> None:
-    assert retold.retell("1.5 GPU-minutes and 0.2 GPU-hours", MINUTES) == "1.5 GPU-min and 12 GPU-min"
-
-
-@pytest.mark.parametrize("digits", ["9" * 400, "9," * 300 + "9"])
-def test_a_number_without_end_is_left_as_it_is(digits: str) -> None:
-    for said in (f"worked {digits} s on x", f"{digits} GPU-minutes"):
-        retold.retell(said, HOURS)
-
-
-def test_the_phrases_that_are_told_anew_are_still_the_audits() -> None:
-    assert retold._STEPS in SHAPES
-    assert retold.IF_NOT_OWN in SHAPES
-    stint = outside.Stint("after", None, None, "n", "G", 7, 1, 5000, None, None, 0.0, 60.0, 3_600_000_000, 2)
-    assert retold._WORKED.search(outside._sentence(stint, [], set()))
-
-
-def test_who_it_is_whose_steps_are_not_the_work_is_said() -> None:
-    (line,) = {line.strip() for line in SHAPES.splitlines() if retold._STEPS in line}
-
-    shown = retold.retell(line, HOURS)
-
-    assert "the steps in the log are not the work that the GPUs did (2.6 GPU-h)." in shown
+HOURS = words.unit_for([])
 
 
 def _night(judgement: Judgement, *found: Outside) -> Audit:
@@ -131,7 +83,7 @@ def test_work_beside_the_run_and_of_nobody_is_told_apart() -> None:
 
 
 def test_bounds_from_zero_below_a_sentence_with_an_amount_say_how_the_two_differ() -> None:
-    line = next(line.strip() for line in SHAPES.splitlines() if retold.IF_NOT_OWN in line)
+    line = "Had it not, at least 0.9 GPU-h would not have been needed."
     rise = builders.finding(builders.review().run, "work-residual", line)
     perhaps = replace(
         builders.review(), findings=(rise,), sentence=line, unexplained=Bounds(0, 9_000_000, 10_000_000)
