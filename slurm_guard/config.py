@@ -4,12 +4,9 @@ Stdlib (and tomli below 3.11), because the sampler reads it too. Every field's m
 help text: the configuration reference is generated from here.
 """
 
-import difflib
 import json
 import sys
-import typing
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from datetime import date
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +19,11 @@ from slurm_guard.configkey import key as _key
 from slurm_guard.configmail import ChatConfig as ChatConfig
 from slurm_guard.configmail import MailConfig as MailConfig
 from slurm_guard.configmail import wrong_mail, wrong_together
-from slurm_guard.configmaintenance import EXAMPLES as MAINTENANCE_EXAMPLES
 from slurm_guard.configmaintenance import MaintenanceConfig as MaintenanceConfig
-from slurm_guard.configmaintenance import wrong_window
+from slurm_guard.configmaintenance import wrong_in_window
 from slurm_guard.configpatterns import wrong_patterns
-from slurm_guard.configvalues import EXAMPLES, FITS, NOUNS, wrong_choice, wrong_number, wrong_text
+from slurm_guard.configread import Reading, build, walk
+from slurm_guard.configvalues import wrong_choice, wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
 
 if sys.version_info >= (3, 11):
@@ -161,12 +158,30 @@ def load_config(path: Path | None, left_out: list[str] | None = None) -> Config:
 
     `left_out` takes the keys that this release does not know; null: they are refused.
     Raises GuardError config-missing, config-unreadable, config-unsafe, config-syntax, config-key,
-    config-type, config-value.
+    config-type, config-value: the first of what is wrong.
+    """
+    built, faults = read_config(path, left_out)
+    for fault in faults:
+        raise fault
+    return built
+
+
+def read_config(path: Path | None, left_out: list[str] | None = None) -> tuple[Config, list[GuardError]]:
+    """The same, with all that is wrong; a key that is wrong has its default.
+
+    Raises GuardError where there is no TOML to read keys from.
     """
     if path is None:
         if not DEFAULT_PATH.exists():
-            return Config()
+            return Config(), []
         path = DEFAULT_PATH
+    reading = Reading(str(path), dict(walk(Config)), left_out)
+    built: Config = build(Config, _tables(path), "", reading)
+    _judge_values(built, reading)
+    return built, reading.faults
+
+
+def _tables(path: Path) -> dict[str, Any]:
     raw = read_file(path)
     try:
         text = raw.decode("utf-8")
@@ -178,164 +193,48 @@ def load_config(path: Path | None, left_out: list[str] | None = None) -> Config:
             EXIT_USAGE,
         ) from None
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise GuardError(
             "config-syntax", f"{path} is not valid TOML: {error}", "mend the line named", EXIT_USAGE
         ) from None
-    built: Config = _build(Config, data, "", (str(path), left_out))
-    _check_values(built, str(path))
-    return built
-
-
-def _build(shape: type, data: dict[str, Any], prefix: str, said: tuple[str, list[str] | None]) -> Any:
-    """A dataclass from a table, refusing wrong types by name, and unknown keys where no list takes them.
-    `said`: the file, and that list.
-    """
-    path, left_out = said
-    known = {f.name: f for f in fields(shape)}
-    hints = typing.get_type_hints(shape)
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        if name not in known and left_out is not None:
-            left_out.append(prefix + name)
-            continue
-        if name not in known:
-            _refuse_key(prefix + name, [prefix + k for k in known], path)
-        kind = hints[name]
-        if is_dataclass(kind):
-            if not isinstance(value, dict):
-                raise GuardError(
-                    "config-type",
-                    f"{path}: {prefix}{name} must be a table",
-                    f"write [{prefix}{name}]",
-                    EXIT_USAGE,
-                )
-            values[name] = _build(typing.cast(type, kind), value, f"{prefix}{name}.", said)
-        elif (inner := table_of(kind)) is not None:
-            values[name] = _build_list(inner, value, prefix + name, said)
-        else:
-            values[name] = _typed(kind, value, prefix + name, path)
-    return shape(**values)
-
-
-def table_of(kind: Any) -> type | None:
-    """Of a list of tables what one of them is; null: it is none."""
-    inner = typing.get_args(kind)[:1]
-    return typing.cast(type, inner[0]) if inner and is_dataclass(inner[0]) else None
-
-
-def _build_list(shape: type, value: Any, name: str, said: tuple[str, list[str] | None]) -> list[Any]:
-    """One of `shape` for each [[name]]. A date or time of TOML's own is as good as its text."""
-    path, _ = said
-    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
-        raise GuardError(
-            "config-type", f"{path}: {name} must be a list of tables", f"write [[{name}]]", EXIT_USAGE
-        )
-    return [
-        _build(
-            shape, {k: v.isoformat() if isinstance(v, date) else v for k, v in part.items()}, f"{name}.", said
-        )
-        for part in value
-    ]
-
-
-def _refuse_key(key: str, valid: list[str], path: str) -> None:
-    every = valid if "." not in key else [*valid, *all_keys()]
-    near = difflib.get_close_matches(key, every, n=1, cutoff=0.4)
-    if not near:  # perhaps the right key under the wrong table
-        last = key.rsplit(".", 1)[-1]
-        near = [k for k in all_keys() if k.rsplit(".", 1)[-1] == last][:1]
-    hint = f"did you mean {near[0]}?" if near else "valid here: " + ", ".join(valid)
-    raise GuardError("config-key", f"{path}: unknown key {key}", hint, EXIT_USAGE)
-
-
-def _typed(kind: Any, value: Any, key: str, path: str) -> Any:
-    if not FITS[kind](value):
-        raise GuardError(
-            "config-type",
-            f"{path}: {key} must be {NOUNS[kind]}, not {value!r}",
-            f"for example: {_example(key)}",
-            EXIT_USAGE,
-        )
-    return float(value) if kind is float else value
-
-
-def _example(key: str) -> str:
-    if key in EXAMPLES or key.startswith("maintenance."):
-        return EXAMPLES.get(key) or MAINTENANCE_EXAMPLES[key.partition(".")[2]]
-    default = dict(_walk(Config, "")).get(key)
-    text = str(default).lower() if isinstance(default, bool) else repr(default).replace("'", '"')
-    return f"{key.rsplit('.', 1)[-1]} = {text}"
-
-
-def _walk(shape: type, prefix: str) -> list[tuple[str, Any]]:
-    """(dotted key, default) of every key."""
-    found: list[tuple[str, Any]] = []
-    for part in fields(shape):
-        kind = typing.get_type_hints(shape)[part.name]
-        kind = table_of(kind) or kind
-        if is_dataclass(kind):
-            found += _walk(typing.cast(type, kind), f"{prefix}{part.name}.")
-        else:
-            default = (
-                part.default if part.default is not MISSING else typing.cast(Any, part.default_factory)()
-            )
-            found.append((prefix + part.name, default))
-    return found
 
 
 def all_keys() -> list[str]:
     """Every valid dotted key, in order."""
-    return [key for key, _ in _walk(Config, "")]
+    return [key for key, _ in walk(Config)]
 
 
-def _check_values(config: Config, path: str) -> None:
+def _judge_values(config: Config, reading: Reading) -> None:
     """Numbers in range, texts that name something, addresses that could be ones, windows that hold a reading.
 
     The time zone is not looked up here: the sampler reads this file too, on nodes that may lack the zones.
     """
-    for key, _ in _walk(Config, ""):
+    for key in reading.defaults:
         table, name = key.split(".", 1)
-        if isinstance(getattr(config, table), list):
+        if isinstance(getattr(config, table), list) or not reading.is_fine(key):
             continue
         value = getattr(getattr(config, table), name)
-        _refuse_value(
-            wrong_number(name, value)
-            or wrong_text(name, value)
-            or wrong_choice(key, value)
-            or wrong_mail(key, value),
-            f"{path}: {key}",
-            f"for example: {_example(key)}",
-        )
-    _refuse_value(
-        wrong_patterns(config.progress.patterns),
-        f"{path}: progress.patterns",
-        r"for example: patterns = ['mycode: ^cycle (?P<step>\d+) of (?P<total>\d+)']",
-    )
-    if config.node.window_s < config.node.sample_interval_s:
-        _refuse_value(
-            f"({config.node.window_s:g}) must not be below node.sample_interval_s "
-            f"({config.node.sample_interval_s:g})",
-            f"{path}: node.window_s",
-            "a window holds at least one reading",
-        )
-
-    for number, window in enumerate(config.maintenance, 1):
-        name, wrong = wrong_window(window)
-        where = f"{path}: maintenance.{name} of window {number}"
-        _refuse_value(wrong, where, f"for example: {MAINTENANCE_EXAMPLES.get(name, '')}")
-    for entry in config.audit.burn_in:
-        _refuse_value(
-            wrong_jobs(entry), f"{path}: audit.burn_in", f"for example: {_example('audit.burn_in')}"
-        )
-    key, wrong = wrong_together(config.mail)
-    _refuse_value(wrong, f"{path}: {key}", f"for example: {_example(key)}" if wrong else "")
-
-
-def _refuse_value(wrong: str, where: str, hint: str) -> None:
-    if wrong:
-        raise GuardError("config-value", f"{where} {wrong}", hint, EXIT_USAGE)
+        wrong = wrong_number(name, value) or wrong_text(name, value) or wrong_choice(key, value)
+        reading.judge(key, wrong or wrong_mail(key, value))
+    if reading.is_fine("progress.patterns"):
+        hint = r"for example: patterns = ['mycode: ^cycle (?P<step>\d+) of (?P<total>\d+)']"
+        reading.judge("progress.patterns", wrong_patterns(config.progress.patterns), hint)
+    node = config.node
+    if reading.is_fine("node.window_s", "node.sample_interval_s") and node.window_s < node.sample_interval_s:
+        wrong = f"({node.window_s:g}) must not be below node.sample_interval_s ({node.sample_interval_s:g})"
+        reading.judge("node.window_s", wrong, "a window holds at least one reading")
+    if reading.is_fine("maintenance"):
+        for number, window in enumerate(config.maintenance, 1):
+            for name, wrong in wrong_in_window(window):
+                reading.judge(f"maintenance.{name}", wrong, where=f"maintenance.{name} of window {number}")
+    if reading.is_fine("audit.burn_in"):
+        for wrong in filter(None, map(wrong_jobs, config.audit.burn_in)):
+            reading.judge("audit.burn_in", wrong)
+    if reading.is_fine("mail"):
+        key, wrong = wrong_together(config.mail)
+        if key:
+            reading.judge(key, wrong)
 
 
 def to_toml(config: Config) -> str:

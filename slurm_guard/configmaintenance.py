@@ -45,29 +45,37 @@ def instant(text: str, zone: tzinfo) -> float:
         raise ValueError(str(error)) from None
 
 
-def wrong_window(window: MaintenanceConfig) -> tuple[str, str]:
-    """(key, what is wrong with it); empty: nothing."""
-    for name in ("nodes", "since", "until", "reason"):
-        if not getattr(window, name).strip():
-            return name, "must not be empty"
-    try:
-        if not expand(window.nodes):
-            return "nodes", f"({window.nodes!a}) names no node"
-    except ValueError as error:
-        return "nodes", f"({window.nodes[:80]!a}) is no host list: {error}"
-    for name in ("since", "until"):
-        try:
-            parse_when(getattr(window, name))
-        except ValueError:
-            return name, f"({getattr(window, name)[:80]!a}) is no time"
+def wrong_in_window(window: MaintenanceConfig) -> list[tuple[str, str]]:
+    """(key, what is wrong with it) of each key that is."""
+    names = ("nodes", "since", "until", "reason")
+    found = [(name, wrong) for name in names if (wrong := _wrong(name, getattr(window, name)))]
+    if any(name in ("since", "until") for name, _ in found):
+        return found
     since, until = parse_when(window.since), parse_when(window.until)
     if (since.tzinfo is None) != (until.tzinfo is None):
-        return "until", "and since must both have a zone, or neither"
-    if until <= since:
-        return "until", f"({window.until}) must be later than since ({window.since})"
-    if len(window.reason) > MOST_REASON or not window.reason.isprintable():
-        return "reason", f"must be one line of at most {MOST_REASON} characters"
-    return "", ""
+        found.append(("until", "and since must both have a zone, or neither"))
+    elif until <= since:
+        found.append(("until", f"({window.until}) must be later than since ({window.since})"))
+    return found
+
+
+def _wrong(name: str, value: str) -> str:
+    """Of one key; "": nothing."""
+    if not value.strip():
+        return "must not be empty"
+    try:
+        if name == "nodes" and not expand(value):
+            return f"({value!a}) names no node"
+    except ValueError as error:
+        return f"({value[:80]!a}) is no host list: {error}"
+    try:
+        if name in ("since", "until"):
+            parse_when(value)
+    except ValueError:
+        return f"({value[:80]!a}) is no time"
+    if name == "reason" and (len(value) > MOST_REASON or not value.isprintable()):
+        return f"must be one line of at most {MOST_REASON} characters"
+    return ""
 
 
 def doubtful_windows(

@@ -6,6 +6,9 @@ EXIT_USAGE = 2
 EXIT_NOTHING_TO_AUDIT = 3
 EXIT_FINDINGS = 10  # only with --exit-code
 
+# Modules that the package slurm-guard-node leaves to the head node's.
+HEAD_ONLY = frozenset({"polars", "jinja2", "css_inline"})
+
 
 class GuardError(Exception):
     """An expected failure: printed as `slug: sentence` and `hint: …`, never as a traceback.

@@ -15,7 +15,8 @@ import typer
 from slurm_guard import __version__
 from slurm_guard.cli import app as cli
 
-FOLDER = Path(__file__).parents[1] / "packaging" / "man"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "packaging" / "man"
 NAME = "slurm-guard"
 _CODES = (
     ("0", "done"),
@@ -29,6 +30,7 @@ _FILES = (
     ("/var/lib/slurm-guard/lake", "what was collected, as Parquet"),
     ("/var/lib/slurm-guard/reports", "one folder a night with its audit document"),
     ("/var/lib/slurm-guard/own", "what each user may read of his own runs, where the site keeps it"),
+    ("/usr/share/doc/slurm-guard-node", "with the packages: the pages that messages name (docs/…)"),
 )
 
 
@@ -39,6 +41,7 @@ def pages() -> dict[str, str]:
     found = {f"{NAME}.1": _page(NAME, root, _commands(root))}
     for name, command in root.commands.items():
         parts = [line for sub in _subcommands(name, command) for line in sub]
+        parts += _hook_settings() if name == "install" else []
         found[f"{NAME}-{name}.1"] = _page(f"{NAME}-{name}", command, parts)
     return found
 
@@ -99,6 +102,24 @@ def _subcommands(name: str, command: Any) -> Iterator[list[str]]:
         ]
 
 
+def _hook_settings() -> list[str]:
+    """What stands in prolog/README.md, which lies beside no hook that is installed."""
+    text = (
+        (ROOT / "prolog/README.md").read_text("utf-8").partition("\n## Settings\n")[2].partition("\n## ")[0]
+    )
+    paragraphs = [part.replace("`", "") for part in text.strip().split("\n\n")]
+    out = [".SH HOOK SETTINGS"]
+    for number, words in enumerate(paragraphs):
+        if not words.startswith("|"):
+            out += [".PP"] * (number > 0) + [_text(" ".join(words.split()))]
+            continue
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in words.splitlines()[2:]]
+        out += _terms(
+            tuple((name, f"{meaning} [default: {default}]") for name, default, meaning in rows), ".B "
+        )
+    return out
+
+
 def _flow(paragraphs: list[str]) -> list[str]:
     out: list[str] = []
     for k, words in enumerate(paragraphs):
@@ -126,6 +147,7 @@ def _text(words: str) -> str:
     """As groff shows it: hyphens that can be copied, no line that it takes for a request."""
     shown = words.replace("\\", "\\e").replace("-", "\\-").replace("–", "\\(en").replace("…", "\\&...")
     shown = shown.replace("~", "\\(ti").replace("^", "\\(ha").replace("`", "\\(ga").replace("'", "\\(aq")
+    shown = shown.replace("≥", "\\(>=")
     return f"\\&{shown}" if shown.startswith(".") else shown
 
 

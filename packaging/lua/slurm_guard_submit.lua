@@ -1,7 +1,8 @@
 -- What a site's own job_submit.lua and cli_filter.lua call, one line each (the examples beside this file).
 --
 -- Each function is a pcall: an error of ours is a line in slurmctld's log, and the job goes through. `site` is a table
--- of the site's wishes, all of them optional:
+-- of the site's wishes, all of them optional. What of it is not understood is an error in the log (once, as long as
+-- the table is the same), and asks nothing of any job:
 --   field = "comment"           where intents are kept: "comment", or "extra" (Slurm 23.02; not with extra_constraints)
 --   require = { gpu = true, a100 = { "kind", "target" } }  partitions that ask for any, or for these claims
 --   batch_only = true           … of batch scripts alone: salloc and srun have no lines to read
@@ -34,6 +35,93 @@ end
 local function tell_problems(problems)
   for k = 1, math.min(#problems, MAX_SAID) do tell("not understood: " .. clean(problems[k])) end
   if #problems > MAX_SAID then tell("… and " .. #problems - MAX_SAID .. " more") end
+end
+
+-- The site's wishes -------------------------------------------------------------------------------------------------
+
+local BOOLEANS = { batch_only = true, reject_invalid = true }
+local KEYS = { require = true, field = true, batch_only = true, reject_invalid = true, help = true, script = true }
+local IS_CLAIM = {}
+for _, key in ipairs(CLAIMS) do IS_CLAIM[key] = true end
+
+-- What a partition asks for: true, false, or a list of claims. A job cannot have a claim that does not exist.
+local function wish_of(name, wish, odd)
+  local where = "site.require[" .. string.format("%q", tostring(name)) .. "]"
+  if type(name) ~= "string" then
+    odd(where .. " names no partition: write { [" .. string.format("%q", tostring(wish)) .. "] = true }")
+    return false
+  end
+  if type(wish) == "boolean" then return wish end
+  if type(wish) ~= "table" then
+    odd(where .. " is a " .. type(wish) .. ": write true, or a list as { \"kind\" }")
+    return false
+  end
+  local names, fine = {}, next(wish) == nil
+  for key, claim in pairs(wish) do
+    if type(key) ~= "number" or not IS_CLAIM[claim] then
+      odd(where .. " asks for " .. tostring(type(key) == "number" and claim or key) .. ", which is no claim in a list as { \"kind\" }")
+    else
+      fine = true
+    end
+  end
+  for _, claim in ipairs(wish) do
+    if IS_CLAIM[claim] then names[#names + 1] = claim end
+  end
+  return fine and names
+end
+
+local function require_of(require_, odd)
+  if require_ == nil or require_ == false then return nil end
+  if type(require_) ~= "table" then
+    odd("site.require is a " .. type(require_) .. ", and no partition asks for anything: write { gpu = true }")
+    return nil
+  end
+  local wishes = {}
+  for name, wish in pairs(require_) do wishes[name] = wish_of(name, wish, odd) end
+  return wishes
+end
+
+local function read_site(site, odd)
+  local read = {}
+  for key, value in pairs(site) do
+    if not KEYS[key] then
+      odd("site has a key " .. tostring(key) .. ", which means nothing")
+    elseif BOOLEANS[key] and type(value) ~= "boolean" then
+      odd("site." .. key .. " is a " .. type(value) .. ": write true or false")
+      read[key] = key == "batch_only" -- either way less is refused
+    else
+      read[key] = value
+    end
+  end
+  if site.field ~= nil and site.field ~= "comment" and site.field ~= "extra" then
+    odd("site.field is neither \"comment\" nor \"extra\"")
+    read.field = nil
+  end
+  if site.help ~= nil and type(site.help) ~= "string" then
+    odd("site.help is a " .. type(site.help) .. ": write a sentence")
+    read.help = nil
+  end
+  read.require = require_of(site.require, odd)
+  return read
+end
+
+local told = setmetatable({}, { __mode = "k" }) -- tables whose faults stand in the log
+
+-- The site's table as far as it is understood.
+local function wishes_of(site)
+  if site == nil then return {} end
+  local first = true
+  local function odd(text)
+    if first then slurm.log_error("slurm_guard: %s", clean(text)) end
+  end
+  if type(site) ~= "table" then
+    odd("site is a " .. type(site) .. " and no table: no job is asked for anything")
+    return {}
+  end
+  first = not told[site]
+  local read = read_site(site, odd)
+  told[site] = true
+  return read
 end
 
 -- What the site asks of a job in these partitions: (partition, names of claims), nil: nothing.
@@ -78,8 +166,8 @@ local function tell_missing(partition, missing, site)
     .. (site.help and "\n  " .. site.help or ""))
 end
 
-local function guarded(work, ...)
-  local fine, verdict = pcall(work, ...)
+local function guarded(work)
+  local fine, verdict = pcall(work)
   if fine then return verdict end
   pcall(slurm.log_error, "slurm_guard: %s", clean(tostring(verdict)))
   return slurm.SUCCESS
@@ -106,7 +194,7 @@ end
 
 -- For slurm_job_submit: slurm.SUCCESS, or slurm.ERROR with the reason told to the user.
 function M.job_submit(job_desc, part_list, site)
-  return guarded(submit, job_desc, part_list, site or {})
+  return guarded(function() return submit(job_desc, part_list, wishes_of(site)) end)
 end
 
 -- Modification ---------------------------------------------------------------------------------------------------
@@ -123,7 +211,7 @@ local function keep(old, new)
   return #added <= 1024 and added or nil
 end
 
-local function modify(desc, rec, uid, site)
+local function modify(desc, rec, uid)
   for _, field in ipairs({ "comment", "extra" }) do
     local new = desc[field]
     if new ~= nil then
@@ -164,8 +252,9 @@ end
 -- holds, and stands in slurmctld's log beside the old one.
 function M.job_modify(job_desc, job_rec, modify_uid, site)
   return guarded(function()
-    local verdict = modify(job_desc, job_rec, modify_uid, site or {})
-    if verdict == slurm.SUCCESS and is_worse(job_desc, job_rec, site or {}) then return slurm.ERROR end
+    local wishes = wishes_of(site)
+    local verdict = modify(job_desc, job_rec, modify_uid)
+    if verdict == slurm.SUCCESS and is_worse(job_desc, job_rec, wishes) then return slurm.ERROR end
     return verdict
   end)
 end
@@ -191,7 +280,7 @@ end
 -- For slurm_cli_pre_submit. Slurm tells this filter the options, and no line of the script; a site that has read the
 -- script itself, as its user, may hand it on as site.script.
 function M.cli_pre_submit(options, site)
-  return guarded(filter, options, site or {})
+  return guarded(function() return filter(options, wishes_of(site)) end)
 end
 
 return M

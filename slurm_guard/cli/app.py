@@ -9,7 +9,7 @@ import typer
 
 from slurm_guard import __version__
 from slurm_guard.cli.crash import write_crash_report
-from slurm_guard.errors import EXIT_FAILURE, GuardError
+from slurm_guard.errors import EXIT_FAILURE, HEAD_ONLY, GuardError
 
 app = typer.Typer(
     name="slurm-guard",
@@ -30,7 +30,7 @@ def main() -> None:
         _say(error)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
-        if error.name not in _HEAD_ONLY:
+        if error.name not in HEAD_ONLY:
             _crash(error)
         what = f"this installation is a node's half: {error.name}, which this command needs, is not in it"
         _say(
@@ -52,9 +52,6 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  # the last boundary: it becomes a file, with its path
         _crash(error)
 
-
-# What the package slurm-guard-node leaves to the head node.
-_HEAD_ONLY = frozenset({"polars", "jinja2", "css_inline"})
 
 # A full disk, quota or file system can meet any write: that is no fault of ours to be reported.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})

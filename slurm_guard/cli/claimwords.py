@@ -5,17 +5,37 @@ import re
 from collections.abc import Callable
 
 from slurm_guard.intent import KEYS, SERVING, TRAINING, UNITS, check_claims
+from slurm_guard.networks import parse_net
 
+_HOST = re.compile(r"((?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)(?::([0-9]{1,5}))?")
 KINDS = sorted(
     TRAINING | SERVING | {"notebook", "debug", "benchmark", "evaluation", "simulation", "interactive"}
 )
 
 
 def problems_of(key: str, value: str) -> list[str]:
-    """What the audit would say of one claim."""
+    """What the audit would say of one claim, and what it would take and find nowhere."""
     said: list[str] = []
-    check_claims({key: value}, None, said)
-    return said
+    intent = check_claims({key: value}, None, said)
+    return said or useless_places(intent.egress)
+
+
+def useless_places(egress: tuple[str, ...] | None) -> list[str]:
+    """Destinations that the audit takes as they are and that no connection can have."""
+    places = egress or ()
+    if "none" in places and len(places) > 1:
+        return ["egress: none stands alone, or not at all"]
+    return [f"egress: {place[:80]!a} is no host, host:port or network" for place in places if _is_odd(place)]
+
+
+def _is_odd(place: str) -> bool:
+    try:
+        parse_net(place)
+    except ValueError:
+        match = _HOST.fullmatch(place)
+        number = match is not None and match[1].rpartition(".")[2].isdecimal()  # 300.1.2.3 is no name
+        return match is None or number or not 0 < int(match[2] or 1) < 65_536
+    return False
 
 
 def nearest(key: str, value: str) -> str | None:

@@ -62,7 +62,7 @@ def collect(
         raise GuardError(
             "spool-unreadable",
             f"nothing in {', '.join(map(str, spools))} could be read",
-            "collect as a member of the spool's group (prolog/README.md)",
+            "collect as a member of the spool's group (SPOOL_DIR in `man slurm-guard-install`)",
         )
 
 

@@ -110,7 +110,8 @@ def _refuse_wrong(key: str, value: str) -> None:
             if near
             else "slurm-guard declare --help has examples"
         )
-        raise GuardError("intent-wrong", f"{problems[0]}, not {value[:80]!a}", hint, EXIT_USAGE)
+        given = f", not {value[:80]!a}" if "must be" in problems[0] else ""
+        raise GuardError("intent-wrong", f"{problems[0]}{given}", hint, EXIT_USAGE)
 
 
 def _tell_script(path: Path, field: str) -> int:

@@ -30,11 +30,13 @@ def drafts_of(audit: "Audit", to: list[str] | None, settings: "Config", page: st
     from slurm_guard.report.drafts import Sender, digest_drafts
     from slurm_guard.report.letter import check_address
     from slurm_guard.report.page import Options
+    from slurm_guard.report.render import find_method
     from slurm_guard.report.words import load_zone
 
     readers = dict.fromkeys(check_address(text, "recipient").addr_spec for text in to or settings.mail.to)
     report = settings.report
-    options = Options(report.site, load_zone(report.timezone), method_url=report.method_url)
+    zone, method = load_zone(report.timezone), find_method()
+    options = Options(report.site, zone, method_url=report.method_url, method_file=method)
     by = Sender(settings.mail.sender, settings.mail.reply_to, options, SystemClock().now_at())
     drafts = digest_drafts(audit, readers, replace(by, options=replace(options, night_page=page)))
     if not to:

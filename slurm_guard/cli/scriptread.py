@@ -1,13 +1,16 @@
 """A batch script as sbatch and the site's job_submit.lua would read it, for `slurm-guard declare --check`."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from slurm_guard.cli.claimwords import nearest, nearest_key, problems_of
+from slurm_guard.cli.claimwords import nearest, nearest_key, problems_of, useless_places
 from slurm_guard.cli.sbatchline import split_words
 from slurm_guard.declaration import MAX_HEAD, ORDER, WORD, Folded, fold, read_lines
 from slurm_guard.errors import EXIT_USAGE, GuardError
-from slurm_guard.intent import Intent, parse_intent
+from slurm_guard.intent import KEYS, Intent, parse_intent
+
+_NEAR = re.compile(rf"[ \t]*#[# \t]*{WORD[1:]}[ \t:=-]*([A-Za-z_]+)[ \t]*[=:](.*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ def read_script(path: Path, field: str) -> Script:
     claims, _ = read_lines(script)
     late = [f"line {n}: below the first command, where nobody reads it" for n in _late(head, tail)]
     intent = parse_intent(folded.comment, folded.extra)
-    return Script(folded, tuple(_claims(intent)), (*late, *_meant(head)), len(claims))
+    warnings = (*late, *_near_lines(head, tail), *_meant(head), *useless_places(intent.egress))
+    return Script(folded, tuple(_claims(intent)), warnings, len(claims))
 
 
 def _split(lines: list[str]) -> tuple[list[str], list[str]]:
@@ -48,6 +52,20 @@ def _split(lines: list[str]) -> tuple[list[str], list[str]]:
 
 def _late(head: list[str], tail: list[str]) -> list[int]:
     return [len(head) + k for k, line in enumerate(tail, 1) if line.startswith((f"{WORD} ", f"{WORD}\t"))]
+
+
+def _near_lines(head: list[str], tail: list[str]) -> list[str]:
+    """Comments that nearly are lines of ours: `# GUARD kind=x`, `#GUARD:kind=x`, `#guard kind=x`."""
+    found = []
+    for number, line in enumerate((*head, *tail), 1):
+        match = None if line.startswith((f"{WORD} ", f"{WORD}\t")) else _NEAR.match(line)
+        name = match and (match[1].lower() if match[1].lower() in KEYS else nearest_key(match[1]))
+        if match and name:
+            meant = f"{WORD} {name}={match[2].strip()}"[:200]
+            place = " above the first command" if number > len(head) else ""
+            shown = meant if meant.isprintable() else ascii(meant)
+            found.append(f"line {number}: nobody reads it; did you mean {shown}{place}?")
+    return found
 
 
 def _options(head: list[str]) -> dict[str, str]:

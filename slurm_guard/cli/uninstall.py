@@ -40,10 +40,12 @@ def uninstall(
     if apply:
         tell(take_back(where, Removal(reconfigure, now, purge), say))
         return
-    outlook = prepare_uninstall(where)
+    outlook = prepare_uninstall(where, purge=purge)
     for step in outlook.steps:
         if step.sentence:
             typer.echo(plain(step.sentence))
+    for folder in outlook.purged:
+        typer.echo(f"{plain(str(folder))} is removed with all that is in it")
     if outlook.waiting:
         typer.echo(f"problem: {plain(outlook.waiting)}")
         typer.echo("nothing was changed; --apply would go as far as that")

@@ -40,7 +40,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything, in the order in which it is done. `by_hand`: lines that the admin has to add himself."""
+    """Everything, in the order in which it is done. `by_hand`: lines that the admin has to add himself.
+
+    `warnings`: what was wrong before and is left as it is.
+    """
 
     role: str
     changes: tuple[Change, ...] = ()
@@ -48,6 +51,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     by_hand: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -59,12 +63,13 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     by_hand: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def done(self, role: str) -> Plan:
         """The plan, with edits of the site's files last: until then nothing names what is not there."""
         changes = sorted(self.changes, key=lambda change: change.edit)
         parts = (tuple(changes), tuple(self.actions), tuple(self.notes), tuple(self.problems))
-        return Plan(role, *parts, tuple(self.by_hand))
+        return Plan(role, *parts, tuple(self.by_hand), tuple(self.warnings))
 
 
 @dataclass(frozen=True, slots=True)

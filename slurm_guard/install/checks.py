@@ -3,8 +3,10 @@
 import os
 import stat
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
+from slurm_guard.errors import HEAD_ONLY
 from slurm_guard.install.change import Change, Places, Problem
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.files import Installation
@@ -31,6 +33,27 @@ def find_problems(
     return list(dict.fromkeys(found))
 
 
+def find_lacking(places: Places, have: Installation, role: str) -> list[Problem]:
+    """The head's part without the head's half: every night would end at its first command.
+
+    In an image what lies there counts: the installation that runs may be another half.
+    """
+    if role not in ("head", "all"):
+        return []
+    gone = sorted(name for name in HEAD_ONLY if find_spec(name) is None)
+    if places.root is not None:
+        gone = [name for name in gone if not places.disk(have.lib / name).exists()]
+    if not gone:
+        return []
+    return [
+        Problem(
+            f"this installation is a node's half: {', '.join(gone)} not in it, and the nightly audit, which"
+            f" --role {role} sets up, would fail each night",
+            "on the head install the package slurm-guard beside slurm-guard-node; on a node give --role node",
+        )
+    ]
+
+
 def _problems_of(disk: Disk, change: Change) -> list[Problem]:
     where = disk.at(change.path)
     try:
@@ -48,10 +71,10 @@ def _problems_of(disk: Disk, change: Change) -> list[Problem]:
     if not os.access(folder, os.W_OK | os.X_OK):
         why = "is on a read-only file system" if _is_read_only(folder) else "cannot be written"
         return [Problem(f"{folder} {why}, and files are to be put there", _hint(change))]
-    return _fixed(where, change) if now.kind == "file" else []
+    return _fixed(disk, where, change) if now.kind == "file" else []
 
 
-def _fixed(where: str, change: Change) -> list[Problem]:
+def _fixed(disk: Disk, where: str, change: Change) -> list[Problem]:
     """A file that cannot be replaced although its folder can be written: chattr +i, or mounted by itself."""
     try:
         os.close(os.open(where, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK))
@@ -59,6 +82,17 @@ def _fixed(where: str, change: Change) -> list[Problem]:
         return [Problem(f"{where} cannot be written: {error.strerror}", _hint(change))]
     if where in _mounted():
         return [Problem(f"{where} is mounted by itself and cannot be replaced", _hint(change))]
+    others = disk.n_names(change.path) - 1
+    if change.edit and others:
+        # Written in place, a file that a full disk or a kill cuts short is no slurm.conf any more.
+        return [
+            Problem(
+                f"{where} has {others} other name{'s' * (others > 1)} (hard links), which would go on without"
+                " our lines, as it is replaced in one step",
+                f"`find / -xdev -samefile {where}` names them; `cp -p {where} {where}.new && mv {where}.new"
+                f" {where}` makes it a file of its own; {_hint(change)}",
+            )
+        ]
     return []
 
 

@@ -62,6 +62,10 @@ class Disk:
             return State("other", "", mode, *owner)
         return State("file", digest(self.read(path)), mode, *owner)
 
+    def n_names(self, path: Path) -> int:
+        """Of a file that is there: 1, and more where it has hard links."""
+        return os.lstat(self.at(path)).st_nlink
+
     def read(self, path: Path) -> bytes:
         """A regular file's bytes. Raises OSError."""
         descriptor = os.open(self.at(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)

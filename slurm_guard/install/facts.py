@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.install.change import Places
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.files import Installation, settings_paths, this_installation
+from slurm_guard.install.loose import find_loose
 from slurm_guard.slurm.conf import SlurmConf, read_slurm_conf
 from slurm_guard.slurm.group import run_group
 
@@ -20,6 +22,7 @@ USUAL = ("/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf", "/usr/local/etc/
 # What slurmd keeps of a configuration that it was sent (configless).
 SENT = ("/run/slurm/conf/slurm.conf", "/var/spool/slurmd/conf-cache/slurm.conf")
 MAX_PROGRAM = 256 << 10  # of a site's, looked through for a call of ours
+DATA_FOLDERS = ("spool", "lake", "reports")
 CALL_S = 20.0  # of scontrol, systemctl: judgement
 
 
@@ -40,6 +43,9 @@ class Facts:
     real: Mapping[Path, Path] = field(default_factory=dict)  # slurm.conf's files where links lead
     can: frozenset[str] = frozenset()  # programs that are installed
     with_task_prolog: bool = True
+    # Of folders of our data that are there: owner, group and mode.
+    folders: Mapping[str, tuple[str, str, int]] = field(default_factory=dict)
+    loose: tuple[str, ...] = ()  # who else may change slurm.conf, a sentence each
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,11 @@ def gather(asked: Asked) -> Facts:
         texts=_site_programs(asked.places, conf) if conf else {},
         real=_real_paths(asked.places, conf),
         accounts=_accounts(),
+        folders=_folders(asked.places),
         can=frozenset(name for name in ("systemd-sysusers", "systemd-tmpfiles") if shutil.which(name)),
         with_task_prolog=asked.with_task_prolog,
+        # In an image owners are whoever unpacked it: doctor looks where it runs.
+        loose=find_loose(conf) if conf is not None and asked.places.root is None else (),
     )
 
 
@@ -199,6 +208,17 @@ def _program_text(path: str) -> bytes:
             return leads + b"\n" + file.read(MAX_PROGRAM)
     except OSError:
         return b""
+
+
+def _folders(places: Places) -> dict[str, tuple[str, str, int]]:
+    found = {}
+    for name in DATA_FOLDERS:
+        try:
+            path = places.disk(places.state / name)
+            found[name] = (path.owner(), path.group(), stat.S_IMODE(path.stat().st_mode))
+        except (OSError, KeyError):
+            continue
+    return found
 
 
 def _accounts() -> frozenset[str]:

@@ -19,6 +19,7 @@ SERVICE = "slurm-guardd.service"
 TIMER = "slurm-guard-audit.timer"
 AUDITOR = "slurm-guard-audit"
 SETTINGS = "slurm-guard-hooks.conf"
+CONFIGURATION = "guard.toml"
 _FIRST_NAMES = {"PYTHON", "LIB", "SAMPLER_PYTHON", "START_SAMPLER"}  # what an installation writes into it
 _PREFIX_NAMES = {"RUN_DIR", "SPOOL_DIR", "CLIENT_DIR", "CONFIG", "DISABLED"}
 
@@ -145,7 +146,7 @@ def _places_of_config(places: Places) -> dict[str, object]:
 
 
 def hook_settings(places: Places, have: Installation, by_systemd: bool) -> dict[str, str]:
-    """slurm-guard-hooks.conf (prolog/README.md)."""
+    """slurm-guard-hooks.conf (man slurm-guard-install)."""
     found = {"PYTHON": str(have.python), "LIB": str(have.lib), "SAMPLER_PYTHON": str(have.sampler_python)}
     if by_systemd:
         found["START_SAMPLER"] = "no"
@@ -179,7 +180,7 @@ def merge_settings(old: bytes, new: dict[str, str]) -> bytes:
             continue
         out.append(line)
     if not old:
-        out.append("# Written by `slurm-guard install`; more settings stand in prolog/README.md.")
+        out.append("# Written by `slurm-guard install`; more settings stand in `man slurm-guard-install`.")
     out += [f"{name}={value}" for name, value in left.items()]
     return ("\n".join(out) + "\n").encode("utf-8", "surrogateescape")
 
@@ -192,10 +193,11 @@ def holds_site_settings(path: Path, content: bytes) -> bool:
 
 
 def cron_line(have: Installation) -> str:
-    """The nightly chain for sites without systemd."""
+    """The nightly chain for sites without systemd; as its unit, it goes on after audit's 3: no GPU job."""
+    chain = "$g collect && { $g audit || [ $? -eq 3 ]; } && $g mail --send"
     return (
         "# slurm-guard: yesterday's audit, once a night and reader (docs/install.md)\n"
-        f"30 2 * * * {AUDITOR} g={have.program}; $g collect && $g audit && $g mail --send\n"
+        f"30 2 * * * {AUDITOR} g={have.program}; {chain}\n"
     )
 
 

@@ -6,8 +6,17 @@ from slurm_guard.install.blocks import put_in
 from slurm_guard.install.change import Action, Change, Draft, Plan, Problem
 from slurm_guard.install.conflines import LISTS, Lines, plan_lines
 from slurm_guard.install.facts import Facts
-from slurm_guard.install.files import AUDITOR, SERVICE, TIMER, guard_toml, head_files, node_files
+from slurm_guard.install.files import (
+    AUDITOR,
+    CONFIGURATION,
+    SERVICE,
+    TIMER,
+    guard_toml,
+    head_files,
+    node_files,
+)
 
+GROUP = "slurm-guard"  # reads the spool
 UNKNOWN = (0, 0)  # before every version: one line of each key holds everywhere
 
 
@@ -19,7 +28,7 @@ def make_plan(facts: Facts) -> Plan:
         draft.changes += node_files(places, facts.have, facts.old_settings, facts.systemd)
     if facts.role in ("head", "all"):
         draft.changes += head_files(places, facts.have, facts.systemd)
-    toml = places.etc / "guard.toml"
+    toml = places.etc / CONFIGURATION
     draft.changes.append(
         Change(toml, guard_toml(places), 0o644, "configuration, all of it comments", keep=True)
     )
@@ -27,6 +36,7 @@ def make_plan(facts: Facts) -> Plan:
         _plan_slurm_conf(facts, draft)
     else:
         _say_unknown_site(facts, draft)
+    draft.warnings += facts.loose
     _plan_actions(facts, draft)
     return draft.done(facts.role)
 
@@ -140,20 +150,27 @@ def _plain_actions(facts: Facts, node: bool, head: bool) -> list[Action]:
     """Accounts and folders by the old tools. Accounts stay when it is taken off: files may be theirs."""
     state = str(facts.places.state)
     found = []
-    if "slurm-guard" not in facts.accounts:
-        found.append(Action(("groupadd", "--system", "slurm-guard"), "who may read the spool"))
+    if GROUP not in facts.accounts:
+        found.append(Action(("groupadd", "--system", GROUP), "who may read the spool"))
     if node:
-        spool = ("-o", "root", "-g", "slurm-guard", "-m", "2750", f"{state}/spool")
-        found.append(Action(("install", "-d", *spool), "the spool, which the group may read"))
+        found += _folder(facts, "spool", ("root", GROUP, 0o2750), "the spool, which the group may read")
     if head:
         if AUDITOR not in facts.accounts:
             nologin = "/usr/sbin/nologin"
-            words = ("--system", "-M", "-U", "-d", state, "-s", nologin, "-G", "slurm-guard", AUDITOR)
+            words = ("--system", "-M", "-U", "-d", state, "-s", nologin, "-G", GROUP, AUDITOR)
             found.append(Action(("useradd", *words), "the account of the audit"))
         for name in ("lake", "reports"):
-            owner = ("-o", AUDITOR, "-g", AUDITOR, "-m", "750", f"{state}/{name}")
-            found.append(Action(("install", "-d", *owner), name))
+            found += _folder(facts, name, (AUDITOR, AUDITOR, 0o750), name)
     return found
+
+
+def _folder(facts: Facts, name: str, wanted: tuple[str, str, int], why: str) -> list[Action]:
+    """None where it is as it is to be. `wanted`: owner, group, mode."""
+    if facts.folders.get(name) == wanted:
+        return []
+    owner, group, mode = wanted
+    words = ("-o", owner, "-g", group, "-m", f"{mode:o}", str(facts.places.state / name))
+    return [Action(("install", "-d", *words), why)]
 
 
 def settings_only(plan: Plan, paths: set[Path]) -> Plan:

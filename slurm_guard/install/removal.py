@@ -33,17 +33,21 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What an uninstall would do. `waiting`: why it would do no more than that; "": it would end."""
+    """What an uninstall would do. `waiting`: why it would do no more than that; "": it would end.
+
+    `purged`: folders that would go with all that is in them.
+    """
 
     steps: tuple[Step, ...]
     waiting: str
+    purged: tuple[Path, ...] = ()
 
 
-def prepare_uninstall(places: Places) -> Outlook:
+def prepare_uninstall(places: Places, *, purge: bool = False) -> Outlook:
     """What would be taken back; nothing is changed. Slurm is not asked."""
     keeper = Keeper(Disk(places), places.journal)
     journal = must_have(keeper)
-    steps = undo_steps(keeper, journal)
+    steps = _steps(keeper, journal, places, purge=purge)
     edits = [step for step in steps if step.entry.edit]
     refused = _refused(edits)
     if refused:
@@ -52,7 +56,7 @@ def prepare_uninstall(places: Places) -> Outlook:
     paths = [step.entry.path for step in edits]
     on_disk = named_on_disk(places, paths, after, with_sent=False)
     if not on_disk:
-        return Outlook(tuple(steps), "")
+        return Outlook(tuple(steps), "", tuple(_purged(places)) if purge else ())
     return Outlook(tuple(edits), f"{on_disk}: {STAY}")
 
 
@@ -75,7 +79,7 @@ def take_back(places: Places, how: Removal, say: Say) -> list[str]:
 
 def _take_back(keeper: Keeper, places: Places, how: Removal, say: Say) -> list[str]:
     journal = must_have(keeper)
-    steps = undo_steps(keeper, journal)
+    steps = _steps(keeper, journal, places, purge=how.purge)
     if refused := _refused(steps):
         raise GuardError("uninstall-changed", f"nothing was changed: {refused}", MOVE)
     left: list[str] = []
@@ -92,6 +96,15 @@ def _take_back(keeper: Keeper, places: Places, how: Removal, say: Say) -> list[s
         left += _purge(places, say)
     forget(keeper, journal)
     return left
+
+
+def _steps(keeper: Keeper, journal: Journal, places: Places, *, purge: bool) -> list[Step]:
+    """Without those in a folder that is purged: nothing of it is put back, and nothing stays."""
+    steps = undo_steps(keeper, journal)
+    if not purge:
+        return steps
+    going = _doomed(places)
+    return [step for step in steps if step.entry.edit or not any(map(step.entry.path.is_relative_to, going))]
 
 
 def _refused(steps: Sequence[Step]) -> str:
@@ -150,12 +163,22 @@ def _end_services(places: Places, journal: Journal, say: Say) -> list[str]:
 def _purge(places: Places, say: Say) -> list[str]:
     """What was seen and learnt, and a configuration that somebody wrote; accounts under --purge alone."""
     left = []
-    for path in (*(places.state / name for name in DATA), places.etc, places.run):
-        where = Path(places.disk(path))
-        if where.is_dir() and not where.is_symlink():
-            try:
-                shutil.rmtree(where)
-                say(f"{where} is removed with all that was in it")
-            except OSError as error:
-                left.append(f"{where} could not be removed: {error}")
+    for where in _purged(places):
+        if where.is_symlink():
+            left.append(f"{where} is a link: it stays, and so does what it leads to")
+            continue
+        try:
+            shutil.rmtree(where)
+            say(f"{where} is removed with all that was in it")
+        except OSError as error:
+            left.append(f"{where} could not be removed: {error}")
     return left
+
+
+def _doomed(places: Places) -> list[Path]:
+    return [*(places.state / name for name in DATA), places.etc, places.run]
+
+
+def _purged(places: Places) -> list[Path]:
+    """Those that are there, where they lie here."""
+    return [where for path in _doomed(places) if (where := places.disk(path)).is_dir()]

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slurm_guard import __version__
@@ -12,7 +12,7 @@ from slurm_guard.install import live
 from slurm_guard.install.adopt import adopt
 from slurm_guard.install.apply import apply_plan, finish, needed
 from slurm_guard.install.change import Action, Change, Places, Plan, Problem
-from slurm_guard.install.checks import find_problems
+from slurm_guard.install.checks import find_lacking, find_problems
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.facts import Asked, gather
 from slurm_guard.install.files import settings_paths
@@ -61,12 +61,11 @@ def prepare(asked: Asked) -> Prepared:
         )
     if journal is not None and journal.status == APPLYING:
         notes.insert(0, "an earlier installation stopped half-way: with --apply it is finished first")
-    problems = find_problems(asked.places, facts.have, asked.role, changes, keeper.folder / "x")
+    problems = find_lacking(asked.places, facts.have, asked.role)
+    problems += find_problems(asked.places, facts.have, asked.role, changes, keeper.folder / "x")
     if journal is None or journal.status == APPLIED:
         problems += find_mark_problems(keeper, journal, changes)
-    whole = Plan(
-        plan.role, plan.changes, plan.actions, tuple(notes), (*plan.problems, *problems), plan.by_hand
-    )
+    whole = replace(plan, notes=tuple(notes), problems=(*plan.problems, *problems))
     return Prepared(keeper, whole, changes, journal, asked, adopted)
 
 

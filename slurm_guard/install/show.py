@@ -22,6 +22,7 @@ def plan_text(disk: Disk, plan: Plan, changes: Sequence[Change]) -> str:
     if plan.by_hand:
         out += ["", "by hand:", *(f"    {line}" for line in plan.by_hand)]
     out += [f"note: {note}" for note in plan.notes]
+    out += [f"warning: {warning}" for warning in plan.warnings]
     for problem in plan.problems:
         out.append(f"problem: {problem.sentence}")
         out += [f"  hint: {problem.hint}"] if problem.hint else []
@@ -46,6 +47,7 @@ def plan_json(disk: Disk, plan: Plan, changes: Sequence[Change]) -> str:
         "actions": [{"argv": list(action.argv), "why": action.why} for action in plan.actions],
         "by_hand": list(plan.by_hand),
         "notes": list(plan.notes),
+        "warnings": list(plan.warnings),
         "problems": [{"sentence": one.sentence, "hint": one.hint} for one in plan.problems],
     }
     return json.dumps(data, indent=2, ensure_ascii=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slurm_guard.install.blocks import DamagedBlock, has_block, take_out
 from slurm_guard.install.disk import State, digest
-from slurm_guard.install.files import SETTINGS, holds_site_settings
+from slurm_guard.install.files import CONFIGURATION, SETTINGS, holds_site_settings
 from slurm_guard.install.journal import APPLIED, UNDOING, Entry, Journal, Keeper
 from slurm_guard.install.marks import say_foreign
 
@@ -99,7 +99,10 @@ def _step(keeper: Keeper, entry: Entry) -> Step:
     mine = entry.path.name == SETTINGS and entry.first.kind == "none" and now.kind == "file"
     if mine and holds_site_settings(entry.path, keeper.disk.read(entry.path)):
         return Step(entry, "keep", None, f"{where} holds lines of the site's: it stays")
-    if now not in (entry.after, entry.was):
+    changed = now not in (entry.after, entry.was)
+    if changed and entry.path.name == CONFIGURATION and entry.first.kind == "none":
+        return Step(entry, "keep", None, f"{where} holds the site's settings: it stays (--purge removes it)")
+    if changed:
         return Step(entry, "leave", None, f"{where} was changed by somebody since: it stays")
     if entry.first.kind == "none":
         return Step(entry, "remove", None, f"{where} is removed")
@@ -117,12 +120,17 @@ def _step_of_edit(keeper: Keeper, entry: Entry, now: State) -> Step:
         return Step(entry, "leave", None, f"{where}: {error}; take slurm-guard's lines out by hand")
     if foreign := say_foreign(keeper, entry, text):
         return Step(entry, "refuse", None, foreign)
+    split = keeper.disk.n_names(entry.path) > 1
+    more = "; its other names (hard links) keep slurm-guard's lines" if split else ""
     if digest(content) == entry.first.sha256:
-        return Step(entry, "restore", content, f"{where} is as before, byte for byte")
+        return Step(entry, "restore", content, f"{where} is as before, byte for byte{more}")
     if not has_block(text):
         return Step(entry, "nothing", None, f"{where} holds no line of ours any more")
     return Step(
-        entry, "take-out", content, f"{where} was changed by somebody since: only our lines are taken out"
+        entry,
+        "take-out",
+        content,
+        f"{where} was changed by somebody since: only our lines are taken out{more}",
     )
 
 

@@ -68,6 +68,32 @@ expect("broken, filter", guard.cli_pre_submit(broken, {}), 0)
 expect("broken, log", #log == 3 and log[1]:find("boom??", 1, true) ~= nil, true)
 expect("site is odd", guard.job_submit({ partition = "gpu" }, nil, { require = 5 }), 0)
 
+-- A wish that is not understood is told, once, and asks nothing: not one job is refused by mistake.
+local function odd_site(name, site, words, desc)
+  said, log = {}, {}
+  desc = desc or { partition = "gpu", script = "true" }
+  for _ = 1, 2 do expect(name .. ", status", guard.job_submit(desc, nil, site), 0) end
+  expect(name .. ", once", #log, type(site) == "table" and 1 or 2)
+  expect(name .. ", words in: " .. (log[1] or ""), (log[1] or ""):find(words, 1, true) ~= nil, true)
+  expect(name .. ", the user", table.concat(said), "")
+end
+odd_site("require is a string", { require = "gpu" }, "site.require is a string, and no partition asks for anything")
+odd_site("require is true", { require = true }, "site.require is a boolean")
+odd_site("require is a list", { require = { "gpu" } }, '["gpu"] = true }')
+odd_site("a wish is a string", { require = { gpu = "kind" } }, 'site.require["gpu"] is a string: write true, or a list')
+odd_site("a claim is misspelt", { require = { gpu = { "knd" } } }, "asks for knd, which is no claim")
+odd_site("a claim is a key", { require = { gpu = { kind = true } } }, "asks for kind, which is no claim in a list")
+odd_site("a key is misspelt", { requires = { gpu = true } }, "site has a key requires")
+odd_site("a field that is none", { field = "coment" }, "site.field is neither")
+odd_site("no boolean", { reject_invalid = "no" }, "site.reject_invalid is a string", { script = "true" })
+odd_site("no table", "gpu", "site is a string and no table")
+said, log = {}, {}
+expect("no boolean, invalid", guard.job_submit({ script = "#GUARD kind=a b\n" }, nil, { reject_invalid = "no" }), 0)
+expect("half a list holds", guard.job_submit({ partition = "gpu" }, nil, { require = { gpu = { "kind", "knd" } } }), -1)
+expect("half a list, words", said[#said]:find("missing: kind\n", 1, true) ~= nil, true)
+expect("false is a wish", guard.job_submit({ partition = "gpu" }, nil, { require = { gpu = false, ["*"] = true } }), 0)
+expect("an empty list is any claim", guard.job_submit({ partition = "gpu" }, nil, { require = { gpu = {} } }), -1)
+
 local function modified(name, rec, new, rc, comment, words, site, partition)
   said, log = {}, {}
   local desc = { comment = new, partition = partition }

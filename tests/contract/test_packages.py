@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from slurm_guard.report.render import METHOD
+
 ROOT = Path(__file__).parents[2]
 SITE = "opt/slurm-guard/lib/python3.*/site-packages"
 pytestmark = [
@@ -57,6 +59,9 @@ def test_the_two_share_no_file_and_the_node_has_no_polars(debs: dict[str, Path])
     assert [name for name in head if name.endswith("/polars/__init__.py")]
     assert [name for name in node if name.endswith("/slurm_guard/share/prolog/slurm-guard-prolog")]
     assert "usr/share/man/man1/slurm-guard-report.1.gz" in node
+    assert str(METHOD)[1:] in node
+    assert "usr/share/doc/slurm-guard-node/docs/install.md" in node
+    assert "usr/share/doc/slurm-guard-node/prolog/README.md" in node
     assert debs["slurm-guard-node"].stat().st_size < 20e6
 
 
@@ -77,10 +82,15 @@ def test_the_head_asks_for_its_own_node_half_and_for_the_python_that_it_was_made
 def test_its_scripts_are_shell_and_do_nothing_where_nothing_is_installed(
     debs: dict[str, Path], tmp_path: Path
 ) -> None:
-    subprocess.run(["dpkg-deb", "-e", str(debs["slurm-guard-node"]), str(tmp_path / "control")], check=True)
+    for name in debs:
+        subprocess.run(["dpkg-deb", "-e", str(debs[name]), str(tmp_path / name)], check=True)
 
-    for script, words in (("postinst", ["configure", "0.0.9-1"]), ("prerm", ["remove"])):
-        path = tmp_path / "control" / script
+    for script, words in (
+        ("slurm-guard-node/postinst", ["configure", "0.0.9-1"]),
+        ("slurm-guard-node/prerm", ["remove"]),
+        ("slurm-guard/prerm", ["remove"]),
+    ):
+        path = tmp_path / script
         subprocess.run(["sh", "-n", str(path)], check=True)
         if Path("/var/lib/slurm-guard/install/journal.json").exists():
             pytest.skip("slurm-guard is installed on this machine")
@@ -97,6 +107,13 @@ def test_the_nodes_half_works_wherever_it_lies_and_says_what_it_has_not(node: Pa
     assert audit.returncode == 1
     assert "half: this installation is a node's half: polars" in audit.stderr
     assert "slurm-guard-crash" not in audit.stderr
+
+
+def test_the_nodes_half_does_not_make_a_head(node: Path, tmp_path: Path) -> None:
+    done = _run(node, "install", "--role", "head", "--root", str(tmp_path), "--no-slurm-conf")
+
+    assert done.returncode == 1
+    assert "problem: this installation is a node's half: css_inline, jinja2, polars not in it" in done.stdout
 
 
 def test_it_names_no_folder_of_its_making_and_writes_nothing_into_itself(node: Path) -> None:

@@ -1,6 +1,8 @@
 """The manual pages are what the commands say, and groff and man have nothing to say against them."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 
@@ -10,6 +12,7 @@ from slurm_guard.cli.app import COMMANDS
 from tools import genman
 
 PAGES = sorted(genman.FOLDER.glob("*.1"))
+HAS_WORDS = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
 def test_the_pages_are_true(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +51,33 @@ def test_man_shows_them_without_a_warning() -> None:
 def test_no_word_is_taken_for_a_request() -> None:
     assert genman._text(".SH it") == "\\&.SH it"
     assert genman._text("'quoted' \\ -x") == "\\(aqquoted\\(aq \\e \\-x"
+
+
+def test_install_tells_every_setting_of_the_hooks() -> None:
+    page = (genman.FOLDER / "slurm-guard-install.1").read_text("utf-8")
+    section = page.partition(".SH HOOK SETTINGS")[2].partition(".SH ")[0]
+
+    named = set(re.findall(r"^\.B ([A-Z_]+)$", section, re.MULTILINE))
+    shims = [path for folder in ("prolog", "epilog") for path in (genman.ROOT / folder).glob("slurm-guard-*")]
+    tops = [path.read_text("utf-8").partition("\n# ---\n")[0] for path in shims]
+    wanted = {name for top in tops for name in re.findall(r"^([A-Z_]+)=", top, re.MULTILINE)}
+    assert len(wanted) >= 12
+    assert wanted - named == set()
+    assert "install \\-d \\-o root \\-g slurm\\-guard \\-m 2750" in section
+
+
+def test_what_a_message_names_is_a_page_or_a_manual_page() -> None:
+    """docs/*.md come with the packages; a README beside the source does not."""
+    pages = {path.name.removesuffix(".1") for path in PAGES}
+    for path in sorted((genman.ROOT / "slurm_guard").rglob("*.py")):
+        text = path.read_text("utf-8")
+        for name in re.findall(r"docs/([a-z-]+\.md)", text):
+            assert (genman.ROOT / "docs" / name).exists(), f"{path} names {name}"
+        for name in re.findall(r"`man ([a-z-]+)`", text):
+            assert name in pages, f"{path} names {name}"
+        strings = [n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)]
+        docs = {
+            ast.get_docstring(n, clean=False) for n in ast.walk(ast.parse(text)) if isinstance(n, HAS_WORDS)
+        }
+        said = [one for one in strings if isinstance(one, str) and one not in docs and "README.md" in one]
+        assert said == [], f"{path}: {said}"

@@ -2,11 +2,14 @@
 
 import dataclasses
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from slurm_guard.config import Config, all_keys, load_config, to_toml
+from slurm_guard.config import Config, all_keys, load_config, read_config, to_toml
 from slurm_guard.configfile import MAX_BYTES
 from slurm_guard.configmail import VERDICTS, parse_coordinators
 from slurm_guard.configmaintenance import MaintenanceConfig
@@ -250,3 +253,58 @@ def test_a_wrong_window_is_named_with_its_number(tmp_path: Path, key: str, value
 def test_a_window_lacks_none_of_its_keys(tmp_path: Path, key: str) -> None:
     with pytest.raises(GuardError, match="config-value"):
         _load(tmp_path, _windows({k: v for k, v in WINDOW.items() if k != key}))
+
+
+def test_no_fault_hides_another(tmp_path: Path) -> None:
+    text = (
+        "node = 3\n[maill]\nto = []\n[lake]\npth = '/x'\ndrop_mib = -1\nspools = 'x'\n"
+        "[mail]\nport = 99999\nuser = 'g'\n[audit]\nburn_in = ['ann', 'user=']\n"
+        + _windows({**WINDOW, "nodes": '"n[1-"', "reason": '""'}, {**WINDOW, "since": '"soon"'})
+    )
+    path = tmp_path / "guard.toml"
+    path.write_text(text)
+
+    _, faults = read_config(path)
+
+    said = [fault.sentence.removeprefix(f"{path}: ") for fault in faults]
+    assert [re.split(r" must | \(|: ", one)[0] for one in said] == [
+        "node", "unknown key maill", "unknown key lake.pth", "lake.spools", "lake.drop_mib", "mail.port",
+        "maintenance.nodes of window 1", "maintenance.reason of window 1", "maintenance.since of window 2",
+        "audit.burn_in holds 'ann'", "audit.burn_in holds 'user='",
+    ]  # fmt: skip
+    assert all(fault.hint and fault.exit_code == EXIT_USAGE for fault in faults)
+    with pytest.raises(GuardError) as caught:
+        load_config(path)
+    assert str(caught.value) == str(faults[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[node]\nwindow_s = 0.5\nsample_interval_s = 'x'",
+        "[mail]\nuser = 'g'\npassword_file = 3",
+        "[mail]\nuser = 'g'\npassword_fil = '/x'",
+    ],
+)
+def test_of_what_depends_on_a_wrong_key_nothing_is_said(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "guard.toml"
+    path.write_text(text)
+
+    assert len(read_config(path)[1]) == 1
+
+
+def test_check_tells_all_faults_and_the_zone(tmp_path: Path) -> None:
+    path = tmp_path / "guard.toml"
+    path.write_text("[lake]\npth = '/x'\n[mail]\nport = 99999\n[report]\ntimezone = 'Mars/Base'\n")
+    program = [sys.executable, "-c", "from slurm_guard.cli.app import main; main()"]
+
+    done = subprocess.run(
+        [*program, "config", "check", "--config", str(path)], check=False, capture_output=True, text=True
+    )
+
+    assert done.returncode == EXIT_USAGE
+    lines = done.stderr.splitlines()
+    faults = [line.split(": ")[1] for line in lines if line.startswith("slurm-guard: ")]
+    assert (faults[:2], len(faults)) == (["config-key", "config-value"], 3)
+    assert "Mars/Base" in lines[-2]
+    assert sum(line.startswith("hint: ") for line in lines) == 3

@@ -49,12 +49,12 @@ def _place(tree: Tree, files: tuple[Path, ...], folder: Path) -> None:
 def _papers(folder: Path, name: str, epoch: int) -> None:
     """What Debian wants below /usr/share/doc."""
     papers = folder / "usr/share/doc" / name
-    papers.mkdir(parents=True)
+    papers.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "LICENSE", papers / "copyright")
     changes = gzip.compress((ROOT / "CHANGELOG.md").read_bytes(), mtime=epoch)
     (papers / "changelog.gz").write_bytes(changes)
     for path in papers.iterdir():
-        path.chmod(0o644)
+        path.chmod(0o755 if path.is_dir() else 0o644)
     folder.chmod(0o755)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 OPT = Path("opt/slurm-guard")
+DOC = Path("usr/share/doc/slurm-guard-node")
 NODE_ROOTS = (
     "slurm-guard",
     "typer",
@@ -129,7 +130,7 @@ def _compile(stage: Path, site: Path) -> None:
 
 
 def _beside(stage: Path, place: Path) -> list[Path]:
-    """What lies outside /opt: the program on the PATH and the manual pages."""
+    """What lies outside /opt: the program on the PATH, the manual pages and the documents."""
     made = [Path("usr/bin/slurm-guard")]
     (stage / made[0]).parent.mkdir(parents=True)
     (stage / made[0]).symlink_to("/" + str(OPT / "bin/slurm-guard"))
@@ -140,6 +141,17 @@ def _beside(stage: Path, place: Path) -> list[Path]:
         shutil.move(f"{page}.gz", pages)
         made.append(Path("usr/share/man/man1") / f"{page.name}.gz")
     shutil.rmtree(place / "share")
+    return made + _documents(stage)
+
+
+def _documents(stage: Path) -> list[Path]:
+    """The pages that messages, man and each other name, in folders as a checkout has them."""
+    made = []
+    for page in (*sorted((ROOT / "docs").glob("*.md")), ROOT / "prolog/README.md", ROOT / "epilog/README.md"):
+        made.append(DOC / page.relative_to(ROOT))
+        (stage / made[-1]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(page, stage / made[-1])
+        (stage / made[-1]).chmod(0o644)
     return made
 
 

@@ -30,7 +30,7 @@ def _settings(facts: Facts) -> Iterator[Said]:
     for line in settings.odd[:1]:
         yield warning(
             f"{settings.path} has a line that is no setting, and is ignored: {line}",
-            "NAME=value   # the names stand in prolog/README.md",
+            "NAME=value   # the names stand in `man slurm-guard-install`",
         )
     for name in _PATHS:
         value = settings.values.get(name, "")

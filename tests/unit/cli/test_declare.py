@@ -79,6 +79,11 @@ def test_a_word_that_nearly_is_a_known_kind_is_told_and_not_changed() -> None:
         ("budget", "400 GPU hours", "400"),
         ("budget", "1,200h", "1200"),
         ("egress", "https://s3.example.org:443/bucket, 10.0.0.0/8", "s3.example.org:443,10.0.0.0/8"),
+        ("egress", "http://x", "x"),
+        ("egress", "none,foo", None),
+        ("egress", "a:70000", None),
+        ("egress", "10.0.0.0/40", None),
+        ("egress", "300.1.2.3", None),
         ("progress", "a\x07b", "ab"),
     ],
 )
@@ -132,6 +137,48 @@ def test_a_script_is_told_what_nobody_would_read_and_what_was_meant(tmp_path: Pa
         "line 5: below the first command",
     ):  # fmt: skip
         assert words in err
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("# GUARD kind=sft", "#GUARD kind=sft?"),
+        ("#GUARD:kind=sft", "#GUARD kind=sft?"),
+        ("#GUARD: kind=sft", "#GUARD kind=sft?"),
+        ("#guard kind=sft", "#GUARD kind=sft?"),
+        ("##GUARD kind: sft", "#GUARD kind=sft?"),
+        ("  #GUARD taget=steps:5", "#GUARD target=steps:5?"),
+        ("#GUARDkind=\x1b[31m", "'#GUARD kind=\\x1b[31m'?"),
+    ],
+)
+def test_a_line_that_is_nearly_one_of_ours_is_told(tmp_path: Path, line: str, meant: str) -> None:
+    _, above = _check(tmp_path / "job.sh", f"#!/bin/sh\n{line}\ntrue\n", 1)
+    _, below = _check(tmp_path / "job.sh", f"#!/bin/sh\ntrue\n{line}\n", 1)
+
+    assert f"warning: line 2: nobody reads it; did you mean {meant}" in above
+    assert f"line 3: nobody reads it; did you mean {meant.rstrip('?')} above the first command?" in below
+
+
+@pytest.mark.parametrize(
+    "line", ["# Guard against OOM", "# guard threshold = 5", "# guard: see the wiki: x", "#SBATCH -J guard"]
+)
+def test_other_comments_are_nobodys_lines(tmp_path: Path, line: str) -> None:
+    _check(tmp_path / "job.sh", f"#!/bin/sh\n{line}\ntrue\n")
+
+
+@pytest.mark.parametrize(
+    "places", ["none", "a", "a.b-c.org:443", "*.x.org", "10.0.0.0/8:443", "[::1]:5", "fd00::/8", "3com.com"]
+)
+def test_every_form_of_a_destination_is_taken(places: str) -> None:
+    assert problems_of("egress", places) == []
+
+
+def test_a_script_is_told_of_destinations_that_no_connection_can_have(tmp_path: Path) -> None:
+    _, line = _check(tmp_path / "job.sh", "#!/bin/sh\n#GUARD egress=http://x,y\ntrue\n", 1)
+    _, option = _check(tmp_path / "job.sh", "#!/bin/sh\n#SBATCH --comment=guard:egress=none,y\ntrue\n", 1)
+
+    assert "warning: egress: 'http://x' is no host, host:port or network" in line
+    assert "warning: egress: none stands alone, or not at all" in option
 
 
 def test_a_comment_is_shown_without_what_a_terminal_obeys(tmp_path: Path) -> None:

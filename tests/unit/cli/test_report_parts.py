@@ -70,7 +70,7 @@ def test_a_part_says_above_everything_that_it_is_one(app: typer.Typer, archive: 
     code, shown, _ = _run(app, archive, "--account", "nlp-7", "--user", "mvance,nobody")
 
     assert code == 0
-    said = "Account nlp-7, user mvance or nobody alone: 1 of the 13 runs of this night. All sums are theirs."
+    said = "Account nlp-7, user mvance or nobody alone: 1 of the 13 runs of this night. All sums are its own."
     assert shown.splitlines()[2] == said
     assert "Where 64.0 GPU-h went" in shown
     assert "48500" not in shown
@@ -92,7 +92,7 @@ def test_several_nights_are_one_table_with_sums(app: typer.Typer, archive: Path)
     assert code == 0
     assert "3 nights, 2026-09-20 to 2026-09-23." in shown
     assert "No document of 2026-09-22." in shown
-    assert "26 runs: 2 alert, 2 review, 16 clear, 2 not auditable, 2 explained, 2 parked." in shown
+    assert "26 runs: 2 alerts, 2 to review, 16 clear, 2 not auditable, 2 explained, 2 parked." in shown
     (whole,) = [line for line in shown.splitlines() if line.startswith("all nights")]
     assert whole.split()[2] == "26"
     assert "…" not in whole
@@ -121,7 +121,7 @@ def test_several_nights_are_one_page_with_sums_trend_and_runs(
     assert (code, shown) == (0, "")
     assert "3 nights, 2026-09-20 to 2026-09-23." in text
     assert "No document of 2026-09-22." in text
-    assert "26 runs: 2 alert, 2 review, 16 clear, 2 not auditable, 2 explained, 2 parked." in text
+    assert "26 runs: 2 alerts, 2 to review, 16 clear, 2 not auditable, 2 explained, 2 parked." in text
     table = _run(app, archive, "--since", "1w")[1]
     for line in table[table.index("Where ") : table.index("Runs; ")].splitlines()[1:-1]:
         account, amount, *_ = line.split()

@@ -85,3 +85,37 @@ def test_an_include_that_leads_nowhere_hides_no_line(root: Path) -> None:
 
     with pytest.raises(GuardError, match="names /usr/libexec"):
         take_back(Places(None, root), Removal(now=True), lambda _: None)
+
+
+def test_what_is_purged_is_never_said_to_stay(root: Path) -> None:
+    install(root)
+    (root / "etc/slurm-guard/guard.toml").write_text("[report]\nsite = 'a'\n")
+    (root / "etc/slurm-guard/slurm-guard-hooks.conf").write_text("GPU_DEVICES=/dev/x\n")
+    (root / "var/lib/slurm-guard/lake").mkdir()
+    changed = root / "usr/libexec/slurm-guard/epilog/slurm-guard-epilog"
+    changed.write_text("mine\n")
+    said: list[str] = []
+
+    outlook = prepare_uninstall(Places(None, root), purge=True)
+    left = take_back(Places(None, root), Removal(purge=True), said.append)
+
+    assert left == [f"{changed} was changed by somebody since: it stays"]
+    stays = [line for line in said if "stays" in line]
+    assert all(Path(line.split()[0]).exists() for line in stays), stays
+    for name in ("etc/slurm-guard", "var/lib/slurm-guard/lake"):
+        assert f"{root / name} is removed with all that was in it" in said
+        assert root / name in outlook.purged
+        assert not (root / name).exists()
+    assert not any("etc/slurm-guard" in step.sentence for step in outlook.steps)
+
+
+def test_a_link_is_not_purged_and_that_is_said(root: Path, tmp_path: Path) -> None:
+    install(root)
+    (tmp_path / "big").mkdir()
+    lake = root / "var/lib/slurm-guard/lake"
+    lake.symlink_to(tmp_path / "big")
+
+    left = uninstall(root, purge=True)
+
+    assert left == [f"{lake} is a link: it stays, and so does what it leads to"]
+    assert (tmp_path / "big").is_dir()

@@ -165,13 +165,27 @@ def test_a_change_between_two_installations_is_kept(root: Path) -> None:
 
 def test_a_file_of_ours_that_was_changed_stays_and_is_said(root: Path) -> None:
     install(root)
-    toml = root / "etc/slurm-guard/guard.toml"
-    toml.write_text("[mail]\nto = ['ops@example.org']\n")
+    hook = root / "usr/libexec/slurm-guard/epilog/slurm-guard-epilog"
+    hook.write_text("mine\n")
 
     (left,) = uninstall(root)
 
-    assert left == f"{toml} was changed by somebody since: it stays"
+    assert left == f"{hook} was changed by somebody since: it stays"
+    assert hook.exists()
+
+
+def test_a_configuration_that_somebody_wrote_stays_and_nothing_failed(root: Path) -> None:
+    install(root)
+    toml = root / "etc/slurm-guard/guard.toml"
+    toml.write_text("[mail]\nto = ['ops@example.org']\n")
+    said: list[str] = []
+
+    assert take_back(Places(None, root), Removal(), said.append) == []
+
+    assert f"{toml} holds the site's settings: it stays (--purge removes it)" in said
     assert toml.exists()
+    install(root)
+    assert toml.read_text().startswith("[mail]")
 
 
 def test_a_slurm_conf_written_between_plan_and_deed_is_not_overwritten(root: Path) -> None:
