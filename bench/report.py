@@ -16,6 +16,7 @@ from typing import Any
 from bench._apart import apart
 from slurm_guard import document
 from slurm_guard.model import Account, Audit, Bounds, Judgement, NodeCoverage, Timeline, Verdict
+from slurm_guard.report.archive import read_document
 from tests.unit.report import builders
 
 _SLOTS = 400  # as many as the audit draws
@@ -99,7 +100,7 @@ class _Write:
 
 
 def _read(path: Path) -> int:
-    document.from_json(path.read_text(encoding="utf-8"))
+    read_document(path)
     return path.stat().st_size
 
 
@@ -107,7 +108,7 @@ def _html(path: Path) -> int:
     from slurm_guard.report.page import Options, build_page
     from slurm_guard.report.render import render_html
 
-    audit = document.from_json(path.read_text(encoding="utf-8"))
+    audit = read_document(path)
     return len(render_html(build_page(audit, Options())).encode())
 
 
@@ -115,7 +116,7 @@ def _text(path: Path) -> int:
     from slurm_guard.report.page import Options, build_page
     from slurm_guard.report.text import Style, render_text
 
-    audit = document.from_json(path.read_text(encoding="utf-8"))
+    audit = read_document(path)
     return len(render_text(build_page(audit, Options()), Style(112)).encode())
 
 
@@ -123,6 +124,6 @@ def _mail(path: Path) -> int:
     from slurm_guard.report.mail import Envelope, compose
     from slurm_guard.report.page import Options
 
-    audit = document.from_json(path.read_text(encoding="utf-8"))
+    audit = read_document(path)
     letter = compose(audit, Options(), Envelope("guard@example.org", "ops@example.org"), 0.0)
     return len(letter.content)

@@ -164,9 +164,10 @@ def _record_reader(kind: type) -> _Reader:
         _expect(isinstance(data, dict), "an object")
         values = {}
         for name, inner, optional in parts:
-            if optional and name not in data:
-                continue  # written before there was such a field
-            _expect(name in data, f"an object with {name!r}")
+            if name not in data:
+                if optional:
+                    continue  # written before there was such a field
+                raise _WrongShape(f"an object with {name!r}")
             try:
                 values[name] = inner(data[name])
             except _WrongShape as error:
@@ -230,6 +231,9 @@ def _scalar_reader(kind: Any) -> _Reader:
     fits, words = ((int, float), "a number") if kind is float else ((kind,), f"of type {kind.__name__}")
 
     def read(data: Any) -> Any:
+        # Nearly always, and a big night has a million of them.
+        if type(data) is kind and (kind is str or kind is bool or -_LIMIT < data < _LIMIT):
+            return data
         right = isinstance(data, fits) and (kind is bool or not isinstance(data, bool))
         _expect(right, words)
         if kind is float or kind is int:

@@ -4,6 +4,7 @@ Layout: `<report.path>/<YYYY-MM-DD>/audit.json`, the date being that of the wind
 """
 
 import contextlib
+import gc
 import os
 import re
 import stat
@@ -23,7 +24,9 @@ _NIGHT = r"\d{4}-\d\d-\d\d"
 def read_document(path: Path) -> Audit:
     """The audit in a file. Raises GuardError document-missing, document-unreadable and those of the codec."""
     try:
-        return document.from_json(path.read_text(encoding="utf-8"), str(path))
+        audit = document.from_json(path.read_text(encoding="utf-8"), str(path))
+        gc.freeze()  # looking for what refers back in a big night, where nothing does, is a tenth of its page
+        return audit
     except FileNotFoundError:
         raise GuardError(
             "document-missing",

@@ -1,6 +1,7 @@
 """The audit document's codec."""
 
 import ast
+import gc
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 from slurm_guard import document, model
 from slurm_guard.errors import GuardError
+from slurm_guard.report.archive import read_document
+from tests.unit.report import builders
 
 
 def _audit() -> model.Audit:
@@ -208,3 +211,23 @@ def test_no_annotation_of_the_model_is_quoted() -> None:
 
     assert annotations
     assert quoted == []
+
+
+def test_what_was_read_is_not_looked_through_again(tmp_path: Path) -> None:
+    path = tmp_path / "audit.json"
+    path.write_text(document.to_json(builders.night()))
+    before = gc.get_freeze_count()
+
+    read = read_document(path)
+
+    assert gc.get_freeze_count() > before
+    assert read == builders.night()
+
+
+@pytest.mark.parametrize("number", [True, 1 << 64, -(1 << 64), 1.5, "1", None])
+def test_a_count_is_a_whole_number_that_a_machine_can_hold(number: object) -> None:
+    data = json.loads(document.to_json(builders.night()))
+    data["judgements"][0]["run"]["n_gpus"] = number
+
+    with pytest.raises(GuardError, match=r"document-shape: .*n_gpus"):
+        document.from_json(json.dumps(data))

@@ -14,9 +14,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_pages_of_the_same_name_in_two_folders_have_pictures_of_their_own() -> None:
-    sample, demo = looks(SAMPLE / "report.html"), looks(DEMO / "report.html")
+    page = DEMO / "2025-10-14" / "report.html"
 
-    assert label(DEMO / "report.html") == "demo-report"
+    sample, demo = looks(SAMPLE / "report.html"), looks(page)
+
+    assert label(page) == "2025-10-14-report"
     assert not set(sample) & set(demo)
     assert len(sample) == len(demo) == 7
 
