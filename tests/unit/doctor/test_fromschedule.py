@@ -8,9 +8,11 @@ import pytest
 from slurm_guard.doctor import fromschedule
 from slurm_guard.doctor.bounded import Collector, Identity, gather
 from slurm_guard.doctor.timer import Timer
+from slurm_guard.install.files import Installation, cron_line
 
 PROGRAM = "/opt/slurm-guard/bin/slurm-guard"
-CHAIN = f"g={PROGRAM}; $g collect && $g audit"
+_HAVE = Installation(Path("/l"), Path("/p"), Path("/p"), Path(PROGRAM))
+CHAIN = cron_line(_HAVE).splitlines()[-1].split(None, 6)[-1]  # as `install` writes it
 
 
 def _file(path: Path, text: str = "", mode: int = 0o644) -> Path:
