@@ -95,9 +95,9 @@ detection: ## how often the audit is right: every family on seven GPU classes (a
 ROOTS ?= .roots
 firsthour: ## from the two packages to the first report, timed, in a folder of Debian with a running Slurm (10 minutes)
 	@tools/bootstrap rig
-	@tools/slurm-root bookworm .roots/bookworm
+	@tools/slurm-root bookworm $(ROOTS)/bookworm
 	@$(PY) -m tools.packages deb
-	@$(PY) -m tests.rig.root .roots/bookworm -m tests.install.first_hour --debs dist
+	@$(PY) -m tests.rig.root --fresh $(ROOTS)/bookworm -m tests.install.first_hour --debs dist
 
 matrix: slurms ## the same as `make slurms`
 

@@ -131,6 +131,15 @@ def _start_far(words: list[str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
+def _wait_for_user(pid: int, uid: int) -> None:
+    """Each begins as root and becomes its user: what is looked up before would be taken for root's."""
+    until_s = time.monotonic() + 30.0
+    while Proc().ids(pid).uid != uid:
+        if time.monotonic() > until_s:
+            raise SystemExit(f"the program {pid} did not become user {uid} within 30 s")
+        time.sleep(0.02)
+
+
 def _watch(scan: _Scan, seconds: float, program: str) -> dict[str, Any]:
     def start(per_s: int, first: str, n: int, port: int, held: int, uid: int) -> "subprocess.Popen[str]":
         numbers = [per_s, seconds, first, n, port, held, uid]
@@ -148,7 +157,9 @@ def _watch(scan: _Scan, seconds: float, program: str) -> dict[str, Any]:
     if not scan.alone:
         others.append(start(5, _OTHERS_AT, 1, 443, 1, _OTHER))
         whose[others[-1].pid] = "other"
-    time.sleep(0.2)
+    _wait_for_user(scanner.pid, _SCANNER)
+    for one in others[1:]:
+        _wait_for_user(one.pid, _OTHER)
     table, cpu_s, until_s = _Table(whose), 0.0, time.monotonic() + seconds + 2.0
     runs = {run for run in whose.values() if run is not None}
     begun_s, k = time.monotonic(), 0

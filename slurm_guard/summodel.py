@@ -25,7 +25,7 @@ class NightSum:
     from_at: float
     until_at: float
     n_runs: int
-    n_alert: int  # … of the verdicts, those that the site explained among them
+    n_alert: int  # … of each verdict; those that the site explained are in n_explained alone
     n_review: int
     n_note: int
     n_clear: int

@@ -94,7 +94,7 @@ def merge(kind: str, name: str, parts: Sequence[GroupSum]) -> GroupSum:
 def of_night(judgements: Sequence[Judgement], window: tuple[float, float]) -> NightSum:
     """The whole night in one row."""
     ledger = sum_up("cluster", "", judgements).ledger_gpu_ms
-    counts = Counter(j.verdict for j in judgements)
+    counts = Counter(j.verdict for j in judgements if not is_set_aside(j))
     return NightSum(
         *window,
         n_runs=len(judgements),

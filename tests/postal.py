@@ -109,15 +109,16 @@ def server_context(pair: tuple[Path, Path]) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def scripted(talk: Callable[[socket.socket, Any], None]) -> Iterator[int]:
-    """A server that speaks one connection by hand."""
+def scripted(talk: Callable[[socket.socket, Any], None], n: int = 1) -> Iterator[int]:
+    """A server that speaks `n` connections by hand, one after the other."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            with contextlib.suppress(OSError):
-                connection, _ = listener.accept()
-                with connection, connection.makefile("rb") as lines:
-                    talk(connection, lines)
+            for _ in range(n):
+                with contextlib.suppress(OSError):
+                    connection, _ = listener.accept()
+                    with connection, connection.makefile("rb") as lines:
+                        talk(connection, lines)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

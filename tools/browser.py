@@ -33,6 +33,12 @@ class Look:
     dark: bool = False
     media: str = ""  # "print"
     images: bool = True
+    forced: bool = False  # in the dark Chromium turns the colours itself, as mail programs do to a light mail
+
+    @property
+    def forced_dark(self) -> bool:
+        """Colours that are the browser's own."""
+        return self.dark and self.forced
 
 
 def find_browser() -> str | None:
@@ -111,6 +117,7 @@ class Browser:
         self.send("Emulation.setDeviceMetricsOverride", **metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if look.dark else "light"}
         self.send("Emulation.setEmulatedMedia", media=look.media, features=[scheme])
+        self.send("Emulation.setAutoDarkModeOverride", enabled=look.forced_dark)
         blocked = [] if look.images else ["*.png", "*.jpg", "*.svg", "cid:*", "data:image*"]
         self.send("Network.setBlockedURLs", urls=blocked)
         self.send("Page.navigate", url=path.resolve().as_uri())
@@ -151,6 +158,11 @@ class Browser:
           parseFloat(getComputedStyle(cell, '::before').height) > cell.offsetHeight + 1
         ).map(cell => cell.dataset.head)"""
         return sorted({str(head) for head in self.ask(script % json.dumps(selector))})
+
+    def top_px(self, selector: str) -> int:
+        """Where the first such element begins."""
+        script = "Math.floor(document.querySelector(%s).getBoundingClientRect().top + window.scrollY)"
+        return int(self.ask(script % json.dumps(selector)))
 
     def height_px(self) -> int:
         """Of the whole page."""

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from slurm_guard.config import Config
+    from slurm_guard.errors import GuardError
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,13 @@ _LATE_S = 36 * 3600.0  # a night is audited before the next one ends, and that t
 
 
 def say_age(archive: Archive, until_at: float) -> None:
-    """On stderr, where the latest night is so old that one after it should be there: nobody else would."""
+    """On stderr, where the latest night is so old that one after it should be there: nobody else would. A
+    demo has one night, and that of a date long ago."""
+    from slurm_guard.cli.demo import MARK
     from slurm_guard.clock import SystemClock
 
     age_s = SystemClock().now_at() - until_at
-    if not archive.is_own and age_s > _LATE_S:
+    if not archive.is_own and age_s > _LATE_S and not (archive.reports.parent / MARK).exists():
         typer.echo(
             f"slurm-guard: the latest document's night ended {age_s / 86_400:.1f} days ago, and none after "
             "it was audited: look at what runs `slurm-guard audit` (systemctl status slurm-guard-audit)",
@@ -92,16 +95,34 @@ def log_look(
     seen: "tuple[int, AbstractSet[str]]",
     settings: "Config",
 ) -> None:
-    """One line in the log of views. Where it cannot be written, one line says so on stderr and the command
-    goes on all the same.
+    """One line in the log of views, before anything is shown. Where it cannot be written, root and who owns
+    the log are told so and see what they asked for all the same; anybody else sees no run but his own.
 
-    `what`: the nights, what was asked for (empty: everything), the format.
+    `what`: the nights, what was asked for (empty: everything), the format. Raises GuardError view-unlogged.
     """
     from slurm_guard.cli.spoken import speaker
     from slurm_guard.clock import SystemClock
-    from slurm_guard.report.viewlog import append_view, log_path, view_line
+    from slurm_guard.report.viewlog import append_view, log_path, owner_of, view_line
 
-    line = view_line(SystemClock().now_at(), speaker(), (command, *what), seen)
-    wrong = append_view(log_path(settings.report.views, Path(settings.report.path)), line)
-    if wrong:
-        typer.echo(f"slurm-guard: this view could not be logged: {wrong}", err=True)
+    by, path = speaker(), log_path(settings.report.views, Path(settings.report.path))
+    wrong = append_view(path, view_line(SystemClock().now_at(), by, (command, *what), seen))
+    if not wrong:
+        return
+    owner = owner_of(path)
+    if os.geteuid() not in (0, owner) and seen[1] != {by.name}:
+        raise _unlogged(command, wrong, owner)
+    typer.echo(f"slurm-guard: this view could not be logged: {wrong}", err=True)
+
+
+def _unlogged(command: str, wrong: str, owner: int | None) -> "GuardError":
+    import pwd
+
+    from slurm_guard.errors import GuardError
+
+    sentence = f"nothing is shown: who looks at others' runs is logged, and this could not be: {wrong}"
+    try:
+        name = "root" if owner is None else pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"'#{owner}'"  # as sudo takes a uid
+    hint = f"sudo -u {name} slurm-guard {command} …   # with the options that were given"
+    return GuardError("view-unlogged", sentence, hint)

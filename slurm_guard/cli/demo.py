@@ -35,6 +35,7 @@ def demo(
     """Simulate a night, then collect, audit and report it as a real one. Every figure is simulated."""
     from slurm_guard.config import load_config
     from slurm_guard.errors import GuardError
+    from slurm_guard.report.archive import PAGE
     from slurm_guard.simulate.night import simulate
 
     load_config(config)  # a wrong one is refused before anything is made
@@ -51,9 +52,10 @@ def demo(
         (out / MARK).write_text(str(night.home), "utf-8")
         typer.echo(f"the jobs' files stand in {night.home}, as their users could not enter {out}")
     settings = _write_config(night, config)
-    page = _run_stages(night, settings)
-    _print_table(_read_audit(out / "audit.json"), night)
-    typer.echo(f"\nThe night's report: {page.resolve()}")
+    document = _run_stages(night, settings)
+    done = _read_audit(document)
+    _print_table(done, night)
+    typer.echo(f"\nThe night's report: {document.with_name(PAGE)}\nLook further:\n{_look(settings, done)}")
 
 
 def _make_room(out: Path) -> None:
@@ -105,11 +107,19 @@ def _write_config(night: "Night", config: Path | None) -> Path:
     given = load_config(config)
     # Without a word of the user's, the simulated site's own: the report shows what a policy explains.
     policy = {} if config is not None else {"egress": list(talk.EGRESS), "tunnels": list(talk.TUNNELS)}
+    out = night.out.resolve()  # the commands may be given anywhere
     tables: dict[str, dict[str, Any]] = {
-        "lake": {"path": str(night.out / "lake"), "spools": [str(night.spool)]},
+        "lake": {"path": str(out / "lake"), "spools": [str(night.spool.resolve())]},
         "audit": asdict(given.audit),
         "network": {**asdict(given.network), **policy},
-        "report": {**asdict(given.report), "path": str(night.out), "site": given.report.site or SITE},
+        # Users' own documents and the log of views are the site's: nothing simulated goes there.
+        "report": {
+            **asdict(given.report),
+            "path": str(out / "reports"),
+            "own": "",
+            "views": "",
+            "site": given.report.site or SITE,
+        },
     }
     # JSON's texts, numbers, booleans and lists are TOML's, too.
     lines = [
@@ -123,12 +133,11 @@ def _write_config(night: "Night", config: Path | None) -> Path:
 
 
 def _run_stages(night: "Night", settings: Path) -> Path:
-    """collect, audit and report as their own commands do it; the page's path. The truth is not opened."""
+    """collect and audit as their own commands do it; the document's path. The truth is not opened."""
     from slurm_guard.cli.audit import audit
     from slurm_guard.cli.collect import collect
-    from slurm_guard.cli.report import Format, report
+    from slurm_guard.report.archive import find_document
 
-    document, page = night.out / "audit.json", night.out / "report.html"
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         collect(config=settings)
@@ -136,18 +145,28 @@ def _run_stages(night: "Night", settings: Path) -> Path:
             since=str(night.from_at),
             until=str(night.until_at),
             sacct_file=night.sacct,
-            output=document,
             config=settings,
         )
-        report(audit=document, form=Format.HTML, output=page, config=settings)
     (night.out / "stages.txt").write_text(said.getvalue(), "utf-8")
-    return page
+    return find_document(night.out.resolve() / "reports", None)
 
 
 def _read_audit(path: Path) -> "Audit":
     from slurm_guard.report.archive import read_document
 
     return read_document(path)
+
+
+def _look(settings: Path, done: "Audit") -> str:
+    """Commands that show more of the night: the program as it was called, where no PATH leads to it."""
+    import shlex
+    import shutil
+    import sys
+
+    program = "slurm-guard" if shutil.which("slurm-guard") else shlex.quote(sys.argv[0])
+    worst = _worst_first(done)[0].run
+    asked = ("report", f"report --job {shlex.quote(worst.job)}", f"lake show processes --job {worst.job_id}")
+    return "\n".join(f"  {program} {words} --config {shlex.quote(str(settings))}" for words in asked)
 
 
 def _print_table(done: "Audit", night: "Night") -> None:

@@ -82,6 +82,11 @@ def _forget_lake(settings: "Config", who: "Who", *, apply: bool) -> list[tuple[P
         taken = forget_lake(lake, history, who.uid, apply=False)
     what = ", ".join(f"{n} rows of {table}" for table, n in sorted(taken.rows.items())) or "nothing"
     typer.echo(f"lake: {taken.n_runs} runs on nodes; {what}")
+    if taken.n_untold:
+        typer.echo(
+            f"lake: of {taken.n_untold} runs neither hook said whose they were, and processes of others ran "
+            "in them too: only his processes are taken from these"
+        )
     n_quarantined = sum(1 for path in (lake / "quarantine").rglob("*") if path.is_file())
     if n_quarantined:
         typer.echo(f"quarantine: {n_quarantined} files are not looked into; `slurm-guard prune` ends them")

@@ -7,7 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from slurm_guard.config import Config
-    from slurm_guard.errors import GuardError
     from slurm_guard.model import Audit
     from slurm_guard.report.drafts import Drafts, Sender
     from slurm_guard.report.letterbox import Kept, Letterbox
@@ -31,11 +30,13 @@ def drafts_of(audit: "Audit", to: list[str] | None, settings: "Config", page: st
     from slurm_guard.report.drafts import Sender, digest_drafts
     from slurm_guard.report.letter import check_address
     from slurm_guard.report.page import Options
+    from slurm_guard.report.render import find_method
     from slurm_guard.report.words import load_zone
 
     readers = dict.fromkeys(check_address(text, "recipient").addr_spec for text in to or settings.mail.to)
     report = settings.report
-    options = Options(report.site, load_zone(report.timezone), method_url=report.method_url)
+    zone, method = load_zone(report.timezone), find_method()
+    options = Options(report.site, zone, method_url=report.method_url, method_file=method)
     by = Sender(settings.mail.sender, settings.mail.reply_to, options, SystemClock().now_at())
     drafts = digest_drafts(audit, readers, replace(by, options=replace(options, night_page=page)))
     if not to:
@@ -173,28 +174,20 @@ def _tell(queued: "list[Kept]", tried: "list[Delivery]") -> None:
         return
     sentence = f"{len(bad)} of {len(shown)} letters were not sent for certain"
     trouble = next((slug for _, slug in bad if slug), "")
+    hint = _HINTS.get(trouble, "")
     if trouble:
-        raise _trouble(trouble, sentence, next(k.state.detail for k, slug in bad if slug))
-    final = [k for k, _ in bad if k.state.status is not Status.DEFERRED]
-    raise GuardError(
-        "mail-unsent",
-        sentence,
-        "deferred ones are tried again by the next run; to try a refused or unclear one again: "
-        + ", ".join(f"slurm-guard mail --again {k.name}" for k in final[:3])
-        if final
-        else "run it again: deferred letters are tried again",
-    )
+        sentence = f"{sentence}: {next(k.state.detail for k, slug in bad if slug)}"
+    final = [k for k, _ in bad if k.state.status in (Status.REFUSED, Status.UNCLEAR)]
+    if final:
+        names = ", ".join(f"slurm-guard mail --again {k.name}" for k in final[:3])
+        hint = f"{hint or _LATER}; to try a refused or unclear one again: {names}"
+    raise GuardError(trouble or "mail-unsent", sentence, hint or _LATER)
 
 
+_LATER = "deferred letters are tried again by the next run"
 _HINTS = {
-    "mail-server": "look at mail.host, mail.port and the server's log; the letters wait for the next run",
+    "mail-server": "look at mail.host, mail.port and the server's log; what waits goes with the next run",
     "mail-tls": "look at mail.tls, mail.port and mail.ca_file; mail.host has to be the certificate's name",
     "mail-login": "look at mail.user and the first line of mail.password_file",
     "mail-sendmail": "look at mail.sendmail, and at that program's own log",
 }
-
-
-def _trouble(slug: str, sentence: str, detail: str) -> "GuardError":
-    from slurm_guard.errors import GuardError
-
-    return GuardError(slug, f"{sentence}: {detail}", _HINTS.get(slug, ""))

@@ -45,11 +45,12 @@ def leave_page(done: "Audit", document: Path, settings: "Config") -> None:
     """The night's page beside its document, closed as that is. Raises GuardError output-unwritable."""
     from slurm_guard.report.archive import PAGE, write_output
     from slurm_guard.report.page import Options, build_page
-    from slurm_guard.report.render import render_html
+    from slurm_guard.report.render import find_method, render_html
     from slurm_guard.report.words import load_zone
 
     report = settings.report
-    options = Options(report.site, load_zone(report.timezone), method_url=report.method_url)
+    zone, method = load_zone(report.timezone), find_method()
+    options = Options(report.site, zone, method_url=report.method_url, method_file=method)
     write_output(document.with_name(PAGE), render_html(build_page(done, options)).encode(), 0o640)
 
 

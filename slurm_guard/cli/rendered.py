@@ -89,12 +89,15 @@ def encoding_of(to_stdout: bool) -> str:
 
 
 def put_out(content: "bytes | Iterable[bytes]", output: Path | None) -> None:
-    """Into the file, else to standard output. Raises GuardError output-unwritable."""
+    """Into the file, which names people: a new one is closed to others; else to standard output.
+
+    Raises GuardError output-unwritable.
+    """
     from slurm_guard.errors import GuardError
     from slurm_guard.report.archive import write_output
 
     if output is not None:
-        write_output(output, content)
+        write_output(output, content, keep_mode=True)
         return
     if sys.stdout is None:  # `>&-`
         hint = "name a file with -o, or leave the standard output open"

@@ -92,6 +92,7 @@ def _show_night(
     from slurm_guard.report.archive import read_document
     from slurm_guard.report.narrow import only, scope_words, spelled
     from slurm_guard.report.page import Options
+    from slurm_guard.report.render import find_method
     from slurm_guard.report.viewlog import owners
     from slurm_guard.report.words import load_zone
 
@@ -108,7 +109,8 @@ def _show_night(
     said = (archive.scope, scope_words(narrow, len(shown.judgements), len(whole.judgements)))
     zone = load_zone(settings.report.timezone)
     url = settings.report.method_url
-    options = Options(settings.report.site, zone, scope=" ".join(filter(None, said)), method_url=url)
+    scope = " ".join(filter(None, said))
+    options = Options(settings.report.site, zone, scope=scope, method_url=url, method_file=find_method())
     in_full = narrow.job is not None or archive.is_own
     put_out(render(shown, options, (form.value, output is None, in_full), settings), output)
     return shown.asks

@@ -32,6 +32,7 @@ class Taken:
 
     rows: dict[str, int]  # by table; `history` for that of audits
     n_runs: int
+    n_untold: int  # runs without ticket and end, with processes of his and of other users: left as they are
     failed: tuple[tuple[Path, str], ...]
 
 
@@ -42,7 +43,8 @@ def forget_lake(lake: Path, history: Path, uid: int, *, apply: bool) -> Taken:
     """
     roots = [lake / f"v{number}" for number in formats_in(lake)]
     failed: list[tuple[Path, str]] = []
-    runs = sorted({run for root in roots for run in _runs_of(root, uid, failed)})
+    owners = _owners(roots, failed)
+    runs = sorted(run for run, uids in owners.items() if uids == {uid})
     rows: dict[str, int] = {}
     for folder in (path for root in roots for path in sorted(root.glob("*")) if path.is_dir()):
         for path in _files(folder) if folder.name not in SUMS else ():
@@ -50,25 +52,32 @@ def forget_lake(lake: Path, history: Path, uid: int, *, apply: bool) -> Taken:
             rows[folder.name] = rows.get(folder.name, 0) + n
     for path in (path for root in sorted(history.glob("v*")) for path in _files(root)):
         rows["history"] = rows.get("history", 0) + _change(path, "", uid, [], failed, apply=apply)
-    return Taken({table: n for table, n in rows.items() if n}, len(runs), tuple(failed))
+    n_untold = sum(1 for uids in owners.values() if uid in uids and len(uids) > 1)
+    return Taken({table: n for table, n in rows.items() if n}, len(runs), n_untold, tuple(failed))
 
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("date=*/*.parquet")) if not path.is_symlink())
 
 
-def _runs_of(root: Path, uid: int, failed: list[tuple[Path, str]]) -> set[str]:
-    """The keys of the user's runs on every node."""
-    found: set[str] = set()
-    for table in BLANKED:
-        for path in _files(root / table):
+def _owners(roots: list[Path], failed: list[tuple[Path, str]]) -> dict[str, set[int]]:
+    """Whose each run of every node may be: as the hooks say; where both were silent, whose processes it had.
+
+    Root's in a job are slurmstepd's and an admin's.
+    """
+    told: dict[str, set[int]] = {}
+    seen: dict[str, set[int]] = {}
+    for found, table in (*((told, name) for name in BLANKED), (seen, "processes")):
+        for path in (path for root in roots for path in _files(root / table)):
             try:
                 frame = pl.read_parquet(path, columns=["run", "uid"], hive_partitioning=False)
             except _DAMAGED as error:
                 failed.append((path, str(error).splitlines()[0][:200]))
                 continue
-            found |= set(frame.filter(pl.col("uid") == uid)["run"].drop_nulls())
-    return found
+            for run, uid in frame.drop_nulls().unique().iter_rows():
+                if found is told or uid != 0:
+                    found.setdefault(run, set()).add(uid)
+    return seen | told
 
 
 def _change(

@@ -55,7 +55,7 @@ class Result(NamedTuple):
     truncated: bool
 
 
-def main() -> int:
+def main(opening: Opening = open_files) -> int:
     """0: a reading was written, even if all it says is what failed; 2: no usable request."""
     try:
         request = parse_request(sys.stdin.buffer.read(MAX_REQUEST_B + 1))
@@ -63,7 +63,7 @@ def main() -> int:
         print(f"progress: bad request: {error}", file=sys.stderr)
         return 2
     try:
-        result = read_run(request)
+        result = read_run(request, opening)
     except Exception as error:  # noqa: BLE001 - a reading that failed is still a reading, and says so
         problem = f"reader-failed: {type(error).__name__}"
         result = Result([_row(Told(0, None, "", 0, 0, [problem]), None, request, 0)], [], False)

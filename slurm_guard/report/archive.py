@@ -6,6 +6,7 @@ Layout: `<report.path>/<YYYY-MM-DD>/audit.json`, the date being that of the wind
 import contextlib
 import os
 import re
+import stat
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -99,8 +100,11 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
         raise _unwritable(str(folder), error) from None
 
 
-def write_output(path: Path, content: bytes | Iterable[bytes], mode: int = 0o666) -> None:
-    """Whole or not at all; into a device or a pipe as it is. `mode`: as the umask leaves it.
+def write_output(
+    path: Path, content: bytes | Iterable[bytes], mode: int = 0o640, *, keep_mode: bool = False
+) -> None:
+    """Whole or not at all; into a device or a pipe as it is. `mode`: as the umask leaves it. `keep_mode`: a
+    file of this user's that is there already keeps its own.
 
     Raises GuardError output-unwritable.
     """
@@ -114,6 +118,8 @@ def write_output(path: Path, content: bytes | Iterable[bytes], mode: int = 0o666
         path = Path(os.path.realpath(path))  # a link stays a link
         part = path.with_name(f".{path.name}.{os.getpid()}")
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as out:
+            if keep_mode and path.exists() and (about := path.stat()).st_uid == os.geteuid():
+                os.fchmod(out.fileno(), stat.S_IMODE(about.st_mode))
             out.writelines(parts)
         part.replace(path)
     except OSError as error:

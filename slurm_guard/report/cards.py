@@ -5,6 +5,7 @@ import re
 from slurm_guard import attack
 from slurm_guard.model import Account, Bounds, Finding, Judgement, Timeline, TimelineEvent, Verdict
 from slurm_guard.report import bars, charts, decisions, repeats, sentences, series, sizes, words
+from slurm_guard.report.retold import retell
 from slurm_guard.report.safe import LONG, SHORT, clean, clean_or_dash, shorten
 from slurm_guard.report.view import (
     Card,
@@ -53,7 +54,7 @@ def build_row(judgement: Judgement, unit: Unit, times: Times) -> RunRow:
         unexplained=unit.show(bounds.mid_gpu_ms) if judged else "–",
         bounds=f"{unit.show(bounds.lo_gpu_ms)}–{unit.show(bounds.hi_gpu_ms)}" if judged else "",
         trust=clean_or_dash(judgement.progress.trust, 20),
-        sentence=clean(judgement.sentence, LONG),
+        sentence=retell(judgement.sentence, unit),
         aside=decisions.aside(judgement, times),
     )
 
@@ -63,19 +64,19 @@ def anchor_of(run_id: str) -> str:
     return "run-" + re.sub(r"[^A-Za-z0-9]+", "-", run_id[:120]).strip("-").lower()
 
 
-def build_card(judgement: Judgement, unit: Unit, times: Times) -> Card:
-    """The run in full."""
+def build_card(judgement: Judgement, unit: Unit, times: Times, beyond: str = "") -> Card:
+    """The run in full. `beyond`: what its processes did outside its allocation, as a sentence."""
     row = build_row(judgement, unit, times)
     ordered = sorted(judgement.findings, key=lambda f: (not f.hard, -abs(f.weight), f.check))
     against = [f for f in ordered if f.hard or f.weight >= 0][:MOST_FINDINGS]
     favour = [f for f in ordered if not f.hard and f.weight < 0][:MOST_FINDINGS]
     return Card(
         row=row,
-        lead=_lead(row.sentence, judgement),
+        lead=_lead(row.sentence, judgement, unit),
         title=f"Job {row.job}" + (f" · {row.name}" if row.name != "–" else ""),
         classes=tuple(clean(name, 40) for name in judgement.classes[:MOST_WORDS]),
         facts=_facts(judgement, unit, times),
-        unexplained=sentences.unexplained(judgement, unit),
+        unexplained=sentences.unexplained(judgement, unit, beyond),
         bar=bars.build_bar(bars.shown_ledger(judgement), unit, _drawn_bounds(judgement)),
         ledger=_ledger(judgement, unit),
         imbalance=sentences.imbalance(judgement, unit),
@@ -83,7 +84,7 @@ def build_card(judgement: Judgement, unit: Unit, times: Times) -> Card:
         against=tuple(_finding(f, unit, decisions.of_finding(f, judgement)) for f in against),
         favour=tuple(_finding(f, unit) for f in favour),
         clears=_clears(against),
-        unseen=tuple(clean(note) for note in judgement.notes[:MOST_WORDS]),
+        unseen=tuple(retell(note, unit) for note in judgement.notes[:MOST_WORDS]),
         smallest=sentences.smallest(judgement, unit),
         remarks=sentences.remarks(judgement),
         remedy=sentences.remedy(judgement),
@@ -91,11 +92,11 @@ def build_card(judgement: Judgement, unit: Unit, times: Times) -> Card:
     )
 
 
-def _lead(sentence: str, judgement: Judgement) -> str:
+def _lead(sentence: str, judgement: Judgement, unit: Unit) -> str:
     """What stands on top: the first sentence, and of the others those that are not among what the numbers
     show."""
     first, *rest = _ENDS.split(sentence)
-    said = " ".join(clean(f.sentence) for f in judgement.findings)
+    said = " ".join(retell(f.sentence, unit) for f in judgement.findings)
     return " ".join([first, *(part for part in rest if part not in said)])
 
 
@@ -171,12 +172,12 @@ def _finding(finding: Finding, unit: Unit, explained: str = "") -> FindingView:
     return FindingView(
         check=clean(finding.check, 60),
         family=finding.family.value,
-        sentence=clean(finding.sentence),
+        sentence=retell(finding.sentence, unit),
         strength=f"{said}; {_sure(finding.confidence)}",
         hard=finding.hard,
         evidence=tuple(
             EvidenceView(
-                clean(e.what, 240),
+                retell(e.what, unit, 240),
                 words.amount(e.value, clean(e.unit, 30), unit),
                 clean(e.source, 200),
                 clean(e.see, _COMMAND),

@@ -10,7 +10,7 @@ from slurm_guard.report.axes import Scale, Tick, px, round_top, time_ticks, valu
 from slurm_guard.report.safe import SHORT, clean
 from slurm_guard.report.series import Columns, ordered_events, resample
 
-_LEFT, _RIGHT, _GAP, _TOP = 60, 24, 30, 18
+_LEFT, _RIGHT, _GAP, _TOP = 66, 24, 30, 18  # left: the longest name of a lane is whole in a picture
 _LANES = (("work", 96), ("power", 56), ("rate", 56))
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from slurm_guard.model import Account, Audit, Judgement, Verdict
 from slurm_guard.report import bars, decisions, words
+from slurm_guard.report.beyond import Beyond
+from slurm_guard.report.beyond import amount as amount_beyond
 from slurm_guard.report.cards import anchor_of
 from slurm_guard.report.safe import clean, clean_or_dash
 from slurm_guard.report.view import Ask
@@ -15,7 +17,7 @@ from slurm_guard.sitemodel import IN_MAINTENANCE
 LITTLE_SEEN, NEARLY_NOTHING = 0.5, 0.02
 
 
-def headline(audit: Audit, ledger: Mapping[str, int]) -> str:
+def headline(audit: Audit, ledger: Mapping[str, int], unit: Unit) -> str:
     """What the night asks of the reader; first of all whether anybody looked."""
     open_ = [j for j in audit.judgements if not decisions.is_set_aside(j)]
     counts = Counter(j.verdict for j in open_)
@@ -30,27 +32,28 @@ def headline(audit: Audit, ledger: Mapping[str, int]) -> str:
     if reviews:
         parts.append(f"{words.plural(reviews, 'run')} should be looked at")
     if audit.strangers:
-        parts.append(_strangers_words(audit))
+        parts.append(_strangers_words(audit, unit))
     if not parts:
         parts.append("no run needs a look today")
     if len(open_) < n_all:
         n = n_all - len(open_)
         parts.append(f"{words.plural(n, 'run was', 'runs were')} called and explained by the site")
-    parts.append(
-        f"{counts[Verdict.CLEAR]:,} of {n_all:,} {'is' if counts[Verdict.CLEAR] == 1 else 'are'} clear"
-    )
+    n_clear = counts[Verdict.CLEAR]
+    if n_all > 1:
+        parts.append(f"{n_clear:,} of {n_all:,} {'is' if n_clear == 1 else 'are'} clear")
+    elif n_clear:
+        parts.append("it is clear")
     if counts[Verdict.NOT_AUDITABLE]:
         parts.append(f"{counts[Verdict.NOT_AUDITABLE]:,} could not be audited")
     text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."
 
 
-def _strangers_words(audit: Audit) -> str:
+def _strangers_words(audit: Audit, unit: Unit) -> str:
     """Work of processes that belong to no run: nobody's verdict is about it."""
     found = audit.strangers
     n = len({(o.node, o.pid) for o in found})
-    hours = sum(o.gpu_ms for o in found) / 3.6e6
-    amount = f"{hours:.1f} GPU-hours" if hours >= 0.1 else f"{60 * hours:.0f} GPU-minutes"
+    amount = unit.full(sum(o.gpu_ms for o in found))
     one = "a process of no run" if n == 1 else f"{n:,} processes of no run"
     return f"{one} used GPUs for {amount} and should be looked at"
 
@@ -97,17 +100,19 @@ def empty_line(audit: Audit) -> str:
     )
 
 
-def asks(alerts: Sequence[Judgement], unit: Unit, most: int) -> tuple[Ask, ...]:
-    """The alerts in the order of their cards: what each is about and how much of it is not explained."""
-    return tuple(_ask(judgement, unit) for judgement in alerts[:most])
+def asks(alerts: Sequence[Judgement], unit: Unit, most: int, beyond: Beyond) -> tuple[Ask, ...]:
+    """The alerts in the order of their cards: what each is about, what of it lies outside its allocation and
+    how much of that is not explained."""
+    return tuple(_ask(judgement, unit, beyond) for judgement in alerts[:most])
 
 
-def _ask(judgement: Judgement, unit: Unit) -> Ask:
+def _ask(judgement: Judgement, unit: Unit, beyond: Beyond) -> Ask:
     run, bounds = judgement.run, judgement.unexplained
-    amount = ""
+    outside = amount_beyond(run, beyond, unit)
+    amount = f"; {outside}" if outside else ""
     if bounds.hi_gpu_ms > 0 and not bars.is_unmatched(judgement):
         lo, hi = unit.show(bounds.lo_gpu_ms), unit.show(bounds.hi_gpu_ms)
-        amount = f"; {lo} to {hi} of {unit.full(run.allocated_gpu_ms)} not explained"
+        amount += f"; {lo} to {hi} of {unit.full(run.allocated_gpu_ms)} not explained"
     return Ask(
         anchor_of(run.id),
         f"{clean(run.job, 40)} {clean_or_dash(run.name, 60)}",

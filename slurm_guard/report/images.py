@@ -14,6 +14,7 @@ MOST_PICTURES = 5  # judgement: the sixth alert of a night is read on the page
 MOST_BYTES = 110_000  # of PNG: half the mail's budget when encoded
 _ZOOMS = (2.0, 1.5, 1.0)  # of the narrow drawing, sharp on a phone; a wide one has letters of 6 px there
 _BAR_PX = (480, 26)
+_LESS, _MORE = re.compile(r"<(?=\d)"), re.compile(r">(?=−?\d)")
 FONTS = ("DejaVu Sans", "Liberation Sans", "Noto Sans", "Arial", "Helvetica")
 
 
@@ -36,7 +37,7 @@ def _drawings(page: Page) -> list[tuple[str, str, str]]:
     width, height = _BAR_PX
     found = []
     if page.bar.segments:
-        alt = f"Where {page.total} went: {page.bar.alt}."
+        alt = read_aloud(f"Where {page.total} went: {page.bar.alt}.")
         found.append(("ledger", alt, render_picture(width, height, css, bar=page.bar)))
     alerts = [c for s in page.sections if s.slug == "alert" for c in s.cards]
     for card in [c for c in alerts if c.timeline is not None][:MOST_PICTURES]:
@@ -53,8 +54,14 @@ def alt_of(card: Card) -> str:
     said = [f"Timeline of job {card.row.job}: {amounts}."]
     if card.timeline is not None and card.timeline.stretches:
         said.append(f"Unexplained: {'; '.join(card.timeline.stretches)}.")
-    # The inliner writes these two as they are inside a tag's quotes: right as HTML, no sight for a filter.
-    return " ".join(said).translate({ord("<"): "‹", ord(">"): "›"})
+    return read_aloud(" ".join(said))
+
+
+def read_aloud(text: str) -> str:
+    """For the words behind a picture, which the inliner writes inside a tag's quotes: there `<` and `>` are
+    right as HTML and no sight for a filter, and before a number a voice says what they mean."""
+    said = _MORE.sub("over ", _LESS.sub("under ", text))
+    return said.translate({ord("<"): "‹", ord(">"): "›"})
 
 
 def can_draw() -> bool:

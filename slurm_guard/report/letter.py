@@ -137,13 +137,13 @@ def _thread(message: EmailMessage, strand: Strand) -> None:
 
 
 def _fill(message: EmailMessage, body: Body, letter_id: str) -> None:
-    """Text, HTML, and pictures inside the HTML (RFC 2387). Boundaries are drawn at random otherwise. A
-    picture is called after its letter: its Content-ID is unique and has an @ (RFC 2045, RFC 2392)."""
+    """Text, HTML, and pictures inside the HTML (RFC 2387). Boundaries are drawn at random otherwise."""
     mark = re.sub(r"[^A-Za-z0-9.-]", "", letter_id)[:38]
     shown = [image for image in body.images if f'src="cid:{image.cid}"' in body.html]
     html_text = body.html
+    names = {image.cid: _content_id(n, letter_id) for n, image in enumerate(shown, 1)}
     for image in shown:
-        html_text = html_text.replace(f'src="cid:{image.cid}"', f'src="cid:{image.cid}.{letter_id}"')
+        html_text = html_text.replace(f'src="cid:{image.cid}"', f'src="cid:{names[image.cid]}"')
     message.set_content(body.text, cte="quoted-printable")
     message.add_alternative(html_text, subtype="html", cte="quoted-printable")
     if shown:
@@ -151,11 +151,18 @@ def _fill(message: EmailMessage, body: Body, letter_id: str) -> None:
         assert isinstance(html, MIMEPart)
         for image in shown:
             html.add_related(
-                image.png, "image", "png", cid=f"<{image.cid}.{letter_id}>", disposition="inline",
+                image.png, "image", "png", cid=f"<{names[image.cid]}>", disposition="inline",
                 filename=f"{image.cid}.png", headers=[f"Content-Description: {_one_line(image.alt)}"],
             )  # fmt: skip
         html.set_boundary(f"=_related_{mark}")
     message.set_boundary(f"=_guard_{mark}")
+
+
+def _content_id(n: int, letter_id: str) -> str:
+    """Unique and with an @ (RFC 2045, RFC 2392), and short: the standard library writes a longer one as an
+    encoded word, which no mail program takes for the name in the HTML."""
+    digest = hashlib.sha256(letter_id.encode("utf-8", "replace")).hexdigest()
+    return f"{n}.{digest[:24]}@slurm-guard.invalid"
 
 
 def _one_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from slurm_guard.model import Audit
+from slurm_guard.report.retold import retell
 from slurm_guard.report.safe import clean, clean_or_dash
 from slurm_guard.report.view import Fact, Line, Table
 from slurm_guard.report.words import Times, Unit
@@ -28,7 +29,7 @@ def outside(audit: Audit, unit: Unit, times: Times, most: int) -> Table:
                 f"{clean(o.node, 40)} {clean(o.gpu, 60)}",
                 times.span(o.start_at, o.end_at),
                 unit.full(o.gpu_ms),
-                clean(o.sentence),
+                retell(o.sentence, unit),
             )
         )
         for o in sorted(audit.outside, key=lambda o: (-o.gpu_ms, o.node, o.start_at))[:most]

@@ -87,7 +87,7 @@ def compose(
         page = replace(page, coverage=(*facts, *page.coverage))
         again = " (audited again)" if strand.earlier else ""
         subject = f"{page.title}{again}: {counts(audit)}"
-        text = render_text(page, Style(WIDTH, cards=("alert", "review")))
+        text = render_text(page, Style(WIDTH, cards=("alert", "review"), commands=False))
         # Pictures go first where it becomes too much: the HTML says the same in words.
         images = (sort.images or draw(page)) if (cards, rows) == _CUTS[0] else ()
         body = Body(text, inline_css(render_mail_html(page, images)), images)

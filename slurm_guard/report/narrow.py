@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from slurm_guard import sums
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Audit, Judgement, Verdict
+from slurm_guard.report import words
 from slurm_guard.report.safe import clean
 
 _MOST_NAMED = 6  # values that one line names; the rest is counted. Judgement.
@@ -150,7 +151,17 @@ def scope_words(narrow: Narrow, n_kept: int, n_all: int) -> str:
         return ""
     what = narrow.words()
     alone = f"{what[0].upper()}{what[1:]} alone"
-    return f"{alone}: {n_kept:,} of the {n_all:,} runs of this night. All sums are theirs."
+    return f"{alone}: {share_words(n_kept, n_all)} of this night. {sums_words(n_kept)}"
+
+
+def share_words(n_kept: int, n_all: int) -> str:
+    """How many of how many runs."""
+    return "the only run" if n_kept == n_all == 1 else f"{n_kept:,} of the {words.plural(n_all, 'run')}"
+
+
+def sums_words(n_kept: int) -> str:
+    """What the sums below are of."""
+    return "All sums are its own." if n_kept == 1 else "All sums are theirs."
 
 
 def _nothing(narrow: Narrow, judgements: Sequence[Judgement], where: str) -> GuardError:
@@ -159,6 +170,7 @@ def _nothing(narrow: Narrow, judgements: Sequence[Judgement], where: str) -> Gua
             "job-unknown",
             f"no run of job {clean(narrow.job, 40)} stands in {where}",
             "look at the window above the report; a job without GPUs is not audited",
+            EXIT_NOTHING_TO_AUDIT,
         )
     return nothing(narrow, _known(judgements), f"{len(judgements):,} runs of {where}")
 

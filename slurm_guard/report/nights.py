@@ -13,8 +13,8 @@ from datetime import date, timedelta
 from slurm_guard import summodel, sums
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Audit, Judgement
-from slurm_guard.report import bars
-from slurm_guard.report.narrow import SLUGS, Narrow, nothing, part_of, slug_of
+from slurm_guard.report import bars, words
+from slurm_guard.report.narrow import SLUGS, Narrow, nothing, part_of, share_words, slug_of, sums_words
 from slurm_guard.report.safe import clean
 from slurm_guard.report.viewlog import owners
 
@@ -184,14 +184,12 @@ def _count(night: str, whole: Audit, part: Audit, found: Nights) -> None:
 def scope_line(found: Nights) -> str:
     """What the table is of, above everything."""
     nights = f"{found.sums[0].night} to {found.sums[-1].night}" if found.sums else f"since {found.first}"
-    n = len(found.sums)
-    said = f"{n:,} night{'' if n == 1 else 's'}, {nights}"
+    said = f"{words.plural(len(found.sums), 'night')}, {nights}"
     if found.narrow.is_whole:
         return f"{said}."
     n_all = sum(s.n_all for s in found.sums)
-    return (
-        f"{said}; {found.narrow.words()} alone: {found.n_runs:,} of the {n_all:,} runs. All sums are theirs."
-    )
+    share = share_words(found.n_runs, n_all)
+    return f"{said}; {found.narrow.words()} alone: {share}. {sums_words(found.n_runs)}"
 
 
 def gaps(found: Nights) -> list[str]:

@@ -9,12 +9,11 @@ from slurm_guard.report.nights import NightRow, Nights, NightSum, gaps, scope_li
 from slurm_guard.report.nights_text import headline
 from slurm_guard.report.page import Options, ledger_rows
 from slurm_guard.report.safe import clean
-from slurm_guard.report.trend import build_trend
+from slurm_guard.report.trend import COUNTED, build_trend
 from slurm_guard.report.view import LedgerRow, Line, Table, TrendView
 from slurm_guard.report.words import Times, Unit
 
 _NIGHT_HEADS = ("Night", "Runs", "Allocated", "Unexplained", "Alerts", "Reviews", "Its page")
-_NOTE = "Alerts and reviews: those that the site explained are among them."
 _RUN_HEADS = ("Night", "Verdict", "Job", "Owner", "Allocated", "Unexplained", "Log", "Why")
 
 
@@ -55,7 +54,7 @@ def build_nights(found: Nights, options: Options) -> NightsView:
         bar=bars.build_bar(ledger, unit),
         ledger=ledger_rows(ledger, unit),
         trend=build_trend(rows, times, unit) if len(rows) > 1 else None,
-        nights=Table(_NIGHT_HEADS, tuple(_night(night, unit) for night in reversed(found.sums)), _NOTE),
+        nights=Table(_NIGHT_HEADS, tuple(_night(night, unit) for night in reversed(found.sums)), COUNTED),
         runs=Table(_RUN_HEADS, tuple(_run(row, unit, times) for row in found.rows), more),
         method=words.METHOD,
         footer=f"slurm-guard {slurm_guard.__version__}",

@@ -2,6 +2,7 @@
 
 import textwrap
 
+from slurm_guard import sums
 from slurm_guard.report import words
 from slurm_guard.report.bars import of
 from slurm_guard.report.cards import build_row
@@ -14,6 +15,8 @@ from slurm_guard.report.view import RunRow
 from slurm_guard.report.words import Times, Unit
 
 _SHORT = {"not-auditable": "not aud."}
+# Runs of a verdict behind their number, one and many; the others are said as they are: 21 clear.
+_COUNTED = {"alert": ("alert", "alerts"), "review": ("to review",) * 2, "note": ("note", "notes")}
 
 
 def render_nights(found: Nights, scope: str, times: Times, style: Style) -> str:
@@ -39,8 +42,13 @@ def headline(found: Nights) -> str:
     if not found.n_runs:
         return "No run held a GPU in these nights, so there is nothing to judge."
     counts = {slug: sum(s.verdicts.get(slug, 0) for s in found.sums) for slug in SLUGS}
-    said = ", ".join(f"{n:,} {slug.replace('-', ' ')}" for slug, n in counts.items() if n)
+    said = ", ".join(_counted(n, slug) for slug, n in counts.items() if n)
     return f"{words.plural(found.n_runs, 'run')}: {said}."
+
+
+def _counted(n: int, slug: str) -> str:
+    one, many = _COUNTED.get(slug, (slug.replace("-", " "),) * 2)
+    return words.plural(n, one, many)
 
 
 def _by_night(found: Nights, unit: Unit, width: int) -> list[str]:
@@ -58,7 +66,9 @@ def _by_night(found: Nights, unit: Unit, width: int) -> list[str]:
     cells.append(("all nights", _night_cells(whole, slugs, unit)))
     sizes = [max(len(head), *(len(row[k]) for _, row in cells)) for k, head in enumerate(heads)]
     shown = _fitting(sizes, width)
-    lines = _wrap(f"By night; GPU time in {unit.name}, unexplained from its lower to its upper bound", width)
+    about = f"By night; GPU time in {unit.name}, unexplained from its lower to its upper bound"
+    aside = "; alerts and reviews without those that the site explained" if sums.EXPLAINED in slugs else ""
+    lines = _wrap(f"{about}{aside}", width)
     lines.append(_columns("night", heads[:shown], sizes))
     lines += [_columns(night, row[:shown], sizes) for night, row in cells]
     gone = ", ".join(heads[shown:])

@@ -9,9 +9,10 @@ from slurm_guard import sums
 from slurm_guard.model import Audit
 from slurm_guard.report import bars, decisions, headline, lists, repeats, upkeep, words
 from slurm_guard.report.accounts import build_groups
+from slurm_guard.report.beyond import by_run
 from slurm_guard.report.narrow import only_job as only_job
 from slurm_guard.report.safe import clean
-from slurm_guard.report.sections import Bounds, alerts_of, build_sections
+from slurm_guard.report.sections import Bounds, Frame, alerts_of, build_sections
 from slurm_guard.report.trend import build_trend
 from slurm_guard.report.view import Fact, LedgerRow, Page
 from slurm_guard.report.words import Times, Unit
@@ -29,6 +30,7 @@ class Options:
     most_rows: int = 200  # per list
     scope: str = ""  # said above everything when the document was filtered
     method_url: str = ""  # where the site has docs/method.md; empty: it is named, not linked
+    method_file: str = ""  # where a package put it on this machine; empty: none did
     night_page: str = ""  # of a mail: the page's file or address; empty: nothing is said of one
 
 
@@ -36,20 +38,20 @@ def build_page(audit: Audit, options: Options) -> Page:
     """All display strings of a document."""
     times = Times(options.zone)
     unit = words.unit_for(j.run.allocated_gpu_ms for j in audit.judgements)
-    site = clean(options.site or audit.cluster, 80)
+    site, night = clean(options.site or audit.cluster, 80), times.full(audit.from_at)[:10]
     found = sums.groups(audit.judgements, audit.cluster)
     ledger = found[0].ledger_gpu_ms
-    alerts = alerts_of(audit.judgements)
+    alerts, beyond = alerts_of(audit.judgements), by_run(audit.outside)
     n_asks = min(MOST_ASKS, options.most_cards)
     bounds = Bounds(options.most_cards, options.most_rows, bool(options.scope))
     return Page(
-        title=f"GPU-hours of {site}, {times.full(audit.from_at)[:10]}",
+        title=f"GPU-hours of {site}, {night}",
         cluster=clean(audit.cluster, 80),
         window=times.span(audit.from_at, audit.until_at),
         zone=times.zone_name(audit.from_at),
         scope=options.scope,
-        headline=headline.headline(audit, ledger),
-        asks=headline.asks(alerts, unit, n_asks),
+        headline=headline.headline(audit, ledger, unit),
+        asks=headline.asks(alerts, unit, n_asks, beyond),
         more_asks=lists.more_words(len(alerts) - n_asks, "run") if n_asks else "",
         coverage=(
             *_coverage(audit, ledger, times),
@@ -64,7 +66,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         bar=bars.build_bar(ledger, unit),
         ledger=ledger_rows(ledger, unit),
         groups=() if options.scope else build_groups(found, unit),
-        sections=build_sections(audit.judgements, unit, times, bounds),
+        sections=build_sections(audit.judgements, Frame(unit, times, beyond, night), bounds),
         # A part of a night is no night among others.
         trend=None if options.scope else build_trend(audit.trend, times, unit),
         outside=lists.outside(audit, unit, times, options.most_rows),
@@ -72,6 +74,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         nodes=lists.nodes(audit, unit, times, options.most_rows),
         method=words.METHOD,
         method_url=options.method_url if options.method_url.startswith(("https://", "http://")) else "",
+        method_file=clean(options.method_file, 200),
         night_page=clean(options.night_page, 400),
         glossary=tuple(Fact(a, words.GLOSSARY[a]) for a in words.BAR_ORDER),
         trusts=tuple(Fact(word, said) for word, said in words.TRUST.items()),

@@ -1,12 +1,13 @@
 """The one Jinja environment: autoescape on, undefined is an error; templates of the checkout or the wheel."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import slurm_guard
 from slurm_guard.errors import GuardError
@@ -14,6 +15,7 @@ from slurm_guard.report.bars import Bar
 from slurm_guard.report.charts import Chart
 from slurm_guard.report.view import Page, Picture
 
+METHOD = Path("/usr/share/doc/slurm-guard-node/docs/method.md")  # tools/packages/tree.py puts it there
 MOST_BYTES = 2_000_000  # the project's budget: a phone on a train still loads it
 
 
@@ -33,9 +35,23 @@ def templates_dir() -> Path:
     )
 
 
+def find_method(path: Path = METHOD) -> str:
+    """docs/method.md as a package puts it; empty: there is none here, as with pip."""
+    return str(path) if path.is_file() else ""
+
+
+_AMOUNT = re.compile(r"[\d.,]+ (?:GPU-(?:h|min|s)\b|%)")
+
+
+def _unbroken(text: str) -> Markup:
+    """Amounts of a sentence in one piece: a line would end behind the hyphen of GPU-h."""
+    said = _AMOUNT.sub(lambda found: f'<span class="amt">{found[0]}</span>', str(escape(text)))
+    return Markup(said)  # noqa: S704 - escaped above; what is put in has digits, dots and a unit alone
+
+
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates_dir()),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -43,6 +59,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    found.filters["unbroken"] = _unbroken
+    return found
 
 
 def render_html(page: Page) -> str:

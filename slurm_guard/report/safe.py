@@ -7,6 +7,16 @@ SHORT = 80
 LONG = 600
 _MOST_MARKS = 4  # combining marks kept on one base; more is stacking ("zalgo")
 _ESCAPED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, bidi and zero-width, surrogates, unassigned
+# Marks, letters and a symbol that show nothing: Unicode's Default_Ignorable_Code_Point beyond these
+# categories (joiner, Hangul fillers, Khmer inherent vowels, variation selectors), and the blank of Braille.
+_UNSEEN = frozenset(
+    chr(code)
+    for first, last in (
+        *((0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2800, 0x2800)),
+        *((0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xE0100, 0xE01EF)),
+    )
+    for code in range(first, last + 1)
+)
 
 
 def clean(text: str, limit: int = LONG) -> str:
@@ -41,10 +51,13 @@ def _visible(text: str) -> list[str]:
     marks = 0
     for char in text:
         kind = unicodedata.category(char)
-        marks = marks + 1 if kind in ("Mn", "Me") else 0
-        if marks > _MOST_MARKS:
+        if kind in _ESCAPED or char in _UNSEEN:
+            shown.append(_escape(char))
+            marks = 0
             continue
-        shown.append(_escape(char) if kind in _ESCAPED else char)
+        marks = marks + 1 if kind in ("Mn", "Me") else 0
+        if marks <= _MOST_MARKS:
+            shown.append(char)
     return shown
 
 

@@ -1,14 +1,15 @@
 """The runs of a page by section: cards for those that are to be read, lines for the rest, all counted."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slurm_guard import sums
 from slurm_guard.model import Judgement, Verdict
 from slurm_guard.report import sentences, words
+from slurm_guard.report.beyond import Beyond, sentence
 from slurm_guard.report.cards import build_card, build_row
 from slurm_guard.report.lists import more_words
-from slurm_guard.report.view import Reason, Section
+from slurm_guard.report.view import Card, Reason, Section
 from slurm_guard.report.words import Times, Unit
 
 ORDER = (
@@ -43,17 +44,23 @@ class Bounds:
     everything: bool  # a part of a night, asked for: clear runs have cards, too
 
 
-def build_sections(
-    judgements: Iterable[Judgement], unit: Unit, times: Times, bounds: Bounds
-) -> tuple[Section, ...]:
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every run of a page is shown in and beside."""
+
+    unit: Unit
+    times: Times
+    beyond: Beyond  # work outside the allocations
+    night: str  # the date that its document is kept under
+
+
+def build_sections(judgements: Iterable[Judgement], frame: Frame, bounds: Bounds) -> tuple[Section, ...]:
     """By seriousness; after REVIEW those that the site explained, then the parked; burn-in before CLEAR."""
     parts: dict[str, list[Judgement]] = {name: [] for name in ORDER}
     for judgement in judgements:
         parts[sums.section_of(judgement)].append(judgement)
     return tuple(
-        _section(name, ordered(own), (unit, times), bounds)
-        for name, own in parts.items()
-        if own or name in _ALWAYS
+        _section(name, ordered(own), frame, bounds) for name, own in parts.items() if own or name in _ALWAYS
     )
 
 
@@ -76,8 +83,8 @@ def ordered(own: Iterable[Judgement]) -> list[Judgement]:
     )
 
 
-def _section(name: str, own: Sequence[Judgement], shown: tuple[Unit, Times], bounds: Bounds) -> Section:
-    unit, times = shown
+def _section(name: str, own: Sequence[Judgement], frame: Frame, bounds: Bounds) -> Section:
+    unit, times = frame.unit, frame.times
     n = _n_cards(name, bounds)
     rest = own[n:]
     return Section(
@@ -86,13 +93,20 @@ def _section(name: str, own: Sequence[Judgement], shown: tuple[Unit, Times], bou
         words=_SAID[name],
         count=len(own),
         allocated=unit.full(sum(j.run.allocated_gpu_ms for j in own)),
-        cards=tuple(build_card(j, unit, times) for j in own[:n]),
+        cards=tuple(_card(j, frame) for j in own[:n]),
         rows=tuple(build_row(j, unit, times) for j in rest[: bounds.rows]),
         more=more_words(len(rest) - bounds.rows, "run"),
         short=tuple(build_row(j, unit, times) for j in own[: min(SHORT, bounds.rows)]),
         more_short=more_words(len(own) - min(SHORT, bounds.rows), "run"),
         reasons=_reasons(own, unit) if name == Verdict.NOT_AUDITABLE.value else (),
     )
+
+
+def _card(judgement: Judgement, frame: Frame) -> Card:
+    """The run in full, with what stands beside it on this page."""
+    beyond = sentence(judgement.run, frame.beyond, frame.unit)
+    see = f"slurm-guard report --night {frame.night} --job {judgement.run.job_id}"
+    return replace(build_card(judgement, frame.unit, frame.times, beyond), see=see)
 
 
 def _n_cards(name: str, bounds: Bounds) -> int:

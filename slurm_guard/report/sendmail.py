@@ -48,7 +48,8 @@ class SendmailTransport:
             out, _ = child.communicate(timeout=self._timeout_s)
         except subprocess.TimeoutExpired:
             _kill(child)
-            return Outcome(Fate.UNCLEAR, f"{self._program} did not end within {self._timeout_s:g} s")
+            said = f"{self._program} did not end within {self._timeout_s:g} s"
+            return Outcome(Fate.UNCLEAR, said, PROGRAM)
         except BaseException:
             _kill(child)
             raise
@@ -57,7 +58,7 @@ class SendmailTransport:
         if code == 0:
             return Outcome(Fate.SENT, said or "taken by sendmail")
         if code < 0:
-            return Outcome(Fate.UNCLEAR, f"{self._program} was ended by signal {-code}")
+            return Outcome(Fate.UNCLEAR, f"{self._program} was ended by signal {-code}", PROGRAM)
         detail = f"{self._program} ended with {code}: {said or 'no word'}"
         if code in _NO_READER:
             return Outcome(Fate.REFUSED, detail)

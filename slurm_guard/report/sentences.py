@@ -4,6 +4,7 @@ import re
 
 from slurm_guard.model import Account, Judgement, Verdict
 from slurm_guard.report import bars, words
+from slurm_guard.report.retold import IF_NOT_OWN
 from slurm_guard.report.safe import clean, shorten
 from slurm_guard.report.words import Unit
 
@@ -49,7 +50,12 @@ def is_unseen(judgement: Judgement) -> bool:
     return allocated > 0 and bars.of(judgement.ledger_gpu_ms, Account.UNOBSERVED.value) >= allocated
 
 
-def unexplained(judgement: Judgement, unit: Unit) -> str:
+def unexplained(judgement: Judgement, unit: Unit, beyond: str = "") -> str:
+    """The bounds in words; `beyond`: a sentence on what was done outside the allocation, empty: nothing."""
+    return " ".join(filter(None, (_within(judgement, unit, beyond), beyond)))
+
+
+def _within(judgement: Judgement, unit: Unit, beyond: str) -> str:
     bounds = judgement.unexplained
     if bars.is_unmatched(judgement):
         amount = bars.of(bars.shown_ledger(judgement), words.UNMATCHED)
@@ -58,13 +64,24 @@ def unexplained(judgement: Judgement, unit: Unit) -> str:
         return f"There is nothing to set {unit.full(amount)} of GPU work against; that says nothing about it."
     if bounds.hi_gpu_ms == 0:
         said = f"Nothing of {unit.full(judgement.run.allocated_gpu_ms)} is unexplained"
-        fact = any(f.hard for f in judgement.findings) and judgement.asks
+        fact = any(f.hard for f in judgement.findings) and judgement.asks and not beyond
         return f"{said}; what needs a look is the fact below, not an amount." if fact else f"{said}."
     return (
         f"At least {unit.show(bounds.lo_gpu_ms)}, at most {unit.show(bounds.hi_gpu_ms)} of "
         f"{unit.full(judgement.run.allocated_gpu_ms)} are not explained by logged progress "
         f"(central estimate {unit.show(bounds.mid_gpu_ms)}, "
-        f"{words.percent(bounds.mid_gpu_ms, judgement.run.allocated_gpu_ms)})."
+        f"{words.percent(bounds.mid_gpu_ms, judgement.run.allocated_gpu_ms)}).{_rise(judgement)}"
+    )
+
+
+def _rise(judgement: Judgement) -> str:
+    """Why the bounds begin at 0 below a sentence that names an amount: each holds on another condition."""
+    said = any(IF_NOT_OWN in f.sentence for f in judgement.findings)
+    if judgement.unexplained.lo_gpu_ms > 0 or not said:
+        return ""
+    return (
+        " The 0 holds if the rise in cost is the training's own, the amount that would not have been needed "
+        "if it is not."
     )
 
 

@@ -75,7 +75,7 @@ class SmtpTransport:
             return Outcome(Fate.DEFERRED, stop.detail, stop.slug)
         except (smtplib.SMTPException, OSError, ValueError) as error:
             said = clean(str(error) or type(error).__name__, 200)
-            return Outcome(Fate.UNCLEAR, said) if handed_over else Outcome(Fate.DEFERRED, said, stage)
+            return Outcome(Fate.UNCLEAR, said, SERVER) if handed_over else Outcome(Fate.DEFERRED, said, stage)
 
     def try_out(self) -> None:
         """Connect, TLS and login as for a letter, and goodbye. Raises GuardError mail-server, mail-tls,
@@ -182,7 +182,7 @@ class SmtpTransport:
             return Outcome(Fate.DEFERRED, clean(str(error) or type(error).__name__, 200), SERVER)
         code, words = smtp.getreply()
         if code == -1:  # smtplib's word for what is no reply
-            return Outcome(Fate.UNCLEAR, _words(code, words))
+            return Outcome(Fate.UNCLEAR, _words(code, words), SERVER)
         return Outcome(Fate.SENT if code == 250 else _fate(code), _words(code, words))
 
 

@@ -1,6 +1,7 @@
 """A run's timeline as lines of a terminal: GPU work, power and progress as small bars over one time axis."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from slurm_guard.model import Account, Audit, Judgement, Timeline
@@ -11,11 +12,12 @@ from slurm_guard.report.words import Times, number
 
 BLOCKS = "▁▂▃▄▅▆▇█"  # the lowest is an observed zero, and what shows as none
 ASCII = "_.-:=+*#"
-MOST_COLUMNS, LEAST_COLUMNS = 96, 16  # judgement: wide enough for a night, narrow enough for a phone
+MOST_COLUMNS, LEAST_COLUMNS = 96, 6  # judgement: wide enough for a night, narrow enough for a phone
 MOST_RUNS = 200  # of one text: as many as have cards, and more
 _GAP = " "  # nobody looked
 _LABEL = 12
-_UNITS, _TAIL = 10, 20  # of progress that a label holds; number and unit behind the bars
+_AT_EASE = 16  # columns of a run of fewer slots, where there is room
+_UNITS = 10  # of progress that a label holds
 _NO_WORK = (Account.IDLE.value, Account.UNOBSERVED.value)
 
 
@@ -26,7 +28,6 @@ def spark_lines(
     line = judgement.timeline
     if line is None or not line.power_w:
         return ()
-    columns = max(LEAST_COLUMNS, min(MOST_COLUMNS, width - _LABEL - _TAIL - 2, len(line.power_w)))
     marks = ASCII if ascii_only else BLOCKS
     unit = clean(judgement.progress.unit or "units", _UNITS)
     rows = (
@@ -39,13 +40,24 @@ def spark_lines(
         ("power", line.power_w, "W"),
         ("progress", line.progress_per_s, f"{unit}/s"),
     )
-    out = [_row(label, values, what, columns, marks) for label, values, what in rows]
+    columns = min(MOST_COLUMNS, max(_AT_EASE, len(line.power_w)))
+    while columns > LEAST_COLUMNS:  # what stands behind the bars is as long as its own number
+        over = max(len(_row(*row, columns, marks)) for row in rows) - width
+        if over <= 0:
+            break
+        columns = max(LEAST_COLUMNS, columns - over)
+    return (*(_row(*row, columns, marks) for row in rows), *_below(line, times, columns, width))
+
+
+def _below(line: Timeline, times: Times, columns: int, width: int) -> list[str]:
+    """The axis, and how to read the bars: broken into lines, as a legend that is cut says nothing."""
     end_at = line.start_at + line.slot_s * len(line.power_w)
     first, last = times.full(line.start_at)[11:], times.full(end_at)[11:]
-    axis = f"{first}{last:>{max(0, columns - len(first))}}"
+    room = columns - len(first)
+    axis = f"{first}{last:>{room}}" if room > len(last) else f"{first} to {last}"
     zone = clean(times.zone_name(line.start_at), 10)
     note = f"bars from 0 to the row's highest; a blank: not observed; {zone}"
-    return (*out, f"{'':<{_LABEL}} {axis}", f"{'':<{_LABEL}} {note}"[: max(width, 20)])
+    return [" " * (_LABEL + 1) + part for part in (axis, *textwrap.wrap(note, max(width - _LABEL - 1, 20)))]
 
 
 def sparks_of(

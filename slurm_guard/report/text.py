@@ -31,6 +31,7 @@ class Style:
     width: int = 100
     color: bool = False
     cards: tuple[str, ...] = ()  # slugs of the verdicts whose runs are shown in full
+    commands: bool = True  # beside each number the one that shows it; otherwise one that shows them all
     sparks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # lines by the anchor of the run
 
 
@@ -136,8 +137,10 @@ def _card(card: Card, section: Section, width: int, style: Style) -> list[str]:
         out += _list("Unexplained stretches", card.timeline.stretches, width)
         events = [f"{e.when} [{e.lane}] {e.text}" for e in card.timeline.events]
         out += _list("Events", [*events, *filter(str.strip, (card.timeline.more_events,))], width)
-    out += _findings("What the numbers show", card.against, width)
-    out += _findings("What speaks for the job", card.favour, width)
+    out += _findings("What the numbers show", card.against, width, commands=style.commands)
+    out += _findings("What speaks for the job", card.favour, width, commands=style.commands)
+    if not style.commands and (card.against or card.favour):
+        out += ["", "How to see these numbers yourself:", f"  {card.see}"]
     out += _list("What would clear it", card.clears, width)
     out += _list("What could not be seen", (*card.unseen, card.smallest), width)
     facts = (f"{f.label}: {f.value}" + (f" ({f.note})" if f.note else "") for f in card.facts)
@@ -150,7 +153,7 @@ def _list(title: str, items: Iterable[str], width: int) -> list[str]:
     return ["", *_wrap(f"{title}:", width), *lines] if lines else []
 
 
-def _findings(title: str, findings: tuple[FindingView, ...], width: int) -> list[str]:
+def _findings(title: str, findings: tuple[FindingView, ...], width: int, *, commands: bool) -> list[str]:
     out: list[str] = []
     for finding in findings:
         parts = (finding.check, finding.strength, finding.attack, finding.explained)
@@ -159,7 +162,7 @@ def _findings(title: str, findings: tuple[FindingView, ...], width: int) -> list
         for e in finding.evidence:
             out += _block(f"{e.what}: {e.value} (from {e.source})", width, "      ")
             # Not wrapped: a command that is broken into lines cannot be pasted.
-            out += [f"        see: {e.see}"] if e.see else []
+            out += [f"        see: {e.see}"] if e.see and commands else []
     return ["", f"{title}:", *out] if out else []
 
 

@@ -1,6 +1,9 @@
 """Sums of a page for a terminal: by account and partition, and the last nights."""
 
+import textwrap
+
 from slurm_guard.report.safe import fit
+from slurm_guard.report.trend import COUNTED
 from slurm_guard.report.view import GroupRow, Groups, Page
 
 _NIGHTS = 7  # lines of the trend. Judgement: a week; page and document have the month
@@ -39,7 +42,10 @@ def trend_lines(page: Page, width: int) -> list[str]:
     if not lines:
         return ["", fit(page.trend.sentence, width).rstrip()]
     heads = ("The last nights", page.unit, "explained", "", "", "unexplained", "alerts", "reviews", "runs")
-    return ["", *(fit(_night(cells, width), width).rstrip() for cells in (heads, *lines))]
+    shown = ["", *(fit(_night(cells, width), width).rstrip() for cells in (heads, *lines))]
+    if width < _ONE_LINE:  # the counts are left out
+        return shown
+    return [*shown, *textwrap.wrap(COUNTED, width, initial_indent="  ", subsequent_indent="  ")]
 
 
 def ledger_line(account: str, cells: tuple[str, str, str], width: int) -> str:

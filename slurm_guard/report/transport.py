@@ -20,7 +20,9 @@ class Fate(str, Enum):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The fate of one letter and the other side's words, made harmless. `trouble`: the slug of an error that
-    is nothing about this reader, so that the next letter will meet it as well; empty: none."""
+    is nothing about this reader, so that the next letter will meet it as well; empty: none. A mail
+    server's unclear fate has one: a thousand letters to one that answers nothing after the dot would all be
+    unclear, and none of those goes again by itself."""
 
     fate: Fate
     detail: str

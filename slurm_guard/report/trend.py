@@ -26,6 +26,8 @@ _NAMES = dict(
 )
 _HEADS = ("Night", "Allocated", "Explained", "Idle", "Unobserved", "Unexplained", "Alerts", "Reviews", "Runs")
 
+COUNTED = "Alerts and reviews are counted without those that the site explained."  # as everywhere else
+
 
 def build_trend(nights: Sequence[NightSum], times: Times, unit: Unit) -> TrendView | None:
     """Null where the document has none (an earlier release's, or a part of a night)."""
@@ -42,7 +44,9 @@ def build_trend(nights: Sequence[NightSum], times: Times, unit: Unit) -> TrendVi
         f"; {words.plural(n_missing, 'night')} between them {'was' if n_missing == 1 else 'were'} not audited"
     )
     first, last = (times.full(n.from_at)[:10] for n in (nights[0], nights[-1]))
-    said = f"{words.plural(len(nights), 'night')} from {first} to {last}{gaps if n_missing else ''}."
+    said = (
+        f"{words.plural(len(nights), 'night')} from {first} to {last}{gaps if n_missing else ''}. {COUNTED}"
+    )
     frame = _Frame(nights, places, times, unit)
     shown = tuple(
         (color, name)
@@ -136,8 +140,9 @@ def _alt(frame: _Frame) -> str:
     low = [n.unexplained_lo_gpu_ms for n in frame.nights]
     return (
         f"Allocated GPU time of {words.plural(len(frame.nights), 'night')} by account, unexplained at least, "
-        f"and runs called; at least {frame.unit.full(low[-1])} unexplained in the last one, "
-        f"{frame.unit.full(max(low))} in the highest; {words.plural(last.n_alert, 'alert')} in the last one"
+        f"and runs called, without those that the site explained; at least {frame.unit.full(low[-1])} "
+        f"unexplained in the last one, {frame.unit.full(max(low))} in the highest; "
+        f"{words.plural(last.n_alert, 'alert')} in the last one"
     )
 
 

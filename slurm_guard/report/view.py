@@ -107,6 +107,7 @@ class Card:
     remarks: tuple[str, ...]  # of the reader, on the run's files
     remedy: str
     site: tuple[str, ...] = ()  # what the site and the nights before say of it
+    see: str = ""  # the command that shows the run with the commands behind its numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,5 +287,6 @@ class Page:
     asks: tuple[Ask, ...] = ()
     more_asks: str = ""
     method_url: str = ""  # empty: none is known
+    method_file: str = ""  # of a package, where one put it; empty: none
     night_page: str = ""  # the night's page as a path or a link; empty: this reader has none
     about: tuple[Fact, ...] = ()  # of the audit itself: alarm budget, work done again

@@ -52,6 +52,18 @@ def view_line(
     return json.dumps(record, ensure_ascii=True, separators=(",", ":"))
 
 
+def owner_of(path: Path) -> int | None:
+    """The uid whose log it is: of the file, and where there is none, or something else in its place, of the
+    folder that it would be in. Null: nobody can tell."""
+    try:
+        about = path.lstat()
+        return about.st_uid if stat.S_ISREG(about.st_mode) else path.parent.stat().st_uid
+    except FileNotFoundError:
+        return next((each.stat().st_uid for each in path.absolute().parents if each.is_dir()), None)
+    except OSError:
+        return None
+
+
 def append_view(path: Path, line: str) -> str:
     """Add it; what went wrong in words, empty when nothing did. No link is followed, no pipe waited for."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

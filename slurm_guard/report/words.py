@@ -127,12 +127,12 @@ _SECONDS = Unit("GPU-s", 1_000)
 
 
 def unit_for(allocations_gpu_ms: Iterable[int]) -> Unit:
-    """The unit in which the largest run of a page is at least two (judgement: smaller reads as noise)."""
+    """GPU-hours, as everywhere; a smaller unit only where the largest run of a page is a few minutes
+    (judgement: a hundredth of the unit is then more than a twentieth of it)."""
     largest = max(allocations_gpu_ms, default=0)
-    for unit in (_HOURS, _MINUTES):
-        if largest >= 2 * unit.gpu_ms:
-            return unit
-    return _SECONDS if largest > 0 else _HOURS
+    if largest == 0 or largest >= _HOURS.gpu_ms // 5:
+        return _HOURS
+    return _MINUTES if largest >= 2 * _MINUTES.gpu_ms else _SECONDS
 
 
 def number(value: float) -> str:

@@ -150,7 +150,8 @@ class TcpDiag:
 
     def peek(self, is_known: Callable[[int], bool]) -> list[tuple[bytes, int, int | None]]:
         """(far end as tcpends.key, user, control group) of sockets that are passing through just now and are
-        not known: a sample of what comes and goes between two dumps. Raises OSError."""
+        not known: a sample of what comes and goes between two dumps. What its process has closed has no user
+        any more, and is left out: taken for root's it would make a run's port nobody's. Raises OSError."""
         found: list[tuple[bytes, int, int | None]] = []
         until_s = time.thread_time() + PEEK_S
 
@@ -159,7 +160,7 @@ class TcpDiag:
             if len(found) >= MOST_PEEKED or time.thread_time() > until_s:
                 return done
             for begin, end in spans:
-                if not is_known(COOKIE.unpack_from(data, begin + COOKIE_AT)[0]):
+                if _has_inode(data, begin) and not is_known(COOKIE.unpack_from(data, begin + COOKIE_AT)[0]):
                     at = attributes.find(data, begin, end, netlink.CGROUP)
                     group = COOKIE.unpack_from(data, at)[0] if at else None
                     found.append((far_end(table, data, begin), _uid(data, begin), group))
@@ -219,6 +220,11 @@ def far_end(table: str, data: bytes, begin: int) -> bytes:
 def _uid(data: bytes, begin: int) -> int:
     uid: int = U32.unpack_from(data, begin + UID_AT)[0]
     return uid
+
+
+def _has_inode(data: bytes, begin: int) -> bool:
+    """Whether a process still has it open."""
+    return any(data[begin + UID_AT + 4 : begin + UID_AT + 8])
 
 
 class _Asking:

@@ -106,7 +106,7 @@ def read_logs(folder: Folder, spool: Path, ended_at: float, ticket_at: float) ->
             for name, log in paths.items()
         ],
     }
-    command = [sys.executable, "-I", "-m", "slurm_guard.progress.node"]
+    command = [sys.executable, "-I", "-m", "slurm_guard.simulate.reader"]
     subprocess.run(
         command, input=json.dumps(request).encode(), check=True, capture_output=True, timeout=_TIMEOUT_S
     )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from slurm_guard.report.render import METHOD
+
 ROOT = Path(__file__).parents[2]
 SITE = "opt/slurm-guard/lib/python3.*/site-packages"
 pytestmark = [
@@ -57,6 +59,7 @@ def test_the_two_share_no_file_and_the_node_has_no_polars(debs: dict[str, Path])
     assert [name for name in head if name.endswith("/polars/__init__.py")]
     assert [name for name in node if name.endswith("/slurm_guard/share/prolog/slurm-guard-prolog")]
     assert "usr/share/man/man1/slurm-guard-report.1.gz" in node
+    assert str(METHOD)[1:] in node
     assert "usr/share/doc/slurm-guard-node/docs/install.md" in node
     assert "usr/share/doc/slurm-guard-node/prolog/README.md" in node
     assert debs["slurm-guard-node"].stat().st_size < 20e6
@@ -153,4 +156,5 @@ def test_both_together_run_a_night(debs: dict[str, Path], node: Path, tmp_path: 
     done = _run(place, "demo", "--out", str(tmp_path / "night"), cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "night" / "report.html").stat().st_size > 10_000
+    (page,) = (tmp_path / "night" / "reports").glob("*/report.html")
+    assert page.stat().st_size > 10_000

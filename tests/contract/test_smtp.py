@@ -202,6 +202,26 @@ def test_a_server_that_stalls_is_left_after_the_time_out(after: str, tmp_path: P
     assert status is (Status.UNCLEAR if after == "content" else Status.DEFERRED)
 
 
+def test_a_server_that_stalls_behind_the_dot_gets_two_letters_and_the_rest_waits(
+    server: tuple[Postmaster, int], tmp_path: Path
+) -> None:
+    postmaster, real_port = server
+    readers = [f"{name}@example.org" for name in "abcd"]
+
+    def stall(connection: socket.socket, lines: Any) -> None:
+        _until_content(connection, lines)
+        lines.read()  # until the other side leaves
+
+    with scripted(stall, n=2) as port:
+        first = send(tmp_path, port, readers, timeout_s=0.3)
+    second = send(tmp_path, real_port, readers)
+
+    assert [status for status, *_ in first] == [Status.UNCLEAR] * 2 + [Status.WAITING] * 2
+    assert "those before it failed the same way" in first[-1][2]
+    assert [status for status, now, _ in second if now] == [Status.SENT] * 2
+    assert [to for (to,), _ in postmaster.taken] == readers[2:]
+
+
 def test_a_server_that_drips_is_left_after_five_times_the_time_out(tmp_path: Path) -> None:
     done = threading.Event()
 

@@ -32,7 +32,7 @@ def _rendered() -> dict[str, str]:
         "report.txt": text.render_text(built, text.Style(100)),
         "runs.csv": formats.render_csv(night),
         "mail.html": mail.inline_css(render_mail_html(built)),
-        "mail.txt": text.render_text(built, text.Style(76, cards=("alert", "review"))),
+        "mail.txt": text.render_text(built, text.Style(76, cards=("alert", "review"), commands=False)),
         "empty.txt": text.render_text(page.build_page(builders.empty_night(), options), text.Style(100)),
     }
 

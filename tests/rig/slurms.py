@@ -28,29 +28,8 @@ has v1 too, where it has both (`tests/rig/unified.c`); none is `proctrack/linuxp
 | Debian | Slurm | Python | MariaDB | control groups | as expected | sum | node drained | wall |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
+_FACTS = Path(__file__).with_suffix(".md")  # what differs between the releases, in words
 _GROUPS = {"cgroup": "v1", "cgroup2": "v2", "linuxproc": "none"}
-# Each is in the fixtures named, recorded on that release.
-_DIFFERENT = """
-## What is different
-
-Seen in what was recorded on these releases (`tests/fixtures/hooks`, `tests/fixtures/slurm`).
-
-- **Control groups.** `cgroup/v2` has a job in `<node>_slurmstepd.scope/job_<id>` in 24.11 and in a folder
-  named by its SLUID in 26.05, whose prolog has it as `SLURM_JOB_SLUID`. v1 keeps `job_<id>`, and a
-  slurmstepd's title the job's number, in all. 26.05's slurmd moves itself into
-  `<node>_slurmstepd.scope/slurmd`; the sampler that its prolog starts leaves that for a group of its own.
-- **OverSubscribe.** `SLURM_JOB_OVERSUBSCRIBE` is absent in 22.05. In 24.11 it is OK for most jobs and NO with
-  `--exclusive`; in 26.05 NO for both, beside `SLURM_JOB_EXCLUSIVE`. YES shares CPUs; GPUs never, on any.
-- **A late epilog.** 24.11 and 26.05 tell hooks when the run began, so the epilog of a requeued run that comes
-  again names its own run. In 22.05 it names the newest, and is doubted while that one's slurmstepds live.
-- **Standard output.** Without `--output`, `SLURM_JOB_STDOUT` is unset in 22.05 and 24.11. In 26.05 it is
-  `slurm-%j.out` or `slurm-%A_%a.out`, relative to the work dir; so is sacct's StdOut, whole in 24.11.
-- **Resize.** sacct of 22.05 starts the row after a resize at the job's own start, later ones at the resize.
-  The hooks' SLUID stays that of the first row; the second row has another.
-- **Intent.** `--extra` reaches hooks in 24.11 and 26.05; 22.05 has no such option.
-- **Around Slurm.** slurmdbd objects to MariaDB 11's `innodb_snapshot_isolation=ON`; `CgroupAutomount` of
-  cgroup.conf is defunct in 26.05.
-"""
 
 
 class Night(NamedTuple):
@@ -112,7 +91,7 @@ def render(nights: list[Night], seed: int) -> str:
     page = head + "".join(_row(night) for night in sorted(nights, key=_release))
     if faults:
         page += "\n" + "\n".join(faults) + "\n"
-    return page + _DIFFERENT
+    return page + "\n" + _FACTS.read_text("utf-8")
 
 
 def _release(night: Night) -> tuple[str, str]:

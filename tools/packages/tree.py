@@ -151,6 +151,7 @@ def _documents(stage: Path) -> list[Path]:
         made.append(DOC / page.relative_to(ROOT))
         (stage / made[-1]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(page, stage / made[-1])
+        (stage / made[-1]).chmod(0o644)
     return made
 
 

@@ -1,5 +1,6 @@
 """The demo: every stage as its own command does it, and nothing of anybody else's touched."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from slurm_guard.cli import demo, lake, progress
+from slurm_guard.cli import demo, lake, progress, report
+from slurm_guard.config import load_config
 from slurm_guard.errors import GuardError
 from slurm_guard.model import Audit, Family, Verdict
-from slurm_guard.simulate.night import simulate
+from slurm_guard.simulate.night import Night, simulate
 from tests.unit.audit.test_see import commands
 
 
@@ -56,6 +58,20 @@ def test_only_a_folder_that_a_demo_made_for_files_elsewhere_is_removed(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "thesis"]
 
 
+def test_nothing_simulated_goes_to_the_sites_own_folders(tmp_path: Path) -> None:
+    given = tmp_path / "site.toml"
+    given.write_text('[report]\nown = "/srv/own"\nviews = "/srv/views.jsonl"\nsite = "Aurora"\n')
+    out = tmp_path / "out"
+    out.mkdir()
+    night = Night(out, out / "spool", out / "sacct.txt", out / "truth.json", out, 0.0, 1.0)
+
+    made = load_config(demo._write_config(night, given))
+
+    report = made.report
+    assert (report.path, report.own, report.views) == (str(out / "reports"), "", "")
+    assert (report.site, made.lake.spools) == ("Aurora", [str(out / "spool")])
+
+
 def _see_everything(done: Audit, config: Path) -> int:
     """Runs what the night's evidence names to see it oneself; how many showed something."""
     app = typer.Typer()
@@ -76,6 +92,19 @@ def _see_everything(done: Audit, config: Path) -> int:
     return n_seen
 
 
+def _look_further(done: Audit, config: Path) -> list[str]:
+    """Runs what the demo names at its end; what was shown, with nothing on stderr."""
+    app = typer.Typer()
+    lake.add(app)
+    report.add(app)
+    shown = []
+    for line in demo._look(config, done).splitlines():
+        ran = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert (ran.exit_code, ran.stderr) == (0, ""), (line, ran.output, ran.exception)
+        shown.append(ran.stdout)
+    return shown
+
+
 @pytest.mark.slow
 def test_the_stages_judge_a_night_without_the_truth_being_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -85,11 +114,12 @@ def test_the_stages_judge_a_night_without_the_truth_being_there(
     night = simulate(out, 2)
     hidden = night.truth.rename(tmp_path / "away.json")
 
-    page = demo._run_stages(night, demo._write_config(night, None))
-    done = demo._read_audit(out / "audit.json")
+    document = demo._run_stages(night, demo._write_config(night, None))
+    page, done = document.with_name("report.html"), demo._read_audit(document)
     hidden.rename(night.truth)
     demo._print_table(done, night)
     n_seen = _see_everything(done, out / "guard.toml")
+    shown = _look_further(done, out / "guard.toml")
     if night.home != out:
         shutil.rmtree(night.home)
 
@@ -106,5 +136,7 @@ def test_the_stages_judge_a_night_without_the_truth_being_there(
         if judged is not reached:
             assert [f.check for f in judged.findings if f.family is Family.F] == []
     assert n_seen > 20
+    assert len(shown) == 3
+    assert all(judged.run.job in shown[0] for judged in done.judgements)
     assert page.read_text().lower().startswith("<!doctype html>")
     assert "D02 second process" not in page.read_text()

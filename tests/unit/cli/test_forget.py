@@ -101,6 +101,44 @@ def test_what_he_did_is_gone_and_what_his_gpus_did_stays(site: Path) -> None:
         assert 1000 not in pl.read_parquet(path, hive_partitioning=False)["uid"].to_list()
 
 
+def _without_hooks(lake: Path) -> None:
+    """As if neither hook had run on the node."""
+    for table in ("tickets", "ends"):
+        for path in (lake / "v1" / table).rglob("*.parquet"):
+            path.unlink()
+
+
+def test_a_run_of_which_no_hook_told_is_his_whose_processes_it_had(site: Path) -> None:
+    lake = site.parent / "lake"
+    key = _tables(lake)["tickets"]["run"][0]
+    _without_hooks(lake)
+    before = _tables(lake)
+
+    assert "1 runs on nodes" in _forget(site, "--apply")
+
+    after = _tables(lake)
+    assert any(key in before[table]["run"].to_list() for table in set(before) - set(SUMS) - {"processes"})
+    for table in set(after) - set(SUMS):
+        assert key not in after[table]["run"].to_list(), table
+
+
+def test_a_run_of_which_no_hook_told_and_that_two_used_is_named_and_left(site: Path) -> None:
+    lake = site.parent / "lake"
+    _without_hooks(lake)
+    path = next((lake / "v1" / "processes").rglob("*.parquet"))
+    frame = pl.read_parquet(path, hive_partitioning=False)
+    other = frame.filter(pl.col("uid") == 1000).with_columns(pl.lit(2000, pl.Int64).alias("uid"))
+    pl.concat([frame, other.cast(frame.schema)]).write_parquet(path)
+    before = _tables(lake)
+
+    assert "of 1 runs neither hook said whose they were" in _forget(site, "--apply")
+
+    after = _tables(lake)
+    assert 1000 not in after["processes"]["uid"].to_list()
+    assert 2000 in after["processes"]["uid"].to_list()
+    assert all(after[table].equals(before[table]) for table in set(before) - {"processes", "flows"})
+
+
 def test_the_nights_document_has_the_same_sums_and_no_word_of_him(site: Path) -> None:
     (path,) = (site.parent / "reports").glob("*/audit.json")
     before = from_json(path.read_text())

@@ -162,6 +162,26 @@ def test_no_server_keeps_the_letter_for_the_next_night(app: typer.Typer, tmp_pat
     assert statuses == [Status.SENT, Status.SUPERSEDED]  # another audit of that very night
 
 
+def test_letters_that_perhaps_went_are_named_beside_the_servers_trouble(
+    app: typer.Typer, tmp_path: Path
+) -> None:
+    program = tmp_path / "sendmail"
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o755)
+    config = _site(tmp_path, 1)
+    readers = 'to = ["a@x.org", "b@x.org", "c@x.org"]'
+    how = f'transport = "sendmail"\nsendmail = "{program}"\n{readers}'
+    config.write_text(config.read_text().replace('to = ["ops@example.org"]', how))
+
+    with pytest.raises(GuardError, match="mail-sendmail: 3 of 3 letters") as caught:
+        _run(app, "--config", config, "--send")
+
+    statuses = sorted(k.state.status for k in kept(tmp_path / "reports" / "outbox"))
+    assert statuses == [Status.UNCLEAR, Status.UNCLEAR, Status.WAITING]
+    assert caught.value.hint.count("slurm-guard mail --again ") == 2
+    assert "signal 9" in caught.value.sentence
+
+
 def test_a_password_that_is_not_private_stops_everything(app: typer.Typer, tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("correct horse\n")

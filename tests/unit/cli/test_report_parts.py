@@ -70,7 +70,7 @@ def test_a_part_says_above_everything_that_it_is_one(app: typer.Typer, archive: 
     code, shown, _ = _run(app, archive, "--account", "nlp-7", "--user", "mvance,nobody")
 
     assert code == 0
-    said = "Account nlp-7, user mvance or nobody alone: 1 of the 13 runs of this night. All sums are theirs."
+    said = "Account nlp-7, user mvance or nobody alone: 1 of the 13 runs of this night. All sums are its own."
     assert shown.splitlines()[2] == said
     assert "Where 64.0 GPU-h went" in shown
     assert "48500" not in shown
@@ -92,7 +92,7 @@ def test_several_nights_are_one_table_with_sums(app: typer.Typer, archive: Path)
     assert code == 0
     assert "3 nights, 2026-09-20 to 2026-09-23." in shown
     assert "No document of 2026-09-22." in shown
-    assert "26 runs: 2 alert, 2 review, 16 clear, 2 not auditable, 2 explained, 2 parked." in shown
+    assert "26 runs: 2 alerts, 2 to review, 16 clear, 2 not auditable, 2 explained, 2 parked." in shown
     (whole,) = [line for line in shown.splitlines() if line.startswith("all nights")]
     assert whole.split()[2] == "26"
     assert "…" not in whole
@@ -121,7 +121,7 @@ def test_several_nights_are_one_page_with_sums_trend_and_runs(
     assert (code, shown) == (0, "")
     assert "3 nights, 2026-09-20 to 2026-09-23." in text
     assert "No document of 2026-09-22." in text
-    assert "26 runs: 2 alert, 2 review, 16 clear, 2 not auditable, 2 explained, 2 parked." in text
+    assert "26 runs: 2 alerts, 2 to review, 16 clear, 2 not auditable, 2 explained, 2 parked." in text
     table = _run(app, archive, "--since", "1w")[1]
     for line in table[table.index("Where ") : table.index("Runs; ")].splitlines()[1:-1]:
         account, amount, *_ = line.split()
@@ -201,6 +201,9 @@ def test_empty_nights_are_one_honest_line(app: typer.Typer, archive: Path) -> No
         (("--since", "2026-09-24"), "document-missing", EXIT_NOTHING_TO_AUDIT),
         (("--since", "1w", "--user", "mvanse"), "narrow-nothing", EXIT_NOTHING_TO_AUDIT),
         (("--user", "mvanse"), "narrow-nothing", EXIT_NOTHING_TO_AUDIT),
+        (("--account", "nlq"), "narrow-nothing", EXIT_NOTHING_TO_AUDIT),
+        (("--job", "1"), "job-unknown", EXIT_NOTHING_TO_AUDIT),
+        (("--since", "1w", "--job", "1"), "narrow-nothing", EXIT_NOTHING_TO_AUDIT),
         (("--verdict", "guilty"), "verdict-unknown", EXIT_USAGE),
     ],
 )
@@ -314,6 +317,50 @@ def test_a_closed_output_is_said(app: typer.Typer, archive: Path, monkeypatch: p
         rendered.put_out(b"", None)
     assert rendered.style_of(True).color is False
     assert rendered.encoding_of(True) == "utf-8"
+
+
+@pytest.mark.parametrize("form", ["text", "html", "json", "csv", "eml"])
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o640), (0, 0o640), (0o077, 0o600)])
+def test_a_file_of_named_people_is_closed_to_others(
+    app: typer.Typer, archive: Path, tmp_path: Path, form: str, umask: int, mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        _run(app, archive, "--format", form, "-o", tmp_path / "out")
+        if form != "eml":
+            _run(app, archive, "--since", "1w", "--format", form, "-o", tmp_path / "several")
+    finally:
+        os.umask(before)
+
+    written = [path for name in ("out", "several") if (path := tmp_path / name).exists()]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in written] == [mode] * (1 if form == "eml" else 2)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_a_file_that_was_there_keeps_its_mode(
+    app: typer.Typer, archive: Path, tmp_path: Path, mode: int
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("yesterday's")
+    path.chmod(mode)
+
+    _run(app, archive, "--format", "html", "-o", path)
+
+    assert path.read_text().startswith("<!doctype html>")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder away")
+def test_the_mode_of_somebody_elses_file_is_not_kept(app: typer.Typer, archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.touch()
+    path.chmod(0o666)
+    os.chown(path, 12_345, 12_346)
+
+    _run(app, archive, "--format", "html", "-o", path)
+
+    about = path.stat()
+    assert (about.st_uid, stat.S_IMODE(about.st_mode)) == (0, 0o640)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder away")

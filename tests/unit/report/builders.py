@@ -33,6 +33,14 @@ FROM_AT = 1_790_035_200.0  # 2026-09-22 00:00 UTC
 HOUR = 3600
 GPU_H = 3_600_000
 CLAIMED = 5  # the clear run that nothing outside the job confirmed
+STEPS_PER_S = 1.09  # of every run while nothing hinders it
+POWER_W = 612.0  # of a GPU at work
+STARTUP_S = 840.0  # of a run before its first progress
+# Eight GPUs a node, and no run on a GPU of another: what is not named here lies on g05.
+NODES = {
+    48112: "g01", 48503: "g02", 48207: "g03", 48411: "g03", 48255: "g04", 48300: "g04", 48502: "g06",
+    48506: "g06", 48507: "g08",
+}  # fmt: skip
 
 
 def run(job: int, hours: float = 8.0, gpus: int = 8, start_h: float = 2.0, **changes: object) -> Run:
@@ -56,7 +64,7 @@ def run(job: int, hours: float = 8.0, gpus: int = 8, start_h: float = 2.0, **cha
         from_at=start_at,
         until_at=start_at + hours * HOUR,
         suspended_s=0,
-        nodes=("g01", "g02")[: 1 + (gpus > 4)],
+        nodes=(NODES.get(job, "g05"),),
         n_gpus=gpus,
         gpu_type="h100",
         comment=None,
@@ -76,9 +84,10 @@ def finding(of: Run, check: str, sentence: str, **changes: object) -> Finding:
     """A finding with one evidence, about a silent log unless `evidence` says otherwise."""
     evidence = Evidence(
         "GPU work while no progress file grew, 11:30 to 12:11",
-        2.7,
+        2.65,
         "GPU-h",
-        "tables windows, files",
+        "lake tables windows and files",
+        f"slurm-guard lake show windows --job {of.job_id} --from 1790076600 --to 1790079060; "
         f"slurm-guard lake show files --job {of.job_id} --from 1790076600 --to 1790079060",
         "an evaluation that the log names, or a declared one in the job's comment",
     )
@@ -88,11 +97,32 @@ def finding(of: Run, check: str, sentence: str, **changes: object) -> Finding:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
+def logged(of: Run, steps: float) -> ProgressSummary:
+    """A line each five steps, from the end of the start-up to the end."""
+    return ProgressSummary(
+        ("stdout (Hugging Face)",), round(steps / 5), 1, of.from_at + STARTUP_S, of.until_at - 5,
+        round(steps) * 1.0, "step", "observed",
+    )  # fmt: skip
+
+
+def steps_of(of: Run, line: Timeline | None) -> float:
+    """Through the timeline, where the sampler's own gap goes on as what is beside it; else at full speed."""
+    if line is None:
+        return STEPS_PER_S * (of.until_at - of.from_at - STARTUP_S)
+    known, total = 0.0, 0.0
+    for rate in line.progress_per_s:
+        known = known if rate is None else rate
+        total += known * line.slot_s
+    return total
+
+
 def judgement(
     of: Run, verdict: Verdict, ledger: Mapping[str, int], sentence: str, **changes: object
 ) -> Judgement:
     """A judgement whose bounds surround what the ledger leaves unexplained."""
     mid = sum(ledger.get(name, 0) for name in ("foreign", "contradiction", "residual"))
+    line = changes.get("timeline")
+    steps = steps_of(of, line if isinstance(line, Timeline) else None)
     plain = Judgement(
         run=of,
         verdict=verdict,
@@ -101,19 +131,17 @@ def judgement(
         ledger_gpu_ms=dict(ledger),
         unexplained=Bounds(round(mid * 0.86), mid, round(mid * 1.13)),
         smallest_visible_gpu_ms=int(0.9 * GPU_H),
-        cost=Cost(1_840_000.0, "mJ/step", "energy", "own-cheapest", 0.021, 412),
+        cost=Cost(
+            1000 * POWER_W * of.n_gpus / STEPS_PER_S,
+            "mJ/step",
+            "energy",
+            "own-cheapest",
+            0.021,
+            46 * of.n_gpus,
+        ),
         score=-4.0,
         findings=(),
-        progress=ProgressSummary(
-            ("stdout (Hugging Face)",),
-            5_760,
-            1,
-            of.from_at + 300,
-            of.until_at - 40,
-            28_800.0,
-            "step",
-            "observed",
-        ),
+        progress=logged(of, steps),
         timeline=None,
         coverage_pct=100.0,
     )
@@ -121,9 +149,15 @@ def judgement(
 
 
 def timeline(
-    of: Run, slots: int = 480, from_slot: int = 180, until_slot: int = 400, share: float = 0.36
+    of: Run,
+    slots: int = 480,
+    stretch: tuple[int, int] = (180, 400),
+    share: float = 0.36,
+    gap: tuple[int, int] = (290, 302),
 ) -> Timeline:
-    """Training with a foreign process in the middle, one sampler gap and an evaluation."""
+    """Training with a foreign process in the middle and one sampler gap; with a share of 0 the run's own work
+    goes on without progress. A step costs the same GPU time everywhere."""
+    from_slot, until_slot = stretch
     accounts: dict[str, list[int | None]] = {
         name: [] for name in ("progress", "phase", "foreign", "residual", "idle", "unobserved")
     }
@@ -132,27 +166,27 @@ def timeline(
     slot_s = (of.until_at - of.from_at) / slots
     whole = round(of.n_gpus * slot_s * 1000)
     for i in range(slots):
-        gap, late, other = 290 <= i < 302, i < 14, from_slot <= i < until_slot
+        unseen, late, other = gap[0] <= i < gap[1], i < 14, from_slot <= i < until_slot
         wave = 1 + 0.02 * math.sin(i / 3)
-        foreign = round(whole * share * wave) if other and not gap else 0
-        rest = round(whole * (0.05 if share > 0 else 0.96)) if other and not gap else 0
+        foreign = round(whole * share * wave) if other and not unseen else 0
         idle = round(whole * 0.03)
+        rest = (round(whole * 0.05) if share > 0 else whole - idle) if other and not unseen else 0
         phase = whole - idle if late else 0
         filled = {"foreign": foreign, "residual": rest, "idle": idle, "phase": phase}
         filled["progress"] = whole - sum(filled.values())
         for name, values in accounts.items():
-            values.append((whole if name == "unobserved" else None) if gap else filled.get(name, 0))
-        power.append(None if gap else of.n_gpus * (350.0 if late else 668 if other else 612) * wave)
-        rate.append(None if gap else 0.0 if late else (0.71 if other else 1.09) * wave)
+            values.append((whole if name == "unobserved" else None) if unseen else filled.get(name, 0))
+        power.append(None if unseen else of.n_gpus * (350.0 if late else POWER_W) * wave)
+        rate.append(None if unseen else STEPS_PER_S * filled["progress"] / (whole - idle))
     at = of.from_at
     events = [
-        TimelineEvent(at, None, "run", "job started on g01, g02"),
+        TimelineEvent(at, None, "run", "job started on g01"),
         TimelineEvent(at + 14 * slot_s, None, "run", "first progress point logged"),
         TimelineEvent(
             at + 176 * slot_s,
             at + until_slot * slot_s,
             "network",
-            "1 connection of python3 (pid 48112) to 203.0.113.40:443; 2.0 GiB in, 18 GiB out, "
+            "1 connection of python3 (pid 47990) to 203.0.113.40:443; 2.0 GiB in, 18 GiB out, "
             "allowed by the site",
         ),
         TimelineEvent(
@@ -161,19 +195,25 @@ def timeline(
             "process",
             "pid 48120 /dev/shm/.cache/worker (uid 20003) on 8 GPUs, no job step of its own",
         ),
-        TimelineEvent(at + 179 * slot_s, None, "process", "pid 48112 python3 started pid 48120"),
-        TimelineEvent(at + 290 * slot_s, at + 302 * slot_s, "run", "sampler restarted: not observed"),
+        TimelineEvent(at + 179 * slot_s, None, "process", "pid 48103 sshd (uid 20003) started pid 48120"),
+        TimelineEvent(at + gap[0] * slot_s, at + gap[1] * slot_s, "run", "sampler restarted: not observed"),
         TimelineEvent(of.until_at, None, "run", "job ended, COMPLETED"),
     ]
     return Timeline(at, slot_s, accounts, power, rate, events)
+
+
+def ledger_of(line: Timeline) -> dict[str, int]:
+    """What the slots sum to."""
+    return {name: sum(v for v in values if v is not None) for name, values in line.accounts.items()}
 
 
 def alert() -> Judgement:
     """A co-tenant on eight GPUs."""
     of = run(48112, name="llama-ft", user="mvance", account="nlp-7")
     line = timeline(of)
-    ledger = {name: sum(v for v in values if v is not None) for name, values in line.accounts.items()}
+    ledger = ledger_of(line)
     ledger["progress"] += of.allocated_gpu_ms - sum(ledger.values())
+    n_points = logged(of, steps_of(of, line)).n_points
     foreign = finding(
         of,
         "foreign-process",
@@ -185,10 +225,10 @@ def alert() -> Judgement:
         attack=("T1496",),
         evidence=(
             Evidence(
-                "GPU time of pid 48120 (uid 20003, started 05:00:02)",
-                10.1,
+                "GPU time of pid 48120 (uid 20003, started 04:59)",
+                round(ledger["foreign"] / GPU_H, 2),
                 "GPU-h",
-                "table procs",
+                "lake table shares",
                 "slurm-guard lake show shares --job 48112 --node g01 --where pid=48120 --from 1790053200 "
                 "--to 1790066400  # while it lasts: nvidia-smi pmon on g01",
                 "a job step or a site daemon that owns pid 48120",
@@ -197,8 +237,8 @@ def alert() -> Judgement:
                 "processes of the job's own cgroup on the same GPUs",
                 8.0,
                 "processes",
-                "table procs",
-                "sacct -D -X -j 48112 -o JobIDRaw,State,Start,End,Elapsed,Comment%80",
+                "lake table processes",
+                "slurm-guard lake show processes --job 48112 --node g01 --from 1790042400 --to 1790071200",
                 "",
             ),
         ),
@@ -206,16 +246,18 @@ def alert() -> Judgement:
     residual = finding(
         of,
         "work-residual",
-        "Steps took 1.4 times the energy of the run's own cheapest steps while pid 48120 was there.",
+        "Steps took 1.09 times the work of the run's own cheapest steps while pid 48120 was there.",
         weight=2.7,
         evidence=(
             Evidence(
-                "energy per step inside the stretch, over outside",
-                1.41,
+                "the run's own work per step inside the stretch, over outside",
+                1.09,
                 "×",
-                "tables windows, progress",
-                "slurm-guard lake show windows --job 48112 --from 1790035200 --to 1790078400 "
-                "--columns start_at,node,gpu_index,energy_mj,sm_cycles,busy_ms",
+                "lake tables windows and points",
+                "slurm-guard lake show windows --job 48112 --from 1790042400 --to 1790071200 "
+                "--columns start_at,node,gpu_index,energy_mj,sm_cycles,busy_ms; "
+                "slurm-guard lake show points --job 48112 --from 1790042400 --to 1790071200 "
+                "--columns at,step,samples,tokens",
                 "a change of batch size logged at 05:00",
             ),
         ),
@@ -229,10 +271,10 @@ def alert() -> Judgement:
         evidence=(
             Evidence(
                 "points whose claimed time lies inside the seen write",
-                5_744.0,
-                "of 5,760",
-                "table progress",
-                "slurm-guard lake show points --job 48112 --from 1790035200 --to 1790078400 "
+                n_points - 16.0,
+                f"of {n_points:,}",
+                "lake table points",
+                "slurm-guard lake show points --job 48112 --from 1790042400 --to 1790071200 "
                 "--columns at,obs_lo_at,obs_hi_at,step,flags",
                 "",
             ),
@@ -242,7 +284,7 @@ def alert() -> Judgement:
         of,
         Verdict.ALERT,
         ledger,
-        "For 3 h 40 min a process outside the job used its GPUs; training ran at two thirds of its speed.",
+        "For 3 h 40 min a process outside the job used its GPUs; training ran at 58 % of its speed.",
         classes=("foreign-process",),
         findings=(foreign, residual, steady),
         timeline=line,
@@ -258,21 +300,24 @@ def alert() -> Judgement:
 def review() -> Judgement:
     """Own work left over, and not enough to say more; it went on from a checkpoint of the run before."""
     of = run(48207, hours=5.0, gpus=4, name="vit-sweep", start_h=9.0)
-    ledger = split(of, residual=0.135, idle=0.06, phase=0.08)
-    again = round(ledger["progress"] / 48)
-    left = finding(of, "silent-busy", "The GPUs worked for 41 minutes while the log stood still.", weight=1.6)
+    line = replace(timeline(of, 300, (150, 191), 0.0, (0, 0)), events=[])
+    ledger = ledger_of(line)
+    steps = round(steps_of(of, line))
+    again = round(ledger["progress"] * 600 / steps)
+    left = finding(
+        of, "busy-while-silent", "The GPUs worked for 41 minutes while the log stood still.", weight=1.6
+    )
     plain = judgement(
         of,
         Verdict.REVIEW,
         ledger,
         "2.7 GPU-h of work fall into a silence of the log; a silent evaluation would look the same.",
-        classes=("silent",),
         findings=(left,),
         score=-1.1,
-        timeline=replace(timeline(of, slots=300, from_slot=150, until_slot=191, share=0.0), events=[]),
+        timeline=line,
         notes=("Which kernels ran: this GPU has no profiling counters.",),
     )
-    redone = Redone(28_200.0, 600.0, 600.0, 0.0, 1, 0, 0, again, again)
+    redone = Redone(steps - 600.0, 600.0, 600.0, 0.0, 1, 0, 0, again, again)
     return replace(plain, progress=replace(plain.progress, redone=redone))
 
 
@@ -289,12 +334,12 @@ def explained() -> Judgement:
         attack=("T1572",),
         evidence=(
             Evidence(
-                "bytes from outside that reappeared on 127.0.0.1:40101 of g01",
+                "bytes from outside that reappeared on 127.0.0.1:40101 of g04",
                 41.0,
                 "MiB",
-                "table relays",
-                "slurm-guard lake show relays --job 48255 --node g01 --where pids=20418 --from 1790035200 "
-                "--to 1790078400  # while it lasts: ss -tinp on g01",
+                "lake table relays",
+                "slurm-guard lake show relays --job 48255 --node g04 --where pids=20418 --from 1790071200 "
+                "--to 1790082000  # while it lasts: ss -tinp on g04",
                 "[network] tunnels, where the site allows it for good",
             ),
         ),
@@ -323,16 +368,16 @@ def site() -> Site:
         digest="9f" * 32,
         up_to=17,
         n_exemptions=2,
-        n_nights=12,
-        n_asked=14,
+        n_nights=16,
+        n_asked=21,
         n_disposed=9,
         precision=(
-            Precision("verdict", "ALERT", 5, 1, 0, 0.358765, 0.995789),
-            Precision("verdict", "REVIEW", 1, 1, 1, 0.012579, 0.987421),
-            Precision("check", "foreign-process", 4, 0, 0, 0.397635, 1.0),
+            Precision("verdict", "ALERT", 2, 1, 0, 0.094299, 0.991596),
+            Precision("verdict", "REVIEW", 3, 2, 1, 0.146633, 0.947255),
+            Precision("check", "foreign-process", 2, 0, 0, 0.158114, 1.0),
             Precision("check", "no-step-rhythm", 0, 0, 1, None, None),
         ),
-        budget=AlarmBudget(0.1, 0.0308, 130, 4210, 1299, 0),
+        budget=AlarmBudget(0.1, 0.0622, 13, 208, 129, 0),
     )
 
 
@@ -341,7 +386,7 @@ def parked() -> Judgement:
     of = run(48300, hours=9.5, gpus=2, name="jupyter", state="TIMEOUT", gpu_type=None)
     idle = finding(
         of,
-        "parked",
+        "parked-allocation",
         "No work on either GPU for 9 h 21 min.",
         family=Family.G,
         severity=Severity.LOW,
@@ -351,8 +396,8 @@ def parked() -> Judgement:
                 "longest stretch without work on any GPU",
                 33_660.0,
                 "s",
-                "table windows",
-                "slurm-guard lake show windows --job 48300 --from 1790035200 --to 1790121600 "
+                "lake table windows",
+                "slurm-guard lake show windows --job 48300 --from 1790042400 --to 1790076600 "
                 "--columns start_at,node,gpu_index,power_mw,busy_ms,sm_ms",
                 "work on the GPUs that the sampler did not see",
             ),
@@ -430,29 +475,34 @@ def night() -> Audit:
                 FROM_AT + 10 * HOUR,
                 FROM_AT + 10.5 * HOUR,
                 1_620_000,
-                48120,
-                20003,
-                "/dev/shm/.cache/worker",
-                alert().run.id,
-                "pid 48120 (uid 20003) went on for 27 minutes after job 48112 had ended.",
+                61022,
+                20005,
+                "/usr/bin/python3.11",
+                None,
+                "Process 61022, python3.11, of user5 (uid 20005) worked 1620 s on GPU-5f2c of g02; its node "
+                "saw it in job 48633, of which this audit has no run then.",
+                48633,
             ),
         ),
         skips=(
             Skip(
-                "g07/sealed/48001.jsonl", "quarantined", "line 204 is not JSON; the file stands in quarantine"
+                "g05/sealed/48001.jsonl", "quarantined", "line 204 is not JSON; the file stands in quarantine"
             ),
             Skip("job 48620", "no-gpu-record", "accounting shows a GPU, no sampler saw one"),
             Skip("check rhythm", "too-few-references", "3 clean references, 20 needed"),
         ),
         nodes=(
-            NodeCoverage("g01", 4, 84 * GPU_H, FROM_AT + 24 * HOUR, ""),
-            NodeCoverage("g02", 4, 82 * GPU_H, FROM_AT + 24 * HOUR, "sampler restarted at 06:50"),
-            NodeCoverage("g07", 4, 0, None, "no file since the window began"),
+            NodeCoverage("g01", 8, round(190.4 * GPU_H), FROM_AT + 24 * HOUR, "sampler restarted at 06:50"),
+            *(NodeCoverage(f"g{k:02}", 8, 192 * GPU_H, FROM_AT + 24 * HOUR, "") for k in (2, 3, 4, 5, 6, 8)),
+            NodeCoverage("g07", 8, 0, None, "no file since the window began"),
         ),
         site=site(),
         sums=sums.groups(judgements, "aurora"),
         trend=trend(judgements),
     )
+
+
+EXPLAINED_BEFORE = (2, 4, 7)  # nights back on which the site explained the tunnel, as it does now
 
 
 def trend(judgements: tuple[Judgement, ...], n_before: int = 17, missing: int = 6) -> tuple[NightSum, ...]:
@@ -471,7 +521,8 @@ def trend(judgements: tuple[Judgement, ...], n_before: int = 17, missing: int = 
             tonight,
             from_at=FROM_AT - 24 * HOUR * k,
             until_at=FROM_AT - 24 * HOUR * (k - 1),
-            n_alert=int(k % 5 == 0),
+            n_alert=int(k % 5 == 0) + (k in EXPLAINED_BEFORE),
+            n_explained=int(k in EXPLAINED_BEFORE),
             n_review=k % 3,
             allocated_gpu_ms=explained + mid + sum(part.values()),
             explained_gpu_ms=explained,

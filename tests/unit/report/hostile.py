@@ -61,13 +61,15 @@ STRINGS = (
     '","uid":0,"user":"root',
     "\\x1b[31m \\u202e %0d%0aBcc: x",
     "\ufffe\uffff\ufdd0 noncharacters",
+    "adm\u034fin r\ufe0foot \u115f\u1160\u3164\uffa0\u2800 \U000e0100 nothing to see",
     "\r=2+2\rCLEAR",
     "",
     " ",
 )  # fmt: skip
 # What must never stand in any output as it is.
 RAW = (
-    *"\x00\x07\x08\x0b\x0c\x1b\x7f\x9b\u200b\u200f\u2028\u2029\u202c\u202e\u2066\u2069\ufeff\ue000\ud800\U000e0001",
+    *"\x00\x07\x08\x0b\x0c\x1b\x7f\x9b\u200b\u200f\u2028\u2029\u202c\u202e\u2066\u2069\ufeff\ue000\ud800\U000e0001"
+    "\u034f\u115f\u1160\u2800\u3164\ufe0f\uffa0\U000e0100",
 )
 
 

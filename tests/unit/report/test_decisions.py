@@ -23,7 +23,7 @@ AGAIN = (
     "Also on 3 of the last 7 nights, on jobs of this user with this name (x); explained on 2 of them, "
     "on 1 of them found to be called wrongly."
 )
-FEW = "reference: 310 runs of 12 nights, 1,299 runs needed to say how many to expect; nothing was changed"
+FEW = "reference: 310 runs of 16 nights, 1,299 runs needed to say how many to expect; nothing was changed"
 
 
 def _with(audit: Audit, **settings: object) -> Audit:
@@ -51,7 +51,8 @@ def test_its_finding_says_who_explained_it_and_others_do_not() -> None:
 
     said = {f.check: f.explained for s in page.sections for c in s.cards for f in c.against}
     assert said == {
-        "foreign-process": "", "silent-busy": "", "reverse-tunnel": "explained by r.okoye", "parked": "",
+        "foreign-process": "", "busy-while-silent": "", "reverse-tunnel": "explained by r.okoye",
+        "parked-allocation": "",
     } | {check: "" for check in said if check != "reverse-tunnel"}  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def test_observing_only_is_said_with_the_canary_and_ends() -> None:
 
     assert plain == (
         "observe only",
-        "verdicts are kept, no owner is written to; 12 nights audited before this one",
+        "verdicts are kept, no owner is written to; 16 nights audited before this one",
     )
     assert canary[0] == "observe only, but for partition gpu-test"
     assert "Mode" not in _header(_with(night, observe_only=False))
@@ -130,12 +131,12 @@ def test_observing_only_is_said_with_the_canary_and_ends() -> None:
         (
             AlarmBudget(0.1, 0.0308, 130, 4210, 1299, 0),
             "0.031 of 0.1 false alerts expected",
-            "reference: 4,210 runs of 12 nights",
+            "reference: 4,210 runs of 16 nights",
         ),
         (
             AlarmBudget(0.1, 0.0308, 130, 4210, 1299, 2),
             "0.031 of 0.1 false alerts expected",
-            "reference: 4,210 runs of 12 nights; 2 alerts beyond that shown as REVIEW",
+            "reference: 4,210 runs of 16 nights; 2 alerts beyond that shown as REVIEW",
         ),
         (
             AlarmBudget(0.1, None, 130, 310, 1299, 0),
@@ -166,9 +167,9 @@ def test_without_budget_or_word_of_the_site_nothing_is_said() -> None:
 def test_precision_is_shown_with_its_interval_and_what_nobody_looked_at() -> None:
     table = build_page(builders.night(), Options()).precision
 
-    assert table.lines[0].cells == ("ALERT", "5 right, 1 wrong, 0 unclear", "83.3 % (35.9 % to 99.6 %)")
+    assert table.lines[0].cells == ("ALERT", "2 right, 1 wrong, 0 unclear", "66.7 % (9.4 % to 99.2 %)")
     assert table.lines[3].cells[-1] == "not known"
-    assert table.more == "14 runs asked for a look in the last 12 nights; 9 of them have a disposition."
+    assert table.more == "21 runs asked for a look in the last 16 nights; 9 of them have a disposition."
 
 
 def test_the_csv_has_what_is_left_and_who_explained_it() -> None:

@@ -45,7 +45,7 @@ def test_the_nights_bar_and_each_alert_are_drawn_with_their_words() -> None:
     ledger, alert = images.draw(_page())
 
     assert ledger.cid == "ledger"
-    assert ledger.alt.startswith("Where 264.6 GPU-h went: progress: 177.8 GPU-h (67.2 %)")
+    assert ledger.alt.startswith("Where 264.6 GPU-h went: progress: 179.1 GPU-h (67.7 %)")
     assert alert.cid == _page().asks[0].anchor
     assert "Timeline of job 48112: progress 47.3 GPU-h" in alert.alt
     assert "Unexplained: 2026-09-22 05:00 to 06:50" in alert.alt
@@ -62,6 +62,16 @@ def test_a_mail_shows_a_picture_in_place_of_its_bar_with_the_same_in_words() -> 
     shown = [(re.findall(r'src="cid:([^"]+)"', tag)[0], re.findall(r'alt="([^"]+)"', tag)[0]) for tag in tags]
     assert shown == [(p.cid, p.alt) for p in found]
     assert html.count("<img") == 2
+
+
+def test_the_words_behind_a_picture_say_less_and_more_in_words() -> None:
+    assert images.read_aloud("<0.01 GPU-h (<0.1 %), >99.9 %") == "under 0.01 GPU-h (under 0.1 %), over 99.9 %"
+    assert images.read_aloud("job <script>") == "job ‹script›"
+    of = builders.alert()
+    ledger = {**of.ledger_gpu_ms, "idle": 3, "wait": of.ledger_gpu_ms["idle"]}
+    night = replace(builders.night(), judgements=(replace(of, ledger_gpu_ms=ledger),))
+    said = [alt for _, alt, _ in images._drawings(build_page(night, Options()))]
+    assert all("under 0.01 GPU-h" in alt and not set(alt) & set("<>‹›") for alt in said)
 
 
 def test_without_the_library_or_a_font_a_mail_has_its_bars_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,9 +38,10 @@ def test_pictures_are_related_to_the_html_that_shows_them() -> None:
         "multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png",
     ]  # fmt: skip
     (picture,) = [p for p in _parse(made.content).walk() if p.get_content_type() == "image/png"]
-    assert picture["Content-ID"] == "<bar.n.1@hpc.example.org>"  # RFC 2045: as unique as a Message-ID
+    name = str(picture["Content-ID"])  # RFC 2045: as unique as a Message-ID
+    assert re.fullmatch(r"<1\.[0-9a-f]{24}@slurm-guard\.invalid>", name)
     (html,) = [p for p in _parse(made.content).walk() if p.get_content_type() == "text/html"]
-    assert 'src="cid:bar.n.1@hpc.example.org"' in html.get_content()
+    assert f'src="cid:{name[1:-1]}"' in html.get_content()
     assert picture.get_content_disposition() == "inline"
     assert picture["Content-Description"] == "all idle"
     assert picture.get_payload(decode=True) == PNG
@@ -128,6 +129,22 @@ def test_an_address_with_a_hostile_string_is_refused_or_one_plain_address(field:
         assert re.fullmatch(r"[!-~]+@[!-~]+", made.envelope.to)
     assert {error.slug for error in refused} <= {"mail-address"}
     assert all(len(error.sentence) < 500 for error in refused)
+
+
+def test_a_pictures_name_stands_in_its_header_as_in_the_html_whatever_run_and_letter_are_called() -> None:
+    anchor = "run-" + "aurora-with-a-long-name-" * 4 + "48112-1790042400"
+    body = Body("text\n", f'<img src="cid:{anchor}" alt="x"><img src="cid:bar" alt="y">', (
+        Image(anchor, PNG, "x"), Image("bar", PNG, "y"),
+    ))  # fmt: skip
+    strand = Strand(f"<2026-09-22.{'0' * 40}@{'a' * 60}.example.org>")
+
+    made = assemble(replace(HEADS, strand=strand), body)
+
+    names = re.findall(rb"^Content-ID: <([!-~]+)>\r$", made.content, re.MULTILINE)  # no encoded word, no fold
+    (html,) = [part for part in _parse(made.content).walk() if part.get_content_type() == "text/html"]
+    assert re.findall(r'src="cid:([^"]+)"', html.get_content()) == [name.decode() for name in names]
+    assert len(set(names)) == 2
+    assert names != re.findall(rb"Content-ID: <([^>]+)>", assemble(HEADS, body).content)
 
 
 def test_a_subject_that_looks_encoded_is_not_decoded() -> None:

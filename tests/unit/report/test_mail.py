@@ -8,7 +8,9 @@ from email.message import EmailMessage
 
 from slurm_guard.model import Audit, Verdict
 from slurm_guard.report import mail
-from slurm_guard.report.page import Options
+from slurm_guard.report.page import Options, build_page
+from slurm_guard.report.render import render_html
+from slurm_guard.report.text import ALL, Style, render_text
 from tests.unit.report import builders
 
 
@@ -50,8 +52,40 @@ def test_the_text_part_is_complete_on_its_own() -> None:
         "Observed:",
     ):
         assert said in text
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("see: ")]  # to be pasted
-    assert max(map(len, lines)) <= 76
+    assert max(map(len, text.splitlines())) <= 76
+
+
+def test_a_letter_leaves_the_commands_to_the_page_and_names_for_each_run_the_one_that_shows_them() -> None:
+    night = builders.night()
+    letter = _compose(night)
+
+    for kind in ("plain", "html"):
+        said = _part(letter, kind)
+        for absent in ("lake show", "sacct -D", "--columns"):
+            assert absent not in said
+        for job in (48112, 48207):
+            assert said.count(f"slurm-guard report --night 2026-09-22 --job {job}") == 1
+    page = build_page(night, Options())
+    assert "slurm-guard lake show shares" in render_html(page)
+    assert "slurm-guard lake show shares" in render_text(page, Style(cards=ALL))
+
+
+def test_the_events_beside_a_timeline_are_numbered_as_in_its_picture() -> None:
+    of = builders.alert()
+    assert of.timeline is not None
+    many = [
+        replace(of.timeline.events[1], at=of.run.from_at + 60 * k, text=f"event {k}") for k in range(1, 12)
+    ]
+    letters = [of, replace(of, timeline=replace(of.timeline, events=many))]
+
+    few, more = (_part(_compose(replace(builders.night(), judgements=(j,))), "html") for j in letters)
+
+    assert re.findall(r'<li value="(\d)"', few) == list("1234567")
+    assert re.findall(r'<li value="(\d)"[^>]*>.*?event (\d+)', more) == [
+        (str(k), str(k)) for k in range(1, 9)
+    ]
+    assert "The numbers after these" in more
+    assert "The numbers after these" not in few
 
 
 def test_the_html_part_fetches_nothing_and_says_its_pictures_in_words() -> None:

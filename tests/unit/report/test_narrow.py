@@ -7,14 +7,15 @@ import pytest
 from slurm_guard import sums
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, EXIT_USAGE, GuardError
 from slurm_guard.model import Verdict
+from slurm_guard.report.cards import build_row
 from slurm_guard.report.narrow import SLUGS, only, parse_narrow, part_of, scope_words, slug_of, spelled
-from slurm_guard.report.nights import Nights, read_parts
-from slurm_guard.report.nights_text import render_nights
+from slurm_guard.report.nights import Nights, NightSum, read_parts
+from slurm_guard.report.nights_text import headline, render_nights
 from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.safe import display_width
 from slurm_guard.report.spark import sparks_of
 from slurm_guard.report.text import ALL, Style, render_text
-from slurm_guard.report.words import Times, load_zone
+from slurm_guard.report.words import Times, load_zone, unit_for
 from tests.unit.report import builders
 
 NIGHT = builders.night()
@@ -24,6 +25,23 @@ TIMES = Times(load_zone("UTC"))
 def test_nothing_asked_for_is_the_document_itself() -> None:
     assert part_of(NIGHT, parse_narrow()) is NIGHT
     assert scope_words(parse_narrow(), 13, 13) == ""
+
+
+def test_one_run_alone_is_spoken_of_in_the_singular() -> None:
+    asked = parse_narrow(job="7")
+
+    assert scope_words(asked, 1, 18) == "Job 7 alone: 1 of the 18 runs of this night. All sums are its own."
+    assert scope_words(asked, 2, 18) == "Job 7 alone: 2 of the 18 runs of this night. All sums are theirs."
+    assert scope_words(asked, 1, 1) == "Job 7 alone: the only run of this night. All sums are its own."
+
+
+def test_the_headline_of_several_nights_counts_in_whole_words() -> None:
+    found = Nights("2026-09-20", parse_narrow())
+    found.sums.append(
+        NightSum("2026-09-20", 0.0, 1.0, 39, {"alert": 3, "review": 1, "note": 1, "clear": 34}, {}, 0, 0)
+    )
+
+    assert headline(found) == "39 runs: 3 alerts, 1 to review, 1 note, 34 clear."
 
 
 def test_each_option_takes_several_values_repeated_or_with_commas() -> None:
@@ -72,7 +90,7 @@ def test_the_sums_of_a_part_are_those_of_its_runs() -> None:
     shown = render_text(build_page(part, Options(scope=scope)), Style())
 
     assert (
-        shown.splitlines()[2] == "Verdict alert alone: 1 of the 13 runs of this night. All sums are theirs."
+        shown.splitlines()[2] == "Verdict alert alone: 1 of the 13 runs of this night. All sums are its own."
     )
     assert "Where 64.0 GPU-h went" in shown
 
@@ -129,7 +147,24 @@ def test_no_line_is_wider_than_the_terminal_but_commands(width: int) -> None:
 
     lines = [line for text in shown for line in text.splitlines()]
     assert [line for line in lines if display_width(line) > width and "see: " not in line] == []
-    assert any(line.startswith("  progress") and "177.8 GPU-h" in line for line in lines)
+    assert any(line.startswith("  progress") and "179.1 GPU-h" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [40, 44, 60, 112])
+def test_the_legend_of_the_small_bars_and_their_units_are_whole_at_every_width(width: int) -> None:
+    alert = builders.alert()
+    fast = replace(alert, progress=replace(alert.progress, unit="samples"))
+
+    (lines,) = sparks_of(replace(NIGHT, judgements=(fast,)), TIMES, width).values()
+
+    assert max(map(display_width, lines)) <= width
+    assert [line.split()[-1] for line in lines[:4]] == ["GPUs", "GPUs", "W", "samples/s"]
+    legend = " ".join(" ".join(lines[5:]).split())
+    assert legend == "bars from 0 to the row's highest; a blank: not observed; UTC"
+    assert "…" not in render_text(
+        build_page(replace(NIGHT, judgements=(fast,)), Options(scope="one")),
+        Style(width, cards=("alert",), sparks={build_row(fast, unit_for(()), TIMES).anchor: lines}),
+    ).partition("GPU work  ")[2].partition("Ledger:")[0]  # fmt: skip
 
 
 def test_an_account_that_is_written_in_another_case_is_meant_where_no_other_is() -> None:

@@ -208,6 +208,17 @@ def test_trouble_with_the_server_stops_after_two_and_trouble_with_a_reader_does_
     assert _statuses(second) == [Status.REFUSED] * 5 + [Status.SENT]
 
 
+def test_an_answer_between_two_troubles_lets_the_rest_go(tmp_path: Path) -> None:
+    unclear = Outcome(Fate.UNCLEAR, "timed out", "mail-server")
+    later = replace(unclear, fate=Fate.DEFERRED)
+
+    mixed = run(tmp_path / "in a row", Carrier(a=unclear, b=later), [_owner(f"{u}@x.org") for u in "abc"])
+    apart = run(tmp_path / "apart", Carrier(a=unclear, c=later), [_owner(f"{u}@x.org") for u in "abcd"])
+
+    assert _statuses(mixed) == [Status.UNCLEAR, Status.DEFERRED, Status.WAITING]
+    assert _statuses(apart) == [Status.UNCLEAR, Status.SENT, Status.DEFERRED, Status.SENT]
+
+
 def test_a_dry_run_leaves_a_letter_that_nobody_sends(tmp_path: Path) -> None:
     box, carrier = Letterbox(tmp_path, FakeClock()), Carrier()
     for draft in drafts([OPS]):

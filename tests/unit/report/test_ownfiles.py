@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from slurm_guard import document
-from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
+from slurm_guard.errors import EXIT_FAILURE, EXIT_NOTHING_TO_AUDIT, GuardError
 from slurm_guard.model import Audit
 from slurm_guard.report.acl import let_read
 from slurm_guard.report.own import only_uid
@@ -186,13 +186,13 @@ def test_a_user_reads_his_own_runs_and_no_others_by_the_command(own: Path) -> No
     assert _as(me, "report", "--config", config, "--job", mine[0]).returncode == 0
     assert _as(me, "report", "--config", config, "--since", "2026-09-01").returncode in (0, 2)
 
-    for args in (
-        ("--job", theirs[0]),
-        ("--audit", reports / DAY / "audit.json"),
-        ("--audit", own / str(other) / f"{DAY}.json"),
+    for *args, code in (
+        ("--job", theirs[0], EXIT_NOTHING_TO_AUDIT),
+        ("--audit", reports / DAY / "audit.json", EXIT_FAILURE),
+        ("--audit", own / str(other) / f"{DAY}.json", EXIT_FAILURE),
     ):
         refused = _as(me, "report", "--config", config, *args)
-        assert refused.returncode == 1, refused.stdout
+        assert refused.returncode == code, refused.stdout
         assert refused.stdout == ""
     for path in (own / str(other) / f"{DAY}.json", own / str(other), reports / DAY / "audit.json", own):
         program = "import os,sys; p=sys.argv[1]; os.listdir(p) if os.path.isdir(p) else open(p).read()"

@@ -72,7 +72,7 @@ def test_work_of_runs_that_were_not_auditable_is_not_shown_as_unexplained() -> N
 
     amounts = {row.account: row.amount for row in page.ledger}
     assert amounts["unmatched"] == "23.3"
-    assert amounts["residual"] == "4.50"
+    assert amounts["residual"] == "4.45"
     (card,) = [s.cards[0] for s in page.sections if s.slug == "not-auditable"]
     assert {segment.account for segment in card.bar.segments} == {"idle", "unmatched"}
     assert card.bar.whisker is None
@@ -198,10 +198,11 @@ def test_the_headline_names_alerts_by_their_kind_of_fact() -> None:
     fact = replace(builders.alert(), findings=(left,), unexplained=Bounds(0, 0, 0))
     work = replace(builders.alert(), findings=(builders.finding(builders.alert().run, "work-residual", "."),))
 
-    one = build_page(replace(builders.night(), judgements=(fact,)), Options())
-    both = build_page(replace(builders.night(), judgements=(fact, work)), Options())
+    night = replace(builders.night(), outside=())
+    one = build_page(replace(night, judgements=(fact,)), Options())
+    both = build_page(replace(night, judgements=(fact, work)), Options())
 
-    assert one.headline.startswith("1 run needs a look today (a process that outlived its run);")
+    assert one.headline.startswith("1 run needs a look today (a process that outlived its run).")
     assert "does not explain" not in one.headline
     assert "not an amount" in one.sections[0].cards[0].unexplained
     assert both.headline.startswith("2 runs need a look today;")
@@ -229,7 +230,7 @@ def test_a_night_that_nobody_watched_is_not_called_quiet() -> None:
     page = build_page(blind, Options())
 
     assert page.headline == (
-        "Nothing was observed (readings from 0 of 3 nodes); 0 of 13 are clear; 13 could not be audited."
+        "Nothing was observed (readings from 0 of 8 nodes); 0 of 13 are clear; 13 could not be audited."
     )
     assert "no run needs a look" not in " ".join(_everything(page)).lower()
 

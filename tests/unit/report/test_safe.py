@@ -14,6 +14,17 @@ def test_what_steers_is_shown_as_an_escape() -> None:
     assert safe.clean("a\x1b[31m\r\n\u202eb\x00") == "a\\x1b[31m\\x0d\\x0a\\u202eb\\x00"
 
 
+def test_characters_that_show_nothing_are_shown_as_escapes_whatever_their_category() -> None:
+    unseen = (0x034F, 0x115F, 0x1160, 0x17B4, 0x180B, 0x2800, 0x3164, 0xFE0F, 0xFFA0, 0xE0100, 0x200B, 0xAD)
+
+    for code in unseen:
+        shown = safe.clean(f"a{chr(code)}b")
+
+        assert chr(code) not in shown
+        assert f"{code:x}" in shown
+    assert safe.clean("z" + "\u0335" * 9 + "\ufe0f") == "z" + "\u0335" * 4 + "\\ufe0f"
+
+
 def test_a_long_text_says_how_much_was_cut() -> None:
     shown = safe.clean("x" * 1000, 100)
 

@@ -3,6 +3,7 @@
 import itertools
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,11 @@ from slurm_guard.report import render, text, words
 from slurm_guard.report.accounts import MOST, build_groups
 from slurm_guard.report.cut import only_accounts
 from slurm_guard.report.page import Options, build_page, only_job
-from slurm_guard.report.render import render_html, render_mail_html
-from slurm_guard.report.trend import build_trend
+from slurm_guard.report.render import METHOD, find_method, render_html, render_mail_html
+from slurm_guard.report.trend import COUNTED, build_trend
 from slurm_guard.report.words import Times
 from tests.unit.report import builders
+from tools.packages.tree import DOC
 
 HOURS = words.unit_for([builders.GPU_H * 8])
 TIMES = Times(Options().zone)
@@ -142,7 +144,8 @@ def test_a_night_that_was_not_audited_is_a_gap_and_is_counted() -> None:
     trend = build_trend(builders.night().trend, TIMES, HOURS)
 
     assert trend is not None
-    assert trend.sentence == "17 nights from 2026-09-05 to 2026-09-22; 1 night between them was not audited."
+    said = "17 nights from 2026-09-05 to 2026-09-22; 1 night between them was not audited."
+    assert trend.sentence == f"{said} {COUNTED}"
     assert trend.wide is not None
     xs = sorted({float(r.x) for r in trend.wide.lanes[0].rects})
     steps = [round(b - a, 1) for a, b in itertools.pairwise(xs)]
@@ -208,7 +211,19 @@ def test_the_method_is_linked_where_the_site_has_it(url: str, linked: bool) -> N
 
     for html in (render_html(page), render_mail_html(page)):
         assert (f'<a href="{url}">docs/method.md</a>' in html) is linked
-        assert linked or "docs/method.md, which comes with slurm-guard" in html
+        assert linked or "The whole method: docs/method.md of the slurm-guard project." in html
+
+
+def test_where_a_package_put_the_method_its_path_is_named_and_no_other(tmp_path: Path) -> None:
+    there, nowhere = tmp_path / "method.md", tmp_path / "none.md"
+    there.write_text("# Method", "utf-8")
+
+    assert (find_method(there), find_method(nowhere)) == (str(there), "")
+    page = build_page(builders.night(), Options(method_file=find_method(there)))
+    for html in (render_html(page), render_mail_html(page)):
+        assert f"<code>{there}</code>, where this was written." in html
+        assert "docs/method.md" not in html
+    assert Path("/") / DOC / "docs/method.md" == METHOD
 
 
 def test_verdicts_without_a_run_take_one_line() -> None:

@@ -49,8 +49,8 @@ def test_sendmail_gets_the_whole_letter_in_local_lines_and_an_address_is_no_opti
         ("echo no such user; exit 67", Fate.REFUSED, "", "no such user"),
         ("exit 75", Fate.DEFERRED, "mail-sendmail", "ended with 75"),
         ("exit 1", Fate.DEFERRED, "mail-sendmail", "no word"),
-        ("kill -9 $$", Fate.UNCLEAR, "", "signal 9"),
-        ("sleep 20", Fate.UNCLEAR, "", "did not end"),
+        ("kill -9 $$", Fate.UNCLEAR, "mail-sendmail", "signal 9"),
+        ("sleep 20", Fate.UNCLEAR, "mail-sendmail", "did not end"),
         ("printf '\\033[31mred'; exit 67", Fate.REFUSED, "", "\\x1b[31mred"),
     ],
 )

@@ -50,7 +50,8 @@ def test_a_share_of_nothing_is_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("largest", "unit"), [(0, "GPU-h"), (90_000, "GPU-s"), (3_600_000, "GPU-min"), (7_200_000, "GPU-h")]
+    ("largest", "unit"),
+    [(0, "GPU-h"), (90_000, "GPU-s"), (600_000, "GPU-min"), (1_800_000, "GPU-h"), (7_200_000, "GPU-h")],
 )
 def test_the_unit_fits_the_largest_run(largest: int, unit: str) -> None:
     assert words.unit_for([largest, 0]).name == unit

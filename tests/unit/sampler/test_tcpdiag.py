@@ -10,6 +10,7 @@ from bench import opener
 from slurm_guard import netlink
 from slurm_guard.sampler import tcpdiag
 from slurm_guard.sampler.tcpdiag import Sample, TcpDiag, tcp_diag
+from slurm_guard.sampler.tcpends import key_of
 
 
 @pytest.fixture
@@ -167,6 +168,20 @@ def test_what_is_passed_over_is_met_and_not_read(diag: TcpDiag) -> None:
     one.close()
     other.close()
     diag.close()
+
+
+def test_a_peek_leaves_out_what_its_process_has_closed(diag: TcpDiag) -> None:
+    """It has no user any more; as root's it would make the port of a run's scan several owners'."""
+    open_one, answering = _pair()
+    closed, other = _pair()  # its far end goes on, so it lingers
+    far = [":".join(map(str, end.getpeername())) for end in (open_one, closed)]
+    closed.close()
+    seen = {key: uid for key, uid, _ in diag.peek(lambda ident: False)}
+    for end in (other, open_one, answering):
+        end.close()
+    diag.close()
+    assert seen[key_of(far[0])] == os.getuid()
+    assert key_of(far[1]) not in seen
 
 
 def test_a_connection_that_is_not_answered_is_told() -> None:

@@ -98,6 +98,13 @@ def test_sights_of_a_log_end_at_its_size_and_never_shrink(night: Night) -> None:
         assert seen[-1] == Path(path).stat().st_size > 0
 
 
+def test_no_log_is_told_to_have_been_changed_after_its_runs_end(night: Night) -> None:
+    readings = list(night.spool.glob("*/progress/*"))
+
+    assert len(readings) == len([job for job in build_cast(SEED) if job.nodes()[0] in PART])
+    assert [path.name for path in readings if "changed-after-end" in path.read_text()] == []
+
+
 def test_a_forged_log_goes_on_while_its_gpus_rest(night: Night) -> None:
     forged = next(job for job in build_cast(SEED) if job.name == "llama-70b-sft")
     busy = [
