@@ -70,7 +70,7 @@ def audit(
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
     from slurm_guard.cli.history import history_folder, leave_history
-    from slurm_guard.cli.remember import leave, leave_page
+    from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
 
@@ -78,26 +78,31 @@ def audit(
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
     where = lake or Path(settings.lake.path)
+    is_trial = output is not None
+    remembers = remember or (remember is None and not is_trial)
+    refuse_root("audit", [Path(settings.report.path)] * (not is_trial) + [folder] * remembers)
     done, left = _work(window, settings, (sacct_file, folder, ledger), where, words_up_to)
-    is_trial, path = output is not None, output or _default_path(window[0], settings)
-    _write(path, done)
-    if not is_trial:
-        leave(done, path, settings)  # one index a night
-        leave_page(done, path, settings)
+    path = output or _default_path(window[0], settings)
+    _write(path, done, None if is_trial else settings)
     typer.echo(f"{summary(done)}: {path}")
-    if remember or (remember is None and not is_trial):
+    if remembers:
         leave_history(folder, done, left, settings)
     if exit_code and done.asks:
         raise typer.Exit(EXIT_FINDINGS)
     _say_empty(done)
 
 
-def _write(path: Path, done: "Audit") -> None:
+def _write(path: Path, done: "Audit", settings: "Config | None") -> None:
+    """The document, and beside a night's own its index and page; null: a trial has neither."""
+    from slurm_guard.cli.remember import leave, leave_page
     from slurm_guard.document import to_json
     from slurm_guard.report.archive import make_folder, write_output
 
     make_folder(path.parent, _CLOSED_FOLDER)
     write_output(path, to_json(done).encode(), _CLOSED)
+    if settings is not None:
+        leave(done, path, settings)  # one index a night
+        leave_page(done, path, settings)
 
 
 def _say_empty(done: "Audit") -> None:

@@ -45,7 +45,7 @@ def collect(
     spools = spool or [Path(path) for path in settings.spools]
     bounds = Bounds(settings.drop_mib << 20, settings.drop_days * 86_400.0)
     place = drop or where / "drop"
-    refuse_root(where, [place])
+    refuse_root("collect", [where, place])
     if asked:
         _pull(asked, place, ssh)
         spools = [*(path for path in spools if path != place), place]

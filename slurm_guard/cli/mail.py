@@ -42,6 +42,7 @@ def mail(
     """Mail the night's digest to its readers, each exactly once however often this is run."""
     from slurm_guard.cli.mailbox import call_again, list_unsent
     from slurm_guard.cli.mailing import drafts_of
+    from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.clock import SystemClock
     from slurm_guard.config import load_config
     from slurm_guard.report.archive import choose_document, read_document
@@ -52,7 +53,9 @@ def mail(
     box = Letterbox(outbox or base / "outbox", SystemClock())
     if list_:
         list_unsent(box)
-    elif again is not None:
+        return
+    refuse_root("mail", [outbox or base])
+    if again is not None:
         call_again(box, again)
     else:
         path = choose_document(audit, night, base)

@@ -1,4 +1,4 @@
-"""Who may collect: root not into a lake that is somebody else's.
+"""Who may collect, audit and mail: root not into a lake or reports that are somebody else's.
 
 What root writes there is root's, and the user that audits can neither add to it nor take it away. Root could
 hand each file over, but would then open, create and chown by name in folders that an unprivileged user may
@@ -12,25 +12,25 @@ from pathlib import Path
 from slurm_guard.errors import EXIT_USAGE, GuardError
 
 
-def refuse_root(lake: Path, folders: list[Path]) -> None:
-    """Raises GuardError collect-as-root where this is root and one of the folders is another user's.
+def refuse_root(command: str, folders: list[Path]) -> None:
+    """Raises GuardError as-root where this is root and one of the folders is another user's.
 
     Of a folder that is not there yet the nearest one above it counts: it will be made inside.
     """
     if os.geteuid() != 0:
         return
-    owner = next((uid for folder in (lake, *folders) if (uid := _owner(folder)) != 0), 0)
+    folder, owner = next(((each, uid) for each in folders if (uid := _owner(each)) != 0), (Path(), 0))
     if owner == 0:
         return
     try:
         name = pwd.getpwuid(owner).pw_name
-        hint = f"runuser -u {name} -- slurm-guard collect   # with the options that were given"
+        hint = f"runuser -u {name} -- slurm-guard {command}   # with the options that were given"
     except KeyError:
         name = f"uid {owner}, whom this machine does not know"
-        hint = "chown the lake to the user that audits, and collect as that user"
+        hint = f"chown {folder} to the user that audits, and {command} as that user"
     raise GuardError(
-        "collect-as-root",
-        f"{lake} belongs to {name}, who could not add to what root collects there",
+        "as-root",
+        f"{folder} belongs to {name}, who could neither add to nor replace what root leaves there",
         hint,
         EXIT_USAGE,
     )
@@ -43,5 +43,5 @@ def _owner(folder: Path) -> int:
         except FileNotFoundError:
             continue
         except OSError:
-            return 0  # collecting will say why it cannot be entered
+            return 0  # the command will say why it cannot be entered
     return 0

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from shlex import quote
 
-from slurm_guard.doctor.checks.heard import AUDITOR, COLLECT
+from slurm_guard.doctor.checks.heard import AUDIT, AUDITOR, COLLECT
 from slurm_guard.doctor.checks.node import room
 from slurm_guard.doctor.checks.programs import parse_release
 from slurm_guard.doctor.checks.values import count
@@ -61,7 +61,7 @@ def _reports(facts: Facts) -> Iterator[Said]:
     if not folder.exists:
         yield warning(
             f"there is no {folder.path}: no night was audited yet",
-            f"install -d -o {AUDITOR} -m 750 {quote(folder.path)} && slurm-guard audit",
+            f"install -d -o {AUDITOR} -m 750 {quote(folder.path)} && {AUDIT}",
         )
         return
     yield from _closed(folder, "every user's verdicts")
@@ -124,18 +124,18 @@ def _quarantine(facts: Facts) -> Iterator[Said]:
 def _last_night(facts: Facts) -> Iterator[Said]:
     night = facts.night if facts.night is None else seen(facts.night)
     if night is None:
-        yield warning("no night was audited yet", "slurm-guard audit   # yesterday")
+        yield warning("no night was audited yet", f"{AUDIT}   # yesterday")
         return
     age_s = facts.now_at - night.until_at
     if age_s > _NIGHT_S:
         yield problem(
             f"the last audited night is {night.name}, which ended {age_s / _DAY_S:.0f} days ago",
-            "slurm-guard audit   # yesterday; why it did not: journalctl -u slurm-guard-audit",
+            f"{AUDIT}   # yesterday; why it did not: journalctl -u slurm-guard-audit",
         )
     elif parse_release(night.release) != parse_release(facts.release):
         yield warning(
             f"night {night.name} was audited by release {night.release}, and this is {facts.release}",
-            "slurm-guard audit   # by this release; is another one on the timer's PATH?",
+            f"{AUDIT}   # by this release; is another one on the timer's PATH?",
         )
     else:
         yield ok(f"night {night.name} was audited, with {night.n_runs} runs")

@@ -10,6 +10,7 @@ from slurm_guard.doctor.finding import HEAD, Check, Said, Unseen, ok, problem, s
 
 AUDITOR = "slurm-guard-audit"  # the account that packages make
 COLLECT = f"runuser -u {AUDITOR} -- slurm-guard collect"
+AUDIT = f"runuser -u {AUDITOR} -- slurm-guard audit"
 _STALE_S = 1.25 * 86_400  # judgement: an idle node's stream is sealed each hour, and collected each night
 _WRITTEN_S = 600.0  # from a job's start until something of it may be missed in a collection. Judgement
 _MOST_NAMED = 8

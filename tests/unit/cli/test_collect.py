@@ -72,7 +72,7 @@ def test_root_does_not_collect_into_a_lake_of_another_user(lake: Path, tmp_path:
     with pytest.raises(GuardError) as caught:
         _run(lake / inside, tmp_path / "spool")
 
-    assert (caught.value.slug, caught.value.exit_code) == ("collect-as-root", EXIT_USAGE)
+    assert (caught.value.slug, caught.value.exit_code) == ("as-root", EXIT_USAGE)
     assert f"belongs to {pwd.getpwuid(NOBODY).pw_name}" in caught.value.sentence
     assert caught.value.hint.startswith(f"runuser -u {pwd.getpwuid(NOBODY).pw_name} -- slurm-guard collect")
     assert list(lake.iterdir()) == []
@@ -82,7 +82,7 @@ def test_root_does_not_collect_into_a_lake_of_another_user(lake: Path, tmp_path:
 def test_nor_does_it_pull_into_a_drop_folder_of_another_user(lake: Path, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
 
-    with pytest.raises(GuardError, match="collect-as-root"):
+    with pytest.raises(GuardError, match="as-root"):
         _run(tmp_path / "own", tmp_path / "spool", lake / "drop")
 
 
@@ -93,7 +93,7 @@ def test_an_owner_without_a_name_is_told_by_number(lake: Path, tmp_path: Path) -
     with pytest.raises(GuardError, match="uid 1073741824, whom this machine does not know") as caught:
         _run(lake, tmp_path / "spool")
 
-    assert caught.value.hint.startswith("chown the lake")
+    assert caught.value.hint.startswith(f"chown {lake} to the user")
 
 
 @pytest.mark.root
@@ -103,7 +103,7 @@ def test_the_owner_collects_where_root_was_refused_and_can_again(lake: Path, tmp
         spool, own = Path(folder, "spool"), Path(folder, "lake")
         spool.mkdir()
         lake.rename(own)
-        with pytest.raises(GuardError, match="collect-as-root"):
+        with pytest.raises(GuardError, match="as-root"):
             _run(own, spool)
 
         for _ in range(2):
@@ -141,5 +141,5 @@ def test_root_collects_into_its_own_lake_as_ever(tmp_path: Path) -> None:
 def test_an_ordinary_user_is_never_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
-    refuse_root(tmp_path, [tmp_path])
-    refuse_root(Path("/"), [])
+    refuse_root("collect", [tmp_path])
+    refuse_root("collect", [Path("/")])

@@ -8,9 +8,12 @@ import pytest
 from slurm_guard.doctor import fromschedule
 from slurm_guard.doctor.bounded import Collector, Identity, gather
 from slurm_guard.doctor.timer import Timer
+from slurm_guard.install.files import AUDITOR, Installation, cron_line, this_installation
+from tests.unit.install.image import install, make_image
 
 PROGRAM = "/opt/slurm-guard/bin/slurm-guard"
-CHAIN = f"g={PROGRAM}; $g collect && $g audit"
+_HAVE = Installation(Path("/l"), Path("/p"), Path("/p"), Path(PROGRAM))
+CHAIN = cron_line(_HAVE).splitlines()[-1].split(None, 6)[-1]  # as `install` writes it
 
 
 def _file(path: Path, text: str = "", mode: int = 0o644) -> Path:
@@ -126,3 +129,17 @@ def test_a_folder_that_only_root_may_enter_bars_who_audits(tmp_path: Path) -> No
         (str(private), str(private)),
     ]
     assert str(right) not in dict(found)
+
+
+@pytest.mark.root
+def test_nothing_is_wrong_with_what_an_installation_leaves(tmp_path: Path) -> None:
+    root = make_image(tmp_path / "image")
+    install(root, "head")
+    program = this_installation().program
+    _file(root / str(program)[1:])
+
+    (timer,) = fromschedule.find_schedule(root, lambda user: user == AUDITOR)
+
+    assert (timer.path, timer.programs, timer.fault) == (
+        str(root / "etc/cron.d/slurm-guard"), (str(program),), ""
+    )  # fmt: skip
