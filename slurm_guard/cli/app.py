@@ -133,4 +133,5 @@ COMMANDS: tuple[str, ...] = (
     "upgrade",
     "uninstall",
     "demo",
+    "simulate",
 )

@@ -71,6 +71,8 @@ EVAL_SHARE = (0.0, 0.10)
 EVAL_EVERY_S = (1200.0, 7200.0)
 STEP_S = (0.4, 12.0)  # judgement, drawn evenly in the logarithm, as are the two below
 LOG_EVERY_S = (60.0, 420.0)
+LINES_LEAST, LOG_LEAST_S = 12.0, 10.0  # who tries something for minutes has it print often: judgement
+TIME_NOISE = 0.01  # of the distance of two lines, in their times; MLPerf's records spread 2e-3 to 2e-2
 # Guard (arXiv 2605.17879): 1 % from run to run on healthy fleets.
 COST_SIGMA = 0.01
 WOBBLE = (0.01, 0.05)  # the rate sways by so much, slowly: judgement

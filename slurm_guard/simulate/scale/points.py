@@ -8,6 +8,7 @@ import polars as pl
 
 from slurm_guard import __version__
 from slurm_guard.lake.schema import TABLES
+from slurm_guard.simulate.scale import calibration as c
 from slurm_guard.simulate.scale.course import is_training, progressed
 from slurm_guard.simulate.scale.draw import Seed
 from slurm_guard.simulate.scale.plan import Size
@@ -51,14 +52,15 @@ def lines(runs: pl.DataFrame, size: Size) -> pl.DataFrame:
     keys += ["every_s", "step_s", "part", "onset_s", "how", "source", "track", "read_at"]
     base = runs.select(keys)
     steps = base.with_columns(j.alias("j")).explode("j").drop_nulls("j")
-    shift = JITTER * (seed.uniform(pl.col("job") * 4096 + pl.col("j").cast(pl.UInt64), "line") - 0.5)
+    shift = JITTER * (seed.uniform(_line(pl.col("j")), "line") - 0.5)
     steps = steps.with_columns(((pl.col("j") + shift) * pl.col("every_s")).alias("t"))
     done = progressed(pl.col("t"))
     steps = steps.filter(is_training(pl.col("t")) & (pl.col("t") > from_s)).with_columns(
         (done / pl.col("step_s")).floor().alias("step"), pl.lit("train").alias("phase")
     )
     late = progressed(pl.col("t")) - pl.col("step") * pl.col("step_s")
-    steps = steps.with_columns((pl.col("t") - late).alias("t")).drop("j")
+    noise = c.TIME_NOISE * (seed.uniform(_line(pl.col("j")), "line-time") - 0.5) * pl.col("every_s")
+    steps = steps.with_columns((pl.col("t") - late + noise).alias("t")).drop("j")
     every = pl.concat([steps, _evaluations(base)]).filter((pl.col("step") > 0) & (pl.col("t") < until_s))
     every = every.sort("run", "t", maintain_order=True).unique(["run", "step", "phase"], keep="first", maintain_order=True)
     look = ((pl.col("start") + pl.col("t") - pl.col("seen_at")) / LOOK_S).floor()
@@ -67,6 +69,11 @@ def lines(runs: pl.DataFrame, size: Size) -> pl.DataFrame:
         (pl.col("seen_at") + look * LOOK_S).alias("lo"),
         pl.min_horizontal(pl.col("seen_at") + (look + 1) * LOOK_S, "ended").alias("hi"),
     )
+
+
+def _line(number: pl.Expr) -> pl.Expr:
+    """A key for each line of each job."""
+    return pl.col("job") * 2**22 + number.cast(pl.UInt64)
 
 
 def _evaluations(base: pl.DataFrame) -> pl.DataFrame:
@@ -88,7 +95,8 @@ def _evaluations(base: pl.DataFrame) -> pl.DataFrame:
 
 def points(told: pl.DataFrame, size: Size) -> pl.DataFrame:
     """The table `points`."""
-    noise = Seed(size.seed).uniform(pl.col("job") * 4096 + pl.col("step").cast(pl.UInt64), "loss") - 0.5
+    key = _line(pl.col("step"))
+    noise, slow = (Seed(size.seed).uniform(key, stream) - 0.5 for stream in ("loss", "took"))
     loss = (1.6 + 8.0 * (pl.col("step") + 20.0).pow(-0.3)) * (1.0 + 0.04 * noise)
     train = pl.col("phase") == "train"
     at = pl.col("start") + pl.col("t")
@@ -106,7 +114,7 @@ def points(told: pl.DataFrame, size: Size) -> pl.DataFrame:
         "flags": pl.when(pl.col("source") == "guard")
         .then(pl.lit([], pl.List(pl.String)))
         .otherwise(pl.lit(["naive-clock"], pl.List(pl.String))),
-        "took_s": pl.when(train & (pl.col("source") != "guard")).then(pl.col("step_s").round(3)),
+        "took_s": pl.when(train & (pl.col("source") != "guard")).then((pl.col("step_s") * (1.0 + 0.05 * slow)).round(3)),
     }
     return _select("points", told, mine)
 

@@ -27,17 +27,17 @@ def describe(plan: Plan, size: Size) -> pl.DataFrame:
     jobs = jobs.join(numbered, on="job", maintain_order="left").with_columns(
         (pl.col("nth").cast(pl.Int64) + FIRST_JOB).alias("job_id")
     )
-    n_users = max(20, round(size.jobs / c.JOBS_PER_USER))
+    n_users = max(60, round(size.jobs / c.JOBS_PER_USER))
     jobs = jobs.with_columns(
-        (seed.uniform(pl.col("job"), "user").pow(2.5) * n_users).cast(pl.Int64).alias("user_no"),
-        (seed.uniform(pl.col("job"), "recipe").pow(2) * c.RECIPES).cast(pl.Int64).alias("recipe_no"),
+        (seed.uniform(pl.col("job"), "user").pow(1.7) * n_users).cast(pl.Int64).alias("user_no"),
+        (seed.uniform(pl.col("job"), "recipe").pow(1.3) * c.RECIPES).cast(pl.Int64).alias("recipe_no"),
     ).with_columns((pl.col("user_no") * c.RECIPES + pl.col("recipe_no")).cast(pl.UInt64).alias("recipe"))
     jobs = jobs.with_columns(*_of_recipe(seed))
     jobs = jobs.with_columns(*_of_run(seed))
     jobs = jobs.with_columns(*_names())
     jobs = _end(jobs, seed, size)
     jobs = _queue(jobs, seed, size)
-    return _plant(jobs, seed, size).drop("nth", "k", "nth_right", strict=False)
+    return _plant(jobs, seed, size).drop("nth", "k", "word")
 
 
 def _of_recipe(seed: Seed) -> list[pl.Expr]:
@@ -74,8 +74,11 @@ def _of_run(seed: Seed) -> list[pl.Expr]:
     startup = c.STARTUP_MEDIAN * (c.STARTUP_SIGMA * seed.normal(pl.col("job"), "startup")).exp()
     step = pl.col("step_s") * (1.0 + c.COST_SIGMA * seed.normal(pl.col("job"), "cost"))
     idle = pl.col("kind") == "notebook"
+    startup_s = (startup.clip(0.001, c.STARTUP_MOST) * long_s).clip(2.0, c.STARTUP_MOST_S)
+    soon_s = ((long_s - startup_s) / c.LINES_LEAST).clip(c.LOG_LEAST_S)
     return [
-        (startup.clip(0.001, c.STARTUP_MOST) * long_s).clip(2.0, c.STARTUP_MOST_S).alias("startup_s"),
+        startup_s.alias("startup_s"),
+        pl.min_horizontal("every_s", soon_s).alias("every_s"),
         (pl.col("cycle_s") * pl.col("eval_share")).alias("eval_s"),
         step.alias("step_s"),
         pl.when(idle).then(0.0).otherwise("load").alias("load"),

@@ -167,7 +167,7 @@ def _what() -> dict[str, pl.Expr]:
 
 def _channels() -> dict[str, pl.Expr]:
     """What boards with GPM tell; another program's work is integer work. Null on the others."""
-    own = pl.col("work") * (1.0 - pl.col("other") / pl.col("dt"))
+    own = pl.col("work") * pl.max_horizontal(1.0 - pl.col("other") / pl.col("dt"), 0.0)
     work, gpm = pl.col("work") * 1000 * (1.0 + 0.004 * pl.col("r")), pl.col("gpm")
     sm_ms = pl.min_horizontal(work * pl.col("sm"), pl.col("dt") * 1000)
     extra = pl.col("other") * 400
