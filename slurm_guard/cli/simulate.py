@@ -12,16 +12,25 @@ def add(app: typer.Typer) -> None:
 
 
 def simulate(
-    out: Annotated[Path, typer.Option("--out", help="an empty or new folder: lake/, sacct.txt, truth.parquet")],
+    out: Annotated[
+        Path, typer.Option("--out", help="an empty or new folder: lake/, sacct.txt, truth.parquet")
+    ],
     gpus: Annotated[int, typer.Option("--gpus", min=8, max=262_144, help="whole nodes of eight")] = 1000,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="started a night; default: two a GPU", show_default=False)
+        int | None,
+        typer.Option("--jobs", min=1, help="started a night; default: two a GPU", show_default=False),
     ] = None,
     nights: Annotated[int, typer.Option("--nights", min=1, max=31, help="from 2025-10-14, 00:00 UTC on")] = 1,
     seed: Annotated[str, typer.Option("--seed", help="any word; another word, other nights")] = "1",
     planted: Annotated[
         float | None,
-        typer.Option("--planted", min=0.0, max=1.0, help="share of long trainings that are diverted", show_default=False),
+        typer.Option(
+            "--planted",
+            min=0.0,
+            max=1.0,
+            help="share of long trainings that are diverted",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Write nights of a cluster of any size, as collected, for measuring. Every figure is simulated."""
@@ -40,7 +49,9 @@ def simulate(
         try:
             made = make(out, size, bar.step)
         except PermissionError as error:
-            raise GuardError("simulate-out", f"{out}: {error.strerror}", "name another folder with --out") from None
+            raise GuardError(
+                "simulate-out", f"{out}: {error.strerror}", "name another folder with --out"
+            ) from None
     typer.echo(
         f"{made.n_runs} runs, {made.n_windows} windows, {made.n_rows} rows in {made.n_files} files: {out / 'lake'}"
     )
@@ -60,4 +71,6 @@ def _refuse_full(out: Path) -> None:
                 "simulate-out", f"{out} is not empty", "name an empty or a new folder with --out", EXIT_USAGE
             )
     except OSError as error:
-        raise GuardError("simulate-out", f"{out}: {error.strerror}", "name another folder with --out") from None
+        raise GuardError(
+            "simulate-out", f"{out}: {error.strerror}", "name another folder with --out"
+        ) from None

@@ -8,7 +8,7 @@ from slurm_guard.simulate.scale.stints import CLUSTER
 from slurm_guard.simulate.scale.tables import node_list, uid
 from slurm_guard.slurm.rows import FIELDS, US
 
-TRUTH = {
+TRUTH: dict[str, pl.DataType | type[pl.DataType]] = {
     "cluster": pl.String,
     "job_id": pl.Int64,
     "start_at": pl.Int64,
@@ -33,7 +33,9 @@ def sacct_lines(runs: pl.DataFrame, size: Size) -> pl.Series:
         "billing={},cpu={},gres/gpu:{}={},gres/gpu={},mem={}G,node={}",
         gpus * 8, gpus * 8, "model", gpus, gpus, gpus * 64, "n_nodes",
     )  # fmt: skip
-    state = pl.when(pl.col("state") == "CANCELLED").then(pl.format("CANCELLED by {}", uid())).otherwise("state")
+    state = (
+        pl.when(pl.col("state") == "CANCELLED").then(pl.format("CANCELLED by {}", uid())).otherwise("state")
+    )
     home = pl.format("/home/{}/{}", "user", "name")
     mine = {
         "JobIDRaw": pl.col("job_id"),
@@ -74,7 +76,9 @@ def truth(runs: pl.DataFrame, size: Size) -> pl.DataFrame:
     honest = pl.col("scenario").is_null()
     expect = pl.lit(["CLEAR", "NOTE", "NOT AUDITABLE"], pl.List(pl.String))
     for word, verdicts in _EXPECT.items():
-        expect = pl.when(pl.col("scenario") == word).then(pl.lit(verdicts, pl.List(pl.String))).otherwise(expect)
+        expect = (
+            pl.when(pl.col("scenario") == word).then(pl.lit(verdicts, pl.List(pl.String))).otherwise(expect)
+        )
     lost = pl.when(honest).then(0.0).otherwise(diverted(until_s) * pl.col("size"))
     mine = {
         "cluster": pl.lit(CLUSTER),

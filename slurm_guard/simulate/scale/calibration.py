@@ -62,7 +62,12 @@ BURST_SPREAD_S = 5 * 3600.0  # what is submitted at once starts within so long a
 # program of one user, run again and again.
 RECIPES = 6  # a user
 JOBS_PER_USER = 150.0
-KINDS: tuple[tuple[str, float], ...] = (("train", 0.80), ("opaque", 0.10), ("serve", 0.05), ("notebook", 0.05))
+KINDS: tuple[tuple[str, float], ...] = (
+    ("train", 0.80),
+    ("opaque", 0.10),
+    ("serve", 0.05),
+    ("notebook", 0.05),
+)
 # MLPerf: from start to first progress 5 % of wall time at the median, 40 % at p90: log-normal.
 STARTUP_MEDIAN, STARTUP_SIGMA = 0.05, 1.62
 STARTUP_MOST, STARTUP_MOST_S = 0.8, 1800.0

@@ -14,10 +14,10 @@ import polars as pl
 
 from slurm_guard.lake.schema import FORMAT, PARTITION
 from slurm_guard.lake.write import make_folder, write_whole
-from slurm_guard.simulate.scale import accounts, calibration, points, tables, windows
+from slurm_guard.simulate.scale import accounts, points, tables, windows
 from slurm_guard.simulate.scale.plan import BEGIN_AT, DAY_S, Plan, Size, make_plan
 from slurm_guard.simulate.scale.runs import describe
-from slurm_guard.simulate.scale.stints import boards, boots, gaps, places
+from slurm_guard.simulate.scale.stints import boards, boots, gaps, node_name, places
 
 FILE_NODES = 16  # of a file: 184,320 windows a day, whose making takes some 300 MB
 Tell = Callable[[int, int], None]
@@ -70,7 +70,8 @@ def make(out: Path, size: Size, tell: Tell | None = None, at_once: int = 1) -> M
 def _part(plan: Plan, runs: pl.DataFrame, low: int, high: int, size: Size) -> _Part:
     lanes = plan.lanes.filter((pl.col("node") < high) & (pl.col("node") + pl.col("n_nodes") > low))
     first, last = lanes["lane"].min(), lanes["lane"].max()
-    assert isinstance(first, int) and isinstance(last, int)
+    assert isinstance(first, int)
+    assert isinstance(last, int)
     begin, end = runs["lane"].search_sorted(pl.Series([first, last + 1]))
     mine = runs.slice(begin, end - begin)
     nodes = boots(pl.select(pl.int_range(low, high, dtype=pl.Int64).alias("node")), size)
@@ -128,7 +129,7 @@ class _Writer:
             mine = rows
             if high - low > FILE_NODES:
                 nodes = pl.select(
-                    tables.node_name(pl.int_range(part, min(part + FILE_NODES, high), dtype=pl.Int64))
+                    node_name(pl.int_range(part, min(part + FILE_NODES, high), dtype=pl.Int64))
                 ).to_series()
                 mine = rows.filter(pl.col("node").is_in(nodes.implode()))
             for key, frame in mine.group_by(when, maintain_order=True):
@@ -150,6 +151,3 @@ def _write_sacct(runs: pl.DataFrame, size: Size, out: BinaryIO) -> None:
     lines = accounts.sacct_lines(runs, size)
     for begin in range(0, len(lines), 50_000):
         out.write("".join(f"{line}\n" for line in lines.slice(begin, 50_000)).encode())
-
-
-LEAST_GPUS = calibration.GPUS_PER_NODE

@@ -76,7 +76,7 @@ def lay_lanes(size: Size) -> pl.DataFrame:
         parts.append(_class(1, size.gpus, 0))
     lanes = pl.concat(parts).with_row_index("lane").with_columns(pl.col("lane").cast(pl.Int64))
     # The 50-day job takes the first lane of eight GPUs.
-    first = lanes.filter((pl.col("size") == c.GPUS_PER_NODE))["lane"].min()
+    first = lanes.filter(pl.col("size") == c.GPUS_PER_NODE)["lane"].min()
     return lanes.with_columns((pl.col("lane") == (-1 if first is None else first)).alias("longest"))
 
 
@@ -166,8 +166,10 @@ def _first(lanes: pl.DataFrame, seed: Seed, median_s: float, gap_s: float) -> pl
     mu = math.log(median_s)
     most = phi(_reach(mu) - c.RUN_SIGMA)
     long_s = (
-        mu + c.RUN_SIGMA**2 + c.RUN_SIGMA * normal_of(seed.uniform(key, "first-length") * most)
-    ).exp().clip(c.RUN_LEAST_S, c.RUN_MAX_S)
+        (mu + c.RUN_SIGMA**2 + c.RUN_SIGMA * normal_of(seed.uniform(key, "first-length") * most))
+        .exp()
+        .clip(c.RUN_LEAST_S, c.RUN_MAX_S)
+    )
     age_s = long_s * seed.uniform(key, "first-age")
     busy = (seed.uniform(key, "first-busy") < c.ALLOCATED) | pl.col("longest")
     long_s = pl.when("longest").then(c.RUN_MAX_S).otherwise(long_s)

@@ -35,7 +35,9 @@ def read_of(held: pl.DataFrame, from_at: float, until_at: float, *, last: bool) 
         .otherwise(pl.format("keyvalue:train.log~{}", pl.col("job_id") % 899_981 + 100_000))
         .alias("track"),
         pl.when(pl.col("how") == "guard")
-        .then(pl.format("/var/spool/slurm-guard/client/{}.{}/progress.jsonl", "job_id", pl.col("start") * 1000))
+        .then(
+            pl.format("/var/spool/slurm-guard/client/{}.{}/progress.jsonl", "job_id", pl.col("start") * 1000)
+        )
         .otherwise(pl.format("/home/{}/{}/{}/train.log", "user", "name", "job_id"))
         .alias("path"),
         (pl.col("job_id") * 8 + 1_000_003).alias("ino"),
@@ -47,7 +49,10 @@ def lines(runs: pl.DataFrame, size: Size) -> pl.DataFrame:
     nth (of the file), lo, hi (between which looks it came)."""
     seed = Seed(size.seed)
     from_s, until_s = pl.col("seen_at") - pl.col("start"), pl.col("ended") - pl.col("start")
-    j = pl.int_ranges((from_s / pl.col("every_s")).ceil().cast(pl.Int64), (until_s / pl.col("every_s")).floor().cast(pl.Int64))
+    j = pl.int_ranges(
+        (from_s / pl.col("every_s")).ceil().cast(pl.Int64),
+        (until_s / pl.col("every_s")).floor().cast(pl.Int64),
+    )
     keys = ["run", "job", "start", "seen_at", "ended", "startup_s", "cycle_s", "eval_s", "sway", "sway_s"]
     keys += ["every_s", "step_s", "part", "onset_s", "how", "source", "track", "read_at"]
     base = runs.select(keys)
@@ -62,7 +67,9 @@ def lines(runs: pl.DataFrame, size: Size) -> pl.DataFrame:
     noise = c.TIME_NOISE * (seed.uniform(_line(pl.col("j")), "line-time") - 0.5) * pl.col("every_s")
     steps = steps.with_columns((pl.col("t") - late + noise).alias("t")).drop("j")
     every = pl.concat([steps, _evaluations(base)]).filter((pl.col("step") > 0) & (pl.col("t") < until_s))
-    every = every.sort("run", "t", maintain_order=True).unique(["run", "step", "phase"], keep="first", maintain_order=True)
+    every = every.sort("run", "t", maintain_order=True).unique(
+        ["run", "step", "phase"], keep="first", maintain_order=True
+    )
     look = ((pl.col("start") + pl.col("t") - pl.col("seen_at")) / LOOK_S).floor()
     return every.with_columns(
         pl.int_range(pl.len()).over("run").alias("nth"),
@@ -114,7 +121,9 @@ def points(told: pl.DataFrame, size: Size) -> pl.DataFrame:
         "flags": pl.when(pl.col("source") == "guard")
         .then(pl.lit([], pl.List(pl.String)))
         .otherwise(pl.lit(["naive-clock"], pl.List(pl.String))),
-        "took_s": pl.when(train & (pl.col("source") != "guard")).then((pl.col("step_s") * (1.0 + 0.05 * slow)).round(3)),
+        "took_s": pl.when(train & (pl.col("source") != "guard")).then(
+            (pl.col("step_s") * (1.0 + 0.05 * slow)).round(3)
+        ),
     }
     return _select("points", told, mine)
 

@@ -59,7 +59,10 @@ def _of_recipe(seed: Seed) -> list[pl.Expr]:
         by_size(u("sway-long"), c.WOBBLE_S).alias("sway_s"),
         evenly(u("stall"), c.STALL).alias("stall"),
         # as physics.py has its kinds: training draws 0.68 to 0.97 of the range, serving 0.28 to 0.66
-        pl.when(kind == "serve").then(evenly(u("load"), (0.28, 0.66))).otherwise(evenly(u("load"), (0.68, 0.95))).alias("load"),
+        pl.when(kind == "serve")
+        .then(evenly(u("load"), (0.28, 0.66)))
+        .otherwise(evenly(u("load"), (0.68, 0.95)))
+        .alias("load"),
         evenly(u("sm"), (0.75, 0.95)).alias("sm"),
         evenly(u("tensor"), (0.30, 0.65)).alias("tensor"),
         evenly(u("integer"), (0.08, 0.22)).alias("integer"),
@@ -132,7 +135,9 @@ def _queue(jobs: pl.DataFrame, seed: Seed, size: Size) -> pl.DataFrame:
 def _plant(jobs: pl.DataFrame, seed: Seed, size: Size) -> pl.DataFrame:
     """A small share of the long trainings is not what it says."""
     from_s = pl.max_horizontal(BEGIN_AT - pl.col("start"), 0.0)
-    until_s = pl.min_horizontal(size.until_at - pl.col("start"), (pl.col("end") - pl.col("start")).cast(pl.Float64))
+    until_s = pl.min_horizontal(
+        size.until_at - pl.col("start"), (pl.col("end") - pl.col("start")).cast(pl.Float64)
+    )
     long_s = until_s - from_s
     may = (pl.col("logs")) & (long_s >= c.PLANTED_LEAST_S) & (pl.col("size") <= 64)
     chosen = may & (seed.uniform(pl.col("job"), "planted") < size.planted)

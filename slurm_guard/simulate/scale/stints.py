@@ -1,5 +1,7 @@
 """Who holds which GPU when, for some nodes: a row for each job or gap and GPU, with what it needs of both."""
 
+import json
+
 import polars as pl
 
 from slurm_guard.simulate.physics import MODELS
@@ -9,6 +11,10 @@ from slurm_guard.simulate.scale.plan import BEGIN_AT, DAY_S, Size
 
 CLUSTER = "wide"
 WINDOW_S = 60.0
+_NO_GPM = json.dumps(
+    dict.fromkeys(("dram_ms", "int_ms", "sm_cycles", "sm_ms", "tensor_ms"), "not supported by this GPU"),
+    separators=(",", ":"),
+)
 BOOT_S = 90 * DAY_S  # the nodes booted this long before the first night
 
 
@@ -26,7 +32,7 @@ def boots(nodes: pl.DataFrame, size: Size) -> pl.DataFrame:
 
 
 def boards(low: int, high: int, models: pl.DataFrame, size: Size) -> pl.DataFrame:
-    """The GPUs of nodes low to high - 1 with their traits, as physics.py draws them. `models`: node, model."""
+    """The GPUs of nodes low to high - 1 with the traits that physics.py gives them. `models`: node, model."""
     seed = Seed(size.seed)
     key = pl.col("g")
 
@@ -36,11 +42,11 @@ def boards(low: int, high: int, models: pl.DataFrame, size: Size) -> pl.DataFram
     specs = pl.DataFrame(
         [
             (m.key, m.name, m.mem_mib, m.tdp_w, *m.idle_w, *m.context_w, m.max_clock_mhz, m.idle_clock_mhz,
-             m.pcie_gbs, m.nvlink_gbs, m.gpm)
+             m.pcie_gbs, m.nvlink_gbs, m.gpm, "{}" if m.gpm else _NO_GPM)
             for m in MODELS.values()
         ],
         schema=["model", "board", "mem_total", "tdp_w", "idle_lo", "idle_hi", "ctx_lo", "ctx_hi", "clock",
-                "idle_clock", "pcie_gbs", "nvlink_gbs", "gpm"],
+                "idle_clock", "pcie_gbs", "nvlink_gbs", "gpm", "untold"],
         orient="row",
     )  # fmt: skip
     every = pl.select(pl.int_range(low * c.GPUS_PER_NODE, high * c.GPUS_PER_NODE, dtype=pl.Int64).alias("g"))
@@ -102,7 +108,11 @@ def gaps(lanes: pl.DataFrame, runs: pl.DataFrame, low: int, high: int, size: Siz
         pl.concat([ends, last])
         .sort("lane", "start")
         .with_columns(pl.col("end").shift(1).over("lane").fill_null(BEGIN_AT).alias("seen_at"))
-        .select("lane", pl.max_horizontal("seen_at", BEGIN_AT), pl.min_horizontal("start", size.until_at).alias("ended"))
+        .select(
+            "lane",
+            pl.max_horizontal("seen_at", BEGIN_AT),
+            pl.min_horizontal("start", size.until_at).alias("ended"),
+        )
         .filter(pl.col("ended") > pl.col("seen_at"))
     )
     per_node = pl.min_horizontal("size", c.GPUS_PER_NODE)

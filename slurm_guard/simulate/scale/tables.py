@@ -6,7 +6,7 @@ from slurm_guard import __version__
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.simulate.scale.draw import Seed
 from slurm_guard.simulate.scale.plan import BEGIN_AT, DAY_S, Size
-from slurm_guard.simulate.scale.stints import BOOT_S, CLUSTER, WINDOW_S, node_name
+from slurm_guard.simulate.scale.stints import BOOT_S, CLUSTER, WINDOW_S
 from slurm_guard.simulate.scale.windows import rank_pid, ticks
 
 SEGMENT_S = 3600.0
@@ -34,7 +34,11 @@ def node_list() -> pl.Expr:
         (pl.col(name) + add).cast(pl.String).str.zfill(5)
         for name, add in (("first", pl.lit(1)), ("first", pl.col("n_nodes")))
     )
-    return pl.when(pl.col("n_nodes") == 1).then(pl.format("gpu{}", first)).otherwise(pl.format("gpu[{}-{}]", first, last))
+    return (
+        pl.when(pl.col("n_nodes") == 1)
+        .then(pl.format("gpu{}", first))
+        .otherwise(pl.format("gpu[{}-{}]", first, last))
+    )
 
 
 def tickets(held: pl.DataFrame) -> pl.DataFrame:
@@ -104,14 +108,21 @@ def streams(held: pl.DataFrame, nodes: pl.DataFrame, size: Size) -> pl.DataFrame
         (pl.col("end") <= size.until_at).alias("over"),
     )
     n = ((pl.col("ended") - pl.col("seen_at")) / SEGMENT_S).ceil().cast(pl.Int64)
-    rows = pl.concat([own, of_runs]).with_columns(pl.int_ranges(0, n).alias("seq")).explode("seq").drop_nulls("seq")
+    rows = (
+        pl.concat([own, of_runs])
+        .with_columns(pl.int_ranges(0, n).alias("seq"))
+        .explode("seq")
+        .drop_nulls("seq")
+    )
     return rows.with_columns(
         (pl.col("seen_at") + SEGMENT_S * pl.col("seq")).alias("opened_at"),
         pl.min_horizontal(pl.col("seen_at") + SEGMENT_S * (pl.col("seq") + 1), "ended").alias("closed_at"),
         _digest(pl.col("seq"), size).alias("sha256"),
         pl.when(pl.col("seq") > 0).then(_digest(pl.col("seq") - 1, size)).alias("prev_sha256"),
     ).with_columns(
-        (((pl.col("closed_at") - pl.col("opened_at")) / WINDOW_S).ceil() * pl.col("n_gpus")).cast(pl.Int64).alias("n")
+        (((pl.col("closed_at") - pl.col("opened_at")) / WINDOW_S).ceil() * pl.col("n_gpus"))
+        .cast(pl.Int64)
+        .alias("n")
     )
 
 
@@ -158,8 +169,10 @@ def seals(rows: pl.DataFrame) -> pl.DataFrame:
 
 def processes(held: pl.DataFrame, boards: pl.DataFrame, size: Size) -> pl.DataFrame:
     """Each job's process on each GPU when it was first seen and when it was gone, and what is planted."""
-    each = held.explode("slots").rename({"slots": "index"}).join(
-        boards.select("node", "index", "gpu"), on=["node", "index"], maintain_order="left"
+    each = (
+        held.explode("slots")
+        .rename({"slots": "index"})
+        .join(boards.select("node", "index", "gpu"), on=["node", "index"], maintain_order="left")
     )
     script = pl.when(pl.col("logs")).then(pl.lit("train.py")).otherwise(pl.format("{}.py", "kind"))
     own = each.with_columns(
@@ -219,7 +232,9 @@ def _told(rows: pl.DataFrame) -> pl.DataFrame:
 
 def flows(held: pl.DataFrame, size: Size) -> pl.DataFrame:
     """The connections of jobs over several nodes to the first one: seen early, and again at the end."""
-    some = held.filter((pl.col("n_nodes") > 1) & (pl.col("node") != pl.col("first")) & (pl.col("kind") != "notebook"))
+    some = held.filter(
+        (pl.col("n_nodes") > 1) & (pl.col("node") != pl.col("first")) & (pl.col("kind") != "notebook")
+    )
     some = some.with_columns((pl.col("seen_at") + 30.0).alias("first_at"))
     some = some.filter(pl.col("first_at") < pl.col("ended"))
     over = some.filter(pl.col("end") <= size.until_at)

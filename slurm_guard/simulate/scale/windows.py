@@ -14,14 +14,13 @@ from slurm_guard.simulate.scale.plan import BEGIN_AT, DAY_S, Size
 from slurm_guard.simulate.scale.stints import BOOT_S, CLUSTER, WINDOW_S
 
 MOST_PID = 4_190_000  # below the kernel's 2^22
-# What a board does in start-up and evaluation, of what training makes it do: judgement, as physics.py's kinds.
+# What a board does in start-up and evaluation, of what training makes it do: judgement.
 START_LOAD, EVAL_LOAD = 0.2, 0.8
 SEEN_PERIOD_S = 2.2  # a step shorter than two looks of a second has no period in them
-_NO_GPM = ('{"dram_ms":"not supported by this GPU","int_ms":"not supported by this GPU",'
-           '"sm_cycles":"not supported by this GPU","sm_ms":"not supported by this GPU",'
-           '"tensor_ms":"not supported by this GPU"}')  # fmt: skip
-_COURSE = ("startup_s", "cycle_s", "eval_s", "sway", "sway_s", "part", "load", "stall", "sm", "tensor")
-_COURSE = (*_COURSE, "integer", "dram", "mem", "step_s")
+_COURSE = (
+    *("startup_s", "cycle_s", "eval_s", "sway", "sway_s", "part", "load", "stall"),
+    *("sm", "tensor", "integer", "dram", "mem", "step_s"),
+)
 
 
 def rank_pid(index: pl.Expr) -> pl.Expr:
@@ -34,56 +33,62 @@ def ticks(at: pl.Expr) -> pl.Expr:
     return ((at - (BEGIN_AT - BOOT_S)) * 100).cast(pl.Int64)
 
 
-def by_minute(held: pl.DataFrame, free: pl.DataFrame, boards: pl.DataFrame, day: int, size: Size) -> pl.DataFrame:
+def by_minute(
+    held: pl.DataFrame, free: pl.DataFrame, boards: pl.DataFrame, day: int, size: Size
+) -> pl.DataFrame:
     """A row for each GPU and window that starts on the day: the rows of `held` (places) and `free` (gaps)
     with their board's columns, and start_at, end_at, dt, and what the board did."""
     from_at, until_at = BEGIN_AT + day * DAY_S, BEGIN_AT + (day + 1) * DAY_S
     keep = ["run", "job_id", "start", "kind", "size", "scenario", "onset_s", "logs", "every_s", *_COURSE]
     both = pl.concat([held.select("node", "slots", "seen_at", "ended", *keep), free], how="diagonal")
     first = ((from_at - pl.col("seen_at")).clip(0.0) / WINDOW_S).ceil().cast(pl.Int64)
-    last = ((pl.min_horizontal("ended", pl.lit(until_at)) - pl.col("seen_at")) / WINDOW_S).ceil().cast(pl.Int64)
-    rows = (
+    last = (
+        ((pl.min_horizontal("ended", pl.lit(until_at)) - pl.col("seen_at")) / WINDOW_S).ceil().cast(pl.Int64)
+    )
+    spans = (
         both.filter((pl.col("seen_at") < until_at) & (pl.col("ended") > from_at))
-        .explode("slots")
-        .rename({"slots": "index"})
-        .join(boards, on=["node", "index"], maintain_order="left")
         .with_columns(pl.int_ranges(first, last).alias("w"))
         .explode("w")
         .drop_nulls("w")
     )
     at = pl.col("seen_at") + WINDOW_S * pl.col("w")
-    rows = rows.with_columns(
+    spans = spans.with_columns(
         at.alias("start_at"),
         pl.min_horizontal(at + WINDOW_S, "ended").alias("end_at"),
         *(pl.col(name).fill_null(0.0) for name in ("load", "stall", "part", "mem")),
     )
-    return _worked(rows, size)
+    rows = _worked(spans).explode("slots").rename({"slots": "index"})
+    return _noised(rows.join(boards, on=["node", "index"], maintain_order="left"), size)
 
 
-def _worked(rows: pl.DataFrame, size: Size) -> pl.DataFrame:
-    """Seconds of each kind of work, and the noise."""
+def _worked(spans: pl.DataFrame) -> pl.DataFrame:
+    """Seconds of each kind of work of a window, which all GPUs of a run have alike."""
     a, b = pl.col("start_at") - pl.col("start"), pl.col("end_at") - pl.col("start")
-    bits = Seed(size.seed).bits((pl.col("g") * 2**31 + (pl.col("start_at") - BEGIN_AT).cast(pl.Int64)), "window")
-    rows = rows.with_columns(
+    other = pl.when(pl.col("scenario").is_null()).then(0.0).otherwise(diverted(b) - diverted(a))
+    return spans.with_columns(
         (pl.col("end_at") - pl.col("start_at")).alias("dt"),
-        bits.alias("bits"),
         (trained(b) - trained(a)).fill_null(0.0).alias("train"),
         (evaluated(b) - evaluated(a)).fill_null(0.0).alias("eval"),
         (started(b) - started(a)).fill_null(0.0).alias("begin"),
-        pl.when(pl.col("scenario").is_null())
-        .then(0.0)
-        .otherwise(diverted(b) - diverted(a))
-        .alias("other"),
-    )
-    parts = [((pl.col("bits") // 65536**k) % 65536).cast(pl.Float64) / 65536 for k in range(4)]
-    return rows.with_columns(
-        ((pl.sum_horizontal(parts) - 2.0) * 3.0**0.5).alias("z"),
-        (parts[0] - 0.5).alias("r"),
-        (pl.col("train") * (1.0 - pl.col("stall")) + EVAL_LOAD * pl.col("eval") + START_LOAD * pl.col("begin")).alias(
-            "work"
-        ),
+        other.alias("other"),
+    ).with_columns(
+        (
+            pl.col("train") * (1.0 - pl.col("stall"))
+            + EVAL_LOAD * pl.col("eval")
+            + START_LOAD * pl.col("begin")
+        ).alias("work"),
         (pl.col("load") > 0).alias("works"),
     )
+
+
+def _noised(rows: pl.DataFrame, size: Size) -> pl.DataFrame:
+    """z: normal, r: within half of 1, by GPU and window; from one draw."""
+    key = pl.col("g") * 2**31 + (pl.col("start_at") - BEGIN_AT).cast(pl.Int64)
+    rows = rows.with_columns(Seed(size.seed).bits(key, "window").alias("bits"))
+    parts = [((pl.col("bits") // 65536**k) % 65536).cast(pl.Float64) / 65536 for k in range(4)]
+    return rows.with_columns(
+        ((pl.sum_horizontal(parts) - 2.0) * 3.0**0.5).alias("z"), (parts[0] - 0.5).alias("r")
+    ).drop("bits")
 
 
 def windows(rows: pl.DataFrame) -> pl.DataFrame:
@@ -132,7 +137,7 @@ def _where() -> dict[str, pl.Expr]:
         "held_truncated": pl.lit(value=False),
         "procs_truncated": pl.lit(value=False),
         "procs_upper": pl.when(pl.col("run").is_not_null() & pl.col("gpm")).then(statement=True),
-        "why": pl.when("gpm").then(pl.lit("{}")).otherwise(pl.lit(_NO_GPM)),
+        "why": pl.col("untold"),
     }
 
 
@@ -187,14 +192,17 @@ def _rhythm() -> dict[str, pl.Expr]:
     mw, share = pl.col("watts") * 1000, pl.col("work") / pl.col("dt")
     loaded = share > 0.02
     cuts = ((0.62, 0.99), (0.95, 0.995), (1.0, 1.0), (1.03, 1.005), (1.06, 1.01))
-    seen = loaded & (pl.col("step_s") >= SEEN_PERIOD_S) & pl.col("logs") & (pl.col("train") > 0.8 * pl.col("dt"))
+    seen = (
+        loaded & (pl.col("step_s") >= SEEN_PERIOD_S) & pl.col("logs") & (pl.col("train") > 0.8 * pl.col("dt"))
+    )
     period = (pl.col("step_s") * (1.0 + 0.004 * pl.col("r"))).round(3)
     return {
         "fs_hz": pl.lit(1.0),
-        "power_q_mw": pl.concat_list(
-            (mw * pl.when(loaded).then(high).otherwise(low)).round().cast(pl.Int64) for high, low in cuts
+        # of arrays, as polars makes lists of columns twenty times slower
+        "power_q_mw": pl.concat_arr(
+            [(mw * pl.when(loaded).then(high).otherwise(low)).round().cast(pl.Int64) for high, low in cuts]
         ),
-        "busy_q_pct": pl.concat_list([(share * 100).round().cast(pl.Int64)] * 5),
+        "busy_q_pct": pl.concat_arr([(share * 100).round().cast(pl.Int64)] * 5),
         "period_s": pl.when(seen).then(pl.concat_list(period)).otherwise(pl.lit([], pl.List(pl.Float64))),
         "period_strength": pl.when(seen)
         .then(pl.concat_list((0.9 + 0.1 * pl.col("r")).round(3)))
@@ -208,11 +216,15 @@ def shares(rows: pl.DataFrame) -> pl.DataFrame:
     own = rows.filter(pl.col("run").is_not_null())
     beside = own.filter(pl.col("scenario").is_in(["beside", "foreign"]) & (pl.col("other") > 0))
     first = (pl.col("index") == pl.col("index").min().over("run")) & pl.col("logs")
-    lines_b = pl.when(first & (pl.col("train") > 0)).then((120 * (pl.col("dt") / pl.col("every_s") + 1)).round())
+    lines_b = pl.when(first & (pl.col("train") > 0)).then(
+        (120 * (pl.col("dt") / pl.col("every_s") + 1)).round()
+    )
     rest = (1.0 - pl.col("other") / pl.col("train")).fill_nan(1.0).clip(0.0, 1.0)
     foreign = pl.col("scenario") == "foreign"
     parts = [
-        _shares(own, "run", rank_pid(pl.col("index")), ticks(pl.col("start") + 4), rest, lines_b.fill_null(0)),
+        _shares(
+            own, "run", rank_pid(pl.col("index")), ticks(pl.col("start") + 4), rest, lines_b.fill_null(0)
+        ),
         _shares(
             beside.with_columns(pl.when(foreign).then(None).otherwise("run").alias("origin")),
             "origin",
