@@ -52,9 +52,8 @@ def simulate(
             raise GuardError(
                 "simulate-out", f"{out}: {error.strerror}", "name another folder with --out"
             ) from None
-    typer.echo(
-        f"{made.n_runs} runs, {made.n_windows} windows, {made.n_rows} rows in {made.n_files} files: {out / 'lake'}"
-    )
+    counts = f"{made.n_runs} runs, {made.n_windows} windows, {made.n_rows} rows in {made.n_files} files"
+    typer.echo(f"{counts}: {out / 'lake'}")
     typer.echo(
         f"audit it: slurm-guard audit --lake {out / 'lake'} --sacct-file {out / 'sacct.txt'} "
         f"--since {made.from_at:.0f} --until {made.from_at + 86_400:.0f}"

@@ -36,7 +36,7 @@ class Seed:
         return key.cast(pl.UInt64).hash(self.number(stream))
 
     def digits(self, key: pl.Expr, stream: str, n: int) -> pl.Expr:
-        """`n` decimal digits as text, a multiple of 16: what stands where a real night has hexadecimal ones."""
+        """`n` decimal digits (a multiple of 16) as text, where a real night has hexadecimal ones."""
         parts = [
             (self.bits(key, f"{stream}{k}") % 10**16).cast(pl.String).str.zfill(16) for k in range(n // 16)
         ]
