@@ -18,7 +18,7 @@ def simulate(
     gpus: Annotated[int, typer.Option("--gpus", min=8, max=262_144, help="whole nodes of eight")] = 1000,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", min=1, help="started a night; default: two a GPU", show_default=False),
+        typer.Option("--jobs", min=1, help="started a night; default: 1.4 a GPU", show_default=False),
     ] = None,
     nights: Annotated[int, typer.Option("--nights", min=1, max=31, help="from 2025-10-14, 00:00 UTC on")] = 1,
     seed: Annotated[str, typer.Option("--seed", help="any word; another word, other nights")] = "1",

@@ -55,19 +55,21 @@ def make_plan(size: Size) -> Plan:
 
 
 def lay_lanes(size: Size) -> pl.DataFrame:
-    """Lanes side by side, the largest first; what is left of the nodes belongs to nobody."""
+    """Lanes side by side, the largest first, on all nodes."""
     free = size.gpus // c.GPUS_PER_NODE  # whole nodes
     parts: list[pl.DataFrame] = []
     node = 0
     if size.gpus >= c.GIANT_FROM:
         parts.append(_class(c.GIANT, 1, node, giant=True))
         node += c.GIANT // c.GPUS_PER_NODE
-    weight = sum(n * share for n, share in c.SIZES)
-    left = free - node
+    weight = sum(_gpu_time(n, share) for n, share in c.SIZES)
+    left, carried = free - node, 0.0
     for n, share in reversed(c.SIZES):
-        wanted = left * n * share / weight  # nodes
+        # nodes; what is too small a share for one such job goes to the next smaller size
+        wanted = left * _gpu_time(n, share) / weight + carried
         per_lane = max(1, n // c.GPUS_PER_NODE)
         n_nodes = free - node if n == 1 else int(wanted // per_lane) * per_lane
+        carried = wanted - n_nodes
         if n_nodes <= 0:
             continue
         parts.append(_class(n, n_nodes * c.GPUS_PER_NODE // n, node))
@@ -101,21 +103,38 @@ def _class(n: int, n_lanes: int, node: int, *, giant: bool = False) -> pl.DataFr
     )
 
 
-def run_median_s(size: Size, n_lanes: int) -> float:
-    """The median run time for which so many lanes hold so many jobs a night at the published allocation.
+def _gpu_time(n: int, share: float) -> float:
+    """Of GPU time, the weight of jobs of n GPUs."""
+    return float(share * n ** (1 + c.RUN_BY_SIZE))
 
-    At two jobs a GPU it is near the published one; fewer jobs are longer ones.
+
+def lengths(lanes: pl.DataFrame, size: Size) -> pl.DataFrame:
+    """For each job size: `mu`, the logarithm of the median run time with which the lanes hold so many jobs a
+    night at the published allocation; `most` and `most_old`, which part of the log-normal lies below the
+    longest run, of jobs and of their time; `gap_s`, the mean gap.
+
+    At the published number of jobs run times are the published ones; fewer jobs are longer ones.
     """
+    ordinary = lanes.filter(~pl.col("giant"))
+    n = ordinary.select(pl.col("size").cast(pl.Float64).pow(-c.RUN_BY_SIZE).sum()).item()
+    one_s = c.ALLOCATED * DAY_S * n / max(1, size.jobs)  # the mean of jobs of one GPU
+    rows = []
+    for gpus in sorted(set(ordinary["size"])):
+        mean_s = one_s * gpus**c.RUN_BY_SIZE
+        mu = _mu_of(mean_s)
+        gap_s = mean_s * (1 - c.ALLOCATED) / c.ALLOCATED
+        rows.append((gpus, mu, phi(_reach(mu)), phi(_reach(mu) - c.RUN_SIGMA), gap_s))
+    columns = dict.fromkeys(("mu", "most", "most_old", "gap_s"), pl.Float64)
+    return pl.DataFrame(rows, schema={"size": pl.Int64, **columns}, orient="row")
+
+
+def _mu_of(mean_s: float) -> float:
+    """Of a log-normal that is cut at the longest run and has this mean."""
     mu = math.log(c.RUN_MEDIAN_S)
-    for _ in range(60):  # the cut at 50 days makes the mean a little less than the log-normal's
+    for _ in range(60):
         kept = phi(_reach(mu) - c.RUN_SIGMA) / phi(_reach(mu))
-        mu += 0.5 * (math.log(mean_run_s(size, n_lanes) / kept) - c.RUN_SIGMA**2 / 2 - mu)
-    return math.exp(mu)
-
-
-def mean_run_s(size: Size, n_lanes: int) -> float:
-    """The mean run time, likewise."""
-    return c.ALLOCATED * DAY_S * n_lanes / max(1, size.jobs)
+        mu += 0.5 * (math.log(mean_s / kept) - c.RUN_SIGMA**2 / 2 - mu)
+    return mu
 
 
 def _reach(mu: float) -> float:
@@ -125,18 +144,17 @@ def _reach(mu: float) -> float:
 
 def _fill(lanes: pl.DataFrame, size: Size) -> pl.DataFrame:
     seed = Seed(size.seed)
-    median_s = run_median_s(size, lanes.height)
-    gap_s = mean_run_s(size, lanes.height) * (1 - c.ALLOCATED) / c.ALLOCATED
-    ordinary = lanes.filter(~pl.col("giant")).select("lane", "longest")
-    first = _first(ordinary, seed, median_s, gap_s)
+    ordinary = lanes.filter(~pl.col("giant")).select("lane", "longest", "size")
+    ordinary = ordinary.join(lengths(lanes, size), on="size", maintain_order="left")
+    first = _first(ordinary, seed)
     done = [first.filter(pl.col("start").is_not_null()).select("lane", "k", "start", "end")]
     if lanes["giant"].any():
         start = int(BEGIN_AT + c.GIANT_AFTER_S)
         done.append(_one(lanes.filter("giant"), start, int(size.until_at + DAY_S)))
     live = first.select("lane", "k", pl.col("end").alias("free_at"))
     until = int(size.until_at)
-    while live.height and (live["k"].max() or 0) != _MOST:
-        block = _block(live, seed, median_s, gap_s)
+    while live.height:
+        block = _block(live.join(ordinary, on="lane", maintain_order="left"), seed)
         done.append(block.filter(pl.col("start") < until).select("lane", "k", "start", "end"))
         live = (
             block.group_by("lane", maintain_order=True)
@@ -159,38 +177,31 @@ def _one(lanes: pl.DataFrame, start: int, end: int) -> pl.DataFrame:
     )
 
 
-def _first(lanes: pl.DataFrame, seed: Seed, median_s: float, gap_s: float) -> pl.DataFrame:
+def _first(lanes: pl.DataFrame, seed: Seed) -> pl.DataFrame:
     """Each lane when the first night begins: within a job (drawn by length, somewhere in it) or within a gap
-    (start and end: null and when the next job may start)."""
+    (start: null, end: when the next gap may begin)."""
     key = pl.col("lane")
-    mu = math.log(median_s)
-    most = phi(_reach(mu) - c.RUN_SIGMA)
-    long_s = (
-        (mu + c.RUN_SIGMA**2 + c.RUN_SIGMA * normal_of(seed.uniform(key, "first-length") * most))
-        .exp()
-        .clip(c.RUN_LEAST_S, c.RUN_MAX_S)
-    )
+    z = normal_of(seed.uniform(key, "first-length") * pl.col("most_old"))
+    long_s = (pl.col("mu") + c.RUN_SIGMA**2 + c.RUN_SIGMA * z).exp().clip(c.RUN_LEAST_S, c.RUN_MAX_S)
     age_s = long_s * seed.uniform(key, "first-age")
     busy = (seed.uniform(key, "first-busy") < c.ALLOCATED) | pl.col("longest")
     long_s = pl.when("longest").then(c.RUN_MAX_S).otherwise(long_s)
     age_s = pl.when("longest").then(c.LONGEST_AGE_S).otherwise(age_s)
     start = (BEGIN_AT - age_s).floor()
-    rest = BEGIN_AT - gap_s * (1.0 - seed.uniform(key, "first-gap")).log()
     return lanes.select(
         "lane",
         pl.lit(0, pl.Int64).alias("k"),
         pl.when(busy).then(start.cast(pl.Int64)).alias("start"),
-        pl.when(busy).then((start + long_s).ceil()).otherwise(rest.ceil()).cast(pl.Int64).alias("end"),
+        pl.when(busy).then((start + long_s).ceil()).otherwise(BEGIN_AT).cast(pl.Int64).alias("end"),
     )
 
 
-def _block(live: pl.DataFrame, seed: Seed, median_s: float, gap_s: float) -> pl.DataFrame:
-    """The next jobs of each lane."""
+def _block(live: pl.DataFrame, seed: Seed) -> pl.DataFrame:
+    """The next jobs of each lane, each after a gap."""
     key = key_of_job()
-    most = phi(_reach(math.log(median_s)))
-    z = normal_of(seed.uniform(key, "length") * most)
-    run = (math.log(median_s) + c.RUN_SIGMA * z).exp().clip(c.RUN_LEAST_S, c.RUN_MAX_S).ceil()
-    gap = (c.GAP_LEAST_S - gap_s * (1.0 - seed.uniform(key, "gap")).log()).ceil()
+    z = normal_of(seed.uniform(key, "length") * pl.col("most"))
+    run = (pl.col("mu") + c.RUN_SIGMA * z).exp().clip(c.RUN_LEAST_S, c.RUN_MAX_S).ceil()
+    gap = (c.GAP_LEAST_S - pl.col("gap_s") * (1.0 - seed.uniform(key, "gap")).log()).ceil()
     return (
         live.with_columns(pl.int_ranges(pl.col("k") + 1, pl.col("k") + 1 + _BLOCK).alias("k"))
         .explode("k")

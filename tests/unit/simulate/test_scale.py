@@ -16,8 +16,8 @@ from slurm_guard.simulate.scale.plan import BEGIN_AT, DAY_S, Size, make_plan
 from slurm_guard.simulate.scale.runs import describe
 from slurm_guard.slurm.sacct import SacctFile
 
-# Seventeen nodes: one file of sixteen and one of the last. Every long training is diverted.
-SMALL = Size(136, 200, 1, "word", planted=1.0)
+# Seventeen nodes: one file of sixteen and one of the last. Half of the long trainings are diverted.
+SMALL = Size(136, 200, 1, "word", planted=0.5)
 LAKE1 = Path(__file__).parents[2] / "fixtures" / "lake1" / "lake"
 
 
@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hundred_thousand() -> pl.DataFrame:
     """The jobs of one night of 100,000 GPUs, without their windows."""
-    size = Size(100_000, 200_000, 1, "word")
+    size = Size(100_000, 140_000, 1, "word")  # as many a GPU as in Helios
     return describe(make_plan(size), size)
 
 
@@ -43,6 +43,12 @@ def _digests(out: Path) -> dict[str, str]:
 
 def _rows(out: Path, table: str) -> pl.DataFrame:
     return pl.concat([pl.read_parquet(path) for path in sorted((out / "lake/v1" / table).rglob("*.parquet"))])
+
+
+def _f(value: object) -> float:
+    """A sum that polars types as anything."""
+    assert isinstance(value, (int, float))
+    return float(value)
 
 
 def _fresh(jobs: pl.DataFrame) -> pl.DataFrame:
@@ -130,25 +136,26 @@ def test_no_measurement_is_below_zero_and_busy_is_covered(made: Path) -> None:
     assert windows.filter(pl.col("run").is_null() & (pl.col("busy_ms") > 0)).is_empty()
 
 
-def test_energy_follows_steps_in_honest_trainings(made: Path) -> None:
-    truth = pl.read_parquet(made / "truth.parquet").filter("honest")
+def test_work_follows_steps_in_honest_trainings(made: Path) -> None:
+    """Half an hour of a run against another of the same run: busy time a step stays what it was."""
+    honest = pl.read_parquet(made / "truth.parquet").filter("honest")
+    job, part = pl.col("run").str.split("/").list.get(1).cast(pl.Int64).alias("job_id"), 1800
+    windows = _rows(made, "windows").drop_nulls("run")
+    work = windows.group_by(job, (pl.col("start_at") // part).alias("t")).agg(
+        (pl.col("busy_ms").sum() / pl.col("gpu").n_unique()).alias("busy_ms")
+    )
     points = _rows(made, "points").filter(pl.col("phase") == "train")
-    job = pl.col("run").str.split("/").list.get(1).cast(pl.Int64).alias("job_id")
-    windows = (
-        _rows(made, "windows").drop_nulls("run").with_columns(job, (pl.col("start_at") // 1800).alias("t"))
-    )
-    work = windows.group_by("job_id", "t").agg(
-        pl.col("busy_ms").sum(), pl.col("gpu").n_unique().alias("n_gpus")
-    )
-    steps = points.with_columns(job, (pl.col("at") // 1800).alias("t")).group_by("job_id", "t")
-    both = steps.agg((pl.col("step").max() - pl.col("step").min()).alias("n"), pl.len()).join(
-        work, on=["job_id", "t"]
-    )
-    enough = both.join(truth, on="job_id", how="semi").filter(pl.col("len") > 8)
+    span = (pl.col("step").max() - pl.col("step").min()) / (pl.col("at").max() - pl.col("at").min())
+    pace = points.group_by(job, (pl.col("at") // part).alias("t")).agg(span.alias("pace"), pl.len())
+    both = pace.filter(pl.col("len") > 8).join(work, on=["job_id", "t"]).join(honest, on="job_id", how="semi")
 
-    assert enough.height > 20
-    ratio = enough.select(pl.corr(pl.col("n").log(), (pl.col("busy_ms") / pl.col("n_gpus")).log())).item()
-    assert ratio is not None
+    a_step = both.group_by("job_id").agg((pl.col("busy_ms") / pl.col("pace")).alias("ratio"))
+    spread = a_step.filter(pl.col("ratio").list.len() > 2).select(
+        pl.col("ratio").list.std() / pl.col("ratio").list.mean()
+    )
+
+    assert spread.height >= 8
+    assert _f(spread.to_series().median()) < 0.12
 
 
 def test_truth_says_what_was_planted_within_the_night(made: Path) -> None:
@@ -174,7 +181,7 @@ def test_course_is_the_work_and_never_runs_back() -> None:
 
     assert (course["w"].diff().drop_nulls() >= -1e-9).all()
     assert (course["p"].diff().drop_nulls() >= -1e-9).all()
-    assert course.filter(pl.col("t") < 9000.0)["d"].abs().max() == pytest.approx(0.0, abs=1e-6)
+    assert _f(course.filter(pl.col("t") < 9000.0)["d"].abs().max()) == pytest.approx(0.0, abs=1e-6)
     late = course.row(-1, named=True)
     onset = course.filter(pl.col("t") <= 9000.0).row(-1, named=True)
     assert late["d"] == pytest.approx(0.4 * (late["w"] - onset["w"]), rel=0.01)
@@ -187,9 +194,9 @@ def test_draws_are_even_and_streams_do_not_know_each_other() -> None:
 
     drawn = keys.select(seed.uniform(pl.col("k"), "a").alias("a"), seed.normal(pl.col("k"), "b").alias("b"))
 
-    assert drawn["a"].mean() == pytest.approx(0.5, abs=0.005)
-    assert drawn["b"].mean() == pytest.approx(0.0, abs=0.015)
-    assert drawn["b"].std() == pytest.approx(1.0, abs=0.01)
+    assert _f(drawn["a"].mean()) == pytest.approx(0.5, abs=0.005)
+    assert _f(drawn["b"].mean()) == pytest.approx(0.0, abs=0.015)
+    assert _f(drawn["b"].std()) == pytest.approx(1.0, abs=0.01)
     assert abs(drawn.select(pl.corr("a", "b")).item()) < 0.015
 
 
@@ -198,30 +205,30 @@ def test_a_large_night_has_the_published_shape(hundred_thousand: pl.DataFrame) -
     fresh = _fresh(jobs)
     held = pl.min_horizontal("end", pl.lit(BEGIN_AT + DAY_S)) - pl.max_horizontal("start", pl.lit(BEGIN_AT))
 
-    assert fresh.height == pytest.approx(200_000, rel=0.1)
+    assert fresh.height == pytest.approx(140_000, rel=0.1)
     assert jobs.select((held * pl.col("size")).sum()).item() / (100_000 * DAY_S) == pytest.approx(
-        0.66, abs=0.1
+        0.79, abs=0.06
     )
-    assert fresh["size"].median() == 1
-    assert fresh["size"].mean() == pytest.approx(3.7, rel=0.25)  # Helios
-    assert fresh["run_s"].median() == pytest.approx(206, rel=0.5)
-    assert fresh["run_s"].mean() == pytest.approx(6652, rel=0.3)
+    assert _f(fresh["size"].median()) == 1
+    assert _f(fresh["size"].mean()) == pytest.approx(3.716, rel=0.2)  # Helios, as are these
+    assert _f(fresh["run_s"].median()) == pytest.approx(206, rel=0.25)
+    assert _f(fresh["run_s"].mean()) == pytest.approx(6652, rel=0.2)
     ended = fresh.filter(pl.col("state") != "RUNNING")
     for state, share in (("CANCELLED", 0.221), ("FAILED", 0.155)):
-        assert (ended["state"] == state).mean() == pytest.approx(share, abs=0.04)
+        assert _f((ended["state"] == state).mean()) == pytest.approx(share, abs=0.04)
 
 
 def test_a_large_night_has_a_burst_a_giant_and_a_job_of_fifty_days(hundred_thousand: pl.DataFrame) -> None:
     ten_minutes = hundred_thousand.group_by((pl.col("submit") - int(BEGIN_AT)) // 600).len()["len"]
 
-    assert ten_minutes.max() == pytest.approx(3_475 + ten_minutes.median(), rel=0.4)
-    assert hundred_thousand["size"].max() == calibration.GIANT
-    assert (hundred_thousand["end"] - hundred_thousand["start"]).max() >= 50 * DAY_S - 2
+    assert _f(ten_minutes.max()) == pytest.approx(3_475 + _f(ten_minutes.median()), rel=0.4)
+    assert _f(hundred_thousand["size"].max()) == calibration.GIANT
+    assert _f((hundred_thousand["end"] - hundred_thousand["start"]).max()) >= 50 * DAY_S - 2
 
 
 @pytest.mark.parametrize("gpus", [8, 24, 64])
 def test_a_cluster_of_any_size_gets_jobs(gpus: int) -> None:
     plan = make_plan(Size(gpus, 2 * gpus, 1, "word"))
 
-    assert (plan.lanes["size"] * 1).sum() == gpus
+    assert plan.lanes["size"].sum() == gpus
     assert plan.jobs.height > 0
