@@ -21,7 +21,8 @@ TRUTH: dict[str, pl.DataType | type[pl.DataType]] = {
     "onset_at": pl.Float64,
     "diverted_gpu_s": pl.Float64,
 }
-_EXPECT = {"beside": ["ALERT"], "foreign": ["ALERT"], "tail": ["ALERT", "REVIEW"]}
+# A run whose GPUs another user's process works on is told, and not held against: that one stands outside.
+_EXPECT = {"beside": ["ALERT", "REVIEW"], "tail": ["ALERT", "REVIEW"], "foreign": ["NOTE"]}
 
 
 def sacct_lines(runs: pl.DataFrame, size: Size) -> pl.Series:
@@ -73,13 +74,14 @@ def truth(runs: pl.DataFrame, size: Size) -> pl.DataFrame:
     """What really happened, of every run; seconds of GPUs that were the job's and worked for others, within
     the nights."""
     until_s = pl.min_horizontal(pl.col("end").cast(pl.Float64), size.until_at) - pl.col("start")
+    taken = diverted(until_s) * (1.0 - pl.col("stall"))  # stalls are nobody's
     honest = pl.col("scenario").is_null()
     expect = pl.lit(["CLEAR", "NOTE", "NOT AUDITABLE"], pl.List(pl.String))
     for word, verdicts in _EXPECT.items():
         expect = (
             pl.when(pl.col("scenario") == word).then(pl.lit(verdicts, pl.List(pl.String))).otherwise(expect)
         )
-    lost = pl.when(honest).then(0.0).otherwise(diverted(until_s) * pl.col("size"))
+    lost = pl.when(honest).then(0.0).otherwise(taken * pl.col("size"))
     mine = {
         "cluster": pl.lit(CLUSTER),
         "job_id": pl.col("job_id"),

@@ -39,7 +39,7 @@ def test_it_says_what_was_written_and_how_it_is_audited(
 
 @pytest.mark.slow
 def test_a_night_of_200_gpus_is_judged_as_it_was(tmp_path: Path) -> None:
-    """Each planted run asks for a look; of the honest ones at most a hundredth does."""
+    """Each planted run is called as its kind is; of the honest ones at most a hundredth asks for a look."""
     simulate(tmp_path / "new", gpus=200, jobs=400, seed="judged", planted=0.3)
     out = tmp_path / "audit.json"
 
@@ -51,12 +51,14 @@ def test_a_night_of_200_gpus_is_judged_as_it_was(tmp_path: Path) -> None:
         output=out,
     )
 
-    truth = pl.read_parquet(tmp_path / "new" / "truth.parquet")
-    honest = dict(truth.select("job_id", "honest").iter_rows())
-    verdicts = {j["run"]["job_id"]: j["verdict"] for j in json.loads(out.read_text())["judgements"]}
-    planted = {job: word for job, word in verdicts.items() if not honest[job]}
-    assert len(planted) >= 4
-    assert {word for word in planted.values() if word not in ASKS} == set()
-    counts = Counter(word for job, word in verdicts.items() if honest[job])
+    truth = {row["job_id"]: row for row in pl.read_parquet(tmp_path / "new" / "truth.parquet").to_dicts()}
+    judged = json.loads(out.read_text())["judgements"]
+    planted = [(truth[j["run"]["job_id"]], j) for j in judged if not truth[j["run"]["job_id"]]["honest"]]
+    assert {true["scenario"] for true, _ in planted} == {"beside", "tail", "foreign"}
+    assert [(true, j["verdict"]) for true, j in planted if j["verdict"] not in true["expect"]] == []
+    for true, j in planted:
+        least, most = (j["unexplained"][end] / 1000 for end in ("lo_gpu_ms", "hi_gpu_ms"))
+        assert 0.8 * least <= true["diverted_gpu_s"] <= 1.35 * most, (true, j["unexplained"])
+    counts = Counter(j["verdict"] for j in judged if truth[j["run"]["job_id"]]["honest"])
     assert sum(counts[word] for word in ASKS) <= MOST_HONEST * sum(counts.values())
     assert counts["CLEAR"] > sum(counts.values()) / 2
