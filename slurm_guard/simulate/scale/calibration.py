@@ -22,7 +22,8 @@ RUN_BY_SIZE = 0.25
 # Helios: 78.0e9 GPU-seconds on 6,220 GPUs in its 181 days. (Alibaba's demand is 0.91 of capacity.)
 ALLOCATED = 0.80
 GAP_LEAST_S = 3.0  # a GPU is not given away within the second: judgement
-JOBS_PER_GPU = 1.4  # a night, where nothing else is asked for. Helios: 1,580,464 GPU jobs in 181 days on 6,220 GPUs
+# A night, where nothing else is asked for. Helios: 1,580,464 GPU jobs in 181 days on 6,220 GPUs.
+JOBS_PER_GPU = 1.4
 
 # GPUs of a job: the share of jobs. Helios: 1 at the median, 3.7 in the mean, 2,048 at most.
 # Philly: 93 % ask for one. Rows from 16 on are judgement between those.

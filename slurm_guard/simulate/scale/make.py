@@ -20,6 +20,7 @@ from slurm_guard.simulate.scale.runs import describe
 from slurm_guard.simulate.scale.stints import boards, boots, gaps, node_name, places
 
 FILE_NODES = 16  # of a file: 184,320 windows a day, whose making takes some 300 MB
+_LINES = 20_000  # of accounting's text, at once
 Tell = Callable[[int, int], None]
 Frames = Iterator[tuple[str, pl.DataFrame]]
 
@@ -148,6 +149,7 @@ class _Writer:
 
 def _write_sacct(runs: pl.DataFrame, size: Size, out: BinaryIO) -> None:
     out.write(accounts.header().encode() + b"\n")
-    lines = accounts.sacct_lines(runs, size)
-    for begin in range(0, len(lines), 50_000):
-        out.write("".join(f"{line}\n" for line in lines.slice(begin, 50_000)).encode())
+    ordered = runs.sort("start", "job_id")
+    for begin in range(0, ordered.height, _LINES):
+        lines = accounts.sacct_lines(ordered.slice(begin, _LINES), size)
+        out.write("".join(f"{line}\n" for line in lines).encode())

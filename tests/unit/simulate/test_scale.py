@@ -166,6 +166,8 @@ def test_truth_says_what_was_planted_within_the_night(made: Path) -> None:
     assert (planted["diverted_gpu_s"] > 0).all()
     assert (truth.filter("honest")["diverted_gpu_s"] == 0).all()
     assert (planted["diverted_gpu_s"] <= DAY_S * planted["gpus"]).all()
+    assert (truth["by_night_gpu_s"].list.len() == SMALL.nights).all()
+    assert (truth["by_night_gpu_s"].list.sum() - truth["diverted_gpu_s"]).abs().max() == 0
 
 
 def test_course_is_the_work_and_never_runs_back() -> None:
