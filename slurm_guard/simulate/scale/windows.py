@@ -16,6 +16,7 @@ from slurm_guard.simulate.scale.stints import BOOT_S, CLUSTER, WINDOW_S
 MOST_PID = 4_190_000  # below the kernel's 2^22
 # What a board does in start-up and evaluation, of what training makes it do: judgement.
 START_LOAD, EVAL_LOAD = 0.2, 0.8
+PID_NOISE = 0.06
 SEEN_PERIOD_S = 2.2  # a step shorter than two looks of a second has no period in them
 _COURSE = (
     *("startup_s", "cycle_s", "eval_s", "sway", "sway_s", "part", "load", "stall"),
@@ -252,9 +253,12 @@ def _shares(
         "end_at": pl.col("end_at"),
         "pid": pid,
         "start_ticks": start_ticks,
-        "sm_ms": (sm_ms * part).round(),
+        # the driver's figures of processes stray more than the board's: physics.py's pid_noise
+        "sm_ms": pl.min_horizontal(
+            sm_ms * part * (1.0 + PID_NOISE * pl.col("r")), pl.col("dt") * 1000
+        ).round(),
         "mem_mib": pl.lit(3000) if second else (pl.col("mem") * pl.col("mem_total")).round(),
-        "cpu_ms": (pl.col("dt") * (100 if second else 950)).round(),
+        "cpu_ms": (pl.col("dt") * (100 if second else 950) * (1.0 + 0.01 * pl.col("z"))).round(),
         "written_b": written,
         "stored_b": written,
     }
