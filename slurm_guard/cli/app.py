@@ -130,4 +130,5 @@ COMMANDS: tuple[str, ...] = (
     "upgrade",
     "uninstall",
     "demo",
+    "simulate",
 )
