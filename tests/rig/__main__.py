@@ -116,7 +116,8 @@ def _run(args: argparse.Namespace) -> int:
     elif args.command == "storm":
         return 1 if run_storm(args.dir, args.jobs, args.seed, args.proctrack, args.keep) else 0
     elif args.command == "slurms":
-        suites, tracks = [own_suite(), *made_roots(args.roots)], args.proctrack or ["cgroup", "cgroup2"]
+        suites = list(dict.fromkeys([own_suite(), *made_roots(args.roots)]))
+        tracks = args.proctrack or ["cgroup", "cgroup2"]
         return 0 if run_slurms(args.roots, args.out, args.table, suites, tracks, args.seed) else 1
     return 0
 
