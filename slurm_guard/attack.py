@@ -10,7 +10,6 @@ from collections.abc import Sequence
 NAMES = {
     "T1021.004": "Remote Services: SSH",
     "T1046": "Network Service Discovery",
-    "T1053.003": "Scheduled Task/Job: Cron",
     "T1071": "Application Layer Protocol",
     "T1090": "Proxy",
     "T1133": "External Remote Services",

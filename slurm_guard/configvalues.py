@@ -37,7 +37,14 @@ _MAY_BE_EMPTY = frozenset(
     | MAIL_MAY_BE_EMPTY
 )
 _LEAST = {32: 8, 128: 7}  # bits of a prefix: fc00::/7 is a site's own. Judgement
-_ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+|[^<>\n\r]*<[^@\s<>]+@[^@\s<>]+>")
+# What a letter can be addressed to (report/letter.py): RFC 5322's dot-atoms, and a host's labels.
+_BARE = r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
+_ADDRESS = re.compile(rf"{_BARE}|[^<>\n\r]*<{_BARE}>", re.ASCII)
+_SITE = r"https?://[A-Za-z0-9._~\[\]:-]+"  # a host, perhaps a port, and nobody's password
+_URLS = {  # a night's folder is put behind the first
+    "page_url": re.compile(rf"{_SITE}(?:/[^\s?#<>\"'\\]*)?", re.ASCII),
+    "method_url": re.compile(rf"{_SITE}(?:/[^\s<>\"'\\]*)?", re.ASCII),
+}
 
 
 # What a value of each type is called, and whether one is of it.
@@ -106,6 +113,10 @@ def wrong_text(name: str, value: Any) -> str:
     if name in ("to", "sender", "reply_to", "contact"):
         bad = [part for part in parts if part and not _ADDRESS.fullmatch(part)]
         return f"holds {bad[0]!a}, which is no user@host" if bad else ""
+    if name in _URLS and value and not _URLS[name].fullmatch(str(value)):
+        return f"({value!a}) must be https://host/path or http://host/path" + (
+            ", with nothing behind it" if name == "page_url" else ""
+        )
     if isinstance(value, list) and name in ("cluster", "egress", "tunnels"):
         said = [f"holds {part!a}: {why}" for part in parts if (why := _wrong_rule(part, name))]
         return said[0] if said else ""

@@ -93,6 +93,11 @@ def _read(text: str, name: str) -> model.Audit:
         raise GuardError(
             "document-shape", f"{name}: audit{error.where} must be {error.what}", _AGAIN
         ) from None
+    for judgement in audit.judgements:
+        bounds = judgement.unexplained
+        if bounds.lo_gpu_ms > bounds.hi_gpu_ms or min(judgement.ledger_gpu_ms.values(), default=0) < 0:
+            what = f"run {judgement.run.id[:80]!a} has a negative amount, or bounds in the wrong order"
+            raise GuardError("document-shape", f"{name}: {what}", _AGAIN)
     return audit
 
 
@@ -100,7 +105,11 @@ def _today(data: dict[str, Any], name: str) -> dict[str, Any]:
     """A document of any format that is read, as one of today's. Raises GuardError document-newer,
     document-older."""
     number = data.get("format")
-    if not isinstance(number, int) or number > FORMAT:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise GuardError(
+            "document-shape", f"{name}: format must be a whole number, not {number!a:.40}", _AGAIN
+        )
+    if number > FORMAT:
         raise GuardError(
             "document-newer",
             f"{name} has format {number!r}, this slurm-guard reads up to {FORMAT}",

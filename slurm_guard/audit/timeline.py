@@ -13,6 +13,12 @@ MAX_SLOTS = 400  # more cannot be told apart on a page
 MAX_EVENTS = 60
 
 
+_STRAYED = {
+    "after": "on the run's GPUs after its end",
+    "beside": "on GPUs that were not the run's",
+}
+
+
 def draw(case: Case, denial: Denial) -> Timeline:
     """The timeline. Slots that nobody saw are null; the residual is placed where work exceeds θ most."""
     slots = case.slots
@@ -115,7 +121,10 @@ def _events(case: Case) -> list[TimelineEvent]:
     ]
     found += [
         TimelineEvent(
-            s.from_at, s.until_at, "process", f"pid {s.pid} {s.relation} the run's GPUs on {s.node}"
+            s.from_at,
+            s.until_at,
+            "process",
+            f"pid {s.pid} {_STRAYED[s.relation]}, {s.node}",
         )
         for s in case.mine
     ]

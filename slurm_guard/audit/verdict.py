@@ -189,7 +189,10 @@ def _sentence(verdict: Verdict, case: Case, said: tuple[tuple[Finding, ...], Bou
         return first
     waited = spoken(float(case.sums.get(Kind.WAIT, "own")))
     if verdict is Verdict.NOTE and any(s.kind is Kind.WAIT for s in case.study.spans):
-        return f"The log fell silent and the GPUs stayed busy at the power of waiting for {waited}: a hang."
+        return (
+            f"The log fell silent and the GPUs stayed busy at the power of waiting for {waited}: a hang "
+            "looks like this."
+        )
     doubt = 1000 * sum(case.slots.doubt)
     if verdict is Verdict.NOTE and doubt > case.worth_us:
         return f"{spoken(doubt)} were by processes that may or may not be part of the training."

@@ -292,9 +292,11 @@ def summary(done: "Audit") -> str:
     from slurm_guard.model import Verdict
     from slurm_guard.report.words import plural
 
+    if not done.judgements:
+        return "no run with GPUs"
     counts = [(v.value, sum(j.verdict is v for j in done.judgements)) for v in Verdict]
     said = ", ".join(f"{n} {name}" for name, n in counts if n)
     n_explained = sum(1 for j in done.judgements if j.left is not None and not j.asks)
     said += f"; {n_explained} explained by the site" if n_explained else ""
     low = sum(j.unexplained.lo_gpu_ms for j in done.judgements) / 3.6e6
-    return f"{plural(len(done.judgements), 'run')} ({said}); at least {low:.2f} GPU-hours unexplained"
+    return f"{plural(len(done.judgements), 'run')} ({said}); at least {low:.2f} GPU-h unexplained"

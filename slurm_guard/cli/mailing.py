@@ -172,7 +172,7 @@ def _tell(queued: "list[Kept]", tried: "list[Delivery]") -> None:
             bad.append((known[path], trouble))
     if not bad:
         return
-    sentence = f"{len(bad)} of {len(shown)} letters were not sent for certain"
+    sentence = _fate(sum(k.state.status is Status.UNCLEAR for k, _ in bad), len(bad), len(shown))
     trouble = next((slug for _, slug in bad if slug), "")
     hint = _HINTS.get(trouble, "")
     if trouble:
@@ -182,6 +182,13 @@ def _tell(queued: "list[Kept]", tried: "list[Delivery]") -> None:
         names = ", ".join(f"slurm-guard mail --again {k.name}" for k in final[:3])
         hint = f"{hint or _LATER}; to try a refused or unclear one again: {names}"
     raise GuardError(trouble or "mail-unsent", sentence, hint or _LATER)
+
+
+def _fate(n_unclear: int, n_bad: int, n: int) -> str:
+    """What became of the letters that nobody confirmed."""
+    unsent = f"{n_bad - n_unclear} of {n} letters {'was' if n_bad - n_unclear == 1 else 'were'} not sent"
+    unclear = f"{n_unclear} of {n} may or may not have arrived"
+    return "; ".join([*([unclear] if n_unclear else []), *([unsent] if n_bad > n_unclear else [])])
 
 
 _LATER = "deferred letters are tried again by the next run"

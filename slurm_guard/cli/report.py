@@ -90,7 +90,7 @@ def _show_night(
     from slurm_guard.cli.chosen import archive_of, log_view, say_age
     from slurm_guard.cli.rendered import put_out, render
     from slurm_guard.report.archive import read_document
-    from slurm_guard.report.narrow import only, scope_words, spelled
+    from slurm_guard.report.narrow import missing_words, only, scope_words, spelled
     from slurm_guard.report.page import Options
     from slurm_guard.report.render import find_method
     from slurm_guard.report.viewlog import owners
@@ -103,6 +103,8 @@ def _show_night(
         say_age(archive, whole.until_at)
     narrow = spelled(narrow, whole)
     shown = only(whole, narrow)
+    if missing := missing_words(narrow, whole.judgements):
+        typer.echo(f"slurm-guard: {missing}", err=True)
     form, output = how
     seen = (len(shown.judgements), owners(shown.judgements))
     log_view(archive, path, (path.resolve().parent.name, narrow.words(), form.value), seen, settings)

@@ -33,6 +33,9 @@ def verdict_slug(verdict: Verdict) -> str:
     return verdict.value.lower().replace(" ", "-")
 
 
+_NOTHING_FOR = "Nothing was found that speaks for it; that is no evidence against it."
+
+
 def build_row(judgement: Judgement, unit: Unit, times: Times) -> RunRow:
     """The run as one line; every string of the document made harmless, a dash where nothing is known."""
     run, ledger, bounds = judgement.run, judgement.ledger_gpu_ms, judgement.unexplained
@@ -82,6 +85,7 @@ def build_card(judgement: Judgement, unit: Unit, times: Times, beyond: str = "")
         timeline=_timeline(judgement, unit, times),
         against=tuple(_finding(f, unit, decisions.of_finding(f, judgement)) for f in against),
         favour=tuple(_finding(f, unit) for f in favour),
+        no_favour=_NOTHING_FOR if against and not favour and judgement.asks else "",
         clears=_clears(against),
         unseen=tuple(clean(note) for note in judgement.notes[:MOST_WORDS]),
         smallest=sentences.smallest(judgement, unit),
@@ -184,9 +188,14 @@ def _finding(finding: Finding, unit: Unit, explained: str = "") -> FindingView:
             )
             for e in finding.evidence[:MOST_EVIDENCE]
         ),
-        attack=clean(attack.spell(finding.attack[:MOST_WORDS]), LONG),
+        attack=clean(attack.spell(finding.attack[:MOST_WORDS]), LONG) if _is_strong(finding) else "",
         explained=explained,
     )
+
+
+def _is_strong(finding: Finding) -> bool:
+    """Whether it may be called by the name of what it would be: a hint may not."""
+    return finding.hard or finding.weight >= 3
 
 
 def _sure(confidence: float) -> str:

@@ -154,6 +154,13 @@ def scope_words(narrow: Narrow, n_kept: int, n_all: int) -> str:
     return f"{alone}: {share_words(n_kept, n_all)} of this night. {sums_words(n_kept)}"
 
 
+def missing_words(narrow: Narrow, judgements: Iterable[Judgement]) -> str:
+    """Accounts and users that were asked for beside others and have no run; empty: all have one."""
+    accounts, users = _known(judgements)
+    gone = [*(a for a in narrow.accounts if a not in accounts), *(u for u in narrow.users if u not in users)]
+    return f"no run of {', '.join(clean(name, 40) for name in gone[:8])} stands here" if gone else ""
+
+
 def share_words(n_kept: int, n_all: int) -> str:
     """How many of how many runs."""
     return "the only run" if n_kept == n_all == 1 else f"{n_kept:,} of the {words.plural(n_all, 'run')}"

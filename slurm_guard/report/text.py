@@ -139,6 +139,8 @@ def _card(card: Card, section: Section, width: int, style: Style) -> list[str]:
         out += _list("Events", [*events, *filter(str.strip, (card.timeline.more_events,))], width)
     out += _findings("What the numbers show", card.against, width, commands=style.commands)
     out += _findings("What speaks for the job", card.favour, width, commands=style.commands)
+    if card.no_favour:
+        out += ["", "What speaks for the job:", *_wrap(f"  {card.no_favour}", width, "  ")]
     if not style.commands and (card.against or card.favour):
         out += ["", "How to see these numbers yourself:", f"  {card.see}"]
     out += _list("What would clear it", card.clears, width)

@@ -101,6 +101,7 @@ class Card:
     timeline: TimelineView | None
     against: tuple[FindingView, ...]
     favour: tuple[FindingView, ...]
+    no_favour: str  # said where much speaks against a run and nothing for it; else empty
     clears: tuple[str, ...]
     unseen: tuple[str, ...]
     smallest: str

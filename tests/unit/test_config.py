@@ -15,6 +15,7 @@ from slurm_guard.configmail import VERDICTS, parse_coordinators
 from slurm_guard.configmaintenance import MaintenanceConfig
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.model import Verdict
+from slurm_guard.report.letter import check_address
 
 
 def _load(tmp_path: Path, text: str) -> Config:
@@ -173,6 +174,47 @@ def test_addresses_with_a_name_and_empty_optional_texts_are_right(tmp_path: Path
     """
 
     assert _load(tmp_path, text).mail.to == ["HPC ops <ops@example.org>", "a@b"]
+
+
+@pytest.mark.parametrize(
+    "bad", ["b@ex_ample..org", "\u00e4@e.org", ".a@e.org", "a@e.org.", "A <a@e..org>", "a@", "a b@c"]
+)
+def test_an_address_that_no_letter_can_have_is_refused_here_and_not_at_night(
+    tmp_path: Path, bad: str
+) -> None:
+    with pytest.raises(GuardError):
+        check_address(bad, "mail.to")
+    with pytest.raises(GuardError) as caught:
+        _load(tmp_path, f'[mail]\nto = ["ok@e.org", "{bad}"]\n')
+
+    assert "no user@host" in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "fine"),
+    [
+        ("page_url", "https://x.example:8443/nights", True),
+        ("page_url", "http://[2001:db8::1]/r/", True),
+        ("page_url", "HTTPS://x.example", False),
+        ("page_url", "x.example", False),
+        ("page_url", "javascript:alert(1)", False),
+        ("page_url", "https://x.example/r?a=1", False),
+        ("page_url", "https://x.example/a b", False),
+        ("page_url", "https://user:word@x.example/", False),
+        ("method_url", "https://x.example/method/?v=1#bounds", True),
+        ("method_url", "file:///usr/share/method.md", False),
+    ],
+)
+def test_an_address_of_pages_is_one_that_a_reader_can_open(
+    tmp_path: Path, key: str, url: str, fine: bool
+) -> None:
+    text = f'[report]\n{key} = "{url}"\n'
+    if fine:
+        assert getattr(_load(tmp_path, text).report, key) == url
+        return
+    with pytest.raises(GuardError) as caught:
+        _load(tmp_path, text)
+    assert "must be https://host/path" in caught.value.sentence
 
 
 def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:

@@ -164,6 +164,9 @@ def test_a_newer_format_is_refused_by_name() -> None:
         ({"judgements": [{}]}, "audit.judgements[0]"),
         ({"from_at": True}, "audit.from_at"),
         ({"skips": {}}, "audit.skips"),
+        ({"format": True}, "format must be a whole number"),
+        ({"format": "1"}, "format must be a whole number"),
+        ({"format": 1.5}, "format must be a whole number"),
     ],
 )
 def test_a_wrong_shape_names_the_place(change: dict[str, object], where: str) -> None:
@@ -173,6 +176,20 @@ def test_a_wrong_shape_names_the_place(change: dict[str, object], where: str) ->
         document.from_json(json.dumps(data))
 
     assert where in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("unexplained", {"lo_gpu_ms": 2, "mid_gpu_ms": 1, "hi_gpu_ms": 1}), ("ledger_gpu_ms", {"idle": -1})],
+)
+def test_amounts_that_cannot_be_clear_nobody(field: str, value: object) -> None:
+    data = json.loads(document.to_json(_audit()))
+    data["judgements"][0][field] = value
+
+    with pytest.raises(GuardError, match="document-shape") as caught:
+        document.from_json(json.dumps(data))
+
+    assert "wrong order" in caught.value.sentence
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, "not json"])

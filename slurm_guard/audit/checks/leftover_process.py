@@ -71,5 +71,5 @@ CHECK = Check(
         Example("no-data", "nothing was heard"),
     ),
     flagged=(Example("leftover", "a process works on for minutes after the end"),),
-    attack=("T1496.001", "T1053.003"),
+    attack=("T1496.001",),
 )

@@ -83,7 +83,7 @@ def _sentence(case: Case, bridge: Bridge, hints: tuple[str, ...], *, sure: bool)
     if bridge.kind is Kind.UNCLEAR:
         said += " Who opened the connections is not known of all of them."
     elif sure and not may_ask(bridge, CHECK.params) and any(port_of(end) == 22 for end in bridge.inner):
-        said += " Whoever is at the far end could log in on this node."
+        said += " Whoever is at the far end could reach this node's ssh."
     return said + (f" {'; '.join(hints)[:1].upper()}{'; '.join(hints)[1:]}." if hints else "")
 
 

@@ -67,13 +67,14 @@ def _views(archive: Path) -> list[dict[str, object]]:
 
 
 def test_a_part_says_above_everything_that_it_is_one(app: typer.Typer, archive: Path) -> None:
-    code, shown, _ = _run(app, archive, "--account", "nlp-7", "--user", "mvance,nobody")
+    code, shown, noted = _run(app, archive, "--account", "nlp-7", "--user", "mvance,nobody")
 
     assert code == 0
     said = "Account nlp-7, user mvance or nobody alone: 1 of the 13 runs of this night. All sums are its own."
     assert shown.splitlines()[2] == said
     assert "Where 64.0 GPU-h went" in shown
     assert "48500" not in shown
+    assert "no run of nobody stands here" in noted
 
 
 @pytest.mark.parametrize("form", ["html", "json", "csv", "eml"])

@@ -311,7 +311,7 @@ def review() -> Judgement:
         of,
         Verdict.REVIEW,
         ledger,
-        "2.7 GPU-h of work fall into a silence of the log; a silent evaluation would look the same.",
+        "2.65 GPU-h of work fall into a silence of the log; a silent evaluation would look the same.",
         findings=(left,),
         score=-1.1,
         timeline=line,
