@@ -79,7 +79,8 @@ def find(case: Case, params: Params) -> list[Finding]:
                 see.rows(case.run, "flows", "", (("peer", peer),)),
                 see.rows(case.run, "briefs", "", (("peer", peer),)),
             ),
-            "a destination that the site allows ([network] egress) or the job declares (egress= in its comment or extra)",
+            "a destination that the site allows ([network] egress), or that the job declares (egress= in "
+            "its comment or extra)",
         )
         for peer, p in first
     ]
