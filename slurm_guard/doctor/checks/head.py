@@ -54,6 +54,7 @@ def _lake(facts: Facts) -> Iterator[Said]:
             f"{folder.path} is root's, so that collecting and auditing need root, which they should not",
             f"chown -R {AUDITOR} {quote(folder.path)}",
         )
+    yield from _readable(facts, "lake", folder.owner)
 
 
 def _reports(facts: Facts) -> Iterator[Said]:
@@ -71,6 +72,7 @@ def _reports(facts: Facts) -> Iterator[Said]:
             f"{folder.path} is {folder.owner}'s, and the lake {lake.owner}'s, who audits",
             f"chown -R {quote(lake.owner)} {quote(folder.path)}",
         )
+    yield from _readable(facts, "reports", lake.owner if lake.exists else folder.owner)
 
 
 def _closed(folder: Folder, what: str) -> Iterator[Said]:
@@ -86,6 +88,20 @@ def _closed(folder: Folder, what: str) -> Iterator[Said]:
             f"group {folder.group} may change what is in {folder.path} (mode {folder.mode:04o})",
             f"chmod g-w {quote(folder.path)}",
         )
+
+
+def _readable(facts: Facts, name: str, auditor: str) -> Iterator[Said]:
+    """Every file, by the rights of who audits; where these were not to be had nothing is said of files."""
+    shut = {} if isinstance(facts.shut, Unseen) else facts.shut
+    if name not in shut or not shut[name].n:
+        return
+    found, path = shut[name], seen(facts.stores)[name].path
+    at_least = "" if found.all_seen else "at least "
+    yield problem(
+        f"{at_least}{count(found.n, 'file')} in {path} cannot be read by {auditor}, who audits and passes"
+        f" over what he cannot read: {found.first}",
+        f"chown -R {quote(auditor)} {quote(path)} && chmod -R u+rwX {quote(path)}",
+    )
 
 
 def _own(facts: Facts) -> Iterator[Said]:
@@ -212,7 +228,7 @@ CHECKS = (
     ),
     Check(
         "lake-folder",
-        "the lake: there, not root's, closed to others",
+        "the lake: there, not root's, closed to others, each file readable to the user that audits",
         "It holds what every user ran and whom he spoke to.",
         "`chmod 750`, owned by the user that audits",
         HEAD,
@@ -221,7 +237,7 @@ CHECKS = (
     ),
     Check(
         "reports-folder",
-        "the reports' folder: closed to others, of the user that audits",
+        "the reports' folder: closed to others, of the user that audits, who may read each file",
         "Verdicts about people are not for everybody.",
         "`chmod 750`",
         HEAD,

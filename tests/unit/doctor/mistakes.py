@@ -26,6 +26,7 @@ from slurm_guard.doctor.facts import (
     Unsafe,
 )
 from slurm_guard.doctor.finding import Level, Unseen
+from slurm_guard.doctor.shut import Shut
 from slurm_guard.doctor.timer import Timer
 from slurm_guard.model import NodeCoverage
 from tests.unit.doctor import builders as b
@@ -292,6 +293,9 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ),
     ("reports-folder", {"stores": b.stores(reports=b.folder("/r", 0o755, uid=999))}, P, "verdicts"),
     ("reports-folder", {"stores": b.stores(reports=b.folder("/r", 0o750, uid=5))}, W, "who audits"),
+    ("lake-folder", {"shut": {"lake": Shut(3, "/l/a"), "reports": Shut()}}, P, "3 files in"),
+    ("lake-folder", {"shut": {"lake": Shut(3, "/l/a", all_seen=False), "reports": Shut()}}, P, "at least 3"),
+    ("reports-folder", {"shut": {"lake": Shut(), "reports": Shut(1, "/r/a")}}, P, "1 file in"),
     ("own-folder", {"stores": b.stores(own=b.folder("/o", 0o711, uid=7))}, P, "writes no users' own"),
     ("own-folder", {"stores": b.stores(own=b.folder("/o", 0o700, uid=999))}, P, "cannot reach"),
     ("own-folder", {"stores": b.stores(own=b.folder("/o", 0o755, uid=999))}, W, "may list"),
