@@ -19,7 +19,7 @@ _CRON_D = "/etc/cron.d"
 _CRON_FOLDERS = (_CRON_D, "/etc/cron.daily", "/var/spool/cron", "/var/spool/cron/crontabs")
 _UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")  # of a file that Debian's cron reads in /etc/cron.d
-_PROGRAM = re.compile(r"(?<![\w./+@%])(/[\w./+@%-]*/slurm-guard[\w.-]*)")
+_PROGRAM = re.compile(r"(?<![\w./+@%~])(/[\w./+@%~-]*/slurm-guard[\w.-]*)")
 _MOST_TEXT = 65_536
 
 

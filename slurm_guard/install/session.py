@@ -12,7 +12,7 @@ from slurm_guard.install import live
 from slurm_guard.install.adopt import adopt
 from slurm_guard.install.apply import apply_plan, finish, needed
 from slurm_guard.install.change import Action, Change, Places, Plan, Problem
-from slurm_guard.install.checks import find_lacking, find_problems
+from slurm_guard.install.checks import find_lacking, find_problems, refuse_prefix
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.facts import Asked, gather
 from slurm_guard.install.files import settings_paths
@@ -38,6 +38,7 @@ class Prepared:
 
 def prepare(asked: Asked) -> Prepared:
     """Look and plan; nothing is changed."""
+    refuse_prefix(asked.places.prefix)
     keeper = Keeper(Disk(asked.places), asked.places.journal)
     journal = keeper.load()
     if journal is not None and journal.status == UNDOING:
