@@ -1,14 +1,16 @@
 """The head node: guard.toml, the lake and what comes into it, the night that was audited last."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from shlex import quote
 
 from slurm_guard.doctor.checks.heard import AUDIT, AUDITOR, COLLECT
 from slurm_guard.doctor.checks.node import room
 from slurm_guard.doctor.checks.programs import parse_release
 from slurm_guard.doctor.checks.values import count
-from slurm_guard.doctor.facts import Facts, Folder
+from slurm_guard.doctor.facts import Auditor, Facts, Folder
 from slurm_guard.doctor.finding import BOTH, HEAD, Check, Said, Unseen, ok, problem, seen, unseen, warning
+from slurm_guard.doctor.timer import Timer
 from slurm_guard.sitemodel import IN_MAINTENANCE
 
 _DAY_S = 86_400.0
@@ -191,12 +193,21 @@ def _schedule(facts: Facts) -> Iterator[Said]:
             "systemctl enable --now slurm-guard-audit.timer   # or a line in /etc/cron.d/slurm-guard",
         )
         return
+    found = tuple(_judged(timer, facts.auditor) for timer in found)
     right = [timer for timer in found if not timer.fault]  # beside one, a copy that cron passes over is none
     if right:
         yield ok(f"the night is started by {right[0].path}")
         return
     for timer in found:
         yield problem(f"{timer.path} starts no night: {timer.fault}", timer.remedy)
+
+
+def _judged(timer: Timer, auditor: Auditor | Unseen) -> Timer:
+    """Root's night is refused (as-root) where the lake is another user's."""
+    if timer.fault or not timer.as_root or isinstance(auditor, Unseen) or auditor.uid == 0:
+        return timer
+    fault = f"its line is root's, who is refused (as-root), as the lake is {auditor.name}'s"
+    return replace(timer, fault=fault, remedy=f"{auditor.name}   # in place of root in {quote(timer.path)}")
 
 
 def _audit_program(facts: Facts) -> Iterator[Said]:
@@ -294,7 +305,7 @@ CHECKS = (
     ),
     Check(
         "schedule",
-        "a timer of systemd, or a file of cron, that starts slurm-guard: name, owner, mode, user, program",
+        "a timer of systemd, or a file of cron, that starts slurm-guard: name, owner, mode, lines, program",
         "Without it no night is audited.",
         "`slurm-guard-audit.timer`, or /etc/cron.d/slurm-guard",
         HEAD,

@@ -8,6 +8,7 @@ from slurm_guard.configmaintenance import MaintenanceConfig
 from slurm_guard.doctor.checks.bare import MADE
 from slurm_guard.doctor.facts import (
     Accounting,
+    Auditor,
     Control,
     Database,
     Gres,
@@ -343,6 +344,7 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("coverage", {"night": None}, U, "no night"),
     ("schedule", {"schedule": (Timer("/etc/cron.d/a.b", (), "cron passes over it", "mv"),)}, P, "no night"),
     ("audit-program", {"barred": (("/opt/x/bin/slurm-guard", "/opt/x"),)}, P, "/opt/x bars him"),
+    ("schedule", {"schedule": (Timer("/etc/cron.d/a", as_root=True),)}, P, "as-root"),
     ("schedule", {"schedule": ()}, W, "neither cron nor systemd"),
     ("mail-readers", {"guard": b.guard(config=Config())}, W, "mail.to is empty"),
     ("mail-server", {"mail": MailTry("mail-login: 535 no", "look")}, P, "535 no"),
@@ -416,6 +418,7 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("schedule", {"schedule": (Timer("/etc/cron.d/a.bak", (), "passed over", "mv"), Timer("/x.timer"))}),
+    ("schedule", {"schedule": (Timer("/etc/cron.d/a", as_root=True),), "auditor": Auditor("root", 0)}),
     ("mail-server", {"guard": b.guard(config=Config()), "mail": MailTry("mail-server: no")}),
     ("own-folder", {"stores": b.stores(own=replace(b.folder("/o", 0), exists=False))}),
     (
