@@ -30,9 +30,14 @@ def forget(
 
     Slurm's accounting and the nodes' own spools are not touched: docs/privacy.md says what else there is.
     """
+    from slurm_guard.cli.history import history_folder
+    from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.config import load_config
 
     settings = load_config(config)
+    if apply:  # what it writes anew would be root's, and every later audit would pass over it
+        places = [Path(settings.lake.path), history_folder(None, None, settings), Path(settings.report.path)]
+        refuse_root("forget", places)
     who = _find_user(user, name)
     typer.echo(f"uid {who.uid}, {who.name or 'name unknown'}:")
     failed = [*_forget_lake(settings, who, apply=apply), *_forget_reports(settings, who, apply=apply)]

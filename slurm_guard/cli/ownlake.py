@@ -1,4 +1,4 @@
-"""Who may collect, audit and mail: root not into a lake or reports that are somebody else's.
+"""Who may collect, audit, mail and forget: root not into a lake or reports that are somebody else's.
 
 What root writes there is root's, and the user that audits can neither add to it nor take it away. Root could
 hand each file over, but would then open, create and chown by name in folders that an unprivileged user may

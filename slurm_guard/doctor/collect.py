@@ -156,6 +156,7 @@ def _as_auditor(facts: Facts, asked: Asked, roles: frozenset[Role]) -> _Parts:
         "database": lambda: fromslurm.load_database(facts.config(), name, asked.timeout_s / 3),
         "accounting": lambda: fromslurm.load_accounting(facts.config(), facts.now_at, asked.timeout_s / 2),
         "guard_as_auditor": lambda: load_guard(asked.config),
+        "shut": lambda: fromhead.look_at_files(facts.config()),
         "data": lambda: fromhead.load_data(facts.config()),
         "barred": lambda: fromschedule.find_barred(_seen_or(facts.schedule, None) or ()),
         "spools": lambda: fromhead.look_at_spools(facts.config()),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from slurm_guard.config import Config
 from slurm_guard.doctor.finding import NotSeenError, Unseen
+from slurm_guard.doctor.shut import Shut
 from slurm_guard.doctor.timer import Timer
 from slurm_guard.model import NodeCoverage
 from slurm_guard.slurm.conf import SlurmConf
@@ -324,6 +325,7 @@ class Facts:
     control: Control | Unseen = _NOT
     auditor: Auditor | Unseen = _NOT
     stores: Mapping[str, Folder] | Unseen = _NOT  # lake, reports, own of a head node
+    shut: Mapping[str, Shut] | Unseen = _NOT  # of lake and reports
     data: tuple[NodeData, ...] | Unseen = _NOT
     spools: tuple[Spool, ...] | Unseen = _NOT
     quarantine: Quarantine | Unseen = _NOT

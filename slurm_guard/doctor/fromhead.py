@@ -22,6 +22,7 @@ from slurm_guard.doctor.facts import (
     StuckLetter,
 )
 from slurm_guard.doctor.fromnode import look_at_folder, user_name
+from slurm_guard.doctor.shut import Shut, find_shut
 from slurm_guard.doctor.ways import barrier
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.manifest import read_manifest
@@ -69,6 +70,11 @@ def look_at_stores(config: Config) -> dict[str, Folder]:
         "own": str(own_folder(config.report.own, reports)),
     }
     return {name: look_at_folder(path) for name, path in places.items()}
+
+
+def look_at_files(config: Config) -> dict[str, Shut]:
+    """Files of lake and reports that the lake's owner, who this has to be, may not read."""
+    return find_shut({"lake": config.lake.path, "reports": config.report.path}, find_auditor(config).uid)
 
 
 def load_data(config: Config) -> tuple[NodeData, ...]:

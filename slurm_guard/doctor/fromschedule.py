@@ -11,15 +11,17 @@ from pathlib import Path
 from shlex import quote
 
 import slurm_guard
+from slurm_guard.doctor.crontab import find_fault, is_roots_night, is_setting
 from slurm_guard.doctor.timer import Timer
 from slurm_guard.doctor.ways import barrier
 
 _CRON = ("/etc/crontab", "/etc/anacrontab")
 _CRON_D = "/etc/cron.d"
-_CRON_FOLDERS = (_CRON_D, "/etc/cron.daily", "/var/spool/cron", "/var/spool/cron/crontabs")
+_SPOOLS = ("/var/spool/cron", "/var/spool/cron/crontabs")
+_CRON_FOLDERS = (_CRON_D, "/etc/cron.daily", *_SPOOLS)
 _UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")  # of a file that Debian's cron reads in /etc/cron.d
-_PROGRAM = re.compile(r"(?<![\w./+@%])(/[\w./+@%-]*/slurm-guard[\w.-]*)")
+_PROGRAM = re.compile(r"(?<![\w./+@%~])(/[\w./+@%~-]*/slurm-guard[\w.-]*)")
 _MOST_TEXT = 65_536
 
 
@@ -32,10 +34,11 @@ def find_schedule(root: Path = Path("/"), knows: Callable[[str], bool] | None = 
             files += sorted(path for path in _below(root, place).iterdir() if path.is_file())
     for path in files:
         with contextlib.suppress(OSError):
-            lines = path.read_text("utf-8", "replace")[:_MOST_TEXT].splitlines()
-            ours = [line for line in lines if "slurm-guard" in line and not line.lstrip().startswith("#")]
-            if ours:
-                found.append(_of_cron(root, path, ours, knows or _is_known))
+            text = path.read_bytes().decode("utf-8", "replace")
+            if len(text) > _MOST_TEXT:
+                text = text[: text.rfind("\n", 0, _MOST_TEXT) + 1]
+            if _ours(text):
+                found.append(_of_cron(root, path, text, knows or _is_known))
     return tuple({timer.path: timer for timer in found}.values())
 
 
@@ -50,13 +53,20 @@ def _timers(root: Path, place: str) -> Iterator[Timer]:
         yield Timer(str(path), programs, *_gone(root, programs, service))
 
 
-def _of_cron(root: Path, path: Path, lines: list[str], knows: Callable[[str], bool]) -> Timer:
+def _ours(text: str) -> list[str]:
+    lines = text.split("\n")  # and at nothing else: cron keeps a CR
+    return [line for line in lines if "slurm-guard" in line and not line.lstrip().startswith("#")]
+
+
+def _of_cron(root: Path, path: Path, text: str, knows: Callable[[str], bool]) -> Timer:
     """Faults that cron says in a log alone, the first of them."""
+    lines = _ours(text)
     programs = _programs(lines)
     status, name = path.stat(), quote(str(path))
     right = f"chown root:root {name} && chmod 644 {name}"
     in_folder = path.parent == _below(root, _CRON_D)
     system = in_folder or path == _below(root, _CRON[0])
+    of_user = path.parent in [_below(root, place) for place in _SPOOLS]
     debian = not _below(root, "/usr/sbin/crond").exists()  # which takes names with a dot
     fault, remedy = "", ""
     if in_folder and debian and not _NAME.fullmatch(path.name):
@@ -68,17 +78,20 @@ def _of_cron(root: Path, path: Path, lines: list[str], knows: Callable[[str], bo
     elif system and status.st_mode & 0o022:
         mode = stat.S_IMODE(status.st_mode)
         fault, remedy = f"others may write it (mode {mode:04o}), and cron does not read it", right
+    elif (system or of_user) and (wrong := find_fault(text, lines, status.st_nlink))[0]:
+        fault, remedy = wrong[0], wrong[1].replace("{name}", name)
     elif system and (strange := next((u for u in map(_user, lines) if u is not None and not knows(u)), None)):
         fault = f"where its line has to name a user there is {strange[:60]!a}, who is unknown here"
         remedy = "30 2 * * * slurm-guard-audit …   # the user stands between the times and the command"
     else:
         fault, remedy = _gone(root, programs, name)
-    return Timer(str(path), programs, fault, remedy)
+    roots = [is_roots_night(line) for line in lines if (path.name if of_user else _user(line)) == "root"]
+    return Timer(str(path), programs, fault, remedy, as_root=(system or of_user) and any(roots))
 
 
 def _user(line: str) -> str | None:
     """The user's place in a line of a system's crontab; null: the line sets a variable."""
-    if re.match(r"\s*\w+\s*=", line):
+    if is_setting(line):
         return None
     words = line.split(None, 6)
     at = 1 if line.lstrip().startswith("@") else 5

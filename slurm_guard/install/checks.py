@@ -1,17 +1,22 @@
 """What would go wrong, found before anything is changed."""
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from slurm_guard.errors import HEAD_ONLY
+from slurm_guard.errors import EXIT_USAGE, HEAD_ONLY, GuardError
 from slurm_guard.install.change import Change, Places, Problem
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.files import Installation
 
 SPARE = 1 << 20  # bytes that stay free: judgement
+# What slurm.conf, a crontab, a unit and the shims' settings all read as it is written: no blank, quote, #, =,
+# % or backslash, and none of * ? [ ], which make Slurm look for files of such names.
+_PLAIN = re.compile(r"[\w./+@~-]+")
+_PLAIN_WORDS = "letters, digits and . _ + - @ ~ alone"
 
 
 def find_problems(
@@ -24,6 +29,7 @@ def find_problems(
         found.append(
             Problem("only root can install here", "sudo, or --prefix or --root for a place of your own")
         )
+    found += _odd(have, role)
     for change in changes:
         found += _problems_of(disk, change)
     if changes:
@@ -31,6 +37,31 @@ def find_problems(
     if role in ("node", "all") and places.root is None and os.geteuid() == 0:
         found += _unsafe(disk, have, changes)
     return list(dict.fromkeys(found))
+
+
+def refuse_prefix(prefix: Path | None) -> None:
+    """Raises GuardError install-path: slurm.conf would name hooks that Slurm cannot read, or others."""
+    if prefix is None or _PLAIN.fullmatch(str(prefix)):
+        return
+    raise GuardError(
+        "install-path",
+        f"--prefix {str(prefix)!a} would stand in slurm.conf, in crontabs and units, which misread it",
+        f"a path of {_PLAIN_WORDS}",
+        EXIT_USAGE,
+    )
+
+
+def _odd(have: Installation, role: str) -> list[Problem]:
+    paths = [have.lib, have.python, have.sampler_python] if role in ("node", "all") else []
+    paths += [have.program] if role in ("head", "all") else []
+    return [
+        Problem(
+            f"slurm-guard itself lies at {str(path)!a}, which hooks, crontabs and units misread",
+            f"install it into a folder whose path has {_PLAIN_WORDS}, as /opt/slurm-guard",
+        )
+        for path in paths
+        if not _PLAIN.fullmatch(str(path))
+    ]
 
 
 def find_lacking(places: Places, have: Installation, role: str) -> list[Problem]:

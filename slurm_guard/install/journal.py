@@ -9,6 +9,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from slurm_guard import __version__
@@ -74,10 +75,9 @@ class Keeper:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            where = self.disk.at(path)
             raise GuardError(
-                "install-journal",
-                f"{self.disk.at(path)} cannot be read: {error}",
-                "nothing was changed; what was there before lies in blobs/ beside it",
+                "install-journal", f"{where} cannot be read: {error}", _remedy(error, str(where))
             ) from None
 
     def save(self, journal: Journal) -> None:
@@ -116,6 +116,24 @@ class Keeper:
         return self.folder / "blobs" / sha256
 
 
+class _LaterError(ValueError):
+    """A format of a later release."""
+
+
+def _remedy(error: Exception, where: str) -> str:
+    blobs = "what was there before lies in blobs/ beside it"
+    if isinstance(error, _LaterError):
+        return "nothing was changed; the later release that wrote it can: use its slurm-guard"
+    if isinstance(error, PermissionError):
+        return "nothing was changed; look as root"
+    if isinstance(error, OSError):
+        return f"nothing was changed; {blobs}"
+    return (
+        f"nothing was changed; `rm {quote(where)}`, then `slurm-guard install --apply` with the options of"
+        f" before takes the files into a new one, from which uninstall takes them off; {blobs} until then"
+    )
+
+
 def _private() -> State:
     return State("file", "", 0o600, os.geteuid(), os.getegid())
 
@@ -132,7 +150,9 @@ def _plain(journal: Journal) -> dict[str, object]:
 def _journal_of(data: dict[str, object]) -> Journal:
     """A field that a later release added is left out; one that an earlier one lacked has its default."""
     if data["format"] != FORMAT:
-        raise ValueError(f"format {data['format']}, where this release knows {FORMAT}")
+        later = isinstance(data["format"], int) and data["format"] > FORMAT
+        sentence = f"format {data['format']}, where this release knows {FORMAT}"
+        raise _LaterError(sentence) if later else ValueError(sentence)
     rows, undo, options = data["entries"], data.get("undo", []), data.get("options", {})
     if (
         not isinstance(rows, list)

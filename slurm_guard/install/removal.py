@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import join
 
 from slurm_guard.errors import GuardError
 from slurm_guard.install import live
@@ -46,7 +47,7 @@ class Outlook:
 def prepare_uninstall(places: Places, *, purge: bool = False) -> Outlook:
     """What would be taken back; nothing is changed. Slurm is not asked."""
     keeper = Keeper(Disk(places), places.journal)
-    journal = must_have(keeper)
+    journal = _must_have(keeper, places, purge=purge)
     steps = _steps(keeper, journal, places, purge=purge)
     edits = [step for step in steps if step.entry.edit]
     refused = _refused(edits)
@@ -77,8 +78,19 @@ def take_back(places: Places, how: Removal, say: Say) -> list[str]:
     return left
 
 
+def _must_have(keeper: Keeper, places: Places, *, purge: bool) -> Journal:
+    """After an uninstall without --purge nothing tells any more that what stayed was ours to remove."""
+    try:
+        return must_have(keeper)
+    except GuardError as error:
+        if error.slug != "install-none" or not purge or not (stayed := _purged(places)):
+            raise
+        hint = f"after an uninstall without --purge it is taken away by hand: rm -r {join(map(str, stayed))}"
+        raise GuardError(error.slug, error.sentence, hint) from None
+
+
 def _take_back(keeper: Keeper, places: Places, how: Removal, say: Say) -> list[str]:
-    journal = must_have(keeper)
+    journal = _must_have(keeper, places, purge=how.purge)
     steps = _steps(keeper, journal, places, purge=how.purge)
     if refused := _refused(steps):
         raise GuardError("uninstall-changed", f"nothing was changed: {refused}", MOVE)

@@ -12,7 +12,7 @@ from slurm_guard.install import live
 from slurm_guard.install.adopt import adopt
 from slurm_guard.install.apply import apply_plan, finish, needed
 from slurm_guard.install.change import Action, Change, Places, Plan, Problem
-from slurm_guard.install.checks import find_lacking, find_problems
+from slurm_guard.install.checks import find_lacking, find_problems, refuse_prefix
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.facts import Asked, gather
 from slurm_guard.install.files import settings_paths
@@ -38,14 +38,10 @@ class Prepared:
 
 def prepare(asked: Asked) -> Prepared:
     """Look and plan; nothing is changed."""
+    refuse_prefix(asked.places.prefix)
     keeper = Keeper(Disk(asked.places), asked.places.journal)
     journal = keeper.load()
-    if journal is not None and journal.status == UNDOING:
-        raise GuardError(
-            "install-half-undone",
-            "an uninstall was begun here and has not ended",
-            "finish it first: slurm-guard uninstall --apply",
-        )
+    _refuse_half_undone(journal)
     with _readable():
         facts = gather(asked)
         plan = make_plan(facts)
@@ -73,6 +69,7 @@ def prepare_upgrade(places: Places) -> Prepared:
     """The files of ours that are there, as this release has them; the site's files are not looked at."""
     keeper = Keeper(Disk(places), places.journal)
     journal = must_have(keeper)
+    _refuse_half_undone(journal)
     if journal.status != APPLIED:
         raise GuardError(
             "install-half-done",
@@ -97,6 +94,15 @@ def prepare_upgrade(places: Places) -> Prepared:
     problems = tuple(find_problems(places, facts.have, journal.role, mine, keeper.folder / "x"))
     whole = Plan(journal.role, tuple(mine), (), (*notes, *_renewal(places, facts.systemd)), problems)
     return Prepared(keeper, whole, tuple(mine), journal, asked)
+
+
+def _refuse_half_undone(journal: Journal | None) -> None:
+    if journal is not None and journal.status == UNDOING:
+        raise GuardError(
+            "install-half-undone",
+            "an uninstall was begun here and has not ended",
+            "finish it first: slurm-guard uninstall --apply",
+        )
 
 
 def carry_out(ready: Prepared, say: Say) -> list[str]:

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from slurm_guard.install.blocks import DamagedBlock, has_block, take_out
 from slurm_guard.install.disk import State, digest
@@ -101,7 +102,8 @@ def _step(keeper: Keeper, entry: Entry) -> Step:
         return Step(entry, "keep", None, f"{where} holds lines of the site's: it stays")
     changed = now not in (entry.after, entry.was)
     if changed and entry.path.name == CONFIGURATION and entry.first.kind == "none":
-        return Step(entry, "keep", None, f"{where} holds the site's settings: it stays (--purge removes it)")
+        more = f"this uninstall with --purge takes it too; afterwards `rm {quote(where)}` does"
+        return Step(entry, "keep", None, f"{where} holds the site's settings: it stays ({more})")
     if changed:
         return Step(entry, "leave", None, f"{where} was changed by somebody since: it stays")
     if entry.first.kind == "none":

@@ -1,14 +1,16 @@
 """The head node: guard.toml, the lake and what comes into it, the night that was audited last."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from shlex import quote
 
 from slurm_guard.doctor.checks.heard import AUDIT, AUDITOR, COLLECT
 from slurm_guard.doctor.checks.node import room
 from slurm_guard.doctor.checks.programs import parse_release
 from slurm_guard.doctor.checks.values import count
-from slurm_guard.doctor.facts import Facts, Folder
+from slurm_guard.doctor.facts import Auditor, Facts, Folder
 from slurm_guard.doctor.finding import BOTH, HEAD, Check, Said, Unseen, ok, problem, seen, unseen, warning
+from slurm_guard.doctor.timer import Timer
 from slurm_guard.sitemodel import IN_MAINTENANCE
 
 _DAY_S = 86_400.0
@@ -54,6 +56,7 @@ def _lake(facts: Facts) -> Iterator[Said]:
             f"{folder.path} is root's, so that collecting and auditing need root, which they should not",
             f"chown -R {AUDITOR} {quote(folder.path)}",
         )
+    yield from _readable(facts, "lake", folder.owner)
 
 
 def _reports(facts: Facts) -> Iterator[Said]:
@@ -71,6 +74,7 @@ def _reports(facts: Facts) -> Iterator[Said]:
             f"{folder.path} is {folder.owner}'s, and the lake {lake.owner}'s, who audits",
             f"chown -R {quote(lake.owner)} {quote(folder.path)}",
         )
+    yield from _readable(facts, "reports", lake.owner if lake.exists else folder.owner)
 
 
 def _closed(folder: Folder, what: str) -> Iterator[Said]:
@@ -86,6 +90,20 @@ def _closed(folder: Folder, what: str) -> Iterator[Said]:
             f"group {folder.group} may change what is in {folder.path} (mode {folder.mode:04o})",
             f"chmod g-w {quote(folder.path)}",
         )
+
+
+def _readable(facts: Facts, name: str, auditor: str) -> Iterator[Said]:
+    """Every file, by the rights of who audits; where these were not to be had nothing is said of files."""
+    shut = {} if isinstance(facts.shut, Unseen) else facts.shut
+    if name not in shut or not shut[name].n:
+        return
+    found, path = shut[name], seen(facts.stores)[name].path
+    at_least = "" if found.all_seen else "at least "
+    yield problem(
+        f"{at_least}{count(found.n, 'file')} in {path} cannot be read by {auditor}, who audits and passes"
+        f" over what he cannot read: {found.first}",
+        f"chown -R {quote(auditor)} {quote(path)} && chmod -R u+rwX {quote(path)}",
+    )
 
 
 def _own(facts: Facts) -> Iterator[Said]:
@@ -175,12 +193,21 @@ def _schedule(facts: Facts) -> Iterator[Said]:
             "systemctl enable --now slurm-guard-audit.timer   # or a line in /etc/cron.d/slurm-guard",
         )
         return
+    found = tuple(_judged(timer, facts.auditor) for timer in found)
     right = [timer for timer in found if not timer.fault]  # beside one, a copy that cron passes over is none
     if right:
         yield ok(f"the night is started by {right[0].path}")
         return
     for timer in found:
         yield problem(f"{timer.path} starts no night: {timer.fault}", timer.remedy)
+
+
+def _judged(timer: Timer, auditor: Auditor | Unseen) -> Timer:
+    """Root's night is refused (as-root) where the lake is another user's."""
+    if timer.fault or not timer.as_root or isinstance(auditor, Unseen) or auditor.uid == 0:
+        return timer
+    fault = f"its line is root's, who is refused (as-root), as the lake is {auditor.name}'s"
+    return replace(timer, fault=fault, remedy=f"{auditor.name}   # in place of root in {quote(timer.path)}")
 
 
 def _audit_program(facts: Facts) -> Iterator[Said]:
@@ -212,7 +239,7 @@ CHECKS = (
     ),
     Check(
         "lake-folder",
-        "the lake: there, not root's, closed to others",
+        "the lake: there, not root's, closed to others, each file readable to the user that audits",
         "It holds what every user ran and whom he spoke to.",
         "`chmod 750`, owned by the user that audits",
         HEAD,
@@ -221,7 +248,7 @@ CHECKS = (
     ),
     Check(
         "reports-folder",
-        "the reports' folder: closed to others, of the user that audits",
+        "the reports' folder: closed to others, of the user that audits, who may read each file",
         "Verdicts about people are not for everybody.",
         "`chmod 750`",
         HEAD,
@@ -278,7 +305,7 @@ CHECKS = (
     ),
     Check(
         "schedule",
-        "a timer of systemd, or a file of cron, that starts slurm-guard: name, owner, mode, user, program",
+        "a timer of systemd, or a file of cron, that starts slurm-guard: name, owner, mode, lines, program",
         "Without it no night is audited.",
         "`slurm-guard-audit.timer`, or /etc/cron.d/slurm-guard",
         HEAD,

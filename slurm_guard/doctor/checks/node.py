@@ -205,7 +205,7 @@ def _leftovers(facts: Facts) -> Iterator[Said]:
         elif left.status == "unreadable":
             yield problem(
                 f"what an installation changed cannot be read from {left.path}",
-                f"less {quote(left.path)}   # what was there before lies in blobs/ beside it",
+                "slurm-guard uninstall   # says what is wrong with it, and the way out",
             )
         else:
             yield problem(

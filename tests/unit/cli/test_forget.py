@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from slurm_guard.cli import app as cli
 from slurm_guard.cli.audit import audit
 from slurm_guard.document import from_json
-from slurm_guard.errors import GuardError
+from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.lake.forget import SUMS
 from slurm_guard.report.forget import NOBODY, Who, redact_audit
 from slurm_guard.report.viewlog import view_line
@@ -228,3 +228,20 @@ def test_another_runs_sentences_name_him_no_more_and_words_of_the_program_stay()
         whole.judgements[0].ledger_gpu_ms
     )
     assert redact_audit(whole, Who(987_654, "")) is whole
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("place", ["lake", "lake/history", "reports"])
+def test_root_rewrites_nothing_that_is_another_users(site: Path, place: str) -> None:
+    os.chown(site.parent / place, 65534, 65534)
+    before = _content(site.parent)
+
+    with pytest.raises(GuardError) as caught:
+        _forget(site, "--apply")
+
+    assert (caught.value.slug, caught.value.exit_code) == ("as-root", EXIT_USAGE)
+    assert f"{site.parent / place} belongs to" in caught.value.sentence
+    assert "slurm-guard forget " in caught.value.hint
+    assert _content(site.parent) == before
+    assert "nothing was changed" in _forget(site)  # a dry run is anybody's who may read

@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from slurm_guard.cli import app as cli
+from slurm_guard.errors import GuardError
+from slurm_guard.install import facts
+from slurm_guard.install.change import Places
+from slurm_guard.install.facts import Asked
+from slurm_guard.install.files import Installation
 from slurm_guard.install.session import prepare
 from slurm_guard.install.show import plan_text
 from tests.unit.install.image import asked, make_image, tree
@@ -20,6 +27,11 @@ def run(*words: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         argv, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"}
     )
+
+
+def _invoke(*words: object) -> None:
+    cli._register()
+    CliRunner().invoke(cli.app, list(map(str, words)), catch_exceptions=False)
 
 
 @pytest.fixture
@@ -78,6 +90,51 @@ def test_what_is_refused(words: tuple[str, ...], slug: str, code: int) -> None:
 
     assert done.returncode == code
     assert f"slurm-guard: {slug}: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "odd", [" ", "#", "[", "]", "*", "?", "%", "'", '"', "\n", "=", "\\", "$", ",", ";", "\udcff"]
+)
+@pytest.mark.parametrize("more", [(), ("--apply",), ("--print-slurm-conf",)])
+def test_a_prefix_that_slurm_or_cron_misreads_is_refused(
+    tmp_path: Path, odd: str, more: tuple[str, ...]
+) -> None:
+    conf = tmp_path / "slurm.conf"
+    conf.write_text("ClusterName=a\n")
+    prefix = Path(f"{tmp_path}/p{odd}x")
+
+    with pytest.raises(GuardError) as caught:
+        _invoke("install", "--prefix", prefix, "--slurm-conf", conf, *more)
+
+    assert (caught.value.slug, caught.value.exit_code) == ("install-path", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["slurm.conf"]
+    assert conf.read_text() == "ClusterName=a\n"
+
+
+def test_what_was_put_below_an_odd_prefix_by_an_earlier_release_can_be_taken_off(tmp_path: Path) -> None:
+    with pytest.raises(GuardError, match="install-none"):
+        _invoke("uninstall", "--prefix", tmp_path / "p x")
+
+
+@pytest.mark.parametrize(("role", "n"), [("node", 1), ("head", 1), ("all", 2)])
+def test_an_installation_at_a_path_that_cron_or_units_misread_is_a_problem(
+    image: Path, role: str, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = Path("/opt/slurm guard")
+    monkeypatch.setattr(facts, "this_installation", lambda: Installation(odd, odd, odd, odd / "%"))
+
+    found = [one.sentence for one in prepare(asked(image, role)).plan.problems if "misread" in one.sentence]
+
+    assert len(found) == n  # the node's three are one path here
+
+
+@pytest.mark.parametrize("path", ["/opt/slurm-guard-0.1.0~rc1/bin", "/home/jürgen/v_1/a+b@c"])
+def test_a_usual_path_is_none(image: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = Path(path)
+    monkeypatch.setattr(facts, "this_installation", lambda: Installation(usual, usual, usual, usual))
+
+    assert not [one for one in prepare(asked(image)).plan.problems if "misread" in one.sentence]
+    prepare(Asked("all", Places(usual), None, "23.11", must_read=False))
 
 
 def test_a_dry_run_with_problems_ends_with_1(image: Path) -> None:

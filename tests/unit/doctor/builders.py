@@ -32,6 +32,7 @@ from slurm_guard.doctor.facts import (
 )
 from slurm_guard.doctor.fromhooks import KEYS
 from slurm_guard.doctor.fromslurm import parse_gres
+from slurm_guard.doctor.shut import Shut
 from slurm_guard.doctor.timer import Timer
 from slurm_guard.model import NodeCoverage
 from slurm_guard.slurm.conf import SlurmConf, read_slurm_conf
@@ -195,6 +196,7 @@ def healthy(**spoilt: Any) -> Facts:
         control=Control(True, False, "", ""),
         auditor=Auditor("sgaudit", 999),
         stores=stores(),
+        shut={"lake": Shut(), "reports": Shut()},
         data=(heard("n1", NOW_AT - 3600), heard("n2", NOW_AT - 3600)),
         spools=(Spool(CONFIG.lake.spools[0], True),),
         quarantine=Quarantine(0, 0),

@@ -8,6 +8,7 @@ from slurm_guard.configmaintenance import MaintenanceConfig
 from slurm_guard.doctor.checks.bare import MADE
 from slurm_guard.doctor.facts import (
     Accounting,
+    Auditor,
     Control,
     Database,
     Gres,
@@ -26,6 +27,7 @@ from slurm_guard.doctor.facts import (
     Unsafe,
 )
 from slurm_guard.doctor.finding import Level, Unseen
+from slurm_guard.doctor.shut import Shut
 from slurm_guard.doctor.timer import Timer
 from slurm_guard.model import NodeCoverage
 from tests.unit.doctor import builders as b
@@ -292,6 +294,9 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ),
     ("reports-folder", {"stores": b.stores(reports=b.folder("/r", 0o755, uid=999))}, P, "verdicts"),
     ("reports-folder", {"stores": b.stores(reports=b.folder("/r", 0o750, uid=5))}, W, "who audits"),
+    ("lake-folder", {"shut": {"lake": Shut(3, "/l/a"), "reports": Shut()}}, P, "3 files in"),
+    ("lake-folder", {"shut": {"lake": Shut(3, "/l/a", all_seen=False), "reports": Shut()}}, P, "at least 3"),
+    ("reports-folder", {"shut": {"lake": Shut(), "reports": Shut(1, "/r/a")}}, P, "1 file in"),
     ("own-folder", {"stores": b.stores(own=b.folder("/o", 0o711, uid=7))}, P, "writes no users' own"),
     ("own-folder", {"stores": b.stores(own=b.folder("/o", 0o700, uid=999))}, P, "cannot reach"),
     ("own-folder", {"stores": b.stores(own=b.folder("/o", 0o755, uid=999))}, W, "may list"),
@@ -339,6 +344,7 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("coverage", {"night": None}, U, "no night"),
     ("schedule", {"schedule": (Timer("/etc/cron.d/a.b", (), "cron passes over it", "mv"),)}, P, "no night"),
     ("audit-program", {"barred": (("/opt/x/bin/slurm-guard", "/opt/x"),)}, P, "/opt/x bars him"),
+    ("schedule", {"schedule": (Timer("/etc/cron.d/a", as_root=True),)}, P, "as-root"),
     ("schedule", {"schedule": ()}, W, "neither cron nor systemd"),
     ("mail-readers", {"guard": b.guard(config=Config())}, W, "mail.to is empty"),
     ("mail-server", {"mail": MailTry("mail-login: 535 no", "look")}, P, "535 no"),
@@ -412,6 +418,7 @@ NEAR_MISSES: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("schedule", {"schedule": (Timer("/etc/cron.d/a.bak", (), "passed over", "mv"), Timer("/x.timer"))}),
+    ("schedule", {"schedule": (Timer("/etc/cron.d/a", as_root=True),), "auditor": Auditor("root", 0)}),
     ("mail-server", {"guard": b.guard(config=Config()), "mail": MailTry("mail-server: no")}),
     ("own-folder", {"stores": b.stores(own=replace(b.folder("/o", 0), exists=False))}),
     (

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.config import ChatConfig, Config, LakeConfig, NodeConfig, ReportConfig
-from slurm_guard.doctor import fromhead, fromnode
+from slurm_guard.doctor import fromhead, fromnode, shut
 from slurm_guard.doctor.bounded import Collector, Identity, gather
+from slurm_guard.doctor.finding import Unseen
+from slurm_guard.doctor.shut import Shut
 from slurm_guard.document import to_json
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.manifest import Known, write_manifest
@@ -257,3 +259,43 @@ def test_who_audits_is_the_lakes_owner(tmp_path: Path) -> None:
     (tmp_path / "lake").mkdir()
 
     assert fromhead.find_auditor(config).uid == os.getuid()
+
+
+def _shut_as(config: Config, uid: int) -> object:
+    who = Identity("other", uid, uid)
+    return gather([Collector("shut", lambda: fromhead.look_at_files(config), 10.0, who)])["shut"]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_files_that_root_left_are_counted_as_who_audits_sees_them(tmp_path: Path) -> None:
+    for place in (tmp_path, *tmp_path.parents[:3]):
+        place.chmod(0o755)
+    config = _config(tmp_path)
+    for name in ("lake/v1/gpus/a.parquet", "lake/v1/gpus/b.parquet", "reports/2026-11-01/audit.json"):
+        _file(tmp_path / name)
+    for path in [tmp_path / "lake", *tmp_path.glob("lake/**/*"), tmp_path / "reports"]:
+        os.chown(path, 65534, 65534)
+    assert _shut_as(config, 65534) == {"lake": Shut(), "reports": Shut()}
+
+    bad = tmp_path / "lake/v1/gpus/b.parquet"
+    bad.chmod(0o640)
+    os.chown(bad, 0, 0)
+    (tmp_path / "reports/2026-11-01").chmod(0o700)
+
+    assert _shut_as(config, 65534) == {
+        "lake": Shut(1, str(bad)),
+        "reports": Shut(1, str(tmp_path / "reports/2026-11-01")),
+    }
+    assert isinstance(_shut_as(config, 65533), Unseen)
+
+
+def test_of_many_files_a_bounded_number_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        _file(tmp_path / "lake" / name)
+    monkeypatch.setattr(shut, "_MOST", 2)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    found = fromhead.look_at_files(_config(tmp_path))["lake"]
+
+    assert found == Shut(2, str(tmp_path / "lake/c"), all_seen=False)

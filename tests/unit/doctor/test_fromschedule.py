@@ -18,7 +18,7 @@ CHAIN = cron_line(_HAVE).splitlines()[-1].split(None, 6)[-1]  # as `install` wri
 
 def _file(path: Path, text: str = "", mode: int = 0o644) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, newline="")
     path.chmod(mode)
     return path
 
@@ -63,6 +63,23 @@ def test_what_starts_the_night_is_found_in_cron_and_systemd(tmp_path: Path) -> N
             "30 2 * * * /opt/old/bin/slurm-guard audit",
             "is not there",
         ),
+        ("etc/cron.d/guard", f"99 2 * * * sgaudit {CHAIN}", "'99' is no minute"),
+        ("etc/cron.d/guard", f"30 24 * * * sgaudit {CHAIN}", "'24' is no hour"),
+        ("etc/cron.d/guard", f"30 2 0 * * sgaudit {CHAIN}", "no day of the month"),
+        ("etc/cron.d/guard", f"30 2 * foo * sgaudit {CHAIN}", "no month"),
+        ("etc/cron.d/guard", f"30 2 * * 8 sgaudit {CHAIN}", "no day of the week"),
+        ("etc/cron.d/guard", f"*/0 2 * * * sgaudit {CHAIN}", "no minute"),
+        ("etc/cron.d/guard", f"30, 2 * * * sgaudit {CHAIN}", "no minute"),
+        ("etc/cron.d/guard", f"@nightly sgaudit {CHAIN}", "cron knows no '@nightly'"),
+        ("var/spool/cron/crontabs/sgaudit", f"99 2 * * * {CHAIN}", "no minute"),
+        ("etc/cron.d/guard", f"-30,45 2-4/2 1-31 jan-Mar Mon-fri,7 sgaudit {CHAIN}", ""),
+        ("etc/cron.d/guard", f"0~30 */2 ~ * * sgaudit {CHAIN}", ""),
+        ("etc/cron.d/guard", f"30 2 * * * sgaudit {CHAIN}\r", "Windows"),
+        ("etc/cron.d/guard", f"G={PROGRAM}\r\n30 2 * * * sgaudit $G audit\r", "Windows"),
+        ("etc/cron.d/guard", f"30 2 * * * sgaudit {CHAIN}\n{'#' * 70_000}", ""),
+        ("etc/cron.d/guard", f"30 2 * * * sgaudit {CHAIN} >/x.$(date +%F)", "a % without"),
+        ("etc/cron.d/guard", f"30 2 * * * sgaudit {CHAIN} >/x.$(date +\\%F)", ""),
+        ("etc/anacrontab", f"1 5 guard {PROGRAM} audit > x$(date +%F)", ""),
     ],
 )
 def test_a_file_of_cron_is_read_as_cron_reads_it(name: str, line: str, fault: str, tmp_path: Path) -> None:
@@ -72,6 +89,48 @@ def test_a_file_of_cron_is_read_as_cron_reads_it(name: str, line: str, fault: st
     (found,) = _find(tmp_path)
 
     assert (fault in found.fault, bool(found.fault), bool(found.remedy)) == (True, bool(fault), bool(fault))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["etc/cron.d/guard", "var/spool/cron/sgaudit"])
+def test_a_last_line_without_its_end_and_a_second_name_keep_cron_away(name: str, tmp_path: Path) -> None:
+    _file(tmp_path / PROGRAM[1:])
+    user = "sgaudit " * name.startswith("etc")
+    path = _file(tmp_path / name, f"30 2 * * * {user}{CHAIN}")
+    assert "newline" in _find(tmp_path)[0].fault
+
+    path.write_text(f"30 2 * * * {user}{CHAIN}\n")
+    assert _find(tmp_path)[0].fault == ""
+    (tmp_path / "other").hardlink_to(path)
+
+    (found,) = _find(tmp_path)
+
+    assert "2 names" in found.fault
+    assert str(path) in found.remedy
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("name", "line", "as_root"),
+    [
+        ("etc/cron.d/guard", f"30 2 * * * root {CHAIN}", True),
+        ("etc/crontab", f"@daily root {PROGRAM} collect", True),
+        ("var/spool/cron/crontabs/root", f"30 2 * * * {PROGRAM} mail --send", True),
+        ("var/spool/cron/crontabs/sgaudit", f"30 2 * * * {CHAIN}", False),
+        ("etc/cron.d/guard", f"30 2 * * * sgaudit {CHAIN}", False),
+        ("etc/cron.d/guard", f"30 2 * * * root runuser -u sgaudit -- {PROGRAM} audit", False),
+        ("etc/cron.d/guard", f"30 2 * * * root {PROGRAM}-night", False),
+        ("etc/cron.daily/guard", f"runuser -u sgaudit -- {PROGRAM} audit", False),
+    ],
+)
+def test_a_night_of_roots_is_told_apart(name: str, line: str, as_root: bool, tmp_path: Path) -> None:
+    _file(tmp_path / PROGRAM[1:])
+    _file(tmp_path / f"{PROGRAM[1:]}-night")
+    _file(tmp_path / name, f"{line}\n")
+
+    (found,) = fromschedule.find_schedule(tmp_path, lambda user: user in ("sgaudit", "root"))
+
+    assert (found.as_root, found.fault) == (as_root, "")
 
 
 @pytest.mark.root

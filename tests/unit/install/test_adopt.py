@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.errors import GuardError
-from slurm_guard.install.session import prepare
+from slurm_guard.install.change import Places
+from slurm_guard.install.session import prepare, prepare_upgrade
 from tests.unit.install.image import asked, install, make_image, tree, uninstall
 
 HOOK = "usr/libexec/slurm-guard/prolog/slurm-guard-prolog"
@@ -84,3 +85,42 @@ def test_hooks_that_were_put_there_by_hand_are_nobodys_but_the_sites(root: Path,
     uninstall(root)
 
     assert tree(root) == before
+
+
+def test_the_way_out_of_a_damaged_journal_that_is_named_leads_out(root: Path) -> None:
+    before = tree(root)
+    install(root)
+    journal = root / "var/lib/slurm-guard/install/journal.json"
+    journal.write_bytes(journal.read_bytes()[:100])
+    with pytest.raises(GuardError, match="install-journal") as caught:
+        uninstall(root)
+    assert f"`rm {journal}`, then `slurm-guard install --apply`" in caught.value.hint
+
+    journal.unlink()
+    install(root)
+
+    assert uninstall(root) == []
+    assert tree(root) == before
+
+
+def test_of_a_later_format_the_later_release_is_named(root: Path) -> None:
+    install(root)
+    journal = root / "var/lib/slurm-guard/install/journal.json"
+    journal.write_text(journal.read_text().replace('"format": 1', '"format": 2'))
+
+    with pytest.raises(GuardError, match="format 2") as caught:
+        uninstall(root)
+
+    assert "later release" in caught.value.hint
+    assert "`rm" not in caught.value.hint
+
+
+def test_an_upgrade_in_a_half_done_uninstall_names_how_to_end_that(root: Path) -> None:
+    install(root)
+    journal = root / "var/lib/slurm-guard/install/journal.json"
+    journal.write_text(journal.read_text().replace('"status": "applied"', '"status": "undoing"'))
+
+    with pytest.raises(GuardError, match="install-half-undone") as caught:
+        prepare_upgrade(Places(None, root))
+
+    assert "slurm-guard uninstall --apply" in caught.value.hint

@@ -119,3 +119,22 @@ def test_a_link_is_not_purged_and_that_is_said(root: Path, tmp_path: Path) -> No
 
     assert left == [f"{lake} is a link: it stays, and so does what it leads to"]
     assert (tmp_path / "big").is_dir()
+
+
+def test_to_purge_afterwards_names_what_is_left_to_be_removed_by_hand(root: Path) -> None:
+    install(root)
+    (root / "etc/slurm-guard/guard.toml").write_text("[report]\nsite = 'a'\n")
+    (root / "var/lib/slurm-guard/lake").mkdir()
+    assert uninstall(root) == []
+
+    for deed in (
+        lambda: uninstall(root, purge=True),
+        lambda: prepare_uninstall(Places(None, root), purge=True),
+    ):
+        with pytest.raises(GuardError, match="install-none") as caught:
+            deed()
+        where = f"{root}/var/lib/slurm-guard/lake {root}/etc/slurm-guard"
+        assert caught.value.hint.endswith(f"rm -r {where}")
+    with pytest.raises(GuardError) as caught:
+        uninstall(root)
+    assert "rm -r" not in caught.value.hint
