@@ -235,9 +235,15 @@ def test_a_document_to_which_no_step_leads_is_refused(number: int) -> None:
         document.from_json(_with(number, json.loads(DOCUMENT.read_text("utf-8"))))
 
 
-@pytest.mark.parametrize("number", [2, "1", None, 1.5])
-def test_a_document_of_a_later_format_or_of_none_is_refused(number: Any) -> None:
-    with pytest.raises(GuardError, match="document-newer: the text has format"):
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (2, "document-newer: the text has format"),
+        *((bad, "document-shape") for bad in ("1", None, 1.5, True)),
+    ],
+)
+def test_a_document_of_a_later_format_or_of_none_is_refused(number: Any, said: str) -> None:
+    with pytest.raises(GuardError, match=said):
         document.from_json(_with(number, json.loads(DOCUMENT.read_text("utf-8"))))
 
 

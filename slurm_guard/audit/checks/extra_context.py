@@ -32,9 +32,7 @@ def find(case: Case, params: Params) -> list[Finding]:
     # Surely as much as is worth a look; most likely as much: a look, but no alert; less: a line.
     weight = 3.0 if part.lo >= case.worth_us else ASKS if part.mid >= case.worth_us else 1.5
     odd = sorted({flag for u in strays for flag in u.flags})
-    share = (
-        "its share" if len(strays) < 2 else "their share"
-    )  # what NVML timed of each stands in the evidence
+    share = "its share" if len(strays) < 2 else "their share"
     sentence = (
         f"{counted(max(1, len(strays)), 'process', 'processes')} of this run did about {spoken(part.mid)} of "
         f"its GPUs' work, by {share} of it, beside the process that logs progress; nothing seen ties the two "
