@@ -88,6 +88,16 @@ class LakeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """[engine]: how the audit is computed. What it finds does not depend on it."""
+
+    part_gpu_h: float = _key(
+        2500.0, "GPU-hours that are looked at together, at a minute a window: about 1 GiB a process"
+    )
+    processes: int = _key(0, "that audit the parts of a night; 0: one for each CPU, at most 8")
+
+
+@dataclass(frozen=True, slots=True)
 class SlurmConfig:
     """[slurm]: accounting."""
 
@@ -142,6 +152,7 @@ class Config:
 
     node: NodeConfig = field(default_factory=NodeConfig)
     lake: LakeConfig = field(default_factory=LakeConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     slurm: SlurmConfig = field(default_factory=SlurmConfig)
     progress: ProgressConfig = field(default_factory=ProgressConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)

@@ -11,7 +11,7 @@ from slurm_guard.configmail import MAY_BE_EMPTY as MAIL_MAY_BE_EMPTY
 from slurm_guard.networks import QUALIFIERS, Place, is_loopback, parse_net, parse_place, parse_rule
 
 _ZERO_MEANS = frozenset(
-    {"alarm_budget", "history_days", "idle_exit_s", "least_gpu_h", "least_share"}
+    {"alarm_budget", "history_days", "processes", "idle_exit_s", "least_gpu_h", "least_share"}
     | {"memory_mib", "nice", "slack_s"}
     | {"lake_days", "quarantine_days", "reports_days", "mail_days", "views_days"}
 )

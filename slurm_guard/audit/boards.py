@@ -27,38 +27,46 @@ Claim = tuple[Size | None, Reach | None]
 NONE: Claim = (None, None)
 
 
-def claims(
-    tables: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame], runs: Sequence[Run], found: Mapping[int, Track]
-) -> dict[int, Claim]:
-    """Sizes of models that the runs' logs came with, and what the GPUs of those runs can do. `tables`: logs,
-    keys and cells."""
-    logs, keys, cells = tables
-    told = {i: size_of(named, found[i].sources) for i, named in sizes_of(logs, keys).items()}
-    asked = [i for i, size in told.items() if size is not None]
-    reached = reaches(cells, runs, asked)
-    return {i: (told[i], reached.get(i)) for i in asked}
-
-
 @dataclass(frozen=True, slots=True)
-class _Board:
+class Board:
+    """One GPU of a run. `peak` null: of no known model; `range_mw` null: it did not tell."""
+
     peak: Peak | None
     range_mw: float | None
 
 
-def reaches(cells: pl.DataFrame, runs: Sequence[Run], asked: Collection[int]) -> dict[int, Reach]:
+def sizes_told(logs: pl.DataFrame, keys: pl.DataFrame, found: Mapping[int, Track]) -> dict[int, Size]:
+    """Sizes of models that the logs of runs with a track came with."""
+    sizes = {i: size_of(named, found[i].sources) for i, named in sizes_of(logs, keys).items() if i in found}
+    return {i: size for i, size in sizes.items() if size is not None}
+
+
+def claims(
+    sizes: Mapping[int, Size], boards: Mapping[int, Sequence[Board]], runs: Sequence[Run]
+) -> dict[int, Claim]:
+    """Each size with what the GPUs of its run can do. `boards`: of every run."""
+    reached = reaches(boards, runs, sorted(sizes))
+    return {i: (sizes[i], reached.get(i)) for i in sorted(sizes)}
+
+
+def reaches(
+    boards: Mapping[int, Sequence[Board]], runs: Sequence[Run], asked: Collection[int]
+) -> dict[int, Reach]:
     """The reach of the runs at these places; those with a board whose peak is not known are left out.
 
     A board that nobody saw counts as the fastest there is, for the ceiling, and as those beside it for the
     rest.
     """
     owners = {runs[i].uid for i in asked}
-    theirs = [i for i, run in enumerate(runs) if run.uid in owners] if asked else []
-    boards = _boards(cells, theirs)
-    most = {i: _most(boards.get(i, []), runs[i].n_gpus) for i in theirs}
-    at_once = {uid: _at_once([(runs[i], most[i]) for i in theirs if runs[i].uid == uid]) for uid in owners}
+    theirs: dict[int | None, list[int]] = {}
+    for i, run in enumerate(runs) if asked else ():
+        if run.uid in owners:
+            theirs.setdefault(run.uid, []).append(i)
+    most = {i: _most(boards.get(i, ()), runs[i].n_gpus) for mine in theirs.values() for i in mine}
+    at_once = {uid: _at_once([(runs[i], most[i]) for i in mine]) for uid, mine in theirs.items()}
     found = {}
     for i in asked:
-        seen = boards.get(i, [])
+        seen = boards.get(i, ())
         peaks = [b.peak for b in seen if b.peak is not None]
         if not peaks or len(peaks) < len(seen):
             continue
@@ -70,22 +78,22 @@ def reaches(cells: pl.DataFrame, runs: Sequence[Run], asked: Collection[int]) ->
     return found
 
 
-def _boards(cells: pl.DataFrame, places: Sequence[int]) -> dict[int, list[_Board]]:
+def boards_of(cells: pl.DataFrame) -> dict[int, tuple[Board, ...]]:
+    """The boards of each run, in order of node and GPU."""
     rows = (
-        cells.filter(pl.col("i").is_in(list(places)))
-        .group_by("i", "node", "gpu")
+        cells.group_by("i", "node", "gpu")
         .agg(pl.col("model", "mig").min(), pl.col("limit").max(), pl.col("idle").min())
         .sort("i", "node", "gpu")
     )
-    found: dict[int, list[_Board]] = {}
+    found: dict[int, list[Board]] = {}
     for i, model, mig, limit, idle in rows.select("i", "model", "mig", "limit", "idle").iter_rows():
         told = limit is not None and idle is not None and limit > idle and mig is None
         peak = None if model is None else peak_of(model, mig)
-        found.setdefault(i, []).append(_Board(peak, limit - idle if told else None))
-    return found
+        found.setdefault(i, []).append(Board(peak, limit - idle if told else None))
+    return {i: tuple(mine) for i, mine in found.items()}
 
 
-def _most(boards: Sequence[_Board], n_gpus: int) -> float:
+def _most(boards: Sequence[Board], n_gpus: int) -> float:
     seen = sum(FASTEST if b.peak is None else b.peak.most for b in boards)
     return seen + FASTEST * max(0, n_gpus - len(boards))
 

@@ -1,6 +1,6 @@
 """Runs beside their comparable ones of earlier nights: what is left over of each with their word."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -21,11 +21,13 @@ from slurm_guard.model import Run
 class Earlier:
     """What earlier nights tell, and by what tonight's runs are known to be of a kind."""
 
-    prints: Sequence[Fingerprint]
+    prints: Mapping[int, Fingerprint]
     mem_mib: Mapping[int, int]
     past: Past
     rises: Mapping[Key, tuple[Shown, ...]]
-    alone: Sequence[bool]  # no process worked beside those that make the logged progress, as far as is known
+    alone: Mapping[
+        int, bool
+    ]  # no process worked beside those that make the logged progress, as far as is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +45,27 @@ class Beside:
 
 
 def earlier_of(
-    runs: Sequence[Run],
+    runs: Mapping[int, Run],
     facts: Facts,
     known: tuple[Mapping[int, list[GpuUser]], Mapping[int, Track]],
     tables: tuple[pl.DataFrame, pl.DataFrame],
 ) -> Earlier:
-    """The part of the history that speaks of these runs. `known`: their processes and tracks, by place;
+    """The part of the history that speaks of these runs, by place. `known`: their processes and tracks;
     `tables`: cells, and processes on GPUs (owners.uses)."""
     users, tracks = known
     cells, uses = tables
     boards = models(cells)
-    prints = [
-        fingerprint(run, tuple(users.get(i, ())), tracks[i], boards.get(i, "")) for i, run in enumerate(runs)
-    ]
+    prints = {
+        i: fingerprint(run, tuple(users.get(i, ())), tracks[i], boards.get(i, "")) for i, run in runs.items()
+    }
     rows = None if facts.costs is None else facts.costs.costs
     said = {d.subject.run: d.word for d in facts.words.during(facts.from_at).dispositions}
     return Earlier(
         prints,
         memories(uses),
-        recall(rows, prints, said),
-        recall_rises(rows, prints, said),
-        [len({user.cls for user in users.get(i, ())}) < 2 for i in range(len(runs))],
+        recall(rows, prints.values(), said),
+        recall_rises(rows, prints.values(), said),
+        {i: len({user.cls for user in users.get(i, ())}) < 2 for i in runs},
     )
 
 

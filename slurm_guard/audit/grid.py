@@ -7,6 +7,9 @@ import polars as pl
 from slurm_guard.model import Run
 
 MAX_SLOTS = 2000  # bounds one run's work in the audit; a 24-hour night has 1,440 minutes
+# A row of no run beside those joined: Polars divides by a column of one value by multiplying with its
+# inverse, which differs in the last bit: the only run of a part would be divided otherwise than one of many.
+NOBODY = (-1, 1.0, 2.0)
 SUMS = (
     "cov",
     "blind",
@@ -86,8 +89,9 @@ def grids(cells: pl.DataFrame, runs: list[Run]) -> dict[int, Slots]:
     )
     width = {i: width_of(runs[i], lengths[i]) for i in lengths}
     plan = pl.DataFrame(
-        {"i": list(width), "width": list(width.values()), "zero": [runs[i].from_at for i in width]},
+        [*((i, width[i], runs[i].from_at) for i in width), NOBODY],
         schema={"i": pl.Int64, "width": pl.Float64, "zero": pl.Float64},
+        orient="row",
     )
     table = _binned(cells.join(plan, on="i"))
     return {

@@ -72,9 +72,11 @@ def coverage(
     good: pl.DataFrame,
     runs: list[Run],
     maintenance: tuple[Upkeep, tuple[float, float]],
+    nodes: frozenset[str] | None = None,
 ) -> tuple[NodeCoverage, ...]:
-    """One line per node that ran a job or was heard. `maintenance`: the windows, and the audited one. A node
-    that was in maintenance whenever it had a run is not called silent."""
+    """One line per node that ran a job or was heard; of these `nodes` alone, if any are named. `maintenance`:
+    the windows, and the audited one. A node that was in maintenance whenever it had a run is not called
+    silent."""
     upkeep, window = maintenance
     spans: dict[str, list[tuple[float, float]]] = {}
     for run in runs:
@@ -93,7 +95,7 @@ def coverage(
     spoke = set(
         pl.concat([frames[t].select("node") for t in ("tickets", "segments", "events")])["node"].drop_nulls()
     )
-    every = sorted(set(found) | spoke | set(spans))
+    every = sorted(n for n in set(found) | spoke | set(spans) if nodes is None or n in nodes)
     said = remarks(frames)
     return tuple(
         replace(

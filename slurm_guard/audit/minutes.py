@@ -137,7 +137,9 @@ def _seen(cells: pl.LazyFrame, order: pl.LazyFrame, tiles: list[Tile]) -> pl.Laz
     spans = pl.LazyFrame(tiles, schema=_TILE, orient="row")
     ends = spans.group_by("i").agg(pl.col("a").min().alias("from_at"), pl.col("b").max().alias("until_at"))
     here = (
-        cells.select(CELLS).join(order.select("i", "k"), on="i").filter(pl.col("end_at") > pl.col("start_at"))
+        cells.select(*CELLS)
+        .join(order.select("i", "k"), on="i")
+        .filter(pl.col("end_at") > pl.col("start_at"))
     )
     pieces = (
         _by_minute(here, "start_at", "end_at")

@@ -8,7 +8,6 @@ import polars as pl
 from slurm_guard.audit import (
     analytic,
     beats,
-    bind,
     boards,
     bounds,
     gather,
@@ -18,18 +17,14 @@ from slurm_guard.audit import (
     ledger,
     listed,
     mix,
-    neighbours,
     outside,
     owners,
-    replays,
     rhythm,
     second,
-    sharedlogs,
     siblings,
     spans,
     storage,
     traces,
-    work,
 )
 from slurm_guard.audit import split as shares
 from slurm_guard.audit import unlisted as holders
@@ -37,10 +32,10 @@ from slurm_guard.audit.case import Case
 from slurm_guard.audit.coupling import has_turns, takes_turns, waits_for_it
 from slurm_guard.audit.declared import Declared, as_told, declared
 from slurm_guard.audit.earlier import Earlier, beside, earlier_of
-from slurm_guard.audit.facts import Facts, runs_frame
+from slurm_guard.audit.facts import Facts
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.hear import Heard
-from slurm_guard.audit.holds import GpuUser, LogHold
+from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.net import flows as said
 from slurm_guard.audit.net.changes import changes_of
@@ -49,42 +44,34 @@ from slurm_guard.audit.net.nodewide import Change
 from slurm_guard.audit.net.policy import Rules, read_rules
 from slurm_guard.audit.net.unseen import Unseen, unseen_of
 from slurm_guard.audit.outside import Stint
-from slurm_guard.audit.redone import Repeats, redone_spans, repeats_of
 from slurm_guard.audit.settled import Missed, or_nothing, said_of, settled
+from slurm_guard.audit.size import Size
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.steadiest import steadiest
 from slurm_guard.audit.study import Study, study
+from slurm_guard.audit.tables import Part, Tables, Ties, known_of, of_nodes, tables_of, ties_of
 from slurm_guard.audit.track import Track
 from slurm_guard.audit.unlisted import Unlisted
 from slurm_guard.audit.upkeep import Upkeep
-from slurm_guard.model import Run
+from slurm_guard.audit.whole import Told, Whole
+from slurm_guard.model import NodeCoverage, Run
 
 Users = dict[int, list[GpuUser]]
+
+
 # Columns of a cell that say where its time went.
-CELLS = ("i", "node", "gpu", "start_at", "end_at", "cov", "active", "own", "stray", "foreign")
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The frames with the joins that everything else needs."""
-
-    runs: pl.DataFrame
-    keys: pl.DataFrame
-    good: pl.DataFrame
-    refused: pl.DataFrame
-    raw: pl.DataFrame  # cells before they are divided among processes
-    uses: pl.DataFrame
-    strange: pl.DataFrame  # windows in which somebody unlisted could have worked
-    people: pl.DataFrame
-    logs: pl.DataFrame
-    points: pl.DataFrame  # those of each run's last reading that are not another run's, too
+CELLS = {
+    "i": pl.Int64,
+    "node": pl.String,
+    "gpu": pl.String,
+    **dict.fromkeys(("start_at", "end_at", "cov", "active", "own", "stray", "foreign"), pl.Float64),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Night:
     """Every run's measures, by its place in the list of runs."""
 
-    tables: Tables
     cells: pl.DataFrame  # divided among processes (minutes.CELLS); without rows where nobody asked for them
     heard: Heard
     stints: tuple[Stint, ...]
@@ -104,49 +91,45 @@ class Night:
     siblings: Mapping[int, list[siblings.Levels]]
     seconds: Mapping[int, tuple[second.Second, ...]]
     earlier: Earlier
-    repeats: Mapping[int, Repeats | None]
-    traces: replays.Traces
     failed: Mapping[int, str]  # runs that could not be studied, and why; they have no study of their own
     stored: Mapping[int, storage.Stored]
     mixes: Mapping[int, mix.Mix]
-    claims: Mapping[int, boards.Claim]
-    missed: tuple[tuple[str, str], ...]  # what could not be made for the whole night, and why
+    missed: tuple[tuple[str, str], ...]  # what could not be made for all runs, and why
     upkeep: Upkeep
+    coverage: tuple[NodeCoverage, ...]
+    refused: tuple[tuple[str, int], ...]  # windows that contradict themselves, by node
 
 
-def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Night:
-    """Bind, measure, divide, study and tally every run."""
+def measure(
+    runs: list[Run], facts: Facts, part: Part | None = None, *, keeps_cells: bool = False
+) -> tuple[Night, Told]:
+    """Bind, measure, divide, study and tally every run, or those of a part of the night. Also what the runs
+    tell for the others' sake."""
     frames = dict(facts.frames)
-    tables = _tables(runs, frames)
-    series = gather.series_of(tables.points, tables.logs, tables.keys, facts.config.slack_s)
+    own = range(len(runs)) if part is None else part.own
+    tables = tables_of(runs, frames, part)
+    keys = tables.own_keys
+    series = gather.series_of(tables.points, tables.logs, keys, facts.config.slack_s)
     missed: Missed = []
     logs = series
     unheard: list[traces.Heard] = []
     heard = or_nothing("losses", lambda: traces.hear(logs, runs, facts.config.slack_s), unheard, missed)
-    series, found, failed = settled(len(runs), series, gather.problems_of(tables.logs, tables.keys))
-    ties = _ties(tables, frames)
+    series, found, failed = settled(own, series, gather.problems_of(tables.logs, keys))
+    ties = ties_of(tables, frames)
     cells, slots, users = _divided(runs, tables, ties, found)
     logged = [i for i, track in found.items() if track.marks]  # no other run's steps could show
     rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange, logged)
-    studies: dict[int, Study] = {}
-    for i, run in enumerate(runs):
-        try:
-            found[i] = steadiest(run, slots[i], found[i], (series.get(i, []), facts))
-            tempo = rhythm.compare(rhythms.get(i, []), spans.stepping(found[i]))
-            studies[i] = study(run, slots[i], found[i], tempo, facts.config)
-        except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)
-            failed[i], found[i], slots[i] = said_of(error), Track(), grid.nothing(run)
-            studies[i] = study(run, slots[i], found[i], rhythm.Rhythm(), facts.config)
-    known = bind.with_gpus_told(tables.keys, frames)
-    placed = set(tables.raw["i"].unique().to_list())  # those that hold a board
-    before = earlier_of(runs, facts, (users, found), (tables.raw, tables.uses))
-    repeats = _repeats(runs, facts, found, before)
-    stores = ((tables.uses, tables.people, tables.keys), (tables.logs, tables.points))
-    told = (tables.logs, tables.keys, tables.raw)
+    studies = _studied(runs, facts, (series, rhythms), (found, slots, failed))
+    known, placed = known_of(runs, tables, frames, part)
+    before = earlier_of({i: runs[i] for i in own}, facts, (users, found), (tables.raw, tables.uses))
+    stores = ((tables.uses, tables.people, keys), (tables.logs, tables.points))
+    upkeep = Upkeep(facts.maintenance, facts.maintenance_uids)
+    nodes = None if part is None else part.nodes
+    window = (facts.from_at, facts.until_at)
+    told = _told(tables, found, before, tuple(heard), missed)
     return Night(
-        tables,
-        cells.select(CELLS) if keeps_cells else cells.clear().select(CELLS),
-        hear.listen(frames, tables.keys, tables.refused, tables.good),
+        cells.select(*CELLS) if keeps_cells else pl.DataFrame(schema=CELLS),
+        hear.listen(frames, keys, tables.refused, tables.good),
         tuple(outside.stints(tables.uses, tables.good, tables.runs, known, frames["events"])),
         tuple(
             holders.unlisted(frames, tables.people, tables.good, (tables.keys, tables.runs), known & placed)
@@ -157,74 +140,63 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
         found,
         studies,
         users,
-        declared(runs, tables.keys, frames),
-        said.words(frames, tables.keys),
+        declared(runs, keys, frames),
+        said.words(frames, keys),
         read_rules(facts.network, facts.names),
-        people_of(tables.people, tables.keys),
-        changes_of(runs, tables.keys, frames),
-        unseen_of(runs, tables.keys, frames),
+        people_of(tables.people, keys),
+        changes_of(runs, keys, frames),
+        unseen_of(runs, keys, frames),
         siblings.levels_of(cells, runs),
         second.seconds(users, *ties[1:], tables.uses),
         before,
-        repeats,
-        _traces(runs, facts, heard, (before, found, repeats)),
         failed,
         or_nothing("storage", lambda: storage.stored_of(runs, found, stores, frames), {}, missed),
         or_nothing("mix of pipes", lambda: mix.mixes(tables.raw, tables.good), {}, missed),
-        or_nothing("sizes", lambda: boards.claims(told, runs, found), {}, missed),
         tuple(missed),
-        Upkeep(facts.maintenance, facts.maintenance_uids),
+        upkeep,
+        hear.coverage(frames, tables.good, runs, (upkeep, window), nodes),
+        tuple(of_nodes(tables.refused.group_by("node").len().sort("node"), nodes).iter_rows()),
+    ), told
+
+
+def _told(
+    tables: Tables,
+    found: Mapping[int, Track],
+    before: Earlier,
+    heard: tuple[traces.Heard, ...],
+    missed: Missed,
+) -> Told:
+    nothing: dict[int, Size] = {}
+    return Told(
+        {i: replace(track, marks=()) for i, track in found.items()},
+        before.prints,
+        heard,
+        or_nothing("sizes", lambda: boards.sizes_told(tables.logs, tables.own_keys, found), nothing, missed),
+        boards.boards_of(tables.raw),
     )
 
 
-def _repeats(
-    runs: list[Run], facts: Facts, found: dict[int, Track], before: Earlier
-) -> dict[int, Repeats | None]:
-    settings = [print_.settings for print_ in before.prints]
-    rows = None if facts.grounds is None else facts.grounds.grounds
-    return repeats_of(runs, found, settings, (facts.from_at, facts.until_at), rows)
-
-
-def _traces(
+def _studied(
     runs: list[Run],
     facts: Facts,
-    heard: list[traces.Heard],
-    known: tuple[Earlier, dict[int, Track], dict[int, Repeats | None]],
-) -> replays.Traces:
-    before, found, repeats = known
-    again = {i: redone_spans(found[i], one) for i, one in repeats.items()}
-    rows = None if facts.traces is None else facts.traces.traces
-    try:
-        return replays.find_traces(runs, heard, (facts.from_at, facts.until_at), (before.prints, again), rows)
-    except Exception as error:  # noqa: BLE001 - what compares all runs must not cost them their verdicts
-        return replays.Traces({}, {}, said_of(error))
-
-
-def _tables(runs: list[Run], frames: dict[str, pl.DataFrame]) -> Tables:
-    table = runs_frame(runs)
-    keys = bind.bind(table, frames)
-    good, refused = work.judgeable(frames["windows"])
-    people = owners.process_facts(frames["processes"])
-    right = good.group_by("node", "gpu", "start_at").agg(
-        pl.col("shared").any().alias("window_shared"),
-        (pl.col("map") == "contradicted").any().alias("window_doubted"),
-    )
-    uses = owners.uses(frames["shares"], people, keys).join(
-        right, on=["node", "gpu", "start_at"], how="left", maintain_order="left"
-    )
-    cells = work.cells(good, keys, table)
-    logs = gather.latest(frames["logs"])
-    foreign = neighbours.foreign_logs(logs, frames["files"], keys, table)
-    logs = neighbours.without(logs, foreign)
-    points = gather.latest(frames["points"]).join(
-        foreign, on=["run", "file"], how="anti", maintain_order="left"
-    )
-    points, logs = sharedlogs.settle(points, logs, (keys, table), uses)
-    strange = holders.strangers(frames["held"], people)
-    return Tables(table, keys, good, refused, cells, uses, strange, people, logs, points)
-
-
-Ties = tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]]
+    heard: tuple[Mapping[int, gather.Series], Mapping[int, list[rhythm.Beat]]],
+    known: tuple[dict[int, Track], dict[int, Slots], dict[int, str]],
+) -> dict[int, Study]:
+    """Each run's study. Of `known` (tracks, slots, what failed of which run) the tracks become those in the
+    steadiest unit; of a run that cannot be studied nothing is left but why."""
+    series, rhythms = heard
+    found, slots, failed = known
+    studies: dict[int, Study] = {}
+    for i in found:
+        run = runs[i]
+        try:
+            found[i] = steadiest(run, slots[i], found[i], (series.get(i, []), facts))
+            tempo = rhythm.compare(rhythms.get(i, []), spans.stepping(found[i]))
+            studies[i] = study(run, slots[i], found[i], tempo, facts.config)
+        except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)
+            failed[i], found[i], slots[i] = said_of(error), Track(), grid.nothing(run)
+            studies[i] = study(run, slots[i], found[i], rhythm.Rhythm(), facts.config)
+    return studies
 
 
 def _divided(
@@ -235,6 +207,7 @@ def _divided(
     users: Users = {
         i: owners.link(those, held.get(i, []), flows)
         for i, those in gather.users_of(tables.uses, people).items()
+        if i in found
     }
     cells, slots = _split(runs, tables, users)
     coupled = {
@@ -247,13 +220,7 @@ def _divided(
     if coupled:
         users |= coupled
         cells, slots = _split(runs, tables, users)
-    return cells, {i: slots.get(i, grid.nothing(run)) for i, run in enumerate(runs)}, users
-
-
-def _ties(tables: Tables, frames: dict[str, pl.DataFrame]) -> Ties:
-    """What processes are, which logs the runs' processes hold, and who speaks with whom."""
-    held = gather.holds_of(tables.logs, frames["files"], tables.keys, tables.points)
-    return tables.people, held, gather.partners(frames["flows"])
+    return cells, {i: slots[i] if i in slots else grid.nothing(runs[i]) for i in found}, users
 
 
 def _by_turns(people: list[GpuUser], slots: Slots, track: Track) -> list[GpuUser]:
@@ -285,8 +252,9 @@ def _split(runs: list[Run], tables: Tables, users: Users) -> tuple[pl.DataFrame,
     return cells, grid.grids(cells, runs)
 
 
-def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
+def case_of(i: int, counted: Run, night: Night, given: tuple[Whole, Facts]) -> Case:
     """The case of the run at place `i`."""
+    whole, facts = given
     told = night.declared.get(i)
     run = as_told(counted, told)
     studied, sums = night.studies[i], night.sums.get(i, Sums())
@@ -294,7 +262,7 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
     again = kin.recurring_us(night.slots[i], studied.kinds) + holders.left_by_others(guests, run.uid)
     others = beside(i, run, studied, night.earlier)
     own_us = (again, (sums, ("own",)))
-    claim = night.claims.get(i, boards.NONE)
+    claim = whole.claims.get(i, boards.NONE)
     band = analytic.band_of(*claim, night.tracks[i], studied)
     return Case(
         run,
@@ -328,9 +296,9 @@ def case_of(i: int, counted: Run, night: Night, facts: Facts) -> Case:
         others.rises,
         i,
         tuple(p for p in night.listed if i in (p.own, p.host)),
-        night.repeats[i],
+        whole.repeats[i],
         night.seconds.get(i, ()),
-        night.traces.seen.get(i),
+        whole.traces.seen.get(i),
         night.stored.get(i, storage.NOTHING_STORED),
         night.mixes.get(i),
         *claim,

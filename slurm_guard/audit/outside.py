@@ -84,6 +84,11 @@ def stints(
     return [replace(s, sure=s.sure and (s.node, s.gpu, s.pid, s.start_ticks) not in doubted) for s in found]
 
 
+def order(stint: Stint) -> tuple[str, str, float, int, int, str]:
+    """How stints follow each other in the document."""
+    return (stint.node, stint.gpu, stint.from_at, stint.pid, stint.start_ticks, stint.relation)
+
+
 def _doubted(events: pl.DataFrame) -> set[tuple[object, ...]]:
     """Processes on GPUs of which their node said softly that they might be at home there, and never hard."""
     told: dict[str, set[tuple[object, ...]]] = {SOFT_WORD: set(), HARD_WORD: set()}

@@ -1,6 +1,6 @@
 """Each run's logs as one track, with settled times; what fails on one run stops no other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from slurm_guard.audit import taut
@@ -27,13 +27,13 @@ def or_nothing(what: str, make: Callable[[], T], nothing: T, missed: Missed) -> 
 
 
 def settled(
-    n_runs: int, series: dict[int, Series], problems: Mapping[int, tuple[str, ...]]
+    places: Iterable[int], series: dict[int, Series], problems: Mapping[int, tuple[str, ...]]
 ) -> tuple[dict[int, Series], dict[int, Track], dict[int, str]]:
     """Each run's series with settled times, its track, and what failed of which run."""
     done: dict[int, Series] = {}
     found: dict[int, Track] = {}
     failed: dict[int, str] = {}
-    for i in range(n_runs):
+    for i in places:
         try:
             done[i] = [(name, taut.settle(marks)) for name, marks in series.get(i, [])]
             found[i] = build(done[i], None, problems.get(i, ()))

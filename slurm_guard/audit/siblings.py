@@ -9,7 +9,7 @@ from math import exp, log, sqrt
 
 import polars as pl
 
-from slurm_guard.audit.grid import exact_sum
+from slurm_guard.audit.grid import NOBODY, exact_sum
 from slurm_guard.audit.stats import median, step_sigma
 from slurm_guard.model import Run
 
@@ -50,7 +50,13 @@ def levels_of(cells: pl.DataFrame, runs: list[Run]) -> dict[int, list[Levels]]:
     """Each run's GPUs of its commonest model, in order of node and name; runs with few GPUs are left out."""
     many = cells.group_by("i").agg(pl.col("gpu").n_unique().alias("n")).filter(pl.col("n") >= LEAST_GPUS)
     ends = pl.DataFrame(
-        [(i, runs[i].from_at, max(1.0, runs[i].until_at - runs[i].from_at)) for i in many["i"].to_list()],
+        [
+            *(
+                (i, runs[i].from_at, max(1.0, runs[i].until_at - runs[i].from_at))
+                for i in many["i"].to_list()
+            ),
+            NOBODY,
+        ],
         schema={"i": pl.Int64, "zero": pl.Float64, "length": pl.Float64},
         orient="row",
     )

@@ -11,6 +11,9 @@ Columns of a cell (times in float milliseconds until the ledger rounds once per 
     limit     power limit, mW; null: not observed
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import polars as pl
 
 from slurm_guard.audit.pipes import busy_ms, cycles, is_bare, pipe_ms
@@ -57,15 +60,80 @@ def judgeable(windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return good, marked.filter(~pl.col("fine")).drop("fine")
 
 
-def idle_power(windows: pl.DataFrame) -> pl.DataFrame:
-    """Idle power per GPU, mW, from its own quiet windows of the night, else its model's, else its lowest
-    readings, else its limit. Columns gpu, idle, idle_from; every GPU of `windows` is there."""
+@dataclass(frozen=True, slots=True)
+class Norms:
+    """What a part of a night has to know of all of it. By model of GPU: `idle` the middle of its quiet
+    windows' power, `top` the highest power of its cells, mW; null: none told. Run ids: `told`, those of which
+    a ticket names the GPUs; `placed`, those that hold a board."""
+
+    idle: Mapping[str, float | None]
+    top: Mapping[str, float | None]
+    told: frozenset[str] = frozenset()
+    placed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one part of a night has to say to the `Norms`. `quiet`: model and power (`mean`) of each quiet
+    window; `top`, `placed`: as there, `placed` by place in the list of runs."""
+
+    quiet: pl.DataFrame
+    top: Mapping[str, float | None]
+    placed: frozenset[int]
+
+
+def survey(windows: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame) -> Survey:
+    """Of these judgeable windows."""
+    cut = _with_power(_clip(_bound(windows, keys, runs)))
+    quiet = _quiet(_seen(windows)).select("model", "mean")
+    return Survey(quiet, _tops(cut), frozenset(cut["i"].unique().to_list()))
+
+
+def norms(surveys: Sequence[Survey], told: frozenset[str], placed: frozenset[str]) -> Norms:
+    """Of all parts of a night."""
+    quiet = pl.concat([one.quiet for one in surveys])
+    top: dict[str, float | None] = {}
+    for one in surveys:
+        for model, power in one.top.items():
+            if power is not None:
+                power = max(power, top.get(model) or power)
+            top[model] = top.get(model) if power is None else power
+    return Norms(_idles(quiet), top, told, placed)
+
+
+def _seen(windows: pl.DataFrame) -> pl.DataFrame:
+    """Windows that cover anything, with mean power and busy share."""
     cov = pl.col("covered_ms")
     mean = pl.when(cov > 0).then(pl.coalesce(pl.col("energy_mj") * 1000 / cov, "power_mw"))
-    seen = windows.filter(cov > 0).with_columns(mean.alias("mean"), (pl.col("busy_ms") / cov).alias("share"))
-    quiet = seen.filter((pl.col("share") <= QUIET_SHARE) & pl.col("mean").is_not_null())
+    return windows.filter(cov > 0).with_columns(mean.alias("mean"), (pl.col("busy_ms") / cov).alias("share"))
+
+
+def _quiet(seen: pl.DataFrame) -> pl.DataFrame:
+    return seen.filter((pl.col("share") <= QUIET_SHARE) & pl.col("mean").is_not_null())
+
+
+def _idles(quiet: pl.DataFrame) -> dict[str, float | None]:
+    return dict(quiet.group_by("model").agg(pl.col("mean").median()).iter_rows())
+
+
+def _tops(cut: pl.DataFrame) -> dict[str, float | None]:
+    return dict(cut.group_by("model").agg(pl.col("power").max()).iter_rows())
+
+
+def _by_model(values: Mapping[str, float | None]) -> pl.Expr:
+    """Each row's value of its model; null: none."""
+    known = {model: value for model, value in values.items() if value is not None}
+    return pl.col("model").replace_strict(known, default=None, return_dtype=pl.Float64)
+
+
+def idle_power(windows: pl.DataFrame, models: Mapping[str, float | None] | None = None) -> pl.DataFrame:
+    """Idle power per GPU, mW, from its own quiet windows of the night, else its model's, else its lowest
+    readings, else its limit. Columns gpu, idle, idle_from; every GPU of `windows` is there. `models`: the
+    models' of the whole night; null: these windows are all."""
+    seen = _seen(windows)
+    quiet = _quiet(seen)
     own = quiet.group_by("gpu").agg(pl.col("mean").quantile(0.25, "linear").alias("own"))
-    model = quiet.group_by("model").agg(pl.col("mean").median().alias("of_model"))
+    of_model = _idles(quiet) if models is None else models
     lowest = pl.min_horizontal(pl.col("power_q_mw").list.first().min(), pl.col("mean").min())
     every = windows.group_by("gpu").agg(
         pl.col("model").sort().first(), pl.col("power_limit_mw").max().alias("limit")
@@ -76,8 +144,8 @@ def idle_power(windows: pl.DataFrame) -> pl.DataFrame:
     unseen = pl.min_horizontal("low", limit)
     return (
         every.join(own, on="gpu", how="left")
-        .join(model, on="model", how="left")
         .join(low, on="gpu", how="left")
+        .with_columns(_by_model(of_model).alias("of_model"))
         .with_columns(
             pl.coalesce("own", "of_model", unseen).alias("idle"),
             pl.when(pl.col("own").is_not_null())
@@ -92,12 +160,20 @@ def idle_power(windows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def cells(windows: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
-    """Judgeable windows as cells of their runs, clipped, no two of one run and GPU overlapping."""
-    bound = windows.join(keys.select("run", "i"), on="run").join(
+def cells(
+    windows: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame, known: Norms | None = None
+) -> pl.DataFrame:
+    """Judgeable windows as cells of the runs in `keys`, clipped, no two of one run and GPU overlapping.
+    `known`: of the whole night; null: these windows are all of it."""
+    idle = idle_power(windows, None if known is None else known.idle)
+    cut = _with_power(_clip(_bound(windows, keys, runs)).join(idle, on="gpu", how="left"))
+    return _measure(cut, _tops(cut) if known is None else known.top)
+
+
+def _bound(windows: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
+    return windows.join(keys.select("run", "i"), on="run").join(
         runs.select("i", "from_at", "until_at"), on="i"
     )
-    return _measure(_clip(bound).join(idle_power(windows), on="gpu", how="left"))
 
 
 def _clip(bound: pl.DataFrame) -> pl.DataFrame:
@@ -153,18 +229,22 @@ def _by_cycles() -> pl.Expr:
     return pl.when(share <= METER_NOISE).then(0.0).otherwise(share)  # no cycles: null stays
 
 
-def _measure(cut: pl.DataFrame) -> pl.DataFrame:
-    """Active time, dynamic energy and mean power of each cell."""
-    cut = cut.with_columns(
+def _with_power(cut: pl.DataFrame) -> pl.DataFrame:
+    """Mean power and busy share of each cell."""
+    return cut.with_columns(
         pl.when(pl.col("cov") > 0).then(pl.col("energy") * 1000 / pl.col("cov")).alias("power"),
         (pl.col("busy") / pl.col("cov")).alias("share"),
     )
+
+
+def _measure(cut: pl.DataFrame, tops: Mapping[str, float | None]) -> pl.DataFrame:
+    """Active time and dynamic energy of each cell. `tops`: the highest power of each model."""
     # A board that holds a context idles higher than a bare one: the run's own quiet windows say how high.
     own_idle = (
         pl.col("power").filter(pl.col("share") <= QUIET_SHARE).median().over("i", "gpu").alias("own_idle")
     )
     cut = cut.with_columns(own_idle).with_columns(pl.max_horizontal("idle", "own_idle").alias("idle"))
-    span = pl.max_horizontal(pl.coalesce("limit", pl.col("power").max().over("model")) - pl.col("idle"), 1.0)
+    span = pl.max_horizontal(pl.coalesce("limit", _by_model(tops)) - pl.col("idle"), 1.0)
     over = (pl.col("power") - pl.col("idle")).clip(0.0)  # clip keeps null, max_horizontal would not
     cut = cut.with_columns((over / span).alias("level"), (over * pl.col("cov") / 1000).alias("dyn"))
     working = pl.col("level").filter(pl.col("level") > METER_NOISE).quantile(0.9, "linear").over("i", "gpu")

@@ -129,30 +129,34 @@ def _work(
     from slurm_guard.cli.remember import recall
 
     with watched() as bar:
-        bar.stage("accounting and lake")
+        bar.stage("accounting and history")
         facts = load_facts(window, settings, files[:2], lake)
         bar.stage("runs judged")
-        return _audited(recall(facts, settings, words_up_to), files[2], bar.step)
+        bounds = (settings.engine.part_gpu_h, settings.engine.processes)
+        return _audited(recall(facts, settings, words_up_to), (lake, bounds), files[2], bar.step)
 
 
 def _audited(
-    facts: "Facts", ledger: Path | None, tell: "Callable[[int, int], None]"
+    facts: "Facts",
+    means: tuple[Path, tuple[float, int]],
+    ledger: Path | None,
+    tell: "Callable[[int, int], None]",
 ) -> "tuple[Audit, _Left]":
-    """The audit and what it leaves for later ones; with a path, its ledger by GPU and minute is written
-    there. Raises GuardError output-unwritable."""
-    from slurm_guard.audit.run import audit_and_remember
+    """The audit and what it leaves for later ones. `means`: the lake, and engine.run's bounds; with a path,
+    its ledger by GPU and minute is written there. Raises GuardError output-unwritable."""
+    from slurm_guard.engine.run import audit_lake
     from slurm_guard.errors import GuardError
     from slurm_guard.lake.minutefile import MinuteFile
 
     grounds: list[PastGround] = []
     traces: list[PastTrace] = []
-    leave = (grounds.append, traces.append, tell)
+    leave = (grounds.append, traces.append)
     if ledger is None:
-        done, costs = audit_and_remember(facts, None, *leave)
+        done, costs = audit_lake(facts, *means, leave, None, tell)
         return done, (costs, grounds, traces)
     try:
         with MinuteFile(ledger) as file:
-            done, costs = audit_and_remember(facts, file.take, *leave)
+            done, costs = audit_lake(facts, *means, leave, file.take, tell)
             return done, (costs, grounds, traces)
     except OSError as error:
         raise GuardError(
@@ -163,23 +167,21 @@ def _audited(
 def load_facts(
     window: tuple[float, float], settings: "Config", files: tuple[Path | None, Path | None], lake: Path
 ) -> "Facts":
-    """Accounting and frames of a window, and what earlier audits learnt. `files`: sacct's text, null: ask
+    """Accounting of a window and what earlier audits learnt, without frames. `files`: sacct's text, null: ask
     sacct; the folder of the history, null: none.
 
-    Raises GuardError lake-missing (exit 2), lake-newer, lake-older.
+    Raises GuardError lake-missing (exit 2).
     """
     from slurm_guard import __version__
     from slurm_guard.audit.facts import Facts
     from slurm_guard.cli.history import load_history
     from slurm_guard.cli.maintenance import load_upkeep
-    from slurm_guard.lake.frames import read_frames
     from slurm_guard.lake.resolver import read_names
 
     _check_lake(lake)
     slurm = settings.slurm
     sacct_file, history = files
     loaded = accounting_of(slurm, sacct_file).load_runs(*window)
-    frames, skips = read_frames(lake, loaded.cluster, *window)
     names, unread = read_names(settings.network.resolver_log, *window)
     past, grounds, traces, unread_past = load_history(history, loaded.cluster, window[0], settings)
     upkeep = load_upkeep(settings, loaded.cluster, window, sacct_file)
@@ -188,9 +190,9 @@ def load_facts(
         *window,
         __version__,
         loaded.runs,
-        frames,
+        {},
         settings.audit,
-        (*loaded.skips, *skips, *unread, *unread_past, *upkeep.skips),
+        (*loaded.skips, *unread, *unread_past, *upkeep.skips),
         settings.network,
         names,
         costs=past,

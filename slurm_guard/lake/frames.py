@@ -1,13 +1,15 @@
 """The lake's rows for one window of time, in an order that does not depend on how they came in."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from slurm_guard.lake.chain import find_holes
+from slurm_guard.lake.reach import TICKET_DAYS, NodeReach
 from slurm_guard.lake.scan import (
     DAY_S,
     LONG,
@@ -22,26 +24,23 @@ from slurm_guard.lake.scan import (
 from slurm_guard.lake.schema import MAX_WINDOW_S, TABLES, empty
 from slurm_guard.model import Skip
 
-# A run whose sampler died leaves a ticket and nothing else; older ones are not looked for. The longest job
-# in the public traces ran 50 days (Acme).
-TICKET_DAYS = 60
 # Rows that come with their run, whenever they were written.
 _OF_RUN = ("tickets", "ends", "seals", "processes")
 
 
 def read_frames(
-    lake: Path, cluster: str, from_at: float, until_at: float
+    lake: Path, cluster: str, from_at: float, until_at: float, reach: NodeReach | None = None
 ) -> tuple[dict[str, pl.DataFrame], tuple[Skip, ...]]:
     """Every table of schema.TABLES for [from_at, until_at), and a Skip for each file that cannot be read
     and for each hole in a stream (lake/chain.py).
 
     Rows that overlap the window, and of every run that overlaps it the tickets, ends, seals and processes
     of any time; of `logs` and `points` the highest `read` of each such run. `cluster` empty: all clusters.
-    Rows are distinct and sorted; a table without rows has its schema.
+    Rows are distinct and sorted; a table without rows has its schema. `reach`: of these nodes alone.
 
     Raises GuardError lake-newer, lake-older.
     """
-    reader = _Reader(lake, cluster)
+    reader = _Reader(lake, cluster, reach)
     frames = {name: _overlapping(reader, name, from_at, until_at) for name in SPANS}
     frames |= _marks(reader, from_at, until_at)
     runs, first = _runs_of(frames.values(), from_at)
@@ -56,17 +55,49 @@ def read_frames(
     return {name: _ordered(name, frames[name]) for name in TABLES}, tuple(reader.skips)
 
 
+def read_windows(
+    lake: Path, cluster: str, from_at: float, until_at: float, reach: NodeReach
+) -> dict[str, pl.DataFrame]:
+    """Of read_frames' tables the windows and tickets of these nodes alone."""
+    reader = _Reader(lake, cluster, reach)
+    frames = {"windows": _overlapping(reader, "windows", from_at, until_at)}
+    frames["tickets"] = _marks(reader, from_at, until_at)["tickets"]
+    _whole(frames, reader.skips)
+    runs, first = _runs_of(frames.values(), from_at)
+    more = reader.rows("tickets", (first, date.max), pl.col("run").is_in(runs))
+    frames["tickets"] = pl.concat([frames["tickets"], more])
+    return {name: _ordered(name, frame) for name, frame in frames.items()}
+
+
+def distinct_rows(
+    lake: Path, cluster: str, table: str, window: tuple[float, float], columns: Sequence[str]
+) -> pl.DataFrame:
+    """Distinct values of some columns, from the days that rows of a window's runs may lie in. Files that
+    cannot be read are left out: read_frames says so."""
+    from_at, until_at = window
+    bounded = table in SPANS and table not in LONG
+    slack_s = SPANS[table][2] if bounded else TICKET_DAYS * DAY_S
+    days = (day_of(from_at - slack_s), day_of(until_at) if bounded else date.max)
+    keep = pl.lit(value=True) if not cluster else pl.col("cluster") == cluster
+    found = [empty(table).select(columns)]
+    for path in files_of(lake, table, days):
+        with suppress(*UNREADABLE):
+            found.append(scan(table, [path]).filter(keep).select(columns).unique().collect())
+    return pl.concat(found).unique()
+
+
 class _Reader:
     """Reads tables and remembers what it could not read."""
 
-    def __init__(self, lake: Path, cluster: str) -> None:
+    def __init__(self, lake: Path, cluster: str, reach: NodeReach | None = None) -> None:
         self._lake = lake
         self._cluster = cluster
+        self._reach = reach
         self.skips: list[Skip] = []
 
     def of_all_clusters(self) -> "_Reader":
         """The same reader without the cluster's filter."""
-        other = _Reader(self._lake, "")
+        other = _Reader(self._lake, "", self._reach)
         other.skips = self.skips
         return other
 
@@ -75,6 +106,9 @@ class _Reader:
         if self._cluster:
             keep = keep & (pl.col("cluster") == self._cluster)
         paths = list(files_of(self._lake, table, days))
+        if self._reach is not None:
+            keep = keep & pl.col("node").is_in(sorted(self._reach.nodes))
+            paths = [path for path in paths if self._reach.wants(path)]
         if not paths:
             return empty(table)
         try:
@@ -185,7 +219,7 @@ def _whole(frames: dict[str, pl.DataFrame], skips: list[Skip]) -> None:
     odd = frames["windows"].filter(~fits)
     for node, n in odd.group_by("node").len().sort("node").iter_rows():
         skips.append(Skip(node, "clock-stepped", f"{n} windows end before they start or are far too long"))
-    for table in ("windows", "shares", "held"):
+    for table in {"windows", "shares", "held"} & set(frames):
         frames[table] = frames[table].filter(fits)
 
 

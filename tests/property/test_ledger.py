@@ -240,7 +240,7 @@ RANK = [Verdict.CLEAR, Verdict.NOTE, Verdict.REVIEW, Verdict.ALERT]
 def _fix_costs(facts: Facts, patch: pytest.MonkeyPatch) -> None:
     """From now on every channel costs what these facts teach."""
     runs, _ = split(facts.runs)
-    of_run = night.measure(runs, facts).studies[next(i for i, r in enumerate(runs) if r.job_id == 7)]
+    of_run = night.measure(runs, facts)[0].studies[next(i for i, r in enumerate(runs) if r.job_id == 7)]
     learnt = {channel: fit.theta for channel, fit in of_run.own.items() if fit.theta is not None}
     assert learnt
     values = sorted(learnt.values(), key=lambda theta: theta.value)

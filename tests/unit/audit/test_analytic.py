@@ -17,6 +17,7 @@ from slurm_guard.audit.run import audit_facts
 from slurm_guard.audit.size import Size
 from slurm_guard.audit.sustained import faster_than
 from slurm_guard.audit.track import Arc
+from slurm_guard.audit.whole import whole_of
 from slurm_guard.model import Judgement, Verdict
 from tests.builders import Log, Tenant, World, build
 from tests.shapes import HONEST, SHAPES, SIZED, TOO_FAST, TRAIN
@@ -35,8 +36,9 @@ def case_of(shape: str) -> Case:
     """Job 7 of a shape, before it is judged."""
     facts: Facts = build(SHAPES[shape])
     runs, _ = split(facts.runs)
-    night = measure(runs, facts)
-    return next(made(i, run, night, facts) for i, run in enumerate(runs) if run.job_id == 7)
+    night, told = measure(runs, facts)
+    whole = whole_of(runs, facts, told)
+    return next(made(i, run, night, (whole, facts)) for i, run in enumerate(runs) if run.job_id == 7)
 
 
 def share_of_peak(name: str, n_gpus: int, params: int, tokens_s: float, operations: float = 6.0) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from slurm_guard.audit import night
+from slurm_guard.audit import whole
 from slurm_guard.audit.facts import Facts, Grounds
 from slurm_guard.audit.run import audit_and_remember, audit_facts
 from slurm_guard.document import from_json, to_json
@@ -140,7 +140,7 @@ def test_redone_work_agrees_with_a_look_at_each_window_and_each_pair_of_records(
 
 def test_what_was_redone_changes_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     told = _requeued()
-    monkeypatch.setattr(night, "repeats_of", lambda runs, *_: dict.fromkeys(range(len(runs))))
+    monkeypatch.setattr(whole, "repeats_of", lambda runs, *_: dict.fromkeys(range(len(runs))))
     untold = audit_facts(_together(build(FIRST), _resumed(_first_high() - 200)))
 
     def without(audit: Audit) -> list[Judgement]:

@@ -20,6 +20,7 @@ from slurm_guard.audit.replays import MOST_ALIKE, Seen, Spans, find_traces
 from slurm_guard.audit.run import audit_and_remember, audit_facts
 from slurm_guard.audit.traces import Heard
 from slurm_guard.audit.track import Mark
+from slurm_guard.audit.whole import whole_of
 from slurm_guard.history import PastTrace
 from slurm_guard.lake.history import frame_of
 from slurm_guard.model import Judgement, Run, Verdict
@@ -247,7 +248,8 @@ def _case() -> Case:
     facts = facts_of("printed-again")
     runs, _ = split(facts.runs)
     (i,) = (i for i, run in enumerate(runs) if run.job_id == 7)
-    return case_of(i, runs[i], measure(runs, facts), facts)
+    night, told = measure(runs, facts)
+    return case_of(i, runs[i], night, (whole_of(runs, facts, told), facts))
 
 
 def _weight(**parts: Any) -> float:

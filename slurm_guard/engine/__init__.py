@@ -1,0 +1,1 @@
+"""How a night that is too large for one look is audited: part by part, in several processes."""
