@@ -29,6 +29,8 @@ def main(argv: list[str]) -> int:
     verb.add_argument("--dir", type=Path, default=Path("/var/tmp/guard-gpu-night"))
     verb.add_argument("--user", default="nobody", help="whose jobs they are")
     verb.add_argument("--seconds", type=float, default=50.0, help="of each job, from its first step on")
+    verb.add_argument("--set", choices=("first", "second"), default="first", help="which jobs")
+    verb.add_argument("--production", action="store_true", help="default time scales: what the sampler costs")
     verb.add_argument("--only", action="append", default=[], help="a job's name; more than once for several")
     verb = verbs.add_parser("judge")
     verb.add_argument("folder", type=Path)
@@ -43,7 +45,8 @@ def main(argv: list[str]) -> int:
         return _measure(options)
     from bench.gpu import night
 
-    return night.record(options.out, options.dir, options.user, options.seconds, options.only)
+    order = night.Order(options.set, options.seconds, options.only, options.production)
+    return night.record(options.out, options.dir, options.user, order)
 
 
 def _measure(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from slurm_guard.model import Judgement
 
 Row = dict[str, Any]
 LEAST_STEPS = 20
-_UNITS = {"cotenant-50": "products"}  # else hashing: night.py
+_UNITS = {"cotenant-50": "products"}  # else hashing: of nights recorded before they told it themselves
 
 
 def judge(folder: Path, out: Path | None = None) -> list[Row]:
@@ -34,7 +34,8 @@ def judge(folder: Path, out: Path | None = None) -> list[Row]:
     rows = []
     for job in night["jobs"]:
         truth = _read_truth(out / "truth" / f"{job['job']}.jsonl")
-        unit_ms = night["unit_ms"][_UNITS.get(job["name"], "hashing")]
+        kind = job["unit"] if "unit" in job else _UNITS.get(job["name"], "hashing")
+        unit_ms = 0.0 if kind is None else night["unit_ms"][kind]
         rows.append(_row(job, truth, unit_ms, judged.get(job["job"])))
     return rows
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,72 +21,59 @@ from typing import Any, NamedTuple
 
 from bench import _usage
 from bench.gpu import slurmd
+from bench.gpu.jobs import Job, make_jobs
+from slurm_guard.sampler.nvml import NvmlReader
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TRACE_HZ = 10.0
 
 
-class Job(NamedTuple):
-    """One job of the night. `beside`: a second process of it; {unit} is the unit's time alone, in ms."""
+class Order(NamedTuple):
+    """Which night. `production`: the default time scales instead of the rig's, and the sampler's cost is
+    watched beside the first job; `only`: names of jobs, all where it is empty."""
 
     name: str
-    words: list[str]
-    beside: list[str] | None = None
+    seconds: float
+    only: list[str]
+    production: bool
 
 
-def _jobs(seconds: float) -> list[Job]:
-    third, s = seconds / 3, str(seconds)
-    train = ["train", "--seconds", s]
-
-    def beside(duty: float, kind: str) -> list[str]:
-        rest = str(seconds - third)
-        return [
-            "neighbour",
-            "--duty",
-            str(duty),
-            "--unit-ms",
-            "{" + kind + "}",
-            "--extra-kind",
-            kind,
-            "--seconds",
-            rest,
-        ]
-
-    return [
-        Job("honest", train),
-        Job("honest-trainer", ["trainer", "--seconds", s, "--folder", "{home}/hf"]),
-        Job("cotenant-10", train, beside(0.10, "hashing")),
-        Job("cotenant-25", train, beside(0.25, "hashing")),
-        Job("cotenant-50", train, beside(0.5, "products")),
-        Job("in-process-25", [*train, "--extra", "0.25", "--extra-after", str(seconds / 2)]),
-        Job("printer-busy", ["printer", "--seconds", s]),
-        Job("honest-stalls", [*train, "--stall", "0.4", "--batch", "4"]),
-    ]
-
-
-def record(out: Path, folder: Path, user: str, seconds: float, only: list[str]) -> int:
+def record(out: Path, folder: Path, user: str, order: Order) -> int:
     """Run the night and leave it in `out`; a line a job. Returns 1 when a job's own program failed."""
-    site = _prepare(folder, user)
+    site = _prepare(folder, user, order.production)
     say = f"control groups: {site.cgroups}" if site.cgroups else "no control groups: slurmstepd's children"
     print(say, flush=True)
     unit_ms = _calibrate(site)
     print(f"a unit alone, ms: {unit_ms}", flush=True)
-    chosen = [job for job in _jobs(seconds) if not only or job.name in only]
-    ran, out_home = [], site.folder / "home"
-    with _traced(out / "trace.jsonl.gz"):
+    jobs = [job for job in make_jobs(order.name, order.seconds) if not order.only or job.name in order.only]
+    known: dict[str, Any] = {"set": order.name, "unit_ms": unit_ms, "gpu": _first_gpu(), "jobs": []}
+    with _traced(out / "trace.jsonl.gz"), _watched(site, order.production) as busy:
         time.sleep(3)
-        for number, job in enumerate(chosen, 9001):
-            done = slurmd.run_job(
-                site, number, job.name, *_commands(site, job, number, unit_ms), seconds + 90
-            )
-            ran.append(done)
-            tail = (out_home / f"{number}.out").read_text("utf-8", "replace")[-300:] if done.status else ""
-            print(f"{job.name}: status {done.status}, {done.end_at - done.start_at} s {tail}", flush=True)
-            _keep(site, out, ran, unit_ms)
+        for number, job in enumerate(jobs, 9001):
+            known["jobs"].append(_run(site, number, job, unit_ms, order.seconds + 90))
+            _keep(site, out, known)
         time.sleep(7)  # the last run's end is believed after its grace
-        sampler = _stop_sampler(site)
-    _keep(site, out, ran, unit_ms, sampler)
-    return 1 if any(done.status for done in ran) else 0
+        known["sampler"] = {**_stop_sampler(site), **busy}
+    _keep(site, out, known)
+    return 1 if any(job["status"] for job in known["jobs"]) else 0
+
+
+def _run(
+    site: slurmd.Site, number: int, job: Job, unit_ms: dict[str, float], limit_s: float
+) -> dict[str, Any]:
+    words, beside = _commands(site, job, number, unit_ms)
+    done = slurmd.run_job(site, number, (job.name, job.task), words, beside, limit_s)
+    log = site.folder / "home" / f"{number}.out"
+    tail = log.read_text("utf-8", "replace")[-300:] if done.status else ""
+    print(f"{job.name}: status {done.status}, {done.end_at - done.start_at} s {tail}", flush=True)
+    return {**done._asdict(), "unit": job.unit}
+
+
+def _first_gpu() -> dict[str, Any] | None:
+    reader = NvmlReader()
+    gpus = reader.gpus()
+    reader.close()
+    return gpus[0]._asdict() if gpus else None
 
 
 def _commands(
@@ -93,7 +81,7 @@ def _commands(
 ) -> tuple[list[str], list[str] | None]:
     home = site.folder / "home"
     known = {name: f"{ms:.4f}" for name, ms in unit_ms.items()}
-    log = ["--log", f"{home}/{number}.jsonl"] if job.words[0] in ("train", "printer") else []
+    log = ["--log", f"{home}/{number}.jsonl"] if job.words[0] != "trainer" else []
     tail = ["--truth", f"{site.folder}/truth/{number}.jsonl", "--seed", str(number)]
 
     def words(given: list[str]) -> list[str]:
@@ -108,7 +96,7 @@ def _commands(
     return first, ["sh", "-c", f"sleep {wait_s:.1f}; exec {inner}"]
 
 
-def _prepare(folder: Path, user: str) -> slurmd.Site:
+def _prepare(folder: Path, user: str, production: bool) -> slurmd.Site:
     """The folders with the owners that a site gives them, and a copy of the package that users can read."""
     owner = pwd.getpwnam(user)
     shutil.rmtree(folder, ignore_errors=True)
@@ -122,7 +110,7 @@ def _prepare(folder: Path, user: str) -> slurmd.Site:
     for shim in ("prolog/slurm-guard-prolog", "epilog/slurm-guard-epilog"):
         shutil.copyfile(_ROOT / shim, folder / "libexec" / Path(shim).name)
         (folder / "libexec" / Path(shim).name).chmod(0o755)
-    (folder / "etc" / "guard.toml").write_text(_guard_toml(folder), "utf-8")
+    (folder / "etc" / "guard.toml").write_text(_guard_toml(folder, production), "utf-8")
     base = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
     settings = {
         "PYTHON": base,
@@ -142,18 +130,12 @@ def _prepare(folder: Path, user: str) -> slurmd.Site:
     return slurmd.Site(folder, user, sys.executable, folder / "libexec", slurmd.find_cgroups(folder))
 
 
-def _guard_toml(folder: Path) -> str:
+def _guard_toml(folder: Path, production: bool) -> str:
     """The rig's time scales (tests/rig/guardconf.py): a job of a minute stands for one of some hours."""
-    node: dict[str, Any] = {
-        "run_dir": f"{folder}/run",
-        "spool_dir": f"{folder}/spool",
-        "sample_interval_s": 0.25,
-        "window_s": 2.5,
-        "table_interval_s": 1.0,
-        "file_interval_s": 2.0,
-        "segment_s": 30.0,
-        "end_grace_s": 5.0,
-    }
+    node: dict[str, Any] = {"run_dir": f"{folder}/run", "spool_dir": f"{folder}/spool"}
+    if not production:
+        node |= {"sample_interval_s": 0.25, "window_s": 2.5, "table_interval_s": 1.0, "file_interval_s": 2.0}
+        node |= {"segment_s": 30.0, "end_grace_s": 5.0}
     audit = {"least_gpu_h": 0.001, "silence_s": 15.0, "parked_s": 30.0, "startup_s": 30.0, "slack_s": 3.0}
     parts = {"node": node, "progress": {"client_dir": f"{folder}/progress"}, "audit": audit}
     lines = []
@@ -197,13 +179,36 @@ def _traced(out: Path) -> Iterator[None]:
         tracer.kill()
 
 
+@contextlib.contextmanager
+def _watched(site: slurmd.Site, wanted: bool) -> Iterator[dict[str, Any]]:
+    """What the sampler costs beside a job, from ten seconds after its start on; filled in when known."""
+    found: dict[str, Any] = {}
+
+    def watch() -> None:
+        until_s = time.monotonic() + 60
+        while (pid := _sampler(site)) is None and time.monotonic() < until_s:
+            time.sleep(0.2)
+        if pid is not None:
+            found["beside_a_job"] = _usage.watch(pid, 10.0, 20.0)._asdict()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    if wanted:
+        thread.start()
+    yield found
+
+
+def _sampler(site: slurmd.Site) -> int | None:
+    """Its process id; null before the first prolog."""
+    file = site.folder / "run" / slurmd.NODE / "sampler.pid"
+    return int(file.read_text().split()[0]) if file.exists() else None
+
+
 def _stop_sampler(site: slurmd.Site) -> dict[str, Any]:
     """As systemd would: SIGTERM, and its last words are written. Its cost until then, with all its
     processes."""
-    file = site.folder / "run" / slurmd.NODE / "sampler.pid"
-    if not file.exists():
+    pid = _sampler(site)
+    if pid is None:
         return {"alive": False}
-    pid = int(file.read_text().split()[0])
     seen = _usage.watch(pid, 0.0, 5.0)  # nothing runs any more: at rest
     found = {"alive": True, "at_rest": seen._asdict(), **_spent(pid)}
     os.kill(pid, signal.SIGTERM)
@@ -218,19 +223,11 @@ def _spent(pid: int) -> dict[str, float]:
     return {"cpu_s": _usage.cpu_s(pid), "lived_s": time.clock_gettime(time.CLOCK_BOOTTIME) - started_s}
 
 
-def _keep(
-    site: slurmd.Site,
-    out: Path,
-    ran: list[slurmd.Ran],
-    unit_ms: dict[str, float],
-    sampler: dict[str, Any] | None = None,
-) -> None:
+def _keep(site: slurmd.Site, out: Path, known: dict[str, Any]) -> None:
     """What a judge needs, in one archive; written after each job, so that a cut-off night leaves its part."""
+    ran = [slurmd.Ran(**{name: job[name] for name in slurmd.Ran._fields}) for job in known["jobs"]]
     (out / "sacct.txt").write_text(slurmd.sacct_text(site, ran, "nvidia"), "utf-8")
-    rows = [done._asdict() for done in ran]
-    (out / "night.json").write_text(
-        json.dumps({"unit_ms": unit_ms, "sampler": sampler, "jobs": rows}, indent=1) + "\n", "utf-8"
-    )
+    (out / "night.json").write_text(json.dumps(known, indent=1) + "\n", "utf-8")
     with tarfile.open(out / "night.tar.gz", "w:gz") as archive:
         for name in ("spool", "truth", "etc", "run"):
             archive.add(site.folder / name, name, filter=_plain)

@@ -70,12 +70,13 @@ def find_cgroups(folder: Path) -> Path | None:
 
 
 def run_job(
-    site: Site, job: int, name: str, words: list[str], beside: list[str] | None, limit_s: float
+    site: Site, job: int, who: tuple[str, str], words: list[str], beside: list[str] | None, limit_s: float
 ) -> Ran:
-    """Prolog, the user's programs, epilog. `words`: the batch script's command; `beside`: a second process of
-    the same job, in the background. Standard output goes to `<home>/<job>.out`."""
-    home = site.folder / "home"
-    env = _hook_env(site, job, name, home)
+    """Prolog, the user's programs, epilog. `who`: the job's name and declared task; `words`: the batch
+    script's command; `beside`: a second process of the same job, in the background. Standard output goes to
+    `<home>/<job>.out`."""
+    home, name = site.folder / "home", who[0]
+    env = _hook_env(site, job, who, home)
     start_at = int(time.time())
     env["SLURM_JOB_START_TIME"] = str(start_at)
     begun_ms = _hook(site, "slurm-guard-prolog", env)
@@ -107,7 +108,7 @@ def run_job(
     return Ran(job, name, start_at, max(end_at, start_at + 1), status, (begun_ms, ended_ms))
 
 
-def _hook_env(site: Site, job: int, name: str, home: Path) -> dict[str, str]:
+def _hook_env(site: Site, job: int, who: tuple[str, str], home: Path) -> dict[str, str]:
     owner = pwd.getpwnam(site.user)
     ids = {"SLURM_JOB_ID": job, "SLURM_JOBID": job, "SLURM_JOB_UID": owner.pw_uid, "SLURM_UID": owner.pw_uid}
     return {
@@ -118,8 +119,8 @@ def _hook_env(site: Site, job: int, name: str, home: Path) -> dict[str, str]:
         "SLURM_JOB_PARTITION": "gpu",
         "SLURM_JOB_GPUS": "0",
         "CUDA_VISIBLE_DEVICES": "0",
-        "SLURM_JOB_COMMENT": f'guard={{"v":1,"task":"pretrain","progress":"{home}/{job}.*"}}',
-        "SLURM_JOB_NAME": name,
+        "SLURM_JOB_COMMENT": f'guard={{"v":1,"task":"{who[1]}","progress":"{home}/{job}.*"}}',
+        "SLURM_JOB_NAME": who[0],
         "SLURM_JOB_NODELIST": NODE,
         "SLURM_NODELIST": NODE,
         "SLURM_JOB_NUM_NODES": "1",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 PERIOD_S = 0.2  # of the neighbour's duty
+N_UPDATES = 24  # after each generation
 _MINE = r"""
 extern "C" __global__ void mine(unsigned int* out, int rounds) {
     unsigned int x = blockIdx.x * blockDim.x + threadIdx.x + 1u;
@@ -24,6 +25,20 @@ extern "C" __global__ void mine(unsigned int* out, int rounds) {
         x ^= x << 13; x ^= x >> 17; x ^= x << 5; x = x * 1664525u + 1013904223u;
     }
     out[blockIdx.x * blockDim.x + threadIdx.x] = x;
+}
+"""
+# A warp reads a line of 128 bytes at a place that the line before decides, as mining by memory does.
+_GATHER = r"""
+typedef unsigned int word;
+extern "C" __global__ void gather(const word* table, word lines, word* out, int rounds) {
+    unsigned int thread = blockIdx.x * blockDim.x + threadIdx.x, lane = threadIdx.x & 31u;
+    unsigned int x = (thread >> 5) * 2654435761u + 1u, mix = lane;
+    for (int i = 0; i < rounds; i++) {
+        x = x * 1664525u + 1013904223u;
+        mix = (mix ^ table[(size_t)__umulhi(x, lines) * 32u + lane]) * 16777619u;
+        x ^= __shfl_sync(0xffffffffu, mix, i & 31);
+    }
+    out[thread] = mix;
 }
 """
 
@@ -70,25 +85,67 @@ def products() -> Callable[[], None]:
     return unit
 
 
-UNITS: dict[str, Callable[[], Callable[[], None]]] = {"hashing": hashing, "products": products}
+def gathers(rounds: int = 8_000, lines: int = 1 << 25) -> Callable[[], None]:
+    """A unit of dependent reads all over 4 GiB, as mining that is bound by memory does; returns when done."""
+    import cupy
+
+    kernel = cupy.RawKernel(_GATHER, "gather")
+    table = cupy.arange(lines * 32, dtype=cupy.uint32)
+    blocks, threads = 132 * 8, 256
+    out = cupy.zeros(blocks * threads, dtype=cupy.uint32)
+    stream = cupy.cuda.Stream(non_blocking=True)
+    cupy.cuda.Device().synchronize()
+
+    def unit() -> None:
+        with stream:
+            kernel((blocks,), (threads,), (table, cupy.uint32(lines), out, rounds))
+        stream.synchronize()
+
+    return unit
+
+
+def updates() -> Callable[[], None]:
+    """A unit is a step of another, smaller training."""
+    model = Training(width=1024, layers=4, length=512)
+
+    def unit() -> None:
+        model.step()
+
+    return unit
+
+
+UNITS: dict[str, Callable[[], Callable[[], None]]] = {
+    "hashing": hashing,
+    "products": products,
+    "gathers": gathers,
+    "updates": updates,
+}
 
 
 class Training:
     """Forward, backward and update of a decoder-only model on random tokens; synchronised once a step."""
 
-    def __init__(self, width: int = 2048, layers: int = 12, batch: int = 8, length: int = 1024) -> None:
+    def __init__(
+        self,
+        width: int = 2048,
+        layers: int = 12,
+        batch: int = 8,
+        length: int = 1024,
+        dtype: str = "bfloat16",
+    ) -> None:
         import torch
         from torch import nn
 
         self.torch, self.tokens = torch, batch * length
+        number = getattr(torch, dtype)
         torch.manual_seed(0)
         layer = nn.TransformerEncoderLayer(
             width, width // 128, 4 * width, dropout=0.0, norm_first=True, batch_first=True
         )
         body = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
-        self.embed = nn.Embedding(16384, width).cuda().to(torch.bfloat16)
-        self.body = body.cuda().to(torch.bfloat16)
-        self.mask = nn.Transformer.generate_square_subsequent_mask(length).cuda().to(torch.bfloat16)
+        self.embed = nn.Embedding(16384, width).cuda().to(number)
+        self.body = body.cuda().to(number)
+        self.mask = nn.Transformer.generate_square_subsequent_mask(length).cuda().to(number)
         self.optimiser = torch.optim.AdamW([*self.embed.parameters(), *self.body.parameters()], lr=1e-4)
         self.data = torch.randint(16384, (batch, length + 1), device="cuda")
 
@@ -108,13 +165,30 @@ class Training:
         with self.torch.no_grad():
             return float(self._loss())
 
+    def generate(self, prompt: int) -> int:
+        """Replace the data by the model's own tokens behind random prompts, one at a time, without a cache;
+        how many it made."""
+        rows, length = self.data.shape
+        data = self.torch.randint(16384, (rows, prompt), device="cuda")
+        with self.torch.no_grad():
+            for n in range(prompt, length):
+                hidden = self.body(self.embed(data), mask=self.mask[:n, :n], is_causal=True)
+                odds = (hidden[:, -1] @ self.embed.weight.T).float().softmax(-1).nan_to_num(1.0)
+                data = self.torch.cat([data, self.torch.multinomial(odds, 1)], dim=1)
+        self.data = data
+        return int(rows * (length - prompt))
+
+
+def _training(options: argparse.Namespace) -> Training:
+    return Training(options.width, options.layers, options.batch, options.length, options.dtype)
+
 
 def train(options: argparse.Namespace) -> None:
     """The loop. `--extra` of its time goes to other work from `--extra-after` seconds on; `--stall`: a
     loader that makes it wait for that share of the time, at random; `--evaluate`: every so many seconds, for
     two."""
     truth, draw = Truth(options.truth), random.Random(options.seed)
-    model = Training(batch=options.batch)
+    model = _training(options)
     extra = UNITS[options.extra_kind]() if options.extra > 0 else None
     begun_s = time.perf_counter()
     evaluated_s, spent_s, owed_s, step = begun_s, 0.0, 0.0, 0
@@ -145,6 +219,22 @@ def train(options: argparse.Namespace) -> None:
                 truth("evaluation", 1)
             evaluated_s = time.perf_counter()
             log.write(json.dumps({"step": step, "eval_loss": round(loss, 4), "time": time.time()}) + "\n")
+
+
+def rollouts(options: argparse.Namespace) -> None:
+    """Two phases in turn, in one process: tokens made by the model, then updates on them; a line of the log
+    each time round, as programs for reinforcement learning write it."""
+    truth, model, step = Truth(options.truth), _training(options), 0
+    log = Path(options.log).open("a", buffering=1) if options.log else sys.stdout  # noqa: SIM115
+    begun_s = time.perf_counter()
+    while time.perf_counter() - begun_s < options.seconds:
+        truth("generation", model.generate(options.length // 8))
+        for _ in range(N_UPDATES):
+            loss = model.step()
+            truth("step", 1)
+        step += 1
+        row = {"step": step, "loss": round(loss, 4), "tokens": step * model.tokens, "time": time.time()}
+        log.write(json.dumps(row) + "\n")
 
 
 def trainer(options: argparse.Namespace) -> None:
@@ -229,6 +319,7 @@ def calibrate(_: argparse.Namespace) -> None:
             unit()
             times.append(1000 * (time.perf_counter() - begun_s))
         found[name] = sorted(times[10:])[25]
+        del unit  # its memory is the next one's
     print(json.dumps(found))
 
 
@@ -243,6 +334,7 @@ def idle(options: argparse.Namespace) -> None:
 _KINDS = {
     "train": train,
     "trainer": trainer,
+    "rollouts": rollouts,
     "neighbour": neighbour,
     "printer": printer,
     "calibrate": calibrate,
@@ -250,7 +342,7 @@ _KINDS = {
 }
 
 
-def main(words: list[str]) -> None:
+def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=_KINDS)
     parser.add_argument("--seconds", type=float, default=20.0)
@@ -260,6 +352,10 @@ def main(words: list[str]) -> None:
     parser.add_argument("--folder", default=".")
     parser.add_argument("--every", type=int, default=10, help="steps between two lines of the log")
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--length", type=int, default=1024, help="tokens of a row")
+    parser.add_argument("--width", type=int, default=2048)
+    parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--extra", type=float, default=0.0, help="share of the loop's time for other work")
     parser.add_argument("--extra-after", type=float, default=0.0)
     parser.add_argument("--extra-kind", choices=UNITS, default="hashing")
@@ -269,7 +365,11 @@ def main(words: list[str]) -> None:
     parser.add_argument("--unit-ms", type=float, default=2.0)
     parser.add_argument("--pretended-s", type=float, default=0.1, help="seconds of a step that is not made")
     parser.add_argument("--bare", action="store_true", help="print each step's begin and seconds, no log")
-    options = parser.parse_args(words)
+    return parser.parse_args(words)
+
+
+def main(words: list[str]) -> None:
+    options = parse(words)
     Path(options.folder).mkdir(parents=True, exist_ok=True)
     _KINDS[options.kind](options)
 
