@@ -5,6 +5,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+# What stands in the lake where such readings were taken: `map` of their windows, the boot in their run keys,
+# and the name of the event by which a node's hour says whose they are.
+IMPORTED = "imported"
+UNSEEN = (
+    "which processes worked, whose they were and whether a second program did, connections, whether a log "
+    "grew when it says so, and work between two readings"
+)
+
 
 class Series(NamedTuple):
     """Readings of one GPU by one exporter. `job`: by a label of the series, null: it has none."""

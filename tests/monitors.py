@@ -52,36 +52,32 @@ def openmetrics(hole: tuple[float, float] = (0.0, 0.0), until_s: float = 2 * HOU
     energy = dict.fromkeys(((node, k) for node in NODES for k in range(4)), 5e9)
     for n in range(int(until_s / STEP_S) + 1):
         at = AT + n * STEP_S
-        for node in NODES:
-            for k, uuid in enumerate(UUIDS[node]):
-                busy = busy_of(node, k, at)
-                watts = 60.0 + 6.0 * busy
-                energy[node, k] += watts * STEP_S * 1000
-                if node == "n1" and hole[0] <= at < hole[1]:
-                    continue
-                labels = (
-                    f'gpu="{k}",UUID="{uuid}",device="nvidia{k}",modelName="NVIDIA H100 80GB HBM3",'
-                    f'Hostname="{node}.example.org",instance="{node}:9400",job="dcgm"'
-                )
-                for name, value in (
-                    ("DCGM_FI_DEV_GPU_UTIL", busy),
-                    ("DCGM_FI_DEV_POWER_USAGE", watts),
-                    ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", energy[node, k]),
-                    ("DCGM_FI_DEV_FB_USED", 40_000.0 if busy else 4.0),
-                ):
-                    parts.setdefault(name, []).append(
-                        f"{name}{{{labels}}} {value:g} {at:.3f}"
-                        if name[-1] != "N"
-                        else f"{name}{{{labels}}} {value:.0f} {at:.3f}"
-                    )
-                if node == "n1":
-                    own = f'minor_number="{k}",uuid="{uuid}",name="H100",ordinal="{k}",instance="n1:9445",job="gpus"'
-                    name = "nvidia_gpu_jobId"
-                    parts.setdefault(name, []).append(f"{name}{{{own}}} {holder_of(node, k, at)} {at:.3f}")
-    lines = []
-    for name, rows in parts.items():
-        lines += [f"# TYPE {name} gauge", *rows]
+        for node, k in energy:
+            busy = busy_of(node, k, at)
+            energy[node, k] += (60.0 + 6.0 * busy) * STEP_S * 1000
+            if node == "n1" and hole[0] <= at < hole[1]:
+                continue
+            for name, labels, value in _series(node, k, busy, energy[node, k]):
+                parts.setdefault(name, []).append(f"{name}{{{labels}}} {value:.0f} {at:.3f}")
+            if node == "n1":
+                own = f'minor_number="{k}",uuid="{UUIDS[node][k]}",name="H100",instance="n1:9445",job="gpus"'
+                row = f"nvidia_gpu_jobId{{{own}}} {holder_of(node, k, at)} {at:.3f}"
+                parts.setdefault("nvidia_gpu_jobId", []).append(row)
+    lines = [line for name, rows in parts.items() for line in (f"# TYPE {name} gauge", *rows)]
     return "\n".join([*lines, "# EOF"]) + "\n"
+
+
+def _series(node: str, k: int, busy: float, energy: float) -> list[tuple[str, str, float]]:
+    labels = (
+        f'gpu="{k}",UUID="{UUIDS[node][k]}",device="nvidia{k}",modelName="NVIDIA H100 80GB HBM3",'
+        f'Hostname="{node}.example.org",instance="{node}:9400",job="dcgm"'
+    )
+    return [
+        ("DCGM_FI_DEV_GPU_UTIL", labels, busy),
+        ("DCGM_FI_DEV_POWER_USAGE", labels, 60.0 + 6.0 * busy),
+        ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", labels, energy),
+        ("DCGM_FI_DEV_FB_USED", labels, 40_000.0 if busy else 4.0),
+    ]
 
 
 def sacct_text() -> str:
@@ -110,7 +106,8 @@ def _row(job: int, node: str, since_s: float, until_s: float, gpus: int) -> dict
 def prometheus(folder: Path, text: str) -> Iterator[str]:
     """The address of a server that holds these readings. Needs prometheus and promtool."""
     server, tool = find_program("prometheus"), find_program("promtool")
-    assert server is not None and tool is not None
+    assert server is not None
+    assert tool is not None
     (folder / "metrics.txt").write_text(text)
     (folder / "empty.yml").write_text("global: {}\n")
     blocks = ["tsdb", "create-blocks-from", "openmetrics", str(folder / "metrics.txt"), str(folder / "data")]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from math import isfinite
 
-from slurm_guard.audit import analytic, bounds, exempt, ledger, timeline, verdict
+from slurm_guard.audit import analytic, bounds, exempt, ledger, others, timeline, verdict
 from slurm_guard.audit.amounts import counted, spoken
 from slurm_guard.audit.bounds import Left
 from slurm_guard.audit.case import Case, cost_unit, risen_at
@@ -212,6 +212,8 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
             f"{counted(len(case.hearing.upkeep), 'node', 'nodes')} of the run were in maintenance as long as "
             "it was there. It is judged as ever."
         )
+    if case.hearing.imported:
+        notes.append(others.note(case.hearing.imported))
     if case.net.cut or case.net.left_out:
         notes.append("The run had more connections than were followed: some are not in the network lane.")
     return (*notes, *claimed_checkpoints.notes(case), *intent_held.notes(case))

@@ -49,7 +49,7 @@ def audit_and_remember(
             tell(i + 1, len(runs))
         judgements.append(judgement)
         skips += missed
-        if case is not None:
+        if case is not None and not case.hearing.imported:
             costs += remember(case, judgement, (facts.from_at, facts.until_at))
             if leave is not None and case.repeats is not None:
                 for ground in case.repeats.grounds:

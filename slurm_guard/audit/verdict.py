@@ -67,6 +67,8 @@ def rule(
 
 def asks_for(case: Case, findings: tuple[Finding, ...], mine: Bounds) -> Verdict | None:
     """ALERT or REVIEW where the findings ask for a look; null: they do not."""
+    if case.hearing.imported:  # whole boards, a reading now and then: work alone is held against nobody
+        findings = tuple(f for f in findings if f.hard or f.family not in _WORK)
     against = families(findings)
     hard = [f for f in findings if f.hard and f.family in HARD and f.weight > 0]
     enough = 1000.0 * mine.lo_gpu_ms >= case.least_us and case.allocated_us > 0
@@ -111,6 +113,8 @@ def _noteworthy(
     ambiguous = any(us > case.worth_us for us in open_us)
     heard = {hearing.RUN_WITHOUT_TICKET.id, hearing.HOOK_SILENT.id}
     context = [f for f in findings if f.weight != 0.0 or f.check in heard]
+    if case.hearing.imported:  # half of what would have to be seen was not looked at
+        return True
     if case.net.cut:  # what was left out may have been the tunnel, and a job can see to that
         return True
     return unobserved or ambiguous or bool(context) or bool({"parked", "hang"}.intersection(classes))
@@ -203,6 +207,10 @@ def _sentence(verdict: Verdict, case: Case, said: tuple[tuple[Finding, ...], Bou
             f"Steps took longer than in the run's best stretch, {spoken(slow_us(case))} in all at the power "
             "of waiting: a slow link, peer or loader looks like this, and a light load of another kind too."
         )
+    if verdict is Verdict.NOTE and case.hearing.imported:
+        idle = spoken(1000.0 * ledger[Account.IDLE.value])
+        whose = case.hearing.imported
+        return f"Its GPUs were read by another monitor alone ({whose}): {idle} of {allocated} idle."
     if verdict is Verdict.NOTE and case.net.cut:
         return "The run had more connections than a node follows: what the others carried is not known."
     if verdict is Verdict.NOTE:

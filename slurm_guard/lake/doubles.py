@@ -2,14 +2,14 @@
 
 import polars as pl
 
-from slurm_guard.lake.others import MAP
+from slurm_guard.readings import IMPORTED
 
 
 def without_doubles(windows: pl.DataFrame) -> pl.DataFrame:
     """Imported windows go where a window of the sampler tells of the same job, or overlaps them on the same
-    GPU; those of no run go where the sampler had the GPU at all. So all windows of a run come from one of both.
+    GPU; those of no run go where the sampler had the GPU at all. So a run's windows are all of one kind.
     """
-    imported = (pl.col("map") == MAP).fill_null(value=False)
+    imported = (pl.col("map") == IMPORTED).fill_null(value=False)
     if not windows.select(imported.any()).item() or windows.select(imported.all()).item():
         return windows
     own, other = windows.filter(~imported), windows.filter(imported)

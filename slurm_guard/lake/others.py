@@ -14,11 +14,8 @@ import polars as pl
 
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Run
-from slurm_guard.readings import Hour, Series
+from slurm_guard.readings import IMPORTED, Hour, Series
 
-MAP = "imported"  # what `map` of such a window says
-BOOT = "imported"  # where a run key has its boot's first digits
-EVENT = "imported"  # by which a node's hour says where its windows came from
 LONGEST = 2.5  # times the usual distance of readings: one may be missed. Judgement
 THINNEST_S = 120.0  # readings that are usually farther apart say too little of work. Judgement
 HOUR_S, WINDOW_S = 3600.0, 60.0
@@ -173,7 +170,7 @@ def _held(
     pairs = spans.select("s", "node", "t0", "t", "h1", "named").join(table, on="node")
     meets = pairs.filter((pl.col("start_at") < pl.col("t")) & (pl.col("end_at") > pl.col("t0")))
     meets = meets.with_columns(
-        ((pl.col("start_at") <= pl.col("t0")) & (pl.col("end_at") >= pl.col("t"))).alias("whole")
+        ((pl.col("start_at") < pl.col("t0")) & (pl.col("end_at") > pl.col("t"))).alias("whole")
     )
     by_name = meets.filter(pl.col("named") & (pl.col("h1") == pl.col("job_id")) & pl.col("whole"))
     alone = meets.group_by("s").agg(pl.len().alias("n_runs"), (pl.col("whole") & pl.col("all_gpus")).all())
@@ -227,7 +224,7 @@ def _runs_table(runs: Sequence[Run], spans: pl.DataFrame) -> pl.DataFrame:
             run.job_id,
             run.start_at,
             run.until_at if run.end_at is None else run.end_at,
-            f"{run.cluster}/{run.job_id}/{node}/{BOOT}/{round(run.start_at * 1000)}",
+            f"{run.cluster}/{run.job_id}/{node}/{IMPORTED}/{round(run.start_at * 1000)}",
             all(name in shown for name in run.nodes) and run.n_gpus >= sum(shown[name] for name in run.nodes),
         )
         for run in runs
@@ -277,8 +274,10 @@ def _as_windows(found: pl.DataFrame, cluster: str) -> pl.DataFrame:
         (1.0 / pl.col("usual_s")).round(6).alias("fs_hz"),
         pl.lit(value=False).alias("shared"),
         pl.lit(value=False).alias("procs_truncated"),
-        pl.lit(MAP).alias("map"),
-        pl.lit(json.dumps({"procs": MAP, "held": MAP, "rhythm": MAP}, sort_keys=True)).alias("why"),
+        pl.lit(IMPORTED).alias("map"),
+        pl.lit(json.dumps({"procs": IMPORTED, "held": IMPORTED, "rhythm": IMPORTED}, sort_keys=True)).alias(
+            "why"
+        ),
     )
 
 
@@ -286,7 +285,7 @@ def _as_gpus(about: pl.DataFrame, hour: Hour, cluster: str) -> pl.DataFrame:
     return about.with_columns(
         pl.lit(cluster).alias("cluster"),
         pl.lit(hour.from_at).alias("at"),
-        pl.lit(json.dumps({"driver": MAP})).alias("why"),
+        pl.lit(json.dumps({"driver": IMPORTED})).alias("why"),
     )
 
 
@@ -298,7 +297,7 @@ def _as_events(windows: pl.DataFrame, hour: Hour, cluster: str) -> pl.DataFrame:
             cluster,
             node,
             hour.from_at,
-            EVENT,
+            IMPORTED,
             json.dumps(
                 {"from": "prometheus", "source": source, "interval_s": round(usual_s, 1), "holders": holders},
                 sort_keys=True,

@@ -7,6 +7,7 @@ from datetime import timezone, tzinfo
 
 from slurm_guard import sums
 from slurm_guard.model import Audit
+from slurm_guard.readings import UNSEEN
 from slurm_guard.report import bars, decisions, headline, lists, repeats, upkeep, words
 from slurm_guard.report.accounts import build_groups
 from slurm_guard.report.beyond import by_run
@@ -98,9 +99,20 @@ def _coverage(audit: Audit, ledger: Mapping[str, int], times: Times) -> tuple[Fa
         Fact("Window", times.span(audit.from_at, audit.until_at), times.zone_name(audit.from_at)),
         Fact("Observed", words.percent(total - unobserved, total), "of the allocated GPU time"),
         Fact("Nodes", nodes, ", ".join(f"{clean(n.node, 40)}: {clean(n.note, 80)}" for n in noted[:3])),
+        *_read_by_others(audit),
         Fact("Not judged", words.plural(len(audit.skips), "skip"), why or "nothing was skipped"),
         *decisions.mode(audit),
     )
+
+
+def _read_by_others(audit: Audit) -> tuple[Fact, ...]:
+    """What another monitor's readings cannot show, beside the nodes that they are of."""
+    sources = Counter(n.imported for n in audit.nodes if n.imported)
+    if not sources:
+        return ()
+    whose = "; ".join(f"{clean(source, 80)} ({n})" for source, n in sorted(sources.items()))
+    nodes = f"{words.plural(sum(sources.values()), 'node')} of {len(audit.nodes):,}"
+    return (Fact("Read by another monitor", nodes, f"{whose}. This cannot show {UNSEEN}."),)
 
 
 def ledger_rows(ledger: Mapping[str, int], unit: Unit) -> tuple[LedgerRow, ...]:
