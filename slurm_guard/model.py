@@ -287,7 +287,6 @@ class NodeCoverage:
     last_heard_at: float | None
     note: str
     maintenance_s: float = 0.0  # of the audited window that the node was in maintenance
-    imported: str = ""  # whose readings its windows are; empty: the sampler's, or none
 
 
 @dataclass(frozen=True, slots=True)

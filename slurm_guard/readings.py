@@ -8,6 +8,7 @@ from typing import NamedTuple
 # What stands in the lake where such readings were taken: `map` of their windows, the boot in their run keys,
 # and the name of the event by which a node's hour says whose they are.
 IMPORTED = "imported"
+READ_BY = "read by "  # how the remark of such a node begins, and what stands behind it up to a semicolon
 UNSEEN = (
     "which processes worked, whose they were and whether a second program did, connections, whether a log "
     "grew when it says so, and work between two readings"

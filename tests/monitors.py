@@ -94,10 +94,10 @@ def sacct_text() -> str:
 def _row(job: int, node: str, since_s: float, until_s: float, gpus: int) -> dict[str, str]:
     start, end = int(AT + since_s), int(AT + until_s)
     return {
-        "JobIDRaw": str(job), "JobID": str(job), "Cluster": "c", "State": "COMPLETED", "Submit": str(start - 60),
-        "Start": str(start), "End": str(end), "ElapsedRaw": str(end - start), "Suspended": "00:00:00",
-        "NNodes": "1", "NodeList": node, "User": "ann", "UID": "1000", "Account": "lab", "Partition": "gpu",
-        "QOS": "normal", "JobName": "train", "WorkDir": "/home/ann", "StdOut": "", "Comment": "", "Extra": "",
+        "JobIDRaw": str(job), "JobID": str(job), "Cluster": "c", "State": "COMPLETED",
+        "Submit": str(start - 60), "Start": str(start), "End": str(end), "ElapsedRaw": str(end - start),
+        "Suspended": "00:00:00", "NNodes": "1", "NodeList": node, "User": "ann", "UID": "1000",
+        "Account": "lab", "Partition": "gpu", "QOS": "normal", "JobName": "train", "WorkDir": "/home/ann",
         "AllocTRES": f"billing=1,cpu=1,gres/gpu={gpus},node=1",
     }  # fmt: skip
 

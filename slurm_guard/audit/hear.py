@@ -111,10 +111,9 @@ def coverage(
                 else "heard, but without windows"
                 if node in spoke
                 else "nothing was heard",
-                said.get(node, ""),
+                "; ".join(filter(None, (others.remark(told.get(node, "")), said.get(node, "")))),
             ),
             maintenance_s=round(float(upkeep.overlap_s(node, *window)), 3),
-            imported=told.get(node, ""),
         )
         for node in every
     )

@@ -214,6 +214,8 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
         )
     if case.hearing.imported:
         notes.append(others.note(case.hearing.imported))
+    if case.hearing.summary:
+        notes.append(others.summary(case.hearing.summary))
     if case.net.cut or case.net.left_out:
         notes.append("The run had more connections than were followed: some are not in the network lane.")
     return (*notes, *claimed_checkpoints.notes(case), *intent_held.notes(case))

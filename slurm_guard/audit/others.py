@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from slurm_guard.readings import IMPORTED, UNSEEN
+from slurm_guard.readings import IMPORTED, READ_BY, UNSEEN
 
 SOURCES = ("dcgm-exporter", "jobstats")
 
@@ -24,6 +24,19 @@ def note(source: str) -> str:
     return (
         f"Its GPUs were read by another monitor ({source}), not by slurm-guard's sampler: utilisation, power "
         f"and memory of whole GPUs. It cannot show {UNSEEN}. Its GPU work alone is held against nobody."
+    )
+
+
+def remark(source: str) -> str:
+    """Of a node. Empty: it has no such windows."""
+    return READ_BY + source if source else ""
+
+
+def summary(said: str) -> str:
+    """What jobstats left in AdminComment: beside the audit's own numbers, never among them."""
+    return (
+        f"jobstats' summary of the whole job (AdminComment) says {said}. It is a mean: busy GPUs and useful "
+        "work look alike in it, and nothing here is reckoned from it."
     )
 
 

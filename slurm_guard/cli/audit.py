@@ -198,6 +198,7 @@ def load_facts(
         traces=traces,
         maintenance=upkeep.windows,
         maintenance_uids=upkeep.admin_uids,
+        summaries=loaded.summaries,
     )
 
 

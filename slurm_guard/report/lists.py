@@ -47,7 +47,7 @@ def skips(audit: Audit, most: int) -> Table:
 
 def nodes(audit: Audit, unit: Unit, times: Times, most: int) -> Table:
     """What was heard of each node; those with a remark first."""
-    ordered = sorted(audit.nodes, key=lambda n: (not (n.note or n.imported), n.node))[:most]
+    ordered = sorted(audit.nodes, key=lambda n: (not n.note, n.node))[:most]
     lines = [
         Line(
             (
@@ -55,17 +55,13 @@ def nodes(audit: Audit, unit: Unit, times: Times, most: int) -> Table:
                 str(n.n_gpus),
                 unit.full(n.observed_gpu_ms),
                 times.full(n.last_heard_at, "never"),
-                clean_or_dash("; ".join(filter(None, (n.note, _read_by(n.imported)))), 200),
+                clean_or_dash(n.note, 200),
             )
         )
         for n in ordered
     ]
     heads = ("Node", "GPUs", "Observed", "Last heard", "Remark")
     return Table(heads, tuple(lines), more_words(len(audit.nodes) - most, "node"))
-
-
-def _read_by(source: str) -> str:
-    return f"read by {source}" if source else ""
 
 
 def _flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
