@@ -7,6 +7,8 @@ The night is of two nodes with four GPUs each, read every 30 s:
     14  two GPUs of n2, of which nobody says which they are
 """
 
+import json
+import re
 import shutil
 import socket
 import subprocess
@@ -140,3 +142,19 @@ def _wait(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
             pass
         time.sleep(0.1)
     raise AssertionError(log.read_text()[-2000:])
+
+
+def answer(text: str, query: str, at: float) -> bytes:
+    """What the HTTP API says to `metric[seconds s]` at an instant, by the same text."""
+    name, _, span = query.removesuffix("s]").partition("[")
+    found: dict[str, list[list[object]]] = {}
+    for line in text.splitlines():
+        if line.startswith(f"{name}{{"):
+            labels, _, (value, when) = (*line.removeprefix(name).partition("} ")[:2], line.split()[-2:])
+            if at - float(span) <= float(when) <= at:
+                found.setdefault(labels[1:], []).append([float(when), value])
+    result = [
+        {"metric": dict(re.findall(r'(\w+)="([^"]*)"', labels)), "values": rows}
+        for labels, rows in found.items()
+    ]
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}).encode()

@@ -249,8 +249,11 @@ def test_a_gpu_that_two_nodes_claim_is_nobody_s() -> None:
 
 
 def test_the_order_in_which_series_come_changes_nothing() -> None:
-    parts = [series(gpu, lambda _: level, every_s=30.0, target=t) for gpu, level, t in
-             (("GPU-a", 0.2, "t"), ("GPU-b", 0.4, "t"), ("GPU-a", 0.6, "u"))]  # fmt: skip
+    parts = [
+        series("GPU-a", lambda _: 0.2),
+        series("GPU-b", lambda _: 0.4),
+        series("GPU-a", lambda _: 0.6, target="u"),
+    ]
 
     found = [rows_of(hour(busy=list(order)), "c", [run()]).tables["windows"] for order in permutations(parts)]
 
