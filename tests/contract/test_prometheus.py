@@ -7,7 +7,7 @@ import pytest
 
 from slurm_guard.cli.imports import prometheus
 from slurm_guard.errors import GuardError
-from slurm_guard.report.page import build_page
+from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.text import Style, render_text
 from tests import monitors
 from tests.monitors import AT, HOUR

@@ -1,7 +1,10 @@
 """`slurm-guard import prometheus`: holes and refusals are said, and nothing wrong is published."""
 
+import base64
+import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Account, Audit, Verdict
 from slurm_guard.prometheus import client
+from slurm_guard.slurm.rows import format_rows, parse_rows
 from tests import monitors
 from tests.monitors import AT, HOUR
 from tests.unit.prometheus.talker import Reply, talking
@@ -245,3 +249,20 @@ def test_where_hooks_are_a_node_without_them_is_still_told(tmp_path: Path) -> No
 
     assert all("hook-silent" in {f.check for f in j.findings} for j in by_job.values())
     assert not any("unsealed" in j.classes for j in by_job.values())
+
+
+def test_a_summary_of_jobstats_is_a_note_and_changes_no_verdict(tmp_path: Path) -> None:
+    take(tmp_path)
+    plain = judged(tmp_path, "a.json")
+    body = b'{"nodes":{"n1":{"gpu_utilization":{"0":93.0}}}}'
+    text = "JS1:" + base64.b64encode(gzip.compress(body, mtime=0)).decode()
+    rows, _ = parse_rows(monitors.sacct_text())
+    rows[0]["AdminComment"] = text
+    (tmp_path / "sacct.txt").write_text(format_rows(rows))
+
+    told = judged(tmp_path, "b.json")
+
+    (extra,) = set(told.judgements[0].notes) - set(plain.judgements[0].notes)
+    assert "mean GPU utilisation of 93.0 %" in extra
+    without = [replace(j, notes=()) for j in told.judgements]
+    assert without == [replace(j, notes=()) for j in plain.judgements]
