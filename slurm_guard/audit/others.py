@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from slurm_guard.model import Family, Finding
 from slurm_guard.readings import IMPORTED, READ_BY, UNSEEN
 
 SOURCES = ("dcgm-exporter", "jobstats")
@@ -30,6 +31,12 @@ def note(source: str) -> str:
 def remark(source: str) -> str:
     """Of a node. Empty: it has no such windows."""
     return READ_BY + source if source else ""
+
+
+def spared(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Without what speaks of work, or of work against logs, by such readings: a whole board's, now and then.
+    None of these checks was ever tried on them. What a node itself told of connections stays."""
+    return tuple(f for f in findings if f.family not in (Family.B, Family.C) or f.weight <= 0)
 
 
 def summary(said: str) -> str:

@@ -67,8 +67,6 @@ def rule(
 
 def asks_for(case: Case, findings: tuple[Finding, ...], mine: Bounds) -> Verdict | None:
     """ALERT or REVIEW where the findings ask for a look; null: they do not."""
-    if case.hearing.imported:  # whole boards, a reading now and then: work alone is held against nobody
-        findings = tuple(f for f in findings if f.hard or f.family not in _WORK)
     against = families(findings)
     hard = [f for f in findings if f.hard and f.family in HARD and f.weight > 0]
     enough = 1000.0 * mine.lo_gpu_ms >= case.least_us and case.allocated_us > 0

@@ -54,7 +54,8 @@ def test_a_summary_of_processors_alone_says_nothing_of_gpus() -> None:
 @pytest.mark.parametrize(
     "text",
     ["JS1:" + "!" * 40, "JS1:" + "A" * 41, "JS1:" + "A" * 200_000, packed(b"{"), packed(b"[" * 100_000),
-     packed([1]), packed({"nodes": []}), packed({}), packed(b"\xff\xfe" * 20), packed(nodes(gpu_utilization={"0": 101})),
+     packed([1]), packed({"nodes": []}), packed({}),
+     packed(b"\xff\xfe" * 20), packed(nodes(gpu_utilization={"0": 101})),
      packed(nodes(gpu_utilization={"0": -1})), packed(nodes(gpu_utilization={"0": "5"})),
      packed(nodes(gpu_utilization={"0": True})), packed(b'{"nodes":{"n":{"gpu_utilization":{"0":NaN}}}}'),
      packed(b'{"nodes":{"n":{"gpu_utilization":{"0":1e999}}}}'), packed(nodes())[:-12],
