@@ -12,18 +12,15 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from slurm_guard.lake.exporters import FIELDS, SPACE, WORK, lay_out, readings_of
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Run
-from slurm_guard.readings import IMPORTED, Hour, Series
+from slurm_guard.readings import IMPORTED, Hour
 
 LONGEST = 2.5  # times the usual distance of readings: one may be missed. Judgement
 THINNEST_S = 120.0  # readings that are usually farther apart say too little of work. Judgement
 HOUR_S, WINDOW_S = 3600.0, 60.0
 MOST_W = 20_000.0  # beyond what any board draws: the counter was no counter. Judgement
-_RANK = {"dcgm-exporter": 0}  # of two that tell as much
-_WORK = ("busy", "power", "energy")
-_FIELDS = (*_WORK, "mem", "limit", "sm", "tensor", "int", "dram")
-_SPACE = {"node": pl.String, "gpu": pl.String}
 
 
 @dataclass(slots=True)
@@ -38,7 +35,7 @@ class Others:
 def rows_of(hour: Hour, cluster: str, runs: Sequence[Run]) -> Others:
     """Rows of every table that has some. `runs`: those with GPUs in this hour, of this cluster."""
     done = Others({})
-    readings, about = _readings(hour, done)
+    readings, about = readings_of(hour, done.left_out)
     if readings.is_empty():
         return done
     spans = _spans(readings, hour, done)
@@ -55,80 +52,19 @@ def rows_of(hour: Hour, cluster: str, runs: Sequence[Run]) -> Others:
     return done
 
 
-def _long(series: Sequence[Series], name: str) -> pl.DataFrame:
-    """(node, gpu, target, job, t, `name`), a row a reading, those of a series together."""
-    lengths = [len(one.at) for one in series]
-    index = pl.Series("k", range(len(series)), pl.UInt32).to_frame()
-    rows = index.select(pl.col("k").repeat_by(pl.Series(lengths)).explode()).with_columns(
-        pl.Series("t", [t for one in series for t in one.at], pl.Float64),
-        pl.Series(name, [v for one in series for v in one.value], pl.Float64),
-    )
-    labels = pl.DataFrame(
-        [(k, one.node, one.gpu, one.target, one.job) for k, one in enumerate(series)],
-        schema={"k": pl.UInt32, **_SPACE, "target": pl.String, "job": pl.String},
-        orient="row",
-    )
-    return rows.join(labels, on="k", how="left", maintain_order="left").drop("k")
-
-
-def _readings(hour: Hour, done: Others) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One row for each GPU and instant with a column for each field, by one exporter; and what is told of
-    each GPU: index, model, source."""
-    parts, known = [], []
-    for (source, name), series in sorted(hour.values.items()):
-        if name in _FIELDS and series:
-            rows = _long(series, "v").with_columns(source=pl.lit(source), field=pl.lit(name))
-            parts.append(rows)
-            known += [(s.node, s.gpu, source, s.board, s.model) for s in series]
-    space = {**_SPACE, "t": pl.Float64}
-    if not parts:
-        return pl.DataFrame(schema=space), pl.DataFrame(schema=_SPACE)
-    every = pl.concat(parts)
-    strange = every.group_by("gpu").agg(pl.col("node").n_unique().alias("n")).filter(pl.col("n") > 1)
-    done.left_out["GPUs that two nodes claim"] += strange.height
-    every = every.join(strange, on="gpu", how="anti")
-    told = (
-        every.filter(pl.col("field").is_in(_WORK))
-        .group_by("node", "gpu", "source", "target")
-        .agg(pl.col("t").n_unique().alias("n"))
-        .with_columns(pl.col("source").replace_strict(_RANK, default=9, return_dtype=pl.Int64).alias("rank"))
-        .sort("node", "gpu", "n", "rank", "target", descending=[False, False, True, False, False])
-    )
-    best = told.unique(["node", "gpu"], keep="first", maintain_order=True)
-    done.left_out["second exporters of a GPU"] += told.height - best.height
-    chosen = every.join(
-        best.select("node", "gpu", "source", "target"), on=["node", "gpu", "source", "target"]
-    )
-    wide = chosen.group_by("node", "gpu", "t").agg(
-        *(pl.col("v").filter(pl.col("field") == name).max().alias(name) for name in _FIELDS),
-        pl.col("job").drop_nulls().unique().sort().alias("jobs"),
-    )
-    about = (
-        pl.DataFrame(
-            known,
-            schema={**_SPACE, "source": pl.String, "gpu_index": pl.Int64, "model": pl.String},
-            orient="row",
-        )
-        .join(best.select("node", "gpu", "source"), on=["node", "gpu", "source"], how="semi")
-        .group_by("node", "gpu", "source")
-        .agg(pl.col("gpu_index").min(), pl.col("model").max())
-    )
-    return wide.sort("node", "gpu", "t"), about
-
-
 def _spans(readings: pl.DataFrame, hour: Hour, done: Others) -> pl.DataFrame:
     """From each reading to the next where both tell of work and are near enough; ends lie in the hour."""
     of_gpu = ["node", "gpu"]
-    works = pl.any_horizontal(*(pl.col(name).is_not_null() for name in _WORK))
+    works = pl.any_horizontal(*(pl.col(name).is_not_null() for name in WORK))
     pairs = (
         readings.filter(works)
         .with_columns(
             pl.col("t").shift(1).over(of_gpu).alias("t0"),
-            *(pl.col(name).shift(1).over(of_gpu).alias(f"{name}0") for name in _FIELDS),
-            pl.col("jobs").shift(1).over(of_gpu).alias("jobs0"),
+            *(pl.col(name).shift(1).over(of_gpu).alias(f"{name}0") for name in FIELDS),
+            pl.col("label").shift(1).over(of_gpu).alias("h0"),
         )
         .filter(pl.col("t0").is_not_null())
-        .with_columns((pl.col("t") - pl.col("t0")).alias("dt"))
+        .with_columns((pl.col("t") - pl.col("t0")).alias("dt"), pl.col("label").alias("h1"))
     )
     pairs = pairs.with_columns(pl.col("dt").median().over("node").alias("usual_s"))
     inside = pairs.filter((pl.col("t") > hour.from_at) & (pl.col("t") <= hour.from_at + HOUR_S))
@@ -145,13 +81,19 @@ def _lose(done: Others, spans: pl.DataFrame, why: str) -> None:
 
 def _holders(hour: Hour) -> pl.DataFrame:
     """(node, gpu, h_at, holder), in order: 0 nobody, -1 several."""
-    parts = [_long(series, "job_number") for _, series in sorted(hour.holders.items()) if series]
-    schema = {**_SPACE, "h_at": pl.Float64, "holder": pl.Int64}
-    if not parts:
+    named = [one for _, series in sorted(hour.holders.items()) for one in series]
+    schema = {**SPACE, "h_at": pl.Float64, "holder": pl.Int64}
+    if not named:
         return pl.DataFrame(schema=schema)
     number = pl.col("job_number").cast(pl.Int64)
     held = number.filter(number > 0)
-    every = pl.concat(parts).group_by("node", "gpu", pl.col("t").alias("h_at"))
+    places = pl.DataFrame(
+        [(k, one.node, one.gpu) for k, one in enumerate(named)],
+        schema={"k": pl.UInt32, **SPACE},
+        orient="row",
+    )
+    rows = lay_out(list(enumerate(named)), "job_number").join(places, on="k")
+    every = rows.group_by("node", "gpu", pl.col("t").alias("h_at"))
     one = pl.when(held.n_unique() > 1).then(-1).otherwise(held.max().fill_null(0))
     return every.agg(one.alias("holder")).select(*schema).sort("h_at", "node", "gpu")
 
@@ -160,7 +102,6 @@ def _held(
     spans: pl.DataFrame, holders: pl.DataFrame, runs: Sequence[Run], split: set[str], done: Others
 ) -> pl.DataFrame:
     """Spans with the run key of who held the GPU all the while; null: nobody did."""
-    spans = spans.with_columns(_by_label("jobs").alias("h1"), _by_label("jobs0").alias("h0"))
     spans = _looked_up(_looked_up(spans, holders, "t", "h1"), holders, "t0", "h0")
     table = _runs_table(runs, spans)
     changed = pl.col("h0").is_not_null() & pl.col("h1").is_not_null() & (pl.col("h0") != pl.col("h1"))
@@ -189,13 +130,6 @@ def _held(
     _lose(done, spans.filter(rest & pl.col("named")), "at the ends of runs, or of jobs that accounting lacks")
     _lose(done, spans.filter(rest & ~pl.col("named")), "of which nothing says whose the GPU was")
     return spans.filter(fine & ~shared)
-
-
-def _by_label(column: str) -> pl.Expr:
-    """By the label on the values themselves; null: they have none."""
-    n = pl.col(column).list.len()
-    one = pl.col(column).list.first().cast(pl.Int64, strict=False)
-    return pl.when(n == 1).then(one).when(n > 1).then(-1)
 
 
 def _looked_up(spans: pl.DataFrame, holders: pl.DataFrame, when: str, into: str) -> pl.DataFrame:
