@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from slurm_guard.audit.noise import shape_of
-from slurm_guard.audit.rhythm import Beat
+from slurm_guard.audit.noise import Shape
+from slurm_guard.audit.rhythm import MAX_WINDOWS, Beat
 
 MIXED = 0.1  # of a GPU's process time by others than the busiest process. Judgement.
 USUAL = (
@@ -20,9 +20,14 @@ USUAL = (
 )
 
 
-def beats_of(cells: pl.DataFrame, uses: pl.DataFrame, strange: pl.DataFrame) -> dict[int, list[Beat]]:
-    """Windows of each run that carry a rhythm which may be its own, in order of time, then GPU. `strange`:
-    windows in which somebody unlisted could have worked (unlisted.py)."""
+def beats_of(
+    cells: pl.DataFrame, uses: pl.DataFrame, strange: pl.DataFrame, wanted: Iterable[int] | None = None
+) -> dict[int, list[Beat]]:
+    """Windows of each run that carry a rhythm which may be its own, in order of time, then GPU, at most
+    MAX_WINDOWS of them (every so many). `strange`: windows in which somebody unlisted could have worked
+    (unlisted.py). `wanted`: the runs asked for; null: all."""
+    if wanted is not None:
+        cells = cells.filter(pl.col("i").is_in(sorted(wanted)))
     where = ["node", "gpu", "raw_start_at"]
     rows = (
         cells.join(_listed(uses), on=where, how="left")
@@ -31,27 +36,24 @@ def beats_of(cells: pl.DataFrame, uses: pl.DataFrame, strange: pl.DataFrame) -> 
         .filter(pl.col("fs_hz").is_not_null() & pl.col("period_s").is_not_null())
         .filter(pl.col("mixed").is_not_null())
         .sort("i", "start_at", "gpu")
+        .filter(pl.int_range(pl.len()).over("i") % ((pl.len().over("i") - 1) // MAX_WINDOWS + 1) == 0)
         .select(
             "i",
             "raw_start_at",
             "raw_end_at",
             "fs_hz",
-            "period_s",
+            pl.col("period_s").list.drop_nulls(),
             "share",
-            "power_q_mw",
-            "idle",
-            "busy_q_pct",
-            "crossings",
-            "n",
+            _spread().alias("spread"),
+            _range(pl.col("busy_q_pct")).cast(pl.Float64).alias("dips_pct"),
             "mixed",
+            *shape_columns(),
         )
     )
     found: dict[int, list[Beat]] = {}
-    for i, a, b, fs, periods, share, powers, idle, busy, crossings, n, mixed_up in rows.iter_rows():
-        known = tuple(p for p in periods if p is not None)
-        shape = shape_of(powers or [], crossings, n)
-        beat = Beat(a, b, fs, known, share, _spread(powers, idle), _range(busy), mixed_up, shape)
-        found.setdefault(i, []).append(beat)
+    for i, a, b, fs, periods, share, spread, dips, mixed_up, shown, quartiles, middle, crossed in rows.rows():
+        shape = Shape(quartiles, middle, crossed) if shown else None
+        found.setdefault(i, []).append(Beat(a, b, fs, tuple(periods), share, spread, dips, mixed_up, shape))
     return found
 
 
@@ -80,16 +82,27 @@ def _mixed() -> pl.Expr:
     )
 
 
-def _range(quantiles: Iterable[int] | None) -> float | None:
-    """From the lowest to the highest quantile."""
-    values = list(quantiles or [])
-    return float(values[-1] - values[0]) if values else None
+def _range(quantiles: pl.Expr) -> pl.Expr:
+    """From the lowest to the highest quantile; null without any."""
+    return quantiles.list.get(-1, null_on_oob=True) - quantiles.list.get(0, null_on_oob=True)
 
 
-def _spread(quantiles: Iterable[int] | None, idle: float | None) -> float | None:
-    """5..95 % range of power over its middle above idle."""
-    values = list(quantiles or [])
-    if len(values) < 3:
-        return None
-    middle = values[len(values) // 2] - (idle if idle is not None else 0.0)
-    return (values[-1] - values[0]) / middle if middle > 0 else None
+def _spread() -> pl.Expr:
+    """5..95 % range of power over its middle above idle; null below three quantiles, or at idle."""
+    powers = pl.col("power_q_mw")
+    middle = powers.list.get(powers.list.len() // 2, null_on_oob=True) - pl.col("idle").fill_null(0.0)
+    return pl.when((powers.list.len() >= 3) & (middle > 0)).then(_range(powers) / middle)
+
+
+def shape_columns() -> list[pl.Expr]:
+    """A window's noise.Shape, from its 5, 25, 50, 75 and 95 % quantiles: whether it has one, and its parts;
+    none where the quantiles are not there or all the same."""
+    powers, crossings, n = pl.col("power_q_mw"), pl.col("crossings"), pl.col("n")
+    at = [powers.list.get(k, null_on_oob=True).cast(pl.Int64) for k in range(5)]
+    whole = at[4] - at[0]
+    return [
+        ((powers.list.len() == 5) & (whole > 0)).fill_null(value=False).alias("shown"),
+        ((at[3] - at[1]) / whole).alias("quartiles"),
+        ((at[2] - at[0]) / whole).alias("middle"),
+        pl.when(n > 1).then(crossings / (n.cast(pl.Int64) - 1)).alias("crossed"),
+    ]

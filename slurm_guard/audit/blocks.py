@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from slurm_guard.audit import cost, spans
 from slurm_guard.audit.cost import Block, Theta
@@ -17,6 +18,20 @@ MAX_BLOCKS = 400  # bounds the work per run; more blocks do not sharpen θ beyon
 # then stays below a tenth of it (two ends, each uniform: sqrt(2/12)/3 at worst, far less on a taut string).
 BLURS = 3.0
 KNOWN = 0.9  # a channel counts when it is known for this part of the covered time. Judgement.
+
+
+class Stretch(NamedTuple):
+    """Neighbouring slots [first, end) of training, without what a channel saw of them: cost.Block's rest."""
+
+    first: int
+    end: int
+    from_at: float
+    until_at: float
+    units: float
+    seen_ms: float
+    active_ms: float
+    stray_ms: float
+    stage: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +79,7 @@ class Fit:
 def fit(blocks: list[Block]) -> Fit:
     """Blocks with what can be learnt from them."""
     theta = cost.learn(blocks)
-    return Fit(blocks, theta, tuple(cost.explained_by_stage(blocks)) if theta is not None else ())
+    return Fit(blocks, theta, tuple(cost.explained_by_stage(blocks, theta)) if theta is not None else ())
 
 
 def as_stages(found: Fit, cuts: list[int]) -> Fit:
@@ -147,42 +162,57 @@ def _blur_s(track: Track) -> float:
     return median([arc.blur_s for arc in track.arcs]) if track.arcs else 0.0
 
 
-def blocks_of(
-    slots: Slots,
-    units: list[float],
-    kinds: list[dict[Kind, float]],
-    work: list[float],
-    shape: tuple[int, int],
-) -> list[Block]:
-    """Blocks of neighbouring training slots; a slot is used where most of the run's GPUs were seen."""
+def stretches(
+    slots: Slots, units: list[float], kinds: list[dict[Kind, float]], shape: tuple[int, int], track: Track
+) -> list[Stretch]:
+    """Neighbouring training slots, `width` each; a slot is used where most of the run's GPUs were seen.
+    `shape`: the run's GPUs and the width. Each knows how often the log's counter had begun anew by its
+    middle."""
     n_gpus, width = shape
     full = n_gpus * slots.width_s * 1000
-    blocks: list[Block] = []
-    batch: list[int] = []
-    for k, shares in enumerate(kinds):
-        good = shares.get(Kind.TRAIN, 0.0) > 0.99 and slots.cov[k] >= 0.5 * full
-        if good:
-            batch.append(k)
-        if batch and (not good or len(batch) == width):
-            if len(batch) == width:
-                blocks.append(_block(slots, units, work, batch, full))
-            batch = []
-    return blocks
-
-
-def staged(blocks: list[Block], track: Track) -> list[Block]:
-    """The blocks, each with how often the log's counter had begun anew by its middle."""
     begins = begun_anew(track.arcs)
-    return [replace(b, stage=bisect_right(begins, 0.5 * (b.from_at + b.until_at))) for b in blocks]
+    found: list[Stretch] = []
+    begun = 0
+    for k, shares in enumerate(kinds):
+        if not (shares.get(Kind.TRAIN, 0.0) > 0.99 and slots.cov[k] >= 0.5 * full):
+            begun = k + 1
+        elif k + 1 - begun == width:
+            found.append(_stretch(slots, units, (begun, k + 1), full, begins))
+            begun = k + 1
+    return found
 
 
-def _block(slots: Slots, units: list[float], work: list[float], batch: list[int], full: float) -> Block:
-    return Block(
-        slots.at(batch[0]),
-        slots.at(batch[-1] + 1),
-        sum(work[k] for k in batch),
-        sum(units[k] * min(1.0, slots.cov[k] / full) for k in batch),
-        sum(slots.cov[k] for k in batch),
-        sum(slots.active[k] for k in batch),
-        sum(slots.stray[k] + slots.foreign[k] for k in batch),
+def _stretch(
+    slots: Slots, units: list[float], part: tuple[int, int], full: float, begins: list[float]
+) -> Stretch:
+    a, b = part
+    from_at, until_at = slots.at(a), slots.at(b)
+    cov = slots.cov[a:b]
+    return Stretch(
+        a,
+        b,
+        from_at,
+        until_at,
+        sum([u * min(1.0, c / full) for u, c in zip(units[a:b], cov, strict=True)]),
+        sum(cov),
+        sum(slots.active[a:b]),
+        sum([s + f for s, f in zip(slots.stray[a:b], slots.foreign[a:b], strict=True)]),
+        bisect_right(begins, 0.5 * (from_at + until_at)),
     )
+
+
+def blocks_of(found: list[Stretch], work: list[float]) -> list[Block]:
+    """The stretches with the work that one channel saw in their slots."""
+    return [
+        Block(
+            s.from_at,
+            s.until_at,
+            sum(work[s.first : s.end]),
+            s.units,
+            s.seen_ms,
+            s.active_ms,
+            s.stray_ms,
+            s.stage,
+        )
+        for s in found
+    ]

@@ -70,8 +70,9 @@ def learn(blocks: list[Block]) -> Theta | None:
     )
 
 
-def explained_by_stage(blocks: list[Block]) -> list[float]:
-    """Work that each block's progress needs at its stage's own cost, in the blocks' order.
+def explained_by_stage(blocks: list[Block], whole: Theta | None = None) -> list[float]:
+    """Work that each block's progress needs at its stage's own cost, in the blocks' order. `whole`: what was
+    learnt of all of them, which is a single stage's cost, too; null: not known yet.
 
     A stage too short to be its own yardstick explains all of its work: it may be another training, and
     nothing was learnt of its cost.
@@ -79,7 +80,10 @@ def explained_by_stage(blocks: list[Block]) -> list[float]:
     parts: dict[int, list[Block]] = {}
     for block in blocks:
         parts.setdefault(block.stage, []).append(block)
-    costs = {stage: learn(part) if len(part) >= STAGE_BLOCKS else None for stage, part in parts.items()}
+    known = whole if len(parts) == 1 else None
+    costs = {
+        stage: (known or learn(part)) if len(part) >= STAGE_BLOCKS else None for stage, part in parts.items()
+    }
     thetas = [costs[b.stage] for b in blocks]
     return [b.work if t is None else b.units * t.value for b, t in zip(blocks, thetas, strict=True)]
 
@@ -88,9 +92,9 @@ def _noise(costs: list[float]) -> float:
     """Scatter of one block: successive differences are blind to a level shift, the lower half to what
     adds.
     """
-    below = [c for c in costs if c <= median(costs)]
-    lower = 1.4826 * median([median(costs) - c for c in below])
-    return min(step_sigma(costs), lower) if lower > 0 else step_sigma(costs)
+    middle, steps = median(costs), step_sigma(costs)
+    lower = 1.4826 * median([middle - c for c in costs if c <= middle])
+    return min(steps, lower) if lower > 0 else steps
 
 
 def _peopled_mode(costs: list[float], noise: float) -> tuple[float, float, list[float]]:

@@ -126,7 +126,8 @@ def measure(runs: list[Run], facts: Facts, *, keeps_cells: bool = False) -> Nigh
     series, found, failed = settled(len(runs), series, gather.problems_of(tables.logs, tables.keys))
     ties = _ties(tables, frames)
     cells, slots, users = _divided(runs, tables, ties, found)
-    rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange)
+    logged = [i for i, track in found.items() if track.marks]  # no other run's steps could show
+    rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange, logged)
     studies: dict[int, Study] = {}
     for i, run in enumerate(runs):
         try:

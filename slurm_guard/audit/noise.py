@@ -24,15 +24,6 @@ class Shape:
     crossings: float | None
 
 
-def shape_of(quantiles: list[int], crossings: int | None, n: int | None) -> Shape | None:
-    """From the window's 5, 25, 50, 75 and 95 % quantiles; null where they are not there or all the same."""
-    if len(quantiles) != 5 or quantiles[4] <= quantiles[0]:
-        return None
-    whole = quantiles[4] - quantiles[0]
-    share = crossings / (n - 1) if crossings is not None and n is not None and n > 1 else None
-    return Shape((quantiles[3] - quantiles[1]) / whole, (quantiles[2] - quantiles[0]) / whole, share)
-
-
 def is_noise(shapes: list[Shape]) -> bool:
     """True where the typical window is what normal noise makes; never with few windows or without
     crossings."""

@@ -36,6 +36,8 @@ class Kind(str, Enum):
     TAIL = "tail"  # after the last progress, within the silence bound
     NONE = "none"  # a run without progress
 
+    __hash__ = str.__hash__  # an enum's own is Python's, and each slot asks for it
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

@@ -16,7 +16,7 @@ from slurm_guard.audit.blocks import (
     fit,
     kinds_per_slot,
     refitted,
-    staged,
+    stretches,
     units_per_slot,
 )
 from slurm_guard.audit.cost import Theta
@@ -78,16 +78,14 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
     kinds = kinds_per_slot(tiles, slots)
     believed = _power_believed(slots, kinds)
     piped = sum(slots.pipe_cov) >= KNOWN * sum(slots.cov) > 0
-    width = block_slots(track, slots, kinds)
+    parts = stretches(slots, units, kinds, (run.n_gpus, block_slots(track, slots, kinds)), track)
 
     def fits(columns: dict[str, list[float]]) -> dict[str, Fit]:
-        found = {c: blocks_of(slots, units, kinds, columns[c], (run.n_gpus, width)) for c in channels}
-        return {c: fit(staged(blocks, track)) for c, blocks in found.items()}
+        return {c: fit(blocks_of(parts, columns[c])) for c in channels}
 
     channels = channels_of(slots, believed)
     own = fits({"cycles": slots.own_cyc, "energy": slots.own_dyn, "busy": slots.own})
     cuts = _rises(own)
-    pipes = blocks_of(slots, units, kinds, slots.pipe, (run.n_gpus, width)) if piped else []
     agreement = Agreement(
         True if rhythm.agrees else False if rhythm.denies else None,
         follows_pace(own),
@@ -107,7 +105,7 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
         believed,
         quiet_claims(slots, track, run.n_gpus, config.slack_s),
         bare_claims(slots, track),
-        fit(staged(pipes, track)) if piped else None,
+        fit(blocks_of(parts, slots.pipe)) if piped else None,
         levels_of(first, cuts, track),
         tuple(cuts),
     )

@@ -5,9 +5,11 @@ import math
 import random
 from collections.abc import Callable
 
+import polars as pl
 import pytest
 
-from slurm_guard.audit.noise import LEAST, Shape, is_noise, shape_of
+from slurm_guard.audit.beats import shape_columns
+from slurm_guard.audit.noise import LEAST, Shape, is_noise
 from slurm_guard.audit.rhythm import Beat, compare
 from slurm_guard.audit.stats import quantile
 from slurm_guard.audit.track import Arc
@@ -44,10 +46,17 @@ def _window(power: Power, rng: random.Random, n: int) -> tuple[list[int], int]:
     return [int(quantile(values, q)) for q in (0.05, 0.25, 0.5, 0.75, 0.95)], crossings
 
 
+def _shape_of(quantiles: list[int], crossings: int, n: int) -> Shape | None:
+    """As the audit makes them of windows' rows."""
+    window = pl.DataFrame({"power_q_mw": [quantiles], "crossings": [crossings], "n": [n]})
+    shown, *parts = window.select(shape_columns()).row(0)
+    return Shape(*parts) if shown else None
+
+
 def _shapes(power: Power, seed: int, n: int, windows: int) -> list[Shape]:
     rng = random.Random(seed)
     made = [_window(power, rng, n) for _ in range(windows)]
-    shapes = [shape_of(quantiles, crossings, n) for quantiles, crossings in made]
+    shapes = [_shape_of(quantiles, crossings, n) for quantiles, crossings in made]
     return [shape for shape in shapes if shape is not None]
 
 
@@ -70,7 +79,7 @@ def test_few_windows_or_unknown_crossings_are_no_noise() -> None:
 
     assert not is_noise(shapes)
     assert not is_noise(blind)
-    assert shape_of([5, 5, 5, 5, 5], 3, 20) is None
+    assert _shape_of([5, 5, 5, 5, 5], 3, 20) is None
 
 
 @pytest.mark.parametrize(("power", "flat"), [(_flat, True), (_dips, False)])
@@ -81,7 +90,7 @@ def test_noisy_windows_without_dips_deny_a_claimed_step_and_uneven_ones_do_not(
     beats = []
     for k in range(20):
         quantiles, crossings = _window(power, rng, 60)
-        shape = shape_of(quantiles, crossings, 60)
+        shape = _shape_of(quantiles, crossings, 60)
         beats.append(Beat(60.0 * k, 60.0 * (k + 1), 1.0, (), 0.97, 0.18, 0.0, False, shape))
 
     rhythm = compare(beats, tuple(Arc(30.0 * k, 30.0 * (k + 1), 6.0, 6.0) for k in range(40)))
