@@ -22,6 +22,7 @@ from slurm_guard.configmail import wrong_mail, wrong_together
 from slurm_guard.configmaintenance import MaintenanceConfig as MaintenanceConfig
 from slurm_guard.configmaintenance import wrong_in_window
 from slurm_guard.configpatterns import wrong_patterns
+from slurm_guard.configprometheus import PrometheusConfig as PrometheusConfig
 from slurm_guard.configread import Reading, build, walk
 from slurm_guard.configvalues import wrong_choice, wrong_number, wrong_text
 from slurm_guard.errors import EXIT_USAGE, GuardError
@@ -159,6 +160,7 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     keep: KeepConfig = field(default_factory=KeepConfig)
+    prometheus: PrometheusConfig = field(default_factory=PrometheusConfig)
     mail: MailConfig = field(default_factory=MailConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
     maintenance: list[MaintenanceConfig] = field(default_factory=list)  # a table each, as many as there are

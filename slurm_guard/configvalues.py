@@ -32,6 +32,7 @@ _MAY_BE_EMPTY = frozenset(
         "method_url",
         "page_url",
     }
+    | {"url", "match", "node_label", "token_file", "user", "password_file", "ca_file"}
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
     | {"enforce_partitions", "intent_partitions", "burn_in", "maintenance_admins"}
     | MAIL_MAY_BE_EMPTY

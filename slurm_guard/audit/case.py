@@ -44,6 +44,9 @@ class Hearing:
     n_windows: int = 0
     edited: tuple[str, ...] = ()  # texts of the declaration that changed after the prolog had read them
     upkeep: tuple[str, ...] = ()  # nodes that were in maintenance as long as the run was there
+    imported: str = ""  # whose readings its windows are; empty: the sampler's
+    summary: str = ""  # what jobstats says of the run, in AdminComment
+    others_alone: bool = False  # of no node anything but another monitor's readings came that night
 
 
 @dataclass(frozen=True, slots=True)

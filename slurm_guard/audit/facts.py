@@ -62,6 +62,7 @@ class Facts:
     grounds: Grounds | None = None  # of their trainings; null: chains of jobs show inside one night alone
     traces: Traces | None = None  # of their losses; null: tonight's runs are held against each other alone
     maintenance: tuple[Maintenance, ...] = ()  # clipped to this window
+    summaries: Mapping[str, str] = field(default_factory=dict)  # by run id: jobstats' own, in a sentence
     maintenance_uids: frozenset[int] = frozenset()  # whose GPU work outside jobs needs no look meanwhile
 
 

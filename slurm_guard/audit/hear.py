@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from slurm_guard.audit import others
 from slurm_guard.audit.case import Hearing
 from slurm_guard.audit.net.unseen import remarks
 from slurm_guard.audit.upkeep import Upkeep
@@ -22,17 +23,17 @@ class Heard:
     sealed: frozenset[str]
     refused: dict[int, int]
     windows: dict[int, int]
+    others: others.Others  # what another monitor told
 
 
 def listen(
     frames: dict[str, pl.DataFrame], keys: pl.DataFrame, refused: pl.DataFrame, good: pl.DataFrame
 ) -> Heard:
     """Indexes over the frames."""
-    spoke = pl.concat(
-        [frames[t].select("node") for t in ("tickets", "segments", "windows", "events", "ends")]
-    )
+    own = others.without(frames)
+    spoke = pl.concat([own[t].select("node") for t in ("tickets", "segments", "windows", "events", "ends")])
     by_run: dict[int, list[tuple[str, str, float]]] = {}
-    for key, i, node, at in keys.select("run", "i", "node", "ticket_at").iter_rows():
+    for key, i, node, at in keys.filter(~others.is_key()).select("run", "i", "node", "ticket_at").iter_rows():
         by_run.setdefault(i, []).append((key, node, at))
     off = frames["events"].filter(pl.col("name") == OFF)["node"]
     return Heard(
@@ -42,6 +43,7 @@ def listen(
         frozenset(frames["seals"]["run"].drop_nulls().to_list()),
         _counts(refused, keys),
         _counts(pl.concat([refused, good.select(refused.columns)]), keys),
+        others.told(frames, keys, good, is_alone=spoke.is_empty()),
     )
 
 
@@ -64,6 +66,8 @@ def of_run(i: int, run: Run, heard: Heard, until_at: float, slack_s: float) -> H
         tuple(key for key, _, _ in keys if key not in heard.sealed) if ended else (),
         heard.refused.get(i, 0),
         heard.windows.get(i, 0),
+        imported=heard.others.by_run.get(i, ""),
+        others_alone=heard.others.is_alone,
     )
 
 
@@ -92,9 +96,11 @@ def coverage(
         .sort("node")
     )
     found = {row["node"]: row for row in seen.iter_rows(named=True)}
+    own = others.without(frames)
     spoke = set(
-        pl.concat([frames[t].select("node") for t in ("tickets", "segments", "events")])["node"].drop_nulls()
+        pl.concat([own[t].select("node") for t in ("tickets", "segments", "events")])["node"].drop_nulls()
     )
+    told = others.by_node(frames, good)
     every = sorted(n for n in set(found) | spoke | set(spans) if nodes is None or n in nodes)
     said = remarks(frames)
     return tuple(
@@ -107,7 +113,7 @@ def coverage(
                 else "heard, but without windows"
                 if node in spoke
                 else "nothing was heard",
-                said.get(node, ""),
+                "; ".join(filter(None, (others.remark(told.get(node, "")), said.get(node, "")))),
             ),
             maintenance_s=round(float(upkeep.overlap_s(node, *window)), 3),
         )

@@ -15,6 +15,9 @@ from slurm_guard.audit.checks import (
 from slurm_guard.audit.compare import Compared
 from slurm_guard.audit.denial import find_denial
 from slurm_guard.audit.knownrises import KnownRises
+from slurm_guard.audit.others import note as note_of
+from slurm_guard.audit.others import spared
+from slurm_guard.audit.others import summary as summary_of
 from slurm_guard.audit.redonework import weigh
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.spans import Kind
@@ -42,6 +45,8 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
     it but what is left to ask for a look.
     """
     findings, skips = run_checks(case)
+    if case.hearing.imported:
+        findings = spared(findings)
     denial = find_denial(case, findings)
     denied = denial.share >= MOSTLY
     books = ledger.book(case.sums, (case.left.mid, case.left.wait), denial.share)
@@ -49,6 +54,8 @@ def judge(case: Case, known: exempt.Known = exempt.NOTHING) -> tuple[Judgement, 
     facts = (case.run.allocated_gpu_ms, _held(case, findings) if case.track.arcs else None)
     whole, mine = bounds.unexplained(case.study, case.sums, case.slots, (denial.share, denial.sure), facts)
     whole = _around(whole, accounts)
+    if case.hearing.imported:
+        whole, mine = replace(whole, lo_gpu_ms=0), replace(mine, lo_gpu_ms=0)
     ruling = verdict.rule(case, findings, whole, mine, accounts)
     shown = ruling.verdict is not Verdict.CLEAR
     explained, others = exempt.explained(case.run, findings, known)
@@ -212,6 +219,10 @@ def _notes(case: Case, *, denied: bool) -> tuple[str, ...]:
             f"{counted(len(case.hearing.upkeep), 'node', 'nodes')} of the run were in maintenance as long as "
             "it was there. It is judged as ever."
         )
+    if case.hearing.imported:
+        notes.append(note_of(case.hearing.imported))
+    if case.hearing.summary:
+        notes.append(summary_of(case.hearing.summary))
     if case.net.cut or case.net.left_out:
         notes.append("The run had more connections than were followed: some are not in the network lane.")
     return (*notes, *claimed_checkpoints.notes(case), *intent_held.notes(case))

@@ -277,6 +277,7 @@ def case_of(i: int, counted: Run, night: Night, given: tuple[Whole, Facts]) -> C
         replace(
             hear.of_run(i, run, night.heard, facts.until_at, facts.config.slack_s),
             edited=() if told is None else told.edited,
+            summary=facts.summaries.get(run.id, ""),
             upkeep=tuple(n for n in run.nodes if night.upkeep.covers(n, run.from_at, run.until_at)),
         ),
         _spared(analytic.widened(others.left, band, night.tracks[i], night.slots[i], studied), *own_us),

@@ -81,7 +81,7 @@ def judge_runs(
             tell(len(judgements) + 1, len(runs))
         judgements.append(judgement)
         skips += missed
-        if case is not None:
+        if case is not None and not case.hearing.imported:
             costs.append((run.id, tuple(remember(case, judgement, (facts.from_at, facts.until_at)))))
             if case.repeats is not None:
                 grounds.append((run.id, case.repeats.grounds))

@@ -111,6 +111,8 @@ def _noteworthy(
     ambiguous = any(us > case.worth_us for us in open_us)
     heard = {hearing.RUN_WITHOUT_TICKET.id, hearing.HOOK_SILENT.id}
     context = [f for f in findings if f.weight != 0.0 or f.check in heard]
+    if case.hearing.imported:  # half of what would have to be seen was not looked at
+        return True
     if case.net.cut:  # what was left out may have been the tunnel, and a job can see to that
         return True
     return unobserved or ambiguous or bool(context) or bool({"parked", "hang"}.intersection(classes))
@@ -203,6 +205,10 @@ def _sentence(verdict: Verdict, case: Case, said: tuple[tuple[Finding, ...], Bou
             f"Steps took longer than in the run's best stretch, {spoken(slow_us(case))} in all at the power "
             "of waiting: a slow link, peer or loader looks like this, and a light load of another kind too."
         )
+    if verdict is Verdict.NOTE and case.hearing.imported:
+        idle = spoken(1000.0 * ledger[Account.IDLE.value])
+        whose = case.hearing.imported
+        return f"Its GPUs were read by another monitor alone ({whose}): {idle} of {allocated} idle."
     if verdict is Verdict.NOTE and case.net.cut:
         return "The run had more connections than a node follows: what the others carried is not known."
     if verdict is Verdict.NOTE:

@@ -112,6 +112,7 @@ COMMANDS: tuple[str, ...] = (
     # in the order in which `--help` lists them; one module of this package each
     "collect",
     "ship",
+    "imports",
     "node",
     "audit",
     "config",

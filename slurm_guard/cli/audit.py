@@ -200,6 +200,7 @@ def load_facts(
         traces=traces,
         maintenance=upkeep.windows,
         maintenance_uids=upkeep.admin_uids,
+        summaries=loaded.summaries,
     )
 
 

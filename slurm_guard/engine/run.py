@@ -20,9 +20,10 @@ from slurm_guard.engine import parts
 from slurm_guard.engine.plan import Part, cut
 from slurm_guard.engine.ties import shared_files
 from slurm_guard.history import PastCost, PastGround, PastTrace
-from slurm_guard.lake.frames import read_frames
+from slurm_guard.lake.frames import distinct_rows, read_frames
 from slurm_guard.lake.reach import find_reach
 from slurm_guard.model import Audit
+from slurm_guard.readings import IMPORTED
 
 T = TypeVar("T")
 Take = Callable[[pl.LazyFrame], None]
@@ -39,12 +40,20 @@ def audit_lake(
     part_gpu_h, n_processes = bounds
     runs = split(facts.runs)[0]
     whole_h = sum(run.n_gpus * max(0.0, run.until_at - run.from_at) for run in runs) / 3600.0
-    if whole_h <= part_gpu_h:
+    if whole_h <= part_gpu_h or _is_imported(facts, lake):
         frames, skips = read_frames(lake, facts.cluster, facts.from_at, facts.until_at)
         known = replace(facts, frames=frames, skips=(*facts.skips, *skips))
         return audit_and_remember(known, take, *leave, tell)
     with tempfile.TemporaryDirectory(prefix="slurm-guard-") as folder:
         return _in_parts(facts, lake, (Path(folder), part_gpu_h, n_processes), leave, take, tell)
+
+
+def _is_imported(facts: Facts, lake: Path) -> bool:
+    """Whether another monitor's readings are in the night: what is left of them beside the sampler's depends
+    on all nodes of a job, and what is said of them on all of the night (lake/doubles.py, audit/others.py)."""
+    window = (facts.from_at, facts.until_at)
+    names = distinct_rows(lake, facts.cluster, "events", window, ("name",))["name"]
+    return IMPORTED in names.to_list()
 
 
 def _in_parts(

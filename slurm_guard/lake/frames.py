@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from slurm_guard.lake.chain import find_holes
+from slurm_guard.lake.doubles import without_doubles
 from slurm_guard.lake.reach import TICKET_DAYS, NodeReach
 from slurm_guard.lake.scan import (
     DAY_S,
@@ -52,6 +53,7 @@ def read_frames(
     reader.skips += _holes(reader, frames, (from_at, until_at), runs, since)
     frames["logs"], frames["points"] = _latest_reads(reader, runs, since)
     _whole(frames, reader.skips)
+    frames["windows"] = without_doubles(frames["windows"])
     return {name: _ordered(name, frames[name]) for name in TABLES}, tuple(reader.skips)
 
 

@@ -7,6 +7,7 @@ from datetime import timezone, tzinfo
 
 from slurm_guard import sums
 from slurm_guard.model import Audit
+from slurm_guard.readings import READ_BY, UNSEEN
 from slurm_guard.report import bars, decisions, headline, lists, repeats, upkeep, words
 from slurm_guard.report.accounts import build_groups
 from slurm_guard.report.beyond import by_run
@@ -88,7 +89,7 @@ def build_page(audit: Audit, options: Options) -> Page:
 def _coverage(audit: Audit, ledger: Mapping[str, int], times: Times) -> tuple[Fact, ...]:
     total = sum(ledger.values())
     unobserved = ledger.get("unobserved", 0)
-    noted = [n for n in audit.nodes if n.note]
+    noted = [n for n in audit.nodes if n.note and not n.note.startswith(READ_BY)]
     nodes = headline.heard(audit) + (f", {len(noted)} with a remark" if noted else "")
     reasons = Counter(skip.reason for skip in audit.skips)
     why = ", ".join(
@@ -98,9 +99,21 @@ def _coverage(audit: Audit, ledger: Mapping[str, int], times: Times) -> tuple[Fa
         Fact("Window", times.span(audit.from_at, audit.until_at), times.zone_name(audit.from_at)),
         Fact("Observed", words.percent(total - unobserved, total), "of the allocated GPU time"),
         Fact("Nodes", nodes, ", ".join(f"{clean(n.node, 40)}: {clean(n.note, 80)}" for n in noted[:3])),
+        *_read_by_others(audit),
         Fact("Not judged", words.plural(len(audit.skips), "skip"), why or "nothing was skipped"),
         *decisions.mode(audit),
     )
+
+
+def _read_by_others(audit: Audit) -> tuple[Fact, ...]:
+    """What another monitor's readings cannot show, beside the nodes that they are of."""
+    notes = [n.note.removeprefix(READ_BY) for n in audit.nodes if n.note.startswith(READ_BY)]
+    sources = Counter(note.partition(";")[0] for note in notes)
+    if not sources:
+        return ()
+    whose = "; ".join(f"{clean(source, 80)} ({n})" for source, n in sorted(sources.items()))
+    nodes = f"{words.plural(sum(sources.values()), 'node')} of {len(audit.nodes):,}"
+    return (Fact("Read by another monitor", nodes, f"{whose}. This cannot show {UNSEEN}."),)
 
 
 def ledger_rows(ledger: Mapping[str, int], unit: Unit) -> tuple[LedgerRow, ...]:

@@ -1,6 +1,7 @@
 """What the audit asks of accounting: every run that overlaps a window, and what could not be read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from slurm_guard.model import Run, Skip
@@ -14,6 +15,7 @@ class LoadedRuns:
     skips: tuple[Skip, ...]
     cluster: str  # empty: no row named one and none was configured
     backend: str  # sacct, sacct-file, pyslurm
+    summaries: Mapping[str, str] = field(default_factory=dict)  # by run id: jobstats' own, in a sentence
 
 
 class Accounting(Protocol):

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
@@ -41,7 +41,7 @@ class PyslurmDb:
         if loaded.runs and not any(run.n_gpus for run in loaded.runs):
             why = "no run has a GPU among its resources; PySlurm before 25.11.1 does not give them"
             skips.append(Skip("accounting", "no-gpu-tres", why))
-        return LoadedRuns(loaded.runs, tuple(skips), loaded.cluster, loaded.backend)
+        return replace(loaded, skips=tuple(skips))
 
     def _ask(self, from_at: int, until_at: int) -> list[dict[str, str]]:
         command = [
@@ -119,6 +119,7 @@ def _row(job: Any) -> dict[str, str]:
         "Account": job.account,
         "Partition": job.partition,
         "QOS": job.qos,
+        "AdminComment": getattr(job, "admin_comment", None),
         "StdOut": getattr(job, "standard_output", None),
         "WorkDir": job.working_directory,
         "JobName": job.name,

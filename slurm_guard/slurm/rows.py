@@ -20,7 +20,7 @@ KEY = "JobIDRaw"
 FIELDS = (
     *("JobIDRaw", "JobID", "Cluster", "State", "Submit", "Start", "End", "ElapsedRaw", "Suspended"),
     *("AllocTRES", "NNodes", "NodeList", "User", "UID", "Account", "Partition", "QOS", "SLUID"),
-    *("StdOut", "WorkDir", "JobName", "Extra", "Comment"),
+    *("AdminComment", "StdOut", "WorkDir", "JobName", "Extra", "Comment"),
 )
 NEEDED = ("JobIDRaw", "State", "Start", "End", "AllocTRES", "NodeList")
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from slurm_guard.slurm.accounting import LoadedRuns
 from slurm_guard.slurm.group import run_group
 from slurm_guard.slurm.rows import FIELDS, NEEDED, draw_delimiter, not_sacct, parse_rows
 from slurm_guard.slurm.runs import build_run, parse_time
+from slurm_guard.slurm.summaries import BadSummary, read_summary
 
 MAX_FILE = 1 << 30  # bytes; 100,000 rows are about 60 MB: judgement
 # Words of sacct's own messages (22.05 to 26.05) that mean "nobody keeps accounts here".
@@ -39,7 +40,7 @@ class Sacct:
         loaded = runs_of_text(self.read_text(from_at, until_at), self.cluster, (from_at, until_at), "sacct")
         if not any(run.n_gpus for run in loaded.runs):
             skips = (*loaded.skips, *self._missing_gpu_tres(loaded.runs))
-            return LoadedRuns(loaded.runs, skips, loaded.cluster, loaded.backend)
+            return replace(loaded, skips=skips)
         return loaded
 
     def read_text(self, from_at: float, until_at: float) -> str:
@@ -124,7 +125,7 @@ class SacctFile:
         loaded = runs_of_text(raw.decode("utf-8", "replace"), self.cluster, (from_at, until_at), "sacct-file")
         if loaded.runs and not any(run.n_gpus for run in loaded.runs):
             skip = _no_gpu_tres(loaded.runs, "; either no job had one or gres/gpu is not accounted")
-            return LoadedRuns(loaded.runs, (*loaded.skips, skip), loaded.cluster, loaded.backend)
+            return replace(loaded, skips=(*loaded.skips, skip))
         return loaded
 
 
@@ -135,6 +136,7 @@ def runs_of_text(text: str, cluster: str, window: tuple[float, float], backend: 
         raise not_sacct(f"the times are not in epoch seconds: {rows[0]['Start'][:40]!a}")
     cluster = cluster or _only_cluster(rows)
     runs: dict[str, Run] = {}
+    summaries: dict[str, str] = {}
     skips = [Skip("accounting", "bad-accounting-row", problem) for problem in problems]
     for row in rows:
         if row.get("Cluster", cluster) not in (cluster, ""):
@@ -149,8 +151,14 @@ def runs_of_text(text: str, cluster: str, window: tuple[float, float], backend: 
             )
             run = max(runs[run.id], run, key=lambda one: (one.until_at, one.n_gpus))
         runs[run.id] = run
+        try:
+            said = read_summary(row.get("AdminComment", ""))
+        except BadSummary as error:
+            skips.append(Skip(run.id, "bad-job-summary", f"jobstats' summary in AdminComment: {error}"))
+        else:
+            summaries |= {run.id: said} if said is not None else {}
     ordered = sorted(runs.values(), key=lambda one: (one.start_at, one.job_id))
-    return LoadedRuns(tuple(ordered), tuple(sorted(skips, key=_skip_order)), cluster, backend)
+    return LoadedRuns(tuple(ordered), tuple(sorted(skips, key=_skip_order)), cluster, backend, summaries)
 
 
 def _no_epoch(text: str) -> bool:

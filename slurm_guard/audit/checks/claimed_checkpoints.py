@@ -49,7 +49,7 @@ def find(case: Case, params: Params) -> list[Finding]:
 
 def _all_heard(case: Case) -> bool:
     hearing = case.hearing
-    return not (hearing.silent_nodes or hearing.deaf_nodes or hearing.switched_off)
+    return not (hearing.imported or hearing.silent_nodes or hearing.deaf_nodes or hearing.switched_off)
 
 
 def notes(case: Case) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ _RATING = Rating(Severity.LOW, 0.95, 0.0, Audience.OPERATOR)
 def find_ticket(case: Case, _: Params) -> list[Finding]:
     """Nodes of the run whose prolog left no ticket although the node was heard."""
     nodes = [n for n in case.hearing.silent_nodes if n not in case.hearing.deaf_nodes]
+    if case.hearing.others_alone:
+        return []  # a site that has no hooks yet: each run's note says what is not seen
     return _nodes(
         RUN_WITHOUT_TICKET, case, nodes, "left no ticket for this run, though they were heard that night"
     )
@@ -29,6 +31,8 @@ def find_ticket(case: Case, _: Params) -> list[Finding]:
 
 def find_silent(case: Case, _: Params) -> list[Finding]:
     """Nodes of the run that nothing was heard from."""
+    if case.hearing.others_alone:
+        return []
     off, upkeep = set(case.hearing.switched_off), set(case.hearing.upkeep)
     deaf = [n for n in case.hearing.deaf_nodes if n not in off]
     nodes = [n for n in deaf if n not in upkeep]

@@ -11,6 +11,7 @@ from slurm_guard.doctor.checks.values import count
 from slurm_guard.doctor.facts import Auditor, Facts, Folder
 from slurm_guard.doctor.finding import BOTH, HEAD, Check, Said, Unseen, ok, problem, seen, unseen, warning
 from slurm_guard.doctor.timer import Timer
+from slurm_guard.readings import READ_BY
 from slurm_guard.sitemodel import IN_MAINTENANCE
 
 _DAY_S = 86_400.0
@@ -179,7 +180,7 @@ def _coverage(facts: Facts) -> Iterator[Said]:
             f"ssh {quote(silent[0])} slurm-guard doctor --role node",
         )
     for node in nodes:
-        if node.node not in silent and node.note:
+        if node.node not in silent and node.note and not node.note.startswith(READ_BY):
             yield warning(
                 f"in night {night.name}: {node.note}", "slurm-guard report   # its nodes' section", node.node
             )
