@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.compacted import Taken
 from slurm_guard.lake.manifest import Known, read_manifest, write_manifest
 from slurm_guard.lake.places import EXTENSIONS, NODE, SpoolFile, write_acks
 from slurm_guard.lake.prune import Bounds, Pruned, prune, read_pruned
@@ -124,6 +125,7 @@ class _Collector:
         self.n_new = self.n_known = self.n_rows = 0
         self.refused: list[Refused] = []
         self.left_out: dict[str, int] = {}
+        self._taken = Taken()
         self.older: list[int] = []  # formats that the lake has files of, but for today's
 
     def node_folders(self, spool: Path) -> list[str]:
@@ -219,7 +221,7 @@ class _Collector:
             name = f"{parsed.digest[:16]}.parquet"
             path = self.lake / f"v{FORMAT}" / table / f"date={day}" / name
             n_rows += frame.height
-            if not path.exists() and not self._is_there(table, f"date={day}/{name}"):
+            if not self._taken.has(path) and not self._is_there(table, f"date={day}/{name}"):
                 # Statistics pay where few files of many are wanted; elsewhere they are a tenth of the size.
                 keep = table in ("logs", "points")
                 write_whole(path, partial(frame.write_parquet, compression="zstd", statistics=keep))
@@ -235,7 +237,7 @@ class _Collector:
     def _is_there(self, table: str, name: str) -> bool:
         """In an earlier format; a second time would be twice, and would undo what `forget` took out."""
         found = (home_of(self.lake / f"v{number}", number, table) for number in self.older)
-        return any((home.folder / name).exists() for home in found if home is not None)
+        return any(self._taken.has(home.folder / name) for home in found if home is not None)
 
     def _refuse(self, file: SpoolFile, reason: BadRecord, *, new: bool = True) -> None:
         quarantine(self.lake, file, reason)
