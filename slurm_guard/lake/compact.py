@@ -1,8 +1,8 @@
 """Few sorted files in place of one for each spool file, a table's day at a time.
 
 A stop at any instant leaves either the files of before or the compacted one (compacted.py says which count).
-What a compacted file replaced goes hours later, by a later round, once the new one was read back from end to end:
-by then nobody is reading the old ones, and one that cannot be read goes itself instead.
+What a compacted file replaced goes hours later, by a later round, once the new one was read back from end
+to end: by then nobody is reading the old ones, and one that cannot be read goes itself instead.
 """
 
 import hashlib
@@ -55,8 +55,10 @@ class _Part:
 def compact(
     lake: Path, days: tuple[date, date], now_at: float | None = None, most_rows: int = MOST_ROWS
 ) -> Compacted:
-    """Put together the files of these days, both included, and remove what earlier rounds replaced. The caller
-    holds the lake's lock (ingest.alone). Raises OSError where the lake cannot be written."""
+    """Put together the files of these days, both included, and remove what earlier rounds replaced.
+
+    The caller holds the lake's lock (ingest.alone). Raises OSError where the lake cannot be written.
+    """
     done = Compacted()
     low, high = (f"date={day.isoformat()}" for day in days)
     for table in TABLES:
@@ -85,8 +87,10 @@ def _is_open(part: _Part, most_rows: int) -> bool:
 
 
 def _looked_at(table: str, paths: Sequence[Path], done: Compacted) -> Iterator[_Part]:
-    """Of which node each file is and how much; one that cannot be read, or that has columns which only a later
-    release knows, stays as it is."""
+    """Of which node each file is and how much.
+
+    One that cannot be read, or that has columns which only a later release knows, stays as it is.
+    """
     for start in range(0, len(paths), _AT_ONCE):
         some = paths[start : start + _AT_ONCE]
         try:
@@ -105,7 +109,7 @@ def _look(table: str, paths: Sequence[Path]) -> list[_Part]:
     # Every column: a file of which one page is hurt must not bring down the group it would go into.
     found = (
         _strict(table, paths, include_file_paths="in_file")
-        .select("in_file", "node", whole=pl.struct(TABLES[table]).is_null())
+        .select("in_file", "node", whole=pl.struct(list(TABLES[table])).is_null())
         .group_by("in_file")
         .agg(pl.col("node").min(), pl.len(), pl.col("whole").any())
         .collect()
@@ -179,7 +183,7 @@ def write_sorted(rows: pl.DataFrame, out: object) -> None:
 
 
 def _clear(folder: Path, now_at: float, done: Compacted) -> None:
-    """Remove what older compacted files stand for, lists without a file, and what a stop left half written."""
+    """Remove what older compacted files stand for, lists without a file, and what a stop left half done."""
     names = {path.stem: path for path in folder.glob("*.parquet")}
     for path in sorted(folder.glob(f"{PREFIX}*.sources")):
         if path.stem not in names:
@@ -187,10 +191,10 @@ def _clear(folder: Path, now_at: float, done: Compacted) -> None:
     for path in folder.glob(".*.tmp"):
         if now_at - path.stat().st_mtime > GRACE_S:
             path.unlink(missing_ok=True)
-    for path in sorted(names.values()):
-        if not is_compacted(path) or now_at - path.stat().st_mtime < GRACE_S:
+    for path in sorted(path for path in names.values() if is_compacted(path)):
+        if not path.exists() or now_at - path.stat().st_mtime < GRACE_S:
             continue
-        olds = [names[stem] for stem in sorted(sources_of(path)) if stem in names]
+        olds = [names[s] for s in sorted(sources_of(path)) if s in names and names[s].exists()]
         if olds and _is_whole(folder.parent.name, path, olds, done):
             _remove(olds, done)
 

@@ -1,8 +1,8 @@
 """Which Parquet files of a day count: a compacted one stands for those that it was made of.
 
-`c-<digest>.parquet` holds the rows of the files that `c-<digest>.sources` names, a stem a line. From the moment
-at which it has its name those do not count, whether they are still there or not; so there is no moment at which
-a row is missing or there twice. Removing them is another day's work (compact.py).
+`c-<digest>.parquet` holds the rows of the files that `c-<digest>.sources` names, a stem a line. From the
+moment at which it has its name those do not count, whether they are still there or not; so there is none at
+which a row is missing or there twice. Removing them is another day's work (compact.py).
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ PREFIX = "c-"  # a spool file's digest has none
 
 
 def sources_of(compacted: Path) -> frozenset[str]:
-    """Stems of the files that it stands for; one whose list is lost stands for none, and is read all the same.
+    """Stems of the files that it stands for; one whose list is lost stands for none, and is read.
 
     Raises OSError where there is a list and it cannot be read: what it names would count twice.
     """

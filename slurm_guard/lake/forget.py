@@ -50,7 +50,9 @@ def forget_lake(lake: Path, history: Path, uid: int, *, apply: bool) -> Taken:
     rows: dict[str, int] = {}
     for folder in (path for root in roots for path in sorted(root.glob("*")) if path.is_dir()):
         for day in sorted(folder.glob("date=*")) if folder.name not in SUMS else ():
-            counted = counting(day)  # what a compacted file replaced is rewritten as well, and not counted again
+            counted = counting(
+                day
+            )  # what a compacted file replaced is rewritten as well, and not counted again
             for path in _files(day):
                 n = _change(path, folder.name, uid, runs, failed, apply=apply)
                 rows[folder.name] = rows.get(folder.name, 0) + (n if path in counted else 0)
