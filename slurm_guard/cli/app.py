@@ -123,6 +123,7 @@ COMMANDS: tuple[str, ...] = (
     "mail",
     "explain",
     "disposition",
+    "compact",
     "prune",
     "forget",
     "checks",

@@ -17,7 +17,7 @@ from slurm_guard.errors import GuardError
 from slurm_guard.lake.compacted import Taken
 from slurm_guard.lake.manifest import Known, read_manifest, write_manifest
 from slurm_guard.lake.places import EXTENSIONS, NODE, SpoolFile, write_acks
-from slurm_guard.lake.prune import Bounds, Pruned, prune, read_pruned
+from slurm_guard.lake.prune import FULL, Bounds, Pruned, prune, read_pruned
 from slurm_guard.lake.quarantine import quarantine, release, safe_name
 from slurm_guard.lake.schema import FORMAT
 from slurm_guard.lake.shapes import BadRecord
@@ -57,12 +57,14 @@ def collect(
     lake: Path,
     drop: tuple[Path, Bounds] | None = None,
     tell: Callable[[int, int], None] | None = None,
+    least_free_b: int = 0,
 ) -> CollectReport:
     """Take everything that is whole in the spools into the lake. `drop`: the spool that is a drop folder of
     this collector's own, kept within bounds. `tell` hears after each node: nodes done, nodes known so far.
+    Below `least_free_b` bytes of free space nothing more is taken: the spools keep it, a later call takes it.
 
     Raises GuardError spool-missing (none of the spools is there), spool-unreadable, lake-unwritable,
-    lake-busy (another collection is at it), lake-newer, lake-older.
+    lake-full, lake-busy (another collection is at it), lake-newer, lake-older.
     """
     present = [spool for spool in spools if os.path.isdir(spool)]  # noqa: PTH112  # never raises
     if not present:
@@ -71,7 +73,7 @@ def collect(
             "there is no folder " + ", ".join(map(str, spools)),
             "name the spool with --spool or in [lake] spools; nodes write it once a job has run",
         )
-    collector = _Collector(lake, drop)
+    collector = _Collector(lake, drop, least_free_b)
     try:
         if formats_in(lake):  # a folder that is no lake yet may hold other things
             close_folder(lake)
@@ -88,6 +90,8 @@ def collect(
                     if tell is not None:
                         tell(n_done, n_all)
     except OSError as error:
+        if error.errno in FULL:
+            raise _full(lake, error.strerror or "no space is left", collector.n_new) from None
         raise GuardError(
             "lake-unwritable",
             f"{error.filename or lake}: {error.strerror or error}",
@@ -101,6 +105,14 @@ def collect(
         tuple(collector.refused),
         left_out,
         tuple(collector.pruned),
+    )
+
+
+def _full(lake: Path, why: str, n_new: int) -> GuardError:
+    return GuardError(
+        "lake-full",
+        f"the lake {lake}: {why}; {n_new} new files are in it, the rest stays in the spools",
+        "make room (`slurm-guard prune`, [keep]) and collect again: what is in the lake is whole",
     )
 
 
@@ -119,8 +131,8 @@ def alone(lake: Path) -> Iterator[None]:
 class _Collector:
     """Takes file after file and counts. An OSError that leaves it speaks of the lake, never of the spool."""
 
-    def __init__(self, lake: Path, drop: tuple[Path, Bounds] | None = None) -> None:
-        self.lake, self._drop = lake, drop
+    def __init__(self, lake: Path, drop: tuple[Path, Bounds] | None = None, least_free_b: int = 0) -> None:
+        self.lake, self._drop, self._least_free_b = lake, drop, least_free_b
         self.pruned: list[tuple[str, Pruned]] = []
         self.n_new = self.n_known = self.n_rows = 0
         self.refused: list[Refused] = []
@@ -215,7 +227,11 @@ class _Collector:
         return Known(*size_and_time, parsed.digest, self._store(file, parsed), None)
 
     def _store(self, file: SpoolFile, parsed: Parsed) -> int:
-        """Write what is not there yet; the number of the file's rows."""
+        """Write what is not there yet; the number of the file's rows. Raises GuardError lake-full."""
+        free_b = free_of(self.lake)
+        if free_b < self._least_free_b:
+            why = f"{free_b >> 20} MiB are free where [lake] min_free_mib asks for {self._least_free_b >> 20}"
+            raise _full(self.lake, why, self.n_new)
         n_rows, n_written = 0, 0
         for table, day, frame in parsed.rows.frames():
             name = f"{parsed.digest[:16]}.parquet"
@@ -242,6 +258,12 @@ class _Collector:
     def _refuse(self, file: SpoolFile, reason: BadRecord, *, new: bool = True) -> None:
         quarantine(self.lake, file, reason)
         self.refused.append(Refused(file.path, reason.slug, reason.sentence, new))
+
+
+def free_of(folder: Path) -> int:
+    """Bytes that an ordinary user may still write there. Raises OSError."""
+    about = os.statvfs(folder)
+    return about.f_bavail * about.f_frsize
 
 
 def _parse(file: SpoolFile) -> Parsed:
