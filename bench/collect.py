@@ -95,7 +95,7 @@ def _collect(spool: Path, lake: Path, full_after: int | None) -> tuple[float, in
     """Seconds, files new and known, open files. `full_after`: files, after which no space is left."""
     if full_after is not None:
         calls = count()
-        ingest.free_of = lambda _: 1 << 40 if next(calls) < full_after else 0
+        ingest.free_of = lambda folder: 1 << 40 if next(calls) < full_after else 0
     with _Watched() as watched:
         begin = time.perf_counter()
         try:

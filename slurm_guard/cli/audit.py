@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     _Left = tuple[list[PastCost], list[PastGround], list[PastTrace]]
 
+_REOPENED = (
+    "audit again the nights of which rows came after they were audited; the time options are not for it"
+)
 _REMEMBER = "leave what was learnt for later audits; default: unless -o names another document"
 _Ledger = Annotated[
     Path | None,
@@ -67,14 +70,21 @@ def audit(
         typer.Option("--remember/--no-remember", help=_REMEMBER, show_default=False),
     ] = None,
     ledger: _Ledger = None,
+    reopened: Annotated[bool, typer.Option("--reopened", help=_REOPENED)] = False,
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
     from slurm_guard.cli.history import history_folder, leave_history
     from slurm_guard.cli.ownlake import refuse_root
+    from slurm_guard.cli.reopened import again
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
 
     settings = load_config(config)
+    if reopened:
+        again(
+            settings, lake, lambda night: audit(night, None, sacct_file, lake, config=config, history=history)
+        )
+        return
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
     where = lake or Path(settings.lake.path)

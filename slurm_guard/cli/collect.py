@@ -36,12 +36,14 @@ def collect(
     from slurm_guard.cli.compact import tidy
     from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.progressbar import watched
+    from slurm_guard.cli.reopened import tell_reopened
     from slurm_guard.config import load_config
     from slurm_guard.errors import GuardError
     from slurm_guard.lake.ingest import collect as collect_spools
     from slurm_guard.lake.prune import Bounds
 
-    settings = load_config(config).lake
+    whole = load_config(config)
+    settings = whole.lake
     where = lake or Path(settings.path)
     spools = spool or [Path(path) for path in settings.spools]
     bounds = Bounds(settings.drop_mib << 20, settings.drop_days * 86_400.0)
@@ -58,6 +60,7 @@ def collect(
         f"{len(report.refused)} in quarantine: {where}"
     )
     _tell(report, bounds)
+    tell_reopened(report.arrived, where, whole)
     if settings.compact:
         tidy(where, settings.min_free_mib << 20)
     unread = {refused.slug for refused in report.refused} == {"unreadable"}

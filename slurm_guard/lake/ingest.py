@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import polars as pl
+
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.compacted import Taken
 from slurm_guard.lake.manifest import Known, read_manifest, write_manifest
 from slurm_guard.lake.places import EXTENSIONS, NODE, SpoolFile, write_acks
 from slurm_guard.lake.prune import FULL, Bounds, Pruned, prune, read_pruned
 from slurm_guard.lake.quarantine import quarantine, release, safe_name
-from slurm_guard.lake.schema import FORMAT
+from slurm_guard.lake.schema import FORMAT, PARTITION
 from slurm_guard.lake.shapes import BadRecord
 from slurm_guard.lake.ship import Finished
 from slurm_guard.lake.spoolfile import Parsed, parse_file
@@ -50,6 +52,9 @@ class CollectReport:
     refused: tuple[Refused, ...]
     left_out: tuple[tuple[str, int], ...] = ()
     pruned: tuple[tuple[str, Pruned], ...] = ()  # by node, where the drop folder gave something up or is full
+    arrived: tuple[
+        tuple[str, str, float, float], ...
+    ] = ()  # (node, run or "", first, last) of new files' rows
 
 
 def collect(
@@ -105,6 +110,7 @@ def collect(
         tuple(collector.refused),
         left_out,
         tuple(collector.pruned),
+        tuple((*key, *span) for key, span in sorted(collector.arrived.items())),
     )
 
 
@@ -138,6 +144,7 @@ class _Collector:
         self.refused: list[Refused] = []
         self.left_out: dict[str, int] = {}
         self._taken = Taken()
+        self.arrived: dict[tuple[str, str], tuple[float, float]] = {}
         self.older: list[int] = []  # formats that the lake has files of, but for today's
 
     def node_folders(self, spool: Path) -> list[str]:
@@ -242,6 +249,7 @@ class _Collector:
                 keep = table in ("logs", "points")
                 write_whole(path, partial(frame.write_parquet, compression="zstd", statistics=keep))
                 n_written += 1
+                self._note(table, frame)
         release(self.lake, file)
         self.n_new += n_written > 0
         self.n_known += n_written == 0
@@ -249,6 +257,14 @@ class _Collector:
         for kind, n in parsed.left_out.items() if n_written else ():
             self.left_out[kind] = self.left_out.get(kind, 0) + n
         return n_rows
+
+    def _note(self, table: str, frame: pl.DataFrame) -> None:
+        """When what a file tells of each run was."""
+        at = pl.col(PARTITION[table])
+        spans = frame.group_by("node", "run").agg(at.min().alias("first"), at.max().alias("last"))
+        for node, run, first, last in spans.iter_rows():
+            known = self.arrived.get((node, run or ""), (first, last))
+            self.arrived[(node, run or "")] = (min(known[0], first), max(known[1], last))
 
     def _is_there(self, table: str, name: str) -> bool:
         """In an earlier format; a second time would be twice, and would undo what `forget` took out."""
