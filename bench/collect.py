@@ -93,8 +93,8 @@ def _apart(spool: Path, lake: Path, full_after: int | None = None) -> dict[str, 
 
 def _collect(spool: Path, lake: Path, full_after: int | None) -> tuple[float, int, int, int]:
     """Seconds, files new and known, open files. `full_after`: files, after which no space is left."""
+    real, calls = ingest.free_of, count()
     if full_after is not None:
-        calls = count()
         ingest.free_of = lambda folder: 1 << 40 if next(calls) < full_after else 0
     with _Watched() as watched:
         begin = time.perf_counter()
@@ -105,6 +105,8 @@ def _collect(spool: Path, lake: Path, full_after: int | None) -> tuple[float, in
             if full_after is None or error.slug != "lake-full":
                 raise
             n_new, n_known = full_after, 0
+        finally:
+            ingest.free_of = real
         took_s = time.perf_counter() - begin
     return took_s, n_new, n_known, watched.most
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -186,9 +187,7 @@ def _encodings(lake: Path, folder: Path, repeats: int) -> Iterator[dict[str, Any
         ("windows: times as whole ms", rows.with_columns(whole_ms), {**usual, "compression_level": LEVEL}),
     ]
     for what, frame, how in ways:
-        yield _encoding(
-            what, lambda out, f=frame, h=how: f.write_parquet(out, **h), folder, rows.height, repeats
-        )
+        yield _encoding(what, partial(frame.write_parquet, **how), folder, rows.height, repeats)
 
 
 def _encoding(
