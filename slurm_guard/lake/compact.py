@@ -24,7 +24,7 @@ from slurm_guard.lake.write import write_whole
 LEAST_FILES, MOST_ROWS = 16, 300_000
 GRACE_S = 6 * 3600.0  # as long as a nightly run may take (packaging/systemd): who listed files reads them
 _AT_ONCE = 512  # files that are looked at together
-# Measured (docs/scale.md): level 6 is 5 % less than 3, and more than 6 gains nothing; 30,000 rows are two or
+# Measured (docs/scale.md): level 6 is 2 % less than 3, and more than 6 gains nothing; 30,000 rows are two or
 # three nodes' day, so that a node is read without the others, and smaller groups cost bytes.
 LEVEL, GROUP_ROWS = 6, 30_000
 
