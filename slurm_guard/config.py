@@ -82,6 +82,10 @@ class LakeConfig:
         ["/var/lib/slurm-guard/spool"], "spool folders that `collect` reads, each with one folder a node"
     )
     drop_mib: int = _key(1024, "most that a node's drop folder keeps of what is in the lake; 0: no bound")
+    min_free_mib: int = _key(
+        256, "free space below which `collect` takes nothing more: nodes keep the rest; 0: no bound"
+    )
+    compact: bool = _key(True, "`collect` puts the files of days that are over together")
     drop_days: float = _key(30.0, "days after which a drop folder gives up what is in the lake")
     history: str = _key("", "folder of what audits learnt, for later ones; empty: `history` in the lake")
     history_days: float = _key(90.0, "how far back an audit looks for comparable runs; 0: it compares none")

@@ -124,6 +124,7 @@ COMMANDS: tuple[str, ...] = (
     "mail",
     "explain",
     "disposition",
+    "compact",
     "prune",
     "forget",
     "checks",

@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     _Left = tuple[list[PastCost], list[PastGround], list[PastTrace]]
 
 _REMEMBER = "leave what was learnt for later audits; default: unless -o names another document"
+_WordsUpTo = Annotated[
+    int | None,
+    typer.Option("--words-up-to", help="as if nothing had been said after this number: explain --list"),
+]
+_ExitCode = Annotated[bool, typer.Option("--exit-code", help="exit 10 when something asks for a look")]
+_Reopened = Annotated[
+    bool,
+    typer.Option(
+        "--reopened", help="again the nights of which rows came after their audit; no times with it"
+    ),
+]
+_Remember = Annotated[
+    bool | None, typer.Option("--remember/--no-remember", help=_REMEMBER, show_default=False)
+]
 _Ledger = Annotated[
     Path | None,
     typer.Option("--ledger", help="also the ledger by GPU and minute, as Parquet", readable=False),
@@ -48,33 +62,32 @@ def audit(
         Path | None,
         typer.Option("-o", "--output", help="document; default: the reports' folder", readable=False),
     ] = None,
-    exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="exit 10 when something asks for a look")
-    ] = False,
+    exit_code: _ExitCode = False,
     config: Annotated[
         Path | None, typer.Option("--config", help="configuration file", readable=False)
     ] = None,
-    words_up_to: Annotated[
-        int | None,
-        typer.Option("--words-up-to", help="as if nothing had been said after this number: explain --list"),
-    ] = None,
+    words_up_to: _WordsUpTo = None,
     history: Annotated[
         Path | None,
         typer.Option("--history", help="what earlier audits learnt; default: [lake] history", readable=False),
     ] = None,
-    remember: Annotated[
-        bool | None,
-        typer.Option("--remember/--no-remember", help=_REMEMBER, show_default=False),
-    ] = None,
+    remember: _Remember = None,
     ledger: _Ledger = None,
+    reopened: _Reopened = False,
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
     from slurm_guard.cli.history import history_folder, leave_history
     from slurm_guard.cli.ownlake import refuse_root
+    from slurm_guard.cli.reopened import again
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
 
     settings = load_config(config)
+    if reopened:
+        again(
+            settings, lake, lambda night: audit(night, None, sacct_file, lake, config=config, history=history)
+        )
+        return
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
     where = lake or Path(settings.lake.path)

@@ -33,14 +33,17 @@ def collect(
     ssh: Annotated[str, typer.Option("--ssh", help="the ssh program, with options")] = "ssh",
 ) -> None:
     """Take what the nodes wrote into the lake; bad files are named and put in quarantine with the reason."""
+    from slurm_guard.cli.compact import tidy
     from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.progressbar import watched
+    from slurm_guard.cli.reopened import tell_reopened
     from slurm_guard.config import load_config
     from slurm_guard.errors import GuardError
     from slurm_guard.lake.ingest import collect as collect_spools
     from slurm_guard.lake.prune import Bounds
 
-    settings = load_config(config).lake
+    whole = load_config(config)
+    settings = whole.lake
     where = lake or Path(settings.path)
     spools = spool or [Path(path) for path in settings.spools]
     bounds = Bounds(settings.drop_mib << 20, settings.drop_days * 86_400.0)
@@ -51,12 +54,15 @@ def collect(
         spools = [*(path for path in spools if path != place), place]
     with watched() as bar:
         bar.stage("nodes collected")
-        report = collect_spools(spools, where, (place, bounds), bar.step)
+        report = collect_spools(spools, where, (place, bounds), bar.step, settings.min_free_mib << 20)
     typer.echo(
         f"{report.n_new} files new ({report.n_rows} rows), {report.n_known} known, "
         f"{len(report.refused)} in quarantine: {where}"
     )
     _tell(report, bounds)
+    tell_reopened(report.arrived, where, whole)
+    if settings.compact:
+        tidy(where, settings.min_free_mib << 20)
     unread = {refused.slug for refused in report.refused} == {"unreadable"}
     if unread and report.n_new == report.n_known == 0:
         raise GuardError(

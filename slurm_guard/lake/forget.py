@@ -9,6 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
+from slurm_guard.lake.compact import write_sorted
+from slurm_guard.lake.compacted import counting, is_compacted
 from slurm_guard.lake.steps import formats_in
 from slurm_guard.lake.write import write_whole
 
@@ -47,9 +49,13 @@ def forget_lake(lake: Path, history: Path, uid: int, *, apply: bool) -> Taken:
     runs = sorted(run for run, uids in owners.items() if uids == {uid})
     rows: dict[str, int] = {}
     for folder in (path for root in roots for path in sorted(root.glob("*")) if path.is_dir()):
-        for path in _files(folder) if folder.name not in SUMS else ():
-            n = _change(path, folder.name, uid, runs, failed, apply=apply)
-            rows[folder.name] = rows.get(folder.name, 0) + n
+        for day in sorted(folder.glob("date=*")) if folder.name not in SUMS else ():
+            counted = counting(
+                day
+            )  # what a compacted file replaced is rewritten as well, and not counted again
+            for path in _files(day):
+                n = _change(path, folder.name, uid, runs, failed, apply=apply)
+                rows[folder.name] = rows.get(folder.name, 0) + (n if path in counted else 0)
     for path in (path for root in sorted(history.glob("v*")) for path in _files(root)):
         rows["history"] = rows.get("history", 0) + _change(path, "", uid, [], failed, apply=apply)
     n_untold = sum(1 for uids in owners.values() if uid in uids and len(uids) > 1)
@@ -57,7 +63,11 @@ def forget_lake(lake: Path, history: Path, uid: int, *, apply: bool) -> Taken:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("date=*/*.parquet")) if not path.is_symlink())
+    return (
+        path
+        for path in sorted(folder.rglob("*.parquet"))
+        if path.parent.name.startswith("date=") and not path.is_symlink()
+    )
 
 
 def _owners(roots: list[Path], failed: list[tuple[Path, str]]) -> dict[str, set[int]]:
@@ -96,7 +106,10 @@ def _change(
             if table in BLANKED
             else frame.filter(~mine)
         )
-        write_whole(path, lambda out: kept.write_parquet(out, compression="zstd", statistics=False))
+        if is_compacted(path):
+            write_whole(path, lambda out: write_sorted(kept, out))
+        else:
+            write_whole(path, lambda out: kept.write_parquet(out, compression="zstd", statistics=False))
     except _DAMAGED as error:
         failed.append((path, (str(error).splitlines() or [type(error).__name__])[0][:200]))
         return 0

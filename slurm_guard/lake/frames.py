@@ -226,9 +226,20 @@ def _whole(frames: dict[str, pl.DataFrame], skips: list[Skip]) -> None:
 
 
 def _ordered(table: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Distinct rows; ties keep the order of the files' names, which are digests of their content."""
+    """Distinct rows; in which files they came, and in what order, makes no difference."""
     keys = ["cluster", "node", "run", *ORDER[table]]
     # Comparing whole rows costs five times the sorting; rows that differ in their keys need not be compared.
-    if frame.select(keys).is_duplicated().any():
-        frame = frame.unique(maintain_order=True)
+    tied = frame.select(keys).is_duplicated()
+    if tied.any():
+        rest = [_comparable(name, kind) for name, kind in frame.schema.items() if name not in keys]
+        ties = frame.filter(tied).unique(maintain_order=True).sort(rest, nulls_last=True)
+        frame = pl.concat([frame.filter(~tied), ties])
     return frame.sort(keys, maintain_order=True, nulls_last=True)
+
+
+def _comparable(name: str, kind: pl.DataType) -> pl.Expr:
+    """A list has no order of its own: its text has."""
+    column = pl.col(name)
+    if not isinstance(kind, pl.List):
+        return column
+    return column.list.eval(pl.element().cast(pl.String).fill_null("")).list.join("\n")

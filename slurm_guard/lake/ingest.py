@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import polars as pl
+
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.compacted import Taken
 from slurm_guard.lake.manifest import Known, read_manifest, write_manifest
 from slurm_guard.lake.places import EXTENSIONS, NODE, SpoolFile, write_acks
-from slurm_guard.lake.prune import Bounds, Pruned, prune, read_pruned
+from slurm_guard.lake.prune import FULL, Bounds, Pruned, prune, read_pruned
 from slurm_guard.lake.quarantine import quarantine, release, safe_name
-from slurm_guard.lake.schema import FORMAT
+from slurm_guard.lake.schema import FORMAT, PARTITION
 from slurm_guard.lake.shapes import BadRecord
 from slurm_guard.lake.ship import Finished
 from slurm_guard.lake.spoolfile import Parsed, parse_file
@@ -49,6 +52,9 @@ class CollectReport:
     refused: tuple[Refused, ...]
     left_out: tuple[tuple[str, int], ...] = ()
     pruned: tuple[tuple[str, Pruned], ...] = ()  # by node, where the drop folder gave something up or is full
+    arrived: tuple[
+        tuple[str, str, float, float], ...
+    ] = ()  # (node, run or "", first, last) of new files' rows
 
 
 def collect(
@@ -56,12 +62,14 @@ def collect(
     lake: Path,
     drop: tuple[Path, Bounds] | None = None,
     tell: Callable[[int, int], None] | None = None,
+    least_free_b: int = 0,
 ) -> CollectReport:
     """Take everything that is whole in the spools into the lake. `drop`: the spool that is a drop folder of
     this collector's own, kept within bounds. `tell` hears after each node: nodes done, nodes known so far.
+    Below `least_free_b` bytes of free space nothing more is taken: the spools keep it, a later call takes it.
 
     Raises GuardError spool-missing (none of the spools is there), spool-unreadable, lake-unwritable,
-    lake-busy (another collection is at it), lake-newer, lake-older.
+    lake-full, lake-busy (another collection is at it), lake-newer, lake-older.
     """
     present = [spool for spool in spools if os.path.isdir(spool)]  # noqa: PTH112  # never raises
     if not present:
@@ -70,7 +78,7 @@ def collect(
             "there is no folder " + ", ".join(map(str, spools)),
             "name the spool with --spool or in [lake] spools; nodes write it once a job has run",
         )
-    collector = _Collector(lake, drop)
+    collector = _Collector(lake, drop, least_free_b)
     try:
         if formats_in(lake):  # a folder that is no lake yet may hold other things
             close_folder(lake)
@@ -87,6 +95,8 @@ def collect(
                     if tell is not None:
                         tell(n_done, n_all)
     except OSError as error:
+        if error.errno in FULL:
+            raise _full(lake, error.strerror or "no space is left", collector.n_new) from None
         raise GuardError(
             "lake-unwritable",
             f"{error.filename or lake}: {error.strerror or error}",
@@ -100,6 +110,15 @@ def collect(
         tuple(collector.refused),
         left_out,
         tuple(collector.pruned),
+        tuple((*key, *span) for key, span in sorted(collector.arrived.items())),
+    )
+
+
+def _full(lake: Path, why: str, n_new: int) -> GuardError:
+    return GuardError(
+        "lake-full",
+        f"the lake {lake}: {why}; {n_new} new files are in it, the rest stays in the spools",
+        "make room (`slurm-guard prune`, [keep]) and collect again: what is in the lake is whole",
     )
 
 
@@ -118,12 +137,14 @@ def alone(lake: Path) -> Iterator[None]:
 class _Collector:
     """Takes file after file and counts. An OSError that leaves it speaks of the lake, never of the spool."""
 
-    def __init__(self, lake: Path, drop: tuple[Path, Bounds] | None = None) -> None:
-        self.lake, self._drop = lake, drop
+    def __init__(self, lake: Path, drop: tuple[Path, Bounds] | None = None, least_free_b: int = 0) -> None:
+        self.lake, self._drop, self._least_free_b = lake, drop, least_free_b
         self.pruned: list[tuple[str, Pruned]] = []
         self.n_new = self.n_known = self.n_rows = 0
         self.refused: list[Refused] = []
         self.left_out: dict[str, int] = {}
+        self._taken = Taken()
+        self.arrived: dict[tuple[str, str], tuple[float, float]] = {}
         self.older: list[int] = []  # formats that the lake has files of, but for today's
 
     def node_folders(self, spool: Path) -> list[str]:
@@ -213,17 +234,22 @@ class _Collector:
         return Known(*size_and_time, parsed.digest, self._store(file, parsed), None)
 
     def _store(self, file: SpoolFile, parsed: Parsed) -> int:
-        """Write what is not there yet; the number of the file's rows."""
+        """Write what is not there yet; the number of the file's rows. Raises GuardError lake-full."""
+        free_b = free_of(self.lake)
+        if free_b < self._least_free_b:
+            why = f"{free_b >> 20} MiB are free where [lake] min_free_mib asks for {self._least_free_b >> 20}"
+            raise _full(self.lake, why, self.n_new)
         n_rows, n_written = 0, 0
         for table, day, frame in parsed.rows.frames():
             name = f"{parsed.digest[:16]}.parquet"
             path = self.lake / f"v{FORMAT}" / table / f"date={day}" / name
             n_rows += frame.height
-            if not path.exists() and not self._is_there(table, f"date={day}/{name}"):
+            if not self._taken.has(path) and not self._is_there(table, f"date={day}/{name}"):
                 # Statistics pay where few files of many are wanted; elsewhere they are a tenth of the size.
                 keep = table in ("logs", "points")
                 write_whole(path, partial(frame.write_parquet, compression="zstd", statistics=keep))
                 n_written += 1
+                self._note(table, frame)
         release(self.lake, file)
         self.n_new += n_written > 0
         self.n_known += n_written == 0
@@ -232,14 +258,28 @@ class _Collector:
             self.left_out[kind] = self.left_out.get(kind, 0) + n
         return n_rows
 
+    def _note(self, table: str, frame: pl.DataFrame) -> None:
+        """When what a file tells of each run was."""
+        at = pl.col(PARTITION[table])
+        spans = frame.group_by("node", "run").agg(at.min().alias("first"), at.max().alias("last"))
+        for node, run, first, last in spans.iter_rows():
+            known = self.arrived.get((node, run or ""), (first, last))
+            self.arrived[(node, run or "")] = (min(known[0], first), max(known[1], last))
+
     def _is_there(self, table: str, name: str) -> bool:
         """In an earlier format; a second time would be twice, and would undo what `forget` took out."""
         found = (home_of(self.lake / f"v{number}", number, table) for number in self.older)
-        return any((home.folder / name).exists() for home in found if home is not None)
+        return any(self._taken.has(home.folder / name) for home in found if home is not None)
 
     def _refuse(self, file: SpoolFile, reason: BadRecord, *, new: bool = True) -> None:
         quarantine(self.lake, file, reason)
         self.refused.append(Refused(file.path, reason.slug, reason.sentence, new))
+
+
+def free_of(folder: Path) -> int:
+    """Bytes that an ordinary user may still write there. Raises OSError."""
+    about = os.statvfs(folder)
+    return about.f_bavail * about.f_frsize
 
 
 def _parse(file: SpoolFile) -> Parsed:

@@ -20,7 +20,7 @@ from slurm_guard.lake.ship import MOST_FILES, MOST_LINE, Finished, parse_line
 NAME = "pruned.list"
 KEPT_DAYS = 120.0  # that a pruned file is remembered: twice as long as anything is kept anywhere. Judgement
 _DAY_S = 86_400.0
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Bounds(NamedTuple):
@@ -164,7 +164,7 @@ def _remember_all(folder: Path, going: list[Finished], now_s: float) -> None:
             _remember(folder, going, now_s)
             return
         except OSError as error:
-            file = next(first, None) if error.errno in _FULL else None
+            file = next(first, None) if error.errno in FULL else None
             if file is None:
                 raise
         _unlink(folder, file)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from slurm_guard.lake.compacted import counting
 from slurm_guard.lake.schema import MAX_WINDOW_S
 from slurm_guard.lake.steps import home_of, homes
 
@@ -80,7 +81,7 @@ def _scan_format(table: str, root: Path, paths: Sequence[Path]) -> pl.LazyFrame:
 
 
 def files_of(lake: Path, table: str, days: tuple[date, date]) -> Iterator[Path]:
-    """Parquet files of the days, both included, in the order of their formats and names.
+    """Parquet files of the days, both included, that count (compacted.py), in the order of formats and names.
 
     Raises GuardError lake-newer, lake-older.
     """
@@ -88,7 +89,7 @@ def files_of(lake: Path, table: str, days: tuple[date, date]) -> Iterator[Path]:
     for home in homes(lake, table):
         for part in sorted(home.folder.iterdir()) if home.folder.is_dir() else ():
             if part.name.startswith("date=") and low <= part.name <= high:
-                yield from sorted(part.glob("*.parquet"))
+                yield from counting(part)
 
 
 def why_unreadable(error: BaseException, path: Path) -> str:

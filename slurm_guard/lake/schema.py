@@ -1,7 +1,8 @@
 """The lake's tables: the one place where a dtype is named.
 
 Layout: `<lake>/v1/<table>/date=YYYY-MM-DD/<digest>.parquet`, date = UTC day of the row's PARTITION instant,
-digest = of the spool file the rows came from (so that ingesting twice changes nothing).
+digest = of the spool file the rows came from (so that ingesting twice changes nothing). Days that are over
+are put together in few files, `c-<digest>.parquet` (compacted.py).
 
 Format history
     1  2026-11: the tables below.

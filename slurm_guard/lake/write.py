@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 CLOSED, CLOSED_FOLDER = 0o640, 0o750
+_PROBE_B = 1 << 16  # more than what a failed write may have left free
 
 
 def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object], mode: int = CLOSED) -> None:
@@ -23,7 +24,7 @@ def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object], mode:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with os.fdopen(os.open(temporary, flags, mode), "wb") as out:
             if callable(content):
-                content(out)
+                _let_write(content, out)
             else:
                 out.write(content)
             out.flush()
@@ -31,6 +32,20 @@ def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object], mode:
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def _let_write(content: Callable[[BinaryIO], object], out: BinaryIO) -> None:
+    """Raises OSError where it was the disk that failed."""
+    try:
+        content(out)
+    except OSError:
+        raise
+    except Exception:
+        # Polars hides what the disk said (ENOSPC) in an error of its own: the disk is asked once more.
+        left = _PROBE_B
+        while left > 0:  # the last blocks may still take a part
+            left -= os.write(out.fileno(), bytes(left))
         raise
 
 

@@ -322,7 +322,7 @@ def test_a_full_lake_is_an_error_that_leaves_no_half_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(GuardError, match=r"lake-unwritable: .*No space left"):
+    with pytest.raises(GuardError, match=r"lake-full: .*No space left"):
         take(tmp_path)
     monkeypatch.undo()
 

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from slurm_guard import document, siteword
+from slurm_guard.lake import compact as compacting
 from slurm_guard.lake.frames import read_frames
 from slurm_guard.lake.history import SHAPES, Reach, read_before
 from slurm_guard.lake.schema import TABLES
@@ -79,6 +81,18 @@ def test_today_s_audit_of_it_is_the_document_that_was_written_then(site: Site) -
     assert all(reasons.values())
     if not reasons and now["version"] == json.loads(was)["version"]:
         assert (site.night / "audit.json").read_text("utf-8") == was
+
+
+def test_put_together_it_is_audited_to_the_same_document(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.audit()
+    was = (site.night / "audit.json").read_text("utf-8")
+    monkeypatch.setattr(compacting, "LEAST_FILES", 2)
+    done = compacting.compact(site.lake, (date.min, date.max))
+
+    site.audit()
+
+    assert done.n_before > 2 * done.n_after > 0
+    assert (site.night / "audit.json").read_text("utf-8") == was
 
 
 def test_what_is_left_for_later_nights_is_what_was_left_then(site: Site) -> None:

@@ -1,0 +1,107 @@
+"""Nights of which rows came after they were audited: `collect` says so, `audit --reopened` audits them again.
+
+`<lake>/reopened.jsonl` has a line for each: when, which night, how many runs on how many nodes. A night is
+open as long as its document is older than its last line, so auditing it again by whatever way closes it.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from slurm_guard.config import Config
+
+NAME = "reopened.jsonl"
+_MOST = 10_000  # lines that are looked at, the last ones: judgement
+Arrived = Iterable[tuple[str, str, float, float]]  # (node, run or "", first, last)
+
+
+def tell_reopened(arrived: Arrived, lake: Path, settings: "Config") -> None:
+    """Say and write down which audited nights got rows. A lake of another site's reports names none."""
+    from slurm_guard.clock import SystemClock
+
+    now_at = SystemClock().now_at()
+    spans = list(arrived)
+    lines = []
+    for night, begin_at, end_at, made_at in _audited(settings) if spans else ():
+        if now_at < end_at:
+            continue  # it was audited before it was over, and will be again
+        of_night = [one for one in spans if one[2] < end_at and one[3] >= begin_at]
+        if of_night and made_at <= now_at:
+            runs, nodes = {run for _, run, _, _ in of_night if run}, {node for node, *_ in of_night}
+            lines.append({"at": now_at, "night": night, "runs": len(runs), "nodes": len(nodes)})
+    for line in lines:
+        typer.echo(
+            f"  {line['night']} was audited before this came: {line['runs']} runs on {line['nodes']} nodes; "
+            "`slurm-guard audit --reopened` audits it again"
+        )
+    if lines:
+        _append(lake / NAME, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def again(settings: "Config", lake: Path | None, audit: Callable[[str], None]) -> None:
+    """Audit each open night, the oldest first. Raises what an audit raises, but for a night without runs."""
+    from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
+
+    nights = open_nights(settings, lake or Path(settings.lake.path))
+    for night in nights:
+        try:
+            audit(night)
+        except GuardError as error:
+            if error.exit_code != EXIT_NOTHING_TO_AUDIT:
+                raise
+    if not nights:
+        typer.echo("no night got rows after it was audited")
+
+
+def open_nights(settings: "Config", lake: Path) -> list[str]:
+    """Nights whose document is older than the last rows that came for them."""
+    last: dict[str, float] = {}
+    for line in _lines(lake / NAME):
+        try:
+            one = json.loads(line)
+            last[str(one["night"])] = max(float(one["at"]), last.get(str(one["night"]), 0.0))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return [night for night, _, _, made_at in _audited(settings) if made_at < last.get(night, 0.0)]
+
+
+def _audited(settings: "Config") -> list[tuple[str, float, float, float]]:
+    """(night, begin, end, when its document was written)."""
+    from slurm_guard.report.archive import DOCUMENT, list_nights
+    from slurm_guard.report.words import load_zone
+
+    zone, reports = load_zone(settings.report.timezone), Path(settings.report.path)
+    found = []
+    for night in list_nights(reports):
+        try:
+            begin = datetime.fromisoformat(night).replace(tzinfo=zone)
+            made_at = (reports / night / DOCUMENT).stat().st_mtime
+        except (ValueError, OSError):
+            continue
+        found.append((night, begin.timestamp(), (begin + timedelta(days=1)).timestamp(), made_at))
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8", "replace").splitlines()[-_MOST:]
+    except OSError:
+        return []
+
+
+def _append(path: Path, text: str) -> None:
+    import os
+
+    from slurm_guard.lake.write import CLOSED
+
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, CLOSED), "w", encoding="utf-8") as out:
+            out.write(text)
+    except OSError as error:
+        typer.echo(f"  not written down: {path}: {error.strerror}", err=True)

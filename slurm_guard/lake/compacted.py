@@ -1,0 +1,66 @@
+"""Which Parquet files of a day count: a compacted one stands for those that it was made of.
+
+`c-<digest>.parquet` holds the rows of the files that `c-<digest>.sources` names, a stem a line. From the
+moment at which it has its name those do not count, whether they are still there or not; so there is none at
+which a row is missing or there twice. Removing them is another day's work (compact.py).
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+PREFIX = "c-"  # a spool file's digest has none
+
+
+def sources_of(compacted: Path) -> frozenset[str]:
+    """Stems of the files that it stands for; one whose list is lost stands for none, and is read.
+
+    Raises OSError where there is a list and it cannot be read: what it names would count twice.
+    """
+    try:
+        return frozenset(compacted.with_suffix(".sources").read_text("ascii", "replace").split())
+    except FileNotFoundError:
+        return frozenset()
+
+
+def is_compacted(path: Path) -> bool:
+    """By its name alone."""
+    return path.name.startswith(PREFIX)
+
+
+def replaced(paths: Iterable[Path]) -> set[str]:
+    """Stems that compacted ones among the paths, all of one folder, stand for. Raises OSError."""
+    stems: set[str] = set()
+    for path in paths:
+        if is_compacted(path):
+            stems |= sources_of(path)
+    return stems
+
+
+def counting(folder: Path) -> list[Path]:
+    """The Parquet files of a table's day that count, in the order of their names.
+
+    Where a list cannot be read, rows may be there twice: readers that want distinct rows get them.
+    """
+    paths = sorted(folder.glob("*.parquet"))
+    gone: set[str] = set()
+    for path in paths:
+        with suppress(OSError):
+            gone |= replaced([path])
+    return [path for path in paths if path.stem not in gone] if gone else paths
+
+
+class Taken:
+    """What each folder has of spool files, by itself or in a compacted file. Lists are read once a folder."""
+
+    def __init__(self) -> None:
+        self._replaced: dict[Path, set[str]] = {}
+
+    def has(self, path: Path) -> bool:
+        """Whether this file's rows are there. Raises OSError."""
+        if path.exists():
+            return True
+        folder = path.parent
+        if folder not in self._replaced:
+            self._replaced[folder] = replaced(folder.glob(f"{PREFIX}*.parquet"))
+        return path.stem in self._replaced[folder]
