@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
@@ -19,6 +20,7 @@ from slurm_guard.audit.whole import Told, Whole, told_together, whole_of
 from slurm_guard.engine import parts
 from slurm_guard.engine.plan import Part, cut
 from slurm_guard.engine.ties import shared_files
+from slurm_guard.errors import GuardError
 from slurm_guard.history import PastCost, PastGround, PastTrace
 from slurm_guard.lake.frames import distinct_rows, read_frames
 from slurm_guard.lake.reach import find_reach
@@ -111,6 +113,26 @@ def _judge(number: int, part: Part, whole: Whole) -> parts.Judged:
     return parts.judge_part(_SITE[0], number, part, whole)
 
 
+@contextmanager
+def _understood() -> Iterator[None]:
+    """What can go wrong around a part, in words. Raises GuardError audit-worker-lost, scratch-unwritable."""
+    try:
+        yield
+    except BrokenProcessPool:
+        raise GuardError(
+            "audit-worker-lost",
+            "a process of the audit was killed, perhaps for want of memory; nothing was published",
+            "lower [engine] processes or part_gpu_h, then audit the night again",
+        ) from None
+    except OSError as error:
+        raise GuardError(
+            "scratch-unwritable",
+            f"the parts of the night cannot be kept in {tempfile.gettempdir()}: {error.strerror}; nothing "
+            "was published",
+            "make room there, or name another folder with TMPDIR, then audit the night again",
+        ) from None
+
+
 class Each(Protocol):
     """Calls a function for each of some arguments, and gives what they return in order."""
 
@@ -130,7 +152,8 @@ def _workers(site: parts.Site, n: int) -> Iterator[Each]:
         ) -> list[T]:
             found = []
             for k, one in enumerate(given):
-                found.append(work(*one))
+                with _understood():
+                    found.append(work(*one))
                 tell(k + 1)
             return found
 
@@ -147,7 +170,8 @@ def _workers(site: parts.Site, n: int) -> Iterator[Each]:
                 waiting = [pool.submit(work, *one) for one in given]
                 found = []
                 for k, one in enumerate(waiting):
-                    found.append(one.result())
+                    with _understood():
+                        found.append(one.result())
                     tell(k + 1)
                 return found
 

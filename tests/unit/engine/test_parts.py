@@ -1,5 +1,8 @@
 """A night in parts: whatever they are, the document and all that is left for later have the same bytes."""
 
+import errno
+import os
+import signal
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +19,7 @@ from slurm_guard.document import to_json
 from slurm_guard.engine.plan import cut
 from slurm_guard.engine.run import audit_lake
 from slurm_guard.engine.ties import shared_files
+from slurm_guard.errors import GuardError
 from slurm_guard.lake.schema import PARTITION, TABLES
 from slurm_guard.model import Run
 from tests.shapes import SHAPES, facts_of
@@ -127,3 +131,37 @@ def test_processes_make_no_difference(night: tuple[Facts, Path]) -> None:
     few = replace(facts, runs=facts.runs[:12])
 
     assert outcome(few, lake, 1.0, processes=2)[:2] == outcome(few, lake, WHOLE_H)[:2]
+
+
+def test_a_full_disk_publishes_nothing_and_names_the_folder(
+    night: tuple[Facts, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts, lake = night
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("slurm_guard.engine.parts.write_whole", full)
+
+    with pytest.raises(GuardError, match="No space left") as refused:
+        outcome(replace(facts, runs=facts.runs[:6]), lake, NODE_H)
+
+    assert refused.value.slug == "scratch-unwritable"
+
+
+def _shot(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_publishes_nothing_and_leaves_no_files(
+    night: tuple[Facts, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    facts, lake = night
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("slurm_guard.engine.run._survey", _shot)
+
+    with pytest.raises(GuardError) as refused:
+        outcome(replace(facts, runs=facts.runs[:6]), lake, NODE_H, processes=2)
+
+    assert refused.value.slug == "audit-worker-lost"
+    assert list(tmp_path.iterdir()) == []
