@@ -82,7 +82,7 @@ def _command(words: list[str]) -> None:
 
 
 def _watched(words: list[str]) -> tuple[float, float, float]:
-    """Seconds, CPU seconds and peak MiB (PSS of all processes together, looked at five times a second)."""
+    """Seconds, CPU seconds and peak MiB (PSS of all processes together, looked at once a second)."""
     begun_s = time.perf_counter()
     process = subprocess.Popen(
         [str(Path(sys.executable).with_name("slurm-guard")), *words], stdout=subprocess.DEVNULL
@@ -91,7 +91,7 @@ def _watched(words: list[str]) -> tuple[float, float, float]:
     while process.poll() is None:
         peak_kib = max(peak_kib, _usage.memory(process.pid).pss_kib)
         spent_s = max(spent_s, _usage.cpu_s(process.pid))
-        time.sleep(0.2)
+        time.sleep(1.0)
     if process.returncode:
         raise SystemExit(f"slurm-guard {words[0]} failed")
     return time.perf_counter() - begun_s, spent_s, peak_kib / 1024
