@@ -167,7 +167,8 @@ def _workers(site: parts.Site, n: int) -> Iterator[Each]:
             def beside(
                 work: Callable[..., T], given: Sequence[tuple[object, ...]], tell: Callable[[int], None]
             ) -> list[T]:
-                waiting = [pool.submit(work, *one) for one in given]
+                with _understood():
+                    waiting = [pool.submit(work, *one) for one in given]
                 found = []
                 for k, one in enumerate(waiting):
                     with _understood():
