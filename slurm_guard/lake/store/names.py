@@ -91,7 +91,7 @@ def files_here(lake: Path, group: str, *, counted: bool) -> dict[str, Path]:
             continue
         for path in _counted(folder) if counted else folder.iterdir():
             name = f"{group}/{folder.name}/{path.name}"
-            if parse_name(name) is not None:
+            if parse_name(name) is not None and path.is_file() and not path.is_symlink():
                 found[name] = path
     return found
 

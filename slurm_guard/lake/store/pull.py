@@ -128,10 +128,11 @@ def fetch(lake: Path, bucket: Bucket, terms: Terms) -> Pulled:
             close_folder(lake)
         one = _Round(lake, bucket, terms, Pulled(mark))
         one.run()
+        is_idle = not (one.is_vanished or one.done.n_fetched or one.done.n_dropped)
+        is_twice = is_idle and done is not None  # as it was listed before: so it was between the two
         done = _added(done, one.done)
         is_still = mark.state == WHOLE and not one.is_vanished and read_mark(bucket) == mark
-        # Twice the same, with nothing to do: so it was between the two.
-        if terms.dry or is_still or not (one.is_vanished or one.done.n_fetched or one.done.n_dropped):
+        if terms.dry or is_still or is_twice:
             return done
     raise GuardError(
         "store-changing", f"{bucket.url} was another one each time that it was looked at", "try again later"
