@@ -10,7 +10,7 @@ from slurm_guard.lake.store.bucket import Bucket, Damaged, Missing, Sent, Thing
 
 
 class MemoryBucket(Bucket):
-    """Objects by name. `before` hears (verb, name) ahead of each request and may raise; `log` has them all."""
+    """Objects by name. `before` hears (verb, name) of each request first and may raise; `log` has them."""
 
     def __init__(self, objects: dict[str, bytes] | None = None) -> None:
         self.url = "s3://memory/lake"

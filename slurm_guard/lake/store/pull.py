@@ -276,7 +276,7 @@ class _Round:
         return Sent(about.st_size, about.st_mtime_ns, thing.etag)
 
     def _drop(self, names: list[str], there: dict[str, Thing]) -> None:
-        """What was put together a moment ago an audit may still be reading (compact.GRACE_S): it goes later."""
+        """What was put together a moment ago an audit may still read (compact.GRACE_S): it goes later."""
         recent = set[str]()
         for folder in {str(PurePosixPath(name).parent) for name in names}:
             for path in (self._lake / folder).glob(f"{PREFIX}*.parquet"):
