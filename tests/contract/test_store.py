@@ -13,13 +13,12 @@ import pytest
 from slurm_guard.cli.audit import audit
 from slurm_guard.cli.compact import compact
 from slurm_guard.cli.store import send, sync
-from slurm_guard.config import Config, LakeConfig, load_config
+from slurm_guard.config import load_config
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.store import bucket as module
 from slurm_guard.lake.store.bucket import Bucket
 from slurm_guard.lake.store.pull import Terms, every, pull
 from slurm_guard.lake.store.push import push
-from tests.builders import AT
 from tests.objectstore import BUCKET, KEYS, Trouble, before, call, free_port, serving
 from tests.shapes import SHAPES
 from tests.unit.cli.test_audit import SINCE, UNTIL, _lake, _sacct
@@ -325,10 +324,3 @@ def test_sync_says_what_it_would_do_and_does_it(
     assert f"a copy of {url}: 7 files fetched" in capsys.readouterr().out
     sync(take_over=True, config=there)
     assert "this machine collects now" in capsys.readouterr().out
-
-
-def test_a_store_that_is_not_named_is_said() -> None:
-    assert Config().lake == LakeConfig()
-    assert AT > 0
-    with pytest.raises(GuardError, match="store-none"):
-        sync(config=None)
