@@ -95,7 +95,8 @@ def audit(
     is_trial = output is not None
     remembers = remember or (remember is None and not is_trial)
     refuse_root("audit", [Path(settings.report.path)] * (not is_trial) + [folder] * remembers)
-    bring(where, window, settings)
+    if lake is None:
+        bring(where, window, settings)
     done, left = _work(window, settings, (sacct_file, folder, ledger), where, words_up_to)
     path = output or _default_path(window[0], settings)
     _write(path, done, None if is_trial else settings)
