@@ -24,7 +24,9 @@ def doubts(config: Config, zone: tzinfo | None, now_at: float) -> list[str]:
     found += [f"audit.maintenance_admins: there is no user {name!a} here" for name in unknown]
     endpoint = config.lake.store_endpoint
     if endpoint.startswith("http://") and not _is_here(endpoint):
-        found.append(f"lake.store_endpoint: what goes to {endpoint} can be read on the way: https:// is better")
+        found.append(
+            f"lake.store_endpoint: what goes to {endpoint} can be read on the way: https:// is better"
+        )
     if zone is not None:
         windows = doubtful_windows(config.maintenance, zone, now_at)
         found += [f"maintenance of {w.nodes} ({w.since} to {w.until}): {why}" for w, why in windows]

@@ -101,21 +101,23 @@ def send(lake: Path, settings: "Config", *, may_shrink: bool = False, patient: b
     return done.is_whole
 
 
-def bring(lake: Path, window: tuple[float, float], settings: "Config") -> None:
-    """Before an audit of a window: what it reads, where this machine does not collect.
+def brought(window: tuple[float, float], settings: "Config") -> Path:
+    """The configured lake, with what an audit of a window reads fetched where this machine does not collect.
 
     Raises GuardError store-…, lake-full, lake-unwritable: half a night is no night.
     """
     from slurm_guard.cli.progressbar import watched
     from slurm_guard.lake.store import pull
 
-    if not _is_meant(lake, settings) or not _fetches(lake):
-        return
+    lake = Path(settings.lake.path)
+    if not settings.lake.store or not _fetches(lake):
+        return lake
     with watched() as bar:
         bar.stage("files fetched")
         terms = pull.Terms(pull.of_window(*window), settings.lake.min_free_mib << 20, tell=bar.step)
         done = _guarded(lake, lambda: pull.pull(lake, _open(settings), terms))
     _say_pulled(done, lake, settings.lake.store, dry=False)
+    return lake
 
 
 def refuse_copy(lake: Path) -> None:

@@ -137,7 +137,7 @@ class _Round:
         here = files_here(self._lake, group, counted=True)
         there = dict(self._ours(group))
         known, new = read_known(self._lake, group), dict[str, Sent]()
-        to_send = []
+        to_send, n_before = [], self._n_undone
         for name, path in here.items():
             same = is_same(path, known.get(name), there[name]) if name in there else None
             if same is None:
@@ -151,13 +151,17 @@ class _Round:
             elif to_send:
                 self._begin(role)
                 self._send(pool, to_send, here, new)
-            if not self.done.failed and not self.done.n_waiting:
+            if self._n_undone == n_before:
                 gone = [name for name in there if name not in here]
                 if self._may_go(group, gone, len(there)):
                     self._remove(pool, role, gone)
         finally:
             if not self._how.dry and new != known:
                 write_known(self._lake, group, new)
+
+    @property
+    def _n_undone(self) -> int:
+        return len(self.done.failed) + self.done.n_waiting
 
     def _ours(self, group: str) -> Iterator[tuple[str, Thing]]:
         for name, thing in self._bucket.list(f"{group}/"):
@@ -177,8 +181,9 @@ class _Round:
     ) -> None:
         lists = [name for name in names if name.endswith(".sources")]
         files = [name for name in names if not name.endswith(".sources")]
+        n_before = self._n_undone
         for some in (lists, files):  # a compacted file stands for nothing without its list
-            if self.done.failed or self.done.n_waiting:
+            if self._n_undone > n_before:
                 self.done.n_waiting += len(some)
                 continue
             for name, future in self._each(pool, lambda name: self._bucket.put(name, here[name]), some):

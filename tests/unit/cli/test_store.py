@@ -126,15 +126,28 @@ def test_a_copy_is_not_collected_into_nor_put_together(
     assert bucket.objects == {}
 
 
-def test_another_lake_than_the_configured_one_is_neither_sent_nor_fetched(
+def test_another_lake_than_the_configured_one_is_not_sent(
     config: Path, tmp_path: Path, bucket: MemoryBucket
 ) -> None:
     settings = load_config(config)
 
     assert store.send(tmp_path / "other", settings)
-    store.bring(tmp_path / "other", (0.0, 1.0), settings)
 
     assert bucket.log == []
+
+
+def test_an_audit_of_a_lake_that_is_named_does_not_ask_the_store(
+    config: Path, tmp_path: Path, bucket: MemoryBucket
+) -> None:
+    lake = _lake(tmp_path, SHAPES["honest"])
+    write_role(lake, Role(COPY, "0" * 32, "s3://memory/lake"))
+    bucket.before = silent
+
+    audit(SINCE, UNTIL, _sacct(tmp_path), lake, tmp_path / "a.json", config=config)
+
+    assert (tmp_path / "a.json").exists()
+    with pytest.raises(GuardError, match="store-unreachable"):
+        audit(SINCE, UNTIL, _sacct(tmp_path), None, tmp_path / "b.json", config=config)
 
 
 def test_the_machine_that_collects_audits_what_it_has_without_the_store(

@@ -212,6 +212,24 @@ def test_what_its_successor_could_not_replace_stays(lake: Path) -> None:
     assert seen_in(bucket, lake.parent / "seen") == ["a0", "a1", "a2", "a3"]
 
 
+def test_one_file_that_is_refused_keeps_no_other_back(lake: Path) -> None:
+    bucket = MemoryBucket()
+    push(lake, bucket)
+    put(lake, "v1/ends/date=2026-01-02/bad.parquet", rows("bad"))
+    put(lake, "v1/windows/date=2026-01-03/new.parquet", rows("new"))
+    (lake / "v1" / "tickets" / "date=2026-01-02" / "t.parquet").unlink()
+
+    def refuse(verb: str, name: str) -> None:
+        if verb == "put" and name.endswith("bad.parquet"):
+            raise GuardError("store-refused", "400")
+
+    bucket.before = refuse
+    done = push(lake, bucket)
+
+    assert (len(done.failed), done.n_sent, done.n_removed, done.n_waiting) == (1, 1, 1, 0)
+    assert not done.is_whole
+
+
 def test_a_store_that_does_not_answer_loses_nothing(lake: Path) -> None:
     bucket = MemoryBucket()
     bucket.before = silent
