@@ -187,6 +187,22 @@ def write_mark(bucket: Bucket, mark: Mark) -> None:
     bucket.put_bytes(NAME, json.dumps({"format": _FORMAT, **asdict(mark)}).encode("ascii") + b"\n")
 
 
+def note_round(lake: Path) -> None:
+    """That here and there are the same now. Raises OSError."""
+    write_whole(
+        lake / FOLDER / "last.json", json.dumps({"format": _FORMAT, "at": time.time()}).encode("ascii")
+    )
+
+
+def read_round(lake: Path) -> float | None:
+    """When that was last so; null: never, or nobody knows."""
+    try:
+        at = float(json.loads((lake / FOLDER / "last.json").read_bytes())["at"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return at if math.isfinite(at) else None
+
+
 @contextmanager
 def alone_with_store(lake: Path, wait_s: float, *, dry: bool = False) -> Iterator[None]:
     """While nobody else on this machine sends or fetches; `wait_s`: how long for another to end. `dry`: who

@@ -32,6 +32,7 @@ from slurm_guard.lake.store.mark import (
     alone_with_store,
     as_copy,
     new_mark,
+    note_round,
     read_mark,
     read_role,
     write_mark,
@@ -133,6 +134,8 @@ def fetch(lake: Path, bucket: Bucket, terms: Terms) -> Pulled:
         done = _added(done, one.done)
         is_still = mark.state == WHOLE and not one.is_vanished and read_mark(bucket) == mark
         if terms.dry or is_still or is_twice:
+            if not terms.dry:
+                note_round(lake)
             return done
     raise GuardError(
         "store-changing", f"{bucket.url} was another one each time that it was looked at", "try again later"

@@ -23,6 +23,7 @@ from slurm_guard.lake.store.mark import (
     alone_with_store,
     as_source,
     new_mark,
+    note_round,
     other_error,
     read_mark,
     write_mark,
@@ -113,6 +114,7 @@ class _Round:
         if self.done.is_whole and not self._how.dry:
             self._check_mine(role)
             write_mark(self._bucket, new_mark(role, WHOLE))
+            note_round(self._lake)
         return self.done
 
     def _check_mine(self, role: Role) -> None:

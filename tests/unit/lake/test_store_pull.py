@@ -194,7 +194,7 @@ def test_a_name_that_no_file_of_a_lake_has_is_never_a_path(bucket: MemoryBucket,
     assert done.n_foreign >= 10
     assert len(done.left) == 5
     kept = {p.name for p in tmp_path.rglob("*") if p.is_file() and "lake" not in p.parts}
-    assert kept - {"role.json", ".lock", "v1.windows.json", "v1.tickets.json"} == {
+    assert kept - {"role.json", "last.json", ".lock", "v1.windows.json", "v1.tickets.json"} == {
         *(f"a{n}.parquet" for n in range(4)),
         "t.parquet",
     }

@@ -1,6 +1,7 @@
 """Sending a lake: complete or an older one at every instant, nothing twice, nothing lost by a mistake."""
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.compacted import PREFIX, counting
 from slurm_guard.lake.store import push as module
-from slurm_guard.lake.store.mark import COPY, NAME, WHOLE, WRITING, Role, read_mark, write_role
+from slurm_guard.lake.store.mark import COPY, NAME, WHOLE, WRITING, Role, read_mark, read_round, write_role
 from slurm_guard.lake.store.push import How, push
 from tests.buckets import MemoryBucket, silent
 
@@ -56,6 +57,18 @@ def test_files_go_under_their_own_names_and_the_mark_says_that_all_are_there(lak
     mark = read_mark(bucket)
     assert mark is not None
     assert mark.state == WHOLE
+
+
+def test_only_a_whole_round_is_noted(lake: Path) -> None:
+    bucket = MemoryBucket()
+    push(lake, bucket, How(longest_s=-1.0))
+    push(lake, bucket, How(dry=True))
+    before = read_round(lake)
+
+    push(lake, bucket)
+
+    assert before is None
+    assert read_round(lake) == pytest.approx(time.time(), abs=60)
 
 
 def test_a_second_round_sends_nothing(lake: Path) -> None:
