@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from slurm_guard.config import Config
     from slurm_guard.lake.store.bucket import Bucket
+    from slurm_guard.lake.store.mark import Mark
     from slurm_guard.lake.store.pull import Pulled
     from slurm_guard.lake.store.push import How, Pushed
 
@@ -66,11 +67,14 @@ def sync(
                 return
         if _fetches(lake):
             bar.stage("files fetched")
-            _say_pulled(_guarded(lake, lambda: pull.pull(lake, bucket, terms)), lake, bucket.url, dry_run)
+            pulled = _guarded(lake, lambda: pull.pull(lake, bucket, terms))
+            typer.echo(f"{lake} is a copy; {_round_words(pulled.mark)}")
+            _say_pulled(pulled, bucket.url, dry_run)
             return
         bar.stage("files sent")
         how = How(dry_run, shrink, wait_s=_PATIENT_S, tell=bar.step)
         done = _push(lake, bucket, how)
+    typer.echo(f"{lake} is the lake; {_round_words(done.before)}")
     _say_pushed(done, bucket.url, dry_run)
     if not done.is_whole:
         raise typer.Exit(EXIT_FAILURE)
@@ -116,7 +120,7 @@ def brought(window: tuple[float, float], settings: "Config") -> Path:
         bar.stage("files fetched")
         terms = pull.Terms(pull.of_window(*window), settings.lake.min_free_mib << 20, tell=bar.step)
         done = _guarded(lake, lambda: pull.pull(lake, _open(settings), terms))
-    _say_pulled(done, lake, settings.lake.store, dry=False)
+    _say_pulled(done, settings.lake.store, dry=False)
     return lake
 
 
@@ -198,13 +202,24 @@ def _say_taken(done: "Pulled | None", url: str, dry: bool) -> None:
     )
 
 
-def _say_pulled(done: "Pulled", lake: Path, url: str, dry: bool) -> None:
+def _round_words(mark: "Mark | None") -> str:
+    from datetime import datetime, timezone
+
+    if mark is None:
+        return "nothing was sent yet"
+    try:
+        at = f"{datetime.fromtimestamp(mark.at, timezone.utc):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        at = "a time that is none"
+    return f"its last round is {mark.host}'s of {at}" + ("" if mark.state == "whole" else ", and did not end")
+
+
+def _say_pulled(done: "Pulled", url: str, dry: bool) -> None:
     got, gone = ("would be fetched", "would go") if dry else ("fetched", "dropped")
     if dry or done.n_fetched or done.n_dropped:
         size = f"{done.fetched_b / 1e6:.1f} MB"
         typer.echo(
-            f"  {lake}, a copy of {url}: {done.n_fetched} files {got} ({size}), {done.n_dropped} {gone}, "
-            f"{done.n_same} there"
+            f"  {url}: {done.n_fetched} files {got} ({size}), {done.n_dropped} {gone}, {done.n_same} there"
         )
     if not done.is_whole:
         typer.echo(

@@ -314,13 +314,19 @@ def test_sync_says_what_it_would_do_and_does_it(
     there = configured(tmp_path, tmp_path / "copy", url, server)
 
     sync(dry_run=True, config=here)
-    assert f"{url}: 7 files would be sent" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{lake} is the lake; nothing was sent yet" in said
+    assert f"{url}: 7 files would be sent" in said
     sync(config=here)
     assert f"{url}: 7 files sent" in capsys.readouterr().out
     sync(dry_run=True, config=there)
     assert "7 files would be fetched" in capsys.readouterr().out
     assert not (tmp_path / "copy").exists()
     sync(config=there)
-    assert f"a copy of {url}: 7 files fetched" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{url}: 7 files fetched" in said
+    assert "copy is a copy; its last round is" in said
     sync(take_over=True, config=there)
     assert "this machine collects now" in capsys.readouterr().out
+    with pytest.raises(GuardError, match="store-taken"):
+        sync(config=here)

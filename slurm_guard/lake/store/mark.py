@@ -145,19 +145,19 @@ def other_error(lake: Path, url: str) -> GuardError:
     )
 
 
-def writer_of(lake: str) -> str:
-    """This machine, for that lake: a folder that was carried to another machine is another writer."""
+def writer_of(lake: Path) -> str:
+    """This folder of this machine: one that was carried or copied elsewhere is another writer."""
     try:
         machine = Path("/etc/machine-id").read_text("ascii").strip()
     except (OSError, ValueError):
         machine = ""
-    return hashlib.sha256(f"{machine or socket.gethostname()}/{lake}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{machine or socket.gethostname()}/{lake.resolve()}".encode()).hexdigest()[:16]
 
 
-def new_mark(role: Role, state: str) -> Mark:
-    """As this machine leaves it now."""
+def new_mark(lake: Path, role: Role, state: str) -> Mark:
+    """As this folder's owner leaves it now."""
     host = re.sub("[^A-Za-z0-9._-]", "", socket.gethostname())[:255] or "unnamed"
-    return Mark(role.lake, writer_of(role.lake), host, state, time.time())
+    return Mark(role.lake, writer_of(lake), host, state, time.time())
 
 
 def read_mark(bucket: Bucket) -> Mark | None:

@@ -321,5 +321,5 @@ def take_over(lake: Path, bucket: Bucket, terms: Terms) -> Pulled | None:
         if not terms.dry:
             mine = Role(SOURCE, mark.lake)
             write_role(lake, mine)
-            write_mark(bucket, new_mark(mine, done.mark.state))
+            write_mark(bucket, new_mark(lake, mine, done.mark.state))
         return done

@@ -19,6 +19,7 @@ from slurm_guard.lake.store.bucket import Bucket, Sent, Thing
 from slurm_guard.lake.store.mark import (
     WHOLE,
     WRITING,
+    Mark,
     Role,
     alone_with_store,
     as_source,
@@ -60,6 +61,7 @@ class Pushed:
     n_foreign: int = 0  # objects below the tables that are none of the lake's: left as they are
     failed: list[tuple[str, str]] = field(default_factory=list)
     withheld: list[tuple[str, int]] = field(default_factory=list)  # (table, files) too many to take away
+    before: Mark | None = None  # of the last round; null: nothing was sent there yet
     names: list[str] = field(default_factory=list)  # the first of what is sent (+) and taken away (-)
 
     @property
@@ -100,7 +102,7 @@ class _Round:
 
     def run(self) -> Pushed:
         role = as_source(self._lake, write=not self._how.dry)
-        self._check_mine(role)
+        self.done.before = self._check_mine(role)
         there = {
             f"{root}/{table}"
             for root in self._bucket.folders()
@@ -113,26 +115,27 @@ class _Round:
                 self._group(pool, role, group)
         if self.done.is_whole and not self._how.dry:
             self._check_mine(role)
-            write_mark(self._bucket, new_mark(role, WHOLE))
+            write_mark(self._bucket, new_mark(self._lake, role, WHOLE))
             note_round(self._lake)
         return self.done
 
-    def _check_mine(self, role: Role) -> None:
+    def _check_mine(self, role: Role) -> Mark | None:
         """Raises GuardError store-other, store-taken."""
-        mark, mine = read_mark(self._bucket), new_mark(role, WRITING)
+        mark, mine = read_mark(self._bucket), new_mark(self._lake, role, WRITING)
         if mark is not None and mark.lake != mine.lake:
             raise other_error(self._lake, self._bucket.url)
         if mark is not None and mark.writer != mine.writer:
             raise GuardError(
                 "store-taken",
-                f"{self._bucket.url} is written by another machine, {mark.host}",
+                f"{self._bucket.url} is written from another machine or folder, of {mark.host}",
                 "only one machine collects; if it is to be this one: `slurm-guard lake sync --take-over`",
             )
+        return mark
 
     def _begin(self, role: Role) -> None:
         """Before the first change: readers wait for the end, or say that they did not see it."""
         if not self._is_marked:
-            write_mark(self._bucket, new_mark(role, WRITING))
+            write_mark(self._bucket, new_mark(self._lake, role, WRITING))
             self._is_marked = True
 
     def _group(self, pool: ThreadPoolExecutor, role: Role, group: str) -> None:

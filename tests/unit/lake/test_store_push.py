@@ -1,6 +1,7 @@
 """Sending a lake: complete or an older one at every instant, nothing twice, nothing lost by a mistake."""
 
 import itertools
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -316,8 +317,12 @@ def test_two_machines_do_not_send_to_one_place(lake: Path, monkeypatch: pytest.M
 
     bucket = MemoryBucket()
     push(lake, bucket)
-    monkeypatch.setattr(mark, "writer_of", lambda lake: "0" * 16)  # the folder, carried to another machine
+    copied = lake.parent / "copied"  # with its role and all
+    shutil.copytree(lake, copied)
 
+    with pytest.raises(GuardError, match="store-taken"):
+        push(copied, bucket)
+    monkeypatch.setattr(mark, "writer_of", lambda lake: "0" * 16)  # the folder, carried to another machine
     with pytest.raises(GuardError, match="store-taken"):
         push(lake, bucket)
 
