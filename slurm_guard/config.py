@@ -87,6 +87,10 @@ class LakeConfig:
     )
     compact: bool = _key(True, "`collect` puts the files of days that are over together")
     drop_days: float = _key(30.0, "days after which a drop folder gives up what is in the lake")
+    store: str = _key(
+        "", "s3://bucket/prefix that the lake is sent to, or fetched from (docs/store.md); empty: none"
+    )
+    store_endpoint: str = _key("", "that server's address (https://…), where it is not Amazon's")
     history: str = _key("", "folder of what audits learnt, for later ones; empty: `history` in the lake")
     history_days: float = _key(90.0, "how far back an audit looks for comparable runs; 0: it compares none")
     history_rows: int = _key(500_000, "most rows of earlier nights that an audit takes")

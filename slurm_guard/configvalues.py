@@ -27,6 +27,8 @@ _MAY_BE_EMPTY = frozenset(
         "site",
         "reply_to",
         "history",
+        "store",
+        "store_endpoint",
         "own",
         "views",
         "method_url",
@@ -45,7 +47,12 @@ _SITE = r"https?://[A-Za-z0-9._~\[\]:-]+"  # a host, perhaps a port, and nobody'
 _URLS = {  # a night's folder is put behind the first
     "page_url": re.compile(rf"{_SITE}(?:/[^\s?#<>\"'\\]*)?", re.ASCII),
     "method_url": re.compile(rf"{_SITE}(?:/[^\s<>\"'\\]*)?", re.ASCII),
+    "store_endpoint": re.compile(rf"{_SITE}(?:/[^\s?#<>\"'\\]*)?", re.ASCII),
 }
+# A bucket's name by S3's rules; below it what is a plain name everywhere.
+STORE = re.compile(
+    r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,199})*)/?", re.ASCII
+)
 
 
 # What a value of each type is called, and whether one is of it.
@@ -70,6 +77,8 @@ EXAMPLES = {  # where the default shows nothing
     "audit.burn_in": 'burn_in = ["account=acceptance", "user=ann,bob partition=burnin"]',
     "audit.maintenance_admins": 'maintenance_admins = ["ann", "1042"]',
     "audit.intent_partitions": 'intent_partitions = ["gpu-large"]',
+    "lake.store": 'store = "s3://slurm-guard/cluster1"',
+    "lake.store_endpoint": 'store_endpoint = "https://s3.example.org"',
     "network.egress": 'egress = ["140.82.112.0/20:443", "198.51.100.0/24 account=lab,chem"]',
     "network.tunnels": 'tunnels = ["203.0.113.0/28:443 user=alice,bob", "/usr/bin/code partition=dev"]',
 }
@@ -118,6 +127,8 @@ def wrong_text(name: str, value: Any) -> str:
         return f"({value!a}) must be https://host/path or http://host/path" + (
             ", with nothing behind it" if name == "page_url" else ""
         )
+    if name == "store" and value and not STORE.fullmatch(str(value)):
+        return f"({value!a}) must be s3://bucket or s3://bucket/prefix, of plain letters"
     if isinstance(value, list) and name in ("cluster", "egress", "tunnels"):
         said = [f"holds {part!a}: {why}" for part in parts if (why := _wrong_rule(part, name))]
         return said[0] if said else ""

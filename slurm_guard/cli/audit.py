@@ -79,6 +79,7 @@ def audit(
     from slurm_guard.cli.history import history_folder, leave_history
     from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.reopened import again
+    from slurm_guard.cli.store import brought
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
 
@@ -90,10 +91,10 @@ def audit(
         return
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
-    where = lake or Path(settings.lake.path)
     is_trial = output is not None
     remembers = remember or (remember is None and not is_trial)
     refuse_root("audit", [Path(settings.report.path)] * (not is_trial) + [folder] * remembers)
+    where = lake or brought(window, settings)
     done, left = _work(window, settings, (sacct_file, folder, ledger), where, words_up_to)
     path = output or _default_path(window[0], settings)
     _write(path, done, None if is_trial else settings)

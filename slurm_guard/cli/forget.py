@@ -41,6 +41,7 @@ def forget(
     who = _find_user(user, name)
     typer.echo(f"uid {who.uid}, {who.name or 'name unknown'}:")
     failed = [*_forget_lake(settings, who, apply=apply), *_forget_reports(settings, who, apply=apply)]
+    failed += _forget_store(settings, apply=apply)
     for path, why in failed[:20]:
         typer.echo(f"warning: {path}: {why}", err=True)
     if not apply:
@@ -96,6 +97,24 @@ def _forget_lake(settings: "Config", who: "Who", *, apply: bool) -> list[tuple[P
     if n_quarantined:
         typer.echo(f"quarantine: {n_quarantined} files are not looked into; `slurm-guard prune` ends them")
     return list(taken.failed)
+
+
+def _forget_store(settings: "Config", *, apply: bool) -> list[tuple[Path, str]]:
+    """What the store still has is not forgotten, and is said."""
+    from slurm_guard.cli.store import send
+    from slurm_guard.lake.store.mark import is_copy
+
+    lake, url = Path(settings.lake.path), settings.lake.store
+    copies = "copies on other machines drop theirs with the next audit"
+    if is_copy(lake):
+        typer.echo("store: another machine's to change: forget there, then `slurm-guard lake sync` here")
+    elif url and not apply:
+        typer.echo(f"store: {url} gets the files that change; {copies}")
+    elif url and send(lake, settings, patient=True):
+        typer.echo(f"store: {url} has what the lake has; {copies}")
+    elif url:
+        return [(lake, f"{url} still has rows that are gone here: `slurm-guard lake sync` takes them away")]
+    return []
 
 
 def _forget_reports(settings: "Config", who: "Who", *, apply: bool) -> list[tuple[Path, str]]:

@@ -27,6 +27,7 @@ def prune(
     """
     import time
 
+    from slurm_guard.cli.store import send
     from slurm_guard.config import load_config
     from slurm_guard.report.viewlog import log_path
     from slurm_guard.retention import remove, rewrite_lines, since
@@ -47,6 +48,8 @@ def prune(
         typer.echo(f"views: {n} lines older than {days:g} days removed")
     if not apply:
         typer.echo("nothing was removed: --apply does it")
+    elif not send(Path(settings.lake.path), settings, may_shrink=True, patient=True):
+        n_failed += 1
     raise typer.Exit(1 if n_failed else 0)
 
 

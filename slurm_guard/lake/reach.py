@@ -66,6 +66,15 @@ def find_reach(lake: Path, from_at: float, until_at: float) -> Reach:
     return Reach({node: frozenset(mine) for node, mine in by_node.items()}, frozenset(known))
 
 
+def days_of(table: str, from_at: float, until_at: float) -> tuple[date, date]:
+    """The days, both included, of which an audit of [from_at, until_at) may read the table at all: of what
+    comes with a run whatever was there before."""
+    if table not in SPANS or table in ("segments", "lost", "processes"):
+        return date.min, date.max
+    first = day_of(from_at - SPANS[table][2])
+    return first, date.max if table in LONG else day_of(until_at)
+
+
 def _nodes(paths: list[Path]) -> list[tuple[Path, str | None]]:
     """(file, node) of all their rows; a file that cannot be read is left out."""
     try:
