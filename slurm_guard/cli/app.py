@@ -115,6 +115,7 @@ COMMANDS: tuple[str, ...] = (
     "imports",
     "node",
     "audit",
+    "engines",
     "config",
     "doctor",
     "progress",

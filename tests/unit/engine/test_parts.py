@@ -17,7 +17,7 @@ from slurm_guard.cli.simulate import simulate
 from slurm_guard.config import Config
 from slurm_guard.document import to_json
 from slurm_guard.engine.plan import cut
-from slurm_guard.engine.run import audit_lake
+from slurm_guard.engine.run import Means, audit_lake
 from slurm_guard.engine.ties import shared_files
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.schema import PARTITION, TABLES
@@ -27,6 +27,7 @@ from tests.shapes import SHAPES, facts_of
 WHOLE_H, NODE_H = 1e9, 1e-9  # GPU-hours: all at once; a part for each node that has runs
 AT = 1_780_000_000.0  # of what has no time of its own
 KEYS = ("run", "window_run")
+ONCE = Means(nights=0)  # nothing is kept
 
 
 def _named(frame: pl.DataFrame, k: int) -> pl.DataFrame:
@@ -72,14 +73,16 @@ def write_lake(frames: dict[str, pl.DataFrame], lake: Path) -> None:
             rows.drop("day", strict=False).write_parquet(folder / f"{node}.parquet", compression="zstd")
 
 
-def outcome(facts: Facts, lake: Path, part_gpu_h: float, processes: int = 1) -> tuple[str, str, pl.DataFrame]:
+def outcome(
+    facts: Facts, lake: Path, part_gpu_h: float, processes: int = 1, means: Means = ONCE
+) -> tuple[str, str, pl.DataFrame]:
     """The document, what is left for later audits, and the ledger by GPU and minute in a fixed order."""
     left: list[object] = []
     ledger: list[pl.DataFrame] = []
     done, costs = audit_lake(
         replace(facts, frames={}),
         lake,
-        (part_gpu_h, processes),
+        replace(means, part_gpu_h=part_gpu_h, processes=processes),
         (left.append, left.append),
         lambda rows: ledger.append(rows.collect()),
         lambda *_: None,
@@ -141,7 +144,7 @@ def test_a_full_disk_publishes_nothing_and_names_the_folder(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("slurm_guard.engine.parts.write_whole", full)
+    monkeypatch.setattr("slurm_guard.engine.folder.os.fsync", full)
 
     with pytest.raises(GuardError, match="No space left") as refused:
         outcome(replace(facts, runs=facts.runs[:6]), lake, NODE_H)
@@ -158,7 +161,7 @@ def test_a_process_that_is_killed_publishes_nothing_and_leaves_no_files(
 ) -> None:
     facts, lake = night
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("slurm_guard.engine.run._survey", _shot)
+    monkeypatch.setattr("slurm_guard.engine.local._make", _shot)
 
     with pytest.raises(GuardError) as refused:
         outcome(replace(facts, runs=facts.runs[:6]), lake, NODE_H, processes=2)
