@@ -5,6 +5,7 @@ others, is never reached by a link of its own name, and is asked again by every 
 opened below its descriptor. Each file has a head that says of which release it is, and a digest of the rest.
 """
 
+import errno
 import hashlib
 import os
 import pickle
@@ -43,6 +44,10 @@ class Folder:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise _unsafe(self.path / name, "is a link") from None
+            raise
         with os.fdopen(fd, "rb") as file:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
