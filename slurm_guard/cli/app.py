@@ -115,7 +115,6 @@ COMMANDS: tuple[str, ...] = (
     "imports",
     "node",
     "audit",
-    "engines",
     "config",
     "doctor",
     "progress",

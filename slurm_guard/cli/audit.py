@@ -48,8 +48,11 @@ _TIME = "ISO time (in report.timezone, which is UTC unless set) or epoch seconds
 
 
 def add(app: typer.Typer) -> None:
-    """Register the command."""
+    """Register the command, and the one that its job arrays run."""
+    from slurm_guard.cli.engines import shard
+
     app.command()(audit)
+    app.command("audit-shard", hidden=True)(shard)
 
 
 def audit(

@@ -9,12 +9,7 @@ if TYPE_CHECKING:
     from slurm_guard.config import Config, EngineConfig
     from slurm_guard.engine.run import Means
 
-KINDS = ("local", "slurm")
-
-
-def add(app: typer.Typer) -> None:
-    """Register the command, which nobody types."""
-    app.command("audit-shard", hidden=True)(shard)
+_KINDS = ("local", "slurm")
 
 
 def shard(
@@ -42,9 +37,9 @@ def with_engine(settings: "Config", kind: str | None, shards: int | None) -> "Co
     from slurm_guard.errors import EXIT_USAGE, GuardError
 
     engine = settings.engine
-    if kind is not None and kind not in KINDS:
+    if kind is not None and kind not in _KINDS:
         raise GuardError(
-            "engine-unknown", f"there is no engine {kind!a}", f"{' or '.join(KINDS)}", EXIT_USAGE
+            "engine-unknown", f"there is no engine {kind!a}", f"{' or '.join(_KINDS)}", EXIT_USAGE
         )
     if shards is not None and (kind or engine.kind) == "local":
         raise GuardError("engine-unknown", "--shards is of --engine slurm", "give both", EXIT_USAGE)

@@ -76,8 +76,7 @@ def _is_imported(facts: Facts, lake: Path) -> bool:
 def _unshared(lake: Path) -> GuardError:
     return GuardError(
         "engine-unshared",
-        f"no folder for parts that the nodes could share: [engine] nights is 0, or {lake} is not this "
-        "user's",
+        f"no folder for parts that the nodes could share: [engine] nights is 0, or {lake} is not this user's",
         "name a folder on a file system that all of them have in [engine] folder",
         EXIT_USAGE,
     )

@@ -22,7 +22,7 @@ class Word(Enum):
     B = "b"
 
 
-OTHERS = (
+OTHERS: tuple[object, ...] = (
     None,
     False,
     0,
@@ -80,4 +80,4 @@ def test_another_process_says_the_same() -> None:
 
 def test_what_has_no_digest_is_refused() -> None:
     with pytest.raises(TypeError, match="generator"):
-        digest_of(x for x in ())
+        digest_of(k for k in range(2))

@@ -12,7 +12,7 @@ from slurm_guard.audit.facts import Facts
 from slurm_guard.engine import kept, local, parts
 from slurm_guard.engine.folder import Folder, open_folder
 from slurm_guard.engine.run import Means
-from slurm_guard.engine.tasks import Task
+from slurm_guard.engine.tasks import Task, make
 from slurm_guard.errors import GuardError
 from tests.unit.engine.nights import FEW, NODE_H, WHOLE_H, outcome, several, write_lake
 
@@ -45,7 +45,6 @@ def night(
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     """Every task that is made."""
     found: list[Task] = []
-    make = local.make
 
     def counted(site: parts.Site, folder: Folder, task: Task) -> None:
         make(site, folder, task)
@@ -85,7 +84,6 @@ def test_an_audit_that_was_stopped_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     facts, lake, whole = night
-    make = local.make
 
     def stopped(site: parts.Site, folder: Folder, task: Task) -> None:
         if steps(made)[step] == 2:
