@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from slurm_guard.config import EngineConfig, to_toml
+from slurm_guard.config import EngineConfig, SlurmConfig, to_toml
 from tests.rig import procs, users
 from tests.rig.guardconf import make_config
 from tests.rig.layout import AUDITOR, Rig, RigError
@@ -34,7 +34,8 @@ def audit_night(rig: Rig, night: Path, words: list[str], hurt: Callable[[Rig], N
     parts = {"part_gpu_h": _PART_GPU_H, "folder": str(night / f"parts-{name}")} if words else {}
     engine = EngineConfig(processes=1, **parts)  # type: ignore[arg-type]
     config = night / f"{name}.toml"
-    config.write_text(to_toml(replace(make_config(rig), engine=engine)), "utf-8")
+    # Accounting's text is the simulation's, of another cluster.
+    config.write_text(to_toml(replace(make_config(rig), engine=engine, slurm=SlurmConfig())), "utf-8")
     out = night / f"{name}.json"
     given = ["--lake", str(night / "lake"), "--sacct-file", str(night / "sacct.txt"), "--config", str(config)]
     raised: list[RigError] = []
