@@ -58,7 +58,10 @@ def find_reach(lake: Path, from_at: float, until_at: float) -> Reach:
     every: set[Path] = set()
     for table in TABLES:
         slack_s = SPANS[table][2] if table in SPANS and table != "processes" else TICKET_DAYS * DAY_S
-        bounded = table in SPANS and table not in LONG
+        bounded = table in SPANS and table not in (
+            *LONG,
+            "lost",
+        )  # what was lost of a run is said at any time
         days = (day_of(from_at - slack_s), day_of(until_at) if bounded else date.max)
         paths = list(files_of(lake, table, days))
         every.update(paths)

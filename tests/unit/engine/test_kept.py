@@ -14,6 +14,7 @@ from slurm_guard.engine.folder import Folder, open_folder
 from slurm_guard.engine.run import Means
 from slurm_guard.engine.tasks import Task, make
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.schema import TABLES
 from tests.unit.engine.nights import FEW, NODE_H, WHOLE_H, outcome, several, write_lake
 
 N_PARTS = 3  # of the five: some have files in common
@@ -114,6 +115,26 @@ def test_a_late_file_of_one_node_makes_its_part_alone_again(
     assert again == whole
     assert steps(made) == {"survey": 1, "measure": 1, "judge": 1}
     assert all(one.stem in task.part.reach for task in made)
+
+
+def test_what_a_node_says_later_to_have_lost_makes_its_part_again(
+    night: tuple[Facts, Path, tuple[str, str]], made: list[Task]
+) -> None:
+    facts, lake, _ = night
+    audited(facts, lake)
+    made.clear()
+    run = pl.read_parquet(min((lake / "v1" / "tickets").rglob("*.parquet"))).row(0, named=True)
+    row = {"at": run["at"] + 5 * 86_400.0, "seq": 7, "sha256": "0" * 64}
+    row |= {name: run[name] for name in ("cluster", "node", "run")}
+    day = lake / "v1" / "lost" / "date=2026-06-05"
+    day.mkdir(parents=True)
+    known = {name: [row.get(name)] for name in TABLES["lost"]}
+    pl.DataFrame(known, schema=TABLES["lost"]).write_parquet(day / "late.parquet")
+
+    again = audited(facts, lake)
+
+    assert again == outcome(facts, lake, WHOLE_H)[:2]
+    assert steps(made) == {"survey": 1, "measure": 1, "judge": 1}
 
 
 def test_rows_that_come_late_give_what_one_look_gives(
