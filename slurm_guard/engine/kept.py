@@ -39,8 +39,9 @@ class Work:
 
 def own_folder(lake: Path) -> Path | None:
     """Where the parts of its nights are kept unless another folder is named: in the lake, if that is the
-    user's own; null: nowhere."""
-    return lake / "parts" if lake.stat().st_uid == os.geteuid() else None
+    user's own and can be written; null: nowhere."""
+    is_own = lake.stat().st_uid == os.geteuid() and os.access(lake, os.W_OK)
+    return lake / "parts" if is_own else None
 
 
 @contextmanager
