@@ -46,6 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overhead-s", type=float, default=2.0, help="of a pass of arrays, beside its work")
     parser.add_argument("--slurm", type=int, nargs="*", default=[], help="audit by so many shards, too")
     parser.add_argument("--sbatch", nargs="*", default=[], help="options of sbatch")
+    parser.add_argument("--verbose", action="store_true", help="each part's time on stderr")
     parser.add_argument("--folder", type=Path, help="where the lake is kept; shared, with --slurm")
 
 
@@ -65,6 +66,10 @@ def _rows(made: Path, kept: Path, options: argparse.Namespace) -> list[dict[str,
     first, times, text = _timed(made, means)
     size = sum(p.stat().st_size for p in (means.folder or kept).rglob("*") if p.is_file())
     head, none, again = _timed(made, means)
+    if text != again:
+        raise SystemExit("two audits of one night differ")
+    if options.verbose:
+        _show(times)
     n_parts = len(times["survey"])
     hours = _gpu_h(made)
     rows = [
@@ -82,9 +87,14 @@ def _rows(made: Path, kept: Path, options: argparse.Namespace) -> list[dict[str,
         _row(f"{n} shards (estimate)", n_parts, _estimate(head, times, n, options.overhead_s))
         for n in _SHARDS
     ]
-    if text != again:
-        raise SystemExit("two audits of one night differ")
     return rows + [_by_slurm(made, means, n, (text, options.sbatch)) for n in options.slurm]
+
+
+def _show(times: Times) -> None:
+    """Each part's time beside its size, by which shares are dealt out."""
+    for step, every in times.items():
+        for task, spent in sorted(every, key=lambda one: one[1]):
+            sys.stderr.write(f"{step} {task.size:10.1f} {len(task.places):6d} runs {spent:8.3f} s\n")
 
 
 def _row(what: str, n_parts: int, s: float, made: int | None = None, **more: float) -> dict[str, Any]:

@@ -97,16 +97,12 @@ def _make(array: _Array, tasks: Sequence[Task], tell: Callable[[int], None]) -> 
 def share(tasks: Sequence[Task], n: int) -> list[list[Task]]:
     """At most `n` groups of about the same size, none empty; the same for the same tasks."""
     groups: list[list[Task]] = [[] for _ in range(max(1, min(n, len(tasks))))]
-    sizes = [0] * len(groups)
-    for task in sorted(tasks, key=lambda one: (-_size(one), one.name)):
+    sizes = [0.0] * len(groups)
+    for task in sorted(tasks, key=lambda one: (-one.size, one.name)):
         least = sizes.index(min(sizes))
         groups[least].append(task)
-        sizes[least] += _size(task)
+        sizes[least] += task.size
     return groups
-
-
-def _size(task: Task) -> int:
-    return 1 + len(task.part.reach) + len(task.places)
 
 
 def _script(array: _Array, stem: str) -> str:

@@ -34,6 +34,7 @@ class Task:
     part: Part
     given: work.Norms | Whole | None = None
     measured: str = ""  # the result that the third pass goes on with
+    size: float = 1.0  # how long it takes, in a unit of its pass
 
     @property
     def leaves(self) -> tuple[str, ...]:
@@ -126,7 +127,17 @@ class Namer:
         places = tuple(k for k, i in enumerate(part.near) if i in own)
         local = Part(places, tuple(range(len(part.near))), part.nodes, part.reach)
         name = digest_of(self._base[step], [self._runs[i] for i in part.near], local, *more)
-        return Task(step, f"{step}-{name[:40]}", part.near, local)
+        return Task(step, f"{step}-{name[:40]}", part.near, local, size=self._size(step, part))
+
+    def _size(self, step: str, part: Part) -> float:
+        """As many milliseconds as it takes of a CPU, about: `python -m bench engine --verbose`, 2026-11."""
+        if step == JUDGE:
+            return 20.0 + 4.0 * len(part.own)
+        hours = 0.0
+        for run in (self._site.runs[i] for i in part.near):
+            share = sum(node in part.reach for node in run.nodes) / max(1, len(run.nodes))
+            hours += share * run.n_gpus * (run.until_at - run.from_at) / 3600.0
+        return 100.0 + 0.5 * hours if step == SURVEY else 500.0 + 2.0 * hours + 8.0 * len(part.own)
 
     def _lake(self, nodes: frozenset[str]) -> list[list[str]]:
         mine = self._site.reach.of(nodes).files

@@ -244,13 +244,13 @@ def test_shares_are_the_same_in_any_order_and_of_about_one_size() -> None:
 
     assert shares == share(tasks[::-1], 4)
     assert sorted(t.name for each in shares for t in each) == sorted(t.name for t in tasks)
-    sizes = [sum(len(t.part.reach) + 1 for t in each) for each in shares]
-    assert max(sizes) - min(sizes) <= 8
+    sizes = [sum(t.size for t in each) for each in shares]
+    assert max(sizes) - min(sizes) <= 7
     assert [len(each) for each in share(tasks[:2], 9)] == [1, 1]
 
 
 def _task(k: int, n: int) -> Task:
-    return Task("survey", f"t{k}", (), Part((), (), frozenset(), frozenset(map(str, range(n)))))
+    return Task("survey", f"t{k}", (), Part((), (), frozenset(), frozenset()), size=float(n))
 
 
 def test_a_task_outside_of_an_array_or_without_its_files_says_so(
