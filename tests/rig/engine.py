@@ -77,9 +77,17 @@ def kill_one(rig: Rig) -> None:
 
 
 def states(rig: Rig) -> list[str]:
-    """How the tasks of all arrays ended, as squeue still knows."""
-    text = procs.call(rig, ["squeue", "-h", "-r", "-t", "all", "-o", "%j %T"])
-    return [line.split()[1] for line in text.splitlines() if line.startswith(NAME)]
+    """How the tasks of all arrays ended, as accounting has it."""
+    found: list[str] = []
+
+    def look() -> bool:
+        text = procs.call(rig, ["sacct", "-a", "-X", "-n", "-P", "-o", "JobName,State"])
+        lines = [line.partition("|") for line in text.splitlines() if line.startswith(NAME)]
+        found[:] = [state.split()[0] for _, _, state in lines]
+        return bool(found) and not {"PENDING", "RUNNING"} & set(found)
+
+    procs.wait_for("accounting of the arrays", look, 60.0, 1.0)
+    return found
 
 
 def _running(rig: Rig) -> str:

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +102,33 @@ def test_an_audit_that_was_stopped_goes_on(
     assert audited(facts, lake) == whole
     assert steps(made) == {"survey": N_PARTS, "measure": N_PARTS, "judge": N_PARTS}
     assert len({task.name for task in made}) == 3 * N_PARTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["survey", "measure", "judge"])
+def test_a_process_that_is_killed_in_any_pass_leaves_what_the_next_goes_on_with(
+    step: str, night: tuple[Facts, Path, tuple[str, str]], made: list[Task]
+) -> None:
+    facts, lake, whole = night
+    code = (
+        "import sys; from pathlib import Path; from tests.unit.engine.nights import *\n"
+        "outcome(several(FEW), Path(sys.argv[1]), NODE_H, means=Means())"
+    )
+    env = {**os.environ, "PYTHONPATH": ":".join(filter(None, sys.path))}
+    head = subprocess.Popen([sys.executable, "-c", code, str(lake)], env=env)
+    while head.poll() is None and not list(lake.glob(f"parts/*/{step}-*")):
+        time.sleep(0.002)
+    head.kill()
+    head.wait()
+    before = {path.name for path in lake.glob("parts/*/*")}
+
+    again = audited(facts, lake)
+
+    assert again == whole
+    assert not {task.name for task in made} & before
+    assert (
+        len(made) + sum(name.startswith(("survey-", "measure-", "judge-")) for name in before) == 3 * N_PARTS
+    )
 
 
 def test_a_late_file_of_one_node_makes_its_part_alone_again(
