@@ -11,6 +11,7 @@ from pathlib import Path
 from slurm_guard.audit import work
 from slurm_guard.audit.facts import Facts
 from slurm_guard.audit.whole import Whole
+from slurm_guard.config import AuditConfig, NetworkConfig
 from slurm_guard.engine import parts
 from slurm_guard.engine.digest import code_digest, digest_of
 from slurm_guard.engine.folder import Folder
@@ -77,9 +78,8 @@ def given_of(step: str, facts: Facts, runs: Iterable[Run]) -> Facts:
     """What a pass is given of the night's facts, and no more: whatever is in it goes into the digest."""
     bare = replace(facts, runs=(), frames={}, skips=(), past=(), summaries={}, grounds=None, traces=None)
     if step == SURVEY:
-        return replace(
-            bare, words=SiteWords(), costs=None, names={}, maintenance=(), maintenance_uids=frozenset()
-        )
+        bare = replace(bare, config=AuditConfig(), network=NetworkConfig(), words=SiteWords(), costs=None)
+        return replace(bare, names={}, maintenance=(), maintenance_uids=frozenset())
     if step == MEASURE:
         earlier = (one for one in facts.words.dispositions if one.subject.start_at < facts.from_at)
         return replace(bare, words=SiteWords((), tuple(earlier)))
