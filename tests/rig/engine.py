@@ -84,7 +84,8 @@ def states(rig: Rig) -> list[str]:
         text = procs.call(rig, ["sacct", "-a", "-X", "-n", "-P", "-o", "JobName,State"])
         lines = [line.partition("|") for line in text.splitlines() if line.startswith(NAME)]
         found[:] = [state.split()[0] for _, _, state in lines]
-        return bool(found) and not {"PENDING", "RUNNING"} & set(found)
+        over = not procs.call(rig, ["squeue", "-h"]).strip()  # epilogs, too
+        return over and bool(found) and not {"PENDING", "RUNNING"} & set(found)
 
     procs.wait_for("accounting of the arrays", look, 60.0, 1.0)
     return found
