@@ -12,10 +12,10 @@ from tests.rig import procs, users
 from tests.rig.guardconf import make_config
 from tests.rig.layout import AUDITOR, Rig, RigError
 
-# Half an hour of 40 nodes, 17 parts: what is to be shown is shards and not speed.
+# Half an hour of 40 nodes, in 17 parts or 7: what is to be shown is shards and not speed.
 _NIGHT = ["--gpus", "320", "--jobs", "900", "--nights", "1", "--seed", "rig"]
 _WINDOW = ["--since", "1760430000", "--until", "1760431800"]
-_PART_GPU_H = 0.01
+_SMALL_GPU_H, _LARGE_GPU_H = 0.01, 10.0
 NAME = "slurm-guard-audit"
 _OF_SHARD = b"audit-shard"
 
@@ -31,8 +31,10 @@ def audit_night(rig: Rig, night: Path, words: list[str], hurt: Callable[[Rig], N
     """The document; nothing of another audit is used. Without `words` the night is looked at as one. `hurt`
     runs beside it, and what it raises is raised."""
     name = "-".join(["audit", *words]).replace("--", "")
-    parts = {"part_gpu_h": _PART_GPU_H, "folder": str(night / f"parts-{name}")} if words else {}
-    engine = EngineConfig(processes=1, **parts)  # type: ignore[arg-type]
+    engine = EngineConfig()
+    if words:
+        size = _SMALL_GPU_H if words[-1] == "16" else _LARGE_GPU_H
+        engine = EngineConfig(part_gpu_h=size, folder=str(night / f"parts-{name}"))
     config = night / f"{name}.toml"
     # Accounting's text is the simulation's, of another cluster.
     config.write_text(to_toml(replace(make_config(rig), engine=engine, slurm=SlurmConfig())), "utf-8")

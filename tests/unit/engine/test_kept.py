@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +132,21 @@ def test_a_process_that_is_killed_in_any_pass_leaves_what_the_next_goes_on_with(
     assert (
         len(made) + sum(name.startswith(("survey-", "measure-", "judge-")) for name in before) == 3 * N_PARTS
     )
+
+
+def test_two_audits_of_a_night_at_once_give_the_same_and_leave_whole_files(
+    night: tuple[Facts, Path, tuple[str, str]],
+) -> None:
+    facts, lake, whole = night
+
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: audited(facts, lake), range(2)))
+
+    (folder,) = (lake / "parts").iterdir()
+    names = sorted(path.name for path in folder.iterdir())
+    assert both == [whole, whole]
+    assert len(names) == 4 * N_PARTS + 1  # three passes, what the third goes on with, and the lock
+    assert all(open_folder(folder).get(name) is not None for name in names if name != "lock")
 
 
 def test_a_late_file_of_one_node_makes_its_part_alone_again(
