@@ -12,7 +12,7 @@ from slurm_guard.networks import QUALIFIERS, Place, is_loopback, parse_net, pars
 
 _ZERO_MEANS = frozenset(
     {"alarm_budget", "history_days", "processes", "idle_exit_s", "least_gpu_h", "least_share"}
-    | {"memory_mib", "nice", "slack_s"}
+    | {"memory_mib", "nice", "slack_s", "nights", "shards"}
     | {"lake_days", "quarantine_days", "reports_days", "mail_days", "views_days"}
 )
 
@@ -37,6 +37,7 @@ _MAY_BE_EMPTY = frozenset(
     | {"url", "match", "node_label", "token_file", "user", "password_file", "ca_file"}
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
     | {"enforce_partitions", "intent_partitions", "burn_in", "maintenance_admins"}
+    | {"folder", "sbatch", "program"}
     | MAIL_MAY_BE_EMPTY
 )
 _LEAST = {32: 8, 128: 7}  # bits of a prefix: fc00::/7 is a site's own. Judgement
@@ -73,6 +74,9 @@ FITS: dict[Any, Callable[[Any], bool]] = {
 
 EXAMPLES = {  # where the default shows nothing
     **MAIL_EXAMPLES,
+    "engine.folder": 'folder = "/shared/slurm-guard/parts"',
+    "engine.program": 'program = "/shared/slurm-guard/bin/slurm-guard"',
+    "engine.sbatch": 'sbatch = ["--partition=cpu", "--mem=4G", "--time=60"]',
     "audit.enforce_partitions": 'enforce_partitions = ["gpu-test"]',
     "audit.burn_in": 'burn_in = ["account=acceptance", "user=ann,bob partition=burnin"]',
     "audit.maintenance_admins": 'maintenance_admins = ["ann", "1042"]',
@@ -84,7 +88,7 @@ EXAMPLES = {  # where the default shows nothing
 }
 
 
-_CHOICES = {"slurm.accounting": ("sacct", "pyslurm")}
+_CHOICES = {"slurm.accounting": ("sacct", "pyslurm"), "engine.kind": ("local", "slurm")}
 
 
 def wrong_choice(key: str, value: Any) -> str:

@@ -84,8 +84,10 @@ def _forget_lake(settings: "Config", who: "Who", *, apply: bool) -> list[tuple[P
     if apply:
         with alone(lake):
             taken = forget_lake(lake, history, who.uid, apply=True)
+        busy = _forget_parts(settings, lake)
     else:
         taken = forget_lake(lake, history, who.uid, apply=False)
+        busy = []
     what = ", ".join(f"{n} rows of {table}" for table, n in sorted(taken.rows.items())) or "nothing"
     typer.echo(f"lake: {taken.n_runs} runs on nodes; {what}")
     if taken.n_untold:
@@ -96,7 +98,26 @@ def _forget_lake(settings: "Config", who: "Who", *, apply: bool) -> list[tuple[P
     n_quarantined = sum(1 for path in (lake / "quarantine").rglob("*") if path.is_file())
     if n_quarantined:
         typer.echo(f"quarantine: {n_quarantined} files are not looked into; `slurm-guard prune` ends them")
-    return list(taken.failed)
+    return [*taken.failed, *busy]
+
+
+def _forget_parts(settings: "Config", lake: Path) -> list[tuple[Path, str]]:
+    """All that audits keep of nights in parts: everybody's runs are in it, and it is made again at need."""
+    from slurm_guard.engine.kept import forget as forget_parts
+    from slurm_guard.engine.kept import own_folder
+    from slurm_guard.errors import GuardError
+
+    place = Path(settings.engine.folder) if settings.engine.folder else own_folder(lake)
+    if place is None or not place.is_dir():
+        return []
+    try:
+        left = forget_parts(place)
+    except GuardError as error:
+        return [(place, error.sentence)]
+    typer.echo(
+        "lake: what audits kept of nights in parts is gone" + (" but for those in use" if left else "")
+    )
+    return left
 
 
 def _forget_store(settings: "Config", *, apply: bool) -> list[tuple[Path, str]]:

@@ -61,9 +61,22 @@ def _find(settings: "Config", now_at: float) -> list["Old"]:
     return [
         old_days("lake", tables, keep.lake_days, now_at),
         old_files("quarantine", lake / "quarantine", keep.quarantine_days, now_at),
+        *(old_files("kept parts", place, keep.lake_days, now_at) for place in _parts(settings)),
         old_days("reports", [reports], keep.reports_days, now_at),
         old_letters(reports / "outbox", keep.mail_days, now_at),
     ]
+
+
+def _parts(settings: "Config") -> list[Path]:
+    """Where audits keep results of parts, if it is a folder as they make it: closed, and this user's own."""
+    import os
+
+    place = Path(settings.engine.folder or Path(settings.lake.path) / "parts")
+    try:
+        status = place.lstat()
+    except OSError:
+        return []
+    return [place] if status.st_uid == os.geteuid() and status.st_mode & 0o170077 == 0o040000 else []
 
 
 def _line(old: "Old", done: bool) -> str:
