@@ -33,6 +33,10 @@ _Reopened = Annotated[
 _Remember = Annotated[
     bool | None, typer.Option("--remember/--no-remember", help=_REMEMBER, show_default=False)
 ]
+_History = Annotated[
+    Path | None,
+    typer.Option("--history", help="what earlier audits learnt; default: [lake] history", readable=False),
+]
 _Ledger = Annotated[
     Path | None,
     typer.Option("--ledger", help="also the ledger by GPU and minute, as Parquet", readable=False),
@@ -77,10 +81,7 @@ def audit(
         Path | None, typer.Option("--config", help="configuration file", readable=False)
     ] = None,
     words_up_to: _WordsUpTo = None,
-    history: Annotated[
-        Path | None,
-        typer.Option("--history", help="what earlier audits learnt; default: [lake] history", readable=False),
-    ] = None,
+    history: _History = None,
     remember: _Remember = None,
     ledger: _Ledger = None,
     reopened: _Reopened = False,
