@@ -93,7 +93,7 @@ def read_given(folder: Path) -> Given:
         arcs[i].append(Arc(a, b, units, None, total[i], blur[i]))
         total[i] += units
         if is_named:
-            named[i].append(b)
+            named[i].append((a + b) / 2)  # an end is the next arc's front
     tracks = {i: Track(arcs=tuple(mine), named_at=tuple(named[i])) for i, mine in arcs.items()}
     return Given(
         runs,
