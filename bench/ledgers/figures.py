@@ -4,7 +4,6 @@ import polars as pl
 
 from slurm_guard.model import Account
 
-WINDOW = (1_760_400_000.0, 1_760_486_400.0)  # the night of `slurm-guard simulate`
 ACCOUNTS = tuple(f"{a.value}_ms" for a in Account)
 U = ("u_lo_ms", "u_ms", "u_hi_ms")
 THETA = ("theta_cycles", "theta_energy", "theta_busy")

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from slurm_guard.audit import denial, judge, owners
-from bench.ledgers.figures import WINDOW
+from bench.ledgers.night import WINDOW
 from slurm_guard.audit.bind import bind
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.exempt import NOTHING

@@ -1,12 +1,13 @@
-"""The core of the ledger by ledger.sql: `python in_duckdb.py LAKE GIVEN OUT THREADS`. Needs DuckDB alone."""
+"""The core of the ledger by ledger.sql: `python -m bench.ledgers.in_duckdb LAKE GIVEN OUT THREADS`. Needs DuckDB alone."""
 
 import sys
 from pathlib import Path
 
 import duckdb
 
+from bench.ledgers.night import WINDOW
+
 SQL = Path(__file__).with_name("ledger.sql")
-WINDOW = (1_760_400_000.0, 1_760_486_400.0)
 
 
 def connect(lake: str, given: str, threads: int) -> duckdb.DuckDBPyConnection:

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import polars as pl
 
-from bench.ledgers.figures import FIGURES, WINDOW
+from bench.ledgers.figures import FIGURES
+from bench.ledgers.night import WINDOW
 from slurm_guard.audit import bounds, grid, ledger, owners, spans, study, work
 from slurm_guard.audit import split as shares
 from slurm_guard.audit.blocks import (
