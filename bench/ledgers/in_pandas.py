@@ -146,7 +146,8 @@ def left_of(blocks: pd.DataFrame, fits: pd.DataFrame) -> pd.DataFrame:
     rows["over"] = (1.0 - rows["units"] * rows["theta"] / rows["work"]).where(rows["work"] > 0, 0.0)
     least = rows.groupby(["i", "first"]).agg(active=("active", "first"), over=("over", "min"))
     total = least["active"].groupby("i").sum()
-    jointly = ((least["active"] * least["over"]).groupby("i").sum() / total).where(total > 0, 0.0).clip(lower=0.0)
+    known = (total > 0) & (least.groupby("i").size() >= 8)  # of fewer no stage's own cost is known
+    jointly = ((least["active"] * least["over"]).groupby("i").sum() / total).where(known, 0.0).clip(lower=0.0)
     by_run = fits.assign(widest=fits["middle"] - fits["low"]).groupby("i")
     left = by_run.agg(
         is_split=("is_split", "first"), low=("low", "min"), middle=("middle", "min"), widest=("widest", "max"),

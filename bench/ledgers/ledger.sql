@@ -385,8 +385,8 @@ excess AS (
     SELECT c.i, c.first, c.active, min(CASE WHEN c.work > 0 THEN 1.0 - c.units * theta / c.work ELSE 0.0 END) AS beyond
     FROM channels AS c JOIN fits AS f USING (i, channel) WHERE one IS NOT NULL AND channel <> 'pipes' GROUP BY ALL
 ),
-at_once AS (
-    SELECT i, CASE WHEN sum(active) > 0 THEN greatest(0.0, sum(active * beyond) / sum(active)) ELSE 0.0 END AS jointly FROM excess GROUP BY i
+at_once AS ( -- of fewer than eight stretches nothing is held: no stage's own cost is known
+    SELECT i, CASE WHEN sum(active) > 0 AND count(*) >= 8 THEN greatest(0.0, sum(active * beyond) / sum(active)) ELSE 0.0 END AS jointly FROM excess GROUP BY i
 ),
 waiting AS (
     SELECT
