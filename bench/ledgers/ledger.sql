@@ -14,19 +14,25 @@ CREATE OR REPLACE TEMP MACRO mean_error(n, rho, sigma) AS
 CREATE OR REPLACE TEMP VIEW figures AS
 WITH RECURSIVE
 runs AS (FROM read_parquet(getvariable('given') || '/runs.parquet')),
-keys AS (FROM read_parquet(getvariable('given') || '/keys.parquet')),
+keys AS MATERIALIZED ( -- numbered: whole numbers are joined and sorted faster than words
+    SELECT run, i, (row_number() OVER ())::INTEGER AS key FROM read_parquet(getvariable('given') || '/keys.parquet')
+),
 people AS (FROM read_parquet(getvariable('given') || '/people.parquet')),
 classes AS (FROM read_parquet(getvariable('given') || '/classes.parquet')),
 spans AS (FROM read_parquet(getvariable('given') || '/spans.parquet')),
 arcs AS (FROM read_parquet(getvariable('given') || '/arcs.parquet')),
 
 -- 1. Windows that can be used: work.judgeable.
-windows AS MATERIALIZED (
+gpus AS MATERIALIZED (
+    SELECT gpu, (row_number() OVER ())::INTEGER AS board
+    FROM (SELECT DISTINCT gpu FROM read_parquet(getvariable('lake') || '/v1/windows/*/*.parquet', hive_partitioning = false))
+),
+fine AS MATERIALIZED (
     SELECT
-        run, node, gpu, coalesce(model, '') AS model, coalesce(shared, false) AS shared, start_at, end_at,
+        run, board, coalesce(model, '') AS model, coalesce(shared, false) AS shared, start_at, end_at,
         covered_ms, energy_mj, power_mw, power_limit_mw, power_q_mw[1] AS power_q0_mw, busy_ms, sm_cycles,
         sm_clock_mhz, sm_ms, tensor_ms, int_ms, dram_ms
-    FROM read_parquet(getvariable('lake') || '/v1/windows/*/*.parquet', hive_partitioning = false)
+    FROM read_parquet(getvariable('lake') || '/v1/windows/*/*.parquet', hive_partitioning = false) JOIN gpus USING (gpu)
     WHERE start_at < getvariable('until_at') AND end_at >= getvariable('from_at')
         AND end_at - start_at BETWEEN 0 AND 3600 AND end_at > start_at
         AND isfinite(start_at) AND isfinite(end_at)
@@ -40,78 +46,88 @@ windows AS MATERIALIZED (
         AND coalesce(int_ms BETWEEN 0 AND 10.0 * ((end_at - start_at) * 1000 + 1000.0), true)
         AND coalesce(dram_ms BETWEEN 0 AND 10.0 * ((end_at - start_at) * 1000 + 1000.0), true)
         AND coalesce(mem_busy_ms BETWEEN 0 AND 10.0 * ((end_at - start_at) * 1000 + 1000.0), true)
-    QUALIFY row_number() OVER (
-        PARTITION BY run, gpu, start_at
-        ORDER BY covered_ms DESC NULLS LAST, end_at DESC, energy_mj DESC NULLS LAST
-    ) = 1
+),
+repeated AS MATERIALIZED (SELECT run, board, start_at FROM fine GROUP BY ALL HAVING count(*) > 1), -- mostly none
+windows AS MATERIALIZED (
+    FROM fine AS f WHERE NOT EXISTS (
+        FROM repeated AS r WHERE r.run IS NOT DISTINCT FROM f.run AND r.board = f.board AND r.start_at = f.start_at
+    )
+    UNION ALL (
+        SELECT f.* FROM fine AS f JOIN repeated AS r
+            ON r.run IS NOT DISTINCT FROM f.run AND r.board = f.board AND r.start_at = f.start_at
+        QUALIFY row_number() OVER (
+            PARTITION BY f.run, f.board, f.start_at
+            ORDER BY f.covered_ms DESC NULLS LAST, f.end_at DESC, f.energy_mj DESC NULLS LAST
+        ) = 1
+    )
 ),
 
 -- 2. Idle power of each GPU from its quiet windows, its model's, or its lowest readings: work.idle_power.
 seen AS (
     SELECT
-        gpu, model, coalesce(energy_mj * 1000 / covered_ms, power_mw) AS mean,
+        board, model, coalesce(energy_mj * 1000 / covered_ms, power_mw) AS mean,
         busy_ms / covered_ms <= 0.01 AS quiet, power_q0_mw
     FROM windows WHERE covered_ms > 0
 ),
 of_model AS (SELECT model, median(mean) AS of_model FROM seen WHERE quiet GROUP BY model),
 of_gpu AS (
     SELECT
-        gpu, quantile_cont(mean, 0.25) FILTER (WHERE quiet) AS own,
+        board, quantile_cont(mean, 0.25) FILTER (WHERE quiet) AS own,
         least(min(power_q0_mw), min(mean)) AS low
-    FROM seen GROUP BY gpu
+    FROM seen GROUP BY board
 ),
-boards AS (SELECT gpu, min(model) AS model, max(power_limit_mw) AS limit_mw FROM windows GROUP BY gpu),
+boards AS (SELECT board, min(model) AS model, max(power_limit_mw) AS limit_mw FROM windows GROUP BY board),
 idle AS (
-    SELECT gpu, coalesce(own, of_model, least(low, limit_mw * 0.12)) AS idle
-    FROM boards LEFT JOIN of_gpu USING (gpu) LEFT JOIN of_model USING (model)
+    SELECT board, coalesce(own, of_model, least(low, limit_mw * 0.12)) AS idle
+    FROM boards LEFT JOIN of_gpu USING (board) LEFT JOIN of_model USING (model)
 ),
 
 -- 3. Cells: the runs' windows, clipped to run and to the window before: work._clip, pipes.
 bound AS MATERIALIZED (
-    SELECT k.i, w.*, r.from_at, r.until_at
+    SELECT k.i, k.key, w.* EXCLUDE (run), r.from_at, r.until_at
     FROM windows AS w JOIN keys AS k USING (run) JOIN runs AS r USING (i)
 ),
 gpm AS (
     SELECT
-        gpu, bool_and(sm_clock_mhz IS NOT NULL) AS clocked,
+        board, bool_and(sm_clock_mhz IS NOT NULL) AS clocked,
         bool_and(energy_mj IS NULL AND power_mw IS NULL AND busy_ms IS NULL AND sm_cycles IS NULL) AS alone
-    FROM bound GROUP BY gpu
+    FROM bound GROUP BY board
 ),
 clipped_windows AS (
     SELECT
         b.*, start_at AS raw_a, end_at AS raw_b, least(end_at, until_at) AS b,
         greatest(start_at, from_at, max(end_at) OVER (
-            PARTITION BY i, gpu ORDER BY start_at, end_at, run ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            PARTITION BY i, board ORDER BY start_at, end_at, key ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         )) AS a
     FROM bound AS b
 ),
 cut AS MATERIALIZED (
     SELECT
-        i, run, node, gpu, model, shared, raw_a, raw_b, a, b, power_limit_mw::DOUBLE AS limit_mw,
+        i, key, board, model, shared, raw_a, raw_b, a, b, power_limit_mw::DOUBLE AS limit_mw,
         (b - a) / (raw_b - raw_a) AS part, least(covered_ms * part, (b - a) * 1000) AS cov,
         coalesce(energy_mj::DOUBLE, power_mw * covered_ms / 1000) * part AS energy,
         coalesce(busy_ms::DOUBLE, CASE WHEN alone AND NOT clocked THEN sm_ms END) * part AS busy,
         coalesce(sm_cycles::DOUBLE, CASE WHEN alone AND clocked THEN sm_ms::DOUBLE * sm_clock_mhz * 1000 END) * part AS cyc,
         greatest(tensor_ms, int_ms, dram_ms)::DOUBLE * part AS pipe,
         energy * 1000 / cov AS power, busy / cov AS share
-    FROM clipped_windows JOIN gpm USING (gpu)
+    FROM clipped_windows JOIN gpm USING (board)
     WHERE b > a AND least(covered_ms * ((b - a) / (raw_b - raw_a)), (b - a) * 1000) > 0
 ),
 
 -- 4. Dynamic energy and active time: work._measure.
 tops AS (SELECT model, max(power) AS top FROM cut GROUP BY model),
 rested AS (
-    SELECT i, gpu, median(power) FILTER (WHERE share <= 0.01) AS own_idle, quantile_cont(cyc / cov, 0.9) AS usual_rate
-    FROM cut GROUP BY i, gpu
+    SELECT i, board, median(power) FILTER (WHERE share <= 0.01) AS own_idle, quantile_cont(cyc / cov, 0.9) AS usual_rate
+    FROM cut GROUP BY i, board
 ),
 levelled AS MATERIALIZED (
     SELECT
         cut.*, greatest(idle, own_idle) AS base, usual_rate,
         CASE WHEN power - base < 0 THEN 0.0 ELSE power - base END AS above,
         above / greatest(coalesce(limit_mw, top) - base, 1.0) AS level, above * cov / 1000 AS dyn
-    FROM cut JOIN rested USING (i, gpu) JOIN tops USING (model) LEFT JOIN idle USING (gpu)
+    FROM cut JOIN rested USING (i, board) JOIN tops USING (model) LEFT JOIN idle USING (board)
 ),
-works AS (SELECT i, gpu, quantile_cont(level, 0.9) AS usual FROM levelled WHERE level > 0.03 GROUP BY i, gpu),
+works AS (SELECT i, board, quantile_cont(level, 0.9) AS usual FROM levelled WHERE level > 0.03 GROUP BY i, board),
 active AS (
     SELECT
         l.*,
@@ -122,39 +138,38 @@ active AS (
             THEN CASE WHEN share <= 0.01 THEN 0.0 ELSE share END
             ELSE coalesce(by_power, CASE WHEN by_cycles <= 0.03 THEN 0.0 ELSE by_cycles END)
         END) * cov AS device_active
-    FROM levelled AS l LEFT JOIN works USING (i, gpu)
+    FROM levelled AS l LEFT JOIN works USING (i, board)
 ),
 
 -- 5. Active time divided among processes by their SM time: owners.uses, split.classed, split.split.
-uses AS (
-    SELECT DISTINCT ON (s.node, s.gpu, s.start_at, s.pid, s.start_ticks, s.window_run)
-        s.node, s.gpu, s.start_at, s.pid, s.start_ticks, s.window_run, s.sm_ms, s.holds,
-        coalesce(s.run, p.run) AS origin, p.uid, h.i
+used AS (
+    SELECT DISTINCT ON (h.key, g.board, s.start_at, s.pid, s.start_ticks)
+        h.i, h.key, g.board, s.start_at, s.node, s.pid, s.start_ticks, s.sm_ms, s.holds, s.run
     FROM read_parquet(getvariable('lake') || '/v1/shares/*/*.parquet', hive_partitioning = false) AS s
-    JOIN keys AS h ON h.run = s.window_run
-    LEFT JOIN people AS p USING (node, pid, start_ticks)
+    JOIN keys AS h ON h.run = s.window_run JOIN gpus AS g USING (gpu)
     WHERE s.start_at < getvariable('until_at') AND s.end_at >= getvariable('from_at')
         AND s.end_at - s.start_at BETWEEN 0 AND 3600
 ),
 marked AS (
     SELECT
-        u.i, u.window_run, u.gpu, u.start_at, u.sm_ms,
+        u.i, u.key, u.board, u.start_at, u.sm_ms, coalesce(u.run, p.run) AS origin,
         CASE
             WHEN o.i = u.i THEN coalesce(c.cls, 'kin')
-            WHEN u.origin IS NULL AND (u.uid IS NULL OR r.uid IS NULL) THEN 'kin'
+            WHEN origin IS NULL AND (p.uid IS NULL OR r.uid IS NULL) THEN 'kin'
             WHEN NOT coalesce(u.holds, true) THEN 'kin'
-            WHEN u.origin IS NULL AND u.uid = r.uid THEN 'stray'
+            WHEN origin IS NULL AND p.uid = r.uid THEN 'stray'
             ELSE 'foreign'
         END AS cls
-    FROM uses AS u
+    FROM used AS u
     JOIN runs AS r USING (i)
-    LEFT JOIN keys AS o ON o.run = u.origin
+    LEFT JOIN people AS p USING (node, pid, start_ticks)
+    LEFT JOIN keys AS o ON o.run = coalesce(u.run, p.run)
     LEFT JOIN classes AS c
         ON c.i = u.i AND c.node = u.node AND c.pid = u.pid AND c.start_ticks IS NOT DISTINCT FROM u.start_ticks
 ),
 sm AS (
     SELECT
-        i, window_run AS run, gpu, start_at AS raw_a,
+        i, key, board, start_at AS raw_a,
         coalesce(sum(sm_ms::DOUBLE) FILTER (WHERE cls = 'linked'), 0.0) AS linked,
         coalesce(sum(sm_ms::DOUBLE) FILTER (WHERE cls = 'kin'), 0.0) AS kin,
         coalesce(sum(sm_ms::DOUBLE) FILTER (WHERE cls = 'beside'), 0.0) AS beside,
@@ -175,7 +190,7 @@ divided AS (
         least(coalesce(sm_stray, 0.0) * long, device_active) AS raw_stray,
         least(CASE WHEN shared THEN 0.0 ELSE coalesce(sm_foreign, 0.0) END * long, device_active) AS raw_foreign,
         own + stray_ + foreign_ AS active
-    FROM active AS a LEFT JOIN sm USING (i, run, gpu, raw_a)
+    FROM active AS a LEFT JOIN sm USING (i, key, board, raw_a)
 ),
 cells AS MATERIALIZED (
     SELECT
