@@ -1,16 +1,18 @@
 """What the core of the ledger is given of a night: what the audit reads from logs, processes and accounting.
 
 That part is decided run by run in Python and is the same for all three ledgers, so it is made once, by the
-audit itself, and left in small Parquet files. Beside it stands what the document says of each run.
+audit itself, and left in small Parquet files: `python -m bench.ledgers.given MADE GIVEN`. Beside it stands
+what the document says of each run.
 """
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
-from slurm_guard.audit import denial, judge, owners
 from bench.ledgers.night import WINDOW
+from slurm_guard.audit import bounds, denial, judge, owners
 from slurm_guard.audit.bind import bind
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.exempt import NOTHING
@@ -21,7 +23,6 @@ from slurm_guard.cli.audit import load_facts
 from slurm_guard.config import Config
 from slurm_guard.lake.frames import read_frames
 from slurm_guard.model import Account, Judgement, Run
-
 
 RUNS = {
     "i": pl.Int64,
@@ -88,7 +89,11 @@ def write(made: Path, folder: Path) -> None:
         "people": people.select("node", "pid", "start_ticks", "run", "uid", "start_at", "exe"),
         "classes": _frame(_classes(found.night), CLASSES),
         "spans": _frame(
-            [(i, s.from_at, s.until_at, s.kind.value) for i, study in found.night.studies.items() for s in study.spans],
+            [
+                (i, s.from_at, s.until_at, s.kind.value)
+                for i, study in found.night.studies.items()
+                for s in study.spans
+            ],
             SPANS,
         ),
         "arcs": _frame(_arcs(found.night), ARCS),
@@ -123,7 +128,14 @@ def _classes(night: Night) -> list[tuple[object, ...]]:
 
 def _arcs(night: Night) -> list[tuple[object, ...]]:
     return [
-        (i, k, arc.from_at, arc.until_at, arc.units, any(arc.from_at <= t <= arc.until_at for t in track.named_at))
+        (
+            i,
+            k,
+            arc.from_at,
+            arc.until_at,
+            arc.units,
+            any(arc.from_at <= t <= arc.until_at for t in track.named_at),
+        )
         for i, track in night.tracks.items()
         for k, arc in enumerate(track.arcs)
     ]
@@ -156,7 +168,9 @@ def _more(case: Case, judgement: Judgement) -> list[str]:
     return [word for word, there in known.items() if there]
 
 
-def _bare(case: Case) -> object:
-    from slurm_guard.audit.bounds import left_over
+def _bare(case: Case) -> bounds.Left:
+    return bounds.left_over(case.study.own, is_split=case.study.is_split, pipes=case.study.pipes)
 
-    return left_over(case.study.own, is_split=case.study.is_split, pipes=case.study.pipes)
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), Path(sys.argv[2]))

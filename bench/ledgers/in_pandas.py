@@ -1,12 +1,17 @@
-"""The core of the ledger with pandas: `python -m bench.ledgers.in_pandas LAKE GIVEN OUT`. Steps as in ledger.sql."""
+"""The core of the ledger with pandas: `python -m bench.ledgers.in_pandas LAKE GIVEN OUT`.
+
+The steps are those of ledger.sql.
+"""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bench.ledgers import pandas_cells as wide
+from bench.ledgers.timed import say
 
 CHANNELS = ("cycles", "energy", "busy", "pipes")
 METERS = ["cycles", "energy"]
@@ -18,7 +23,9 @@ def plan_of(cells: pd.DataFrame, given: dict[str, pd.DataFrame]) -> pd.DataFrame
     """The runs with the width and number of their slots and the usual gap and pace of their records."""
     arcs = given["arcs"]
     lengths = arcs["until_at"] - arcs["from_at"]
-    usual = pd.DataFrame({"i": arcs["i"], "gap": lengths, "pace": lengths / arcs["units"]}).groupby("i").median()
+    usual = (
+        pd.DataFrame({"i": arcs["i"], "gap": lengths, "pace": lengths / arcs["units"]}).groupby("i").median()
+    )
     runs = given["runs"].join(cells.groupby("i")["long_s"].median(), on="i").join(usual, on="i")
     length = runs["until_at"] - runs["from_at"]
     width = np.maximum(runs["long_s"].fillna(60.0), length.clip(lower=1e-3) / 2000)
@@ -35,7 +42,11 @@ def shapes_of(slots: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     n_train = (slots["train"] > 0.99).groupby(slots["i"]).sum()
     shape = plan.set_index("i").join(sums)
     cov, active = shape["cov"], shape["active"]
-    believed = (train["cov"] <= 0) | (train["active"] < 0.5 * train["cov"]) | (train["level"] >= 0.05 * train["active"])
+    believed = (
+        (train["cov"] <= 0)
+        | (train["active"] < 0.5 * train["cov"])
+        | (train["level"] >= 0.05 * train["active"])
+    )
     busy = (cov > 0) & (active > 0)
     gap = np.maximum(shape["gap"].fillna(0.0), 3.0 * shape["blur_s"].fillna(0.0))
     by_log = np.where(gap > 0.5 * shape["width"], np.floor(gap / shape["width"]) + 1, 1)
@@ -71,7 +82,9 @@ def blocks_of(slots: pd.DataFrame, shape: pd.DataFrame) -> pd.DataFrame:
     long = blocks.melt(["i", "first", "units", "active", "others"], list(CHANNELS), "channel", "work")
     used = shape[[f"use_{c}" for c in CHANNELS]].set_axis(list(CHANNELS), axis=1).stack()
     used = used[used].index
-    return long[pd.MultiIndex.from_frame(long[["i", "channel"]]).isin(used)].sort_values(["i", "channel", "first"])
+    return long[pd.MultiIndex.from_frame(long[["i", "channel"]]).isin(used)].sort_values(
+        ["i", "channel", "first"]
+    )
 
 
 def mean_error(values: np.ndarray, sigma: float) -> float:
@@ -115,7 +128,12 @@ def fits_of(blocks: pd.DataFrame, shape: pd.DataFrame) -> pd.DataFrame:
     thetas = pd.DataFrame(list(found.values()), index, ["theta", "rel_error", "n_mode"])
     alone = (blocks["others"] <= 0.02 * blocks["active"]).groupby([blocks["i"], blocks["channel"]])
     sums = blocks.groupby(["i", "channel"])[["work", "units"]].sum()
-    fits = thetas.join(sums).join(alone.agg(n_alone="sum", n="size")).reset_index().join(shape["is_split"], on="i")
+    fits = (
+        thetas.join(sums)
+        .join(alone.agg(n_alone="sum", n="size"))
+        .reset_index()
+        .join(shape["is_split"], on="i")
+    )
     shared = 1.96 * np.hypot(fits["rel_error"], np.where(fits["is_split"], 0.03, 0.0))
     learnt = fits["n_alone"] >= np.maximum(3, 0.12 * fits["n"])
     one = (fits["units"] * fits["theta"] / fits["work"]).where(fits["work"] > 0)
@@ -150,9 +168,13 @@ def left_of(blocks: pd.DataFrame, fits: pd.DataFrame) -> pd.DataFrame:
     jointly = ((least["active"] * least["over"]).groupby("i").sum() / total).where(known, 0.0).clip(lower=0.0)
     by_run = fits.assign(widest=fits["middle"] - fits["low"]).groupby("i")
     left = by_run.agg(
-        is_split=("is_split", "first"), low=("low", "min"), middle=("middle", "min"), widest=("widest", "max"),
-        most=("high", "max"), least=("high", "min"),
-    )  # fmt: skip
+        is_split=("is_split", "first"),
+        low=("low", "min"),
+        middle=("middle", "min"),
+        widest=("widest", "max"),
+        most=("high", "max"),
+        least=("high", "min"),
+    )
     busy = fits[fits["channel"] == "busy"].set_index("i")
     left["metered"] = fits["channel"].isin(METERS).groupby(fits["i"]).any()
     left["high"] = left["least"].where(left["is_split"].astype(bool), left["most"])
@@ -197,17 +219,24 @@ def booked(tally: pd.DataFrame, left: pd.DataFrame) -> pd.DataFrame:
 def accounts_of(books: pd.DataFrame, allocated: pd.Series) -> pd.DataFrame:
     """Whole ms that sum to the allocation; the largest remainders are rounded up."""
     train, left, wait = books["train"], books["left"], books["wait"]
-    ms = pd.DataFrame(
-        {
-            "idle": books["idle"],
-            "progress": train * (1.0 - left - wait),
-            "phase": books["phase"],
-            "wait": train * wait + books["waited"],
-            "foreign": books["foreign"],
-            "contradiction": 0.0,
-            "residual": books["stray"] + train * left + books["slow"] + books["silent"] + books["nothing"],
-        }
-    ) / 1000
+    ms = (
+        pd.DataFrame(
+            {
+                "idle": books["idle"],
+                "progress": train * (1.0 - left - wait),
+                "phase": books["phase"],
+                "wait": train * wait + books["waited"],
+                "foreign": books["foreign"],
+                "contradiction": 0.0,
+                "residual": books["stray"]
+                + train * left
+                + books["slow"]
+                + books["silent"]
+                + books["nothing"],
+            }
+        )
+        / 1000
+    )
     total = ms.sum(axis=1)
     ms = ms.mul(allocated / total, axis=0).where(total > allocated, ms) if (total > allocated).any() else ms
     ms["unobserved"] = (allocated - ms.sum(axis=1)).clip(lower=0.0)
@@ -253,9 +282,13 @@ def bounds_of(slots: pd.DataFrame, books: pd.DataFrame, shape: pd.DataFrame) -> 
     u_lo = (u - np.hypot(mine - mine_lo, foreign["down"])).clip(lower=0.0)
     u_hi = u + np.hypot(mine_hi - mine, foreign["up"])
     worked = books["own"] + books["stray"] + books["foreign"]
-    cap = np.minimum(np.minimum(shape["allocated_ms"], np.maximum(worked, books["cov"]) / 1000), 1.0002 * worked / 1000)
+    cap = np.minimum(
+        np.minimum(shape["allocated_ms"], np.maximum(worked, books["cov"]) / 1000), 1.0002 * worked / 1000
+    )
     ends = {"lo": u_lo, "mid": u, "hi": 1.0002 * u_hi}
-    return pd.DataFrame({n: np.floor(np.minimum(v / 1000, cap) + 0.5).astype("int64") for n, v in ends.items()})
+    return pd.DataFrame(
+        {n: np.floor(np.minimum(v / 1000, cap) + 0.5).astype("int64") for n, v in ends.items()}
+    )
 
 
 def compute(lake: Path, given: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -290,7 +323,7 @@ def compute(lake: Path, given: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return found.assign(n_mode=found["n_mode"].fillna(0).astype("int64")).reset_index(names="i")
 
 
-def main(lake: str, folder: str, out: str, _threads: str = "2") -> None:
+def write(lake: str, folder: str, out: str) -> None:
     """Read, compute, write."""
     names = ("runs", "keys", "people", "classes", "spans", "arcs")
     given = {name: pd.read_parquet(f"{folder}/{name}.parquet") for name in names}
@@ -299,4 +332,4 @@ def main(lake: str, folder: str, out: str, _threads: str = "2") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    say(partial(write, *sys.argv[1:4]))

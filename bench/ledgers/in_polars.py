@@ -7,6 +7,7 @@ order in which night.measure, study.study and judge.judge do it.
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +16,8 @@ import polars as pl
 
 from bench.ledgers.figures import FIGURES
 from bench.ledgers.night import WINDOW
-from slurm_guard.audit import bounds, grid, ledger, owners, spans, study, work
+from bench.ledgers.timed import say
+from slurm_guard.audit import bounds, grid, ledger, owners, study, work
 from slurm_guard.audit import split as shares
 from slurm_guard.audit.blocks import (
     KNOWN,
@@ -73,13 +75,17 @@ def rows_of(lake: Path, table: str) -> pl.DataFrame:
     paths = list(files_of(lake, table, (day_of(from_at - slack_s), day_of(until_at))))
     long_s = pl.col("end_at") - pl.col("start_at")
     keep = (pl.col(first) < until_at) & (pl.col(last) >= from_at) & long_s.is_between(0, 3600)
-    others = [pl.lit(None, kind).alias(name) for name, kind in TABLES[table].items() if name not in NEEDED[table]]
+    others = [
+        pl.lit(None, kind).alias(name) for name, kind in TABLES[table].items() if name not in NEEDED[table]
+    ]
     return scan(table, paths).select(NEEDED[table]).filter(keep).with_columns(others).collect()
 
 
 def read_given(folder: Path) -> Given:
     """From Parquet to what the audit's functions take."""
-    table = {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("runs", "keys", "people", "classes")}
+    table = {
+        name: pl.read_parquet(folder / f"{name}.parquet") for name in ("runs", "keys", "people", "classes")
+    }
     rows = table["runs"].sort("i").to_dicts()
     runs = [cast(Run, SimpleNamespace(**row, allocated_gpu_ms=row["allocated_ms"])) for row in rows]
     tiles: dict[int, list[Span]] = {}
@@ -89,7 +95,9 @@ def read_given(folder: Path) -> Given:
     named: dict[int, list[float]] = {row["i"]: [] for row in rows}
     blur = {row["i"]: row["blur_s"] or 0.0 for row in rows}
     total = dict.fromkeys(arcs, 0.0)
-    for i, _, a, b, units, is_named in pl.read_parquet(folder / "arcs.parquet").sort("i", "place").iter_rows():
+    for i, _, a, b, units, is_named in (
+        pl.read_parquet(folder / "arcs.parquet").sort("i", "place").iter_rows()
+    ):
         # What the counter said is no part of the core: it goes on from arc to arc.
         arcs[i].append(Arc(a, b, units, None, total[i], blur[i]))
         total[i] += units
@@ -113,7 +121,9 @@ def cells_of(lake: Path, given: Given) -> pl.DataFrame:
     good, _ = work.judgeable(rows_of(lake, "windows"))
     raw = work.cells(good, given.keys, given.frame)
     uses = owners.uses(rows_of(lake, "shares"), given.people, given.keys)
-    strange = pl.DataFrame(schema={"run": pl.String, "gpu": pl.String, "raw_start_at": pl.Float64, "strange": pl.Boolean})
+    strange = pl.DataFrame(
+        schema={"run": pl.String, "gpu": pl.String, "raw_start_at": pl.Float64, "strange": pl.Boolean}
+    )
     return shares.split(raw, shares.classed(uses, given.classes, given.frame), strange)
 
 
@@ -142,9 +152,7 @@ def figures_of(i: int, given: Given, slots: Slots, sums: Sums) -> tuple[Any, ...
     """One run's row: its accounts, U, θ and what is left over (judge.judge)."""
     run, track = given.runs[i], given.tracks[i]
     found = studied(run, slots, track, given.spans[i])
-    accounts = ledger.balance(
-        ledger.book(sums, (found.left.mid, found.left.wait), 0.0), run.allocated_gpu_ms
-    )
+    accounts = ledger.balance(ledger.book(sums, (found.left.mid, found.left.wait), 0.0), run.allocated_gpu_ms)
     agreement = SimpleNamespace(agreement=SimpleNamespace(agreed=given.agreed[i]))
     facts = (run.allocated_gpu_ms, found.left if track.arcs else None)
     whole, _ = bounds.unexplained(cast(Study, agreement), sums, slots, (0.0, 0.0), facts)
@@ -182,9 +190,25 @@ def compute(lake: Path, given: Given) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=FIGURES, orient="row")
 
 
-def main(lake: str, folder: str, out: str) -> None:
+def write(lake: Path, folder: Path, out: Path) -> None:
     """Read, compute, write."""
-    compute(Path(lake), read_given(Path(folder))).write_parquet(Path(out) / "figures.parquet")
+    compute(lake, read_given(folder)).write_parquet(out / "figures.parquet")
+
+
+def scan_only(lake: Path) -> None:
+    """The floor: the needed columns of the lake, and nothing done with them."""
+    for table in NEEDED:
+        rows_of(lake, table)
+
+
+def main(lake: str, folder: str, out: str) -> None:
+    """Compute and say what it took; with `--floor` in the place of a folder, only read."""
+    work = (
+        partial(scan_only, Path(lake))
+        if out == "--floor"
+        else partial(write, *map(Path, (lake, folder, out)))
+    )
+    say(work)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ def windows_of(lake: Path) -> pd.DataFrame:
     for name, limit in most.items():
         fine &= rows[name].isna() | rows[name].between(0, limit)
     order = ["run", "gpu", "start_at", "covered_ms", "end_at", "energy_mj"]
-    good = rows[fine].sort_values(order, ascending=[True, True, True, False, False, False], na_position="last")
+    good = rows[fine].sort_values(
+        order, ascending=[True, True, True, False, False, False], na_position="last"
+    )
     good = good.drop_duplicates(["run", "gpu", "start_at"])
     return good.assign(
         gpu=pd.factorize(good["gpu"])[0],
@@ -60,7 +62,9 @@ def idle_of(windows: pd.DataFrame) -> pd.Series:
     own = quiet.groupby(seen["gpu"]).quantile(0.25)
     model = quiet.groupby(seen["model"]).median()
     boards = windows.groupby("gpu").agg(model=("model", "min"), limit=("power_limit_mw", "max"))
-    low = pd.concat([seen.groupby("gpu")["power_q0_mw"].min(), mean.groupby(seen["gpu"]).min()], axis=1).min(axis=1)
+    low = pd.concat([seen.groupby("gpu")["power_q0_mw"].min(), mean.groupby(seen["gpu"]).min()], axis=1).min(
+        axis=1
+    )
     unseen = pd.concat([low.reindex(boards.index), boards["limit"] * 0.12], axis=1).min(axis=1)
     return own.reindex(boards.index).fillna(boards["model"].map(model)).fillna(unseen)
 
@@ -118,7 +122,9 @@ def shares_of(lake: Path, given: dict[str, pd.DataFrame]) -> pd.DataFrame:
     ).drop_duplicates(["node", "gpu", "start_at", "pid", "start_ticks", "window_run"])
     keys = given["keys"].set_index("run")["i"]
     rows = rows.assign(i=rows["window_run"].map(keys)).dropna(subset=["i"])
-    people = given["people"][["node", "pid", "start_ticks", "run", "uid"]].rename(columns={"run": "known_run"})
+    people = given["people"][["node", "pid", "start_ticks", "run", "uid"]].rename(
+        columns={"run": "known_run"}
+    )
     rows = rows.merge(people, on=["node", "pid", "start_ticks"], how="left")
     rows["origin"] = rows["run"].fillna(rows["known_run"])
     rows = rows.merge(given["classes"], on=["i", "node", "pid", "start_ticks"], how="left")
@@ -137,7 +143,14 @@ def shares_of(lake: Path, given: dict[str, pd.DataFrame]) -> pd.DataFrame:
     place = ["i", "window_run", "gpu", "start_at"]
     sums = rows.pivot_table(index=place, columns="cls", values="sm_ms", aggfunc="sum", observed=True)
     top = rows[rows["cls"] == "kin"].groupby(place)["sm_ms"].max().rename("top_kin")
-    return sums.reindex(columns=list(CLASSES)).join(top).astype(float).fillna(0.0).add_prefix("sm_").reset_index()
+    return (
+        sums.reindex(columns=list(CLASSES))
+        .join(top)
+        .astype(float)
+        .fillna(0.0)
+        .add_prefix("sm_")
+        .reset_index()
+    )
 
 
 def cells_of(active: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
@@ -202,7 +215,13 @@ def tally_of(cells: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
     rows, shared = rows[shared > 0], shared[shared > 0]
     part = shared / (rows["b"] - rows["a"])
     names = ["cov", "blind", "own", "stray", "foreign"]
-    return rows[["i", "kind"]].assign(**{n: whole(rows[n] * part) for n in names}).groupby(["i", "kind"]).sum().reset_index()
+    return (
+        rows[["i", "kind"]]
+        .assign(**{n: whole(rows[n] * part) for n in names})
+        .groupby(["i", "kind"])
+        .sum()
+        .reset_index()
+    )
 
 
 def spread(rows: pd.DataFrame, low: pd.Series, high: pd.Series) -> pd.DataFrame:
@@ -219,9 +238,16 @@ def binned(cells: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     rows = cells.merge(plan[["i", "from_at", "width", "n"]], on="i")
     rows["x"], rows["y"] = ((rows[end] - rows["from_at"]) / rows["width"] for end in ("a", "b"))
     rows = spread(rows, np.floor(rows["x"] + 1e-9), np.floor(rows["y"] - 1e-9) + 1)
-    part = (np.minimum(rows["y"], rows["k"] + 1.0) - np.maximum(rows["x"], rows["k"])) / (rows["y"] - rows["x"])
+    part = (np.minimum(rows["y"], rows["k"] + 1.0) - np.maximum(rows["x"], rows["k"])) / (
+        rows["y"] - rows["x"]
+    )
     k = np.minimum(rows["k"].clip(lower=0), rows["n"] - 1)
-    return pd.DataFrame({"i": rows["i"], "k": k, **{c: whole(rows[c] * part) for c in SUMS}}).groupby(["i", "k"]).sum() / 1000
+    return (
+        pd.DataFrame({"i": rows["i"], "k": k, **{c: whole(rows[c] * part) for c in SUMS}})
+        .groupby(["i", "k"])
+        .sum()
+        / 1000
+    )
 
 
 def overlaps(rows: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
