@@ -13,6 +13,7 @@ from bench.ledgers.figures import FIGURES
 from bench.ledgers.same import beside_document, differences
 from slurm_guard.simulate.scale.make import make
 from slurm_guard.simulate.scale.plan import Size
+from tests.hurtlake import hurt
 
 SIZE = Size(gpus=16, jobs=24, nights=1, seed="ledger", planted=0.3)
 ROOT = Path(__file__).parents[3]
@@ -26,6 +27,16 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     made, scratch = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("scratch")
     make(made, SIZE)
     given.write(made, scratch / "given")
+    ledger._run(OURS, made, scratch, scratch / "ours", 1)
+    return made, scratch
+
+
+@pytest.fixture(scope="module")
+def odd_night(night: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same with what no simulation makes in its lake; what is given is the same."""
+    made, scratch = tmp_path_factory.mktemp("hurt"), tmp_path_factory.mktemp("scratch")
+    hurt(night[0] / "lake", made / "lake")
+    (scratch / "given").symlink_to(night[1] / "given")
     ledger._run(OURS, made, scratch, scratch / "ours", 1)
     return made, scratch
 
@@ -49,14 +60,26 @@ def test_the_core_has_the_figures_of_the_documents_runs(night: tuple[Path, Path]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", sorted(ledger.PEERS))
-def test_a_peer_has_the_same_figures(night: tuple[Path, Path], way: str) -> None:
+@pytest.mark.parametrize("which", ["night", "odd_night"])
+def test_a_peer_has_the_same_figures(way: str, which: str, request: pytest.FixtureRequest) -> None:
     module, packages = ledger.PEERS[way]
     if missing := [package for package in packages if not ledger.has(PEERS, package)]:
         pytest.skip(f"{PEERS} has no {' and no '.join(missing)}: tools/bootstrap peers")
+    made, scratch = request.getfixturevalue(which)
 
-    ledger._run((str(PEERS), module), night[0], night[1], night[1] / module, 1)
+    ledger._run((str(PEERS), module), made, scratch, scratch / module, 1)
 
-    assert differences(_figures(night, "ours"), _figures(night, module)) == []
+    assert differences(_figures((made, scratch), "ours"), _figures((made, scratch), module)) == []
+
+
+@pytest.mark.slow
+def test_the_odd_night_has_what_no_simulated_one_has(
+    night: tuple[Path, Path], odd_night: tuple[Path, Path]
+) -> None:
+    plain, odd = (_figures(one, "ours").sum() for one in (night, odd_night))
+
+    assert plain["unobserved_ms"].item() == 0 < odd["unobserved_ms"].item()
+    assert odd["foreign_ms"].item() != plain["foreign_ms"].item()
 
 
 @pytest.mark.slow
