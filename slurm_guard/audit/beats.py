@@ -13,6 +13,7 @@ import polars as pl
 
 from slurm_guard.audit.noise import Shape
 from slurm_guard.audit.rhythm import MAX_WINDOWS, Beat
+from slurm_guard.lake.distinct import parted
 
 MIXED = 0.1  # of a GPU's process time by others than the busiest process. Judgement.
 USUAL = (
@@ -21,22 +22,25 @@ USUAL = (
 
 
 def beats_of(
-    cells: pl.DataFrame, uses: pl.DataFrame, strange: pl.DataFrame, wanted: Iterable[int] | None = None
+    cells: pl.DataFrame,
+    uses: pl.DataFrame,
+    strange: pl.DataFrame,
+    wanted: Iterable[int] | None = None,
+    windows: pl.DataFrame | None = None,
 ) -> dict[int, list[Beat]]:
     """Windows of each run that carry a rhythm which may be its own, in order of time, then GPU, at most
     MAX_WINDOWS of them (every so many). `strange`: windows in which somebody unlisted could have worked
-    (unlisted.py). `wanted`: the runs asked for; null: all."""
+    (unlisted.py). `wanted`: the runs asked for; null: all. `windows`: where the cells' `window` has what
+    they lack; null: they have it themselves."""
     if wanted is not None:
         cells = cells.filter(pl.col("i").is_in(sorted(wanted)))
-    where = ["node", "gpu", "raw_start_at"]
+    if windows is None:
+        cells, windows = cells.with_row_index("window"), cells
+    chosen = _chosen(cells, uses, strange, windows)
+    mine = cells.select("i", "raw_start_at", "raw_end_at", "share", "idle", "window")[chosen["at"]]
     rows = (
-        cells.join(_listed(uses), on=where, how="left")
-        .join(strange, on=where, how="left")
-        .with_columns(_mixed().alias("mixed"))
-        .filter(pl.col("fs_hz").is_not_null() & pl.col("period_s").is_not_null())
-        .filter(pl.col("mixed").is_not_null())
-        .sort("i", "start_at", "gpu")
-        .filter(pl.int_range(pl.len()).over("i") % ((pl.len().over("i") - 1) // MAX_WINDOWS + 1) == 0)
+        mine.hstack(windows.select(_SHAPE)[mine["window"]])
+        .with_columns(chosen["mixed"])
         .select(
             "i",
             "raw_start_at",
@@ -57,13 +61,48 @@ def beats_of(
     return found
 
 
+_SHAPE = ("fs_hz", "period_s", "power_q_mw", "busy_q_pct", "crossings", "n")
+
+
+def _chosen(
+    cells: pl.DataFrame, uses: pl.DataFrame, strange: pl.DataFrame, windows: pl.DataFrame
+) -> pl.DataFrame:
+    """Places of the windows in `cells` (`at`), in order, and whether several processes worked (`mixed`)."""
+    where = ["node", "gpu", "raw_start_at"]
+    beats = windows.select(beats=pl.col("fs_hz").is_not_null() & pl.col("period_s").is_not_null())
+    return (
+        cells.select("i", *where, "start_at", "n_own", "held_truncated", "shared")
+        .with_columns(beats["beats"].gather(cells["window"]))
+        .with_row_index("at")
+        .join(_listed(uses), on=where, how="left")
+        .pipe(_with, strange, where)
+        .with_columns(_mixed().alias("mixed"))
+        .filter("beats")
+        .filter(pl.col("mixed").is_not_null())
+        .sort("i", "start_at", "gpu")
+        .filter(pl.int_range(pl.len()).over("i") % ((pl.len().over("i") - 1) // MAX_WINDOWS + 1) == 0)
+        .select("at", "mixed")
+    )
+
+
+def _with(cells: pl.DataFrame, strange: pl.DataFrame, where: list[str]) -> pl.DataFrame:
+    if strange.is_empty():  # as on most nights
+        return cells.with_columns(stranger=pl.lit(None, pl.Boolean))
+    return cells.join(strange, on=where, how="left")
+
+
 def _listed(uses: pl.DataFrame) -> pl.DataFrame:
     """Whether several of a window's listed processes worked; null: their times were not told."""
     sm = pl.col("sm_ms")
     told = sm.sum() - sm.max() > MIXED * sm.sum()
     single = pl.struct("pid", "start_ticks").n_unique() == 1
     known = pl.when(single).then(pl.lit(value=False)).when(told | ~sm.is_null().any()).then(told)
-    return uses.group_by("node", "gpu", pl.col("start_at").alias("raw_start_at")).agg(known.alias("told"))
+    where = ["node", "gpu", "start_at"]
+    lone, several = parted(uses, where)
+    found = pl.concat(
+        [lone.select(*where, told=False), several.group_by(where).agg(known.alias("told"))],
+    )
+    return found.rename({"start_at": "raw_start_at"})
 
 
 def _mixed() -> pl.Expr:

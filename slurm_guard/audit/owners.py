@@ -7,6 +7,7 @@ from itertools import combinations
 import polars as pl
 
 from slurm_guard.audit.holds import GpuUser, LogHold, by_log, by_writing, second_logs
+from slurm_guard.lake.distinct import all_differ
 
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "tcsh", "csh", "fish", "slurm_script", "slurmstepd"})
 # Ties that a program of any kind has to whoever started it: an interpreter's file says nothing of its script.
@@ -61,13 +62,19 @@ def uses(shares: pl.DataFrame, facts: pl.DataFrame, keys: pl.DataFrame) -> pl.Da
         "exe",
     )
     return (
-        shares.unique(["node", "gpu", "start_at", "pid", "start_ticks", "window_run"], keep="any")
-        .join(known, on=["node", "pid", "start_ticks"], how="left")
+        _once(shares)
+        .join(known, on=["node", "pid", "start_ticks"], how="left", maintain_order="left")
         .with_columns(pl.coalesce("run", "fact_run").alias("origin"))
-        .join(holder, on="window_run", how="left")
-        .join(owner, on="origin", how="left")
-        .sort("node", "gpu", "start_at", "pid", "start_ticks")
+        .join(holder, on="window_run", how="left", maintain_order="left")
+        .join(owner, on="origin", how="left", maintain_order="left")
     )
+
+
+def _once(shares: pl.DataFrame) -> pl.DataFrame:
+    """Each process once in each window, in order."""
+    same = ["node", "gpu", "start_at", "pid", "start_ticks", "window_run"]
+    ordered = shares.sort(*same, "cluster", "run", nulls_last=True, maintain_order=True)
+    return ordered if all_differ(shares, same) else ordered.unique(same, keep="first", maintain_order=True)
 
 
 def link(users: list[GpuUser], logs: list[LogHold], flows: set[tuple[str, int, int]]) -> list[GpuUser]:

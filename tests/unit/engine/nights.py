@@ -9,6 +9,7 @@ import polars as pl
 from slurm_guard.audit.facts import Facts
 from slurm_guard.document import to_json
 from slurm_guard.engine.run import Means, audit_lake
+from slurm_guard.lake.frames import read_frames
 from slurm_guard.lake.schema import PARTITION, TABLES
 from slurm_guard.model import Run
 from tests.shapes import facts_of
@@ -61,6 +62,21 @@ def write_lake(frames: dict[str, pl.DataFrame], lake: Path) -> None:
             folder = lake / "v1" / table / f"date={date}"
             folder.mkdir(parents=True, exist_ok=True)
             rows.drop("day", strict=False).write_parquet(folder / f"{node}.parquet", compression="zstd")
+
+
+def scatter(facts: Facts, lake: Path, to: Path) -> Facts:
+    """The same night on nodes of other names, so that those of one run are no neighbours."""
+    frames, _ = read_frames(lake, facts.cluster, facts.from_at, facts.until_at)
+    names = {node: f"n{node[:2:-1]}" for run in facts.runs for node in run.nodes}
+    inside = [[f"/{name}/" for name in some] for some in (names, names.values())]
+    write_lake({table: _renamed(frame, names, inside) for table, frame in frames.items()}, to)
+    runs = (replace(run, nodes=tuple(names[node] for node in run.nodes)) for run in facts.runs)
+    return replace(facts, runs=tuple(runs))
+
+
+def _renamed(frame: pl.DataFrame, names: dict[str, str], inside: list[list[str]]) -> pl.DataFrame:
+    keys = [pl.col(key).str.replace_many(*inside) for key in KEYS if key in frame.columns]
+    return frame.with_columns(pl.col("node").replace(names), *keys)
 
 
 def outcome(

@@ -17,8 +17,8 @@ from slurm_guard.document import to_json
 from slurm_guard.engine.plan import cut
 from slurm_guard.engine.ties import shared_files
 from slurm_guard.errors import GuardError
-from tests.shapes import SHAPES
-from tests.unit.engine.nights import NODE_H, WHOLE_H, outcome, several, write_lake
+from tests.shapes import SHAPES, facts_of
+from tests.unit.engine.nights import NODE_H, WHOLE_H, outcome, scatter, several, write_lake
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +52,27 @@ def test_runs_over_several_parts_are_as_in_one(tmp_path: Path) -> None:
     simulate(tmp_path / "wide", gpus=128, jobs=200, seed="parts", planted=0.3)
     lake, files = tmp_path / "wide" / "lake", (tmp_path / "wide" / "sacct.txt", None)
     facts = load_facts((1_760_400_000.0, 1_760_486_400.0), Config(), files, lake)
-    runs = split(facts.runs)[0]
+    scattered = scatter(facts, lake, tmp_path / "scattered")
+    runs = split(scattered.runs)[0]
     places = {i: k for k, part in enumerate(cut(runs, (), (), NODE_H)) for i in part.own}
     assert any(len({places[i] for i in part.near}) > 1 for part in cut(runs, (), (), NODE_H))
 
-    assert outcome(facts, lake, NODE_H)[:2] == outcome(facts, lake, WHOLE_H)[:2]
+    for given, where in ((facts, lake), (scattered, tmp_path / "scattered")):
+        assert outcome(given, where, NODE_H)[:2] == outcome(given, where, WHOLE_H)[:2]
+
+
+def test_a_part_goes_on_over_the_nodes_that_its_runs_reach_and_no_further() -> None:
+    """They are read for these runs anyway, and are not read again for the next part."""
+    run = split(facts_of("honest").runs)[0][0]
+    nodes = [("n1", "n2", "n3"), ("n2",), ("n3", "n4"), ("n4",), ("n5",)]
+    runs = [replace(run, id=str(k), nodes=mine) for k, mine in enumerate(nodes)]
+
+    parts = cut(runs, (), (), NODE_H)
+
+    assert [part.own for part in parts] == [(0, 1, 2), (3,), (4,)]
+    assert [sorted(part.nodes) for part in parts] == [["n1", "n2", "n3"], ["n4"], ["n5"]]
+    assert [sorted(part.reach) for part in parts] == [["n1", "n2", "n3", "n4"], ["n4"], ["n5"]]
+    assert [part.near for part in parts] == [(0, 1, 2, 3), (2, 3), (4,)]
 
 
 def test_processes_make_no_difference(night: tuple[Facts, Path]) -> None:
