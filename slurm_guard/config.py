@@ -87,6 +87,10 @@ class LakeConfig:
     )
     compact: bool = _key(True, "`collect` puts the files of days that are over together")
     drop_days: float = _key(30.0, "days after which a drop folder gives up what is in the lake")
+    store: str = _key(
+        "", "s3://bucket/prefix that the lake is sent to, or fetched from (docs/store.md); empty: none"
+    )
+    store_endpoint: str = _key("", "that server's address (https://…), where it is not Amazon's")
     history: str = _key("", "folder of what audits learnt, for later ones; empty: `history` in the lake")
     history_days: float = _key(90.0, "how far back an audit looks for comparable runs; 0: it compares none")
     history_rows: int = _key(500_000, "most rows of earlier nights that an audit takes")
@@ -100,6 +104,15 @@ class EngineConfig:
         2500.0, "GPU-hours that are looked at together, at a minute a window: about 1 GiB a process"
     )
     processes: int = _key(0, "that audit the parts of a night; 0: one for each CPU, at most 8")
+    kind: str = _key("local", "who audits the parts: local, or slurm: job arrays of this cluster (engine.md)")
+    folder: str = _key(
+        "", "where results of parts are kept, with kind slurm on all nodes; empty: `parts` in the lake"
+    )
+    nights: int = _key(2, "of which results of parts are kept, so that an audit can go on; 0: none")
+    shards: int = _key(0, "tasks of a job array; 0: one for each part, at most 256")
+    sbatch: list[str] = _key([], "the site's options of sbatch, as `--partition=cpu`, `--mem=4G`")
+    program: str = _key("", "slurm-guard on the nodes; empty: this one, at the same place there")
+    timeout_s: float = _key(21_600.0, "longest that one pass of job arrays may take")
 
 
 @dataclass(frozen=True, slots=True)

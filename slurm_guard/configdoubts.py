@@ -2,6 +2,7 @@
 
 import pwd
 from datetime import tzinfo
+from urllib.parse import urlsplit
 
 from slurm_guard.config import Config
 from slurm_guard.configjobs import doubtful_jobs
@@ -21,10 +22,20 @@ def doubts(config: Config, zone: tzinfo | None, now_at: float) -> list[str]:
     found += [f"audit.burn_in: {entry!a}: {why}" for entry, why in doubtful_jobs(config.audit.burn_in)]
     unknown = uids_of(config.audit.maintenance_admins)[1]
     found += [f"audit.maintenance_admins: there is no user {name!a} here" for name in unknown]
+    endpoint = config.lake.store_endpoint
+    if endpoint.startswith("http://") and not _is_here(endpoint):
+        found.append(
+            f"lake.store_endpoint: what goes to {endpoint} can be read on the way: https:// is better"
+        )
     if zone is not None:
         windows = doubtful_windows(config.maintenance, zone, now_at)
         found += [f"maintenance of {w.nodes} ({w.since} to {w.until}): {why}" for w, why in windows]
     return found
+
+
+def _is_here(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def uids_of(names: list[str]) -> tuple[frozenset[int], tuple[str, ...]]:

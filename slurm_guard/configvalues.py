@@ -12,7 +12,7 @@ from slurm_guard.networks import QUALIFIERS, Place, is_loopback, parse_net, pars
 
 _ZERO_MEANS = frozenset(
     {"alarm_budget", "history_days", "processes", "idle_exit_s", "least_gpu_h", "least_share"}
-    | {"memory_mib", "nice", "slack_s"}
+    | {"memory_mib", "nice", "slack_s", "nights", "shards"}
     | {"lake_days", "quarantine_days", "reports_days", "mail_days", "views_days"}
 )
 
@@ -27,6 +27,8 @@ _MAY_BE_EMPTY = frozenset(
         "site",
         "reply_to",
         "history",
+        "store",
+        "store_endpoint",
         "own",
         "views",
         "method_url",
@@ -35,6 +37,7 @@ _MAY_BE_EMPTY = frozenset(
     | {"url", "match", "node_label", "token_file", "user", "password_file", "ca_file"}
     | {"gres_devices", "services", "to", "patterns", "egress", "tunnels", "resolver_log"}
     | {"enforce_partitions", "intent_partitions", "burn_in", "maintenance_admins"}
+    | {"folder", "sbatch", "program"}
     | MAIL_MAY_BE_EMPTY
 )
 _LEAST = {32: 8, 128: 7}  # bits of a prefix: fc00::/7 is a site's own. Judgement
@@ -45,7 +48,12 @@ _SITE = r"https?://[A-Za-z0-9._~\[\]:-]+"  # a host, perhaps a port, and nobody'
 _URLS = {  # a night's folder is put behind the first
     "page_url": re.compile(rf"{_SITE}(?:/[^\s?#<>\"'\\]*)?", re.ASCII),
     "method_url": re.compile(rf"{_SITE}(?:/[^\s<>\"'\\]*)?", re.ASCII),
+    "store_endpoint": re.compile(rf"{_SITE}(?:/[^\s?#<>\"'\\]*)?", re.ASCII),
 }
+# A bucket's name by S3's rules; below it what is a plain name everywhere.
+STORE = re.compile(
+    r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,199})*)/?", re.ASCII
+)
 
 
 # What a value of each type is called, and whether one is of it.
@@ -66,16 +74,21 @@ FITS: dict[Any, Callable[[Any], bool]] = {
 
 EXAMPLES = {  # where the default shows nothing
     **MAIL_EXAMPLES,
+    "engine.folder": 'folder = "/shared/slurm-guard/parts"',
+    "engine.program": 'program = "/shared/slurm-guard/bin/slurm-guard"',
+    "engine.sbatch": 'sbatch = ["--partition=cpu", "--mem=4G", "--time=60"]',
     "audit.enforce_partitions": 'enforce_partitions = ["gpu-test"]',
     "audit.burn_in": 'burn_in = ["account=acceptance", "user=ann,bob partition=burnin"]',
     "audit.maintenance_admins": 'maintenance_admins = ["ann", "1042"]',
     "audit.intent_partitions": 'intent_partitions = ["gpu-large"]',
+    "lake.store": 'store = "s3://slurm-guard/cluster1"',
+    "lake.store_endpoint": 'store_endpoint = "https://s3.example.org"',
     "network.egress": 'egress = ["140.82.112.0/20:443", "198.51.100.0/24 account=lab,chem"]',
     "network.tunnels": 'tunnels = ["203.0.113.0/28:443 user=alice,bob", "/usr/bin/code partition=dev"]',
 }
 
 
-_CHOICES = {"slurm.accounting": ("sacct", "pyslurm")}
+_CHOICES = {"slurm.accounting": ("sacct", "pyslurm"), "engine.kind": ("local", "slurm")}
 
 
 def wrong_choice(key: str, value: Any) -> str:
@@ -118,6 +131,8 @@ def wrong_text(name: str, value: Any) -> str:
         return f"({value!a}) must be https://host/path or http://host/path" + (
             ", with nothing behind it" if name == "page_url" else ""
         )
+    if name == "store" and value and not STORE.fullmatch(str(value)):
+        return f"({value!a}) must be s3://bucket or s3://bucket/prefix, of plain letters"
     if isinstance(value, list) and name in ("cluster", "egress", "tunnels"):
         said = [f"holds {part!a}: {why}" for part in parts if (why := _wrong_rule(part, name))]
         return said[0] if said else ""

@@ -22,3 +22,7 @@ class GuardError(Exception):
         self.sentence = sentence
         self.hint = hint
         self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[type["GuardError"], tuple[str, str, str, int]]:
+        """It comes whole out of another process."""
+        return GuardError, (self.slug, self.sentence, self.hint, self.exit_code)

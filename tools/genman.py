@@ -40,6 +40,8 @@ def pages() -> dict[str, str]:
     root: Any = typer.main.get_command(cli.app)
     found = {f"{NAME}.1": _page(NAME, root, _commands(root))}
     for name, command in root.commands.items():
+        if command.hidden:
+            continue
         parts = [line for sub in _subcommands(name, command) for line in sub]
         parts += _hook_settings() if name == "install" else []
         found[f"{NAME}-{name}.1"] = _page(f"{NAME}-{name}", command, parts)
@@ -87,6 +89,8 @@ def _synopsis(typed: str, command: Any) -> list[str]:
 def _commands(root: Any) -> list[str]:
     out = [".SH COMMANDS"]
     for name, command in root.commands.items():
+        if command.hidden:
+            continue
         out += [".TP", f".BR {_text(f'{NAME}-{name}')} (1)", _text(_paragraphs(command)[0])]
     return out
 

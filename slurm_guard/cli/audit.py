@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from slurm_guard.audit.facts import Facts
     from slurm_guard.config import Config, SlurmConfig
+    from slurm_guard.engine.run import Means
     from slurm_guard.history import PastCost, PastGround, PastTrace
     from slurm_guard.model import Audit
     from slurm_guard.slurm.accounting import Accounting
@@ -32,17 +33,30 @@ _Reopened = Annotated[
 _Remember = Annotated[
     bool | None, typer.Option("--remember/--no-remember", help=_REMEMBER, show_default=False)
 ]
+_History = Annotated[
+    Path | None,
+    typer.Option("--history", help="what earlier audits learnt; default: [lake] history", readable=False),
+]
 _Ledger = Annotated[
     Path | None,
     typer.Option("--ledger", help="also the ledger by GPU and minute, as Parquet", readable=False),
+]
+_Engine = Annotated[
+    str | None, typer.Option("--engine", help="local, or slurm: by job arrays; default: [engine] kind")
+]
+_Shards = Annotated[
+    int | None, typer.Option("--shards", min=1, help="tasks of a job array; default: [engine] shards")
 ]
 _CLOSED, _CLOSED_FOLDER = 0o640, 0o750  # everybody's runs are not for everybody (rulings 26)
 _TIME = "ISO time (in report.timezone, which is UTC unless set) or epoch seconds"
 
 
 def add(app: typer.Typer) -> None:
-    """Register the command."""
+    """Register the command, and the one that its job arrays run."""
+    from slurm_guard.cli.engines import shard
+
     app.command()(audit)
+    app.command("audit-shard", hidden=True)(shard)
 
 
 def audit(
@@ -67,33 +81,33 @@ def audit(
         Path | None, typer.Option("--config", help="configuration file", readable=False)
     ] = None,
     words_up_to: _WordsUpTo = None,
-    history: Annotated[
-        Path | None,
-        typer.Option("--history", help="what earlier audits learnt; default: [lake] history", readable=False),
-    ] = None,
+    history: _History = None,
     remember: _Remember = None,
     ledger: _Ledger = None,
     reopened: _Reopened = False,
+    engine: _Engine = None,
+    shards: _Shards = None,
 ) -> None:
     """Set every run's GPU time against its logged progress; write the night's document."""
+    from slurm_guard.cli.engines import with_engine
     from slurm_guard.cli.history import history_folder, leave_history
     from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.reopened import again
+    from slurm_guard.cli.store import brought
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
 
-    settings = load_config(config)
+    settings = with_engine(load_config(config), engine, shards)
     if reopened:
-        again(
-            settings, lake, lambda night: audit(night, None, sacct_file, lake, config=config, history=history)
-        )
+        same = {"config": config, "history": history, "engine": engine, "shards": shards}
+        again(settings, lake, lambda night: audit(night, None, sacct_file, lake, **same))  # type: ignore[arg-type]
         return
     window = span(since, until, settings)
     folder = history_folder(history, lake, settings)
-    where = lake or Path(settings.lake.path)
     is_trial = output is not None
     remembers = remember or (remember is None and not is_trial)
     refuse_root("audit", [Path(settings.report.path)] * (not is_trial) + [folder] * remembers)
+    where = lake or brought(window, settings)
     done, left = _work(window, settings, (sacct_file, folder, ledger), where, words_up_to)
     path = output or _default_path(window[0], settings)
     _write(path, done, None if is_trial else settings)
@@ -138,6 +152,7 @@ def _work(
     words_up_to: int | None,
 ) -> "tuple[Audit, _Left]":
     """The night's audit, with a bar where somebody watches. `files`: sacct's text, history, ledger."""
+    from slurm_guard.cli.engines import means_of
     from slurm_guard.cli.progressbar import watched
     from slurm_guard.cli.remember import recall
 
@@ -145,18 +160,18 @@ def _work(
         bar.stage("accounting and history")
         facts = load_facts(window, settings, files[:2], lake)
         bar.stage("runs judged")
-        bounds = (settings.engine.part_gpu_h, settings.engine.processes)
-        return _audited(recall(facts, settings, words_up_to), (lake, bounds), files[2], bar.step)
+        given = recall(facts, settings, words_up_to)
+        return _audited(given, (lake, means_of(settings.engine)), files[2], bar.step)
 
 
 def _audited(
     facts: "Facts",
-    means: tuple[Path, tuple[float, int]],
+    means: "tuple[Path, Means]",
     ledger: Path | None,
     tell: "Callable[[int, int], None]",
 ) -> "tuple[Audit, _Left]":
-    """The audit and what it leaves for later ones. `means`: the lake, and engine.run's bounds; with a path,
-    its ledger by GPU and minute is written there. Raises GuardError output-unwritable."""
+    """The audit and what it leaves for later ones. `means`: the lake, and how; with a path, its
+    ledger by GPU and minute is written there. Raises GuardError output-unwritable."""
     from slurm_guard.engine.run import audit_lake
     from slurm_guard.errors import GuardError
     from slurm_guard.lake.minutefile import MinuteFile

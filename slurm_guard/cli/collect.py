@@ -37,6 +37,7 @@ def collect(
     from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.progressbar import watched
     from slurm_guard.cli.reopened import tell_reopened
+    from slurm_guard.cli.store import refuse_copy, send
     from slurm_guard.config import load_config
     from slurm_guard.errors import GuardError
     from slurm_guard.lake.ingest import collect as collect_spools
@@ -49,6 +50,7 @@ def collect(
     bounds = Bounds(settings.drop_mib << 20, settings.drop_days * 86_400.0)
     place = drop or where / "drop"
     refuse_root("collect", [where, place])
+    refuse_copy(where)
     if asked:
         _pull(asked, place, ssh)
         spools = [*(path for path in spools if path != place), place]
@@ -63,6 +65,7 @@ def collect(
     tell_reopened(report.arrived, where, whole)
     if settings.compact:
         tidy(where, settings.min_free_mib << 20)
+    send(where, whole)
     unread = {refused.slug for refused in report.refused} == {"unreadable"}
     if unread and report.n_new == report.n_known == 0:
         raise GuardError(

@@ -24,16 +24,19 @@ def compact(
     Rows stay as they are; what was put together goes hours later, by the next call.
     """
     from slurm_guard.cli.ownlake import refuse_root
+    from slurm_guard.cli.store import refuse_copy, send
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FAILURE
     from slurm_guard.lake.steps import formats_in
 
-    settings = load_config(config).lake
+    whole = load_config(config)
+    settings = whole.lake
     where = lake or Path(settings.path)
     refuse_root("compact", [where])
+    refuse_copy(where)
     if not formats_in(where):
         typer.echo(f"nothing was collected yet: {where}")
-    elif not tidy(where, settings.min_free_mib << 20, recent_days=None):
+    elif not tidy(where, settings.min_free_mib << 20, recent_days=None) or not send(where, whole):
         raise typer.Exit(EXIT_FAILURE)
 
 

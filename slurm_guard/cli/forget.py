@@ -41,6 +41,7 @@ def forget(
     who = _find_user(user, name)
     typer.echo(f"uid {who.uid}, {who.name or 'name unknown'}:")
     failed = [*_forget_lake(settings, who, apply=apply), *_forget_reports(settings, who, apply=apply)]
+    failed += _forget_store(settings, apply=apply)
     for path, why in failed[:20]:
         typer.echo(f"warning: {path}: {why}", err=True)
     if not apply:
@@ -83,8 +84,10 @@ def _forget_lake(settings: "Config", who: "Who", *, apply: bool) -> list[tuple[P
     if apply:
         with alone(lake):
             taken = forget_lake(lake, history, who.uid, apply=True)
+        busy = _forget_parts(settings, lake)
     else:
         taken = forget_lake(lake, history, who.uid, apply=False)
+        busy = []
     what = ", ".join(f"{n} rows of {table}" for table, n in sorted(taken.rows.items())) or "nothing"
     typer.echo(f"lake: {taken.n_runs} runs on nodes; {what}")
     if taken.n_untold:
@@ -95,7 +98,44 @@ def _forget_lake(settings: "Config", who: "Who", *, apply: bool) -> list[tuple[P
     n_quarantined = sum(1 for path in (lake / "quarantine").rglob("*") if path.is_file())
     if n_quarantined:
         typer.echo(f"quarantine: {n_quarantined} files are not looked into; `slurm-guard prune` ends them")
-    return list(taken.failed)
+    return [*taken.failed, *busy]
+
+
+def _forget_parts(settings: "Config", lake: Path) -> list[tuple[Path, str]]:
+    """All that audits keep of nights in parts: everybody's runs are in it, and it is made again at need."""
+    from slurm_guard.engine.kept import forget as forget_parts
+    from slurm_guard.engine.kept import own_folder
+    from slurm_guard.errors import GuardError
+
+    place = Path(settings.engine.folder) if settings.engine.folder else own_folder(lake)
+    if place is None or not place.is_dir():
+        return []
+    try:
+        left = forget_parts(place)
+    except GuardError as error:
+        return [(place, error.sentence)]
+    typer.echo(
+        "lake: what audits kept of nights in parts is gone" + (" but for those in use" if left else "")
+    )
+    return left
+
+
+def _forget_store(settings: "Config", *, apply: bool) -> list[tuple[Path, str]]:
+    """What the store still has is not forgotten, and is said."""
+    from slurm_guard.cli.store import send
+    from slurm_guard.lake.store.mark import is_copy
+
+    lake, url = Path(settings.lake.path), settings.lake.store
+    copies = "copies on other machines drop theirs with the next audit"
+    if is_copy(lake):
+        typer.echo("store: another machine's to change: forget there, then `slurm-guard lake sync` here")
+    elif url and not apply:
+        typer.echo(f"store: {url} gets the files that change; {copies}")
+    elif url and send(lake, settings, patient=True):
+        typer.echo(f"store: {url} has what the lake has; {copies}")
+    elif url:
+        return [(lake, f"{url} still has rows that are gone here: `slurm-guard lake sync` takes them away")]
+    return []
 
 
 def _forget_reports(settings: "Config", who: "Who", *, apply: bool) -> list[tuple[Path, str]]:

@@ -53,6 +53,7 @@ def prometheus(
     from slurm_guard.cli.audit import accounting_of, span
     from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.progressbar import watched
+    from slurm_guard.cli.store import refuse_copy, send
     from slurm_guard.config import load_config
     from slurm_guard.prometheus.client import Prometheus
 
@@ -60,6 +61,7 @@ def prometheus(
     where = lake or Path(settings.lake.path)
     window = span(since, until, settings)
     refuse_root("import prometheus", [where])
+    refuse_copy(where)
     hours = _hours(window)
     server = Prometheus(access_of(url or settings.prometheus.url, settings.prometheus))
     loaded = accounting_of(settings.slurm, sacct_file).load_runs(hours[0], hours[-1] + 3600.0)
@@ -73,6 +75,7 @@ def prometheus(
             else:
                 _take(server, at, (loaded.cluster, runs), where, settings, match, told)
             bar.step(n + 1, len(hours))
+    send(where, settings)
     _tell(told, server, where, len(hours))
 
 

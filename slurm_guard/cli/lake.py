@@ -1,4 +1,7 @@
-"""`slurm-guard lake`: `show` prints rows of a table to who wants to see for himself; `tables` lists them."""
+"""`slurm-guard lake`: `show` prints rows of a table to who wants to see for himself; `tables` lists them.
+
+`sync` is in store.py.
+"""
 
 from enum import Enum
 from pathlib import Path
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 lake_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Look into the lake: what the nodes recorded, row by row.",
+    help="Look into the lake: what the nodes recorded, row by row; and its object store.",
 )
 
 _Config = Annotated[Path | None, typer.Option("--config", help="configuration file", readable=False)]
@@ -36,6 +39,9 @@ class RowFormat(str, Enum):
 
 def add(app: typer.Typer) -> None:
     """Register the command."""
+    from slurm_guard.cli.store import sync
+
+    lake_app.command()(sync)
     app.add_typer(lake_app, name="lake")
 
 

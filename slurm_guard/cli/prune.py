@@ -27,6 +27,7 @@ def prune(
     """
     import time
 
+    from slurm_guard.cli.store import send
     from slurm_guard.config import load_config
     from slurm_guard.report.viewlog import log_path
     from slurm_guard.retention import remove, rewrite_lines, since
@@ -47,6 +48,8 @@ def prune(
         typer.echo(f"views: {n} lines older than {days:g} days removed")
     if not apply:
         typer.echo("nothing was removed: --apply does it")
+    elif not send(Path(settings.lake.path), settings, may_shrink=True, patient=True):
+        n_failed += 1
     raise typer.Exit(1 if n_failed else 0)
 
 
@@ -58,9 +61,22 @@ def _find(settings: "Config", now_at: float) -> list["Old"]:
     return [
         old_days("lake", tables, keep.lake_days, now_at),
         old_files("quarantine", lake / "quarantine", keep.quarantine_days, now_at),
+        *(old_files("kept parts", place, keep.lake_days, now_at) for place in _parts(settings)),
         old_days("reports", [reports], keep.reports_days, now_at),
         old_letters(reports / "outbox", keep.mail_days, now_at),
     ]
+
+
+def _parts(settings: "Config") -> list[Path]:
+    """Where audits keep results of parts, if it is a folder as they make it: closed, and this user's own."""
+    import os
+
+    place = Path(settings.engine.folder or Path(settings.lake.path) / "parts")
+    try:
+        status = place.lstat()
+    except OSError:
+        return []
+    return [place] if status.st_uid == os.geteuid() and status.st_mode & 0o170077 == 0o040000 else []
 
 
 def _line(old: "Old", done: bool) -> str:

@@ -11,7 +11,15 @@ from slurm_guard import __version__
 from slurm_guard.config import DEFAULT_PATH, Config, load_config
 from slurm_guard.configdoubts import doubts
 from slurm_guard.configfile import loose_places
-from slurm_guard.doctor import fromhead, fromhooks, fromnode, fromprograms, fromschedule, fromslurm
+from slurm_guard.doctor import (
+    fromhead,
+    fromhooks,
+    fromnode,
+    fromprograms,
+    fromschedule,
+    fromslurm,
+    fromstore,
+)
 from slurm_guard.doctor.bounded import Collector, Identity, gather
 from slurm_guard.doctor.facts import (
     Accounting,
@@ -161,6 +169,7 @@ def _as_auditor(facts: Facts, asked: Asked, roles: frozenset[Role]) -> _Parts:
         "barred": lambda: fromschedule.find_barred(_seen_or(facts.schedule, None) or ()),
         "spools": lambda: fromhead.look_at_spools(facts.config()),
         "quarantine": lambda: fromhead.load_quarantine(facts.config(), facts.now_at),
+        "store": lambda: fromstore.load_store(facts.config()),
         "night": lambda: fromhead.load_night(facts.config()),
         "mail": lambda: fromhead.try_mail(facts.config(), asked.timeout_s),
         "chat": lambda: fromhead.look_at_chat(facts.config()),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from slurm_guard.config import Config
 from slurm_guard.doctor.finding import NotSeenError, Unseen
+from slurm_guard.doctor.fromstore import StoreState
 from slurm_guard.doctor.shut import Shut
 from slurm_guard.doctor.timer import Timer
 from slurm_guard.model import NodeCoverage
@@ -329,6 +330,7 @@ class Facts:
     data: tuple[NodeData, ...] | Unseen = _NOT
     spools: tuple[Spool, ...] | Unseen = _NOT
     quarantine: Quarantine | Unseen = _NOT
+    store: StoreState | Unseen = _NOT
     night: Night | Unseen | None = _NOT  # null: no night was audited yet
     skews: tuple[Skew, ...] | Unseen = _NOT
     mail: MailTry | Unseen = _NOT

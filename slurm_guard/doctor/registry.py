@@ -12,6 +12,7 @@ from slurm_guard.doctor.checks import (
     node,
     programs,
     slurmconf,
+    store,
     upkeep,
 )
 from slurm_guard.doctor.finding import Check
@@ -25,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     *programs.CHECKS,
     *node.CHECKS,
     *head.CHECKS,
+    *store.CHECKS,
     *heard.CHECKS,
     *upkeep.CHECKS,
     *mail.CHECKS,

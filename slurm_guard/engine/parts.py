@@ -1,7 +1,6 @@
-"""The three passes over a night's parts: survey, measure, judge. Each works on one part alone, and leaves the
-next what it needs as a file; what needs all runs lies between them (audit/whole.py)."""
+"""The three passes over a night's parts: survey, measure, judge. Each works on one part alone, with what the
+one before it made of that part; what needs all runs lies between them (audit/whole.py)."""
 
-import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import polars as pl
 
 from slurm_guard.audit import bind, work
 from slurm_guard.audit.codes import coded
-from slurm_guard.audit.facts import Facts, runs_frame, split
+from slurm_guard.audit.facts import Facts, runs_frame
 from slurm_guard.audit.night import Night, measure
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.run import Done, judge_runs
@@ -19,19 +18,17 @@ from slurm_guard.engine.plan import Part
 from slurm_guard.lake.frames import read_frames, read_windows
 from slurm_guard.lake.reach import Reach
 from slurm_guard.lake.schema import TABLES, empty
-from slurm_guard.lake.write import write_whole
 from slurm_guard.model import Run, Skip
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What every part needs: the night's facts without frames, the lake, and the folder of the parts' files.
-    `keeps_cells`: the ledger by GPU and minute is wanted."""
+    """What every part needs: the night's facts without frames, and the lake. `keeps_cells`: the ledger by
+    GPU and minute is wanted."""
 
     facts: Facts
     runs: tuple[Run, ...]  # judgeable ones, in order
     lake: Path
-    folder: Path
     reach: Reach
     keeps_cells: bool = False
 
@@ -43,11 +40,6 @@ class Surveyed:
     survey: work.Survey
     told: frozenset[str]
     placed: frozenset[str]
-
-
-def site_of(facts: Facts, lake: Path, folder: Path, reach: Reach, *, keeps_cells: bool) -> Site:
-    """`facts` without frames."""
-    return Site(facts, tuple(split(facts.runs)[0]), lake, folder, reach, keeps_cells)
 
 
 def survey_part(site: Site, part: Part) -> Surveyed:
@@ -67,9 +59,11 @@ def survey_part(site: Site, part: Part) -> Surveyed:
     return Surveyed(replace(found, placed=frozenset()), told, placed)
 
 
-def measure_part(site: Site, number: int, part: Part, norms: work.Norms) -> Told:
-    """The second pass: leaves the measured runs in a file, and tells what the other runs have to know, by
-    places in the night."""
+Measured = tuple[Night, tuple[Skip, ...]]
+
+
+def measure_part(site: Site, part: Part, norms: work.Norms) -> tuple[Measured, Told]:
+    """The second pass: the measured runs, and what the other runs have to know, by places in the night."""
     facts = site.facts
     frames, skips = read_frames(
         site.lake, facts.cluster, facts.from_at, facts.until_at, site.reach.of(part.reach), lean=True
@@ -80,17 +74,16 @@ def measure_part(site: Site, number: int, part: Part, norms: work.Norms) -> Told
     night, told = measure(
         list(mine.runs), mine, NightPart(places, part.nodes, norms), keeps_cells=site.keeps_cells
     )
-    _put(site, f"measured-{number}", (night, skips))
-    return told.moved(part.near)
+    return (night, skips), told.moved(part.near)
 
 
 Judged = tuple[Done, list[pl.DataFrame]]
 
 
-def judge_part(site: Site, number: int, part: Part, whole: Whole) -> Judged:
-    """The third pass: the part's runs judged, its stints by places in the night; and its ledger by GPU and
-    minute. `whole`: of the part's runs by their places among those near."""
-    night, skips = _get(site, f"measured-{number}")
+def judge_part(site: Site, part: Part, whole: Whole, measured: Measured) -> Judged:
+    """The third pass: the part's runs judged, its stints by places among those near; and its ledger by GPU
+    and minute. `whole`: of the part's runs by their places among those near."""
+    night, skips = measured
     own = frozenset(part.own)
     runs = {k: site.runs[i] for k, i in enumerate(part.near) if i in own}
     ledger: list[pl.DataFrame] = []
@@ -99,20 +92,16 @@ def judge_part(site: Site, number: int, part: Part, whole: Whole) -> Judged:
         ledger.append(rows.collect())
 
     done = judge_runs(runs, night, (whole, site.facts), take if site.keeps_cells else None)
-    stints = tuple(_moved(s, part.near) for s in done.stints if s.node in part.nodes)
+    stints = tuple(s for s in done.stints if s.node in part.nodes)
     return replace(done, skips=(*done.skips, *skips), stints=stints), ledger
+
+
+def placed(judged: Judged, places: tuple[int, ...]) -> Judged:
+    """The same with stints by places in the night: `places` has those of the runs near."""
+    done, ledger = judged
+    return replace(done, stints=tuple(_moved(stint, places) for stint in done.stints)), ledger
 
 
 def _moved(stint: Stint, places: tuple[int, ...]) -> Stint:
     own, host = (None if i is None else places[i] for i in (stint.own, stint.host))
     return replace(stint, own=own, host=host)
-
-
-def _put(site: Site, name: str, value: tuple[Night, tuple[Skip, ...]]) -> None:
-    """A file of our own in a folder that nobody else may enter: it is unpickled by us alone."""
-    write_whole(site.folder / f"{name}.pickle", pickle.dumps(value, pickle.HIGHEST_PROTOCOL), 0o600)
-
-
-def _get(site: Site, name: str) -> tuple[Night, tuple[Skip, ...]]:
-    value: tuple[Night, tuple[Skip, ...]] = pickle.loads((site.folder / f"{name}.pickle").read_bytes())  # noqa: S301
-    return value

@@ -1,53 +1,68 @@
 """A night audited part by part. The document is the same, to the byte, as of one look at all of it."""
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import replace
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any
 
 import polars as pl
 
 from slurm_guard.audit import judge, work
 from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.run import assembled, audit_and_remember, lay_out_refused
-from slurm_guard.audit.whole import Told, Whole, told_together, whole_of
+from slurm_guard.audit.whole import Whole, told_together, whole_of
 from slurm_guard.engine import parts
+from slurm_guard.engine.arrays import Cluster, in_arrays
+from slurm_guard.engine.kept import Work, in_words, own_folder, work_of
+from slurm_guard.engine.local import Make, in_processes
 from slurm_guard.engine.plan import Part, cut
+from slurm_guard.engine.tasks import Namer, Task, gone
 from slurm_guard.engine.ties import shared_files
-from slurm_guard.errors import GuardError
+from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.history import PastCost, PastGround, PastTrace
 from slurm_guard.lake.frames import distinct_rows, read_frames
 from slurm_guard.lake.reach import find_reach
 from slurm_guard.model import Audit
 from slurm_guard.readings import IMPORTED
 
-T = TypeVar("T")
 Take = Callable[[pl.LazyFrame], None]
 Leave = tuple[Callable[[PastGround], None], Callable[[PastTrace], None]]
 Tell = Callable[[int, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How a night is computed. `part_gpu_h`: GPU-hours that are looked at together, a smaller night at once;
+    `processes` 0: one a CPU; `folder` of kept parts, null: in the lake; `nights` of which parts are kept, 0:
+    none; `cluster` null: on this machine."""
+
+    part_gpu_h: float = 2500.0
+    processes: int = 0
+    folder: Path | None = None
+    nights: int = 2
+    cluster: Cluster | None = field(default=None)
+
+
 def audit_lake(
-    facts: Facts, lake: Path, bounds: tuple[float, int], leave: Leave, take: Take | None, tell: Tell
+    facts: Facts, lake: Path, means: Means, leave: Leave, take: Take | None, tell: Tell
 ) -> tuple[Audit, list[PastCost]]:
     """The audit of a night whose frames are still in the lake (`facts` has none), and the rows for later
-    ones. `bounds`: GPU-hours that are looked at together, a smaller night at once; processes, 0: one a CPU.
-    Raises GuardError lake-newer, lake-older."""
-    part_gpu_h, n_processes = bounds
+    ones. Raises GuardError lake-newer, lake-older, parts-unsafe, and as engine/local.py and arrays.py do."""
     runs = split(facts.runs)[0]
     whole_h = sum(run.n_gpus * max(0.0, run.until_at - run.from_at) for run in runs) / 3600.0
-    if whole_h <= part_gpu_h or _is_imported(facts, lake):
+    if whole_h <= means.part_gpu_h or _is_imported(facts, lake):
         frames, skips = read_frames(lake, facts.cluster, facts.from_at, facts.until_at)
         known = replace(facts, frames=frames, skips=(*facts.skips, *skips))
         return audit_and_remember(known, take, *leave, tell)
-    with tempfile.TemporaryDirectory(prefix="slurm-guard-") as folder:
-        return _in_parts(facts, lake, (Path(folder), part_gpu_h, n_processes), leave, take, tell)
+    lake = lake.absolute()
+    place = own_folder(lake) if means.folder is None else means.folder.absolute()
+    if means.cluster is not None and (place is None or means.nights <= 0):
+        raise _unshared(lake)
+    night = (str(lake), facts.cluster, facts.from_at, facts.until_at)
+    with work_of(place, means.nights, night) as work:
+        return _in_parts(facts, lake, (work, means), leave, take, tell)
 
 
 def _is_imported(facts: Facts, lake: Path) -> bool:
@@ -58,127 +73,94 @@ def _is_imported(facts: Facts, lake: Path) -> bool:
     return IMPORTED in names.to_list()
 
 
+def _unshared(lake: Path) -> GuardError:
+    return GuardError(
+        "engine-unshared",
+        f"no folder for parts that the nodes could share: [engine] nights is 0, or {lake} is not this user's",
+        "name a folder on a file system that all of them have in [engine] folder",
+        EXIT_USAGE,
+    )
+
+
 def _in_parts(
-    facts: Facts, lake: Path, means: tuple[Path, float, int], leave: Leave, take: Take | None, tell: Tell
+    facts: Facts, lake: Path, how: tuple[Work, Means], leave: Leave, take: Take | None, tell: Tell
 ) -> tuple[Audit, list[PastCost]]:
-    folder, part_gpu_h, n_processes = means
+    work_, means = how
     window = (facts.from_at, facts.until_at)
-    reach = find_reach(lake, *window)
-    site = parts.site_of(facts, lake, folder, reach, keeps_cells=take is not None)
+    site = parts.Site(
+        facts, tuple(split(facts.runs)[0]), lake, find_reach(lake, *window), keeps_cells=take is not None
+    )
     ties = shared_files(lake, facts.cluster, *window, site.runs)
-    every = cut(site.runs, reach.nodes, ties, part_gpu_h)
+    every = cut(site.runs, site.reach.nodes, ties, means.part_gpu_h)
+    name = Namer(site)
     n = len(every)
-    done_passes = 0
+    with _makers(work_, site, means) as make:
 
-    def told(k: int) -> None:
-        tell((done_passes * n + k) * len(site.runs) // (3 * n), len(site.runs))
+        def results(number: int, tasks: list[Task]) -> list[Any]:
+            n_runs = len(site.runs)
+            return _settled(work_, make, tasks, lambda k: tell((number * n + k) * n_runs // (3 * n), n_runs))
 
-    with _workers(site, n_processes or min(8, os.cpu_count() or 1)) as each:
-        surveyed = each(_survey, [(part,) for part in every], told)
+        surveyed: list[parts.Surveyed] = results(0, [name.survey(part) for part in every])
         norms = work.norms(
             [one.survey for one in surveyed],
             frozenset().union(*(one.told for one in surveyed)),
             frozenset().union(*(one.placed for one in surveyed)),
         )
-        done_passes = 1
-        heard = each(_measure, [(k, part, norms) for k, part in enumerate(every)], told)
+        measures = [name.measure(part, norms) for part in every]
+        heard = [told.moved(part.near) for told, part in zip(results(1, measures), every, strict=True)]
         whole = whole_of(list(site.runs), facts, told_together(heard))
-        done_passes = 2
-        judged = each(_judge, [(k, part, whole.of(part.near)) for k, part in enumerate(every)], told)
+        pairs = zip(every, measures, strict=True)
+        judged = results(2, [name.judge(part, whole, measured) for part, measured in pairs])
+    return _together(facts, every, judged, (whole, leave), take)
+
+
+def _together(
+    facts: Facts,
+    every: Sequence[Part],
+    judged: Sequence[parts.Judged],
+    given: tuple[Whole, Leave],
+    take: Take | None,
+) -> tuple[Audit, list[PastCost]]:
+    found = [parts.placed(one, part.near) for one, part in zip(judged, every, strict=True)]
     refusals = [judge.refused(run, why) for run, why in split(facts.runs)[1]]
     if take is not None:
-        for _, ledger in judged:
+        for _, ledger in found:
             for rows in ledger:
                 take(rows.lazy())
         lay_out_refused(refusals, take)
-    return assembled(facts, refusals, [done for done, _ in judged], whole, leave)
+    return assembled(facts, refusals, [done for done, _ in found], *given)
 
 
-_SITE: list[parts.Site] = []  # of this worker: it is large, and the same for all of its parts
+def _makers(work_: Work, site: parts.Site, means: Means) -> AbstractContextManager[Make]:
+    if means.cluster is not None:
+        return in_arrays(work_, site, means.cluster)
+    return in_processes(work_, site, means.processes or min(8, os.cpu_count() or 1))
 
 
-def _begin(site: parts.Site) -> None:
-    _SITE[:] = [site]
+def _settled(work_: Work, make: Make, tasks: Sequence[Task], tell: Callable[[int], None]) -> list[Any]:
+    """The results of all tasks, in order: those that are there, and of the others what is made of them now.
+    `tell` hears how many there are."""
+    there = work_.night.names()
+    missing = [task for task in tasks if not there.issuperset(task.leaves)]
+    n_kept = len(tasks) - len(missing)
+    work_.used.update(name for task in tasks for name in task.leaves)
+    tell(n_kept)
+    make(missing, lambda k: tell(n_kept + k))
+    found = [_result(work_, task) for task in tasks]
+    spoilt = [task for task, one in zip(tasks, found, strict=True) if one is None]
+    if spoilt:
+        make(spoilt, lambda k: tell(len(tasks) - len(spoilt) + k))
+        found = [_result(work_, task) if one is None else one for task, one in zip(tasks, found, strict=True)]
+    for task, one in zip(tasks, found, strict=True):
+        if one is None:
+            raise gone(work_.night, task.name)
+    return found
 
 
-def _survey(part: Part) -> parts.Surveyed:
-    return parts.survey_part(_SITE[0], part)
-
-
-def _measure(number: int, part: Part, norms: work.Norms) -> Told:
-    return parts.measure_part(_SITE[0], number, part, norms)
-
-
-def _judge(number: int, part: Part, whole: Whole) -> parts.Judged:
-    return parts.judge_part(_SITE[0], number, part, whole)
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
-    """What can go wrong around a part, in words. Raises GuardError audit-worker-lost, scratch-unwritable."""
-    try:
-        yield
-    except BrokenProcessPool:
-        raise GuardError(
-            "audit-worker-lost",
-            "a process of the audit was killed, perhaps for want of memory; nothing was published",
-            "lower [engine] processes or part_gpu_h, then audit the night again",
-        ) from None
-    except OSError as error:
-        raise GuardError(
-            "scratch-unwritable",
-            f"the parts of the night cannot be kept in {tempfile.gettempdir()}: {error.strerror}; nothing "
-            "was published",
-            "make room there, or name another folder with TMPDIR, then audit the night again",
-        ) from None
-
-
-class Each(Protocol):
-    """Calls a function for each of some arguments, and gives what they return in order."""
-
-    def __call__(
-        self, work: Callable[..., T], given: Sequence[tuple[object, ...]], tell: Callable[[int], None]
-    ) -> list[T]: ...
-
-
-@contextmanager
-def _workers(site: parts.Site, n: int) -> Iterator[Each]:
-    """In `n` processes."""
-    if n == 1:
-        _begin(site)
-
-        def alone(
-            work: Callable[..., T], given: Sequence[tuple[object, ...]], tell: Callable[[int], None]
-        ) -> list[T]:
-            found = []
-            for k, one in enumerate(given):
-                with _understood():
-                    found.append(work(*one))
-                tell(k + 1)
-            return found
-
-        yield alone
-        return
-    threads = os.environ.get("POLARS_MAX_THREADS")
-    os.environ["POLARS_MAX_THREADS"] = "1"  # of each worker: there is one for each CPU
-    try:
-        with ProcessPoolExecutor(n, get_context("spawn"), initializer=_begin, initargs=(site,)) as pool:
-
-            def beside(
-                work: Callable[..., T], given: Sequence[tuple[object, ...]], tell: Callable[[int], None]
-            ) -> list[T]:
-                with _understood():
-                    waiting = [pool.submit(work, *one) for one in given]
-                found = []
-                for k, one in enumerate(waiting):
-                    with _understood():
-                        found.append(one.result())
-                    tell(k + 1)
-                return found
-
-            yield beside
-    finally:
-        if threads is None:
-            os.environ.pop("POLARS_MAX_THREADS", None)
-        else:
-            os.environ["POLARS_MAX_THREADS"] = threads
+def _result(work_: Work, task: Task) -> Any:
+    """Null: what is there cannot be read, and is taken away, so that it can be made again."""
+    with in_words(work_.night.path):
+        found = work_.night.get(task.name)
+        if found is None:
+            work_.night.drop(task.name)
+        return found

@@ -31,10 +31,12 @@ class NodeReach:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The nodes of each file of a window of time. Files that could not be read are not known."""
+    """The nodes of each file of a window of time. Files that could not be read are not known, but `loose`, as
+    are those without rows."""
 
     by_node: Mapping[str, frozenset[Path]] = field(default_factory=dict)
     known: frozenset[Path] = frozenset()
+    loose: frozenset[Path] = frozenset()
 
     @property
     def nodes(self) -> frozenset[str]:
@@ -53,17 +55,32 @@ def find_reach(lake: Path, from_at: float, until_at: float) -> Reach:
     """Of all that read_frames may open for [from_at, until_at). Raises GuardError lake-newer, lake-older."""
     by_node: dict[str, set[Path]] = {}
     known: set[Path] = set()
+    every: set[Path] = set()
     for table in TABLES:
         slack_s = SPANS[table][2] if table in SPANS and table != "processes" else TICKET_DAYS * DAY_S
-        bounded = table in SPANS and table not in LONG
+        bounded = table in SPANS and table not in (
+            *LONG,
+            "lost",
+        )  # what was lost of a run is said at any time
         days = (day_of(from_at - slack_s), day_of(until_at) if bounded else date.max)
         paths = list(files_of(lake, table, days))
+        every.update(paths)
         for at in range(0, len(paths), _SOME):
             for path, node in _nodes(paths[at : at + _SOME]):
                 known.add(path)
                 if node is not None:
                     by_node.setdefault(node, set()).add(path)
-    return Reach({node: frozenset(mine) for node, mine in by_node.items()}, frozenset(known))
+    of_nodes = {node: frozenset(mine) for node, mine in by_node.items()}
+    return Reach(of_nodes, frozenset(known), frozenset(every - known))
+
+
+def days_of(table: str, from_at: float, until_at: float) -> tuple[date, date]:
+    """The days, both included, of which an audit of [from_at, until_at) may read the table at all: of what
+    comes with a run whatever was there before."""
+    if table not in SPANS or table in ("segments", "lost", "processes"):
+        return date.min, date.max
+    first = day_of(from_at - SPANS[table][2])
+    return first, date.max if table in LONG else day_of(until_at)
 
 
 def _nodes(paths: list[Path]) -> list[tuple[Path, str | None]]:

@@ -21,7 +21,7 @@ def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object], mode:
     make_folder(path.parent, CLOSED_FOLDER if mode == CLOSED else 0o777)
     temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC  # may be looked at before it counts
         with os.fdopen(os.open(temporary, flags, mode), "wb") as out:
             if callable(content):
                 _let_write(content, out)

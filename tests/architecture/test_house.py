@@ -18,6 +18,8 @@ HOMES = {
     "typer": ["cli/"],
     "rich": ["cli/"],
     "apprise": ["report/chat.py"],
+    "boto3": ["lake/store/bucket.py"],
+    "botocore": ["lake/store/bucket.py"],
     "resvg_py": ["report/images.py"],
     "markupsafe": ["report/render.py"],
     "tomli": ["config.py"],

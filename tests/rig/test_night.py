@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig import cluster, procs, services
+from tests.rig import cluster, engine, procs, services
 from tests.rig.jobs import drained_nodes, read_charges, wait_for_jobs
 from tests.rig.layout import USERS, Rig, RigError, load_rig
 from tests.rig.night import Plan, Result, run_night
@@ -161,6 +161,22 @@ def _states_beside(rig: Rig, first: int, others: list[list[str]]) -> list[str]:
 def _wait_until_running(rig: Rig, job: int) -> None:
     ask = ["squeue", "-h", "-j", str(job), "-o", "%T"]
     procs.wait_for(f"job {job} to run", lambda: "RUNNING" in procs.call(rig, ask), 60.0, 0.5)
+
+
+def test_a_night_by_job_arrays_is_as_in_one_look_though_tasks_are_killed(rig: Rig) -> None:
+    night = engine.make_night(rig)
+    whole = engine.audit_night(rig, night, [])
+
+    by_arrays = [
+        engine.audit_night(rig, night, ["--engine", "slurm", "--shards", n], hurt)
+        for n, hurt in (("1", None), ("4", engine.cancel_one), ("16", engine.kill_one))
+    ]
+
+    assert by_arrays == [whole, whole, whole]
+    ended = engine.states(rig)
+    assert len(ended) >= 3 * (1 + 4 + 16) + 2  # what was killed was submitted again
+    assert sorted(state for state in ended if state != "COMPLETED") == ["CANCELLED", "FAILED"]
+    assert list(night.glob("parts-*/*/run-*")) == []
 
 
 def test_up_twice_is_the_same_rig(rig: Rig) -> None:

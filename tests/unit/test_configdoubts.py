@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from slurm_guard.config import AuditConfig, Config
+from slurm_guard.config import AuditConfig, Config, LakeConfig
 from slurm_guard.configdoubts import doubts, uids_of
 from slurm_guard.configjobs import doubtful_jobs, parse_jobs
 from slurm_guard.configmaintenance import MaintenanceConfig, instant
@@ -74,3 +74,19 @@ def test_all_keys_of_an_entry_must_fit() -> None:
     assert rule.is_for(user="bob", account="x", partition="burnin", qos="")
     assert not rule.is_for(user="bob", account="x", partition="gpu", qos="")
     assert not rule.is_for(user="eve", account="x", partition="burnin", qos="")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "n"),
+    [
+        ("http://s3.example.org:9000", 1),
+        ("https://s3.example.org", 0),
+        ("http://127.0.0.1:9000", 0),
+        ("http://[::1]:9000", 0),
+        ("", 0),
+    ],
+)
+def test_a_store_that_is_asked_in_the_clear_is_named(endpoint: str, n: int) -> None:
+    found = doubts(Config(lake=LakeConfig(store_endpoint=endpoint)), timezone.utc, NOW)
+
+    assert [("lake.store_endpoint" in one) for one in found] == [True] * n

@@ -140,3 +140,20 @@ def test_prune_says_first_and_does_it_when_asked(site: Path) -> None:
         "reports/2001-01-01/audit.json", "reports/outbox/2001-01-01/2001-01-01.json",
     }  # fmt: skip
     assert json.loads((site.parent / "reports" / "views.jsonl").read_text())["at"] == 9999999999
+
+
+def test_kept_parts_of_nights_go_by_age_from_a_folder_as_audits_make_it_and_from_no_other(site: Path) -> None:
+    parts = site.parent / "lake" / "parts"
+    for name, at in (("old", 1.0), ("new", 9e9)):
+        os.utime(_file(parts / "night" / name), (at, at))
+    argv = ["prune", "--apply", "--config", str(site)]
+
+    parts.chmod(0o755)
+    CliRunner().invoke(cli.app, argv, catch_exceptions=False)
+    left = _all(parts)
+    parts.chmod(0o700)
+    said = CliRunner().invoke(cli.app, argv, catch_exceptions=False).stdout
+
+    assert left == ["night/new", "night/old"]
+    assert _all(parts) == ["night/new"]
+    assert "kept parts: 1 files older than" in said

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from slurm_guard.cli import app as cli
 from slurm_guard.cli.audit import audit
 from slurm_guard.document import from_json
+from slurm_guard.engine.kept import work_of
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.lake.forget import SUMS
 from slurm_guard.report.forget import NOBODY, Who, redact_audit
@@ -50,6 +51,24 @@ def site(tmp_path: Path) -> Path:
     (tmp_path / "own" / "1000").mkdir(parents=True)
     (tmp_path / "own" / "1000" / f"{folder.name}.json").write_text("{}", "utf-8")
     return path
+
+
+def test_kept_parts_of_nights_go_and_one_in_use_is_said(site: Path, tmp_path: Path) -> None:
+    night = ("lake", "c", 0.0, 1.0)
+    place = tmp_path / "lake" / "parts"
+    with work_of(place, 2, night) as work:
+        work.night.put("judge-x", "of ann, too")
+        argv = ["forget", "--user", "1000", "--name", "ann", "--config", str(site), "--apply"]
+        busy = CliRunner().invoke(cli.app, argv)
+        left = list(place.rglob("judge-x"))
+
+    said = _forget(site, "--apply")
+
+    assert busy.exit_code == 1
+    assert "an audit is using it" in busy.output
+    assert left
+    assert "kept of nights in parts is gone" in said
+    assert list(place.iterdir()) == []
 
 
 def _forget(site: Path, *words: str) -> str:

@@ -32,6 +32,7 @@ from slurm_guard.doctor.facts import (
 )
 from slurm_guard.doctor.fromhooks import KEYS
 from slurm_guard.doctor.fromslurm import parse_gres
+from slurm_guard.doctor.fromstore import StoreState
 from slurm_guard.doctor.shut import Shut
 from slurm_guard.doctor.timer import Timer
 from slurm_guard.model import NodeCoverage
@@ -200,6 +201,7 @@ def healthy(**spoilt: Any) -> Facts:
         data=(heard("n1", NOW_AT - 3600), heard("n2", NOW_AT - 3600)),
         spools=(Spool(CONFIG.lake.spools[0], True),),
         quarantine=Quarantine(0, 0),
+        store=StoreState(),
         night=night(),
         skews=(Skew("n1", 0.4, 12), Skew("n2", -0.3, 9)),
         mail=MailTry(),

@@ -27,6 +27,7 @@ from slurm_guard.doctor.facts import (
     Unsafe,
 )
 from slurm_guard.doctor.finding import Level, Unseen
+from slurm_guard.doctor.fromstore import StoreState
 from slurm_guard.doctor.shut import Shut
 from slurm_guard.doctor.timer import Timer
 from slurm_guard.model import NodeCoverage
@@ -34,6 +35,7 @@ from tests.unit.doctor import builders as b
 
 GONE = Unseen("the disk does not answer")
 P, W, U, OK = Level.PROBLEM, Level.WARNING, Level.UNSEEN, Level.OK
+S3 = "s3://b/c"
 FAR = b.NOW_AT - 5 * 86_400
 OTHERS = (Unsafe("/opt/x", "may be written by everybody"),)
 
@@ -303,6 +305,12 @@ MISTAKES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("head-room", {"stores": b.stores(lake=b.folder("/l", 0o750, free_b=0))}, P, "all that fits"),
     ("quarantine", {"quarantine": Quarantine(4, 3, "/q/a.reason", "torn: no end")}, W, "3 files"),
     ("quarantine", {"quarantine": Quarantine(4, 0, "/q/a.reason", "torn")}, OK, "none of the last week"),
+    ("store", {"store": StoreState(S3, has_library=False)}, P, "boto3 is not installed"),
+    ("store", {"store": StoreState(S3, kind="source")}, W, "was sent to s3://b/c as a whole"),
+    ("store", {"store": StoreState(S3, kind="source", last_at=FAR)}, W, "as a whole 5 days ago"),
+    ("store", {"store": StoreState(S3, kind="copy", last_at=FAR)}, W, "fetched from s3://b/c as a whole 5"),
+    ("store", {"store": StoreState(S3, kind="source", last_at=b.NOW_AT - 7200)}, OK, "sent to s3://b/c 2 h"),
+    ("store", {"store": GONE}, U, "the disk does not answer"),
     ("node-data", {"data": (SEEN,)}, P, "nothing of it was ever"),
     ("node-data", {"data": (SEEN, NodeData("n2", None))}, P, "nothing of it was ever"),
     ("node-data", {"data": (SEEN, b.heard("n2", FAR))}, P, "is of 2027-01-10"),

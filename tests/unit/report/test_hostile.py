@@ -8,6 +8,7 @@ import json
 import time
 from dataclasses import replace
 from datetime import timezone
+from functools import cache
 from html.parser import HTMLParser
 
 import pytest
@@ -62,13 +63,23 @@ def _letter(nasty: str) -> "email.message.EmailMessage":
     return message
 
 
+@cache
+def _harmless_tags() -> frozenset[tuple[str, tuple[str, ...]]]:
+    page = build_page(hostile.night("plain word"), Options(site="plain word"))
+    return frozenset(_Tags(render_html(page)).tags)
+
+
+@cache
+def _harmless_heads() -> list[str]:
+    return _letter("plain word").keys()
+
+
 @EACH
 def test_html_has_only_the_tags_of_a_harmless_night(nasty: str) -> None:
     html = render_html(build_page(hostile.night(nasty), Options(site=nasty)))
 
     shape = _Tags(html)
-    harmless = _Tags(render_html(build_page(hostile.night("plain word"), Options(site="plain word"))))
-    assert set(shape.tags) <= set(harmless.tags)
+    assert set(shape.tags) <= _harmless_tags()
     assert [t for t, _ in shape.tags].count("style") == 1
     assert all(href.startswith("#") for href in shape.hrefs)
     assert not _raw_in(html)
@@ -120,7 +131,7 @@ def test_csv_has_no_formula_and_one_line_a_run(nasty: str) -> None:
 def test_mail_headers_are_ours_and_its_parts_harmless(nasty: str) -> None:
     message = _letter(nasty)
 
-    assert message.keys() == _letter("plain word").keys()
+    assert message.keys() == _harmless_heads()
     assert message["To"] == "ops@example.org"
     assert not _raw_in(str(message["Subject"]))
     for kind in ("plain", "html"):

@@ -1,0 +1,96 @@
+"""Tasks made on this machine, in one process or several."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+from slurm_guard.engine import parts
+from slurm_guard.engine.folder import Folder, open_folder
+from slurm_guard.engine.kept import Work, in_words
+from slurm_guard.engine.tasks import Task, make
+from slurm_guard.errors import GuardError
+
+# Makes the results of tasks, and says how many of them are made.
+Make = Callable[[Sequence[Task], Callable[[int], None]], None]
+SITE = "site"  # in an audit's own folder: what all of its tasks need
+
+
+def in_processes(work: Work, site: parts.Site, n: int) -> AbstractContextManager[Make]:
+    """In `n` processes; 1: in this one."""
+    return _alone(work, site) if n == 1 else _beside(work, site, n)
+
+
+@contextmanager
+def _alone(work: Work, site: parts.Site) -> Iterator[Make]:
+    def each(tasks: Sequence[Task], tell: Callable[[int], None]) -> None:
+        for k, task in enumerate(tasks):
+            with in_words(work.night.path):
+                make(site, work.night, task)
+            tell(k + 1)
+
+    yield each
+
+
+@contextmanager
+def _beside(work: Work, site: parts.Site, n: int) -> Iterator[Make]:
+    with in_words(work.night.path):
+        work.run.put(SITE, site)
+    given = (str(work.night.path), str(work.run.path))
+    with _threads("1"), ProcessPoolExecutor(n, get_context("spawn"), _begin, given) as pool:
+
+        def each(tasks: Sequence[Task], tell: Callable[[int], None]) -> None:
+            with _understood(work.night.path):
+                try:
+                    waiting = [pool.submit(_make, task) for task in tasks]
+                    for k, done in enumerate(as_completed(waiting)):
+                        done.result()
+                        tell(k + 1)
+                except BaseException:  # the others need not be made before that is said
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+
+        yield each
+
+
+_HERE: list[tuple[parts.Site, Folder]] = []  # of this worker: the site is large, and the same for all tasks
+
+
+def _begin(night: str, run: str) -> None:
+    site = open_folder(Path(run), make=False).get(SITE)
+    _HERE[:] = [(site, open_folder(Path(night), make=False))]
+
+
+def _make(task: Task) -> None:
+    make(*_HERE[0], task)
+
+
+@contextmanager
+def _understood(place: Path) -> Iterator[None]:
+    """What can go wrong around a part, in words. Raises GuardError audit-worker-lost, scratch-unwritable."""
+    try:
+        with in_words(place):
+            yield
+    except BrokenProcessPool:
+        raise GuardError(
+            "audit-worker-lost",
+            "a process of the audit was killed, perhaps for want of memory; nothing was published",
+            "lower [engine] processes or part_gpu_h, then audit the night again",
+        ) from None
+
+
+@contextmanager
+def _threads(n: str) -> Iterator[None]:
+    """Of Polars in processes that are started meanwhile: there is one for each CPU."""
+    before = os.environ.get("POLARS_MAX_THREADS")
+    os.environ["POLARS_MAX_THREADS"] = n
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("POLARS_MAX_THREADS", None)
+        else:
+            os.environ["POLARS_MAX_THREADS"] = before
