@@ -21,22 +21,25 @@ USUAL = (
 
 
 def beats_of(
-    cells: pl.DataFrame, uses: pl.DataFrame, strange: pl.DataFrame, wanted: Iterable[int] | None = None
+    cells: pl.DataFrame,
+    uses: pl.DataFrame,
+    strange: pl.DataFrame,
+    wanted: Iterable[int] | None = None,
+    windows: pl.DataFrame | None = None,
 ) -> dict[int, list[Beat]]:
     """Windows of each run that carry a rhythm which may be its own, in order of time, then GPU, at most
     MAX_WINDOWS of them (every so many). `strange`: windows in which somebody unlisted could have worked
-    (unlisted.py). `wanted`: the runs asked for; null: all."""
+    (unlisted.py). `wanted`: the runs asked for; null: all. `windows`: where the cells' `window` has what
+    they lack; null: they have it themselves."""
     if wanted is not None:
         cells = cells.filter(pl.col("i").is_in(sorted(wanted)))
-    where = ["node", "gpu", "raw_start_at"]
+    if windows is None:
+        cells, windows = cells.with_row_index("window"), cells
+    chosen = _chosen(cells, uses, strange, windows)
+    mine = cells.select("i", "raw_start_at", "raw_end_at", "share", "idle", "window")[chosen["at"]]
     rows = (
-        cells.join(_listed(uses), on=where, how="left")
-        .join(strange, on=where, how="left")
-        .with_columns(_mixed().alias("mixed"))
-        .filter(pl.col("fs_hz").is_not_null() & pl.col("period_s").is_not_null())
-        .filter(pl.col("mixed").is_not_null())
-        .sort("i", "start_at", "gpu")
-        .filter(pl.int_range(pl.len()).over("i") % ((pl.len().over("i") - 1) // MAX_WINDOWS + 1) == 0)
+        mine.hstack(windows.select(_SHAPE)[mine["window"]])
+        .with_columns(chosen["mixed"])
         .select(
             "i",
             "raw_start_at",
@@ -55,6 +58,30 @@ def beats_of(
         shape = Shape(quartiles, middle, crossed) if shown else None
         found.setdefault(i, []).append(Beat(a, b, fs, tuple(periods), share, spread, dips, mixed_up, shape))
     return found
+
+
+_SHAPE = ("fs_hz", "period_s", "power_q_mw", "busy_q_pct", "crossings", "n")
+
+
+def _chosen(
+    cells: pl.DataFrame, uses: pl.DataFrame, strange: pl.DataFrame, windows: pl.DataFrame
+) -> pl.DataFrame:
+    """Places of the windows in `cells` (`at`), in order, and whether several processes worked (`mixed`)."""
+    where = ["node", "gpu", "raw_start_at"]
+    beats = windows.select(beats=pl.col("fs_hz").is_not_null() & pl.col("period_s").is_not_null())
+    return (
+        cells.select("i", *where, "start_at", "n_own", "held_truncated", "shared")
+        .with_columns(beats["beats"].gather(cells["window"]))
+        .with_row_index("at")
+        .join(_listed(uses), on=where, how="left")
+        .join(strange, on=where, how="left")
+        .with_columns(_mixed().alias("mixed"))
+        .filter("beats")
+        .filter(pl.col("mixed").is_not_null())
+        .sort("i", "start_at", "gpu")
+        .filter(pl.int_range(pl.len()).over("i") % ((pl.len().over("i") - 1) // MAX_WINDOWS + 1) == 0)
+        .select("at", "mixed")
+    )
 
 
 def _listed(uses: pl.DataFrame) -> pl.DataFrame:

@@ -6,6 +6,7 @@ import polars as pl
 
 from slurm_guard.audit import others
 from slurm_guard.audit.case import Hearing
+from slurm_guard.audit.codes import texts
 from slurm_guard.audit.net.unseen import remarks
 from slurm_guard.audit.upkeep import Upkeep
 from slurm_guard.model import NodeCoverage, Run
@@ -31,7 +32,9 @@ def listen(
 ) -> Heard:
     """Indexes over the frames."""
     own = others.without(frames)
-    spoke = pl.concat([own[t].select("node") for t in ("tickets", "segments", "windows", "events", "ends")])
+    spoke = pl.concat(
+        [texts(own[t].select("node")) for t in ("tickets", "segments", "windows", "events", "ends")]
+    )
     by_run: dict[int, list[tuple[str, str, float]]] = {}
     for key, i, node, at in keys.filter(~others.is_key()).select("run", "i", "node", "ticket_at").iter_rows():
         by_run.setdefault(i, []).append((key, node, at))

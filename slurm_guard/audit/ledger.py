@@ -6,6 +6,7 @@ matter), booked, and rounded once per run to milliseconds that sum to what Slurm
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 import polars as pl
 
@@ -44,30 +45,62 @@ class Sums:
 
 
 def tally(cells: pl.DataFrame, spans: Mapping[int, tuple[Span, ...]]) -> dict[int, Sums]:
-    """Sums of every run that has a cell inside its spans."""
-    tiles = [(i, s.from_at, s.until_at, s.kind.value) for i, tile in spans.items() for s in tile]
-    schema = {"i": pl.Int64, "a": pl.Float64, "b": pl.Float64, "kind": pl.String}
-    pieces = (
-        cells.select("i", "start_at", "end_at", "cov", "active", "own", "stray", "foreign")
-        .join(pl.DataFrame(tiles, schema=schema, orient="row"), on="i")
-        .with_columns(
-            (pl.min_horizontal("end_at", "b") - pl.max_horizontal("start_at", "a")).alias("both"),
-            (pl.col("end_at") - pl.col("start_at")).alias("long"),
-        )
-        .filter(pl.col("both") > 0)
-    )
+    """Sums of every run that has a cell inside its spans, which follow each other without a hole."""
+    tiles = _tiles(spans)
+    columns = ("i", "start_at", "end_at", "cov", "active", "own", "stray", "foreign")
+    met = _met(cells.select(columns), tiles)
+    pieces = pl.concat([met, tiles.select(pl.col("a", "b").gather(met["tile"]))], how="horizontal")
+    pieces = pieces.with_columns(
+        (pl.min_horizontal("end_at", "b") - pl.max_horizontal("start_at", "a")).alias("both"),
+        (pl.col("end_at") - pl.col("start_at")).alias("long"),
+    ).filter(pl.col("both") > 0)
     part = pl.col("both") / pl.col("long")
     blind = pl.when(pl.col("active").is_null()).then(pl.col("cov")).otherwise(0.0)
     values = {"cov": pl.col("cov"), "blind": blind, **{c: pl.col(c).fill_null(0.0) for c in PARTS[2:]}}
     sums = (
-        pieces.group_by("i", "kind")
+        pieces.group_by("tile")
         .agg(*[(v * part * 1000 + 0.5).floor().cast(pl.Int64).sum().alias(n) for n, v in values.items()])
+        .join(tiles.select("tile", "i", "kind"), on="tile")
+        .group_by("i", "kind")
+        .agg(pl.col(PARTS).sum())
         .sort("i", "kind")
     )
     found: dict[int, dict[str, dict[str, int]]] = {}
     for row in sums.iter_rows(named=True):
         found.setdefault(row["i"], {})[row["kind"]] = {name: row[name] for name in PARTS}
     return {i: Sums(kinds) for i, kinds in found.items()}
+
+
+def _tiles(spans: Mapping[int, tuple[Span, ...]]) -> pl.DataFrame:
+    """The spans of all runs, numbered. `begin`: from when on a cell is of it, or of a later one."""
+    rows = [
+        (i, s.from_at if k else -inf, s.from_at, s.until_at, s.kind.value)
+        for i, mine in spans.items()
+        for k, s in enumerate(mine)
+    ]
+    schema = {"i": pl.Int64, "begin": pl.Float64, "a": pl.Float64, "b": pl.Float64, "kind": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row").with_row_index("tile")
+
+
+def _met(cells: pl.DataFrame, tiles: pl.DataFrame) -> pl.DataFrame:
+    """Each cell once for each tile of its run from the one that it begins in to the one that it ends in.
+    Every cell beside every tile would be thousands of rows for each of a long run's."""
+    begins = tiles.select("i", "begin", "tile").sort("begin", maintain_order=True)
+
+    def at(rows: pl.DataFrame, edge: str, *, exact: bool) -> pl.DataFrame:
+        """With the last tile that begins before the edge; `exact`: or at it."""
+        theirs = begins.rename({"tile": f"tile_{edge}", "begin": edge})
+        return rows.sort(edge).join_asof(
+            theirs, on=edge, by="i", allow_exact_matches=exact, check_sortedness=False
+        )
+
+    met = at(at(cells, "start_at", exact=True), "end_at", exact=False).drop_nulls("tile_end_at")
+    first, last = pl.col("tile_start_at"), pl.col("tile_end_at")
+    return (
+        met.with_columns(pl.int_ranges(first, last + 1, dtype=pl.UInt32).alias("tile"))
+        .drop("tile_start_at", "tile_end_at")
+        .explode("tile", empty_as_null=False)
+    )
 
 
 def book(sums: Sums, left: tuple[float, float], denied: float) -> dict[Account, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from slurm_guard.audit import gather, owners
+from slurm_guard.audit.codes import like
 from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.outside import relation
 from slurm_guard.audit.programs import are_apart, called
@@ -129,8 +130,14 @@ def _untied(
             seems = _seems(u, linked, weak.get(owners.id_of(u)))
             if seems is not None:
                 rows.append((i, u.node, u.pid, u.start_ticks, seems, called(u.exe, u.cmdline)))
-    schema = {"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64}
-    return pl.DataFrame(rows, schema={**schema, "seems": pl.String, "program": pl.String}, orient="row")
+    schema: dict[str, type[pl.DataType]] = {
+        "i": pl.Int64,
+        "node": pl.String,
+        "pid": pl.Int64,
+        "start_ticks": pl.Int64,
+    }
+    schema |= {"seems": pl.String, "program": pl.String}
+    return like(pl.DataFrame(rows, schema=schema, orient="row"), untold)
 
 
 def _seems(user: GpuUser, users: list[GpuUser], weak: str | None) -> str | None:

@@ -29,6 +29,7 @@ from slurm_guard.audit import (
 from slurm_guard.audit import split as shares
 from slurm_guard.audit import unlisted as holders
 from slurm_guard.audit.case import Case
+from slurm_guard.audit.codes import like, texts
 from slurm_guard.audit.coupling import has_turns, takes_turns, waits_for_it
 from slurm_guard.audit.declared import Declared, as_told, declared
 from slurm_guard.audit.earlier import Earlier, beside, earlier_of
@@ -105,10 +106,9 @@ def measure(
 ) -> tuple[Night, Told]:
     """Bind, measure, divide, study and tally every run, or those of a part of the night. Also what the runs
     tell for the others' sake."""
-    frames = dict(facts.frames)
     own = range(len(runs)) if part is None else part.own
-    tables = tables_of(runs, frames, part)
-    keys = tables.own_keys
+    tables = tables_of(runs, dict(facts.frames), part)
+    frames, keys, codes = tables.frames, tables.own_keys, tables.own_codes
     series = gather.series_of(tables.points, tables.logs, keys, facts.config.slack_s)
     missed: Missed = []
     logs = series
@@ -118,7 +118,7 @@ def measure(
     ties = ties_of(tables, frames)
     cells, slots, users = _divided(runs, tables, ties, found)
     logged = [i for i, track in found.items() if track.marks]  # no other run's steps could show
-    rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange, logged)
+    rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange, logged, tables.good)
     studies = _studied(runs, facts, (series, rhythms), (found, slots, failed))
     known, placed = known_of(runs, tables, frames, part)
     before = earlier_of({i: runs[i] for i in own}, facts, (users, found), (tables.raw, tables.uses))
@@ -128,11 +128,11 @@ def measure(
     window = (facts.from_at, facts.until_at)
     told = _told(tables, found, before, tuple(heard), missed)
     return Night(
-        cells.select(*CELLS) if keeps_cells else pl.DataFrame(schema=CELLS),
-        hear.listen(frames, keys, tables.refused, tables.good),
+        texts(cells.select(*CELLS)) if keeps_cells else pl.DataFrame(schema=CELLS),
+        hear.listen(frames, codes, tables.refused, tables.good),
         tuple(outside.stints(tables.uses, tables.good, tables.runs, known, frames["events"])),
         tuple(
-            holders.unlisted(frames, tables.people, tables.good, (tables.keys, tables.runs), known & placed)
+            holders.unlisted(frames, tables.people, tables.good, (tables.codes, tables.runs), known & placed)
         ),
         tuple(listed.listed(tables.uses, (tables.runs, known), ties)),
         slots,
@@ -143,7 +143,7 @@ def measure(
         declared(runs, keys, frames),
         said.words(frames, keys),
         read_rules(facts.network, facts.names),
-        people_of(tables.people, keys),
+        people_of(tables.people, codes),
         changes_of(runs, keys, frames),
         unseen_of(runs, keys, frames),
         siblings.levels_of(cells, runs),
@@ -246,7 +246,7 @@ def _split(runs: list[Run], tables: Tables, users: Users) -> tuple[pl.DataFrame,
         for u in people
     ]
     schema = {"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64, "cls": pl.String}
-    classes = pl.DataFrame(rows, schema=schema, orient="row")
+    classes = like(pl.DataFrame(rows, schema=schema, orient="row"), tables.uses)
     strange = holders.not_its_own(tables.good, tables.strange)
     cells = shares.split(tables.raw, shares.classed(tables.uses, classes, tables.runs), strange)
     return cells, grid.grids(cells, runs)

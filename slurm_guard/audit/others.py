@@ -49,7 +49,7 @@ def summary(said: str) -> str:
 
 def is_key() -> pl.Expr:
     """Whether a run key was made for such windows."""
-    return pl.col("run").str.contains(f"/{IMPORTED}/", literal=True).fill_null(value=False)
+    return pl.col("run").cast(pl.String).str.contains(f"/{IMPORTED}/", literal=True).fill_null(value=False)
 
 
 def _is_window() -> pl.Expr:

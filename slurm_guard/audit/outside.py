@@ -10,6 +10,7 @@ from slurm_guard.model import Outside, Run
 
 HARD_WORD, SOFT_WORD = "foreign-process", "gpu-unmapped"  # events of the sampler
 _EXCUSED = " The node was in maintenance, and the site names this user as one who works there then."
+_WINDOW = ["node", "gpu", "start_at"]
 SYSTEM_UID = 1000  # below: daemons of the system (login.defs UID_MIN). Documented.
 
 
@@ -54,10 +55,10 @@ def stints(
         uses.filter(pl.col("own").is_null() | pl.col("i").is_null() | (pl.col("own") != pl.col("i")))
         .filter((pl.col("sm_ms") > 0) & pl.col("holds").fill_null(value=True))
         .join(spans, on="own", how="left")
-        .join(_busy(windows, uses), on=["node", "gpu", "start_at"], how="left")
         .with_columns(relation(known).alias("relation"))
         .filter(pl.col("relation").is_not_null())
     )
+    strange = strange.join(_busy(windows, uses, strange), on=_WINDOW, how="left")
     share = pl.col("sm_ms") / pl.col("all_sm")
     time = pl.min_horizontal(pl.col("sm_ms").cast(pl.Float64), pl.col("busy") * share)
     found = [
@@ -73,7 +74,9 @@ def stints(
             pl.len().cast(pl.Int64).alias("n_windows"),
             (~pl.col("window_doubted").fill_null(value=False)).all().alias("sure"),
             pl.when(pl.col("own").first().is_null())
-            .then(pl.col("origin").first().str.extract(r"^[^/]+/(\d{1,18})/", 1).cast(pl.Int64))
+            .then(
+                pl.col("origin").first().cast(pl.String).str.extract(r"^[^/]+/(\d{1,18})/", 1).cast(pl.Int64)
+            )
             .alias("job"),
             (pl.col("window_run") == pl.col("origin")).fill_null(value=False).all().alias("at_home"),
         )
@@ -99,15 +102,13 @@ def _doubted(events: pl.DataFrame) -> set[tuple[object, ...]]:
     return told[SOFT_WORD] - told[HARD_WORD]
 
 
-def _busy(windows: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
-    """Busy time of a window and the sum of its processes' times."""
-    total = uses.group_by("node", "gpu", "start_at").agg(pl.col("sm_ms").sum().alias("all_sm"))
-    busy = windows.group_by("node", "gpu", "start_at").agg(
-        pl.coalesce("busy_ms", "covered_ms").max().alias("busy")
-    )
-    return total.join(busy, on=["node", "gpu", "start_at"], how="left").with_columns(
-        pl.coalesce("busy", "all_sm").alias("busy")
-    )
+def _busy(windows: pl.DataFrame, uses: pl.DataFrame, strange: pl.DataFrame) -> pl.DataFrame:
+    """Busy time of each window of `strange` and the sum of its processes' times."""
+    asked = strange.select(_WINDOW).unique()  # few, if any
+    uses, windows = (rows.join(asked, on=_WINDOW, how="semi") for rows in (uses, windows))
+    total = uses.group_by(_WINDOW).agg(pl.col("sm_ms").sum().alias("all_sm"))
+    busy = windows.group_by(_WINDOW).agg(pl.coalesce("busy_ms", "covered_ms").max().alias("busy"))
+    return total.join(busy, on=_WINDOW, how="left").with_columns(pl.coalesce("busy", "all_sm").alias("busy"))
 
 
 def relation(known: set[int]) -> pl.Expr:

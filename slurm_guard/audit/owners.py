@@ -61,13 +61,21 @@ def uses(shares: pl.DataFrame, facts: pl.DataFrame, keys: pl.DataFrame) -> pl.Da
         "exe",
     )
     return (
-        shares.unique(["node", "gpu", "start_at", "pid", "start_ticks", "window_run"], keep="any")
-        .join(known, on=["node", "pid", "start_ticks"], how="left")
+        _once(shares)
+        .join(known, on=["node", "pid", "start_ticks"], how="left", maintain_order="left")
         .with_columns(pl.coalesce("run", "fact_run").alias("origin"))
-        .join(holder, on="window_run", how="left")
-        .join(owner, on="origin", how="left")
-        .sort("node", "gpu", "start_at", "pid", "start_ticks")
+        .join(holder, on="window_run", how="left", maintain_order="left")
+        .join(owner, on="origin", how="left", maintain_order="left")
     )
+
+
+def _once(shares: pl.DataFrame) -> pl.DataFrame:
+    """Each process once in each window, in order."""
+    order = ["node", "gpu", "start_at", "pid", "start_ticks", "window_run"]
+    at = shares.select(pl.arg_sort_by(*order, nulls_last=True, maintain_order=True).alias("at")).to_series()
+    another = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in order)
+    is_first = shares.select(pl.col(order).gather(at)).select(another | (pl.int_range(pl.len()) == 0))
+    return shares[at.filter(is_first.to_series())]
 
 
 def link(users: list[GpuUser], logs: list[LogHold], flows: set[tuple[str, int, int]]) -> list[GpuUser]:

@@ -11,6 +11,7 @@ from itertools import groupby
 import polars as pl
 
 from slurm_guard.audit import owners, programs
+from slurm_guard.audit.codes import like
 from slurm_guard.audit.coupling import swings_against
 from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.kin import THERE
@@ -140,7 +141,7 @@ def seconds(
     )
     own = uses.filter((pl.col("own") == pl.col("i")) & (pl.col("sm_ms") > 0) & pl.col("i").is_in(list(found)))
     table = (
-        own.join(named, on=_WHO, how="left")
+        own.join(like(named, own), on=_WHO, how="left")
         .group_by("i", "node", "start_at", "end_at", "n")
         .agg(pl.col("sm_ms").sum())
         .sort("i", "node", "start_at", "end_at", "n", nulls_last=True)

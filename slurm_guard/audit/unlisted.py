@@ -110,19 +110,23 @@ def _left_over(good: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
     say; a GPU that several runs hold by right, or whose run is in doubt, says nothing either.
     """
     surely = pl.col("holds").fill_null(value=True)
-    once = shares.unique([*_WINDOW, "pid", "start_ticks"], keep="first", maintain_order=True)
-    listed = once.group_by(_WINDOW).agg(
-        pl.col("sm_ms").filter(surely).sum().alias("told"), pl.col("sm_ms").is_null().any().alias("untold")
-    )
     no_list = pl.col("why").str.contains(NO_LIST, literal=True).fill_null(value=False)
     own_holds = (pl.col("n_own") > 0) | pl.col("held_truncated").fill_null(value=True)
     silent_meter = pl.col("power_mw") < IDLE_OF_LIMIT * pl.col("power_limit_mw")
-    return (
+    asked = (
         good.filter((pl.col("n_held") > 0) & pl.col("busy_ms").is_not_null() & ~pl.col("shared"))
         .filter((pl.col("map") != "contradicted").fill_null(value=True))
         .filter(~silent_meter.fill_null(value=False))
         .rename({"run": "window_run"})
-        .join(listed, on=_WINDOW, how="left", nulls_equal=True)
+    )
+    once = shares.join(asked, on=_WINDOW, how="semi", nulls_equal=True, maintain_order="left").unique(
+        [*_WINDOW, "pid", "start_ticks"], keep="first", maintain_order=True
+    )
+    listed = once.group_by(_WINDOW).agg(
+        pl.col("sm_ms").filter(surely).sum().alias("told"), pl.col("sm_ms").is_null().any().alias("untold")
+    )
+    return (
+        asked.join(listed, on=_WINDOW, how="left", nulls_equal=True)
         .with_columns(no_list.alias("no_list"), pl.col("told").fill_null(0).clip(0))
         .filter(pl.when("no_list").then(~own_holds).otherwise(~pl.col("untold").fill_null(value=False)))
         .with_columns((pl.col("busy_ms") - pl.col("told")).alias("left"))

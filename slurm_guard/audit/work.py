@@ -9,6 +9,7 @@ Columns of a cell (times in float milliseconds until the ledger rounds once per 
     busy      driver's busy time (pipes.busy_ms); null: not observed
     power     mean power, mW; null: not observed
     limit     power limit, mW; null: not observed
+    window    place of its window among the judgeable ones
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,16 +49,20 @@ def judgeable(windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     for name in _SHARES:
         fine &= pl.col(name).is_null() | pl.col(name).is_between(0, 10.0 * (length + 1000.0))
     fine &= pl.col("busy_ms").is_null() | (pl.col("busy_ms") <= pl.col("covered_ms") * 1.05 + 500)
-    # An open window may be written again when it closes: the one that covers more holds.
-    order = ["run", "gpu", "start_at", "covered_ms", "end_at", "energy_mj"]
-    marked = windows.with_columns(fine.fill_null(value=False).alias("fine"), pl.col("model").fill_null(""))
-    good = (
-        marked.filter("fine")
-        .sort(order, descending=[False, False, False, True, True, True], nulls_last=True)
-        .unique(["run", "gpu", "start_at"], keep="first", maintain_order=True)
-        .drop("fine")
-    )
-    return good, marked.filter(~pl.col("fine")).drop("fine")
+    marked = windows.with_columns(pl.col("model").fill_null(""))
+    is_fine = windows.select(fine.fill_null(value=False)).to_series()
+    return _once(marked if is_fine.all() else marked.filter(is_fine)), marked.filter(~is_fine)
+
+
+def _once(windows: pl.DataFrame) -> pl.DataFrame:
+    """An open window may be written again when it closes: the one that covers more holds."""
+    same, better = ["run", "gpu", "start_at"], ["covered_ms", "end_at", "energy_mj"]
+    down = [False] * len(same) + [True] * len(better)
+    order = pl.arg_sort_by(*same, *better, descending=down, nulls_last=True, maintain_order=True)
+    at = windows.select(order.alias("at")).to_series()
+    another = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in same)
+    is_first = windows.select(pl.col(same).gather(at)).select(another | (pl.int_range(pl.len()) == 0))
+    return windows if is_first.to_series().all() else windows[at.filter(is_first.to_series()).sort()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class Survey:
 
 def survey(windows: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame) -> Survey:
     """Of these judgeable windows."""
-    cut = _with_power(_clip(_bound(windows, keys, runs)))
+    cut = _clip(_bound(windows, keys, runs)).with_columns(_power())
     quiet = _quiet(_seen(windows)).select("model", "mean")
     return Survey(quiet, _tops(cut), frozenset(cut["i"].unique().to_list()))
 
@@ -135,9 +140,7 @@ def idle_power(windows: pl.DataFrame, models: Mapping[str, float | None] | None 
     own = quiet.group_by("gpu").agg(pl.col("mean").quantile(0.25, "linear").alias("own"))
     of_model = _idles(quiet) if models is None else models
     lowest = pl.min_horizontal(pl.col("power_q_mw").list.first().min(), pl.col("mean").min())
-    every = windows.group_by("gpu").agg(
-        pl.col("model").sort().first(), pl.col("power_limit_mw").max().alias("limit")
-    )
+    every = windows.group_by("gpu").agg(pl.col("model").min(), pl.col("power_limit_mw").max().alias("limit"))
     low = seen.group_by("gpu").agg(lowest.alias("low"))
     limit = pl.col("limit") * IDLE_OF_LIMIT
     # The lowest reading of a GPU that never rested lies above idle, so the limit's share bounds it.
@@ -165,57 +168,55 @@ def cells(
 ) -> pl.DataFrame:
     """Judgeable windows as cells of the runs in `keys`, clipped, no two of one run and GPU overlapping.
     `known`: of the whole night; null: these windows are all of it."""
-    idle = idle_power(windows, None if known is None else known.idle)
-    cut = _with_power(_clip(_bound(windows, keys, runs)).join(idle, on="gpu", how="left"))
+    idle = idle_power(windows, None if known is None else known.idle).drop("idle_from")
+    bound = _bound(windows, keys, runs)
+    cut = _clip(bound, "window", "node", "mig", "shared", "n_own", "held_truncated", *_counters())
+    cut = cut.join(idle, on="gpu", how="left", maintain_order="left")
+    cut = cut.with_columns(_power(), (pl.col("busy") / pl.col("cov")).alias("share"))
     return _measure(cut, _tops(cut) if known is None else known.top)
 
 
 def _bound(windows: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
-    return windows.join(keys.select("run", "i"), on="run").join(
-        runs.select("i", "from_at", "until_at"), on="i"
-    )
+    """Windows of the runs in `keys` with their run and its ends; `window`: their place in `windows`."""
+    places = windows.select("run").join(keys.select("run", "i"), on="run", how="left", maintain_order="left")
+    ends = runs.select("i", "from_at", "until_at")
+    told = places.select("i").join(ends, on="i", how="left", maintain_order="left")
+    return windows.with_row_index("window").hstack(told).filter(pl.col("i").is_not_null())
 
 
-def _clip(bound: pl.DataFrame) -> pl.DataFrame:
-    """Extensive values in proportion to what is left after the run's ends and earlier windows are cut off."""
-    first = bound.select(
-        "i",
-        "run",
-        "node",
-        "gpu",
-        "model",
-        "mig",
-        "shared",
-        "from_at",
-        "until_at",
-        "power_q_mw",
-        "busy_q_pct",
-        "period_s",
-        "period_strength",
-        "fs_hz",
-        "crossings",
-        "n",
-        "why",
-        "n_own",
-        "held_truncated",
-        pl.col("start_at").alias("raw_start_at"),
-        pl.col("end_at").alias("raw_end_at"),
-        pl.col("covered_ms").cast(pl.Float64).alias("cov"),
-        pl.coalesce("energy_mj", pl.col("power_mw") * pl.col("covered_ms") / 1000).alias("energy"),
+# What is measured in a window; the rest of it (lists above all) is looked up where it is asked for.
+_METER = (
+    pl.col("covered_ms").cast(pl.Float64).alias("cov"),
+    pl.coalesce("energy_mj", pl.col("power_mw") * pl.col("covered_ms") / 1000).alias("energy"),
+)
+
+
+def _counters() -> tuple[pl.Expr, ...]:
+    return (
         busy_ms().alias("busy"),
         cycles().alias("cyc"),
         pipe_ms().alias("pipe"),
         is_bare().alias("bare"),
         pl.col("power_limit_mw").cast(pl.Float64).alias("limit"),
-    ).sort("i", "gpu", "raw_start_at", "raw_end_at", "run")
-    before = pl.col("raw_end_at").cum_max().shift(1).over("i", "gpu").fill_null(-float("inf"))
+    )
+
+
+def _clip(bound: pl.DataFrame, *more: str | pl.Expr) -> pl.DataFrame:
+    """Extensive values in proportion to what is left after the run's ends and earlier windows are cut off.
+    `more`: columns beside the meter's."""
+    where = ("i", "run", "gpu", "model", "from_at", "until_at")
+    times = (pl.col("start_at").alias("raw_start_at"), pl.col("end_at").alias("raw_end_at"))
+    first = bound.select(*where, *times, *_METER, *more)
+    order = ["raw_start_at", "raw_end_at", "run"]
+    before = pl.col("raw_end_at").cum_max().shift(1).over("i", "gpu", order_by=order).fill_null(-float("inf"))
     length = pl.col("raw_end_at") - pl.col("raw_start_at")
     cut = first.with_columns(
         pl.max_horizontal("raw_start_at", "from_at", before).alias("start_at"),
         pl.min_horizontal("raw_end_at", "until_at").alias("end_at"),
     ).filter(pl.col("end_at") > pl.col("start_at"))
     part = (pl.col("end_at") - pl.col("start_at")) / length
-    cut = cut.with_columns(*[(pl.col(name) * part).alias(name) for name in _EXTENSIVE])
+    extensive = [name for name in _EXTENSIVE if name in cut.columns]
+    cut = cut.with_columns(*[(pl.col(name) * part).alias(name) for name in extensive])
     room = (pl.col("end_at") - pl.col("start_at")) * 1000
     # A window that covers nothing (a run may end right behind one) is unobserved, and nothing divides by it.
     return cut.with_columns(pl.min_horizontal("cov", room).alias("cov")).filter(pl.col("cov") > 0)
@@ -229,12 +230,9 @@ def _by_cycles() -> pl.Expr:
     return pl.when(share <= METER_NOISE).then(0.0).otherwise(share)  # no cycles: null stays
 
 
-def _with_power(cut: pl.DataFrame) -> pl.DataFrame:
-    """Mean power and busy share of each cell."""
-    return cut.with_columns(
-        pl.when(pl.col("cov") > 0).then(pl.col("energy") * 1000 / pl.col("cov")).alias("power"),
-        (pl.col("busy") / pl.col("cov")).alias("share"),
-    )
+def _power() -> pl.Expr:
+    """Mean power of a cell."""
+    return pl.when(pl.col("cov") > 0).then(pl.col("energy") * 1000 / pl.col("cov")).alias("power")
 
 
 def _measure(cut: pl.DataFrame, tops: Mapping[str, float | None]) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from slurm_guard.audit.codes import like
 from slurm_guard.audit.owners import SHELLS
 from slurm_guard.audit.stats import median
 from slurm_guard.model import Run
@@ -136,29 +137,25 @@ def _unseen(
     """Runs in which somebody may have written whose bytes nobody counted."""
     mine, people, keys = tables
     dim = set(mine.filter("dark")["own"].to_list()) | set(spans["own"].to_list()) - set(mine["own"].to_list())
-    windows = (
-        frames["windows"].join(keys.select("run", pl.col("i").alias("own")), on="run").join(spans, on="own")
-    )
+    here = keys.select("run", pl.col("i").alias("own"))
+    codes = like(here, people)
     cut = pl.col("procs_truncated") | pl.col("why").str.contains('"procs"', literal=True)
-    dim |= set(windows.filter(cut.fill_null(value=False))["own"].to_list())
+    windows = frames["windows"].filter(cut.fill_null(value=False)).select("run").join(codes, on="run")
+    dim |= set(windows.join(spans, on="own")["own"].to_list())
     nodes = dict(mine.group_by("own").agg(pl.col("node").unique()).iter_rows())
-    sent = (
-        frames["flows"]
-        .filter(pl.col("out_b") >= LEAST_B)
-        .join(keys.select("run", pl.col("i").alias("own")), on="run")
-    )
+    sent = frames["flows"].filter(pl.col("out_b") >= LEAST_B).join(here, on="run")
     dim |= set(sent.join(spans, on="own")["own"].to_list())
     crowded = set(frames["events"].filter(pl.col("name") == "processes-truncated")["node"].to_list())
     dim |= {i for i, seen in nodes.items() if set(runs[i].nodes) - set(seen) or crowded & set(runs[i].nodes)}
-    here = (
+    lived = (
         people.filter(pl.col("run").is_not_null())
-        .join(keys.select("run", pl.col("i").alias("own")), on="run")
+        .join(codes, on="run")
         .join(spans, on="own")
         .filter((pl.col("last_seen_at") > pl.col("from_at")) & (pl.col("first_seen_at") < pl.col("until_at")))
         .join(mine.group_by(_WHO).agg((pl.col("end_at") - pl.col("start_at")).sum().alias("told_s")), on=_WHO,
               how="left")
     )  # fmt: skip
-    for (i,), part in here.partition_by("own", as_dict=True).items():
+    for (i,), part in lived.partition_by("own", as_dict=True).items():
         if any(_may_write(row, rows) for rows in [part.to_dicts()] for row in rows):
             dim.add(i)
     return dim

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from slurm_guard.audit import bind, work
+from slurm_guard.audit.codes import coded
 from slurm_guard.audit.facts import Facts, runs_frame, split
 from slurm_guard.audit.night import Night, measure
 from slurm_guard.audit.outside import Stint
@@ -58,9 +59,10 @@ def survey_part(site: Site, part: Part) -> Surveyed:
     table = runs_frame(runs)
     every = {name: frames[name] if name in frames else empty(name) for name in TABLES}
     keys = bind.bind(table, every)
+    told = frozenset(runs[i].id for i in bind.with_gpus_told(keys, every))
+    every, keys = coded(every, keys)
     good, _ = work.judgeable(every["windows"])
     found = work.survey(good, keys, table)
-    told = frozenset(runs[i].id for i in bind.with_gpus_told(keys, every))
     placed = frozenset(runs[i].id for i in found.placed)
     return Surveyed(replace(found, placed=frozenset()), told, placed)
 
@@ -70,7 +72,7 @@ def measure_part(site: Site, number: int, part: Part, norms: work.Norms) -> Told
     places in the night."""
     facts = site.facts
     frames, skips = read_frames(
-        site.lake, facts.cluster, facts.from_at, facts.until_at, site.reach.of(part.reach)
+        site.lake, facts.cluster, facts.from_at, facts.until_at, site.reach.of(part.reach), lean=True
     )
     mine = replace(facts, runs=tuple(site.runs[i] for i in part.near), frames=frames, skips=())
     own = frozenset(part.own)

@@ -29,19 +29,44 @@ from slurm_guard.model import Skip
 _OF_RUN = ("tickets", "ends", "seals", "processes")
 
 
+# What an audit asks nothing of: half of what a window weighs. `lake show` has all of it.
+UNASKED: dict[str, tuple[str, ...]] = {
+    "windows": (
+        "gpu_index",
+        "start_mono_s",
+        "gap_ms",
+        *("mem_used_mib", "mem_total_mib", "temp_c", "throttle", "power_inst_mw", "procs_upper"),
+        *("pcie_tx_b", "pcie_rx_b", "nvlink_tx_b", "nvlink_rx_b", "period_strength"),
+    ),
+    "shares": ("cpu_ms",),
+}
+# What is asked of a window before anything is measured: engine/parts.py's survey.
+_SURVEYED = (
+    *("run", "gpu", "model", "start_at", "end_at", "covered_ms", "energy_mj", "power_mw", "busy_ms"),
+    *("sm_cycles", "sm_ms", "tensor_ms", "int_ms", "dram_ms", "mem_busy_ms"),
+)
+
+
 def read_frames(
-    lake: Path, cluster: str, from_at: float, until_at: float, reach: NodeReach | None = None
+    lake: Path,
+    cluster: str,
+    from_at: float,
+    until_at: float,
+    reach: NodeReach | None = None,
+    *,
+    lean: bool = False,
 ) -> tuple[dict[str, pl.DataFrame], tuple[Skip, ...]]:
     """Every table of schema.TABLES for [from_at, until_at), and a Skip for each file that cannot be read
     and for each hole in a stream (lake/chain.py).
 
     Rows that overlap the window, and of every run that overlaps it the tickets, ends, seals and processes
     of any time; of `logs` and `points` the highest `read` of each such run. `cluster` empty: all clusters.
-    Rows are distinct and sorted; a table without rows has its schema. `reach`: of these nodes alone.
+    Rows are distinct and sorted; a table without rows has its schema. `reach`: of these nodes alone. `lean`:
+    without the columns of UNASKED.
 
     Raises GuardError lake-newer, lake-older.
     """
-    reader = _Reader(lake, cluster, reach)
+    reader = _Reader(lake, cluster, reach, lean=lean)
     frames = {name: _overlapping(reader, name, from_at, until_at) for name in SPANS}
     frames |= _marks(reader, from_at, until_at)
     runs, first = _runs_of(frames.values(), from_at)
@@ -54,21 +79,32 @@ def read_frames(
     frames["logs"], frames["points"] = _latest_reads(reader, runs, since)
     _whole(frames, reader.skips)
     frames["windows"] = without_doubles(frames["windows"])
-    return {name: _ordered(name, frames[name]) for name in TABLES}, tuple(reader.skips)
+    if lean and any(_order(name, frames[name])[1] for name in UNASKED):
+        # Rows may differ in what was not read: what is the same row is told by all of it.
+        frames, skips = read_frames(lake, cluster, from_at, until_at, reach)
+        return {name: frame.drop(UNASKED.get(name, ())) for name, frame in frames.items()}, skips
+    for name in TABLES:
+        frames[name] = _ordered(name, frames[name])
+    return {name: frames[name] for name in TABLES}, tuple(reader.skips)
 
 
 def read_windows(
     lake: Path, cluster: str, from_at: float, until_at: float, reach: NodeReach
 ) -> dict[str, pl.DataFrame]:
-    """Of read_frames' tables the windows and tickets of these nodes alone."""
-    reader = _Reader(lake, cluster, reach)
+    """Of read_frames' tables the windows and tickets of these nodes alone, windows without what is asked of
+    them later. A file that read_frames cannot read is not read here."""
+    reader = _Reader(lake, cluster, reach, lean=True)
     frames = {"windows": _overlapping(reader, "windows", from_at, until_at)}
     frames["tickets"] = _marks(reader, from_at, until_at)["tickets"]
     _whole(frames, reader.skips)
     runs, first = _runs_of(frames.values(), from_at)
     more = reader.rows("tickets", (first, date.max), pl.col("run").is_in(runs))
     frames["tickets"] = pl.concat([frames["tickets"], more])
-    return {name: _ordered(name, frame) for name, frame in frames.items()}
+    if _order("windows", frames["windows"])[1]:
+        whole = _Reader(lake, cluster, reach)
+        frames["windows"] = _overlapping(whole, "windows", from_at, until_at)
+        _whole(frames, whole.skips)
+    return {name: _ordered(name, frame, _SURVEYED) for name, frame in frames.items()}
 
 
 def distinct_rows(
@@ -91,10 +127,13 @@ def distinct_rows(
 class _Reader:
     """Reads tables and remembers what it could not read."""
 
-    def __init__(self, lake: Path, cluster: str, reach: NodeReach | None = None) -> None:
+    def __init__(
+        self, lake: Path, cluster: str, reach: NodeReach | None = None, *, lean: bool = False
+    ) -> None:
         self._lake = lake
         self._cluster = cluster
         self._reach = reach
+        self._unasked = UNASKED if lean else {}
         self.skips: list[Skip] = []
 
     def of_all_clusters(self) -> "_Reader":
@@ -111,16 +150,17 @@ class _Reader:
         if self._reach is not None:
             keep = keep & pl.col("node").is_in(sorted(self._reach.nodes))
             paths = [path for path in paths if self._reach.wants(path)]
+        nothing = empty(table).drop(self._unasked.get(table, ()))
         if not paths:
-            return empty(table)
+            return nothing
         try:
-            return scan(table, paths).filter(keep).collect()
+            return scan(table, paths).filter(keep).select(nothing.columns).collect()
         except UNREADABLE:
             pass  # one bad file makes Polars refuse them all: read them one by one
-        parts = [empty(table)]
+        parts = [nothing]
         for path in paths:
             try:
-                parts.append(scan(table, [path]).filter(keep).collect())
+                parts.append(scan(table, [path]).filter(keep).select(nothing.columns).collect())
             except UNREADABLE as error:
                 self._skip(path, error)
         return pl.concat(parts)
@@ -174,7 +214,8 @@ def _marks(reader: _Reader, from_at: float, until_at: float) -> dict[str, pl.Dat
 
 def _runs_of(frames: Iterable[pl.DataFrame], from_at: float) -> tuple[list[str], date]:
     """Run keys named in any row, and the day of the first of their tickets (which stands in the key)."""
-    runs = sorted(set(pl.concat([f.select("run") for f in frames])["run"].drop_nulls().to_list()))
+    named = pl.concat([f["run"].unique() for f in frames])
+    runs = named.drop_nulls().unique().sort().to_list()
     at = min((_ticket_at(run) for run in runs), default=math.inf)
     return runs, day_of(min(at, from_at))
 
@@ -218,23 +259,49 @@ def _whole(frames: dict[str, pl.DataFrame], skips: list[Skip]) -> None:
     """Windows across which the node's clock was set cannot be laid on a time line: left out, and counted."""
     long_s = pl.col("end_at") - pl.col("start_at")
     fits = (long_s >= 0) & (long_s <= MAX_WINDOW_S)
+    tables = {"windows", "shares", "held"} & set(frames)
+    if all(frames[table].select(fits.all()).item() for table in tables):
+        return
     odd = frames["windows"].filter(~fits)
     for node, n in odd.group_by("node").len().sort("node").iter_rows():
         skips.append(Skip(node, "clock-stepped", f"{n} windows end before they start or are far too long"))
-    for table in {"windows", "shares", "held"} & set(frames):
+    for table in tables:
         frames[table] = frames[table].filter(fits)
 
 
-def _ordered(table: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Distinct rows; in which files they came, and in what order, makes no difference."""
-    keys = ["cluster", "node", "run", *ORDER[table]]
+def _ordered(table: str, frame: pl.DataFrame, only: Sequence[str] | None = None) -> pl.DataFrame:
+    """Distinct rows; in which files they came, and in what order, makes no difference. `only`: these
+    columns of windows; null: all."""
+    columns = [name for name in frame.columns if only is None or name in only or table != "windows"]
+    order, is_tied = _order(table, frame)
+    if not is_tied:
+        return frame.select(columns)[order]
     # Comparing whole rows costs five times the sorting; rows that differ in their keys need not be compared.
+    keys = _keys(table)
     tied = frame.select(keys).is_duplicated()
-    if tied.any():
-        rest = [_comparable(name, kind) for name, kind in frame.schema.items() if name not in keys]
-        ties = frame.filter(tied).unique(maintain_order=True).sort(rest, nulls_last=True)
-        frame = pl.concat([frame.filter(~tied), ties])
-    return frame.sort(keys, maintain_order=True, nulls_last=True)
+    rest = [_comparable(name, kind) for name, kind in frame.schema.items() if name not in keys]
+    ties = frame.filter(tied).unique(maintain_order=True).sort(rest, nulls_last=True)
+    frame = pl.concat([frame.filter(~tied), ties])
+    return frame.sort(keys, maintain_order=True, nulls_last=True).select(columns)
+
+
+def _keys(table: str) -> list[str]:
+    return ["cluster", "node", "run", *ORDER[table]]
+
+
+def _order(table: str, frame: pl.DataFrame) -> tuple[pl.Series, bool]:
+    """The rows' places in order of the table's keys, and whether two of them have the same."""
+    keys = _keys(table)
+    told = frame.select(_ranked(frame[name]) for name in keys)
+    order = told.select(pl.arg_sort_by(keys, nulls_last=True, maintain_order=True)).to_series()
+    alike = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in keys)
+    is_tied = told[order].select(alike & (pl.int_range(pl.len()) > 0)).to_series().any()
+    return order, is_tied
+
+
+def _ranked(column: pl.Series) -> pl.Series:
+    """Texts as numbers in the same order: of few texts in many rows."""
+    return column.cast(pl.Enum(column.drop_nulls().unique().sort())) if column.dtype == pl.String else column
 
 
 def _comparable(name: str, kind: pl.DataType) -> pl.Expr:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from slurm_guard import wire
-from slurm_guard.lake.frames import read_frames
+from slurm_guard.lake.frames import UNASKED, read_frames
 from slurm_guard.lake.ingest import collect
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Skip
@@ -263,3 +263,31 @@ def test_a_clock_set_between_segments_loses_no_row(tmp_path: Path, step_s: float
     for table in tables:
         assert whole[table].height == {"windows": 4}.get(table, 3)
         assert pl.concat(parts[table]).unique().height == whole[table].height, table
+
+
+def test_lean_frames_are_the_whole_ones_without_what_nobody_asks_for(tmp_path: Path) -> None:
+    run = ticket(tmp_path / "spool", 1, AT)
+    put(tmp_path / "spool", "sealed", *segment([window(run, AT + 60 * k) for k in range(5)], run=run))
+    whole, _ = read(tmp_path, AT, AT + HOUR)
+
+    lean, skips = read_frames(tmp_path / "lake", CLUSTER, AT, AT + HOUR, lean=True)
+
+    assert skips == ()
+    assert {name: frame.height for name, frame in lean.items()} == {n: f.height for n, f in whole.items()}
+    assert all(frame.equals(whole[name].drop(UNASKED.get(name, ()))) for name, frame in lean.items())
+
+
+def test_rows_that_differ_in_what_is_not_read_are_two_rows_in_lean_frames_too(tmp_path: Path) -> None:
+    run = ticket(tmp_path / "spool", 1, AT)
+    put(tmp_path / "spool", "sealed", *segment([window(run, AT)], run=run))
+    read(tmp_path, AT, AT + HOUR)
+    (path,) = (tmp_path / "lake").rglob("windows/*/*.parquet")
+    row = pl.read_parquet(path, hive_partitioning=False)
+    for name, temp_c in (("hotter", 80), ("again", 80)):
+        row.with_columns(temp_c=pl.lit(temp_c, pl.Int64)).write_parquet(path.with_name(f"{name}.parquet"))
+
+    whole, _ = read_frames(tmp_path / "lake", CLUSTER, AT, AT + HOUR)
+    lean, _ = read_frames(tmp_path / "lake", CLUSTER, AT, AT + HOUR, lean=True)
+
+    assert (whole["windows"].height, lean["windows"].height) == (2, 2)
+    assert lean["windows"].equals(whole["windows"].drop(UNASKED["windows"]))
