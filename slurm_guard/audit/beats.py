@@ -13,6 +13,7 @@ import polars as pl
 
 from slurm_guard.audit.noise import Shape
 from slurm_guard.audit.rhythm import MAX_WINDOWS, Beat
+from slurm_guard.lake.distinct import parted
 
 MIXED = 0.1  # of a GPU's process time by others than the busiest process. Judgement.
 USUAL = (
@@ -74,7 +75,7 @@ def _chosen(
         .with_columns(beats["beats"].gather(cells["window"]))
         .with_row_index("at")
         .join(_listed(uses), on=where, how="left")
-        .join(strange, on=where, how="left")
+        .pipe(_with, strange, where)
         .with_columns(_mixed().alias("mixed"))
         .filter("beats")
         .filter(pl.col("mixed").is_not_null())
@@ -84,13 +85,24 @@ def _chosen(
     )
 
 
+def _with(cells: pl.DataFrame, strange: pl.DataFrame, where: list[str]) -> pl.DataFrame:
+    if strange.is_empty():  # as on most nights
+        return cells.with_columns(stranger=pl.lit(None, pl.Boolean))
+    return cells.join(strange, on=where, how="left")
+
+
 def _listed(uses: pl.DataFrame) -> pl.DataFrame:
     """Whether several of a window's listed processes worked; null: their times were not told."""
     sm = pl.col("sm_ms")
     told = sm.sum() - sm.max() > MIXED * sm.sum()
     single = pl.struct("pid", "start_ticks").n_unique() == 1
     known = pl.when(single).then(pl.lit(value=False)).when(told | ~sm.is_null().any()).then(told)
-    return uses.group_by("node", "gpu", pl.col("start_at").alias("raw_start_at")).agg(known.alias("told"))
+    where = ["node", "gpu", "start_at"]
+    lone, several = parted(uses, where)
+    found = pl.concat(
+        [lone.select(*where, told=False), several.group_by(where).agg(known.alias("told"))],
+    )
+    return found.rename({"start_at": "raw_start_at"})
 
 
 def _mixed() -> pl.Expr:

@@ -2,7 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import NamedTuple
 
 from slurm_guard.audit import cost, spans
@@ -44,18 +45,19 @@ class Fit:
     theta: Theta | None
     apart: tuple[float, ...] = ()
     refit: tuple[float, ...] = ()
+    work: float = field(init=False, compare=False)  # all of the blocks
+    units: float = field(init=False, compare=False)
 
-    @property
-    def work(self) -> float:
-        """All work of the blocks."""
-        return sum(b.work for b in self.blocks)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "work", sum([b.work for b in self.blocks]))  # asked for many times
+        object.__setattr__(self, "units", sum([b.units for b in self.blocks]))
 
     @property
     def explained(self) -> float | None:
         """Share of the work that units of progress at the cost θ make; may exceed one. Null without θ."""
         if self.theta is None or self.work <= 0:
             return None
-        return sum(b.units for b in self.blocks) * self.theta.value / self.work
+        return self.units * self.theta.value / self.work
 
     @property
     def explained_apart(self) -> float | None:
@@ -123,13 +125,20 @@ def _spread(units: list[float], slots: Slots, when: tuple[float, float], amount:
 def kinds_per_slot(tiles: tuple[Span, ...], slots: Slots) -> list[dict[Kind, float]]:
     """For each slot the share of its time in each kind of span; shares sum to one (within the run)."""
     found: list[dict[Kind, float]] = [{} for _ in slots.cov]
+    edges: set[int] = set()
     for tile in tiles:
         a, b = ((t - slots.from_at) / slots.width_s for t in (tile.from_at, tile.until_at))
+        whole = range(ceil(a), int(b))  # slots in which nothing else is
         for k in range(max(0, int(a)), min(len(found), int(b) + 1)):
+            if k in whole:
+                found[k] = {tile.kind: 1.0}
+                continue
             part = min(b, k + 1) - max(a, k)
             if part > 1e-9:
+                edges.add(k)
                 found[k][tile.kind] = found[k].get(tile.kind, 0.0) + part
-    for shares in found:
+    for k in edges:
+        shares = found[k]
         total = sum(shares.values())
         for kind in shares:
             shares[kind] /= total

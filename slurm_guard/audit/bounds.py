@@ -140,15 +140,14 @@ def _waits(fits: dict[str, Fit], pipes: Fit | None) -> bool:
     energy, busy = fits.get("energy"), fits.get("busy")
     if energy is None or busy is None or energy.theta is None or busy.theta is None:
         return False
-    units = sum(b.units for b in busy.blocks)
-    longer = busy.work - units * busy.theta.value
-    more = energy.work - sum(b.units for b in energy.blocks) * energy.theta.value
+    longer = busy.work - busy.units * busy.theta.value
+    more = energy.work - energy.units * energy.theta.value
     usual = energy.theta.value / busy.theta.value
     if longer <= 0.02 * busy.work or more / longer >= SPIN * usual:
         return False
     if pipes is None or pipes.theta is None:
         return True
-    worked = pipes.work - sum(b.units for b in pipes.blocks) * pipes.theta.value
+    worked = pipes.work - pipes.units * pipes.theta.value
     return worked <= PIPES * longer
 
 

@@ -7,6 +7,7 @@ lowest cluster of blocks that is not thinner than a few of them. The smallest bl
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import NamedTuple
 
 from slurm_guard.audit.stats import lag_one, mad_sigma, mean_error, median, quantile, step_sigma
 
@@ -22,8 +23,7 @@ WIDER = 1.3  # judgement: a finer search changes nothing
 LOW = 0.12  # the mode is looked for at this quantile: a clean eighth of the run is enough. Judgement.
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):  # made by the ten thousands: three times as fast as a dataclass
     """Neighbouring slots of training with progress: work in the channel's unit, `units` of progress."""
 
     from_at: float

@@ -8,6 +8,7 @@ import polars as pl
 
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.track import Track
+from slurm_guard.lake.distinct import parted
 from slurm_guard.model import Run
 
 # Options whose value differs between runs of one training and does not change what a step costs. Judgement,
@@ -76,14 +77,11 @@ def models(cells: pl.DataFrame) -> dict[int, str]:
 def memories(uses: pl.DataFrame) -> dict[int, int]:
     """Most memory that each run's own processes held at once on one of its GPUs, MiB; runs of which NVML told
     none are left out. `uses` is of owners.uses."""
-    held = (
-        uses.filter((pl.col("own") == pl.col("i")) & pl.col("mem_mib").is_not_null())
-        .group_by("i", "node", "gpu", "start_at")
-        .agg(pl.col("mem_mib").sum())
-        .group_by("i")
-        .agg(pl.col("mem_mib").max())
-    )
-    return dict(held.iter_rows())
+    mine = uses.filter((pl.col("own") == pl.col("i")) & pl.col("mem_mib").is_not_null())
+    where = ["i", "node", "gpu", "start_at"]
+    lone, several = parted(mine.select(*where, "mem_mib"), where)
+    held = pl.concat([lone, several.group_by(where).agg(pl.col("mem_mib").sum())])
+    return dict(held.group_by("i").agg(pl.col("mem_mib").max()).iter_rows())
 
 
 def _digest(text: str | None) -> str | None:

@@ -9,6 +9,7 @@ import polars as pl
 from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.stats import median
 from slurm_guard.audit.track import Mark, edge_of, read_mark
+from slurm_guard.lake.distinct import parted
 
 Series = list[tuple[str, list[Mark]]]
 
@@ -274,7 +275,9 @@ def _lived() -> list[pl.Expr]:
 
 def _written(mine: pl.DataFrame) -> pl.DataFrame:
     """Bytes written per process: one value per window, however many GPUs it is repeated for."""
-    once = mine.group_by("i", "node", "pid", "start_ticks", "start_at").agg(pl.col("written_b").max())
+    where = ["i", "node", "pid", "start_ticks", "start_at"]
+    lone, several = parted(mine.select(*where, "written_b"), where)
+    once = pl.concat([lone, several.group_by(where).agg(pl.col("written_b").max())])
     return once.group_by("i", "node", "pid", "start_ticks").agg(
         pl.when(pl.col("written_b").is_not_null().any()).then(pl.col("written_b").sum()).alias("written_b")
     )

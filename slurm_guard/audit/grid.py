@@ -1,6 +1,7 @@
 """A run's cells summed over its GPUs on one regular grid of slots, as plain lists for the per-run study."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -94,10 +95,14 @@ def grids(cells: pl.DataFrame, runs: list[Run]) -> dict[int, Slots]:
         orient="row",
     )
     table = _binned(cells.join(plan, on="i"))
-    return {
-        int(key[0]): _slots(part, runs[int(key[0])], width[int(key[0])])
-        for key, part in table.partition_by("i", as_dict=True).items()
-    }
+    columns = {name: table[name].to_list() for name in ("slot", *SUMS)}
+    found: dict[int, Slots] = {}
+    begin = 0
+    for i, n in table.group_by("i", maintain_order=True).len().iter_rows():
+        mine = {name: values[begin : begin + n] for name, values in columns.items()}
+        found[i] = _slots(mine, runs[i], width[i])
+        begin += n
+    return found
 
 
 def _binned(cells: pl.DataFrame) -> pl.DataFrame:
@@ -145,21 +150,26 @@ def exact_sum(value: pl.Expr) -> pl.Expr:
     return (value * 1000 + 0.5).floor().cast(pl.Int64).sum() / 1000
 
 
-def _slots(part: pl.DataFrame, run: Run, width: float) -> Slots:
-    """Lists without holes: a slot that nobody saw has zero coverage."""
+def _slots(part: dict[str, list[Any]], run: Run, width: float) -> Slots:
+    """Lists without holes: a slot that nobody saw has zero coverage. `part`: columns of the slots seen."""
     n = max(1, -int(-(run.until_at - run.from_at) / width // 1))
-    lists: dict[str, list[float]] = {c: [0.0] * n for c in SUMS}
+    places = [min(max(k, 0), n - 1) for k in part["slot"]]
+    is_whole = places == list(range(n))
+    lists: dict[str, list[float]] = {}
+    for c in SUMS[:-1]:
+        if is_whole:
+            lists[c] = part[c]
+            continue
+        mine = lists[c] = [0.0] * n
+        for k, value in zip(places, part[c], strict=True):
+            mine[k] += value
     energy: list[float | None] = [None] * n
-    for row in part.iter_rows(named=True):
-        k = min(max(int(row["slot"]), 0), n - 1)
-        for c in SUMS[:-1]:
-            lists[c][k] += row[c]
-        if row["energy"] is not None:
-            energy[k] = (energy[k] or 0.0) + row["energy"]
-    del lists["energy"]
+    for k, value in zip(places, part["energy"], strict=True):
+        if value is not None:
+            energy[k] = (energy[k] or 0.0) + value
     return Slots(run.from_at, width, **lists, energy=energy)
 
 
 def nothing(run: Run) -> Slots:
     """The slots of a run that nobody saw."""
-    return _slots(pl.DataFrame(schema={"i": pl.Int64, "slot": pl.Int64}), run, width_of(run, None))
+    return _slots({name: [] for name in ("slot", *SUMS)}, run, width_of(run, None))

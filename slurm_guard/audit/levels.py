@@ -6,7 +6,7 @@ log that counts steps alone so do longer sequences and larger batches.
 
 import itertools
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 
 from slurm_guard.audit.cost import Block
@@ -81,7 +81,7 @@ def _gain(sums: list[float], k: int, n: int, whole: float) -> float:
 
 def at_levels(blocks: list[Block], cuts: list[int]) -> list[Block]:
     """The blocks with their level as their stage."""
-    return [replace(block, stage=bisect_right(cuts, k)) for k, block in enumerate(blocks)]
+    return [block._replace(stage=bisect_right(cuts, k)) for k, block in enumerate(blocks)]
 
 
 def levels_of(blocks: list[Block], cuts: list[int], track: Track) -> tuple[Level, ...]:

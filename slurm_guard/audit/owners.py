@@ -7,6 +7,7 @@ from itertools import combinations
 import polars as pl
 
 from slurm_guard.audit.holds import GpuUser, LogHold, by_log, by_writing, second_logs
+from slurm_guard.lake.distinct import all_differ
 
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "tcsh", "csh", "fish", "slurm_script", "slurmstepd"})
 # Ties that a program of any kind has to whoever started it: an interpreter's file says nothing of its script.
@@ -71,11 +72,9 @@ def uses(shares: pl.DataFrame, facts: pl.DataFrame, keys: pl.DataFrame) -> pl.Da
 
 def _once(shares: pl.DataFrame) -> pl.DataFrame:
     """Each process once in each window, in order."""
-    order = ["node", "gpu", "start_at", "pid", "start_ticks", "window_run"]
-    at = shares.select(pl.arg_sort_by(*order, nulls_last=True, maintain_order=True).alias("at")).to_series()
-    another = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in order)
-    is_first = shares.select(pl.col(order).gather(at)).select(another | (pl.int_range(pl.len()) == 0))
-    return shares[at.filter(is_first.to_series())]
+    same = ["node", "gpu", "start_at", "pid", "start_ticks", "window_run"]
+    ordered = shares.sort(*same, "cluster", "run", nulls_last=True, maintain_order=True)
+    return ordered if all_differ(shares, same) else ordered.unique(same, keep="first", maintain_order=True)
 
 
 def link(users: list[GpuUser], logs: list[LogHold], flows: set[tuple[str, int, int]]) -> list[GpuUser]:

@@ -6,6 +6,8 @@ central value; the sums as read stay beside it (`raw_…`) for the bounds.
 
 import polars as pl
 
+from slurm_guard.lake.distinct import parted
+
 CLASSES = ("linked", "kin", "beside", "stray", "foreign")
 
 
@@ -43,24 +45,31 @@ def split(cells: pl.DataFrame, marked: pl.DataFrame, strange: pl.DataFrame) -> p
     another run does by right on a shared GPU); `doubt`: the part of `own` that only might be linked;
     raw_stray, raw_foreign: as NVML read them. `told`: per-process times were there. `strange`: windows
     without them (run, gpu, raw_start_at) whose work is perhaps not the run's: all of it is in doubt."""
-    sm = pl.col("sm_ms")
-    sums = (
-        marked.group_by(
-            "i", pl.col("window_run").alias("run"), "gpu", pl.col("start_at").alias("raw_start_at")
-        )
-        .agg(
-            *[sm.filter(pl.col("cls") == c).sum().cast(pl.Float64).alias(f"sm_{c}") for c in CLASSES],
-            sm.filter(pl.col("cls") == "kin").max().cast(pl.Float64).alias("top_kin"),
-        )
-        .with_columns(pl.col("top_kin").fill_null(0.0))
-    )
-    with_sums = cells.join(sums, on=["i", "run", "gpu", "raw_start_at"], how="left").join(
-        strange, on=["run", "gpu", "raw_start_at"], how="left"
-    )
+    sums = _sums(marked).rename({"window_run": "run", "start_at": "raw_start_at"})
+    with_sums = cells.join(sums, on=["i", "run", "gpu", "raw_start_at"], how="left")
+    if strange.is_empty():  # as on most nights
+        with_sums = with_sums.with_columns(strange=pl.lit(None, pl.Boolean))
+    else:
+        with_sums = with_sums.join(strange, on=["run", "gpu", "raw_start_at"], how="left")
     joined = with_sums.with_columns(
         *[pl.col(c).fill_null(0.0) for c in (*[f"sm_{c}" for c in CLASSES], "top_kin")]
     )
     return _divide(joined)
+
+
+def _sums(marked: pl.DataFrame) -> pl.DataFrame:
+    """Time by class in each window of each run, and of the busiest kin."""
+    where = ["i", "window_run", "gpu", "start_at"]
+    sm = pl.col("sm_ms")
+    each = {f"sm_{c}": pl.when(pl.col("cls") == c).then(sm) for c in CLASSES}
+    lone, several = parted(marked, where)
+    summed = several.group_by(where).agg(
+        *[value.sum().cast(pl.Float64).alias(name) for name, value in each.items()],
+        each["sm_kin"].max().fill_null(0).cast(pl.Float64).alias("top_kin"),
+    )
+    one = {**each, "top_kin": each["sm_kin"]}
+    alone = [value.fill_null(0).cast(pl.Float64).alias(name) for name, value in one.items()]
+    return pl.concat([lone.select(*where, *alone), summed])
 
 
 def _divide(joined: pl.DataFrame) -> pl.DataFrame:

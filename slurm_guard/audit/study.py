@@ -73,9 +73,8 @@ class Study:
 
 def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditConfig) -> Study:
     """Everything derived for one run."""
-    tiles = _waits(spans.cut(track, run.from_at, run.until_at, config), slots)
+    tiles, kinds = _waits(spans.cut(track, run.from_at, run.until_at, config), slots)
     units = units_per_slot(track, slots)
-    kinds = kinds_per_slot(tiles, slots)
     believed = _power_believed(slots, kinds)
     piped = sum(slots.pipe_cov) >= KNOWN * sum(slots.cov) > 0
     parts = stretches(slots, units, kinds, (run.n_gpus, block_slots(track, slots, kinds)), track)
@@ -84,21 +83,26 @@ def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditCon
         return {c: fit(blocks_of(parts, columns[c])) for c in channels}
 
     channels = channels_of(slots, believed)
-    own = fits({"cycles": slots.own_cyc, "energy": slots.own_dyn, "busy": slots.own})
+    columns = {"cycles": slots.own_cyc, "energy": slots.own_dyn, "busy": slots.own}
+    whole = {"cycles": slots.cyc, "energy": slots.dyn, "busy": slots.active}
+    own = fits(columns)
     cuts = _rises(own)
     agreement = Agreement(
         True if rhythm.agrees else False if rhythm.denies else None,
         follows_pace(own),
         shares_pauses(slots, kinds, run.n_gpus),
     )
-    device = fits({"cycles": slots.cyc, "energy": slots.dyn, "busy": slots.active})
     first = next((fit.blocks for fit in own.values()), [])
+    mine = {channel: refitted(found, cuts) for channel, found in own.items()}
+    # Of a run that has its GPUs for itself, as most have, both are the same.
+    alone = all(columns[c] == whole[c] for c in channels)
+    device = mine if alone else {c: refitted(found, cuts) for c, found in fits(whole).items()}
     return Study(
         tiles,
         units,
         kinds,
-        {channel: refitted(found, cuts) for channel, found in own.items()},
-        {channel: refitted(found, cuts) for channel, found in device.items()},
+        mine,
+        device,
         _is_split(slots),
         rhythm,
         agreement,
@@ -119,9 +123,9 @@ def _rises(own: dict[str, Fit]) -> list[int]:
     return rises(found.blocks)
 
 
-def _waits(tiles: tuple[Span, ...], slots: Slots) -> tuple[Span, ...]:
+def _waits(tiles: tuple[Span, ...], slots: Slots) -> tuple[tuple[Span, ...], list[dict[Kind, float]]]:
     """Silent spans at the level of a spinning GPU become waits: busy, far below the run's own working
-    power, and with empty pipes where the GPU can say.
+    power, and with empty pipes where the GPU can say. Also the kinds of each slot.
     """
     kinds = kinds_per_slot(tiles, slots)
     train = [s.get(Kind.TRAIN, 0.0) for s in kinds]
@@ -136,7 +140,8 @@ def _waits(tiles: tuple[Span, ...], slots: Slots) -> tuple[Span, ...]:
             if low and not _pipes_work(slots, shares):
                 tile = Span(tile.from_at, tile.until_at, Kind.WAIT)
         done.append(tile)
-    return tuple(done)
+    found = tuple(done)
+    return found, kinds if found == tiles else kinds_per_slot(found, slots)
 
 
 def _level(slots: Slots, shares: list[float]) -> float | None:

@@ -119,7 +119,8 @@ def _left_over(good: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
         .filter(~silent_meter.fill_null(value=False))
         .rename({"run": "window_run"})
     )
-    once = shares.join(asked, on=_WINDOW, how="semi", nulls_equal=True, maintain_order="left").unique(
+    of_asked = shares.join(asked, on=_WINDOW, how="semi", nulls_equal=True, maintain_order="left")
+    once = of_asked.sort("cluster", "run", nulls_last=True, maintain_order=True).unique(
         [*_WINDOW, "pid", "start_ticks"], keep="first", maintain_order=True
     )
     listed = once.group_by(_WINDOW).agg(

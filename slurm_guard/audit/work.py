@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from slurm_guard.audit.pipes import busy_ms, cycles, is_bare, pipe_ms
+from slurm_guard.lake.distinct import all_differ
 
 # A busy share up to this is an idle GPU: NVML's utilisation is whole percents over 1/6..1 s. Documented.
 QUIET_SHARE = 0.01
@@ -57,12 +58,12 @@ def judgeable(windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _once(windows: pl.DataFrame) -> pl.DataFrame:
     """An open window may be written again when it closes: the one that covers more holds."""
     same, better = ["run", "gpu", "start_at"], ["covered_ms", "end_at", "energy_mj"]
-    down = [False] * len(same) + [True] * len(better)
-    order = pl.arg_sort_by(*same, *better, descending=down, nulls_last=True, maintain_order=True)
-    at = windows.select(order.alias("at")).to_series()
-    another = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in same)
-    is_first = windows.select(pl.col(same).gather(at)).select(another | (pl.int_range(pl.len()) == 0))
-    return windows if is_first.to_series().all() else windows[at.filter(is_first.to_series()).sort()]
+    if all_differ(windows, same):
+        return windows
+    rest = [name for name in ("cluster", "node") if name in windows.columns]
+    down = [False] * len(same) + [True] * len(better) + [False] * len(rest)
+    ordered = windows.sort(*same, *better, *rest, descending=down, nulls_last=True, maintain_order=True)
+    return ordered.unique(same, keep="first", maintain_order=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,9 @@ class Part:
 def cut(
     runs: Sequence[Run], nodes: Iterable[str], ties: Iterable[tuple[str, str]], part_gpu_h: float
 ) -> list[Part]:
-    """Parts of about `part_gpu_h` GPU-hours; a run, and runs that are tied, are never cut. `nodes`: of which
-    the lake has rows; `ties`: ids of runs that go together."""
+    """Parts of about `part_gpu_h` GPU-hours, or of the nodes of the runs that make so many; a run, and runs
+    that are tied, are never cut. `nodes`: of which the lake has rows; `ties`: ids of runs that go
+    together."""
     groups = _groups(runs, ties)
     first: dict[str, list[list[int]]] = {}
     for group in groups:
@@ -44,14 +45,18 @@ def cut(
     mine: list[int] = []
     held: list[str] = []
     size = 0.0
+    core: set[str] | None = None
     for node in every:
+        if core is not None and node not in core:
+            parts.append(_part(runs, mine, held, on_node))
+            mine, held, size, core = [], [], 0.0, None
         held.append(node)
         for group in first.get(node, []):
             mine += group
             size += sum(_gpu_h(runs[i]) for i in group)
-        if size >= part_gpu_h:
-            parts.append(_part(runs, mine, held, on_node))
-            mine, held, size = [], [], 0.0
+        if size >= part_gpu_h and core is None:
+            # What these runs reach is read with them whatever comes next: else it would be read again.
+            core = {name for i in mine for name in runs[i].nodes}
     if held:
         parts.append(_part(runs, mine, held, on_node))
     return parts

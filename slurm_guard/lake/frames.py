@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from slurm_guard.lake.chain import find_holes
+from slurm_guard.lake.distinct import all_differ
 from slurm_guard.lake.doubles import without_doubles
 from slurm_guard.lake.reach import TICKET_DAYS, NodeReach
 from slurm_guard.lake.scan import (
@@ -62,7 +63,7 @@ def read_frames(
     Rows that overlap the window, and of every run that overlaps it the tickets, ends, seals and processes
     of any time; of `logs` and `points` the highest `read` of each such run. `cluster` empty: all clusters.
     Rows are distinct and sorted; a table without rows has its schema. `reach`: of these nodes alone. `lean`:
-    without the columns of UNASKED.
+    without the columns of UNASKED, and its tables in the order of the files.
 
     Raises GuardError lake-newer, lake-older.
     """
@@ -79,13 +80,14 @@ def read_frames(
     frames["logs"], frames["points"] = _latest_reads(reader, runs, since)
     _whole(frames, reader.skips)
     frames["windows"] = without_doubles(frames["windows"])
-    if lean and any(_order(name, frames[name])[1] for name in UNASKED):
-        # Rows may differ in what was not read: what is the same row is told by all of it.
-        frames, skips = read_frames(lake, cluster, from_at, until_at, reach)
-        return {name: frame.drop(UNASKED.get(name, ())) for name, frame in frames.items()}, skips
-    for name in TABLES:
-        frames[name] = _ordered(name, frames[name])
-    return {name: frames[name] for name in TABLES}, tuple(reader.skips)
+    if not lean:
+        return {name: _ordered(name, frames[name]) for name in TABLES}, tuple(reader.skips)
+    if all(all_differ(frames[name], _keys(name)) for name in UNASKED):
+        rest = {name: _ordered(name, frames[name]) for name in TABLES if name not in UNASKED}
+        return {name: rest.get(name, frames[name]) for name in TABLES}, tuple(reader.skips)
+    # Rows may differ in what was not read: what is the same row is told by all of it.
+    frames, skips = read_frames(lake, cluster, from_at, until_at, reach)
+    return {name: frame.drop(UNASKED.get(name, ())) for name, frame in frames.items()}, skips
 
 
 def read_windows(
@@ -100,11 +102,12 @@ def read_windows(
     runs, first = _runs_of(frames.values(), from_at)
     more = reader.rows("tickets", (first, date.max), pl.col("run").is_in(runs))
     frames["tickets"] = pl.concat([frames["tickets"], more])
-    if _order("windows", frames["windows"])[1]:
+    if not all_differ(frames["windows"], _keys("windows")):  # see read_frames
         whole = _Reader(lake, cluster, reach)
         frames["windows"] = _overlapping(whole, "windows", from_at, until_at)
         _whole(frames, whole.skips)
-    return {name: _ordered(name, frame, _SURVEYED) for name, frame in frames.items()}
+        frames["windows"] = _ordered("windows", frames["windows"])
+    return {"windows": frames["windows"].select(_SURVEYED), "tickets": _ordered("tickets", frames["tickets"])}
 
 
 def distinct_rows(
@@ -269,34 +272,23 @@ def _whole(frames: dict[str, pl.DataFrame], skips: list[Skip]) -> None:
         frames[table] = frames[table].filter(fits)
 
 
-def _ordered(table: str, frame: pl.DataFrame, only: Sequence[str] | None = None) -> pl.DataFrame:
-    """Distinct rows; in which files they came, and in what order, makes no difference. `only`: these
-    columns of windows; null: all."""
-    columns = [name for name in frame.columns if only is None or name in only or table != "windows"]
-    order, is_tied = _order(table, frame)
-    if not is_tied:
-        return frame.select(columns)[order]
-    # Comparing whole rows costs five times the sorting; rows that differ in their keys need not be compared.
+def _ordered(table: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Distinct rows; in which files they came, and in what order, makes no difference."""
     keys = _keys(table)
-    tied = frame.select(keys).is_duplicated()
-    rest = [_comparable(name, kind) for name, kind in frame.schema.items() if name not in keys]
-    ties = frame.filter(tied).unique(maintain_order=True).sort(rest, nulls_last=True)
-    frame = pl.concat([frame.filter(~tied), ties])
-    return frame.sort(keys, maintain_order=True, nulls_last=True).select(columns)
+    if not all_differ(frame, keys):
+        # Comparing whole rows costs five times the sorting; rows that differ in their keys need not be
+        # compared.
+        tied = frame.select(keys).is_duplicated()
+        rest = [_comparable(name, kind) for name, kind in frame.schema.items() if name not in keys]
+        ties = frame.filter(tied).unique(maintain_order=True).sort(rest, nulls_last=True)
+        frame = pl.concat([frame.filter(~tied), ties])
+    told = frame.select(_ranked(frame[name]) for name in keys)
+    order = told.select(pl.arg_sort_by(keys, nulls_last=True, maintain_order=True)).to_series()
+    return frame if order.is_sorted() else frame[order]
 
 
 def _keys(table: str) -> list[str]:
     return ["cluster", "node", "run", *ORDER[table]]
-
-
-def _order(table: str, frame: pl.DataFrame) -> tuple[pl.Series, bool]:
-    """The rows' places in order of the table's keys, and whether two of them have the same."""
-    keys = _keys(table)
-    told = frame.select(_ranked(frame[name]) for name in keys)
-    order = told.select(pl.arg_sort_by(keys, nulls_last=True, maintain_order=True)).to_series()
-    alike = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in keys)
-    is_tied = told[order].select(alike & (pl.int_range(pl.len()) > 0)).to_series().any()
-    return order, is_tied
 
 
 def _ranked(column: pl.Series) -> pl.Series:

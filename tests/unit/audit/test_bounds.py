@@ -1,7 +1,5 @@
 """How wide the bounds are, and to which side."""
 
-from dataclasses import replace
-
 import pytest
 
 from slurm_guard.audit.blocks import Fit, fit
@@ -13,7 +11,7 @@ def _fit(stray_from: int) -> Fit:
     """Forty stretches of equal price, a neighbour in those from `stray_from` on."""
     block = Block(0.0, 60.0, 50.0, 10.0, 60_000, 60_000, 0.0)
     blocks = [
-        replace(block, from_at=60.0 * k, until_at=60.0 * (k + 1), stray_ms=20_000.0 * (k >= stray_from))
+        block._replace(from_at=60.0 * k, until_at=60.0 * (k + 1), stray_ms=20_000.0 * (k >= stray_from))
         for k in range(40)
     ]
     return fit(blocks)

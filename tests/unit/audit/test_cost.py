@@ -1,7 +1,6 @@
 """θ from the cheap mode."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -57,7 +56,7 @@ def test_the_smallest_visible_diversion_grows_with_noise() -> None:
 
 
 def _stage(costs: list[float], stage: int) -> list[Block]:
-    return [replace(b, stage=stage, from_at=b.from_at + 1e5 * stage) for b in _blocks(costs)]
+    return [b._replace(stage=stage, from_at=b.from_at + 1e5 * stage) for b in _blocks(costs)]
 
 
 def test_each_stage_is_held_to_its_own_cost() -> None:

@@ -87,7 +87,7 @@ def test_channels_are_asked_one_by_one_and_too_few_blocks_say_nothing() -> None:
     assert follows_pace({"cycles": flat}) is None
     assert follows_pace({"cycles": flat, "energy": blocks(pace, work)}) is True
     assert follows_pace({"energy": blocks(pace[:5], work[:5])}) is None
-    unseen = [replace(b, seen_ms=0.0) for b in blocks(pace, work).blocks]
+    unseen = [b._replace(seen_ms=0.0) for b in blocks(pace, work).blocks]
     assert follows_pace({"energy": replace(blocks(pace, work), blocks=unseen)}) is None
     assert follows_pace({}) is None
 

@@ -20,6 +20,7 @@ from slurm_guard.engine.plan import cut
 from slurm_guard.engine.run import audit_lake
 from slurm_guard.engine.ties import shared_files
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.frames import read_frames
 from slurm_guard.lake.schema import PARTITION, TABLES
 from slurm_guard.model import Run
 from tests.shapes import SHAPES, facts_of
@@ -72,6 +73,21 @@ def write_lake(frames: dict[str, pl.DataFrame], lake: Path) -> None:
             rows.drop("day", strict=False).write_parquet(folder / f"{node}.parquet", compression="zstd")
 
 
+def scatter(facts: Facts, lake: Path, to: Path) -> Facts:
+    """The same night on nodes of other names, so that those of one run are no neighbours."""
+    frames, _ = read_frames(lake, facts.cluster, facts.from_at, facts.until_at)
+    names = {node: f"n{node[:2:-1]}" for run in facts.runs for node in run.nodes}
+    inside = [[f"/{name}/" for name in some] for some in (names, names.values())]
+    write_lake({table: _renamed(frame, names, inside) for table, frame in frames.items()}, to)
+    runs = (replace(run, nodes=tuple(names[node] for node in run.nodes)) for run in facts.runs)
+    return replace(facts, runs=tuple(runs))
+
+
+def _renamed(frame: pl.DataFrame, names: dict[str, str], inside: list[list[str]]) -> pl.DataFrame:
+    keys = [pl.col(key).str.replace_many(*inside) for key in KEYS if key in frame.columns]
+    return frame.with_columns(pl.col("node").replace(names), *keys)
+
+
 def outcome(facts: Facts, lake: Path, part_gpu_h: float, processes: int = 1) -> tuple[str, str, pl.DataFrame]:
     """The document, what is left for later audits, and the ledger by GPU and minute in a fixed order."""
     left: list[object] = []
@@ -119,11 +135,27 @@ def test_runs_over_several_parts_are_as_in_one(tmp_path: Path) -> None:
     simulate(tmp_path / "wide", gpus=128, jobs=200, seed="parts", planted=0.3)
     lake, files = tmp_path / "wide" / "lake", (tmp_path / "wide" / "sacct.txt", None)
     facts = load_facts((1_760_400_000.0, 1_760_486_400.0), Config(), files, lake)
-    runs = split(facts.runs)[0]
+    scattered = scatter(facts, lake, tmp_path / "scattered")
+    runs = split(scattered.runs)[0]
     places = {i: k for k, part in enumerate(cut(runs, (), (), NODE_H)) for i in part.own}
     assert any(len({places[i] for i in part.near}) > 1 for part in cut(runs, (), (), NODE_H))
 
-    assert outcome(facts, lake, NODE_H)[:2] == outcome(facts, lake, WHOLE_H)[:2]
+    for given, where in ((facts, lake), (scattered, tmp_path / "scattered")):
+        assert outcome(given, where, NODE_H)[:2] == outcome(given, where, WHOLE_H)[:2]
+
+
+def test_a_part_goes_on_over_the_nodes_that_its_runs_reach_and_no_further() -> None:
+    """They are read for these runs anyway, and are not read again for the next part."""
+    run = split(facts_of("honest").runs)[0][0]
+    nodes = [("n1", "n2", "n3"), ("n2",), ("n3", "n4"), ("n4",), ("n5",)]
+    runs = [replace(run, id=str(k), nodes=mine) for k, mine in enumerate(nodes)]
+
+    parts = cut(runs, (), (), NODE_H)
+
+    assert [part.own for part in parts] == [(0, 1, 2), (3,), (4,)]
+    assert [sorted(part.nodes) for part in parts] == [["n1", "n2", "n3"], ["n4"], ["n5"]]
+    assert [sorted(part.reach) for part in parts] == [["n1", "n2", "n3", "n4"], ["n4"], ["n5"]]
+    assert [part.near for part in parts] == [(0, 1, 2, 3), (2, 3), (4,)]
 
 
 def test_processes_make_no_difference(night: tuple[Facts, Path]) -> None:
