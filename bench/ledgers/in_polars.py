@@ -31,13 +31,14 @@ from slurm_guard.audit.blocks import (
     units_per_slot,
 )
 from slurm_guard.audit.bounds import Left
+from slurm_guard.audit.codes import coded, like
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.spans import Kind, Span
 from slurm_guard.audit.study import Study
 from slurm_guard.audit.track import Arc, Track
 from slurm_guard.lake.scan import SPANS, day_of, files_of, scan
-from slurm_guard.lake.schema import TABLES
+from slurm_guard.lake.schema import TABLES, empty
 from slurm_guard.model import Account, Bounds, Run
 
 # What the core needs of the lake. The audit's frames have every column: the others are null here.
@@ -118,13 +119,15 @@ def read_given(folder: Path) -> Given:
 
 def cells_of(lake: Path, given: Given) -> pl.DataFrame:
     """Cells of all runs, divided among the processes (night.measure, tables.tables_of)."""
-    good, _ = work.judgeable(rows_of(lake, "windows"))
-    raw = work.cells(good, given.keys, given.frame)
-    uses = owners.uses(rows_of(lake, "shares"), given.people, given.keys)
+    frames = {table: rows_of(lake, table) for table in NEEDED}
+    frames, keys = coded({**frames, "held": empty("held"), "processes": given.people}, given.keys)
+    good, _ = work.judgeable(frames["windows"])
+    raw = work.cells(good, keys, given.frame)
+    uses = owners.uses(frames["shares"], frames["processes"], keys)
     strange = pl.DataFrame(
         schema={"run": pl.String, "gpu": pl.String, "raw_start_at": pl.Float64, "strange": pl.Boolean}
     )
-    return shares.split(raw, shares.classed(uses, given.classes, given.frame), strange)
+    return shares.split(raw, shares.classed(uses, like(given.classes, uses), given.frame), like(strange, raw))
 
 
 @dataclass(frozen=True, slots=True)
