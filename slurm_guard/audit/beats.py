@@ -13,7 +13,7 @@ import polars as pl
 
 from slurm_guard.audit.noise import Shape
 from slurm_guard.audit.rhythm import MAX_WINDOWS, Beat
-from slurm_guard.lake.distinct import parted
+from slurm_guard.distinct import parted
 
 MIXED = 0.1  # of a GPU's process time by others than the busiest process. Judgement.
 USUAL = (

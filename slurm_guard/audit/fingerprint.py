@@ -8,7 +8,7 @@ import polars as pl
 
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.track import Track
-from slurm_guard.lake.distinct import parted
+from slurm_guard.distinct import parted
 from slurm_guard.model import Run
 
 # Options whose value differs between runs of one training and does not change what a step costs. Judgement,

@@ -9,7 +9,7 @@ import polars as pl
 from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.stats import median
 from slurm_guard.audit.track import Mark, edge_of, read_mark
-from slurm_guard.lake.distinct import parted
+from slurm_guard.distinct import parted
 
 Series = list[tuple[str, list[Mark]]]
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import polars as pl
 
 from slurm_guard.audit.holds import GpuUser, LogHold, by_log, by_writing, second_logs
-from slurm_guard.lake.distinct import all_differ
+from slurm_guard.distinct import all_differ
 
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "tcsh", "csh", "fish", "slurm_script", "slurmstepd"})
 # Ties that a program of any kind has to whoever started it: an interpreter's file says nothing of its script.

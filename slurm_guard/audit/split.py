@@ -6,7 +6,7 @@ central value; the sums as read stay beside it (`raw_…`) for the bounds.
 
 import polars as pl
 
-from slurm_guard.lake.distinct import parted
+from slurm_guard.distinct import parted
 
 CLASSES = ("linked", "kin", "beside", "stray", "foreign")
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from slurm_guard.audit.pipes import busy_ms, cycles, is_bare, pipe_ms
-from slurm_guard.lake.distinct import all_differ
+from slurm_guard.distinct import all_differ
 
 # A busy share up to this is an idle GPU: NVML's utilisation is whole percents over 1/6..1 s. Documented.
 QUIET_SHARE = 0.01

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from slurm_guard.distinct import all_differ
 from slurm_guard.lake.chain import find_holes
-from slurm_guard.lake.distinct import all_differ
 from slurm_guard.lake.doubles import without_doubles
 from slurm_guard.lake.reach import TICKET_DAYS, NodeReach
 from slurm_guard.lake.scan import (

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "slurm_guard"
 HOMES = {
     "pynvml": ["sampler/nvml.py"],
     "pyslurm": ["slurm/pyslurm_db.py"],
-    "polars": ["lake/", "audit/", "engine/", "simulate/scale/"],
+    "polars": ["distinct.py", "lake/", "audit/", "engine/", "simulate/scale/"],
     "jinja2": ["report/render.py"],
     "css_inline": ["report/mail.py", "report/render.py", "report/inline.py"],
     "typer": ["cli/"],

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from slurm_guard.lake.distinct import all_differ, parted
+from slurm_guard.distinct import all_differ, parted
 
 ROWS = pl.DataFrame(
     {"gpu": ["G0", "G0", "G1", None, None], "at": [1.0, 1.0, 1.0, 1.0, 2.0], "n": [1, 2, 3, 4, 5]}
