@@ -73,7 +73,7 @@ def _begin(job: Path, index: int, what: tuple[str, str], *, kills: bool) -> None
     (job / f"pid-{index}").write_text(str(task.pid))
     (job / f"state-{index}").write_text("RUNNING")
     while kills and task.poll() is None:
-        if re.search(r" (survey|measure|judge)-\w+: ", Path(out).read_text()):
+        if re.search(r" (survey|measure|judge)-[\w-]+: ", Path(out).read_text()):
             task.kill()
         time.sleep(0.01)
     ended = "COMPLETED" if task.wait() == 0 else "FAILED"
