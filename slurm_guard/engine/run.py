@@ -53,7 +53,7 @@ def audit_lake(
     runs = split(facts.runs)[0]
     whole_h = sum(run.n_gpus * max(0.0, run.until_at - run.from_at) for run in runs) / 3600.0
     if whole_h <= means.part_gpu_h or _is_imported(facts, lake):
-        frames, skips = read_frames(lake, facts.cluster, facts.from_at, facts.until_at)
+        frames, skips = read_frames(lake, facts.cluster, facts.from_at, facts.until_at, lean=True)
         known = replace(facts, frames=frames, skips=(*facts.skips, *skips))
         return audit_and_remember(known, take, *leave, tell)
     lake = lake.absolute()
