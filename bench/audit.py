@@ -51,7 +51,8 @@ def _size(gpus: int, folder: Path, scratch: Path, options: argparse.Namespace) -
         _command([*words, "--out", str(made)])
     config = scratch / "guard.toml"
     config.write_text(
-        f"[engine]\nprocesses = {options.processes}\npart_gpu_h = {options.part_gpu_h}\n"
+        # nights = 0: parts that are kept would be found by the next audit, and not made.
+        f"[engine]\nprocesses = {options.processes}\npart_gpu_h = {options.part_gpu_h}\nnights = 0\n"
         f'[report]\npath = "{scratch}/reports"\n',
         "utf-8",
     )
