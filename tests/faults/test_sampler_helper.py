@@ -106,7 +106,7 @@ def test_a_hung_child_is_killed_its_file_fails_and_the_others_are_asked_anew(tmp
         (tmp_path / name).write_text(name)
         helper.submit(_ask(tmp_path / name), answers.append)
 
-    _wait(helper, answers, 3, step_s=0.3)
+    _wait(helper, answers, 3, step_s=0.02)
 
     assert helper.n_hung == 1
     assert [a.error for a in answers] == [None, "no answer within 1 s", None]
