@@ -72,12 +72,12 @@ def test_a_bomb_is_never_unpacked() -> None:
     raw = b"".join(bomb.compress(b" " * (1 << 20)) for _ in range(80)) + bomb.flush()
     text = "JS1:" + base64.b64encode(raw).decode()
     assert len(text) < summaries.MOST_TEXT
-    began_s = time.monotonic()
+    began_s = time.process_time()
 
     with pytest.raises(BadSummary, match="more than a summary"):
         read_summary(text)
 
-    assert time.monotonic() - began_s < 1.0
+    assert time.process_time() - began_s < 1.0
 
 
 def test_accounting_hands_it_on_and_a_bad_one_is_a_skip() -> None:
