@@ -208,16 +208,16 @@ def _together(a: Part, b: Part) -> Part:
 
 
 def _unjudged(sums: Sums) -> Part:
-    """Without progress nothing explains the work and nothing speaks against it."""
+    """Without progress nothing explains the work, nothing but a log that fell silent speaks against it."""
     own = float(sums.total("own"))
-    return Part(0.0, own, own)
+    return Part(float(sums.get(Kind.SILENT, "own")), own, own)
 
 
 def _own(judged: tuple[Study, Left], sums: Sums, slots: Slots, denied: tuple[float, float]) -> Part:
     study, left = judged
     train = float(sums.get(Kind.TRAIN, "own"))
     silent = float(sums.get(Kind.SILENT, "own"))
-    slow = float(sums.get(Kind.SLOW_START, "own") + sums.get(Kind.OVERLONG, "own"))
+    slow = float(sum(sums.get(kind, "own") for kind in (Kind.SLOW_START, Kind.OVERLONG, Kind.NONE)))
     lo = left.lo * train + silent
     mid = left.mid * train + silent + slow
     # Credited or excused without anything that agrees: only the upper bound knows it (law 4).

@@ -155,6 +155,12 @@ def problems_of(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, tuple[str, 
     return {i: tuple(sorted(p)[:20]) for i, p in found.items()}
 
 
+def read_until(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, float]:
+    """When each run's logs were last read, on any node: that they were silent after it nobody knows."""
+    rows = logs.join(keys.select("run", "i"), on="run").filter(pl.col("read_at").is_finite())
+    return dict(rows.group_by("i").agg(pl.col("read_at").max()).iter_rows())
+
+
 LEAST_LOOKS = 10  # at which a log grew before its pace is known: a buffer's lumps have none. Judgement
 
 

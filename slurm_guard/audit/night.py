@@ -119,7 +119,8 @@ def measure(
     cells, slots, users = _divided(runs, tables, ties, found)
     logged = [i for i, track in found.items() if track.marks]  # no other run's steps could show
     rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange, logged, tables.good)
-    studies = _studied(runs, facts, (series, rhythms), (found, slots, failed))
+    heard_until = gather.read_until(tables.logs, keys)
+    studies = _studied(runs, facts, (series, rhythms, heard_until), (found, slots, failed))
     known, placed = known_of(runs, tables, frames, part)
     before = earlier_of({i: runs[i] for i in own}, facts, (users, found), (tables.raw, tables.uses))
     stores = ((tables.uses, tables.people, keys), (tables.logs, tables.points))
@@ -179,18 +180,19 @@ def _told(
 def _studied(
     runs: list[Run],
     facts: Facts,
-    heard: tuple[Mapping[int, gather.Series], Mapping[int, list[rhythm.Beat]]],
+    heard: tuple[Mapping[int, gather.Series], Mapping[int, list[rhythm.Beat]], Mapping[int, float]],
     known: tuple[dict[int, Track], dict[int, Slots], dict[int, str]],
 ) -> dict[int, Study]:
     """Each run's study. Of `known` (tracks, slots, what failed of which run) the tracks become those in the
     steadiest unit; of a run that cannot be studied nothing is left but why."""
-    series, rhythms = heard
+    series, rhythms, read_until = heard
     found, slots, failed = known
     studies: dict[int, Study] = {}
     for i in found:
         run = runs[i]
         try:
-            found[i] = steadiest(run, slots[i], found[i], (series.get(i, []), facts))
+            steady = steadiest(run, slots[i], found[i], (series.get(i, []), facts))
+            found[i] = replace(steady, read_until=read_until.get(i))
             tempo = rhythm.compare(rhythms.get(i, []), spans.stepping(found[i]))
             studies[i] = study(run, slots[i], found[i], tempo, facts.config)
         except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)

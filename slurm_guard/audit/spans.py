@@ -4,6 +4,7 @@ Which GPU work a span may explain is bounded here in time; the study decides wha
 """
 
 import itertools
+import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import Enum
@@ -34,7 +35,7 @@ class Kind(str, Enum):
     SILENT = "silent"  # longer than any pause that is explained
     WAIT = "wait"  # silent, at the power of a GPU that spins while it waits
     TAIL = "tail"  # after the last progress, within the silence bound
-    NONE = "none"  # a run without progress
+    NONE = "none"  # without progress that anything could be held against: none at all, or not read
 
     __hash__ = str.__hash__  # an enum's own is Python's, and each slot asks for it
 
@@ -64,17 +65,45 @@ def silence_after_s(config: AuditConfig, gap_s: float) -> float:
 
 
 def cut(track: Track, from_at: float, until_at: float, config: AuditConfig) -> tuple[Span, ...]:
-    """Spans that tile [from_at, until_at) in order."""
+    """Spans that tile [from_at, until_at) in order. Where no progress reaches into them from before, what
+    came before and after tells what they are: a log that ended yesterday is silent all of today."""
+    whole = _whole(track, *_reach(track.arcs, from_at, until_at), config)
+    return _tile(_unread(whole, track.read_until, config.slack_s), from_at, until_at)
+
+
+def _reach(arcs: tuple[Arc, ...], from_at: float, until_at: float) -> tuple[float, float]:
+    """What has to be looked at for [from_at, until_at) to be told."""
+    later = next((a for a in arcs if a.until_at > from_at), None)
+    if not arcs or (later is not None and later.from_at <= from_at):
+        return from_at, until_at
+    is_next_day = later is not None and later.from_at >= until_at
+    return min(from_at, arcs[0].from_at), later.until_at if later and is_next_day else until_at
+
+
+def _whole(track: Track, from_at: float, until_at: float, config: AuditConfig) -> list[Span]:
     arcs = tuple(a for a in track.arcs if a.until_at > from_at and a.from_at < until_at)
     gap = usual_gap_s(arcs)
     if gap is None:
-        return (Span(from_at, until_at, Kind.NONE),)
+        return [Span(from_at, until_at, Kind.NONE)]
     spans = _before(arcs[0], from_at, until_at, config)
     left_s = _startup_bound_s(from_at, until_at, config) - spans[0].length_s
     spans += _between(track, arcs, gap, (config, left_s))
     spans = _bounded(spans, silence_after_s(config, gap))
     spans += _after(track, spans, (arcs[-1].until_at, gap), until_at, config)
-    return _tile(spans, from_at, until_at)
+    return list(_tile(spans, from_at, until_at))
+
+
+def _unread(spans: list[Span], read_until: float | None, slack_s: float) -> list[Span]:
+    """Silence as long as the log was read; whether it went on after that nobody knows."""
+    edge = math.inf if read_until is None else read_until + slack_s
+    done: list[Span] = []
+    for span in spans:
+        if span.kind is Kind.SILENT and span.until_at > edge:
+            at = max(span.from_at, edge)
+            done += [Span(span.from_at, at, Kind.SILENT), Span(at, span.until_at, Kind.NONE)]
+        else:
+            done.append(span)
+    return done
 
 
 def _before(first: Arc, from_at: float, until_at: float, config: AuditConfig) -> list[Span]:

@@ -36,6 +36,8 @@ NO_POWER = 0.05  # level of a GPU that claims to work at idle power: hang or bro
 # Spinning in a collective draws 30..50 % of the limit where training draws 60..100 % (rulings 17). Judgement:
 # below this part of the run's own working level a silent busy GPU waits.
 SPIN = 0.6
+# … and from this part of a board's span on a GPU works that has no training to be held against: as above.
+WORKS = 0.5
 # Polling keeps a few warps on the integer pipe; real work fills tensor, integer or memory pipes for a quarter
 # of its time and more. Judgement.
 PIPES = 0.2
@@ -131,17 +133,29 @@ def _waits(tiles: tuple[Span, ...], slots: Slots) -> tuple[tuple[Span, ...], lis
     train = [s.get(Kind.TRAIN, 0.0) for s in kinds]
     usual = _level(slots, train)
     by_pipes = usual is None and _pipes_work(slots, train)  # without power they alone can tell
+    trained = any(train)
     done: list[Span] = []
     for tile in tiles:
-        if tile.kind is Kind.SILENT and (usual is not None or by_pipes):
+        if tile.kind is Kind.SILENT:
             shares = [s.get(tile.kind, 0.0) for s in kinds_per_slot((tile,), slots)]
             own = _level(slots, shares)
-            low = _piped(slots, shares) if usual is None else own is not None and own < SPIN * usual
-            if low and not _pipes_work(slots, shares):
-                tile = Span(tile.from_at, tile.until_at, Kind.WAIT)
+            kind = Kind.SILENT
+            if not trained:
+                kind = _alone(own, slots, shares)
+            elif usual is not None or by_pipes:
+                low = _piped(slots, shares) if usual is None else own is not None and own < SPIN * usual
+                kind = Kind.WAIT if low and not _pipes_work(slots, shares) else kind
+            tile = Span(tile.from_at, tile.until_at, kind)
         done.append(tile)
     found = tuple(done)
     return found, kinds if found == tiles else kinds_per_slot(found, slots)
+
+
+def _alone(level: float | None, slots: Slots, shares: list[float]) -> Kind:
+    """What a silence is in which all of the run lies, so that no training tells what waiting would draw."""
+    if _piped(slots, shares) and (level is None or level < WORKS):
+        return Kind.SILENT if _pipes_work(slots, shares) else Kind.WAIT
+    return Kind.SILENT if level is not None and level >= WORKS else Kind.NONE
 
 
 def _level(slots: Slots, shares: list[float]) -> float | None:

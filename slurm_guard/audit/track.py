@@ -70,6 +70,7 @@ class Track:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     named_at: tuple[float, ...] = ()  # when the log named a phase that is not training, in order
+    read_until: float | None = None  # when its logs were last read; null: not known
 
     @property
     def units(self) -> float:

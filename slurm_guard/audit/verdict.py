@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from slurm_guard.audit.amounts import spoken
+from slurm_guard.audit.amounts import lasting, spoken
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.check import ASKS, SPEAKS
 from slurm_guard.audit.checks import hearing
@@ -140,6 +140,15 @@ def slow_us(case: Case) -> float:
     return case.left.wait * case.sums.get(Kind.TRAIN, "own")
 
 
+def _unread(case: Case) -> str:
+    """That the log was not read to the end, where that may be why."""
+    read_until = case.track.read_until
+    end_s = 0.0 if read_until is None else case.run.until_at - read_until
+    if end_s <= case.config.slack_s or not any(s.kind is Kind.NONE for s in case.study.spans):
+        return ""
+    return f" Its log was last read {lasting(end_s)} before the end of that."
+
+
 _CLASS_OF = {
     "parked-allocation": "parked",
     "no-progress-source": "no-progress-source",
@@ -199,7 +208,8 @@ def _sentence(verdict: Verdict, case: Case, said: tuple[tuple[Finding, ...], Bou
     if verdict is Verdict.NOTE and doubt > case.worth_us:
         return f"{spoken(doubt)} were by processes that may or may not be part of the training."
     if verdict is Verdict.NOTE and left_open(case, ledger) > case.worth_us:
-        return f"{spoken(left_open(case, ledger))} of GPU work have no logged progress beside them."
+        work = spoken(left_open(case, ledger))
+        return f"{work} of GPU work have no logged progress beside them.{_unread(case)}"
     if verdict is Verdict.NOTE and slow_us(case) > case.worth_us:
         return (
             f"Steps took longer than in the run's best stretch, {spoken(slow_us(case))} in all at the power "

@@ -42,6 +42,9 @@ def find(case: Case, params: Params) -> list[Finding]:
         f"{'to the end of the run, ' if at_end else ''}longest {lasting(longest.length_s)}; "
         f"before, it moved every {gap:.0f} s."
     )
+    last_at = case.track.arcs[-1].until_at
+    if last_at < case.run.from_at:
+        sentence += f" Its last record came {lasting(case.run.from_at - last_at)} before this night began."
     if is_most:
         sentence += " It names a phase that is not training, for longer than one is believed to last."
     evidence = Evidence(
@@ -77,14 +80,16 @@ CHECK = Check(
     "Busy GPUs, silent log",
     Family.C,
     detects="GPU work long after the last record of progress, measured against the run's own log interval: "
-    "training that has finished or stalled while something keeps the GPUs busy. Also such work while the log "
+    "training that has finished or stalled while something keeps the GPUs busy, on that night or one before. "
+    "Also such work while the log "
     "names phases (an evaluation, say), where half of the run lies beyond what they are believed to last: as "
     "long as the training for one, six times that for those at the end.",
     does_not_detect="Work during pauses shorter than the configured silence, and in the place of a named "
     "phase within these bounds.",
     false_alarms="A long evaluation or export that the log does not name, or one far beyond these bounds. "
     "Pauses that the run makes again and again, and pauses that the log names, are phases. A GPU at spin "
-    "level waits: that is a hang, not work.",
+    "level waits: that is a hang, not work; where no training of that night tells what level that is, work "
+    "is what draws half of the board's span or fills its pipes.",
     remedy="Ask what ran; log the phase (any record with phase=eval does).",
     params=Params(),
     find=find,
