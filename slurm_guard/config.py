@@ -214,7 +214,7 @@ def read_config(path: Path | None, left_out: list[str] | None = None) -> tuple[C
 def _tables(path: Path) -> dict[str, Any]:
     raw = read_file(path)
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")  # editors of other systems begin a file with a mark
     except UnicodeDecodeError as error:
         raise GuardError(
             "config-syntax",

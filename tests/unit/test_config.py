@@ -130,6 +130,13 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     assert "line" not in caught.value.hint
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "guard.toml"
+    path.write_bytes(b"\xef\xbb\xbf[audit]\nsilence_s = 77.0\n")
+
+    assert load_config(path).audit.silence_s == 77.0
+
+
 def _refused(path: Path) -> GuardError:
     with pytest.raises(GuardError, match="config-unreadable") as caught:
         load_config(path)
