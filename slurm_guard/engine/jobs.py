@@ -70,12 +70,13 @@ def lines_of(job: str) -> Mapping[int, Line] | None:
     if done.returncode != 0:
         return {} if b"nvalid job id" in done.stderr else None  # ended so long ago that it is forgotten
     found = {}
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
+    said = done.stdout.decode("utf-8", "replace").strip()
+    for line in said.splitlines():
         index, _, rest = line.strip().partition("|")
         state, _, reason = rest.partition("|")
         if index.isascii() and index.isdigit():
             found[int(index)] = Line(state, reason.strip("()"))
-    return found
+    return found if found or not said else None  # a wrapper's own words are no answer
 
 
 def cancel(*what: str) -> None:
@@ -113,4 +114,5 @@ def _refused(sentence: str, said: str) -> GuardError:
 
 def _last(said: bytes) -> str:
     lines = said.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1].removeprefix("sbatch: error: ")[:300] if lines else "no message"
+    last = lines[-1].removeprefix("sbatch: error: ")[:300] if lines else "no message"
+    return "".join(c if c.isprintable() else "?" for c in last)

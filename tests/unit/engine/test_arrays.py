@@ -228,6 +228,34 @@ def test_a_slurmctld_that_does_not_answer_for_long_ends_the_audit(
     assert silent.value.slug == "engine-silent"
 
 
+@pytest.mark.parametrize(("said", "lines"), [("welcome", None), ("", {}), ("CLUSTER: c\n0|RUNNING|None", 1)])
+def test_words_that_are_no_answer_of_squeue_do_not_end_a_job(
+    said: str, lines: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squeue = tmp_path / "squeue"
+    squeue.write_text(f"#!/bin/sh\necho '{said}'\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    found = jobs.lines_of("7")
+
+    assert (found if not found else len(found)) == lines
+
+
+def test_what_sbatch_says_does_not_reach_a_terminal_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\nprintf 'no \\033[31mway' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    with pytest.raises(GuardError) as refused:
+        jobs.submit("x.sh", 1, "n", "out", [])
+
+    assert "no ?[31mway" in refused.value.sentence
+
+
 def test_a_folder_that_nodes_cannot_share_is_refused(night: tuple[Facts, Path, tuple[str, str]]) -> None:
     facts, lake, _ = night
 
