@@ -56,7 +56,8 @@ def submit(script: str, n: int, name: str, out: str, options: Sequence[str]) -> 
         if done.returncode == 0:
             break
         if left == 0 or not any(words in said.lower() for words in _PASSING):
-            raise _refused(f"sbatch refused the audit's job array of {n} tasks: {said}", said)
+            verb = "refused" if left else f"did not take, asked {_TRIES} times,"
+            raise _refused(f"sbatch {verb} the audit's job array of {n} tasks: {said}", said)
         time.sleep(_WAIT_S)
     number = done.stdout.decode("utf-8", "replace").strip().partition(";")[0]
     if not re.fullmatch(r"[0-9]+", number):
@@ -103,7 +104,9 @@ def _call(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
 
 def _refused(sentence: str, said: str) -> GuardError:
     hint = "look at [engine] sbatch: partition, account, memory and time are the site's"
-    if "array" in said.lower():
+    if any(words in said.lower() for words in _PASSING):
+        hint = "look at slurmctld (scontrol ping), then audit the night again"
+    elif "array" in said.lower():
         hint = "give fewer --shards than MaxArraySize in slurm.conf"
     return GuardError(
         "engine-sbatch",

@@ -256,6 +256,22 @@ def test_what_sbatch_says_does_not_reach_a_terminal_as_it_is(
     assert "no ?[31mway" in refused.value.sentence
 
 
+def test_a_slurmctld_that_is_away_is_not_blamed_on_the_sites_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\necho sbatch: error: Socket timed out on send/recv operation >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(jobs, "_WAIT_S", 0)
+
+    with pytest.raises(GuardError, match="asked 4 times") as refused:
+        jobs.submit("x.sh", 1, "n", "out", [])
+
+    assert "slurmctld" in refused.value.hint
+    assert "partition" not in refused.value.hint
+
+
 def test_a_folder_that_nodes_cannot_share_is_refused(night: tuple[Facts, Path, tuple[str, str]]) -> None:
     facts, lake, _ = night
 
