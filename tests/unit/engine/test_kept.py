@@ -270,6 +270,45 @@ def test_a_spoilt_file_that_only_the_third_pass_needs_is_made_again(
     assert steps(made) == {"survey": 0, "measure": 1, "judge": N_PARTS}
 
 
+@pytest.mark.parametrize("step", ["survey", "measure"])
+@pytest.mark.parametrize("hurt", ["gone", "empty", "other"])
+def test_who_does_not_see_the_heads_lake_makes_nothing_that_is_kept(
+    hurt: str,
+    step: str,
+    night: tuple[Facts, Path, tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts, lake, whole = night
+    there, away = lake / "v1", tmp_path / "v1"
+
+    def elsewhere(site: parts.Site, folder: Folder, task: Task) -> None:
+        """As on a node without the mount, with an empty one, or with another lake's."""
+        if task.step != step:
+            make(site, folder, task)
+            return
+        there.rename(away)
+        if hurt != "gone":
+            there.mkdir()
+        if hurt == "other":
+            shutil.copytree(away, there, dirs_exist_ok=True)
+            for path in there.glob("windows/*/*"):
+                path.write_bytes(path.read_bytes() + b" ")
+        try:
+            make(site, folder, task)
+        finally:
+            shutil.rmtree(there, ignore_errors=True)
+            away.rename(there)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "make", elsewhere)
+        with pytest.raises(GuardError, match="not the one") as caught:
+            audited(facts, lake)
+
+    assert caught.value.slug == "lake-changed"
+    assert audited(facts, lake) == whole
+
+
 def test_a_result_in_the_place_of_another_is_made_again(
     night: tuple[Facts, Path, tuple[str, str]], made: list[Task]
 ) -> None:
