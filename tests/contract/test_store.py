@@ -19,7 +19,7 @@ from slurm_guard.lake.store import bucket as module
 from slurm_guard.lake.store.bucket import Bucket
 from slurm_guard.lake.store.pull import Terms, every, pull
 from slurm_guard.lake.store.push import push
-from tests.objectstore import BUCKET, KEYS, Trouble, before, call, free_port, serving
+from tests.objectstore import BUCKET, KEYS, Trouble, answering, before, call, free_port, serving
 from tests.shapes import SHAPES
 from tests.unit.cli.test_audit import SINCE, UNTIL, _lake, _sacct
 from tests.unit.lake.test_store_push import DAY, put, put_together, rows
@@ -184,6 +184,26 @@ def test_a_server_that_stays_in_trouble_is_said_and_caught_up_with(
     assert send(lake, settings)
     pull(tmp_path / "copy", Bucket(url, trouble[0]), ALL)
     assert content(tmp_path / "copy") == before_
+
+
+@pytest.mark.parametrize(
+    ("listing", "said"),
+    [
+        ("", "KeyError"),  # an empty listing, and then a PUT without an ETag
+        ("<CommonPrefixes></CommonPrefixes>", "KeyError"),
+        ("<MaxKeys>many</MaxKeys>", "ValueError"),
+        ("<IsTruncated>true</IsTruncated><NextContinuationToken>{n}</NextContinuationToken>", "ValueError"),
+        (None, "404"),
+    ],
+)
+def test_a_server_that_is_no_s3_server_is_said_and_not_asked_for_ever(
+    lake: Path, url: str, listing: str | None, said: str
+) -> None:
+    with answering(listing) as address, pytest.raises(GuardError, match=said) as refused:
+        push(lake, Bucket(url, address))
+
+    assert refused.value.slug == "store-refused"
+    assert "store_endpoint" in refused.value.hint
 
 
 def test_a_server_that_is_not_there_stops_no_collection(
