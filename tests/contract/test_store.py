@@ -1,6 +1,7 @@
 """The lake in an object store over HTTP: sent, fetched, audited to the same bytes, and every trouble said."""
 
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -131,6 +132,24 @@ def test_an_audit_elsewhere_gives_the_same_bytes_and_after_a_compaction_too(
     assert night(there, "3.json") == first
     assert list((copy / "v1" / "windows").rglob("c-*.parquet"))
     assert "files fetched" in capsys.readouterr().out
+
+
+def test_an_audit_of_a_store_that_was_not_sent_to_since_says_so(
+    tmp_path: Path, server: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = configured(tmp_path, _lake(tmp_path, SHAPES["honest"]), url, server)
+    there = configured(tmp_path, tmp_path / "copy", url, server)
+    send(tmp_path / "lake", load_config(here))
+    audit(SINCE, UNTIL, _sacct(tmp_path), None, tmp_path / "1.json", config=there)
+    before_ = capsys.readouterr().err
+    bucket = Bucket(url, server)
+    mark = json.loads(bucket.get_bytes("store.json", 10_000) or b"")
+    bucket.put_bytes("store.json", json.dumps({**mark, "at": 1_779_912_000.0}).encode())
+
+    audit(SINCE, UNTIL, _sacct(tmp_path), None, tmp_path / "2.json", config=there)
+
+    assert "before the end" not in before_
+    assert "2026-05-27 20:00 UTC; that was before the end" in capsys.readouterr().err
 
 
 def test_only_days_of_the_night_are_fetched(tmp_path: Path, server: str, url: str) -> None:
