@@ -24,6 +24,7 @@ _ENDED = frozenset(
     {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"}
     | {"REVOKED", "TIMEOUT"}
 )
+_NOT_HANDED_ON = ("AWS_", "SQUEUE_", "SCANCEL_")
 # Reasons for which a task waits until somebody lets it go; nobody would.
 _HELD = ("jobheld", "launch failed", "launch_failed", "badconstraints")
 
@@ -90,7 +91,7 @@ def cancel(*what: str) -> None:
 
 def _call(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
     try:
-        return run_group(command, {**os.environ, "LC_ALL": "C"}, _CALL_S)
+        return run_group(command, _environment(), _CALL_S)
     except subprocess.TimeoutExpired:
         said = f"{command[0]} did not answer within {_CALL_S:g} s: socket timed out".encode()
         return subprocess.CompletedProcess(list(command), 1, b"", said)
@@ -100,6 +101,13 @@ def _call(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
             f"{command[0]} cannot be started: {error.strerror}; nothing was published",
             "run the audit where Slurm's programs are, or on this machine alone: --engine local",
         ) from None
+
+
+def _environment() -> dict[str, str]:
+    """sbatch hands its own on to the job: the store's keys stay here. What filters squeue's answer for a person
+    would hide tasks from us."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_HANDED_ON)}
+    return {**kept, "LC_ALL": "C"}
 
 
 def _refused(sentence: str, said: str) -> GuardError:

@@ -256,6 +256,25 @@ def test_what_sbatch_says_does_not_reach_a_terminal_as_it_is(
     assert "no ?[31mway" in refused.value.sentence
 
 
+def test_keys_of_the_store_are_not_handed_to_jobs_nor_a_persons_filter_to_squeue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("sbatch", "squeue"):
+        (tmp_path / name).write_text(f"#!/bin/sh\nenv > {tmp_path}/{name}.env\necho 7\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+    monkeypatch.setenv("SQUEUE_PARTITION", "hidden")
+    monkeypatch.setenv("SBATCH_ACCOUNT", "shown")
+
+    jobs.submit("x.sh", 1, "n", "out", [])
+    jobs.lines_of("7")
+
+    told = [(tmp_path / f"{name}.env").read_text() for name in ("sbatch", "squeue")]
+    assert not ["hidden" for each in told if "hidden" in each]
+    assert "SBATCH_ACCOUNT=shown" in told[0]
+
+
 def test_a_slurmctld_that_is_away_is_not_blamed_on_the_sites_options(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
