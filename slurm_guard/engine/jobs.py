@@ -104,8 +104,8 @@ def _call(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    """sbatch hands its own on to the job: the store's keys stay here. What filters squeue's answer for a person
-    would hide tasks from us."""
+    """sbatch hands its own on to the job: the store's keys stay here. What filters squeue's answer for a
+    person would hide tasks from us."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_HANDED_ON)}
     return {**kept, "LC_ALL": "C"}
 
