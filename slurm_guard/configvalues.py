@@ -40,6 +40,9 @@ _MAY_BE_EMPTY = frozenset(
     | {"folder", "sbatch", "program"}
     | MAIL_MAY_BE_EMPTY
 )
+# Options of sbatch that the audit gives itself, or with which it could not follow its jobs (engine/jobs.py).
+_OWN_LONG = {"--array", "--job-name", "--wrap", "--wait", "--test-only", "--hold", "--clusters"}
+_OWN_SHORT = ("-a", "-J", "-W", "-H", "-M")
 _LEAST = {32: 8, 128: 7}  # bits of a prefix: fc00::/7 is a site's own. Judgement
 # What a letter can be addressed to (report/letter.py): RFC 5322's dot-atoms, and a host's labels.
 _BARE = r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
@@ -106,7 +109,7 @@ def wrong_number(name: str, value: Any) -> str:
     if not math.isfinite(value):
         return f"must be a finite number, not {value}"
     if value < 0 or (value == 0 and name not in _ZERO_MEANS):
-        return f"must be above zero, not {value}"
+        return f"must be {'zero or ' if name in _ZERO_MEANS else ''}above zero, not {value}"
     if name.endswith("_share") and value > 1:
         return f"is a share between 0 and 1, not {value}"
     return f"must be at most 65535, not {value}" if name == "port" and value > 65535 else ""
@@ -127,6 +130,9 @@ def wrong_text(name: str, value: Any) -> str:
     if name in ("to", "sender", "reply_to", "contact"):
         bad = [part for part in parts if part and not _ADDRESS.fullmatch(part)]
         return f"holds {bad[0]!a}, which is no user@host" if bad else ""
+    if name == "sbatch":
+        bad = [part for part in parts if part.partition("=")[0] in _OWN_LONG or part.startswith(_OWN_SHORT)]
+        return f"holds {bad[0]!a}, which an audit gives itself or cannot do with" if bad else ""
     if name in _URLS and value and not _URLS[name].fullmatch(str(value)):
         return f"({value!a}) must be https://host/path or http://host/path" + (
             ", with nothing behind it" if name == "page_url" else ""

@@ -1,6 +1,7 @@
 """An S3 server over HTTP (moto's), and what stands before it when a network or a server is in trouble."""
 
 import http.client
+import itertools
 import os
 import socket
 import subprocess
@@ -95,6 +96,39 @@ def before(target: str) -> Iterator[tuple[str, Trouble]]:
     finally:
         proxy.shutdown()
         proxy.server_close()
+        thread.join()
+
+
+@contextmanager
+def answering(listing: str | None) -> Iterator[str]:
+    """The address of a server that has this answer to listings, `{n}` with another number each time, knows no
+    object, and says nothing of what it was given. Null: it answers 404 to everything."""
+    numbers = itertools.count()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _say(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            is_known = self.command == "PUT" or "list-type" in self.path
+            self.send_response(200 if is_known and listing is not None else 404)
+            self.end_headers()
+            if self.command == "GET" and is_known and listing is not None:
+                body = listing.replace("{n}", str(next(numbers)))
+                self.wfile.write(f"<ListBucketResult>{body}</ListBucketResult>".encode())
+
+        do_GET = do_PUT = do_DELETE = _say
+
+        def log_message(self, format: str, *args: object) -> None:
+            """To nobody."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
         thread.join()
 
 

@@ -48,7 +48,7 @@ def simulate(
         bar.stage("nodes and days")
         try:
             made = make(out, size, bar.step)
-        except PermissionError as error:
+        except OSError as error:
             raise GuardError(
                 "simulate-out", f"{out}: {error.strerror}", "name another folder with --out"
             ) from None
@@ -56,7 +56,7 @@ def simulate(
     typer.echo(f"{counts}: {out / 'lake'}")
     typer.echo(
         f"audit it: slurm-guard audit --lake {out / 'lake'} --sacct-file {out / 'sacct.txt'} "
-        f"--since {made.from_at:.0f} --until {made.from_at + 86_400:.0f}"
+        f"--since {made.from_at:.0f} --until {made.from_at + 86_400:.0f} -o {out / 'audit.json'}"
     )
 
 

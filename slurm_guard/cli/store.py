@@ -121,6 +121,9 @@ def brought(window: tuple[float, float], settings: "Config") -> Path:
         terms = pull.Terms(pull.of_window(*window), settings.lake.min_free_mib << 20, tell=bar.step)
         done = _guarded(lake, lambda: pull.pull(lake, _open(settings), terms))
     _say_pulled(done, settings.lake.store, dry=False)
+    if done.mark.at < window[1]:
+        when = "that was before the end of the audited time, and what came later is not in it"
+        typer.echo(f"  {settings.lake.store}: {_round_words(done.mark)}; {when}", err=True)
     return lake
 
 

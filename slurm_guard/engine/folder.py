@@ -2,7 +2,8 @@
 
 They are pickles, which run what stands in them. So the folder must be the user's own and closed to all
 others, is never reached by a link of its own name, and is asked again by every process; what lies in it is
-opened below its descriptor. Each file has a head that says of which release it is, and a digest of the rest.
+opened below its descriptor. Each file has a head that says of which release it is, and a digest of its name
+and the rest.
 """
 
 import errno
@@ -39,9 +40,18 @@ class Folder:
         return {path.name for path in self.path.iterdir()}
 
     def get(self, name: str) -> Any:
-        """What was put there; null: nothing, another release's, or what a disk has spoilt."""
+        """What was put there under this name; null: nothing, another release's, or what a disk has spoilt."""
+        content = self._content(name)
+        return None if content is None else pickle.loads(zlib.decompress(content))  # noqa: S301
+
+    def is_whole(self, name: str) -> bool:
+        """Whether `get` would give it."""
+        return self._content(name) is not None
+
+    def _content(self, name: str) -> bytes | None:
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe would be waited for
+            fd = os.open(name, flags, dir_fd=self.fd)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -50,16 +60,18 @@ class Folder:
             raise
         with os.fdopen(fd, "rb") as file:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-                raise _unsafe(self.path / name, f"belongs to uid {status.st_uid}, or is no file")
+            if not stat.S_ISREG(status.st_mode):
+                raise _unsafe(self.path / name, "is no file")
+            if why := _open_to(status):
+                raise _unsafe(self.path / name, why)
             head = file.readline(_MOST_HEAD).rstrip(b"\n")
             content = file.read()
-        return pickle.loads(zlib.decompress(content)) if head == _head(content) else None  # noqa: S301
+        return content if head == _head(name, content) else None
 
     def put(self, name: str, value: object) -> None:
         """The whole file or none, whoever else is writing the same one. Raises OSError."""
         content = zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), _LEVEL)
-        self.put_bytes(name, _head(content) + b"\n" + content)
+        self.put_bytes(name, _head(name, content) + b"\n" + content)
 
     def put_bytes(self, name: str, content: bytes) -> None:
         """Likewise, as they are."""
@@ -113,16 +125,18 @@ def _opened(path: Path, name: str, above: int | None) -> Folder:
         fd = os.open(name, flags, dir_fd=above)
     except NotADirectoryError:  # also what Linux says of a link
         raise _unsafe(path, "is a link, or no folder") from None
-    status = os.fstat(fd)
-    why = ""
-    if status.st_uid != os.geteuid():
-        why = f"belongs to uid {status.st_uid} and not to uid {os.geteuid()}, who audits"
-    elif stat.S_IMODE(status.st_mode) & 0o077:
-        why = f"is open to others (mode {stat.S_IMODE(status.st_mode):04o})"
-    if why:
+    if why := _open_to(os.fstat(fd)):
         os.close(fd)
         raise _unsafe(path, why)
     return Folder(path, fd)
+
+
+def _open_to(status: os.stat_result) -> str:
+    """Who else may have written it, in words; empty: nobody."""
+    if status.st_uid != os.geteuid():
+        return f"belongs to uid {status.st_uid} and not to uid {os.geteuid()}, who audits"
+    mode = stat.S_IMODE(status.st_mode)
+    return f"is open to others (mode {mode:04o})" if mode & 0o077 else ""
 
 
 def _unsafe(path: Path, why: str) -> GuardError:
@@ -133,5 +147,8 @@ def _unsafe(path: Path, why: str) -> GuardError:
     )
 
 
-def _head(content: bytes) -> bytes:
-    return b"%s %s %s" % (_MAGIC, code_digest().encode(), hashlib.sha256(content).hexdigest().encode())
+def _head(name: str, content: bytes) -> bytes:
+    """The name is in it: a file in the place of another is none."""
+    digest = hashlib.sha256(name.encode() + b"\n")
+    digest.update(content)
+    return b"%s %s %s" % (_MAGIC, code_digest().encode(), digest.hexdigest().encode())

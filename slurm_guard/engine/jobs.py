@@ -24,6 +24,7 @@ _ENDED = frozenset(
     {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"}
     | {"REVOKED", "TIMEOUT"}
 )
+_NOT_HANDED_ON = ("AWS_", "SQUEUE_", "SCANCEL_")
 # Reasons for which a task waits until somebody lets it go; nobody would.
 _HELD = ("jobheld", "launch failed", "launch_failed", "badconstraints")
 
@@ -56,7 +57,8 @@ def submit(script: str, n: int, name: str, out: str, options: Sequence[str]) -> 
         if done.returncode == 0:
             break
         if left == 0 or not any(words in said.lower() for words in _PASSING):
-            raise _refused(f"sbatch refused the audit's job array of {n} tasks: {said}", said)
+            verb = "refused" if left else f"did not take, asked {_TRIES} times,"
+            raise _refused(f"sbatch {verb} the audit's job array of {n} tasks: {said}", said)
         time.sleep(_WAIT_S)
     number = done.stdout.decode("utf-8", "replace").strip().partition(";")[0]
     if not re.fullmatch(r"[0-9]+", number):
@@ -70,12 +72,13 @@ def lines_of(job: str) -> Mapping[int, Line] | None:
     if done.returncode != 0:
         return {} if b"nvalid job id" in done.stderr else None  # ended so long ago that it is forgotten
     found = {}
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
+    said = done.stdout.decode("utf-8", "replace").strip()
+    for line in said.splitlines():
         index, _, rest = line.strip().partition("|")
         state, _, reason = rest.partition("|")
         if index.isascii() and index.isdigit():
             found[int(index)] = Line(state, reason.strip("()"))
-    return found
+    return found if found or not said else None  # a wrapper's own words are no answer
 
 
 def cancel(*what: str) -> None:
@@ -88,7 +91,7 @@ def cancel(*what: str) -> None:
 
 def _call(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
     try:
-        return run_group(command, {**os.environ, "LC_ALL": "C"}, _CALL_S)
+        return run_group(command, _environment(), _CALL_S)
     except subprocess.TimeoutExpired:
         said = f"{command[0]} did not answer within {_CALL_S:g} s: socket timed out".encode()
         return subprocess.CompletedProcess(list(command), 1, b"", said)
@@ -100,9 +103,18 @@ def _call(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
         ) from None
 
 
+def _environment() -> dict[str, str]:
+    """sbatch hands its own on to the job: the store's keys stay here. What filters squeue's answer for a
+    person would hide tasks from us."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_HANDED_ON)}
+    return {**kept, "LC_ALL": "C"}
+
+
 def _refused(sentence: str, said: str) -> GuardError:
     hint = "look at [engine] sbatch: partition, account, memory and time are the site's"
-    if "array" in said.lower():
+    if any(words in said.lower() for words in _PASSING):
+        hint = "look at slurmctld (scontrol ping), then audit the night again"
+    elif "array" in said.lower():
         hint = "give fewer --shards than MaxArraySize in slurm.conf"
     return GuardError(
         "engine-sbatch",
@@ -113,4 +125,5 @@ def _refused(sentence: str, said: str) -> GuardError:
 
 def _last(said: bytes) -> str:
     lines = said.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1].removeprefix("sbatch: error: ")[:300] if lines else "no message"
+    last = lines[-1].removeprefix("sbatch: error: ")[:300] if lines else "no message"
+    return "".join(c if c.isprintable() else "?" for c in last)

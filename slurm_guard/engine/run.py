@@ -18,7 +18,7 @@ from slurm_guard.engine.arrays import Cluster, in_arrays
 from slurm_guard.engine.kept import Work, in_words, own_folder, work_of
 from slurm_guard.engine.local import Make, in_processes
 from slurm_guard.engine.plan import Part, cut
-from slurm_guard.engine.tasks import Namer, Task, gone
+from slurm_guard.engine.tasks import NIGHT, Namer, Task, gone
 from slurm_guard.engine.ties import shared_files
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.history import PastCost, PastGround, PastTrace
@@ -107,10 +107,13 @@ def _in_parts(
             frozenset().union(*(one.placed for one in surveyed)),
         )
         measures = [name.measure(part, norms) for part in every]
+        before = work_.night.names()
         heard = [told.moved(part.near) for told, part in zip(results(1, measures), every, strict=True)]
         whole = whole_of(list(site.runs), facts, told_together(heard))
-        pairs = zip(every, measures, strict=True)
-        judged = results(2, [name.judge(part, whole, measured) for part, measured in pairs])
+        judges = [name.judge(part, whole, one) for part, one in zip(every, measures, strict=True)]
+        if spoilt := _dropped(work_, before, judges):
+            results(1, [one for one in measures if one.name in spoilt])
+        judged = results(2, judges)
     return _together(facts, every, judged, (whole, leave), take)
 
 
@@ -155,6 +158,21 @@ def _settled(work_: Work, make: Make, tasks: Sequence[Task], tell: Callable[[int
         if one is None:
             raise gone(work_.night, task.name)
     return found
+
+
+def _dropped(work_: Work, before: set[str], judges: Sequence[Task]) -> set[str]:
+    """Second passes of which the third, which cannot make them, would need what a disk has spoilt. It is
+    taken away. `before`: what was there before this audit made any."""
+    night = work_.night
+    with in_words(night.path):
+        there = night.names()
+        needed = {
+            task.measured for task in judges if task.name not in there and NIGHT + task.measured in before
+        }
+        spoilt = {name for name in needed if not night.is_whole(NIGHT + name)}
+        for name in spoilt:
+            night.drop(NIGHT + name)
+    return spoilt
 
 
 def _result(work_: Work, task: Task) -> Any:

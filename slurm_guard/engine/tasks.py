@@ -16,6 +16,7 @@ from slurm_guard.engine import parts
 from slurm_guard.engine.digest import code_digest, digest_of
 from slurm_guard.engine.folder import Folder
 from slurm_guard.engine.plan import Part
+from slurm_guard.engine.sight import Sizes, check_lake, size_of
 from slurm_guard.errors import GuardError
 from slurm_guard.model import Run
 from slurm_guard.siteword import SiteWords
@@ -36,6 +37,7 @@ class Task:
     given: work.Norms | Whole | None = None
     measured: str = ""  # the result that the third pass goes on with
     size: float = 1.0  # how long it takes, in a unit of its pass
+    sizes: Sizes = ()  # of the lake's files that it reads, as the head saw them
 
     @property
     def leaves(self) -> tuple[str, ...]:
@@ -44,9 +46,13 @@ class Task:
 
 
 def make(site: parts.Site, folder: Folder, task: Task) -> None:
-    """The task's result into the folder, if it is not there. Raises OSError, GuardError part-gone."""
+    """The task's result into the folder, if it is not there.
+
+    Raises OSError, GuardError part-gone, and lake-changed where this machine sees another lake."""
     if folder.names().issuperset(task.leaves):
         return
+    if task.step != JUDGE:
+        check_lake(site.lake, site.reach.of(_read_by(task.step, task.part)).files, task.sizes)
     mine = replace(
         site,
         facts=given_of(task.step, site.facts, [site.runs[i] for i in task.places]),
@@ -63,6 +69,11 @@ def make(site: parts.Site, folder: Folder, task: Task) -> None:
         folder.put(task.name, parts.judge_part(mine, task.part, task.given, measured))
     else:
         folder.put(task.name, parts.survey_part(mine, task.part))
+
+
+def _read_by(step: str, part: Part) -> frozenset[str]:
+    """The nodes of which a pass reads rows."""
+    return part.nodes if step == SURVEY else part.reach if step == MEASURE else frozenset()
 
 
 def gone(folder: Folder, name: str) -> GuardError:
@@ -95,6 +106,7 @@ class Namer:
         self._site = site
         self._runs = [digest_of(run) for run in site.runs]
         self._files: dict[Path, str] = {}
+        self._sizes: dict[Path, int] = {}
         self._loose = sorted(self._file(path) for path in site.reach.loose)
         cells = site.keeps_cells
         self._base = {
@@ -106,13 +118,13 @@ class Namer:
 
     def survey(self, part: Part) -> Task:
         """The first pass over this part."""
-        return self._task(SURVEY, part, self._lake(part.nodes))
+        return self._task(SURVEY, part, self._lake(_read_by(SURVEY, part)))
 
     def measure(self, part: Part, norms: work.Norms) -> Task:
         """The second, of what the norms say of its runs."""
         near = {self._site.runs[i].id for i in part.near}
         mine = replace(norms, told=norms.told & near, placed=norms.placed & near)
-        return replace(self._task(MEASURE, part, self._lake(part.reach), mine), given=mine)
+        return replace(self._task(MEASURE, part, self._lake(_read_by(MEASURE, part)), mine), given=mine)
 
     def judge(self, part: Part, whole: Whole, measured: Task) -> Task:
         """The third. `whole`: of all runs."""
@@ -127,7 +139,9 @@ class Namer:
         places = tuple(k for k, i in enumerate(part.near) if i in own)
         local = Part(places, tuple(range(len(part.near))), part.nodes, part.reach)
         name = digest_of(self._base[step], [self._runs[i] for i in part.near], local, *more)
-        return Task(step, f"{step}-{name[:40]}", part.near, local, size=self._size(step, part))
+        files = sorted(self._site.reach.of(_read_by(step, part)).files)
+        sizes = tuple(self._sizes[path] for path in files)
+        return Task(step, f"{step}-{name[:40]}", part.near, local, size=self._size(step, part), sizes=sizes)
 
     def _size(self, step: str, part: Part) -> float:
         """As many milliseconds as it takes of a CPU, about: `python -m bench engine --verbose`, 2026-11."""
@@ -153,6 +167,7 @@ class Namer:
             except OSError as error:
                 known = f"{path.name}: {error.errno}"
             self._files[path] = known
+            self._sizes[path] = size_of(path)
         return known
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from slurm_guard.errors import GuardError
+
 PREFIX = "c-"  # a spool file's digest has none
 
 
@@ -37,12 +39,31 @@ def replaced(paths: Iterable[Path]) -> set[str]:
     return stems
 
 
+def listed(folder: Path) -> list[Path]:
+    """What lies in a folder of the lake, in the order of names; nothing where there is none.
+
+    Raises GuardError lake-unreadable: a day that may not be looked at is no day without rows, and pathlib's
+    glob does not tell them apart.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise GuardError(
+            "lake-unreadable",
+            f"{folder} cannot be listed: {error.strerror}",
+            "mend its owner and mode, or the disk; or move it away: its rows are missing then",
+        ) from None
+
+
 def counting(folder: Path) -> list[Path]:
     """The Parquet files of a table's day that count, in the order of their names.
 
     Where a list cannot be read, rows may be there twice: readers that want distinct rows get them.
+    Raises GuardError lake-unreadable.
     """
-    paths = sorted(folder.glob("*.parquet"))
+    paths = [path for path in listed(folder) if path.name.endswith(".parquet")]
     gone: set[str] = set()
     for path in paths:
         with suppress(OSError):

@@ -27,7 +27,8 @@ class MinuteFile:
     def take(self, rows: pl.LazyFrame) -> None:
         """The next batch."""
         part = Path(self._folder.name) / f"{len(self._parts)}.parquet"
-        rows.collect().write_parquet(part, compression="zstd")
+        frame = rows.collect()
+        write_whole(part, lambda out: frame.write_parquet(out, compression="zstd"))
         self._parts.append(part)
 
     def __exit__(

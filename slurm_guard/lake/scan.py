@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from slurm_guard.lake.compacted import counting
+from slurm_guard.errors import GuardError
+from slurm_guard.lake.compacted import counting, listed
 from slurm_guard.lake.schema import MAX_WINDOW_S
 from slurm_guard.lake.steps import home_of, homes
 
@@ -80,16 +81,26 @@ def _scan_format(table: str, root: Path, paths: Sequence[Path]) -> pl.LazyFrame:
     return home.lift(rows, table)
 
 
-def files_of(lake: Path, table: str, days: tuple[date, date]) -> Iterator[Path]:
+def files_of(
+    lake: Path, table: str, days: tuple[date, date], unread: list[tuple[str, str]] | None = None
+) -> Iterator[Path]:
     """Parquet files of the days, both included, that count (compacted.py), in the order of formats and names.
 
-    Raises GuardError lake-newer, lake-older.
+    `unread`: takes (day, why) of those that cannot be listed. Raises GuardError lake-newer, lake-older, and
+    without it lake-unreadable.
     """
     low, high = (f"date={day.isoformat()}" for day in days)
     for home in homes(lake, table):
-        for part in sorted(home.folder.iterdir()) if home.folder.is_dir() else ():
+        for part in listed(home.folder):
             if part.name.startswith("date=") and low <= part.name <= high:
-                yield from counting(part)
+                try:
+                    yield from counting(part)
+                except GuardError as error:
+                    if unread is None:
+                        raise
+                    unread.append(
+                        (f"{home.folder.name}/{part.name}", error.sentence.removeprefix(f"{part} "))
+                    )
 
 
 def why_unreadable(error: BaseException, path: Path) -> str:

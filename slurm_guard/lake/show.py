@@ -5,7 +5,6 @@ page.
 """
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,7 +17,6 @@ from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.lake.about import check_column
 from slurm_guard.lake.scan import LONG, ORDER, SPANS, UNREADABLE, day_of, files_of, scan, why_unreadable
 from slurm_guard.lake.schema import PARTITION, TABLES
-from slurm_guard.lake.steps import homes
 
 MOST_ROWS = 100_000  # Judgement: more than anybody reads, and what fits into memory at any width
 _BATCH = 128  # files that are read at a time. Judgement: a file is an hour of a run on a node
@@ -89,9 +87,7 @@ def _frames(
 ) -> Iterator[pl.DataFrame]:
     """What a batch of files has; where one of them is bad, each by itself."""
     keep, need = what
-    for home in homes(lake, asked.table):
-        shown.unread += _closed(home.folder)
-    files = files_of(lake, asked.table, _days(asked))
+    files = files_of(lake, asked.table, _days(asked), shown.unread)
     while batch := list(islice(files, _BATCH)):
         try:
             yield scan(asked.table, batch).filter(keep).select(need).collect()
@@ -104,15 +100,6 @@ def _frames(
             except UNREADABLE as error:
                 bad = (str(path.relative_to(path.parents[2])), why_unreadable(error, path))
                 shown.unread += [bad] if bad not in shown.unread else []
-
-
-def _closed(folder: Path) -> list[tuple[str, str]]:
-    """Days that may not be listed: they would look as if they had no rows."""
-    days = sorted(folder.iterdir()) if folder.is_dir() else []
-    open_ = os.R_OK | os.X_OK
-    return [
-        (f"{folder.name}/{day.name}", "it may not be listed") for day in days if not os.access(day, open_)
-    ]
 
 
 def _days(asked: Asked) -> tuple[date, date]:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import polars as pl
 
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.compacted import listed
 from slurm_guard.lake.schema import FORMAT, TABLES
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
@@ -61,9 +62,10 @@ class Home(NamedTuple):
 def formats_in(lake: Path) -> list[int]:
     """The formats of which the lake has a folder, in order; empty: nothing was ever collected.
 
-    Raises GuardError lake-newer, lake-older: half a lake is not read as if it were a whole one.
+    Raises GuardError lake-newer, lake-older, lake-unreadable: half a lake is not read as if it were a whole
+    one.
     """
-    names = [_FOLDER.fullmatch(path.name) for path in lake.glob("v*") if path.is_dir()]
+    names = [_FOLDER.fullmatch(path.name) for path in listed(lake) if path.is_dir()]
     found = sorted(int(name[1]) for name in names if name is not None)
     if found and found[-1] > FORMAT:
         raise GuardError(

@@ -1,6 +1,7 @@
 """The lake in an object store over HTTP: sent, fetched, audited to the same bytes, and every trouble said."""
 
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from slurm_guard.lake.store import bucket as module
 from slurm_guard.lake.store.bucket import Bucket
 from slurm_guard.lake.store.pull import Terms, every, pull
 from slurm_guard.lake.store.push import push
-from tests.objectstore import BUCKET, KEYS, Trouble, before, call, free_port, serving
+from tests.objectstore import BUCKET, KEYS, Trouble, answering, before, call, free_port, serving
 from tests.shapes import SHAPES
 from tests.unit.cli.test_audit import SINCE, UNTIL, _lake, _sacct
 from tests.unit.lake.test_store_push import DAY, put, put_together, rows
@@ -133,6 +134,24 @@ def test_an_audit_elsewhere_gives_the_same_bytes_and_after_a_compaction_too(
     assert "files fetched" in capsys.readouterr().out
 
 
+def test_an_audit_of_a_store_that_was_not_sent_to_since_says_so(
+    tmp_path: Path, server: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = configured(tmp_path, _lake(tmp_path, SHAPES["honest"]), url, server)
+    there = configured(tmp_path, tmp_path / "copy", url, server)
+    send(tmp_path / "lake", load_config(here))
+    audit(SINCE, UNTIL, _sacct(tmp_path), None, tmp_path / "1.json", config=there)
+    before_ = capsys.readouterr().err
+    bucket = Bucket(url, server)
+    mark = json.loads(bucket.get_bytes("store.json", 10_000) or b"")
+    bucket.put_bytes("store.json", json.dumps({**mark, "at": 1_779_912_000.0}).encode())
+
+    audit(SINCE, UNTIL, _sacct(tmp_path), None, tmp_path / "2.json", config=there)
+
+    assert "before the end" not in before_
+    assert "2026-05-27 20:00 UTC; that was before the end" in capsys.readouterr().err
+
+
 def test_only_days_of_the_night_are_fetched(tmp_path: Path, server: str, url: str) -> None:
     lake = _lake(tmp_path, SHAPES["honest"])
     other = lake / "v1" / "windows" / "date=2026-03-01" / "a.parquet"
@@ -184,6 +203,26 @@ def test_a_server_that_stays_in_trouble_is_said_and_caught_up_with(
     assert send(lake, settings)
     pull(tmp_path / "copy", Bucket(url, trouble[0]), ALL)
     assert content(tmp_path / "copy") == before_
+
+
+@pytest.mark.parametrize(
+    ("listing", "said"),
+    [
+        ("", "KeyError"),  # an empty listing, and then a PUT without an ETag
+        ("<CommonPrefixes></CommonPrefixes>", "KeyError"),
+        ("<MaxKeys>many</MaxKeys>", "ValueError"),
+        ("<IsTruncated>true</IsTruncated><NextContinuationToken>{n}</NextContinuationToken>", "ValueError"),
+        (None, "404"),
+    ],
+)
+def test_a_server_that_is_no_s3_server_is_said_and_not_asked_for_ever(
+    lake: Path, url: str, listing: str | None, said: str
+) -> None:
+    with answering(listing) as address, pytest.raises(GuardError, match=said) as refused:
+        push(lake, Bucket(url, address))
+
+    assert refused.value.slug == "store-refused"
+    assert "store_endpoint" in refused.value.hint
 
 
 def test_a_server_that_is_not_there_stops_no_collection(

@@ -11,7 +11,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -19,6 +19,7 @@ from slurm_guard.configvalues import STORE
 from slurm_guard.errors import EXIT_USAGE, GuardError
 
 TRIES = 5  # of one request, with waits that double, at most 20 s: the library's `standard` mode
+_MOST_EMPTY = 100  # pages of a listing, one after the other, without a name. Judgement
 CONNECT_S, ANSWER_S = 10, 60  # judgements
 MOST_B = 5 << 30  # S3's own bound for one request
 MOST_KEYS = 5_000_000  # of one listing. Judgement: 13 days of 10,000 GPUs without compaction
@@ -67,19 +68,17 @@ class Bucket:
 
     def folders(self, below: str = "") -> list[str]:
         """Names of the folders directly below one (`v1/`), without it."""
-        start, found = self._prefix + below, []
-        pages = self._client.get_paginator("list_objects_v2")
-        with self._said():
-            for page in pages.paginate(Bucket=self._bucket, Prefix=start, Delimiter="/"):
+        start, found = self._prefix + below, list[str]()
+        with self._answered():
+            for page in self._pages(Prefix=start, Delimiter="/"):
                 found += [one["Prefix"][len(start) :].rstrip("/") for one in page.get("CommonPrefixes", [])]
         return sorted(found)
 
     def list(self, below: str) -> Iterator[tuple[str, Thing]]:
         """Every object below a folder (`v1/windows/`), by name."""
-        pages = self._client.get_paginator("list_objects_v2")
         n = 0
-        with self._said():
-            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + below):
+        with self._answered():
+            for page in self._pages(Prefix=self._prefix + below):
                 for one in page.get("Contents", []):
                     n += 1
                     if n > MOST_KEYS:
@@ -92,6 +91,15 @@ class Bucket:
                         one["Key"][len(self._prefix) :],
                         Thing(one["Size"], str(one.get("ETag", "")).strip('"')),
                     )
+
+    def _pages(self, **what: str) -> Iterator[dict[str, Any]]:
+        """Of a listing. One that goes on and on without a name in it would never end."""
+        n_empty = 0
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **what):
+            n_empty = 0 if page.get("Contents") or page.get("CommonPrefixes") else n_empty + 1
+            if n_empty > _MOST_EMPTY:
+                raise ValueError("pages without end")
+            yield page
 
     def put(self, name: str, path: Path) -> Sent:
         """Send a file; the server refuses what arrives otherwise than it left. Raises OSError of the file."""
@@ -111,7 +119,7 @@ class Bucket:
         self._put(name, content, len(content), md5, hashlib.sha256(content).hexdigest())
 
     def _put(self, name: str, body: BinaryIO | bytes, size: int, md5: bytes, sha: str) -> str:
-        with self._said():
+        with self._answered():
             answer = self._client.put_object(
                 Bucket=self._bucket,
                 Key=self._prefix + name,
@@ -120,7 +128,7 @@ class Bucket:
                 ContentMD5=base64.b64encode(md5).decode("ascii"),
                 Metadata={"sha256": sha},
             )
-        return str(answer["ETag"]).strip('"')
+            return str(answer["ETag"]).strip('"')
 
     def get_bytes(self, name: str, most_b: int) -> bytes | None:
         """A small object; null: there is none. Raises Damaged for one that is larger."""
@@ -180,8 +188,22 @@ class Bucket:
 
     def remove(self, name: str) -> None:
         """Away with it, whether or not it is there."""
-        with self._said():
+        with suppress(Missing), self._said():
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        """As `_said`, of what each S3 server has an answer to: an address may be another server's."""
+        try:
+            with self._said():
+                yield
+        except (Missing, KeyError, TypeError, ValueError) as error:
+            why = "404" if isinstance(error, Missing) else f"what is none of S3's ({type(error).__name__})"
+            raise GuardError(
+                "store-refused",
+                f"{self._where} answers {why}",
+                "look at lake.store_endpoint: is it the address of the S3 interface?",
+            ) from None
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -198,9 +220,10 @@ class Bucket:
             raise self._login(type(error).__name__) from None
         except of.BotoCoreError as error:
             why = f"{self._where} did not answer ({type(error).__name__})"
-            raise GuardError(
-                "store-unreachable", why, "what is not there yet goes with the next call"
-            ) from None
+            hint = (
+                "look at lake.store_endpoint and the way there; what is not there yet goes with the next call"
+            )
+            raise GuardError("store-unreachable", why, hint) from None
 
     def _judge(self, answer: dict[str, Any]) -> Exception:
         code = str(answer.get("Error", {}).get("Code", ""))[:60]

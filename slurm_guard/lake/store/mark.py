@@ -178,7 +178,8 @@ def read_mark(bucket: Bucket) -> Mark | None:
     raise GuardError(
         "store-mark",
         f"{bucket.url}/{NAME} is none of this release's",
-        "a later release may have written it; else remove it, and sync where the lake is collected",
+        "a later release may have written it, or lake.store_endpoint is not an S3 interface's address; else "
+        "remove it, and sync where the lake is collected",
     )
 
 

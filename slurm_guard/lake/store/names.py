@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slurm_guard.errors import GuardError
-from slurm_guard.lake.compacted import counting, is_compacted
+from slurm_guard.lake.compacted import counting, is_compacted, listed
 from slurm_guard.lake.schema import FORMAT
 from slurm_guard.lake.store.bucket import Sent, Thing, digests
 from slurm_guard.lake.write import write_whole
@@ -61,10 +61,10 @@ def groups_here(lake: Path) -> set[str]:
     """`v1/windows` and so on, of every format that is here."""
     return {
         f"{root.name}/{table.name}"
-        for root in lake.glob("v*")
-        if not root.is_symlink()
-        for table in root.iterdir()
-        if table.is_dir() and not table.is_symlink() and parse_name(f"{root.name}/{table.name}/{_ANY}")
+        for root in listed(lake)
+        if root.name.startswith("v") and stat.S_ISDIR(_mode(root))
+        for table in listed(root)
+        if stat.S_ISDIR(_mode(table)) and parse_name(f"{root.name}/{table.name}/{_ANY}")
     }
 
 
@@ -83,17 +83,26 @@ def check_format(group: str, where: str) -> None:
 
 
 def files_here(lake: Path, group: str, *, counted: bool) -> dict[str, Path]:
-    """A group's files by name. `counted`: those that count (compacted.py), with the lists of these."""
+    """A group's files by name. `counted`: those that count (compacted.py), with the lists of these.
+
+    What cannot be looked at is not taken for gone: raises OSError, GuardError lake-unreadable."""
     found = {}
-    root = lake / group
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if folder.is_symlink() or not folder.is_dir():
+    for folder in listed(lake / group):
+        if not stat.S_ISDIR(_mode(folder)):
             continue
-        for path in _counted(folder) if counted else folder.iterdir():
+        for path in _counted(folder) if counted else listed(folder):
             name = f"{group}/{folder.name}/{path.name}"
-            if parse_name(name) is not None and path.is_file() and not path.is_symlink():
+            if parse_name(name) is not None and stat.S_ISREG(_mode(path)):
                 found[name] = path
     return found
+
+
+def _mode(path: Path) -> int:
+    """Of itself, and not of what a link leads to. Raises OSError where nobody can say."""
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:  # put together or taken away meanwhile
+        return 0
 
 
 def _counted(folder: Path) -> Iterator[Path]:

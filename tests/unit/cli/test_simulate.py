@@ -26,6 +26,13 @@ def test_a_folder_that_holds_files_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_folder_that_cannot_be_made_is_said() -> None:
+    with pytest.raises(GuardError, match="No such file") as refused:
+        simulate(Path("/proc/nights"), gpus=8, jobs=5)
+
+    assert refused.value.slug == "simulate-out"
+
+
 def test_it_says_what_was_written_and_how_it_is_audited(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -33,7 +40,7 @@ def test_it_says_what_was_written_and_how_it_is_audited(
 
     said = capsys.readouterr().out
     assert (tmp_path / "new" / "lake" / "v1" / "windows").is_dir()
-    assert f"--since {BEGIN} --until {END}" in said
+    assert f"--since {BEGIN} --until {END} -o {tmp_path / 'new' / 'audit.json'}" in said
     assert pl.read_parquet(tmp_path / "new" / "truth.parquet").height > 0
 
 

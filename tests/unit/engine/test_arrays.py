@@ -228,6 +228,69 @@ def test_a_slurmctld_that_does_not_answer_for_long_ends_the_audit(
     assert silent.value.slug == "engine-silent"
 
 
+@pytest.mark.parametrize(("said", "lines"), [("welcome", None), ("", {}), ("CLUSTER: c\n0|RUNNING|None", 1)])
+def test_words_that_are_no_answer_of_squeue_do_not_end_a_job(
+    said: str, lines: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squeue = tmp_path / "squeue"
+    squeue.write_text(f"#!/bin/sh\necho '{said}'\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    found = jobs.lines_of("7")
+
+    assert (found if not found else len(found)) == lines
+
+
+def test_what_sbatch_says_does_not_reach_a_terminal_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\nprintf 'no \\033[31mway' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    with pytest.raises(GuardError) as refused:
+        jobs.submit("x.sh", 1, "n", "out", [])
+
+    assert "no ?[31mway" in refused.value.sentence
+
+
+def test_keys_of_the_store_are_not_handed_to_jobs_nor_a_persons_filter_to_squeue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("sbatch", "squeue"):
+        (tmp_path / name).write_text(f"#!/bin/sh\nenv > {tmp_path}/{name}.env\necho 7\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+    monkeypatch.setenv("SQUEUE_PARTITION", "hidden")
+    monkeypatch.setenv("SBATCH_ACCOUNT", "shown")
+
+    jobs.submit("x.sh", 1, "n", "out", [])
+    jobs.lines_of("7")
+
+    told = [(tmp_path / f"{name}.env").read_text() for name in ("sbatch", "squeue")]
+    assert not ["hidden" for each in told if "hidden" in each]
+    assert "SBATCH_ACCOUNT=shown" in told[0]
+
+
+def test_a_slurmctld_that_is_away_is_not_blamed_on_the_sites_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\necho sbatch: error: Socket timed out on send/recv operation >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(jobs, "_WAIT_S", 0)
+
+    with pytest.raises(GuardError, match="asked 4 times") as refused:
+        jobs.submit("x.sh", 1, "n", "out", [])
+
+    assert "slurmctld" in refused.value.hint
+    assert "partition" not in refused.value.hint
+
+
 def test_a_folder_that_nodes_cannot_share_is_refused(night: tuple[Facts, Path, tuple[str, str]]) -> None:
     facts, lake, _ = night
 

@@ -252,6 +252,82 @@ def test_what_a_disk_has_spoilt_is_made_again(
     assert steps(made) == {"survey": 1, "measure": 1, "judge": 1}
 
 
+def test_a_spoilt_file_that_only_the_third_pass_needs_is_made_again(
+    night: tuple[Facts, Path, tuple[str, str]], made: list[Task]
+) -> None:
+    facts, lake, whole = night
+    audited(facts, lake)
+    made.clear()
+    (folder,) = (lake / "parts").iterdir()
+    spoilt = min(folder.glob("night-measure-*"))
+    spoilt.write_bytes(spoilt.read_bytes()[:-1] + b"?")
+    for path in folder.glob("judge-*"):
+        path.unlink()
+
+    again = audited(facts, lake)
+
+    assert again == whole
+    assert steps(made) == {"survey": 0, "measure": 1, "judge": N_PARTS}
+
+
+@pytest.mark.parametrize("step", ["survey", "measure"])
+@pytest.mark.parametrize("hurt", ["gone", "empty", "other"])
+def test_who_does_not_see_the_heads_lake_makes_nothing_that_is_kept(
+    hurt: str,
+    step: str,
+    night: tuple[Facts, Path, tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts, lake, whole = night
+    there, away = lake / "v1", tmp_path / "v1"
+
+    def elsewhere(site: parts.Site, folder: Folder, task: Task) -> None:
+        """As on a node without the mount, with an empty one, or with another lake's."""
+        if task.step != step:
+            make(site, folder, task)
+            return
+        there.rename(away)
+        if hurt != "gone":
+            there.mkdir()
+        if hurt == "other":
+            shutil.copytree(away, there, dirs_exist_ok=True)
+            for path in there.glob("windows/*/*"):
+                path.write_bytes(path.read_bytes() + b" ")
+        try:
+            make(site, folder, task)
+        finally:
+            shutil.rmtree(there, ignore_errors=True)
+            away.rename(there)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "make", elsewhere)
+        with pytest.raises(GuardError, match="not the one") as caught:
+            audited(facts, lake)
+
+    assert caught.value.slug == "lake-changed"
+    assert audited(facts, lake) == whole
+
+
+def test_a_result_in_the_place_of_another_is_made_again(
+    night: tuple[Facts, Path, tuple[str, str]], made: list[Task]
+) -> None:
+    facts, lake, whole = night
+    audited(facts, lake)
+    made.clear()
+    (folder,) = (lake / "parts").iterdir()
+    first, second, _ = sorted(folder.glob("judge-*"))
+    kept_ = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(kept_)
+    shutil.copy(min(folder.glob("survey-*")), min(folder.glob("measure-*")))
+
+    again = audited(facts, lake)
+
+    assert again == whole
+    assert steps(made) == {"survey": 0, "measure": 1, "judge": 2}
+
+
 def test_only_the_last_nights_are_kept_and_nothing_of_an_audit_that_has_ended(
     night: tuple[Facts, Path, tuple[str, str]],
 ) -> None:
@@ -331,6 +407,12 @@ def test_a_folder_of_another_user_or_open_to_others_is_not_read(tmp_path: Path) 
 
     assert group.value.slug == "parts-unsafe"
     assert open_folder(mine).get("x") == 1
+    (mine / "x").chmod(0o620)
+    with pytest.raises(GuardError, match="0620"):
+        open_folder(mine).get("x")
+    os.mkfifo(mine / "pipe", 0o600)
+    with pytest.raises(GuardError, match="is no file"):
+        open_folder(mine).get("pipe")
 
 
 @pytest.mark.root
@@ -377,6 +459,8 @@ def test_a_file_that_is_none_of_ours_is_not_unpickled(tmp_path: Path) -> None:
     folder.put("y", 1)
     of_another = (tmp_path / "parts" / "y").read_bytes().replace(b"part 1 ", b"part 1 f", 1)
     (tmp_path / "parts" / "z").write_bytes(of_another)
+    for name in "xz":
+        (tmp_path / "parts" / name).chmod(0o600)
 
     assert [folder.get(name) for name in "xyz"] == [None, 1, None]
 

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from slurm_guard import wire
+from slurm_guard.errors import GuardError
 from slurm_guard.lake.frames import UNASKED, read_frames
 from slurm_guard.lake.ingest import collect
 from slurm_guard.lake.schema import TABLES
@@ -291,3 +292,17 @@ def test_rows_that_differ_in_what_is_not_read_are_two_rows_in_lean_frames_too(tm
 
     assert (whole["windows"].height, lean["windows"].height) == (2, 2)
     assert lean["windows"].equals(whole["windows"].drop(UNASKED["windows"]))
+
+
+def test_a_day_that_cannot_be_listed_is_no_day_without_rows(tmp_path: Path) -> None:
+    run = ticket(tmp_path / "spool", 1, AT)
+    put(tmp_path / "spool", "sealed", *segment([window(run, AT)], run=run))
+    read(tmp_path, AT, AT + 60)
+    (day,) = (tmp_path / "lake" / "v1" / "windows").iterdir()
+    day.rename(tmp_path / "away")
+    day.symlink_to(day.name)  # ELOOP, for root too
+
+    with pytest.raises(GuardError, match=f"windows/{day.name} cannot be listed: Too many levels") as caught:
+        read_frames(tmp_path / "lake", CLUSTER, AT, AT + 60)
+
+    assert caught.value.slug == "lake-unreadable"

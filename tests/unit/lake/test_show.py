@@ -1,6 +1,5 @@
 """Which rows somebody who looks for himself gets, in which order, and what is said of bad files."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +120,12 @@ def test_a_bad_file_is_named_and_the_others_are_shown(lake: Path) -> None:
     assert why
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may list everything")
-def test_a_day_that_may_not_be_listed_is_no_day_without_rows(lake: Path) -> None:
+def test_a_day_that_may_not_be_listed_is_no_day_without_rows(lake: Path, tmp_path: Path) -> None:
     day = next((lake / "v1" / "windows").iterdir())
-    day.chmod(0)
+    day.rename(tmp_path / "away")
+    day.symlink_to(day.name)  # a loop: for root, too
 
     shown = show_rows(lake, Asked("windows"))
-    day.chmod(0o700)
 
     assert [name for name, _ in shown.unread] == [f"windows/{day.name}"]
 

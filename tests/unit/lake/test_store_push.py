@@ -1,10 +1,13 @@
 """Sending a lake: complete or an older one at every instant, nothing twice, nothing lost by a mistake."""
 
+import errno
 import itertools
+import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -382,3 +385,28 @@ def test_a_lake_of_a_later_format_is_not_mixed_with(lake: Path) -> None:
 
     with pytest.raises(GuardError, match="lake-newer"):
         push(lake, bucket)
+
+
+def _refusing(listing: Callable[..., Any], closed: Path) -> Callable[..., Any]:
+    def refused(path: Any = ".") -> Any:
+        if not isinstance(path, int) and Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listing(path)
+
+    return refused
+
+
+def test_a_day_that_may_not_be_listed_is_no_day_that_was_pruned(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = MemoryBucket()
+    push(lake, bucket)
+    before = files(bucket)
+    for name in ("listdir", "scandir"):  # pathlib's, by release
+        monkeypatch.setattr(os, name, _refusing(getattr(os, name), lake / DAY))
+
+    with pytest.raises(GuardError, match="Permission denied") as caught:
+        push(lake, bucket)
+
+    assert caught.value.slug == "lake-unreadable"
+    assert files(bucket) == before
