@@ -24,12 +24,19 @@ _WINDOW = ("--since", "1760400000", "--until", "1760486400")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
-    parser.add_argument("--gpus", type=int, nargs="+", default=[200, 400, 1000])
+    parser.add_argument("--gpus", type=_whole_nodes, nargs="+", default=[200, 400, 1000])
     parser.add_argument("--jobs-per-gpu", type=float, default=2.0)
     parser.add_argument("--runs", type=int, default=5, help="audits of each size")
     parser.add_argument("--processes", type=int, default=0, help="see [engine]; 0: one a CPU")
     parser.add_argument("--part-gpu-h", type=float, default=2500.0)
     parser.add_argument("--folder", type=Path, help="where the lakes are kept; else they are made anew")
+
+
+def _whole_nodes(word: str) -> int:
+    """GPUs of a cluster, as `simulate` makes them."""
+    if not (word.isdecimal() and int(word) and int(word) % 8 == 0):
+        raise argparse.ArgumentTypeError(f"{word!r} is no number of whole nodes of eight")
+    return int(word)
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ _ASKED_S = 5.0  # between questions to slurmctld, at least
 _SILENT_S = 1800.0  # that slurmctld may be without an answer: longer than it takes to start anew. Judgement
 _SETTLE_S = 65.0  # until what another node wrote is seen: NFS keeps a folder's names for a minute by default
 _LAST_B = 2000  # of a task's output that is looked at for its last words
+_UNPUBLISHED = "; nothing was published"  # a task says it, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +180,7 @@ def _lost(
     words = _last_words(array.work.run.path, stem)
     return GuardError(
         "engine-lost",
-        f"{len(left)} of {n} parts were not made by {_ARRAYS} job arrays: {said}{words}; nothing was "
-        "published",
+        f"{len(left)} of {n} parts were not made by {_ARRAYS} job arrays: {said}{words}{_UNPUBLISHED}",
         f"look at what the tasks wrote in {array.work.run.path}, and at [engine] sbatch (memory, time); "
         "an audit that is begun again goes on where this one was",
     )
@@ -196,7 +196,7 @@ def _last_words(run: Path, stem: str) -> str:
             continue
         said = [line for line in lines if line.startswith(("slurm-guard:", "slurmstepd:"))] or lines[-1:]
         if said:
-            return f"; {path.name} has {said[-1][:300]!a}"
+            return f"; {path.name} has {said[-1][:300].removesuffix(_UNPUBLISHED)!a}"
     return ""
 
 
