@@ -87,7 +87,7 @@ network: ## about 100 situations with tunnels and without, ten plays each (30 mi
 	@tools/bootstrap network
 	@$(PY) -m bench network --look-s 10 --seconds 60 --n 10 --seed $(NETWORK_SEED) --at-once 48 --out .network-plays.jsonl --table docs/network-bench.md
 
-detection: ## how often the audit is right: every family on seven GPU classes (about an hour; goes on where it was left)
+detection: ## how often the audit is right: every family on seven GPU classes (three to four hours; goes on where it was left)
 	@tools/bootstrap dev
 	@$(PY) -m pip install -q --require-hashes -r requirements/bench.txt
 	@$(PY) -m bench detection --honest 30 --diverting 10 --violated 10 --jobs 2 --state .detection.jsonl --page docs/detection.md
