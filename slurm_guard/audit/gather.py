@@ -156,8 +156,10 @@ def problems_of(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, tuple[str, 
 
 
 def read_until(logs: pl.DataFrame, keys: pl.DataFrame) -> dict[int, float]:
-    """When each run's logs were last read, on any node: that they were silent after it nobody knows."""
-    rows = logs.join(keys.select("run", "i"), on="run").filter(pl.col("read_at").is_finite())
+    """When each run's logs that tell anything were last read, on any node: that they were silent after it
+    nobody knows."""
+    told = logs.filter((pl.col("n") > 0) & pl.col("read_at").is_finite())
+    rows = told.join(keys.select("run", "i"), on="run")
     return dict(rows.group_by("i").agg(pl.col("read_at").max()).iter_rows())
 
 

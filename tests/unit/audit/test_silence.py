@@ -128,9 +128,11 @@ def test_without_training_that_night_power_and_pipes_tell_work_from_waiting(
 
 def test_a_log_that_was_not_read_any_more_accuses_nobody() -> None:
     facts = facts_of("honest")
+    logs = facts.frames["logs"]
+    other = logs.with_columns(path=pl.lit("/home/ann/notes"), file=pl.lit(9), n=pl.lit(0))  # tells nothing
     read = {
         "points": facts.frames["points"].filter(pl.col("at") < AT + 5400),
-        "logs": facts.frames["logs"].with_columns(read_at=pl.lit(AT + 5400.0)),
+        "logs": pl.concat([logs.with_columns(read_at=pl.lit(AT + 5400.0)), other], how="vertical_relaxed"),
     }
 
     told = audit_facts(replace(facts, frames={**facts.frames, **read})).judgements[0]
