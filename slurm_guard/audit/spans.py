@@ -64,10 +64,15 @@ def silence_after_s(config: AuditConfig, gap_s: float) -> float:
     return max(config.silence_s, RARE * gap_s)
 
 
-def cut(track: Track, from_at: float, until_at: float, config: AuditConfig) -> tuple[Span, ...]:
+def cut(
+    track: Track, from_at: float, until_at: float, config: AuditConfig, start_at: float = -math.inf
+) -> tuple[Span, ...]:
     """Spans that tile [from_at, until_at) in order. Where no progress reaches into them from before, what
-    came before and after tells what they are: a log that ended yesterday is silent all of today."""
-    whole = _whole(track, *_reach(track.arcs, from_at, until_at), config)
+    came before and after tells what they are: a log that ended yesterday is silent all of today. What came
+    before `start_at`, the run's own, is another job's that wrote the same log, and tells nothing."""
+    own = tuple(a for a in track.arcs if a.until_at > start_at)
+    begin, end = _reach(own, from_at, until_at)
+    whole = _whole(track, min(from_at, max(begin, start_at)), end, config)
     return _tile(_unread(whole, track.read_until, config.slack_s), from_at, until_at)
 
 

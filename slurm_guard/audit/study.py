@@ -75,7 +75,7 @@ class Study:
 
 def study(run: Run, slots: Slots, track: Track, rhythm: Rhythm, config: AuditConfig) -> Study:
     """Everything derived for one run."""
-    tiles, kinds = _waits(spans.cut(track, run.from_at, run.until_at, config), slots)
+    tiles, kinds = _waits(spans.cut(track, run.from_at, run.until_at, config, run.start_at), slots)
     units = units_per_slot(track, slots)
     believed = _power_believed(slots, kinds)
     piped = sum(slots.pipe_cov) >= KNOWN * sum(slots.cov) > 0

@@ -64,6 +64,17 @@ def test_a_night_between_two_trainings_of_a_run_is_silent() -> None:
     assert _cut(track, 25 * HOUR, 31 * HOUR)[0] == Span(25 * HOUR, 30 * HOUR, Kind.SILENT)
 
 
+def test_an_earlier_jobs_records_in_the_same_log_make_no_silence_of_a_start() -> None:
+    track = _track((0, HOUR), (11 * HOUR, 12 * HOUR))
+    alone = _track((11 * HOUR, 12 * HOUR))
+
+    for until_at in (10.5 * HOUR, 12 * HOUR):
+        spans = cut(track, 10 * HOUR, until_at, CONFIG, start_at=10 * HOUR)
+        assert spans == cut(alone, 10 * HOUR, until_at, CONFIG)
+        assert Kind.SILENT not in {span.kind for span in spans}
+    assert cut(_track((0, HOUR)), 10 * HOUR, 20 * HOUR, CONFIG, start_at=10 * HOUR)[0].kind is Kind.NONE
+
+
 def test_a_start_over_midnight_is_one_on_both_days() -> None:
     track = _track((1000, HOUR))
 
