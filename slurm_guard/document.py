@@ -10,7 +10,6 @@ The same Audit gives the same bytes: keys in field order, one line a run, no clo
 """
 
 import dataclasses
-import gc
 import json
 import types
 import typing
@@ -21,6 +20,7 @@ from typing import Any
 
 from slurm_guard import model
 from slurm_guard.errors import GuardError
+from slurm_guard.garbage import uncollected
 from slurm_guard.jsonsteps import DOCUMENT, lift
 
 T = typing.TypeVar("T")
@@ -70,13 +70,8 @@ def from_json(text: str, name: str = "the text") -> model.Audit:
     document-older (by one whose format is read no more) or document-shape (a field is missing or of the
     wrong type; the sentence names it).
     """
-    collects = gc.isenabled()
-    gc.disable()  # nothing in a document refers back: looking for it takes a fifth of the time of a big night
-    try:
+    with uncollected():  # nothing in a document refers back
         return _read(text, name)
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _read(text: str, name: str) -> model.Audit:

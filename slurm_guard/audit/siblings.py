@@ -5,7 +5,9 @@ some moment and stays away, something is on that one that is not on the others.
 """
 
 from dataclasses import dataclass
+from itertools import groupby
 from math import exp, log, sqrt
+from operator import itemgetter
 
 import polars as pl
 
@@ -66,7 +68,7 @@ def levels_of(cells: pl.DataFrame, runs: list[Run]) -> dict[int, list[Levels]]:
     told = pl.col("dyn").is_not_null() & pl.col("own").is_not_null()
     sums = (
         cells.join(ends, on="i")
-        .with_columns(block.alias("block"))
+        .with_columns(block.alias("block"), pl.col("model").fill_null(""))
         .group_by("i", "model", "node", "gpu", "block")
         .agg(
             exact_sum(pl.col("cov")).alias("cov"),
@@ -76,18 +78,23 @@ def levels_of(cells: pl.DataFrame, runs: list[Run]) -> dict[int, list[Levels]]:
             exact_sum(pl.col("cov").filter(pl.col("pipe").is_not_null())).alias("pipe_cov"),
         )
         .sort("i", "model", "node", "gpu", "block", nulls_last=True)
+        .select("i", "model", "node", "gpu", "block", _level("dyn"), _level("pipe"))
     )
     found: dict[int, dict[str, dict[tuple[str, str], Levels]]] = {}
-    for row in sums.iter_rows(named=True):
-        boards = found.setdefault(row["i"], {}).setdefault(row["model"] or "", {})
-        one = boards.setdefault(
-            (row["node"], row["gpu"]), Levels(row["node"], row["gpu"], [None] * BLOCKS, [None] * BLOCKS)
-        )
-        for name in ("dyn", "pipe"):
-            if row["cov"] > 0 and row[f"{name}_cov"] >= KNOWN * row["cov"]:
-                getattr(one, name)[row["block"]] = row[name] / row[f"{name}_cov"]
+    for (i, model, node, gpu), rows in groupby(sums.iter_rows(), key=itemgetter(0, 1, 2, 3)):
+        one = Levels(node, gpu, [None] * BLOCKS, [None] * BLOCKS)
+        for *_, at, dyn, pipe in rows:
+            one.dyn[at], one.pipe[at] = dyn, pipe
+        found.setdefault(i, {}).setdefault(model, {})[node, gpu] = one
     most = {i: max(models.values(), key=len) for i, models in found.items()}
     return {i: list(boards.values()) for i, boards in most.items() if len(boards) >= LEAST_GPUS}
+
+
+def _level(name: str) -> pl.Expr:
+    """Per covered time, null where the meter spoke for too little of it."""
+    cov, own_cov = pl.col("cov"), pl.col(f"{name}_cov")
+    known = (cov > 0) & (own_cov >= KNOWN * cov)
+    return pl.when(known).then(pl.col(name) / own_cov).alias(name)
 
 
 def moved_away(boards: list[Levels], run: Run, least: float, least_over: float) -> list[Apart]:

@@ -9,7 +9,6 @@ and the rest.
 import errno
 import hashlib
 import os
-import pickle
 import secrets
 import stat
 import zlib
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm_guard.engine.digest import code_digest
+from slurm_guard.engine.pickled import from_bytes, to_bytes
 from slurm_guard.errors import GuardError
 
 _MAGIC = b"slurm-guard part 1"
@@ -42,7 +42,7 @@ class Folder:
     def get(self, name: str) -> Any:
         """What was put there under this name; null: nothing, another release's, or what a disk has spoilt."""
         content = self._content(name)
-        return None if content is None else pickle.loads(zlib.decompress(content))  # noqa: S301
+        return None if content is None else from_bytes(zlib.decompress(content))
 
     def is_whole(self, name: str) -> bool:
         """Whether `get` would give it."""
@@ -70,7 +70,7 @@ class Folder:
 
     def put(self, name: str, value: object) -> None:
         """The whole file or none, whoever else is writing the same one. Raises OSError."""
-        content = zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), _LEVEL)
+        content = zlib.compress(to_bytes(value), _LEVEL)
         self.put_bytes(name, _head(name, content) + b"\n" + content)
 
     def put_bytes(self, name: str, content: bytes) -> None:

@@ -1,5 +1,6 @@
 """Tasks made on this machine, in one process or several."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,9 +14,14 @@ from slurm_guard.engine.folder import Folder, open_folder
 from slurm_guard.engine.kept import Work, in_words
 from slurm_guard.engine.tasks import Task, make
 from slurm_guard.errors import GuardError
+from slurm_guard.garbage import uncollected
 
 # Makes the results of tasks, and says how many of them are made.
 Make = Callable[[Sequence[Task], Callable[[int], None]], None]
+# Memory that Polars gives back and takes again at once stays with the process for ten seconds: half of the
+# system's part of the time, for a tenth more memory. Measured: docs/performance.md.
+_ALLOCATOR = "_RJEM_MALLOC_CONF"
+_KEEPS = "dirty_decay_ms:10000,muzzy_decay_ms:10000"
 SITE = "site"  # in an audit's own folder: what all of its tasks need
 
 
@@ -40,7 +46,7 @@ def _beside(work: Work, site: parts.Site, n: int) -> Iterator[Make]:
     with in_words(work.night.path):
         work.run.put(SITE, site)
     given = (str(work.night.path), str(work.run.path))
-    with _threads("1"), ProcessPoolExecutor(n, get_context("spawn"), _begin, given) as pool:
+    with _environment(), ProcessPoolExecutor(n, get_context("spawn"), _begin, given) as pool:
 
         def each(tasks: Sequence[Task], tell: Callable[[int], None]) -> None:
             with _understood(work.night.path):
@@ -60,7 +66,9 @@ _HERE: list[tuple[parts.Site, Folder]] = []  # of this worker: the site is large
 
 
 def _begin(night: str, run: str) -> None:
-    site = open_folder(Path(run), make=False).get(SITE)
+    with uncollected():
+        site = open_folder(Path(run), make=False).get(SITE)
+    gc.freeze()  # what is found between tasks is theirs
     _HERE[:] = [(site, open_folder(Path(night), make=False))]
 
 
@@ -83,14 +91,19 @@ def _understood(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _threads(n: str) -> Iterator[None]:
-    """Of Polars in processes that are started meanwhile: there is one for each CPU."""
-    before = os.environ.get("POLARS_MAX_THREADS")
-    os.environ["POLARS_MAX_THREADS"] = n
+def _environment() -> Iterator[None]:
+    """Of processes that are started meanwhile."""
+    said = os.environ.get(_ALLOCATOR, "")
+    mine = {"POLARS_MAX_THREADS": "1"}  # there is a process for each CPU
+    if said.count("dirty_decay_ms") < 2:  # Polars has put its own there; a second one is the site's
+        mine[_ALLOCATOR] = f"{said},{_KEEPS}".lstrip(",")
+    before = {name: os.environ.get(name) for name in mine}
+    os.environ.update(mine)
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop("POLARS_MAX_THREADS", None)
-        else:
-            os.environ["POLARS_MAX_THREADS"] = before
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

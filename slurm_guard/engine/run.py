@@ -21,6 +21,7 @@ from slurm_guard.engine.plan import Part, cut
 from slurm_guard.engine.tasks import NIGHT, Namer, Task, gone
 from slurm_guard.engine.ties import shared_files
 from slurm_guard.errors import EXIT_USAGE, GuardError
+from slurm_guard.garbage import uncollected
 from slurm_guard.history import PastCost, PastGround, PastTrace
 from slurm_guard.lake.frames import distinct_rows, read_frames
 from slurm_guard.lake.reach import find_reach
@@ -45,6 +46,7 @@ class Means:
     cluster: Cluster | None = field(default=None)
 
 
+@uncollected()
 def audit_lake(
     facts: Facts, lake: Path, means: Means, leave: Leave, take: Take | None, tell: Tell
 ) -> tuple[Audit, list[PastCost]]:

@@ -18,6 +18,7 @@ from slurm_guard.engine.folder import Folder
 from slurm_guard.engine.plan import Part
 from slurm_guard.engine.sight import Sizes, check_lake, size_of
 from slurm_guard.errors import GuardError
+from slurm_guard.garbage import uncollected
 from slurm_guard.model import Run
 from slurm_guard.siteword import SiteWords
 
@@ -45,6 +46,7 @@ class Task:
         return (self.name, NIGHT + self.name) if self.step == MEASURE else (self.name,)
 
 
+@uncollected()
 def make(site: parts.Site, folder: Folder, task: Task) -> None:
     """The task's result into the folder, if it is not there.
 

@@ -1,0 +1,46 @@
+"""The processes of this machine: what they find in their environment."""
+
+import os
+
+import pytest
+
+from slurm_guard.engine import local
+
+POLARS = "dirty_decay_ms:500,muzzy_decay_ms:1000"  # as Polars leaves it in ours
+
+
+def _last(said: str) -> dict[str, str]:
+    """As the allocator reads it: what stands last holds."""
+    return dict(word.split(":") for word in said.split(","))
+
+
+@pytest.mark.parametrize("said", [None, POLARS])
+def test_they_keep_memory_for_a_while_with_one_thread_each(
+    monkeypatch: pytest.MonkeyPatch, said: str | None
+) -> None:
+    monkeypatch.delenv("_RJEM_MALLOC_CONF", raising=False)
+    monkeypatch.setenv("POLARS_MAX_THREADS", "7")
+    if said is not None:
+        monkeypatch.setenv("_RJEM_MALLOC_CONF", said)
+
+    with local._environment():
+        inside = dict(os.environ)
+
+    assert _last(inside["_RJEM_MALLOC_CONF"])["dirty_decay_ms"] == "10000"
+    assert inside["POLARS_MAX_THREADS"] == "1"
+    assert os.environ.get("_RJEM_MALLOC_CONF") == said
+    assert os.environ["POLARS_MAX_THREADS"] == "7"
+
+
+def test_what_the_site_says_of_the_allocator_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = f"{POLARS},dirty_decay_ms:0,narenas:2"
+    monkeypatch.setenv("_RJEM_MALLOC_CONF", site)
+
+    with local._environment():
+        assert os.environ["_RJEM_MALLOC_CONF"] == site
+
+
+def test_polars_leaves_its_own_words_as_we_take_them() -> None:
+    import polars as pl  # noqa: F401
+
+    assert os.environ["_RJEM_MALLOC_CONF"].startswith(POLARS)
