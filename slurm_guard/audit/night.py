@@ -114,7 +114,8 @@ def measure(
     logs = series
     unheard: list[traces.Heard] = []
     heard = or_nothing("losses", lambda: traces.hear(logs, runs, facts.config.slack_s), unheard, missed)
-    series, found, failed = settled(own, series, gather.problems_of(tables.logs, keys))
+    since = {i: runs[i].start_at - facts.config.slack_s for i in own}
+    series, found, failed = settled(since, series, gather.problems_of(tables.logs, keys))
     ties = ties_of(tables, frames)
     cells, slots, users = _divided(runs, tables, ties, found)
     logged = [i for i, track in found.items() if track.marks]  # no other run's steps could show

@@ -1,6 +1,6 @@
 """Each run's logs as one track, with settled times; what fails on one run stops no other."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from slurm_guard.audit import taut
@@ -27,16 +27,17 @@ def or_nothing(what: str, make: Callable[[], T], nothing: T, missed: Missed) -> 
 
 
 def settled(
-    places: Iterable[int], series: dict[int, Series], problems: Mapping[int, tuple[str, ...]]
+    since: Mapping[int, float], series: dict[int, Series], problems: Mapping[int, tuple[str, ...]]
 ) -> tuple[dict[int, Series], dict[int, Track], dict[int, str]]:
-    """Each run's series with settled times, its track, and what failed of which run."""
+    """Each run's series with settled times, its track, and what failed of which run. `since`: the runs by
+    place, and from when on a record is the run's own (track.build)."""
     done: dict[int, Series] = {}
     found: dict[int, Track] = {}
     failed: dict[int, str] = {}
-    for i in places:
+    for i, since_at in since.items():
         try:
             done[i] = [(name, taut.settle(marks)) for name, marks in series.get(i, [])]
-            found[i] = build(done[i], None, problems.get(i, ()))
+            found[i] = build(done[i], None, problems.get(i, ()), since_at)
         except Exception as error:  # noqa: BLE001 - one bad run must not stop the night (law 7 of style)
             done[i], found[i], failed[i] = [], Track(), said_of(error)
     return done, found, failed

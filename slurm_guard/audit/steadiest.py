@@ -17,12 +17,13 @@ def steadiest(run: Run, slots: Slots, found: Track, given: tuple[gather.Series, 
     units = tracks.usable_units(list(found.marks))
     if len(units) < 2:
         return found
+    since_at = run.start_at - facts.config.slack_s
     spreads: dict[str, float] = {}
     for unit in units:
-        only = tracks.build(series, {u: 0.0 if u == unit else 1.0 for u in units}, found.problems)
+        only = tracks.build(series, {u: 0.0 if u == unit else 1.0 for u in units}, found.problems, since_at)
         theta = study(run, slots, only, Rhythm(), facts.config).theta
         spreads[unit] = _rounded(theta)
-    return tracks.build(series, spreads, found.problems)
+    return tracks.build(series, spreads, found.problems, since_at)
 
 
 def _rounded(theta: Theta | None) -> float:

@@ -4,7 +4,7 @@ twice.
 
 import itertools
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 
 from slurm_guard.audit.stats import median
 
@@ -258,9 +258,15 @@ def _worth(marks: list[Mark]) -> float:
 
 
 def build(
-    series: list[tuple[str, list[Mark]]], unit_of: dict[str, float] | None, problems: tuple[str, ...]
+    series: list[tuple[str, list[Mark]]],
+    unit_of: dict[str, float] | None,
+    problems: tuple[str, ...],
+    since_at: float = -inf,
 ) -> Track:
-    """The run's track in the unit whose cost is steadiest (`unit_of`: unit -> spread, kindest wins)."""
+    """The run's track in the unit whose cost is steadiest (`unit_of`: unit -> spread, kindest wins).
+
+    Records of before `since_at`, which nobody saw come, are an earlier job's, with which this one goes on.
+    """
     series = [(n, sorted(m, key=lambda x: (x.segment, x.at))) for n, m in series]
     chosen = choose([(n, m) for n, m in series if _worth(m) > 0])
     marks = [m for _, part in chosen for m in part]
@@ -272,7 +278,7 @@ def build(
     arcs = (
         []
         if unit is None
-        else [a for name, part in chosen for a in _opened(arcs_of(part, unit, track_of(name)), part, unit)]
+        else [a for name, part in chosen for a in _job_by_job(part, unit, track_of(name), since_at)]
     )
     names = tuple(sorted({n for n, _ in chosen}))
     dropped = {n for n, _ in series} - set(names)
@@ -298,6 +304,17 @@ def track_of(name: str) -> str:
     files of one training (event files of one folder)."""
     _, bracket, track = name.rpartition(" (")
     return track.removesuffix(")") if bracket and name.endswith(")") else name
+
+
+def _job_by_job(marks: list[Mark], unit: str, log: str, since_at: float) -> list[Arc]:
+    """The arcs: the time from an earlier job's last record to this one's first is no record's."""
+    before: list[Mark] = []
+    own: list[Mark] = []
+    for mark in marks:
+        (before if mark.at < since_at and mark.low_at is None else own).append(mark)
+    if not own:
+        return _opened(arcs_of(before, unit, log), before, unit)
+    return arcs_of(before, unit, log) + _opened(arcs_of(own, unit, log), own, unit)
 
 
 def _opened(arcs: list[Arc], marks: list[Mark], unit: str) -> list[Arc]:

@@ -152,3 +152,24 @@ def test_a_log_that_was_not_read_any_more_accuses_nobody() -> None:
     assert (told.findings, told.unexplained.lo_gpu_ms) == ((), 0)
     assert told.ledger_gpu_ms[Account.RESIDUAL] > 4_000_000
     assert "Its log was last read 1.5 hours before the end of that." in told.sentence
+
+
+@pytest.mark.parametrize("lost", [0, 30])  # steps after the checkpoint from which it goes on
+def test_a_resumed_job_is_judged_as_if_the_earlier_one_had_had_a_log_of_its_own(lost: int) -> None:
+    # It loads its data for 80 minutes, on its GPU, and its records go on behind those of ten hours before.
+    alone = build(replace(HONEST, tenants=(replace(FLAT, pipe=0.6),), log=Log(from_s=4800, goes_on=(2000,))))
+    points = alone.frames["points"]
+    before = points.head(60).with_columns(
+        pl.col("at") - 36_000,
+        pl.col("step") - points["step"][59] + points["step"][0] - 5 + lost,
+        pl.col("offset") - points["offset"][59] - 100,
+        obs_lo_at=pl.lit(None, pl.Float64),
+        obs_hi_at=pl.lit(AT + 5.0),
+    )
+    frames = {**alone.frames, "points": pl.concat([before, points])}
+
+    apart, behind = (audit_facts(facts).judgements[0] for facts in (alone, replace(alone, frames=frames)))
+
+    assert behind.progress.n_points == apart.progress.n_points + 60
+    assert (behind.verdict, behind.unexplained) == (apart.verdict, apart.unexplained)
+    assert behind.ledger_gpu_ms == apart.ledger_gpu_ms

@@ -120,6 +120,31 @@ def test_a_counter_that_falls_back_to_a_checkpoint_goes_on() -> None:
     assert begun_anew(build([("a", _marks(20) + again)], None, ()).arcs) == []
 
 
+def test_the_time_between_two_jobs_of_one_log_is_no_records() -> None:
+    marks = _marks(20)
+    later = [replace(m, step=(m.step or 0) + 100, at=m.at + 36_000.0) for m in marks]
+
+    track = build([("log", marks + later)], None, (), since_at=36_000.0)
+
+    alone = build([("log", later)], None, (), since_at=36_000.0)
+    assert tuple(a for a in track.arcs if a.until_at > 36_000) == alone.arcs
+    assert not any(a.from_at < 36_000 < a.until_at for a in track.arcs)
+    assert track.n_points == 40
+    assert build([("log", marks + later)], None, ()).arcs != track.arcs  # nor is it asked of one job
+
+
+def test_records_that_were_seen_to_come_are_the_jobs_own_whatever_their_clock_says() -> None:
+    seen = [replace(m, low_at=m.at + 50_000.0) for m in _marks(20)]
+
+    assert build([("log", seen)], None, (), since_at=36_000.0) == build([("log", seen)], None, ())
+
+
+def test_a_log_of_which_all_was_there_before_keeps_its_track() -> None:
+    marks = _marks(20)
+
+    assert build([("log", marks)], None, (), since_at=36_000.0) == build([("log", marks)], None, ())
+
+
 def test_a_counter_that_only_rises_never_began_anew() -> None:
     assert begun_anew(build([("a", _marks(50))], None, ()).arcs) == []
     assert begun_anew(()) == []
