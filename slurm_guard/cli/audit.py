@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from slurm_guard.config import Config, SlurmConfig
     from slurm_guard.engine.run import Means
     from slurm_guard.history import PastCost, PastGround, PastTrace
+    from slurm_guard.lake.view import View
     from slurm_guard.model import Audit
     from slurm_guard.slurm.accounting import Accounting
 
@@ -92,7 +93,7 @@ def audit(
     from slurm_guard.cli.engines import with_engine
     from slurm_guard.cli.history import history_folder, leave_history
     from slurm_guard.cli.ownlake import refuse_root
-    from slurm_guard.cli.reopened import again
+    from slurm_guard.cli.reopened import again, tell_newer
     from slurm_guard.cli.store import brought
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
@@ -108,10 +109,12 @@ def audit(
     remembers = remember or (remember is None and not is_trial)
     refuse_root("audit", [Path(settings.report.path)] * (not is_trial) + [folder] * remembers)
     where = lake or brought(window, settings)
-    done, left = _work(window, settings, (sacct_file, folder, ledger), where, words_up_to)
+    done, left, view = _work(window, settings, (sacct_file, folder, ledger), where, words_up_to)
     path = output or _default_path(window[0], settings)
     _write(path, done, None if is_trial else settings)
     typer.echo(f"{summary(done)}: {path}")
+    if not is_trial:
+        tell_newer(view, path, settings)
     if remembers:
         leave_history(folder, done, left, settings)
     if exit_code and done.asks:
@@ -150,7 +153,7 @@ def _work(
     files: tuple[Path | None, Path, Path | None],
     lake: Path,
     words_up_to: int | None,
-) -> "tuple[Audit, _Left]":
+) -> "tuple[Audit, _Left, View]":
     """The night's audit, with a bar where somebody watches. `files`: sacct's text, history, ledger."""
     from slurm_guard.cli.engines import means_of
     from slurm_guard.cli.progressbar import watched
@@ -169,9 +172,9 @@ def _audited(
     means: "tuple[Path, Means]",
     ledger: Path | None,
     tell: "Callable[[int, int], None]",
-) -> "tuple[Audit, _Left]":
-    """The audit and what it leaves for later ones. `means`: the lake, and how; with a path, its
-    ledger by GPU and minute is written there. Raises GuardError output-unwritable."""
+) -> "tuple[Audit, _Left, View]":
+    """The audit, what it leaves for later ones, and what it was read from. `means`: the lake, and how; with a
+    path, its ledger by GPU and minute is written there. Raises GuardError output-unwritable."""
     from slurm_guard.engine.run import audit_lake
     from slurm_guard.errors import GuardError
     from slurm_guard.lake.minutefile import MinuteFile
@@ -180,12 +183,12 @@ def _audited(
     traces: list[PastTrace] = []
     leave = (grounds.append, traces.append)
     if ledger is None:
-        done, costs = audit_lake(facts, *means, leave, None, tell)
-        return done, (costs, grounds, traces)
+        done, costs, view = audit_lake(facts, *means, leave, None, tell)
+        return done, (costs, grounds, traces), view
     try:
         with MinuteFile(ledger) as file:
-            done, costs = audit_lake(facts, *means, leave, file.take, tell)
-            return done, (costs, grounds, traces)
+            done, costs, view = audit_lake(facts, *means, leave, file.take, tell)
+            return done, (costs, grounds, traces), view
     except OSError as error:
         raise GuardError(
             "output-unwritable", f"{ledger} cannot be written: {error.strerror}", "name another file"

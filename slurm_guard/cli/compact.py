@@ -50,7 +50,8 @@ def tidy(lake: Path, least_free_b: int, recent_days: int | None = RECENT_DAYS) -
     from slurm_guard.clock import SystemClock
     from slurm_guard.errors import GuardError
     from slurm_guard.lake.compact import compact as put_together
-    from slurm_guard.lake.ingest import alone, free_of
+    from slurm_guard.lake.ingest import free_of
+    from slurm_guard.lake.turns import alone
 
     now_at = SystemClock().now_at()
     today = datetime.fromtimestamp(now_at, timezone.utc).date()

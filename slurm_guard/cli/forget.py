@@ -74,7 +74,7 @@ def _find_user(user: str, name: str | None) -> "Who":
 def _forget_lake(settings: "Config", who: "Who", *, apply: bool) -> list[tuple[Path, str]]:
     from slurm_guard.cli.history import history_folder
     from slurm_guard.lake.forget import forget_lake
-    from slurm_guard.lake.ingest import alone
+    from slurm_guard.lake.turns import alone
 
     lake = Path(settings.lake.path)
     if not lake.is_dir():

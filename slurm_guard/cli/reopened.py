@@ -1,7 +1,9 @@
 """Nights of which rows came after they were audited: `collect` says so, `audit --reopened` audits them again.
 
-`<lake>/reopened.jsonl` has a line for each: when, which night, how many runs on how many nodes. A night is
-open as long as its document is older than its last line, so auditing it again by whatever way closes it.
+`reopened.jsonl` has a line for each: when, which night, how many runs on how many nodes. `collect` writes it
+in the lake; an audit beside the documents, of what came while it ran, for `collect` had no document to go by
+then. A night is open as long as its document is older than its last line, so auditing it again by whatever
+way closes it.
 """
 
 import json
@@ -14,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from slurm_guard.config import Config
+    from slurm_guard.lake.view import View
 
 NAME = "reopened.jsonl"
 _MOST = 10_000  # lines that are looked at, the last ones: judgement
@@ -32,8 +35,7 @@ def tell_reopened(arrived: Arrived, lake: Path, settings: "Config") -> None:
             continue  # it was audited before it was over, and will be again
         of_night = [one for one in spans if one[2] < end_at and one[3] >= begin_at]
         if of_night and made_at <= now_at:
-            runs, nodes = {run for _, run, _, _ in of_night if run}, {node for node, *_ in of_night}
-            lines.append({"at": now_at, "night": night, "runs": len(runs), "nodes": len(nodes)})
+            lines.append(_line(now_at, night, of_night))
     for line in lines:
         typer.echo(
             f"  {line['night']} was audited before this came: {line['runs']} runs on {line['nodes']} nodes; "
@@ -41,6 +43,32 @@ def tell_reopened(arrived: Arrived, lake: Path, settings: "Config") -> None:
         )
     if lines:
         _append(lake / NAME, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def tell_newer(view: "View", document: Path, settings: "Config") -> None:
+    """Say and write down what came for a night after its audit had looked at the lake. The document is there:
+    of what comes from now on, `collect` sees that it was audited."""
+    from slurm_guard.clock import SystemClock
+    from slurm_guard.lake.arrived import arrived_since
+
+    now_at = SystemClock().now_at()
+    begin_at, end_at = view.window
+    every = ((*key, *span) for key, span in arrived_since(view).items()) if now_at >= end_at else ()
+    of_night = [one for one in every if one[2] < end_at and one[3] >= begin_at]
+    if not of_night:
+        return
+    # A file server's clock may be ahead of this one.
+    line = _line(max(now_at, document.stat().st_mtime + 0.001), document.parent.name, of_night)
+    typer.echo(
+        f"  while it was audited, more came: {line['runs']} runs on {line['nodes']} nodes, and is not in it; "
+        "`slurm-guard audit --reopened` audits it again"
+    )
+    _append(document.parent.parent / NAME, json.dumps(line) + "\n")
+
+
+def _line(at: float, night: str, of_night: "list[tuple[str, str, float, float]]") -> dict[str, float | str]:
+    runs, nodes = {run for _, run, _, _ in of_night if run}, {node for node, *_ in of_night}
+    return {"at": at, "night": night, "runs": len(runs), "nodes": len(nodes)}
 
 
 def again(settings: "Config", lake: Path | None, audit: Callable[[str], None]) -> None:
@@ -61,7 +89,7 @@ def again(settings: "Config", lake: Path | None, audit: Callable[[str], None]) -
 def open_nights(settings: "Config", lake: Path) -> list[str]:
     """Nights whose document is older than the last rows that came for them."""
     last: dict[str, float] = {}
-    for line in _lines(lake / NAME):
+    for line in (*_lines(lake / NAME), *_lines(Path(settings.report.path) / NAME)):
         try:
             one = json.loads(line)
             last[str(one["night"])] = max(float(one["at"]), last.get(str(one["night"]), 0.0))

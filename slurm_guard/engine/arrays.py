@@ -20,8 +20,10 @@ from slurm_guard.engine import jobs, parts
 from slurm_guard.engine.folder import Folder
 from slurm_guard.engine.kept import Work, in_words
 from slurm_guard.engine.local import SITE, Make
+from slurm_guard.engine.sight import check_view
 from slurm_guard.engine.tasks import Task
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.view import View
 
 _MOST_SHARDS = 256  # unless more are asked for: each costs some seconds. Judgement
 _ARRAYS = 3  # of a pass: the first, and two for what it lost. Judgement
@@ -55,7 +57,7 @@ def in_arrays(work: Work, site: parts.Site, cluster: Cluster) -> Iterator[Make]:
     def each(tasks: Sequence[Task], tell: Callable[[int], None]) -> None:
         nonlocal lives
         lives = bool(tasks)
-        _make(_Array(work, cluster, name), tasks, tell)
+        _make(_Array(work, cluster, name, site.reach.view), tasks, tell)
         lives = False
 
     with _stopped_by_signals():
@@ -71,6 +73,7 @@ class _Array:
     work: Work
     cluster: Cluster
     name: str
+    view: View
 
 
 def _make(array: _Array, tasks: Sequence[Task], tell: Callable[[int], None]) -> None:
@@ -91,6 +94,7 @@ def _make(array: _Array, tasks: Sequence[Task], tell: Callable[[int], None]) -> 
         left = _missing(array.work.night, left)
         if not left:
             return
+        check_view(array.view)  # no task can make a part of what is gone
     if left:
         raise _lost(array, (len(tasks), left), (f"{tasks[0].step}-{_ARRAYS - 1}", ended))
 

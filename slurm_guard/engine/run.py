@@ -18,6 +18,7 @@ from slurm_guard.engine.arrays import Cluster, in_arrays
 from slurm_guard.engine.kept import Work, in_words, own_folder, work_of
 from slurm_guard.engine.local import Make, in_processes
 from slurm_guard.engine.plan import Part, cut
+from slurm_guard.engine.sight import SLUG, check_view
 from slurm_guard.engine.tasks import NIGHT, Namer, Task, gone
 from slurm_guard.engine.ties import shared_files
 from slurm_guard.errors import EXIT_USAGE, GuardError
@@ -25,12 +26,14 @@ from slurm_guard.garbage import uncollected
 from slurm_guard.history import PastCost, PastGround, PastTrace
 from slurm_guard.lake.frames import distinct_rows, read_frames
 from slurm_guard.lake.reach import find_reach
+from slurm_guard.lake.view import View, look
 from slurm_guard.model import Audit
 from slurm_guard.readings import IMPORTED
 
 Take = Callable[[pl.LazyFrame], None]
 Leave = tuple[Callable[[PastGround], None], Callable[[PastTrace], None]]
 Tell = Callable[[int, int], None]
+_LOOKS = 3  # at a lake of which something was taken away meanwhile: what is kept of parts holds. Judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,50 +52,66 @@ class Means:
 @uncollected()
 def audit_lake(
     facts: Facts, lake: Path, means: Means, leave: Leave, take: Take | None, tell: Tell
+) -> tuple[Audit, list[PastCost], View]:
+    """The audit of a night whose frames are still in the lake (`facts` has none), the rows for later ones,
+    and the files that it was made of: one state of the lake, whoever writes there meanwhile.
+
+    Raises GuardError lake-newer, lake-older, lake-changed, parts-unsafe and those of local.py, arrays.py.
+    """
+    lake, n = lake.absolute(), 1
+    while True:
+        view = look(lake, facts.from_at, facts.until_at)
+        try:
+            return (*_audited(facts, view, means, leave, take, tell), view)
+        except GuardError as error:
+            # Nothing was handed on yet. Where the head's own lake is as it was, a node has another one.
+            if error.slug != SLUG or n >= _LOOKS or not view.changed():
+                raise
+            n += 1
+
+
+def _audited(
+    facts: Facts, view: View, means: Means, leave: Leave, take: Take | None, tell: Tell
 ) -> tuple[Audit, list[PastCost]]:
-    """The audit of a night whose frames are still in the lake (`facts` has none), and the rows for later
-    ones. Raises GuardError lake-newer, lake-older, parts-unsafe, and as engine/local.py and arrays.py do."""
     runs = split(facts.runs)[0]
     whole_h = sum(run.n_gpus * max(0.0, run.until_at - run.from_at) for run in runs) / 3600.0
-    if whole_h <= means.part_gpu_h or _is_imported(facts, lake):
-        frames, skips = read_frames(lake, facts.cluster, facts.from_at, facts.until_at, lean=True)
+    if whole_h <= means.part_gpu_h or _is_imported(facts, view):
+        frames, skips = read_frames(view.lake, facts.cluster, *view.window, view, lean=True)
+        check_view(view)
         known = replace(facts, frames=frames, skips=(*facts.skips, *skips))
         return audit_and_remember(known, take, *leave, tell)
-    lake = lake.absolute()
-    place = own_folder(lake) if means.folder is None else means.folder.absolute()
+    place = own_folder(view.lake) if means.folder is None else means.folder.absolute()
     if means.cluster is not None and (place is None or means.nights <= 0):
-        raise _unshared(lake)
-    night = (str(lake), facts.cluster, facts.from_at, facts.until_at)
+        raise _unshared(view.lake, means)
+    night = (str(view.lake), facts.cluster, facts.from_at, facts.until_at)
     with work_of(place, means.nights, night) as work:
-        return _in_parts(facts, lake, (work, means), leave, take, tell)
+        return _in_parts(facts, view, (work, means), leave, take, tell)
 
 
-def _is_imported(facts: Facts, lake: Path) -> bool:
+def _is_imported(facts: Facts, view: View) -> bool:
     """Whether another monitor's readings are in the night: what is left of them beside the sampler's depends
     on all nodes of a job, and what is said of them on all of the night (lake/doubles.py, audit/others.py)."""
-    window = (facts.from_at, facts.until_at)
-    names = distinct_rows(lake, facts.cluster, "events", window, ("name",))["name"]
-    return IMPORTED in names.to_list()
+    return IMPORTED in distinct_rows(view, facts.cluster, "events", ("name",))["name"].to_list()
 
 
-def _unshared(lake: Path) -> GuardError:
-    return GuardError(
-        "engine-unshared",
-        f"no folder for parts that the nodes could share: [engine] nights is 0, or {lake} is not this user's",
-        "name a folder on a file system that all of them have in [engine] folder",
-        EXIT_USAGE,
-    )
+def _unshared(lake: Path, means: Means) -> GuardError:
+    if means.nights <= 0:
+        why = "[engine] nights is 0, so that what a task made is not kept for the next pass"
+        hint = "set it to 1 or more, or --engine local"
+    else:
+        why = f"{lake} is not this user's, or cannot be written, and [engine] folder names none"
+        hint = "name a folder on a file system that all nodes have in [engine] folder"
+    return GuardError("engine-unshared", f"no folder for parts that the nodes share: {why}", hint, EXIT_USAGE)
 
 
 def _in_parts(
-    facts: Facts, lake: Path, how: tuple[Work, Means], leave: Leave, take: Take | None, tell: Tell
+    facts: Facts, view: View, how: tuple[Work, Means], leave: Leave, take: Take | None, tell: Tell
 ) -> tuple[Audit, list[PastCost]]:
     work_, means = how
-    window = (facts.from_at, facts.until_at)
     site = parts.Site(
-        facts, tuple(split(facts.runs)[0]), lake, find_reach(lake, *window), keeps_cells=take is not None
+        facts, tuple(split(facts.runs)[0]), view.lake, find_reach(view), keeps_cells=take is not None
     )
-    ties = shared_files(lake, facts.cluster, *window, site.runs)
+    ties = shared_files(view, facts.cluster, site.runs)
     every = cut(site.runs, site.reach.nodes, ties, means.part_gpu_h)
     name = Namer(site)
     n = len(every)
@@ -115,6 +134,7 @@ def _in_parts(
         judges = [name.judge(part, whole, one) for part, one in zip(every, measures, strict=True)]
         if spoilt := _dropped(work_, before, judges):
             results(1, [one for one in measures if one.name in spoilt])
+        check_view(view)  # the third pass reads nothing of it
         judged = results(2, judges)
     return _together(facts, every, judged, (whole, leave), take)
 

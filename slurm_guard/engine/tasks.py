@@ -16,7 +16,7 @@ from slurm_guard.engine import parts
 from slurm_guard.engine.digest import code_digest, digest_of
 from slurm_guard.engine.folder import Folder
 from slurm_guard.engine.plan import Part
-from slurm_guard.engine.sight import Sizes, check_lake, size_of
+from slurm_guard.engine.sight import Sizes, check_files, sizes_of
 from slurm_guard.errors import GuardError
 from slurm_guard.garbage import uncollected
 from slurm_guard.model import Run
@@ -53,24 +53,30 @@ def make(site: parts.Site, folder: Folder, task: Task) -> None:
     Raises OSError, GuardError part-gone, and lake-changed where this machine sees another lake."""
     if folder.names().issuperset(task.leaves):
         return
-    if task.step != JUDGE:
-        check_lake(site.lake, site.reach.of(_read_by(task.step, task.part)).files, task.sizes)
+    read = site.reach.of(_read_by(task.step, task.part)).files
+    check_files(site.lake, read, task.sizes)  # of a lake that is not mounted nothing needs to be read
     mine = replace(
         site,
         facts=given_of(task.step, site.facts, [site.runs[i] for i in task.places]),
         runs=tuple(site.runs[i] for i in task.places),
     )
+    made = _made(mine, folder, task)
+    check_files(site.lake, read, task.sizes)  # that they were there is known of what was read in between
+    for name, value in made.items():
+        folder.put(name, value)
+
+
+def _made(site: parts.Site, folder: Folder, task: Task) -> dict[str, object]:
+    """By names, and the task's own last: with it the task is done."""
     if isinstance(task.given, work.Norms):
-        measured, told = parts.measure_part(mine, task.part, task.given)
-        folder.put(NIGHT + task.name, measured)
-        folder.put(task.name, told)  # the last: with it the task is done
-    elif isinstance(task.given, Whole):
+        measured, told = parts.measure_part(site, task.part, task.given)
+        return {NIGHT + task.name: measured, task.name: told}
+    if isinstance(task.given, Whole):
         measured = folder.get(NIGHT + task.measured)
         if measured is None:
             raise gone(folder, NIGHT + task.measured)
-        folder.put(task.name, parts.judge_part(mine, task.part, task.given, measured))
-    else:
-        folder.put(task.name, parts.survey_part(mine, task.part))
+        return {task.name: parts.judge_part(site, task.part, task.given, measured)}
+    return {task.name: parts.survey_part(site, task.part)}
 
 
 def _read_by(step: str, part: Part) -> frozenset[str]:
@@ -102,13 +108,11 @@ def given_of(step: str, facts: Facts, runs: Iterable[Run]) -> Facts:
 
 
 class Namer:
-    """Names of tasks. Asks once how large and how old the lake's files are."""
+    """Names of tasks."""
 
     def __init__(self, site: parts.Site) -> None:
         self._site = site
         self._runs = [digest_of(run) for run in site.runs]
-        self._files: dict[Path, str] = {}
-        self._sizes: dict[Path, int] = {}
         self._loose = sorted(self._file(path) for path in site.reach.loose)
         cells = site.keeps_cells
         self._base = {
@@ -141,8 +145,7 @@ class Namer:
         places = tuple(k for k, i in enumerate(part.near) if i in own)
         local = Part(places, tuple(range(len(part.near))), part.nodes, part.reach)
         name = digest_of(self._base[step], [self._runs[i] for i in part.near], local, *more)
-        files = sorted(self._site.reach.of(_read_by(step, part)).files)
-        sizes = tuple(self._sizes[path] for path in files)
+        sizes = sizes_of(self._site.reach.view, self._site.reach.of(_read_by(step, part)).files)
         return Task(step, f"{step}-{name[:40]}", part.near, local, size=self._size(step, part), sizes=sizes)
 
     def _size(self, step: str, part: Part) -> float:
@@ -160,17 +163,9 @@ class Namer:
         return [sorted(self._file(path) for path in mine), self._loose]
 
     def _file(self, path: Path) -> str:
-        """Where in the lake, how large, written when. The lake's files are whole, and never written anew."""
-        known = self._files.get(path)
-        if known is None:
-            try:
-                status = path.stat()
-                known = f"{path.relative_to(self._site.lake)} {status.st_size} {status.st_mtime_ns}"
-            except OSError as error:
-                known = f"{path.name}: {error.errno}"
-            self._files[path] = known
-            self._sizes[path] = size_of(path)
-        return known
+        """Where in the lake, how large, written when, as the head saw it."""
+        size, written_ns = self._site.reach.view.seen[path]
+        return f"{path.relative_to(self._site.lake)} {size} {written_ns}"
 
 
 def _known(facts: Facts) -> list[object]:

@@ -1,7 +1,6 @@
 """Runs with a file in common: what one log says of each of them is settled among all of them at once."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import polars as pl
 
@@ -9,17 +8,15 @@ from slurm_guard.audit import bind
 from slurm_guard.audit.facts import runs_frame
 from slurm_guard.lake.frames import distinct_rows
 from slurm_guard.lake.schema import TABLES, empty
+from slurm_guard.lake.view import View
 from slurm_guard.model import Run
 
 
-def shared_files(
-    lake: Path, cluster: str, from_at: float, until_at: float, runs: Sequence[Run]
-) -> list[tuple[str, str]]:
+def shared_files(view: View, cluster: str, runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Pairs of ids of runs that both have a log, or of which one had a file open that is the other's log: all
     that audit/sharedlogs.py and audit/neighbours.py may look at."""
-    window = (from_at, until_at)
-    logs = distinct_rows(lake, cluster, "logs", window, ("run", "path", "ino"))
-    files = distinct_rows(lake, cluster, "files", window, ("run", "path", "ino"))
+    logs = distinct_rows(view, cluster, "logs", ("run", "path", "ino"))
+    files = distinct_rows(view, cluster, "files", ("run", "path", "ino"))
     every = {name: empty(name) for name in TABLES}
     every["logs"] = pl.concat([logs, files]).select("run")
     keys = bind.bind(runs_frame(list(runs)), every).select("run", "i")

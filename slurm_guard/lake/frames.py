@@ -11,7 +11,7 @@ import polars as pl
 from slurm_guard.distinct import all_differ
 from slurm_guard.lake.chain import find_holes
 from slurm_guard.lake.doubles import without_doubles
-from slurm_guard.lake.reach import TICKET_DAYS, NodeReach
+from slurm_guard.lake.reach import NodeReach
 from slurm_guard.lake.scan import (
     DAY_S,
     LONG,
@@ -24,6 +24,7 @@ from slurm_guard.lake.scan import (
     why_unreadable,
 )
 from slurm_guard.lake.schema import MAX_WINDOW_S, TABLES, empty
+from slurm_guard.lake.view import TICKET_DAYS, View
 from slurm_guard.model import Skip
 
 # Rows that come with their run, whenever they were written.
@@ -53,7 +54,7 @@ def read_frames(
     cluster: str,
     from_at: float,
     until_at: float,
-    reach: NodeReach | None = None,
+    reach: NodeReach | View | None = None,
     *,
     lean: bool = False,
 ) -> tuple[dict[str, pl.DataFrame], tuple[Skip, ...]]:
@@ -62,8 +63,9 @@ def read_frames(
 
     Rows that overlap the window, and of every run that overlaps it the tickets, ends, seals and processes
     of any time; of `logs` and `points` the highest `read` of each such run. `cluster` empty: all clusters.
-    Rows are distinct and sorted; a table without rows has its schema. `reach`: of these nodes alone. `lean`:
-    without the columns of UNASKED, and its tables in the order of the files.
+    Rows are distinct and sorted; a table without rows has its schema. `reach`: of these files and nodes,
+    null: of what is there when a table is read. `lean`: without the columns of UNASKED, and its tables in
+    the order of the files.
 
     Raises GuardError lake-newer, lake-older.
     """
@@ -110,18 +112,16 @@ def read_windows(
     return {"windows": frames["windows"].select(_SURVEYED), "tickets": _ordered("tickets", frames["tickets"])}
 
 
-def distinct_rows(
-    lake: Path, cluster: str, table: str, window: tuple[float, float], columns: Sequence[str]
-) -> pl.DataFrame:
+def distinct_rows(view: View, cluster: str, table: str, columns: Sequence[str]) -> pl.DataFrame:
     """Distinct values of some columns, from the days that rows of a window's runs may lie in. Files that
     cannot be read are left out: read_frames says so."""
-    from_at, until_at = window
+    from_at, until_at = view.window
     bounded = table in SPANS and table not in LONG
     slack_s = SPANS[table][2] if bounded else TICKET_DAYS * DAY_S
     days = (day_of(from_at - slack_s), day_of(until_at) if bounded else date.max)
     keep = pl.lit(value=True) if not cluster else pl.col("cluster") == cluster
     found = [empty(table).select(columns)]
-    for path in files_of(lake, table, days):
+    for path in view.paths(table, days):
         with suppress(*UNREADABLE):
             found.append(scan(table, [path]).filter(keep).select(columns).unique().collect())
     return pl.concat(found).unique()
@@ -131,7 +131,7 @@ class _Reader:
     """Reads tables and remembers what it could not read."""
 
     def __init__(
-        self, lake: Path, cluster: str, reach: NodeReach | None = None, *, lean: bool = False
+        self, lake: Path, cluster: str, reach: NodeReach | View | None = None, *, lean: bool = False
     ) -> None:
         self._lake = lake
         self._cluster = cluster
@@ -149,10 +149,10 @@ class _Reader:
         """Rows of the partitions between two days, both included, for which `keep` holds."""
         if self._cluster:
             keep = keep & (pl.col("cluster") == self._cluster)
-        paths = list(files_of(self._lake, table, days))
-        if self._reach is not None:
-            keep = keep & pl.col("node").is_in(sorted(self._reach.nodes))
-            paths = [path for path in paths if self._reach.wants(path)]
+        reach = self._reach
+        paths = list(files_of(self._lake, table, days) if reach is None else reach.paths(table, days))
+        if reach is not None and reach.nodes is not None:
+            keep = keep & pl.col("node").is_in(sorted(reach.nodes))
         nothing = empty(table).drop(self._unasked.get(table, ()))
         if not paths:
             return nothing

@@ -15,10 +15,10 @@ from pathlib import Path
 import polars as pl
 
 from slurm_guard.errors import GuardError
-from slurm_guard.lake.ingest import alone
 from slurm_guard.lake.scan import DAY_S, ORDER, UNREADABLE, day_of
 from slurm_guard.lake.schema import FORMAT, PARTITION, TABLES, empty
 from slurm_guard.lake.steps import formats_in
+from slurm_guard.lake.turns import alone
 from slurm_guard.lake.write import close_folder, make_folder, write_whole
 
 _TABLES = ("windows", "gpus", "events")

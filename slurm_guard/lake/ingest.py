@@ -4,29 +4,27 @@ The spool is only read. A Parquet file is named by the digest of the spool file 
 collecting twice, from two copies or in another order gives the same lake.
 """
 
-import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import polars as pl
-
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.arrived import Spans, note
 from slurm_guard.lake.compacted import Taken
 from slurm_guard.lake.manifest import Known, read_manifest, write_manifest
 from slurm_guard.lake.places import EXTENSIONS, NODE, SpoolFile, write_acks
 from slurm_guard.lake.prune import FULL, Bounds, Pruned, prune, read_pruned
 from slurm_guard.lake.quarantine import quarantine, release, safe_name
-from slurm_guard.lake.schema import FORMAT, PARTITION
+from slurm_guard.lake.schema import FORMAT
 from slurm_guard.lake.shapes import BadRecord
 from slurm_guard.lake.ship import Finished
 from slurm_guard.lake.spoolfile import Parsed, parse_file
 from slurm_guard.lake.steps import formats_in, home_of
-from slurm_guard.lake.write import CLOSED, close_folder, make_folder, write_whole
+from slurm_guard.lake.turns import alone
+from slurm_guard.lake.write import close_folder, make_folder, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +120,6 @@ def _full(lake: Path, why: str, n_new: int) -> GuardError:
     )
 
 
-@contextmanager
-def alone(lake: Path) -> Iterator[None]:
-    """While nobody else writes the lake. Raises GuardError lake-busy."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-    with os.fdopen(os.open(lake / ".lock", flags, CLOSED), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GuardError("lake-busy", f"another collection is writing {lake}", "let it finish") from None
-        yield
-
-
 class _Collector:
     """Takes file after file and counts. An OSError that leaves it speaks of the lake, never of the spool."""
 
@@ -144,7 +130,7 @@ class _Collector:
         self.refused: list[Refused] = []
         self.left_out: dict[str, int] = {}
         self._taken = Taken()
-        self.arrived: dict[tuple[str, str], tuple[float, float]] = {}
+        self.arrived: Spans = {}
         self.older: list[int] = []  # formats that the lake has files of, but for today's
 
     def node_folders(self, spool: Path) -> list[str]:
@@ -249,7 +235,7 @@ class _Collector:
                 keep = table in ("logs", "points")
                 write_whole(path, partial(frame.write_parquet, compression="zstd", statistics=keep))
                 n_written += 1
-                self._note(table, frame)
+                note(self.arrived, table, frame)
         release(self.lake, file)
         self.n_new += n_written > 0
         self.n_known += n_written == 0
@@ -257,14 +243,6 @@ class _Collector:
         for kind, n in parsed.left_out.items() if n_written else ():
             self.left_out[kind] = self.left_out.get(kind, 0) + n
         return n_rows
-
-    def _note(self, table: str, frame: pl.DataFrame) -> None:
-        """When what a file tells of each run was."""
-        at = pl.col(PARTITION[table])
-        spans = frame.group_by("node", "run").agg(at.min().alias("first"), at.max().alias("last"))
-        for node, run, first, last in spans.iter_rows():
-            known = self.arrived.get((node, run or ""), (first, last))
-            self.arrived[(node, run or "")] = (min(known[0], first), max(known[1], last))
 
     def _is_there(self, table: str, name: str) -> bool:
         """In an earlier format; a second time would be twice, and would undo what `forget` took out."""

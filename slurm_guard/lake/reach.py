@@ -1,42 +1,41 @@
 """Which files of the lake hold rows of which nodes: whoever reads some nodes alone opens no others' files."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
-from slurm_guard.lake.scan import DAY_S, LONG, SPANS, UNREADABLE, day_of, files_of
-from slurm_guard.lake.schema import TABLES
+from slurm_guard.lake.scan import LONG, SPANS, UNREADABLE, day_of
+from slurm_guard.lake.view import View
 
-# A run whose sampler died leaves a ticket and nothing else; older ones are not looked for. The longest job
-# in the public traces ran 50 days (Acme).
-TICKET_DAYS = 60
 _SOME = 500  # files that are asked at once
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReach:
-    """Some nodes, and the files that may have rows of theirs: those named, and all that are not known."""
+    """Some nodes of a view, and the files that may have rows of theirs: `files`, and all that are `loose`."""
 
     nodes: frozenset[str]
-    files: frozenset[Path] = frozenset()
-    known: frozenset[Path] = frozenset()
+    files: frozenset[Path]
+    loose: frozenset[Path]
+    view: View
 
-    def wants(self, path: Path) -> bool:
-        """Whether the file may have rows of these nodes."""
-        return path in self.files or path not in self.known
+    def paths(self, table: str, days: tuple[date, date]) -> Iterator[Path]:
+        """Of the days, both included, those that may have rows of these nodes. Raises as View.paths."""
+        for path in self.view.paths(table, days):
+            if path in self.files or path in self.loose or path not in self.view.seen:
+                yield path
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The nodes of each file of a window of time. Files that could not be read are not known, but `loose`, as
-    are those without rows."""
+    """The nodes of each file of a view. One that could not be read is `loose`, as is one without rows."""
 
-    by_node: Mapping[str, frozenset[Path]] = field(default_factory=dict)
-    known: frozenset[Path] = frozenset()
-    loose: frozenset[Path] = frozenset()
+    by_node: Mapping[str, frozenset[Path]]
+    loose: frozenset[Path]
+    view: View
 
     @property
     def nodes(self) -> frozenset[str]:
@@ -48,30 +47,22 @@ class Reach:
         mine = frozenset(nodes)
         none: frozenset[Path] = frozenset()
         files = none.union(*(self.by_node.get(node, none) for node in mine))
-        return NodeReach(mine, files, self.known)
+        return NodeReach(mine, files, self.loose, self.view)
 
 
-def find_reach(lake: Path, from_at: float, until_at: float) -> Reach:
-    """Of all that read_frames may open for [from_at, until_at). Raises GuardError lake-newer, lake-older."""
+def find_reach(view: View) -> Reach:
+    """Of all that the view has."""
     by_node: dict[str, set[Path]] = {}
+    own = {path: path for path in view.seen}  # one of each: what is handed to processes is smaller by it
     known: set[Path] = set()
-    every: set[Path] = set()
-    for table in TABLES:
-        slack_s = SPANS[table][2] if table in SPANS and table != "processes" else TICKET_DAYS * DAY_S
-        bounded = table in SPANS and table not in (
-            *LONG,
-            "lost",
-        )  # what was lost of a run is said at any time
-        days = (day_of(from_at - slack_s), day_of(until_at) if bounded else date.max)
-        paths = list(files_of(lake, table, days))
-        every.update(paths)
+    for paths in view.files.values():
         for at in range(0, len(paths), _SOME):
-            for path, node in _nodes(paths[at : at + _SOME]):
+            for path, node in _nodes(list(paths[at : at + _SOME])):
                 known.add(path)
                 if node is not None:
-                    by_node.setdefault(node, set()).add(path)
+                    by_node.setdefault(node, set()).add(own[path])
     of_nodes = {node: frozenset(mine) for node, mine in by_node.items()}
-    return Reach(of_nodes, frozenset(known), frozenset(every - known))
+    return Reach(of_nodes, frozenset(view.seen) - known, view)
 
 
 def days_of(table: str, from_at: float, until_at: float) -> tuple[date, date]:

@@ -12,7 +12,7 @@ import pytest
 
 from slurm_guard import wire
 from slurm_guard.errors import GuardError
-from slurm_guard.lake import ingest, places
+from slurm_guard.lake import ingest, places, turns
 from slurm_guard.lake.ingest import CollectReport, collect
 from slurm_guard.lake.write import write_whole
 from tests.faults.others import NOBODY, let_in
@@ -337,9 +337,10 @@ def test_no_spool_at_all_is_an_error_and_one_of_two_is_enough(tmp_path: Path) ->
     assert collect([tmp_path / "none", tmp_path / "spool"], tmp_path / "lake").n_new == 1
 
 
-def test_two_collections_at_once_do_not_meet(tmp_path: Path) -> None:
+def test_two_collections_at_once_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / "spool", "sealed", NAME, GOOD)
-    with ingest.alone(tmp_path), pytest.raises(GuardError, match="lake-busy"):
+    monkeypatch.setattr(turns, "PATIENCE_S", 0.1)
+    with turns.alone(tmp_path), pytest.raises(GuardError, match="lake-busy"):
         collect([tmp_path / "spool"], tmp_path)
 
 

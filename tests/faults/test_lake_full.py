@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from slurm_guard.cli import app as cli
 from slurm_guard.errors import GuardError
-from slurm_guard.lake import ingest
+from slurm_guard.lake import ingest, turns
 from slurm_guard.lake.compact import compact
 from slurm_guard.lake.ingest import collect
 from tests.spools import tree
@@ -120,10 +120,13 @@ def test_nothing_collected_yet_is_no_failure(tmp_path: Path) -> None:
     assert _call("compact", "--lake", str(tmp_path / "lake"))[0] == 0
 
 
-def test_a_lake_that_somebody_writes_is_not_put_together(spool: Path, tmp_path: Path) -> None:
+def test_a_lake_that_somebody_writes_is_not_put_together(
+    spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     collect([spool], tmp_path / "lake")
+    monkeypatch.setattr(turns, "PATIENCE_S", 0.1)
 
-    with ingest.alone(tmp_path / "lake"):
+    with turns.alone(tmp_path / "lake"):
         code, said = _call("compact", "--lake", str(tmp_path / "lake"))
 
     assert (code, "another collection" in said) == (1, True)

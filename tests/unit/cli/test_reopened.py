@@ -2,15 +2,17 @@
 
 import json
 import os
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from slurm_guard.cli.reopened import NAME, again, open_nights, tell_reopened
+from slurm_guard.cli.reopened import NAME, again, open_nights, tell_newer, tell_reopened
 from slurm_guard.config import Config, load_config
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
 from slurm_guard.lake.ingest import collect
+from slurm_guard.lake.view import look
 from tests.spools import AT
 from tests.unit.lake.test_compact import put_segment
 
@@ -55,6 +57,47 @@ def test_rows_of_other_days_open_nothing(settings: Config, tmp_path: Path, shift
     tell_reopened([(node, run, first + shift_s, last + shift_s)], tmp_path, settings)
 
     assert not (tmp_path / NAME).exists()
+
+
+def test_what_came_while_a_night_was_audited_opens_it_and_nothing_else_does(
+    settings: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = Path(settings.report.path) / NIGHT / "audit.json"
+    put_segment(tmp_path / "spool", "n1", 0)
+    collect([tmp_path / "spool"], tmp_path)
+    view = look(tmp_path, BEGIN_AT, BEGIN_AT + 86_400.0)
+    tell_newer(view, document, settings)
+    n_before = len(open_nights(settings, tmp_path))
+    put_segment(tmp_path / "spool", "n1", 1)
+    document.unlink()  # it is the first audit of that night
+    tell_reopened(collect([tmp_path / "spool"], tmp_path).arrived, tmp_path, settings)
+    document.write_text("{}", "utf-8")
+    os.utime(document, (time.time() + 60, time.time() + 60))  # of a file server whose clock is ahead
+
+    n_unsaid = len(open_nights(settings, tmp_path))
+    tell_newer(view, document, settings)
+
+    assert (n_before, n_unsaid) == (0, 0)
+    assert "while it was audited, more came: 1 runs on 1 nodes" in capsys.readouterr().out
+    assert open_nights(settings, tmp_path) == [NIGHT]
+    again(settings, tmp_path, lambda night: _audit(settings, night))
+    os.utime(document, (time.time() + 120, time.time() + 120))
+    assert open_nights(settings, tmp_path) == []
+
+
+def test_what_came_of_other_days_while_a_night_was_audited_opens_nothing(
+    settings: Config, tmp_path: Path
+) -> None:
+    put_segment(tmp_path / "spool", "n1", 0)
+    collect([tmp_path / "spool"], tmp_path)
+    view = look(tmp_path, BEGIN_AT - 86_400.0, BEGIN_AT)
+    put_segment(tmp_path / "spool", "n1", 1)
+    collect([tmp_path / "spool"], tmp_path)
+
+    tell_newer(view, Path(settings.report.path) / NIGHT / "audit.json", settings)
+
+    assert view.newer()
+    assert open_nights(settings, tmp_path) == []
 
 
 def test_nothing_new_and_no_audited_night_say_nothing(settings: Config, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import polars as pl
 from slurm_guard.audit.facts import Facts
 from slurm_guard.document import to_json
 from slurm_guard.engine.run import Means, audit_lake
+from slurm_guard.engine.tasks import Task
 from slurm_guard.lake.frames import read_frames
 from slurm_guard.lake.schema import PARTITION, TABLES
 from slurm_guard.model import Run
@@ -19,6 +20,8 @@ AT = 1_780_000_000.0  # of what has no time of its own
 KEYS = ("run", "window_run")
 ONCE = Means(nights=0)  # nothing is kept
 FEW = ("honest", "co-tenant", "leftover", "retrained", "no-data")
+N_PARTS = 3  # of the five: some have files in common
+Night = tuple[Facts, Path, tuple[str, str]]  # what accounting says, its lake, and what one look gives
 
 
 def _named(frame: pl.DataFrame, k: int) -> pl.DataFrame:
@@ -85,7 +88,7 @@ def outcome(
     """The document, what is left for later audits, and the ledger by GPU and minute in a fixed order."""
     left: list[object] = []
     ledger: list[pl.DataFrame] = []
-    done, costs = audit_lake(
+    done, costs, _ = audit_lake(
         replace(facts, frames={}),
         lake,
         replace(means, part_gpu_h=part_gpu_h, processes=processes),
@@ -95,3 +98,13 @@ def outcome(
     )
     table = pl.concat(ledger)
     return to_json(done), repr((left, costs)), table.sort(table.columns, nulls_last=True)
+
+
+def audited(facts: Facts, lake: Path, means: Means = Means()) -> tuple[str, str]:  # noqa: B008 - frozen
+    """In parts; the document and what is left for later audits."""
+    return outcome(facts, lake, NODE_H, means=means)[:2]
+
+
+def steps(tasks: list[Task]) -> dict[str, int]:
+    """How many of each pass."""
+    return {step: sum(task.step == step for task in tasks) for step in ("survey", "measure", "judge")}

@@ -1,6 +1,7 @@
 """Parts made by job arrays: a Slurm of our own, whose tasks are real processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from slurm_guard.audit.facts import Facts
-from slurm_guard.engine import arrays, jobs
+from slurm_guard.engine import arrays, jobs, run
 from slurm_guard.engine.arrays import Cluster, share
 from slurm_guard.engine.folder import open_folder
 from slurm_guard.engine.plan import Part
@@ -291,13 +292,42 @@ def test_a_slurmctld_that_is_away_is_not_blamed_on_the_sites_options(
     assert "partition" not in refused.value.hint
 
 
-def test_a_folder_that_nodes_cannot_share_is_refused(night: tuple[Facts, Path, tuple[str, str]]) -> None:
+def test_a_folder_that_nodes_cannot_share_is_refused_and_the_hint_is_of_its_reason(
+    night: tuple[Facts, Path, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     facts, lake, _ = night
 
-    with pytest.raises(GuardError) as refused:
+    with pytest.raises(GuardError) as no_nights:
         outcome(facts, lake, NODE_H, means=replace(SLURM, nights=0))
+    monkeypatch.setattr(run, "own_folder", lambda _: None)
+    with pytest.raises(GuardError) as another_s:
+        outcome(facts, lake, NODE_H, means=SLURM)
 
-    assert refused.value.slug == "engine-unshared"
+    assert (no_nights.value.slug, another_s.value.slug) == ("engine-unshared", "engine-unshared")
+    assert "nights is 0" in no_nights.value.sentence
+    assert "folder" not in no_nights.value.hint
+    assert "this user's" in another_s.value.sentence
+    assert "[engine] folder" in another_s.value.hint
+
+
+@pytest.mark.slow
+def test_a_file_that_goes_while_an_array_runs_begins_the_night_again_and_asks_for_no_second_array(
+    night: tuple[Facts, Path, tuple[str, str]], slurm: Slurm, tmp_path: Path
+) -> None:
+    facts, _, _ = night
+    folder = slurm("")
+    lake = tmp_path / "lake"
+    shutil.copytree(night[1], lake)
+    gone = min((lake / "v1" / "windows").rglob("*.parquet"))
+    program = tmp_path / "slurm-guard"
+    own = f"{sys.executable} -c 'from slurm_guard.cli.app import main; main()'"
+    program.write_text(f'#!/bin/sh\nrm -f "{gone}"\nexec {own} "$@"\n')
+    program.chmod(0o755)
+
+    done = outcome(facts, lake, NODE_H, means=means_in(tmp_path, Cluster(2, program=str(program))))[:2]
+
+    assert done == outcome(facts, lake, WHOLE_H)[:2] != night[2]
+    assert len(calls(folder, "sbatch")) == 4  # the first pass twice
 
 
 def test_shares_are_the_same_in_any_order_and_of_about_one_size() -> None:

@@ -17,6 +17,7 @@ from slurm_guard.document import to_json
 from slurm_guard.engine.plan import cut
 from slurm_guard.engine.ties import shared_files
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.view import look
 from tests.shapes import SHAPES, facts_of
 from tests.unit.engine.nights import NODE_H, WHOLE_H, outcome, scatter, several, write_lake
 
@@ -38,7 +39,7 @@ def test_shapes_in_parts_of_a_node_are_as_in_one(night: tuple[Facts, Path]) -> N
 
     assert whole[0] == to_json(audit_and_remember(facts)[0])
     runs = split(facts.runs)[0]
-    ties = shared_files(lake, facts.cluster, facts.from_at, facts.until_at, runs)
+    ties = shared_files(look(lake, facts.from_at, facts.until_at), facts.cluster, runs)
     parts_of = cut(runs, (), ties, NODE_H)
     assert len(parts_of) > 20
     assert any(len(part.own) > 2 for part in parts_of)

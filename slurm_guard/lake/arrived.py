@@ -1,0 +1,44 @@
+"""Of which nodes and runs rows came, and when what they tell was."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+
+from slurm_guard.lake.scan import UNREADABLE, day_of, scan
+from slurm_guard.lake.schema import PARTITION
+from slurm_guard.lake.view import View
+
+Spans = dict[tuple[str, str], tuple[float, float]]  # (node, run or ""): first and last instant
+
+
+def note(spans: Spans, table: str, rows: pl.DataFrame) -> None:
+    """Add what some rows of a table tell."""
+    at = pl.col(PARTITION[table])
+    found = rows.group_by("node", "run").agg(at.min().alias("first"), at.max().alias("last"))
+    for node, run, first, last in found.iter_rows():
+        known = spans.get((node, run or ""), (first, last))
+        spans[(node, run or "")] = (min(known[0], first), max(known[1], last))
+
+
+def arrived_since(view: View) -> Spans:
+    """Of files of the window's days that came after the view; one that cannot be read tells nothing, and one
+    that was put together of late and old ones all that is in it."""
+    spans: Spans = {}
+    low, high = (f"date={day_of(at).isoformat()}" for at in view.window)
+    of_days = [(table, path) for table, path in view.newer() if low <= path.parent.name <= high]
+    for table in sorted({table for table, _ in of_days}):
+        paths = [path for named, path in of_days if named == table]
+        if not _note_files(spans, table, paths):
+            for path in paths:
+                _note_files(spans, table, [path])
+    return spans
+
+
+def _note_files(spans: Spans, table: str, paths: Iterable[Path]) -> bool:
+    """False: at least one of them cannot be read."""
+    try:
+        note(spans, table, scan(table, list(paths)).select("node", "run", PARTITION[table]).collect())
+    except UNREADABLE:
+        return False
+    return True
