@@ -93,6 +93,7 @@ def audit(
     from slurm_guard.cli.engines import with_engine
     from slurm_guard.cli.history import history_folder, leave_history
     from slurm_guard.cli.ownlake import refuse_root
+    from slurm_guard.cli.remember import say_unread
     from slurm_guard.cli.reopened import again, tell_newer
     from slurm_guard.cli.store import brought
     from slurm_guard.config import load_config
@@ -111,28 +112,35 @@ def audit(
     where = lake or brought(window, settings)
     done, left, view = _work(window, settings, (sacct_file, folder, ledger), where, words_up_to)
     path = output or _default_path(window[0], settings)
-    _write(path, done, None if is_trial else settings)
+    _write(path, done, settings, is_trial=is_trial)
     typer.echo(f"{summary(done)}: {path}")
     if not is_trial:
         tell_newer(view, path, settings)
     if remembers:
         leave_history(folder, done, left, settings)
+    say_unread(done)
     if exit_code and done.asks:
         raise typer.Exit(EXIT_FINDINGS)
     _say_empty(done)
 
 
-def _write(path: Path, done: "Audit", settings: "Config | None") -> None:
-    """The document, and beside a night's own its index and page; null: a trial has neither."""
-    from slurm_guard.cli.remember import leave, leave_page
+def _write(path: Path, done: "Audit", settings: "Config", *, is_trial: bool) -> None:
+    """The document, and beside a night's own its index and page, which a trial has not."""
+    from slurm_guard.cli.remember import leave, leave_page, made_of
     from slurm_guard.document import to_json
+    from slurm_guard.errors import GuardError
     from slurm_guard.report.archive import make_folder, write_output
 
     make_folder(path.parent, _CLOSED_FOLDER)
-    write_output(path, to_json(done).encode(), _CLOSED)
-    if settings is not None:
+    write_output(path, to_json(done).encode(), _CLOSED, stale=made_of(path, settings))
+    if is_trial:
+        return
+    try:
         leave(done, path, settings)  # one index a night
         leave_page(done, path, settings)
+    except GuardError as error:
+        said = f"{error.sentence}; {path.name} is this audit's, and nothing older lies beside it"
+        raise GuardError(error.slug, said, f"{error.hint}, and audit this night again") from None
 
 
 def _say_empty(done: "Audit") -> None:

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from slurm_guard.config import Config
     from slurm_guard.model import Audit
 
+# Skips of files that hold rows of the lake, or what earlier audits learnt.
+_UNREAD = ("lake-file-unreadable", "history-file-unreadable", "history-unreadable")
+
 
 def recall(facts: "Facts", settings: "Config", up_to: int | None) -> "Facts":
     """The facts with what was said and remembered; where words may not be believed, none holds: a skip."""
@@ -29,6 +32,32 @@ def recall(facts: "Facts", settings: "Config", up_to: int | None) -> "Facts":
     skips += [Skip("site words", "words-line", line) for line in book.bad]
     past, unread = read_nights(folder, facts.cluster, facts.from_at, settings.audit.history_nights)
     return replace(facts, words=book.words(up_to), past=past, skips=(*facts.skips, *skips, *unread))
+
+
+def made_of(document: Path, settings: "Config") -> tuple[Path, ...]:
+    """What an audit writes beside a night's document, and makes of it; beside another document nothing."""
+    from slurm_guard.cli.chosen import is_inside
+    from slurm_guard.memory.nights import NAME
+    from slurm_guard.report.archive import DOCUMENT, PAGE
+
+    if document.name != DOCUMENT or not is_inside(Path(settings.report.path), document):
+        return ()
+    return document.with_name(NAME), document.with_name(PAGE)
+
+
+def say_unread(done: "Audit") -> None:
+    """On stderr, where files could not be read: a night that lacks their rows looks like a quieter one."""
+    import typer
+
+    from slurm_guard.report.safe import clean
+    from slurm_guard.report.words import plural
+
+    unread = [skip for skip in done.skips if skip.reason in _UNREAD]
+    if unread:
+        what = f"{plural(len(unread), 'file')} could not be read, and what is there is missing in this night"
+        first = f"{clean(unread[0].subject, 200)}: {clean(unread[0].detail, 200)}"
+        more = f"; {len(unread) - 1} more among the document's skips" if len(unread) > 1 else ""
+        typer.echo(f"slurm-guard: {what}: {first}{more}", err=True)
 
 
 def leave(done: "Audit", document: Path, settings: "Config") -> None:

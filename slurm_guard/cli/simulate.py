@@ -1,9 +1,12 @@
 """`slurm-guard simulate`: nights of a large cluster as a lake and accounting's text, for figures of scale."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from slurm_guard.errors import GuardError
 
 
 def add(app: typer.Typer) -> None:
@@ -15,7 +18,7 @@ def simulate(
     out: Annotated[
         Path, typer.Option("--out", help="an empty or new folder: lake/, sacct.txt, truth.parquet")
     ],
-    gpus: Annotated[int, typer.Option("--gpus", min=8, max=262_144, help="whole nodes of eight")] = 1000,
+    gpus: Annotated[int, typer.Option("--gpus", min=8, max=262_144, help="whole nodes: 8, 16, 24 …")] = 1000,
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", min=1, help="started a night; default: 1.4 a GPU", show_default=False),
@@ -40,10 +43,12 @@ def simulate(
     from slurm_guard.simulate.scale.make import make
     from slurm_guard.simulate.scale.plan import Size
 
+    if gpus % calibration.GPUS_PER_NODE:
+        raise _not_whole(gpus, calibration.GPUS_PER_NODE)
     _refuse_full(out)
     n_jobs = round(calibration.JOBS_PER_GPU * gpus) if jobs is None else jobs
     part = calibration.PLANTED if planted is None else planted
-    size = Size(gpus // calibration.GPUS_PER_NODE * calibration.GPUS_PER_NODE, n_jobs, nights, seed, part)
+    size = Size(gpus, n_jobs, nights, seed, part)
     with watched() as bar:
         bar.stage("nodes and days")
         try:
@@ -58,6 +63,14 @@ def simulate(
         f"audit it: slurm-guard audit --lake {out / 'lake'} --sacct-file {out / 'sacct.txt'} "
         f"--since {made.from_at:.0f} --until {made.from_at + 86_400:.0f} -o {out / 'audit.json'}"
     )
+
+
+def _not_whole(gpus: int, of_node: int) -> "GuardError":
+    from slurm_guard.errors import EXIT_USAGE, GuardError
+
+    low = gpus // of_node * of_node
+    sentence = f"--gpus {gpus} is no number of whole nodes, which have {of_node} GPUs each"
+    return GuardError("simulate-gpus", sentence, f"say {low} or {low + of_node}", EXIT_USAGE)
 
 
 def _refuse_full(out: Path) -> None:

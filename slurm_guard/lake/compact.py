@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from slurm_guard.lake.compacted import PREFIX, counting, is_compacted, sources_of
+from slurm_guard.lake.marks import WrongFile, check_file, check_regular
 from slurm_guard.lake.scan import ORDER, UNREADABLE, why_unreadable
 from slurm_guard.lake.schema import FORMAT, TABLES
 from slurm_guard.lake.write import write_whole
@@ -27,6 +29,7 @@ _AT_ONCE = 512  # files that are looked at together
 # Measured (docs/scale.md): level 6 is 2 % less than 3, and more than 6 gains nothing; 30,000 rows are two or
 # three nodes' day, so that a node is read without the others, and smaller groups cost bytes.
 LEVEL, GROUP_ROWS = 6, 30_000
+_Missing = Literal["insert", "raise"]
 
 
 @dataclass(slots=True)
@@ -89,7 +92,8 @@ def _is_open(part: _Part, most_rows: int) -> bool:
 def _looked_at(table: str, paths: Sequence[Path], done: Compacted) -> Iterator[_Part]:
     """Of which node each file is and how much.
 
-    One that cannot be read, or that has columns which only a later release knows, stays as it is.
+    One that cannot be read, that is none of the table's, or that has columns which only a later release
+    knows, stays as it is.
     """
     for start in range(0, len(paths), _AT_ONCE):
         some = paths[start : start + _AT_ONCE]
@@ -100,15 +104,17 @@ def _looked_at(table: str, paths: Sequence[Path], done: Compacted) -> Iterator[_
             pass  # one bad file makes Polars refuse them all
         for path in some:
             try:
-                yield from _look(table, [path])
+                check_file(path)
+                yield from _look(table, [path], "insert")
             except UNREADABLE as error:
                 done.failed.append((path, why_unreadable(error, path)))
 
 
-def _look(table: str, paths: Sequence[Path]) -> list[_Part]:
-    # Every column: a file of which one page is hurt must not bring down the group it would go into.
+def _look(table: str, paths: Sequence[Path], missing: _Missing = "raise") -> list[_Part]:
+    # Every column: a file of which one page is hurt must not bring down the group it would go into, and one
+    # that has them all is the table's.
     found = (
-        _strict(table, paths, include_file_paths="in_file")
+        _strict(table, paths, missing, include_file_paths="in_file")
         .select("in_file", "node", whole=pl.struct(list(TABLES[table])).is_null())
         .group_by("in_file")
         .agg(pl.col("node").min(), pl.len(), pl.col("whole").any())
@@ -118,13 +124,17 @@ def _look(table: str, paths: Sequence[Path]) -> list[_Part]:
     return [_Part(path, *known.get(str(path), ("", 0))) for path in paths]
 
 
-def _strict(table: str, paths: Sequence[Path], include_file_paths: str | None = None) -> pl.LazyFrame:
+def _strict(
+    table: str, paths: Sequence[Path], missing: _Missing = "insert", include_file_paths: str | None = None
+) -> pl.LazyFrame:
+    for path in paths:
+        check_regular(path)
     return pl.scan_parquet(
         list(paths),
         schema=TABLES[table],
         hive_partitioning=False,
         glob=False,
-        missing_columns="insert",
+        missing_columns=missing,
         extra_columns="raise",
         include_file_paths=include_file_paths,
     )
@@ -200,9 +210,14 @@ def _clear(folder: Path, now_at: float, done: Compacted) -> None:
 
 
 def _is_whole(table: str, path: Path, olds: list[Path], done: Compacted) -> bool:
-    """Whether every byte of it can be read. If not it goes, as long as all that it stands for is there."""
+    """Whether every byte of it can be read. If not it goes, as long as all that it stands for is there; what
+    is none of the table's file somebody put there, and stays his."""
     try:
-        _look(table, [path])
+        check_file(path)
+        _look(table, [path], "insert")
+    except WrongFile as error:
+        done.failed.append((path, why_unreadable(error, path)))
+        return False
     except UNREADABLE as error:
         done.failed.append((path, why_unreadable(error, path)))
         there = {old.stem for old in olds}

@@ -11,6 +11,8 @@ import polars as pl
 
 from slurm_guard.lake.compact import write_sorted
 from slurm_guard.lake.compacted import counting, is_compacted
+from slurm_guard.lake.marks import check_file, check_regular
+from slurm_guard.lake.scan import UNREADABLE, why_unreadable
 from slurm_guard.lake.steps import formats_in
 from slurm_guard.lake.write import write_whole
 
@@ -25,7 +27,6 @@ BLANKED = {
     ),
     "ends": ("uid", "comment", "extra", "intent_sha256", "alive", "net"),
 }
-_DAMAGED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,17 @@ def forget_lake(lake: Path, history: Path, uid: int, *, apply: bool) -> Taken:
     """
     roots = [lake / f"v{number}" for number in formats_in(lake)]
     failed: list[tuple[Path, str]] = []
-    owners = _owners(roots, failed)
+    owners = _owners(roots)
     runs = sorted(run for run, uids in owners.items() if uids == {uid})
     rows: dict[str, int] = {}
     for folder in (path for root in roots for path in sorted(root.glob("*")) if path.is_dir()):
-        for day in sorted(folder.glob("date=*")) if folder.name not in SUMS else ():
+        for day in sorted(folder.glob("date=*")):
             counted = counting(
                 day
             )  # what a compacted file replaced is rewritten as well, and not counted again
             for path in _files(day):
+                if not _is_its_tables(path, failed) or folder.name in SUMS:
+                    continue
                 n = _change(path, folder.name, uid, runs, failed, apply=apply)
                 rows[folder.name] = rows.get(folder.name, 0) + (n if path in counted else 0)
     for path in (path for root in sorted(history.glob("v*")) for path in _files(root)):
@@ -70,7 +73,17 @@ def _files(folder: Path) -> Iterator[Path]:
     )
 
 
-def _owners(roots: list[Path], failed: list[tuple[Path, str]]) -> dict[str, set[int]]:
+def _is_its_tables(path: Path, failed: list[tuple[Path, str]]) -> bool:
+    """In a file of another table his rows lie where nobody looks for them: it is named and left as it is."""
+    try:
+        check_file(path)
+    except UNREADABLE as error:
+        failed.append((path, why_unreadable(error, path)))
+        return False
+    return True
+
+
+def _owners(roots: list[Path]) -> dict[str, set[int]]:
     """Whose each run of every node may be: as the hooks say; where both were silent, whose processes it had.
 
     Root's in a job are slurmstepd's and an admin's.
@@ -80,10 +93,10 @@ def _owners(roots: list[Path], failed: list[tuple[Path, str]]) -> dict[str, set[
     for found, table in (*((told, name) for name in BLANKED), (seen, "processes")):
         for path in (path for root in roots for path in _files(root / table)):
             try:
+                check_file(path)
                 frame = pl.read_parquet(path, columns=["run", "uid"], hive_partitioning=False)
-            except _DAMAGED as error:
-                failed.append((path, str(error).splitlines()[0][:200]))
-                continue
+            except UNREADABLE:
+                continue  # it is named where its rows are looked for
             for run, uid in frame.drop_nulls().unique().iter_rows():
                 if found is told or uid != 0:
                     found.setdefault(run, set()).add(uid)
@@ -95,6 +108,7 @@ def _change(
 ) -> int:
     """How many rows of a file are the user's."""
     try:
+        check_regular(path)
         frame = pl.read_parquet(path, hive_partitioning=False)
         mine = _is_his(frame, uid, runs)
         n = int(frame.select(mine.sum()).item())
@@ -110,8 +124,8 @@ def _change(
             write_whole(path, lambda out: write_sorted(kept, out))
         else:
             write_whole(path, lambda out: kept.write_parquet(out, compression="zstd", statistics=False))
-    except _DAMAGED as error:
-        failed.append((path, (str(error).splitlines() or [type(error).__name__])[0][:200]))
+    except UNREADABLE as error:
+        failed.append((path, why_unreadable(error, path)))
         return 0
     return n
 

@@ -20,8 +20,8 @@ from slurm_guard.lake.scan import (
     UNREADABLE,
     day_of,
     files_of,
+    read,
     scan,
-    why_unreadable,
 )
 from slurm_guard.lake.schema import MAX_WINDOW_S, TABLES, empty
 from slurm_guard.lake.view import TICKET_DAYS, View
@@ -156,23 +156,12 @@ class _Reader:
         nothing = empty(table).drop(self._unasked.get(table, ()))
         if not paths:
             return nothing
-        try:
-            return scan(table, paths).filter(keep).select(nothing.columns).collect()
-        except UNREADABLE:
-            pass  # one bad file makes Polars refuse them all: read them one by one
-        parts = [nothing]
-        for path in paths:
-            try:
-                parts.append(scan(table, [path]).filter(keep).select(nothing.columns).collect())
-            except UNREADABLE as error:
-                self._skip(path, error)
-        return pl.concat(parts)
-
-    def _skip(self, path: Path, error: BaseException) -> None:
-        where, why = str(path.relative_to(path.parents[2])), why_unreadable(error, path)
-        skip = Skip(where, "lake-file-unreadable", why)
-        if skip not in self.skips:
-            self.skips.append(skip)
+        found, bad = read(table, paths, keep, nothing.columns)
+        for path, why in bad:
+            skip = Skip(str(path.relative_to(path.parents[2])), "lake-file-unreadable", why)
+            if skip not in self.skips:
+                self.skips.append(skip)
+        return found
 
 
 def _overlapping(reader: _Reader, table: str, from_at: float, until_at: float) -> pl.DataFrame:

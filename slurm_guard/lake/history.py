@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 
 from slurm_guard.history import FORMAT, PastCost, PastGround, PastTrace
+from slurm_guard.lake.marks import WrongFile, check_columns, check_regular
 from slurm_guard.lake.write import write_whole
 from slurm_guard.model import Skip
 
@@ -31,7 +32,7 @@ _DTYPES = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
 _NAME = re.compile(r"(?P<cluster>.+)\.(?P<from>-?\d+)-(?P<until>-?\d+)\.parquet")
 _KEEP = 2.0  # what is kept is so many times what an audit looks back, for nights that are audited again
 # A bit turned in a file can make Polars panic, which is no Exception.
-_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, WrongFile)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +56,14 @@ def schema(table: str) -> dict[str, Any]:
     """Columns and dtypes of a table, from its class."""
     hints = typing.get_type_hints(SHAPES[table])
     return {part.name: _dtype(hints[part.name]) for part in dataclasses.fields(SHAPES[table])}
+
+
+def _marks(table: str) -> list[str]:
+    """Columns that each file of the table has: those that are never null and have no default (a field that
+    came later has one)."""
+    hints = typing.get_type_hints(SHAPES[table])
+    parts = dataclasses.fields(SHAPES[table])
+    return [p.name for p in parts if not typing.get_args(hints[p.name]) and p.default is dataclasses.MISSING]
 
 
 def _dtype(kind: Any) -> Any:
@@ -113,7 +122,10 @@ def _newer(folder: Path) -> list[Skip]:
 
 
 def _scan(table: str, path: Path) -> pl.LazyFrame:
-    """A column that a release lacked is null; one that a later release added is left out."""
+    """A column that a release lacked is null; one that a later release added is left out.
+
+    Raises WrongFile for another table's file, which would be rows of nulls."""
+    check_columns(path, table, _marks(table))
     return pl.scan_parquet(
         path,
         schema=schema(table),
@@ -163,12 +175,13 @@ def _prune(home: Path, cluster: str, reach: Reach) -> None:
     n_rows = _height(nights[-1][0])  # the newest stays, whatever its size
     for path, from_at, _ in reversed(nights[:-1]):
         n_rows += _height(path)
-        if from_at < oldest_at or n_rows > _KEEP * reach.rows:
+        if path.is_file() and (from_at < oldest_at or n_rows > _KEEP * reach.rows):
             path.unlink(missing_ok=True)
 
 
 def _height(path: Path) -> int:
     try:
+        check_regular(path)
         return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
     except _UNREADABLE:
         return 0

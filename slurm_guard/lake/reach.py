@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from slurm_guard.lake.marks import check_regular
 from slurm_guard.lake.scan import LONG, SPANS, UNREADABLE, day_of
 from slurm_guard.lake.view import View
 
@@ -58,8 +59,8 @@ def find_reach(view: View) -> Reach:
     for paths in view.files.values():
         for at in range(0, len(paths), _SOME):
             for path, node in _nodes(list(paths[at : at + _SOME])):
-                known.add(path)
-                if node is not None:
+                if node is not None:  # every row has one; a file of others is not known for it
+                    known.add(path)
                     by_node.setdefault(node, set()).add(own[path])
     of_nodes = {node: frozenset(mine) for node, mine in by_node.items()}
     return Reach(of_nodes, frozenset(view.seen) - known, view)
@@ -77,6 +78,8 @@ def days_of(table: str, from_at: float, until_at: float) -> tuple[date, date]:
 def _nodes(paths: list[Path]) -> list[tuple[Path, str | None]]:
     """(file, node) of all their rows; a file that cannot be read is left out."""
     try:
+        for path in paths:
+            check_regular(path)
         rows = (
             pl.scan_parquet(
                 paths,

@@ -1,14 +1,17 @@
 """The lake's Parquet files of some days, and how they are read whatever release wrote them."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timezone
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.compacted import counting, listed
-from slurm_guard.lake.schema import MAX_WINDOW_S
+from slurm_guard.lake.marks import MARKS, WrongFile, check_file, check_regular
+from slurm_guard.lake.schema import MAX_WINDOW_S, TABLES
 from slurm_guard.lake.steps import home_of, homes
 
 DAY_S = 86_400.0
@@ -53,20 +56,66 @@ ORDER = {
     "points": ("read", "file", "track", "segment", "offset", "step"),
 }
 # A bit turned in a file can make Polars panic, which is no Exception (measured: 3 of 400 files).
-UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, WrongFile)
+_Missing = Literal["insert", "raise"]
+_Bad = list[tuple[Path, str]]
 
 
-def scan(table: str, paths: Sequence[Path]) -> pl.LazyFrame:
-    """Rows of files of any format, as today's. A column that a release lacked is null; one that a later
-    release added is left out."""
+def read(
+    table: str, paths: Sequence[Path], keep: pl.Expr, columns: Sequence[str]
+) -> tuple[pl.DataFrame, _Bad]:
+    """Rows of files of any format for which `keep` holds, as today's, and (file, why) of those that cannot be
+    read or are none of the table's (marks.py). A column that a release lacked is null; one that a later
+    release added is left out.
+    """
+
+    every = [*dict.fromkeys((*columns, *MARKS.get(table, ())))]
+
+    def rows(some: Sequence[Path], missing: _Missing) -> pl.DataFrame:
+        return scan(table, some, missing).filter(keep).select(every).collect().select(columns)
+
+    # Files of this release have every column, so that reading says at no cost that they are the table's.
+    with suppress(*UNREADABLE):
+        return rows(paths, "raise"), []
+    good, bad = _checked(paths)
+    with suppress(*UNREADABLE):
+        return rows(good, "insert"), bad
+    parts = []
+    for path in good:  # one bad file makes Polars refuse them all: read them one by one
+        try:
+            parts.append(rows([path], "insert"))
+        except UNREADABLE as error:
+            bad.append((path, why_unreadable(error, path)))
+    nothing = pl.DataFrame(schema=TABLES[table]).select(columns)
+    return pl.concat([nothing, *parts]), sorted(bad)
+
+
+def _checked(paths: Sequence[Path]) -> tuple[list[Path], _Bad]:
+    good: list[Path] = []
+    bad: _Bad = []
+    for path in paths:
+        try:
+            check_file(path)
+            good.append(path)
+        except UNREADABLE as error:
+            bad.append((path, why_unreadable(error, path)))
+    return good, bad
+
+
+def scan(table: str, paths: Sequence[Path], missing: _Missing = "insert") -> pl.LazyFrame:
+    """Rows of files of any format, as today's; one that is none of the table's is not noticed (read).
+    `missing`: of columns that a file lacks. Raises WrongFile for what is no file at all, OSError."""
     by_root: dict[Path, list[Path]] = {}
     for path in paths:
+        check_regular(path)
         by_root.setdefault(path.parents[2], []).append(path)
-    parts = [_scan_format(table, root, files) for root, files in by_root.items()]
+    if not by_root:
+        return pl.LazyFrame(schema=TABLES[table])
+    parts = [_scan_format(table, root, files, missing) for root, files in by_root.items()]
     return parts[0] if len(parts) == 1 else pl.concat(parts)
 
 
-def _scan_format(table: str, root: Path, paths: Sequence[Path]) -> pl.LazyFrame:
+def _scan_format(table: str, root: Path, paths: Sequence[Path], missing: _Missing) -> pl.LazyFrame:
     home = home_of(root, int(root.name.removeprefix("v")), table)
     if home is None:
         raise ValueError(f"{root.name} has no table that became {table}")
@@ -75,7 +124,7 @@ def _scan_format(table: str, root: Path, paths: Sequence[Path]) -> pl.LazyFrame:
         schema=home.schema,
         hive_partitioning=False,
         glob=False,
-        missing_columns="insert",
+        missing_columns=missing,
         extra_columns="ignore",
     )
     return home.lift(rows, table)

@@ -15,7 +15,7 @@ import polars as pl
 
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.lake.about import check_column
-from slurm_guard.lake.scan import LONG, ORDER, SPANS, UNREADABLE, day_of, files_of, scan, why_unreadable
+from slurm_guard.lake.scan import LONG, ORDER, SPANS, day_of, files_of, read
 from slurm_guard.lake.schema import PARTITION, TABLES
 
 MOST_ROWS = 100_000  # Judgement: more than anybody reads, and what fits into memory at any width
@@ -85,21 +85,13 @@ def _keys(table: str) -> list[str]:
 def _frames(
     lake: Path, asked: Asked, shown: Shown, what: tuple[pl.Expr, list[str]]
 ) -> Iterator[pl.DataFrame]:
-    """What a batch of files has; where one of them is bad, each by itself."""
-    keep, need = what
+    """What each batch of files has."""
     files = files_of(lake, asked.table, _days(asked), shown.unread)
     while batch := list(islice(files, _BATCH)):
-        try:
-            yield scan(asked.table, batch).filter(keep).select(need).collect()
-            continue
-        except UNREADABLE:
-            pass
-        for path in batch:
-            try:
-                yield scan(asked.table, [path]).filter(keep).select(need).collect()
-            except UNREADABLE as error:
-                bad = (str(path.relative_to(path.parents[2])), why_unreadable(error, path))
-                shown.unread += [bad] if bad not in shown.unread else []
+        found, bad = read(asked.table, batch, *what)
+        named = [(str(path.relative_to(path.parents[2])), why) for path, why in bad]
+        shown.unread += [one for one in named if one not in shown.unread]
+        yield found
 
 
 def _days(asked: Asked) -> tuple[date, date]:

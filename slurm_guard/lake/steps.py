@@ -2,8 +2,9 @@
 
 Raising the lake's format, from 1 to 2 for example
     1. `schema.FORMAT` becomes 2, with a line of history; what is collected from then on goes to `v2/`.
-    2. `OLDER[1]` keeps the tables as they were, and a Change for each table that is another now: a pure
-       function from the rows of format 1 to those of format 2. Formats before 1 reach 2 by way of 1.
+    2. `OLDER[1]` keeps the tables and their marks (marks.py) as they were, and a Change for each table that
+       is another now: a pure function from the rows of format 1 to those of format 2. Formats before 1 reach
+       2 by way of 1.
     3. `tests/fixtures/lake1` stays as it is, and its tests say whether the step is right.
 Files that were written stay where they are and as they are: nothing is rewritten, and what an upgrade did not
 touch a kill cannot hurt. What this cannot do is another PARTITION or another folder a day: that needs a
@@ -35,10 +36,12 @@ class Change(NamedTuple):
 
 
 class Older(NamedTuple):
-    """An earlier format. `step`: by table of the next one; tables that it does not name are as they were."""
+    """An earlier format. `step`: by table of the next one; tables that it does not name are as they were.
+    `marks`: what marks.MARKS was; of a table that it does not name any file is taken."""
 
     tables: Mapping[str, Schema]
     step: Mapping[str, Change]
+    marks: Mapping[str, tuple[str, ...]] = {}
 
 
 OLDER: dict[int, Older] = {}  # by format, each of them one step from the next

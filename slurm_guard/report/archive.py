@@ -4,11 +4,12 @@ Layout: `<report.path>/<YYYY-MM-DD>/audit.json`, the date being that of the wind
 """
 
 import contextlib
+import errno
 import gc
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -104,10 +105,16 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
 
 
 def write_output(
-    path: Path, content: bytes | Iterable[bytes], mode: int = 0o640, *, keep_mode: bool = False
+    path: Path,
+    content: bytes | Iterable[bytes],
+    mode: int = 0o640,
+    *,
+    keep_mode: bool = False,
+    stale: Sequence[Path] = (),
 ) -> None:
     """Whole or not at all; into a device or a pipe as it is. `mode`: as the umask leaves it. `keep_mode`: a
-    file of this user's that is there already keeps its own.
+    file of this user's that is there already keeps its own. `stale`: what was made of the file that is there:
+    it goes once the new one only has to take its name, so that it never lies beside what it is not of.
 
     Raises GuardError output-unwritable.
     """
@@ -124,6 +131,8 @@ def write_output(
             if keep_mode and path.exists() and (about := path.stat()).st_uid == os.geteuid():
                 os.fchmod(out.fileno(), stat.S_IMODE(about.st_mode))
             out.writelines(parts)
+        for older in stale:
+            older.unlink(missing_ok=True)
         part.replace(path)
     except OSError as error:
         if part is not None:
@@ -133,6 +142,6 @@ def write_output(
 
 
 def _unwritable(what: str, error: OSError) -> GuardError:
-    return GuardError(
-        "output-unwritable", f"{what} cannot be written: {error.strerror}", "name another file with -o"
-    )
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "make room there" if is_full else "check owner and mode of it and its folder, or name another"
+    return GuardError("output-unwritable", f"{what} cannot be written: {error.strerror}", hint)

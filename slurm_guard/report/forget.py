@@ -118,9 +118,7 @@ def forget_reports(reports: Path, who: Who, *, apply: bool) -> tuple[dict[str, i
             pages = [path for path in sorted(folder.iterdir()) if path.suffix in _PAGES]
             found["pages"] += len(pages)
             if apply:
-                write_output(folder / DOCUMENT, document.to_json(done).encode(), 0o640)
-                for path in pages:
-                    path.unlink(missing_ok=True)
+                write_output(folder / DOCUMENT, document.to_json(done).encode(), 0o640, stale=pages)
         except (GuardError, OSError) as error:
             failed.append((folder, str(error)))
     return found, failed

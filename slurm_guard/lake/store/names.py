@@ -83,16 +83,19 @@ def check_format(group: str, where: str) -> None:
 
 
 def files_here(lake: Path, group: str, *, counted: bool) -> dict[str, Path]:
-    """A group's files by name. `counted`: those that count (compacted.py), with the lists of these.
+    """A group's files by name. `counted`: those that count (compacted.py), with the lists of these, and what
+    lies in the place of one and is no file: it cannot be sent, and the store's own is not taken for gone.
 
-    What cannot be looked at is not taken for gone: raises OSError, GuardError lake-unreadable."""
+    Nor is what cannot be looked at: raises OSError, GuardError lake-unreadable."""
     found = {}
     for folder in listed(lake / group):
         if not stat.S_ISDIR(_mode(folder)):
             continue
         for path in _counted(folder) if counted else listed(folder):
             name = f"{group}/{folder.name}/{path.name}"
-            if parse_name(name) is not None and stat.S_ISREG(_mode(path)):
+            if parse_name(name) is None or not (mode := _mode(path)):
+                continue
+            if stat.S_ISREG(mode) or (counted and not stat.S_ISLNK(mode)):
                 found[name] = path
     return found
 

@@ -1,5 +1,9 @@
 """`slurm-guard audit`: one document, one line, and the exit codes."""
 
+import errno
+import os
+import shutil
+from collections.abc import Callable
 from datetime import timezone
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from slurm_guard.slurm.rows import format_rows
 from slurm_guard.slurm.sacct import Sacct, SacctFile
 from tests.builders import AT, World, build, run_of
 from tests.shapes import SHAPES
+from tests.spools import tree
 
 ROW = {
     "JobIDRaw": "7", "JobID": "7", "Cluster": "c", "State": "COMPLETED", "Submit": str(int(AT) - 60),
@@ -152,6 +157,112 @@ def test_the_configuration_names_who_is_asked_for_runs() -> None:
     assert isinstance(accounting_of(SlurmConfig(), None), Sacct)
     assert isinstance(accounting_of(SlurmConfig(accounting="pyslurm"), None), PyslurmDb)
     assert isinstance(accounting_of(SlurmConfig(accounting="pyslurm"), file), SacctFile)
+
+
+def test_files_that_could_not_be_read_are_one_line_and_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake, out = _lake(tmp_path, SHAPES["honest"]), tmp_path / "audit.json"
+    windows = lake / "v1" / "windows" / "date=2026-05-28"
+    shutil.copy(windows / "a.parquet", lake / "v1" / "events" / "date=2026-05-28" / "x.parquet")
+    (windows / "y.parquet").mkdir()
+
+    audit(SINCE, UNTIL, _sacct(tmp_path), lake, out, False, None)
+
+    said = capsys.readouterr()
+    assert said.err == (
+        "slurm-guard: 2 files could not be read, and what is there is missing in this night: "
+        "events/date=2026-05-28/x.parquet: not a file of events: it lacks columns (at, name, detail); "
+        "it has those of windows; 1 more among the document's skips\n"
+    )
+    skips = from_json(out.read_text("utf-8")).skips
+    assert [skip.reason for skip in skips].count("lake-file-unreadable") == 2
+
+
+def _of_night(tmp_path: Path, world: World) -> Path:
+    """The night among the reports; audited again with another lake it is another one."""
+    config = tmp_path / "guard.toml"
+    config.write_text(f'[report]\npath = "{tmp_path / "reports"}"\n', "utf-8")
+    lake = _lake(tmp_path, world)
+    try:
+        audit(SINCE, UNTIL, _sacct(tmp_path), lake, None, False, config)
+    finally:
+        shutil.rmtree(lake)
+    return next((tmp_path / "reports").glob("*-*-*"))
+
+
+@pytest.mark.parametrize("failing", ["report.html", "history.json"])
+def test_a_page_that_finds_no_room_leaves_no_older_one_beside_the_newer_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    night = _of_night(tmp_path, SHAPES["honest"])
+    before = (night / "audit.json").read_bytes()
+    monkeypatch.setattr(os, "open", _full(os.open, failing))
+
+    with pytest.raises(GuardError, match="cannot be written: Disk quota") as caught:
+        _of_night(tmp_path, SHAPES["co-tenant"])
+
+    assert (night / "audit.json").read_bytes() != before
+    assert not (night / "report.html").exists()
+    assert not (night / failing).exists()
+    assert f"{failing} cannot be written" in caught.value.sentence
+    assert "audit.json is this audit's, and nothing older lies beside it" in caught.value.sentence
+    assert caught.value.hint == "make room there, and audit this night again"
+
+
+def _full(real: Callable[..., int], name: str) -> Callable[..., int]:
+    def opened(path: object, *more: object, **named: object) -> int:
+        if f".{name}." in str(path):
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(path))
+        return real(path, *more, **named)
+
+    return opened
+
+
+def test_a_document_that_finds_no_room_leaves_the_night_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = _of_night(tmp_path, SHAPES["honest"])
+    before = tree(night)
+    monkeypatch.setattr(os, "open", _full(os.open, "audit.json"))
+
+    with pytest.raises(GuardError, match=r"audit\.json cannot be written") as caught:
+        _of_night(tmp_path, SHAPES["co-tenant"])
+
+    assert tree(night) == before
+    assert caught.value.hint == "make room there"
+
+
+def test_a_stop_before_the_document_has_its_name_leaves_no_page_that_is_not_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = _of_night(tmp_path, SHAPES["honest"])
+    before = (night / "audit.json").read_bytes()
+    monkeypatch.setattr(Path, "replace", _stop)
+
+    with pytest.raises(KeyboardInterrupt):
+        _of_night(tmp_path, SHAPES["co-tenant"])
+
+    assert (night / "audit.json").read_bytes() == before
+    assert not (night / "report.html").exists()
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_trial_over_a_nights_document_takes_its_page_away_and_no_other_page(tmp_path: Path) -> None:
+    night = _of_night(tmp_path, SHAPES["honest"])
+    (tmp_path / "report.html").write_text("of somebody's own")
+
+    lake, config = _lake(tmp_path, SHAPES["honest"]), tmp_path / "guard.toml"
+
+    audit(SINCE, UNTIL, _sacct(tmp_path), lake, tmp_path / "audit.json", False, config)
+    assert (night / "report.html").exists()
+    audit(SINCE, UNTIL, _sacct(tmp_path), lake, night / "audit.json", False, config)
+
+    assert not (night / "report.html").exists()
+    assert (tmp_path / "report.html").exists()
 
 
 def test_a_document_that_cannot_be_written_is_said(tmp_path: Path) -> None:

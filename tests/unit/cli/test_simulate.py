@@ -9,7 +9,7 @@ import pytest
 
 from slurm_guard.cli.audit import audit
 from slurm_guard.cli.simulate import simulate
-from slurm_guard.errors import GuardError
+from slurm_guard.errors import EXIT_USAGE, GuardError
 
 BEGIN, END = "1760400000", "1760486400"
 ASKS = ("ALERT", "REVIEW")
@@ -26,6 +26,15 @@ def test_a_folder_that_holds_files_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_what_is_no_number_of_whole_nodes_is_refused_and_not_rounded(tmp_path: Path) -> None:
+    with pytest.raises(GuardError, match="12 is no number of whole nodes, which have 8 GPUs") as refused:
+        simulate(tmp_path / "new", gpus=12)
+
+    assert (refused.value.slug, refused.value.exit_code) == ("simulate-gpus", EXIT_USAGE)
+    assert refused.value.hint == "say 8 or 16"
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_said() -> None:
     with pytest.raises(GuardError, match="No such file") as refused:
         simulate(Path("/proc/nights"), gpus=8, jobs=5)
@@ -36,7 +45,7 @@ def test_a_folder_that_cannot_be_made_is_said() -> None:
 def test_it_says_what_was_written_and_how_it_is_audited(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    simulate(tmp_path / "new", gpus=15, jobs=10)
+    simulate(tmp_path / "new", gpus=8, jobs=10)
 
     said = capsys.readouterr().out
     assert (tmp_path / "new" / "lake" / "v1" / "windows").is_dir()

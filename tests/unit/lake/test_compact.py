@@ -1,6 +1,7 @@
 """A compacted lake holds what it held, stopped anywhere; what it stands for is not taken again."""
 
 import os
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -342,3 +343,51 @@ def test_a_list_is_plain_text_that_names_files(site: Path) -> None:
 
     (listed,) = (site / "lake" / "v1" / "windows").rglob("*.sources")
     assert set(listed.read_text("ascii").split()) == names
+
+
+def _put_wrong(folder: Path, events: Path, mine: Path) -> list[Path]:
+    """In a day's folder: a file of another table, one of nobody's, and a folder with rows in it."""
+    wrong = [folder / f"{name}.parquet" for name in ("another", "folder", "nobodys")]
+    shutil.copy(events, wrong[0])
+    wrong[1].mkdir()
+    shutil.copy(mine, wrong[1] / "inside.parquet")
+    pl.DataFrame({"cluster": [CLUSTER], "node": ["n1"], "run": [run_of("n1")]}).write_parquet(wrong[2])
+    return wrong
+
+
+def test_what_is_no_file_of_the_table_is_left_where_it_is_and_told(site: Path) -> None:
+    day = _windows(site)[0].parent
+    before = _read(site)
+    events = next((site / "lake" / "v1" / "events").rglob("*.parquet"))
+    wrong = _put_wrong(day, events, _windows(site)[0])
+    content = tree(day / "folder.parquet"), wrong[0].read_bytes(), wrong[2].read_bytes()
+
+    first, second = _compact(site), _compact(site, later_s=LATER)
+
+    assert (len(first.failed), sorted({path for path, _ in first.failed})) == (3, wrong)
+    assert {path for path, _ in second.failed} <= {*wrong}
+    assert (tree(day / "folder.parquet"), wrong[0].read_bytes(), wrong[2].read_bytes()) == content
+    after = _read(site)
+    assert len([skip for skip in after[1] if skip.reason == "lake-file-unreadable"]) == 3
+    assert all(before[0][name].equals(after[0][name]) for name in TABLES)
+    assert second.n_removed == first.n_before
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_what_somebody_put_in_the_place_of_a_compacted_file_ends_nothing(site: Path, is_folder: bool) -> None:
+    before = _read(site)
+    _compact(site)
+    new = next(path for path in _windows(site) if is_compacted(path))
+    events = next((site / "lake" / "v1" / "events").rglob("*.parquet"))
+    if is_folder:
+        new.unlink()
+        new.mkdir()
+    else:
+        shutil.copy(events, new)
+
+    done = _compact(site, later_s=LATER)
+
+    assert new in {path for path, _ in done.failed}
+    assert new.exists()
+    new.rename(site / "moved away")
+    assert _same(site, before)

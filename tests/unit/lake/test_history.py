@@ -1,5 +1,6 @@
 """The history store: a night's rows whole or not at all, replaced and never doubled, bounded, in order."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,3 +129,32 @@ def test_a_column_that_an_older_release_lacked_is_null_and_a_later_ones_is_left_
     found, _ = read_before(tmp_path, "costs", "c", 5 * DAY, REACH)
     assert found.frame["mem_mib"].to_list() == [None, None]
     assert "more" not in found.frame.columns
+
+
+def test_another_tables_file_is_told_and_brings_no_row_of_nulls(tmp_path: Path) -> None:
+    costs = _write(tmp_path, 1, _rows(1))
+    wrong = tmp_path / f"v{FORMAT}" / "grounds" / costs.parent.name / costs.name
+    wrong.parent.mkdir(parents=True)
+    shutil.copy(costs, wrong)
+
+    found, skips = read_before(tmp_path, "grounds", "c", 5 * DAY, REACH)
+
+    assert found.frame.height == 0
+    assert [(skip.subject, skip.reason) for skip in skips] == [
+        (str(wrong.relative_to(tmp_path)), "history-file-unreadable")
+    ]
+    assert skips[0].detail.startswith("not a file of grounds: it lacks columns (job_id, ")
+
+
+def test_a_folder_in_the_place_of_a_night_is_told_and_neither_read_nor_an_obstacle(tmp_path: Path) -> None:
+    path = _write(tmp_path, 1, _rows(1))
+    content = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    (path / "inside.parquet").write_bytes(content)
+
+    _write(tmp_path, 100, _rows(100))
+    found, skips = read_before(tmp_path, "costs", "c", 5 * DAY, REACH)
+
+    assert (found.frame.height, [skip.detail for skip in skips]) == (0, ["a folder in place of a file"])
+    assert (path / "inside.parquet").read_bytes() == content

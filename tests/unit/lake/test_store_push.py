@@ -380,6 +380,19 @@ def test_links_in_the_lake_are_not_sent(lake: Path, tmp_path: Path) -> None:
     assert not [name for name in bucket.objects if "link" in name]
 
 
+def test_a_folder_in_the_place_of_a_file_is_told_and_costs_the_store_nothing(lake: Path) -> None:
+    bucket = MemoryBucket()
+    push(lake, bucket)
+    before = files(bucket)
+    (lake / DAY / "a0.parquet").unlink()
+    (lake / DAY / "a0.parquet").mkdir()
+
+    done = push(lake, bucket)
+
+    assert [name for name, _ in done.failed] == [f"{DAY}/a0.parquet"]
+    assert (done.is_whole, files(bucket)) == (False, before)
+
+
 def test_a_lake_of_a_later_format_is_not_mixed_with(lake: Path) -> None:
     bucket = MemoryBucket({"v99/windows/date=2026-01-02/a.parquet": BODY})
 
