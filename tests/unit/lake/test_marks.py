@@ -14,6 +14,7 @@ from slurm_guard.lake.marks import MARKS, WrongFile, check_file
 from slurm_guard.lake.reach import find_reach
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.lake.show import Asked, show_rows
+from slurm_guard.lake.view import look
 from tests.formats.lake1 import FIXTURE, FROM_AT, UNTIL_AT
 
 LAKE = FIXTURE / "lake"
@@ -121,7 +122,7 @@ def test_so_it_is_where_a_night_is_read_in_parts(
     whole, said_before = read_frames(lake, "", FROM_AT, UNTIL_AT)
     put(lake, lake / "v1" / "windows" / DAY / "x.parquet")
 
-    reach = find_reach(lake, FROM_AT, UNTIL_AT)
+    reach = find_reach(look(lake, FROM_AT, UNTIL_AT))
     parts = [read_frames(lake, "", FROM_AT, UNTIL_AT, reach.of([node])) for node in sorted(reach.nodes)]
     asked = [read_windows(lake, "", FROM_AT, UNTIL_AT, reach.of([node])) for node in sorted(reach.nodes)]
 
