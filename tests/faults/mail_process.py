@@ -1,7 +1,7 @@
 """One `mail --send` as a process of its own, for tests that kill it: an outbox, a port, readers.
 
-With `stop_at` it stops itself at that step that touches the disk or the server, says so, and waits to be killed.
-The steps are counted by replacing the functions that make them: nothing of the product knows of it.
+With `stop_at` it stops itself at that step that touches the disk or the server, says so, and waits to be
+killed. The steps are counted by replacing the functions that make them: nothing of the product knows of it.
 
 Python's fork server has imported everything once, and each process is forked from it: a second less for each.
 """
@@ -77,7 +77,7 @@ def run_to_end(folder: Path, port: int, readers: list[str], options: Options | N
 def _send(
     says: Connection, folder: Path, port: int, readers: list[str], stop_at: int, options: dict[str, Any]
 ) -> None:
-    """The child. `options`: of `tests.postal.smtp`; and `pictures`, which may be false: most of a letter's time."""
+    """The child. `options`: of `tests.postal.smtp`, and `pictures`: false spares most of a letter's time."""
     if not options.pop("pictures", True):
         sys.modules["resvg_py"] = None  # type: ignore[assignment]  # as where it is not installed
     _count_steps(says, stop_at)

@@ -118,8 +118,8 @@ def test_nobody_is_asked_where_something_was_written_or_is_not_known(trainer: Te
 
 
 def test_a_large_log_is_no_checkpoint() -> None:
-    """100 bytes a record as the builders have it, all of them written by the process that trains: 600 kB from one
-    save to the next, which beside a small log would be a checkpoint."""
+    """100 bytes a record as the builders have it, all of them written by the process that trains: 600 kB from
+    one save to the next, which beside a small log would be a checkpoint."""
     log = Log(step_s=0.1, every=1, saves=SAVES[:5])
     trainer = replace(TRAIN, written_b=100 * 600)
     world = replace(CLAIMED, length_s=3600.0, tenants=(trainer,), log=log)
