@@ -23,7 +23,7 @@ from slurm_guard.report.page import Options
 from slurm_guard.report.smtp import SmtpTransport
 from slurm_guard.report.transport import Fate
 from tests import postoffice
-from tests.faults.mail_process import run_to_end, start
+from tests.faults.mail_process import Sending, run_to_end
 from tests.postal import PASSWORD, SENDER, USER, drafts, kept, run, smtp
 from tests.unit.report import builders
 
@@ -169,7 +169,7 @@ def test_killed_at_twenty_moments_nothing_is_lost_and_nothing_comes_twice(
     readers = [f"{name}@example.org" for name in postoffice.READERS]
     before = {name: set(office.letters(name, 0, 0.0, 0.0)) for name in postoffice.READERS}
 
-    with start(tmp_path, office.starttls_port, readers, 0, options) as child:
+    with Sending(tmp_path, office.starttls_port, readers, 0, options) as child:
         until_s = time.monotonic() + 30
         while not list(tmp_path.rglob("*.json")) and time.monotonic() < until_s:
             time.sleep(0.001)

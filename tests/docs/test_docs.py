@@ -1,12 +1,13 @@
 """The docs are under test: generated pages, error slugs, commands, links."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from slurm_guard.cli import app
 from slurm_guard.report.letterbox import Status
 from slurm_guard.report.ownerwords import BY_CLASS
 from slurm_guard.sampler.events import HARD
@@ -66,17 +67,18 @@ def test_every_make_target_in_the_readme_exists() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_every_command_in_the_docs_answers_help() -> None:
+def test_every_command_in_the_docs_answers_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process: that the program starts is tests/unit/cli/test_app.py's."""
     text = "\n".join(p.read_text() for p in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
     commands = sorted(set(re.findall(r"`slurm-guard ([a-z]+)", text)))
     assert commands
+    monkeypatch.setattr(app, "app", typer.Typer())
+    app._register()
 
     for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-c", "from slurm_guard.cli.app import main; main()", command, "--help"],
-            capture_output=True, text=True, cwd=ROOT, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"slurm-guard {command}: {done.stderr}"
+        done = CliRunner().invoke(app.app, [command, "--help"])
+        assert done.exit_code == 0, f"slurm-guard {command}: {done.output}"
+        assert "Usage:" in done.output
 
 
 def test_every_relative_link_leads_somewhere() -> None:

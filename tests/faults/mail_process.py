@@ -1,53 +1,90 @@
 """One `mail --send` as a process of its own, for tests that kill it: an outbox, a port, readers.
 
-With `SLURM_GUARD_TEST_STOP=N` it stops itself at the N-th step that touches the disk or the server, says so
-on standard output, and waits to be killed. The steps are counted by replacing the functions that make them:
-nothing of the product knows of it.
+With `stop_at` it stops itself at that step that touches the disk or the server, says so, and waits to be
+killed. The steps are counted by replacing the functions that make them: nothing of the product knows of it.
+
+Python's fork server has imported everything once, and each process is forked from it: a second less for each.
 """
 
-import json
+import multiprocessing
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import TracebackType
 from typing import Any
+from unittest import mock
 
 from slurm_guard.clock import SystemClock
 from tests.postal import drafts, run, smtp
 
-STOP = "SLURM_GUARD_TEST_STOP"
 ROOT = Path(__file__).parents[2]
+Options = dict[str, object]
 
 
-def start(
-    folder: Path, port: int, readers: list[str], stop_at: int = 0, options: dict[str, object] | None = None
-) -> "subprocess.Popen[str]":
-    """It, as a child."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), STOP: str(stop_at)}
-    command = [sys.executable, "-P", "-m", "tests.faults.mail_process", str(folder), str(port)]
-    command += [json.dumps(options or {}), *readers]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+class Sending:
+    """It, as a child; killed, if it is not over, when the `with` ends."""
+
+    def __init__(
+        self, folder: Path, port: int, readers: list[str], stop_at: int = 0, options: Options | None = None
+    ) -> None:
+        forks = multiprocessing.get_context("forkserver")
+        forks.set_forkserver_preload([__name__])
+        self._hears, says = forks.Pipe(duplex=False)
+        self._child = forks.Process(target=_send, args=(says, folder, port, readers, stop_at, options or {}))
+        with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT)):  # the server's, where this is its first child
+            self._child.start()
+        says.close()
+
+    def __enter__(self) -> "Sending":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.kill()
+        self._child.close()
+        self._hears.close()
+
+    def stopped(self) -> str | None:
+        """Where it stopped itself, once it has; null: it came to its end."""
+        try:
+            said: str = self._hears.recv()
+        except EOFError:
+            return None
+        return said
+
+    def ended(self) -> int | None:
+        """Its exit code; null: it goes on after a minute."""
+        self._child.join(60)
+        return self._child.exitcode
+
+    def kill(self) -> None:
+        """By SIGKILL."""
+        self._child.kill()
+        self._child.join()
 
 
-def run_to_end(folder: Path, port: int, readers: list[str], options: dict[str, object] | None = None) -> None:
+def run_to_end(folder: Path, port: int, readers: list[str], options: Options | None = None) -> None:
     """It, until it has ended well."""
-    with start(folder, port, readers, 0, options) as child:
-        child.communicate(timeout=60)
-        assert child.returncode == 0
+    with Sending(folder, port, readers, 0, options) as child:
+        assert child.ended() == 0
 
 
-def main(folder: str, port: str, options: str, readers: list[str]) -> None:
-    """See above. `options`: of `tests.postal.smtp`, as JSON."""
-    _count_steps(int(os.environ.get(STOP, "0")))
-    done = run(Path(folder), smtp(int(port), 20.0, **json.loads(options)), drafts(readers), SystemClock())
-    for delivery in done:
-        print(delivery.kept.state.to, delivery.kept.state.status.value)
+def _send(
+    says: Connection, folder: Path, port: int, readers: list[str], stop_at: int, options: dict[str, Any]
+) -> None:
+    """The child. `options`: of `tests.postal.smtp`, and `pictures`: false spares most of a letter's time."""
+    if not options.pop("pictures", True):
+        sys.modules["resvg_py"] = None  # type: ignore[assignment]  # as where it is not installed
+    _count_steps(says, stop_at)
+    run(folder, smtp(port, 20.0, **options), drafts(readers), SystemClock())
 
 
-def _count_steps(stop_at: int) -> None:
+def _count_steps(says: Connection, stop_at: int) -> None:
     import smtplib
 
     from slurm_guard.report.letterbox import Letterbox
@@ -60,7 +97,7 @@ def _count_steps(stop_at: int) -> None:
             for moment in ("before", "after"):
                 n += 1
                 if n == stop_at:
-                    print(f"stopped {moment} {name}", flush=True)
+                    says.send(f"{moment} {name}")
                     time.sleep(60)
                 if moment == "before":
                     result = what(*args, **options)
@@ -78,7 +115,3 @@ def _count_steps(stop_at: int) -> None:
         (socket, "create_connection"),
     ):
         setattr(home, name, counted(name, getattr(home, name)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])

@@ -18,6 +18,7 @@ KEPT = sorted((Path(__file__).parent / "regressions").glob("*.*"))
 
 
 @pytest.mark.slow
+@pytest.mark.patient
 @pytest.mark.parametrize("name", sorted(CAMPAIGNS))
 def test_a_second_of_hurt_files_breaks_no_law(name: str, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "tests.fuzz", "one", name, "--seconds", "1", "--state", str(tmp_path)]

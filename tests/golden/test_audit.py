@@ -15,6 +15,7 @@ from slurm_guard.model import Audit, Judgement
 from tests.shapes import SHAPES, facts_of
 
 GOLDEN = Path(__file__).parent / "audit_shapes.txt"
+pytestmark = [pytest.mark.slow, pytest.mark.patient]
 
 
 def _line(shape: str, judgement: Judgement) -> str:
@@ -40,7 +41,6 @@ def _audit(name: str) -> Audit:
     return audit_facts(facts_of(name))
 
 
-@pytest.mark.slow
 def test_every_shape_is_judged_as_before() -> None:
     audits = {name: _audit(name) for name in sorted(SHAPES)}
     text = "".join(
@@ -53,7 +53,7 @@ def test_every_shape_is_judged_as_before() -> None:
     assert text == GOLDEN.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow  # beside the other: what was audited for one is not audited anew for it
 def test_every_shapes_document_survives_the_codec() -> None:
+    """In this file: what was audited for the other is not audited anew for it."""
     for name in sorted(SHAPES):
         assert from_json(to_json(_audit(name))) == _audit(name)

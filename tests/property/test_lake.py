@@ -153,6 +153,7 @@ def _ticket() -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.patient
 @LAWS
 @given(st.lists(IN_SEGMENT, min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_order_and_copies_of_files_do_not_matter(streams: list[list[Any]], chance: random.Random) -> None:

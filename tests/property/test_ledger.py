@@ -219,6 +219,7 @@ def _shuffled(facts: Facts, seed: int) -> Facts:
 
 
 @pytest.mark.slow
+@pytest.mark.patient
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(["honest", "co-tenant", "victim", "wrong-gpu", "leftover", "filler-tail"]),

@@ -43,6 +43,7 @@ def read(name: str, data: bytes, size: int) -> Found:
 
 
 @pytest.mark.slow
+@pytest.mark.patient
 @quick
 @given(st.lists(st.dictionaries(names, values, max_size=5), max_size=8), st.integers(1, 5000))
 def test_no_row_of_any_values_misleads_the_wandb_reader(rows: list[dict[str, object]], size: int) -> None:

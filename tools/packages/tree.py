@@ -165,10 +165,9 @@ def _halves(stage: Path, site: Path) -> tuple[list[Path], list[Path]]:
         # Our own requirements are the head's too: the node's are named above.
         needs = [] if name == "slurm-guard" else _needs(found[name])
         left += [other for other in needs if other in found and other not in wanted]
-    node = set().union(*(_files(found[name], site) for name in wanted))
+    node = {path.relative_to(stage) for name in wanted for path in _files(found[name], site)}
     every = {path for path in _walk(stage) if site in (stage / path).parents}
-    mine = {path for path in every if path in {p.relative_to(stage) for p in node}}
-    return sorted(mine), sorted(every - mine)
+    return sorted(every & node), sorted(every - node)
 
 
 def _name(text: str) -> str:

@@ -118,11 +118,14 @@ def test_nobody_is_asked_where_something_was_written_or_is_not_known(trainer: Te
 
 
 def test_a_large_log_is_no_checkpoint() -> None:
-    """100 bytes a record as the builders have it, all of them written by the process that trains."""
-    log = replace(Log(step_s=0.05, every=1, saves=SAVES))
-    trainer = replace(TRAIN, written_b=100 * 1200)
+    """100 bytes a record as the builders have it, all of them written by the process that trains: 600 kB from
+    one save to the next, which beside a small log would be a checkpoint."""
+    log = Log(step_s=0.1, every=1, saves=SAVES[:5])
+    trainer = replace(TRAIN, written_b=100 * 600)
+    world = replace(CLAIMED, length_s=3600.0, tenants=(trainer,), log=log)
 
-    assert _is_asked(build(replace(CLAIMED, tenants=(trainer,), log=log)))
+    assert _is_asked(build(world))
+    assert not _is_asked(build(replace(world, log=Log(saves=SAVES[:5]))))
 
 
 def test_nobody_is_asked_over_what_the_node_left_out() -> None:

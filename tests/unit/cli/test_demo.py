@@ -106,6 +106,7 @@ def _look_further(done: Audit, config: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.patient
 def test_the_stages_judge_a_night_without_the_truth_being_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

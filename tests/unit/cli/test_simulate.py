@@ -54,6 +54,7 @@ def test_it_says_what_was_written_and_how_it_is_audited(
 
 
 @pytest.mark.slow
+@pytest.mark.patient
 def test_a_night_of_200_gpus_is_judged_as_it_was(tmp_path: Path) -> None:
     """Each planted run is called as its kind is; of the honest ones at most a hundredth asks for a look."""
     simulate(tmp_path / "new", gpus=200, jobs=400, seed="judged", planted=0.3)

@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,15 @@ from slurm_guard.errors import GuardError
 from tests.unit.install.image import Killed, failing_at, install, make_image, tree, uninstall
 
 # All of some 165 changes, or some of them while one waits.
-STEPS = pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 31])
+STEPS = pytest.mark.parametrize("step", [pytest.param(1, marks=[pytest.mark.slow, pytest.mark.patient]), 31])
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory, where there is such a place: some 100,000 files come and go here."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -64,11 +74,13 @@ def test_killed_while_installing(image: Path, tmp_path: Path, then: str, late: b
 def test_killed_while_uninstalling(image: Path, tmp_path: Path, late: bool, step: int) -> None:
     _, n_changes = copies(image, tmp_path, installed=True)
     before = tree(image)
+    whole = tmp_path / "whole"
+    shutil.copytree(image, whole)
+    install(whole)
 
     for n in range(1, n_changes + 1, step):
         root = tmp_path / "hurt"
-        shutil.copytree(image, root)
-        install(root)
+        shutil.copytree(whole, root, symlinks=True)
         with failing_at(n, Killed, late=late), pytest.raises(Killed):
             uninstall(root)
 
