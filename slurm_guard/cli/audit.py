@@ -93,8 +93,8 @@ def audit(
     from slurm_guard.cli.engines import with_engine
     from slurm_guard.cli.history import history_folder, leave_history
     from slurm_guard.cli.ownlake import refuse_root
-    from slurm_guard.cli.remember import say_unread
-    from slurm_guard.cli.reopened import again, tell_newer
+    from slurm_guard.cli.remember import say_more
+    from slurm_guard.cli.reopened import again
     from slurm_guard.cli.store import brought
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FINDINGS
@@ -114,11 +114,9 @@ def audit(
     path = output or _default_path(window[0], settings)
     _write(path, done, settings, is_trial=is_trial)
     typer.echo(f"{summary(done)}: {path}")
-    if not is_trial:
-        tell_newer(view, path, settings)
     if remembers:
         leave_history(folder, done, left, settings)
-    say_unread(done)
+    say_more(done, None if is_trial else (view, path, settings))
     if exit_code and done.asks:
         raise typer.Exit(EXIT_FINDINGS)
     _say_empty(done)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from slurm_guard.audit.facts import Facts
     from slurm_guard.config import Config
+    from slurm_guard.lake.view import View
     from slurm_guard.model import Audit
 
 # Skips of files that hold rows of the lake, or what earlier audits learnt.
@@ -43,6 +44,15 @@ def made_of(document: Path, settings: "Config") -> tuple[Path, ...]:
     if document.name != DOCUMENT or not is_inside(Path(settings.report.path), document):
         return ()
     return document.with_name(NAME), document.with_name(PAGE)
+
+
+def say_more(done: "Audit", published: "tuple[View, Path, Config] | None") -> None:
+    """What came while a night was audited, of which a trial (null) says nothing, and what could not be read."""
+    from slurm_guard.cli.reopened import tell_newer
+
+    if published is not None:
+        tell_newer(*published)
+    say_unread(done)
 
 
 def say_unread(done: "Audit") -> None:
