@@ -47,7 +47,7 @@ def made_of(document: Path, settings: "Config") -> tuple[Path, ...]:
 
 
 def say_more(done: "Audit", published: "tuple[View, Path, Config] | None") -> None:
-    """What came while a night was audited, of which a trial (null) says nothing, and what could not be read."""
+    """What came while a night was audited (null: a trial, which says nothing of it), and what was unread."""
     from slurm_guard.cli.reopened import tell_newer
 
     if published is not None:
