@@ -75,6 +75,9 @@ class Slots:
         return self.from_at + k * self.width_s
 
 
+_ROWS = 1_000_000  # cells that are laid on slots at once: 0.3 GB. Judgement
+
+
 def width_of(run: Run, window_s: float | None) -> float:
     """Slot width: the usual window, widened where the run would have more than MAX_SLOTS."""
     length = max(run.until_at - run.from_at, 1e-3)
@@ -94,7 +97,7 @@ def grids(cells: pl.DataFrame, runs: list[Run]) -> dict[int, Slots]:
         schema={"i": pl.Int64, "width": pl.Float64, "zero": pl.Float64},
         orient="row",
     )
-    table = _binned(cells.join(plan, on="i"))
+    table = _binned(cells, plan)
     columns = {name: table[name].to_list() for name in ("slot", *SUMS)}
     found: dict[int, Slots] = {}
     begin = 0
@@ -105,8 +108,19 @@ def grids(cells: pl.DataFrame, runs: list[Run]) -> dict[int, Slots]:
     return found
 
 
-def _binned(cells: pl.DataFrame) -> pl.DataFrame:
-    """Sums per run and slot; a cell over a slot's edge is divided in proportion to time."""
+def _binned(cells: pl.DataFrame, plan: pl.DataFrame) -> pl.DataFrame:
+    """Sums per run and slot. Of so many cells at once that a run of thousands of GPUs fits: the sums are of
+    whole thousandths, so that it does not matter which came together."""
+    parts = [_thousandths(cells[at : at + _ROWS].join(plan, on="i")) for at in range(0, cells.height, _ROWS)]
+    table = parts[0] if parts else _thousandths(cells.join(plan, on="i"))
+    if len(parts) > 1:
+        energy = pl.when(pl.col("energy").is_not_null().any()).then(pl.col("energy").sum())
+        table = pl.concat(parts).group_by("i", "slot").agg(*[pl.col(c).sum() for c in SUMS[:-1]], energy)
+    return table.with_columns(pl.col(*SUMS) / 1000).sort("i", "slot")
+
+
+def _thousandths(cells: pl.DataFrame) -> pl.DataFrame:
+    """A cell over a slot's edge is divided in proportion to time."""
     known = pl.col("active").is_not_null()
     mine = pl.when(pl.col("active") > 0).then(pl.col("own") / pl.col("active")).otherwise(1.0)
     parts = cells.select(
@@ -138,16 +152,18 @@ def _binned(cells: pl.DataFrame) -> pl.DataFrame:
         pl.min_horizontal(pl.col("b"), pl.col("slot") + 1.0)
         - pl.max_horizontal(pl.col("a"), pl.col("slot").cast(pl.Float64))
     ) / (pl.col("b") - pl.col("a"))
-    sums = [exact_sum(pl.col(c) * part).alias(c) for c in SUMS[:-1]]
-    energy = (
-        pl.when(pl.col("energy").is_not_null().any()).then(exact_sum(pl.col("energy") * part)).alias("energy")
-    )
-    return spread.group_by("i", "slot").agg(*sums, energy).sort("i", "slot")
+    sums = [_whole_sum(pl.col(c) * part).alias(c) for c in SUMS[:-1]]
+    energy = pl.when(pl.col("energy").is_not_null().any()).then(_whole_sum(pl.col("energy") * part))
+    return spread.group_by("i", "slot").agg(*sums, energy.alias("energy"))
 
 
 def exact_sum(value: pl.Expr) -> pl.Expr:
     """A sum that does not depend on the order of rows or on threads: of whole thousandths (rulings 24)."""
-    return (value * 1000 + 0.5).floor().cast(pl.Int64).sum() / 1000
+    return _whole_sum(value) / 1000
+
+
+def _whole_sum(value: pl.Expr) -> pl.Expr:
+    return (value * 1000 + 0.5).floor().cast(pl.Int64).sum()
 
 
 def _slots(part: dict[str, list[Any]], run: Run, width: float) -> Slots:

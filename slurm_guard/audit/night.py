@@ -107,7 +107,9 @@ def measure(
     """Bind, measure, divide, study and tally every run, or those of a part of the night. Also what the runs
     tell for the others' sake."""
     own = range(len(runs)) if part is None else part.own
-    tables = tables_of(runs, dict(facts.frames), part)
+    handed = [dict(facts.frames)]
+    facts = replace(facts, frames={})  # what the tables have no use for goes, unless the caller keeps it
+    tables = tables_of(runs, handed.pop(), part)
     frames, keys, codes = tables.frames, tables.own_keys, tables.own_codes
     series = gather.series_of(tables.points, tables.logs, keys, facts.config.slack_s)
     missed: Missed = []

@@ -107,11 +107,12 @@ def norms(surveys: Sequence[Survey], told: frozenset[str], placed: frozenset[str
     return Norms(_idles(quiet), top, told, placed)
 
 
-def _seen(windows: pl.DataFrame) -> pl.DataFrame:
-    """Windows that cover anything, with mean power and busy share."""
+def _seen(windows: pl.DataFrame, *more: pl.Expr) -> pl.DataFrame:
+    """Of windows that cover anything their GPU, its model, mean power and busy share, and `more`."""
     cov = pl.col("covered_ms")
-    mean = pl.when(cov > 0).then(pl.coalesce(pl.col("energy_mj") * 1000 / cov, "power_mw"))
-    return windows.filter(cov > 0).with_columns(mean.alias("mean"), (pl.col("busy_ms") / cov).alias("share"))
+    mean = pl.when(cov > 0).then(pl.coalesce(pl.col("energy_mj") * 1000 / cov, "power_mw")).alias("mean")
+    share = (pl.col("busy_ms") / cov).alias("share")
+    return windows.select("gpu", "model", "covered_ms", mean, share, *more).filter(cov > 0)
 
 
 def _quiet(seen: pl.DataFrame) -> pl.DataFrame:
@@ -141,11 +142,11 @@ def idle_power(windows: pl.DataFrame, models: Mapping[str, float | None] | None 
     """Idle power per GPU, mW, from its own quiet windows of the night, else its model's, else its lowest
     readings, else its limit. Columns gpu, idle, idle_from; every GPU of `windows` is there. `models`: the
     models' of the whole night; null: these windows are all."""
-    seen = _seen(windows)
+    seen = _seen(windows, pl.col("power_q_mw").list.first().alias("least"))
     quiet = _quiet(seen)
     own = quiet.group_by("gpu").agg(pl.col("mean").quantile(0.25, "linear").alias("own"))
     of_model = _idles(quiet) if models is None else models
-    lowest = pl.min_horizontal(pl.col("power_q_mw").list.first().min(), pl.col("mean").min())
+    lowest = pl.min_horizontal(pl.col("least").min(), pl.col("mean").min())
     every = windows.group_by("gpu").agg(pl.col("model").min(), pl.col("power_limit_mw").max().alias("limit"))
     low = seen.group_by("gpu").agg(lowest.alias("low"))
     limit = pl.col("limit") * IDLE_OF_LIMIT
@@ -183,11 +184,11 @@ def cells(
 
 
 def _bound(windows: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
-    """Windows of the runs in `keys` with their run and its ends; `window`: their place in `windows`."""
+    """Windows with their run and its ends, null where it is none of `keys`; `window`: their place."""
     places = windows.select("run").join(keys.select("run", "i"), on="run", how="left", maintain_order="left")
     ends = runs.select("i", "from_at", "until_at")
     told = places.select("i").join(ends, on="i", how="left", maintain_order="left")
-    return windows.with_row_index("window").hstack(told).filter(pl.col("i").is_not_null())
+    return windows.with_row_index("window").hstack(told)
 
 
 # What is measured in a window; the rest of it (lists above all) is looked up where it is asked for.
@@ -212,7 +213,8 @@ def _clip(bound: pl.DataFrame, *more: str | pl.Expr) -> pl.DataFrame:
     `more`: columns beside the meter's."""
     where = ("i", "run", "gpu", "model", "from_at", "until_at")
     times = (pl.col("start_at").alias("raw_start_at"), pl.col("end_at").alias("raw_end_at"))
-    first = bound.select(*where, *times, *_METER, *more)
+    # In this order: what is left out would copy all that a window has, lists too.
+    first = bound.select(*where, *times, *_METER, *more).filter(pl.col("i").is_not_null())
     order = ["raw_start_at", "raw_end_at", "run"]
     before = pl.col("raw_end_at").cum_max().shift(1).over("i", "gpu", order_by=order).fill_null(-float("inf"))
     length = pl.col("raw_end_at") - pl.col("raw_start_at")

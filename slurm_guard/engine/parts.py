@@ -52,6 +52,7 @@ def survey_part(site: Site, part: Part) -> Surveyed:
     every = {name: frames[name] if name in frames else empty(name) for name in TABLES}
     keys = bind.bind(table, every)
     told = frozenset(runs[i].id for i in bind.with_gpus_told(keys, every))
+    del frames
     every, keys = coded(every, keys)
     good, _ = work.judgeable(every["windows"])
     found = work.survey(good, keys, table)
@@ -64,17 +65,24 @@ Measured = tuple[Night, tuple[Skip, ...]]
 
 def measure_part(site: Site, part: Part, norms: work.Norms) -> tuple[Measured, Told]:
     """The second pass: the measured runs, and what the other runs have to know, by places in the night."""
-    facts = site.facts
-    frames, skips = read_frames(
-        site.lake, facts.cluster, facts.from_at, facts.until_at, site.reach.of(part.reach), lean=True
-    )
-    mine = replace(facts, runs=tuple(site.runs[i] for i in part.near), frames=frames, skips=())
     own = frozenset(part.own)
     places = tuple(k for k, i in enumerate(part.near) if i in own)
+    runs = [site.runs[i] for i in part.near]
+    handed, skips = _read(site, part)
+    # Popped, here and below: nobody keeps the rows as they were read, a third of what a large run takes.
     night, told = measure(
-        list(mine.runs), mine, NightPart(places, part.nodes, norms), keeps_cells=site.keeps_cells
+        runs, handed.pop(), NightPart(places, part.nodes, norms), keeps_cells=site.keeps_cells
     )
     return (night, skips), told.moved(part.near)
+
+
+def _read(site: Site, part: Part) -> tuple[list[Facts], tuple[Skip, ...]]:
+    """The facts with all rows of nodes that the part reaches, alone in a list; and what was unreadable."""
+    facts = site.facts
+    reach = site.reach.of(part.reach)
+    frames, skips = read_frames(site.lake, facts.cluster, facts.from_at, facts.until_at, reach, lean=True)
+    runs = tuple(site.runs[i] for i in part.near)
+    return [replace(facts, runs=runs, frames=frames, skips=())], skips
 
 
 Judged = tuple[Done, list[pl.DataFrame]]

@@ -1,10 +1,11 @@
 """The lake's rows for one window of time, in an order that does not depend on how they came in."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
@@ -69,7 +70,7 @@ def read_frames(
 
     Raises GuardError lake-newer, lake-older.
     """
-    reader = _Reader(lake, cluster, reach, lean=lean)
+    reader = _Reader(lake, cluster, reach, UNASKED if lean else {})
     frames = {name: _overlapping(reader, name, from_at, until_at) for name in SPANS}
     frames |= _marks(reader, from_at, until_at)
     runs, first = _runs_of(frames.values(), from_at)
@@ -97,7 +98,9 @@ def read_windows(
 ) -> dict[str, pl.DataFrame]:
     """Of read_frames' tables the windows and tickets of these nodes alone, windows without what is asked of
     them later. A file that read_frames cannot read is not read here."""
-    reader = _Reader(lake, cluster, reach, lean=True)
+    asked = {*_SURVEYED, *_keys("windows")}
+    unasked = [name for name in TABLES["windows"] if name not in asked]
+    reader = _Reader(lake, cluster, reach, {**UNASKED, "windows": unasked})
     frames = {"windows": _overlapping(reader, "windows", from_at, until_at)}
     frames["tickets"] = _marks(reader, from_at, until_at)["tickets"]
     _whole(frames, reader.skips)
@@ -128,15 +131,19 @@ def distinct_rows(view: View, cluster: str, table: str, columns: Sequence[str]) 
 
 
 class _Reader:
-    """Reads tables and remembers what it could not read."""
+    """Reads tables, but for the columns of `unasked`, and remembers what it could not read."""
 
     def __init__(
-        self, lake: Path, cluster: str, reach: NodeReach | View | None = None, *, lean: bool = False
+        self,
+        lake: Path,
+        cluster: str,
+        reach: NodeReach | View | None = None,
+        unasked: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._lake = lake
         self._cluster = cluster
         self._reach = reach
-        self._unasked = UNASKED if lean else {}
+        self._unasked = unasked
         self.skips: list[Skip] = []
 
     def of_all_clusters(self) -> "_Reader":
