@@ -21,6 +21,7 @@ LEAST_BLOCKS = 3  # on each side of a change. Judgement
 KNOWN = 0.8  # of a block's covered time, for which a meter must speak. Judgement
 LEAST_NOISE = 0.01  # no two boards' meters keep their ratio better over an hour. Judgement
 FEW = 0.25  # of the GPUs: beyond it the ranks are of two kinds. Judgement
+_METERS = ("cov", "active", "own", "dyn", "pipe")
 STAYS = 0.5  # of the change must be there in the run's last blocks. Judgement
 
 
@@ -67,7 +68,8 @@ def levels_of(cells: pl.DataFrame, runs: list[Run]) -> dict[int, list[Levels]]:
     block = (middle / pl.col("length") * BLOCKS).floor().cast(pl.Int64).clip(0, BLOCKS - 1)
     told = pl.col("dyn").is_not_null() & pl.col("own").is_not_null()
     sums = (
-        cells.join(ends, on="i")
+        cells.select("i", "model", "node", "gpu", "start_at", "end_at", *_METERS)
+        .join(ends, on="i")
         .with_columns(block.alias("block"), pl.col("model").fill_null(""))
         .group_by("i", "model", "node", "gpu", "block")
         .agg(
