@@ -323,6 +323,8 @@ def test_a_sender_that_is_killed_anywhere_loses_nothing(
 ) -> None:
     """SIGKILL while a request is under way, each time a later one; then one that is let end."""
     bucket = Bucket(url, trouble[0])
+    for n in range(48):  # so many are left each time: some more are under way whenever one is killed
+        put(lake, f"{DAY}/b{n}.parquet", rows(f"b{n}"))
     put_together(lake, "1", ["a0", "a1"])
     for n_before in (1, 3, 6):
         left = itertools.count()
