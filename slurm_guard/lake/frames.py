@@ -98,9 +98,8 @@ def read_windows(
 ) -> dict[str, pl.DataFrame]:
     """Of read_frames' tables the windows and tickets of these nodes alone, windows without what is asked of
     them later. A file that read_frames cannot read is not read here."""
-    asked = {*_SURVEYED, *_keys("windows")}
-    unasked = [name for name in TABLES["windows"] if name not in asked]
-    reader = _Reader(lake, cluster, reach, {**UNASKED, "windows": unasked})
+    # The same columns as later: a file that is hurt in one of them is left out of both passes, or of none.
+    reader = _Reader(lake, cluster, reach, UNASKED)
     frames = {"windows": _overlapping(reader, "windows", from_at, until_at)}
     frames["tickets"] = _marks(reader, from_at, until_at)["tickets"]
     _whole(frames, reader.skips)

@@ -173,3 +173,17 @@ def test_what_may_be_a_users_in_a_wrong_file_is_not_forgotten_unseen(
     why = f"not a file of {table}: "
     assert [(path, words[: len(why)]) for path, words in taken.failed] == [(wrong, why)]
     assert (taken.rows, taken.n_runs, wrong.read_bytes()) == (rightly.rows, rightly.n_runs, content)
+
+
+def test_a_hurt_file_is_left_out_of_both_passes_or_of_none(lake: Path) -> None:
+    reach = find_reach(look(lake, FROM_AT, UNTIL_AT))
+    nodes = reach.of(sorted(reach.nodes))
+    path = max((lake / "v1" / "windows" / DAY).glob("*.parquet"), key=lambda path: path.stat().st_size)
+    whole = path.read_bytes()
+    heights = set()
+    for at in range(4, len(whole) - 8, max(1, len(whole) // 60)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        later = read_frames(lake, "", FROM_AT, UNTIL_AT, nodes, lean=True)[0]["windows"].height
+        assert read_windows(lake, "", FROM_AT, UNTIL_AT, nodes)["windows"].height == later, at
+        heights.add(later)
+    assert len(heights) > 1  # some were unreadable
