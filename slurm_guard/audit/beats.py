@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from slurm_guard.audit.codes import in_one_order
 from slurm_guard.audit.noise import Shape
 from slurm_guard.audit.rhythm import MAX_WINDOWS, Beat
 from slurm_guard.distinct import parted
@@ -32,16 +33,46 @@ def beats_of(
     MAX_WINDOWS of them (every so many). `strange`: windows in which somebody unlisted could have worked
     (unlisted.py). `wanted`: the runs asked for; null: all. `windows`: where the cells' `window` has what
     they lack; null: they have it themselves."""
-    if wanted is not None:
-        cells = cells.filter(pl.col("i").is_in(sorted(wanted)))
     if windows is None:
         cells, windows = cells.with_row_index("window"), cells
-    chosen = _chosen(cells, uses, strange, windows)
+    several = cells.select("i").unique()["i"].to_list() if wanted is None else wanted
+    return beats_in([(cells, uses, strange, windows.select(SHAPE))], several)
+
+
+# Cells, uses, strange windows and the windows' SHAPE columns, of some nodes.
+Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]
+
+
+def beats_in(slices: Iterable[Tables], wanted: Iterable[int]) -> dict[int, list[Beat]]:
+    """Likewise, of the nodes of all slices, through which it goes twice: a run's windows are chosen among all
+    of them."""
+    runs = sorted(wanted)
+    able = [_able(*tables, runs) for tables in slices]
+    chosen = _chosen(able)
+    rows = [
+        _rows(cells, shapes, chosen.filter(pl.col("k") == k))
+        for k, (cells, _, _, shapes) in enumerate(slices)
+        if chosen["k"].eq(k).any()
+    ]
+    found: dict[int, list[Beat]] = {}
+    if not rows:
+        return found
+    for i, a, b, fs, periods, share, spread, dips, mixed_up, shown, quartiles, middle, crossed in (
+        pl.concat(rows).sort("nth").drop("nth").rows()
+    ):
+        shape = Shape(quartiles, middle, crossed) if shown else None
+        found.setdefault(i, []).append(Beat(a, b, fs, tuple(periods), share, spread, dips, mixed_up, shape))
+    return found
+
+
+def _rows(cells: pl.DataFrame, shapes: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
+    """What a beat is made of, in its place (`nth`)."""
     mine = cells.select("i", "raw_start_at", "raw_end_at", "share", "idle", "window")[chosen["at"]]
-    rows = (
-        mine.hstack(windows.select(_SHAPE)[mine["window"]])
-        .with_columns(chosen["mixed"])
+    return (
+        mine.hstack(shapes[mine["window"]])
+        .hstack(chosen.select("nth", "mixed"))
         .select(
+            "nth",
             "i",
             "raw_start_at",
             "raw_end_at",
@@ -54,34 +85,41 @@ def beats_of(
             *shape_columns(),
         )
     )
-    found: dict[int, list[Beat]] = {}
-    for i, a, b, fs, periods, share, spread, dips, mixed_up, shown, quartiles, middle, crossed in rows.rows():
-        shape = Shape(quartiles, middle, crossed) if shown else None
-        found.setdefault(i, []).append(Beat(a, b, fs, tuple(periods), share, spread, dips, mixed_up, shape))
-    return found
 
 
-_SHAPE = ("fs_hz", "period_s", "power_q_mw", "busy_q_pct", "crossings", "n")
+SHAPE = ("fs_hz", "period_s", "power_q_mw", "busy_q_pct", "crossings", "n")
 
 
-def _chosen(
-    cells: pl.DataFrame, uses: pl.DataFrame, strange: pl.DataFrame, windows: pl.DataFrame
+def _able(
+    cells: pl.DataFrame, uses: pl.DataFrame, strange: pl.DataFrame, shapes: pl.DataFrame, wanted: list[int]
 ) -> pl.DataFrame:
-    """Places of the windows in `cells` (`at`), in order, and whether several processes worked (`mixed`)."""
+    """Windows of the runs `wanted` that may be chosen, by their places in `cells` (`at`), and whether several
+    processes worked (`mixed`)."""
     where = ["node", "gpu", "raw_start_at"]
-    beats = windows.select(beats=pl.col("fs_hz").is_not_null() & pl.col("period_s").is_not_null())
+    beats = shapes.select(beats=pl.col("fs_hz").is_not_null() & pl.col("period_s").is_not_null())
     return (
         cells.select("i", *where, "start_at", "n_own", "held_truncated", "shared")
         .with_columns(beats["beats"].gather(cells["window"]))
         .with_row_index("at")
+        .filter(pl.col("i").is_in(wanted))
         .join(_listed(uses), on=where, how="left")
         .pipe(_with, strange, where)
         .with_columns(_mixed().alias("mixed"))
         .filter("beats")
         .filter(pl.col("mixed").is_not_null())
+        .select("i", "start_at", "gpu", "at", "mixed")
+    )
+
+
+def _chosen(able: list[pl.DataFrame]) -> pl.DataFrame:
+    """Every so many of these, in order: the slice that each is of (`k`), its place there, and `nth`."""
+    each = [some.with_columns(pl.lit(k, pl.Int32).alias("k")) for k, some in enumerate(in_one_order(able))]
+    return (
+        pl.concat(each)
         .sort("i", "start_at", "gpu")
         .filter(pl.int_range(pl.len()).over("i") % ((pl.len().over("i") - 1) // MAX_WINDOWS + 1) == 0)
-        .select("at", "mixed")
+        .select("k", "at", "mixed")
+        .with_row_index("nth")
     )
 
 

@@ -78,13 +78,15 @@ def reaches(
     return found
 
 
+def told_of(cells: pl.DataFrame) -> pl.DataFrame:
+    """What cells tell of the boards of each run; of such rows again the same."""
+    told = (pl.col("model", "mig").min(), pl.col("limit").max(), pl.col("idle").min())
+    return cells.group_by("i", "node", "gpu").agg(*told)
+
+
 def boards_of(cells: pl.DataFrame) -> dict[int, tuple[Board, ...]]:
-    """The boards of each run, in order of node and GPU."""
-    rows = (
-        cells.group_by("i", "node", "gpu")
-        .agg(pl.col("model", "mig").min(), pl.col("limit").max(), pl.col("idle").min())
-        .sort("i", "node", "gpu")
-    )
+    """The boards of each run, in order of node and GPU. `cells`: or told_of, of some nodes each."""
+    rows = told_of(cells).sort("i", "node", "gpu")
     found: dict[int, list[Board]] = {}
     for i, model, mig, limit, idle in rows.select("i", "model", "mig", "limit", "idle").iter_rows():
         told = limit is not None and idle is not None and limit > idle and mig is None

@@ -2,7 +2,7 @@
 fraction of what it does by texts, and comes out the same. Only the tables with a row a window are worth it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -26,10 +26,22 @@ def texts(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(pl.Enum).cast(pl.String))
 
 
+def in_one_order(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Frames that were coded each by itself, with their GPUs coded alike: by far less than as texts."""
+    if len(frames) < 2 or not all(isinstance(frame.schema["gpu"], pl.Enum) for frame in frames):
+        return [*frames]
+    kinds = [kind for frame in frames if isinstance(kind := frame.schema["gpu"], pl.Enum)]
+    every = pl.Enum(pl.concat([kind.categories for kind in kinds]).unique().sort())
+    return [frame.with_columns(pl.col("gpu").cast(every)) for frame in frames]
+
+
 def like(frame: pl.DataFrame, model: pl.DataFrame) -> pl.DataFrame:
-    """A frame of values that were taken from `model`, with its kinds of names."""
+    """A frame of values that were taken from `model` or its like, with its kinds of names; without rows of
+    names that it does not have."""
     told = {name: model.schema[name] for name in frame.columns if name in model.columns}
-    return _with(frame, {name: kind for name, kind in told.items() if kind == pl.Enum})
+    kinds = {name: kind for name, kind in told.items() if isinstance(kind, pl.Enum)}
+    known = [pl.col(name).is_in(kind.categories.implode()) for name, kind in kinds.items()]
+    return _with(frame.filter(*known) if known else frame, kinds)
 
 
 def _names(frames: list[pl.DataFrame], columns: tuple[str, ...]) -> pl.Enum:

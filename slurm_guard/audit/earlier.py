@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import polars as pl
-
 from slurm_guard.audit.bounds import Left, left_over
 from slurm_guard.audit.compare import Compared, as_shown, compare
 from slurm_guard.audit.facts import Facts
-from slurm_guard.audit.fingerprint import Fingerprint, fingerprint, memories, models
+from slurm_guard.audit.fingerprint import Fingerprint, fingerprint
 from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.knownrises import KnownRises, Shown, find_rises, recall_rises
 from slurm_guard.audit.peers import Key, Past, Who, find_peers, recall
@@ -48,13 +46,12 @@ def earlier_of(
     runs: Mapping[int, Run],
     facts: Facts,
     known: tuple[Mapping[int, list[GpuUser]], Mapping[int, Track]],
-    tables: tuple[pl.DataFrame, pl.DataFrame],
+    told: tuple[Mapping[int, str], Mapping[int, int]],
 ) -> Earlier:
     """The part of the history that speaks of these runs, by place. `known`: their processes and tracks;
-    `tables`: cells, and processes on GPUs (owners.uses)."""
+    `told`: models of their GPUs, and the most memory that they held on one, MiB."""
     users, tracks = known
-    cells, uses = tables
-    boards = models(cells)
+    boards, mem_mib = told
     prints = {
         i: fingerprint(run, tuple(users.get(i, ())), tracks[i], boards.get(i, "")) for i, run in runs.items()
     }
@@ -62,7 +59,7 @@ def earlier_of(
     said = {d.subject.run: d.word for d in facts.words.during(facts.from_at).dispositions}
     return Earlier(
         prints,
-        memories(uses),
+        mem_mib,
         recall(rows, prints.values(), said),
         recall_rises(rows, prints.values(), said),
         {i: len({user.cls for user in users.get(i, ())}) < 2 for i in runs},

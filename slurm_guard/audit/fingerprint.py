@@ -69,19 +69,19 @@ def _without_folders(word: str) -> str:
 
 
 def models(cells: pl.DataFrame) -> dict[int, str]:
-    """The GPU models of each run, by its place in the list of runs."""
+    """The GPU models of each run, by its place in the list of runs. `cells`: or rows (i, model)."""
     rows = cells.group_by("i").agg(pl.col("model").unique().sort().alias("models"))
     return {i: "+".join(found) for i, found in rows.select("i", "models").iter_rows()}
 
 
-def memories(uses: pl.DataFrame) -> dict[int, int]:
-    """Most memory that each run's own processes held at once on one of its GPUs, MiB; runs of which NVML told
-    none are left out. `uses` is of owners.uses."""
+def memories(uses: pl.DataFrame) -> pl.DataFrame:
+    """Most memory that each run's own processes held at once on one of its GPUs, MiB (i, mem_mib); runs of
+    which NVML told none are left out. `uses` is of owners.uses."""
     mine = uses.filter((pl.col("own") == pl.col("i")) & pl.col("mem_mib").is_not_null())
     where = ["i", "node", "gpu", "start_at"]
     lone, several = parted(mine.select(*where, "mem_mib"), where)
     held = pl.concat([lone, several.group_by(where).agg(pl.col("mem_mib").sum())])
-    return dict(held.group_by("i").agg(pl.col("mem_mib").max()).iter_rows())
+    return held.group_by("i").agg(pl.col("mem_mib").max())
 
 
 def _digest(text: str | None) -> str | None:

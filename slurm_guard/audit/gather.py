@@ -270,6 +270,12 @@ def those(mine: pl.DataFrame, facts: pl.DataFrame) -> dict[int, list[GpuUser]]:
     return found
 
 
+def most_first(user: GpuUser) -> tuple[object, ...]:
+    """How a run's processes follow each other: most time first."""
+    ticks = user.start_ticks
+    return (-user.sm_ms, user.node, user.pid, ticks is not None, ticks)
+
+
 def _lived() -> list[pl.Expr]:
     """First and last work, within the process's own life where that is known: a window's edges are coarse."""
     first = pl.max_horizontal("first_at", "born_at")

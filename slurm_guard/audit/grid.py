@@ -1,5 +1,6 @@
 """A run's cells summed over its GPUs on one regular grid of slots, as plain lists for the per-run study."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,39 +85,62 @@ def width_of(run: Run, window_s: float | None) -> float:
     return max(window_s if window_s is not None else 60.0, length / MAX_SLOTS)
 
 
-def grids(cells: pl.DataFrame, runs: list[Run]) -> dict[int, Slots]:
-    """Slots of every run that has a cell."""
-    lengths = dict(
-        cells.group_by("i")
-        .agg((pl.col("raw_end_at") - pl.col("raw_start_at")).median().alias("w"))
-        .iter_rows()
-    )
-    width = {i: width_of(runs[i], lengths[i]) for i in lengths}
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Width of the slots of each run, by its place; as a table (i, width, zero) beside NOBODY."""
+
+    of: dict[int, float]
+    table: pl.DataFrame
+
+
+def lengths_of(cells: pl.DataFrame) -> pl.DataFrame:
+    """Run and length, s, of each cell's window (i, w)."""
+    return cells.select("i", (pl.col("raw_end_at") - pl.col("raw_start_at")).alias("w"))
+
+
+def widths_of(lengths: Sequence[pl.DataFrame], runs: list[Run]) -> Widths:
+    """Of every run that has a cell. `lengths`: lengths_of, of some nodes each."""
+    usual = dict(pl.concat(lengths).group_by("i").agg(pl.col("w").median()).iter_rows())
+    width = {i: width_of(runs[i], usual[i]) for i in usual}
     plan = pl.DataFrame(
         [*((i, width[i], runs[i].from_at) for i in width), NOBODY],
         schema={"i": pl.Int64, "width": pl.Float64, "zero": pl.Float64},
         orient="row",
     )
-    table = _binned(cells, plan)
+    return Widths(width, plan)
+
+
+def grids(cells: pl.DataFrame, runs: list[Run]) -> dict[int, Slots]:
+    """Slots of every run that has a cell."""
+    widths = widths_of([lengths_of(cells)], runs)
+    return slots_of([binned(cells, widths)], widths, runs)
+
+
+def slots_of(parts: Sequence[pl.DataFrame], widths: Widths, runs: list[Run]) -> dict[int, Slots]:
+    """Slots of every run that has a cell. `parts`: binned, of some nodes each."""
+    table = _summed(parts).with_columns(pl.col(*SUMS) / 1000).sort("i", "slot")
     columns = {name: table[name].to_list() for name in ("slot", *SUMS)}
     found: dict[int, Slots] = {}
     begin = 0
     for i, n in table.group_by("i", maintain_order=True).len().iter_rows():
         mine = {name: values[begin : begin + n] for name, values in columns.items()}
-        found[i] = _slots(mine, runs[i], width[i])
+        found[i] = _slots(mine, runs[i], widths.of[i])
         begin += n
     return found
 
 
-def _binned(cells: pl.DataFrame, plan: pl.DataFrame) -> pl.DataFrame:
-    """Sums per run and slot. Of so many cells at once that a run of thousands of GPUs fits: the sums are of
-    whole thousandths, so that it does not matter which came together."""
-    parts = [_thousandths(cells[at : at + _ROWS].join(plan, on="i")) for at in range(0, cells.height, _ROWS)]
-    table = parts[0] if parts else _thousandths(cells.join(plan, on="i"))
-    if len(parts) > 1:
-        energy = pl.when(pl.col("energy").is_not_null().any()).then(pl.col("energy").sum())
-        table = pl.concat(parts).group_by("i", "slot").agg(*[pl.col(c).sum() for c in SUMS[:-1]], energy)
-    return table.with_columns(pl.col(*SUMS) / 1000).sort("i", "slot")
+def binned(cells: pl.DataFrame, widths: Widths) -> pl.DataFrame:
+    """Sums per run and slot, of whole thousandths, so that it does not matter which come together. Of so many
+    cells at once that there is room for what each of them is divided into."""
+    starts = range(0, max(1, cells.height), _ROWS)
+    return _summed([_thousandths(cells[at : at + _ROWS].join(widths.table, on="i")) for at in starts])
+
+
+def _summed(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    if len(parts) == 1:
+        return parts[0]
+    energy = pl.when(pl.col("energy").is_not_null().any()).then(pl.col("energy").sum())
+    return pl.concat(parts).group_by("i", "slot").agg(*[pl.col(c).sum() for c in SUMS[:-1]], energy)
 
 
 def _thousandths(cells: pl.DataFrame) -> pl.DataFrame:

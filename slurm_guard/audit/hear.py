@@ -27,10 +27,15 @@ class Heard:
     others: others.Others  # what another monitor told
 
 
+def counts_of(windows: pl.DataFrame) -> pl.DataFrame:
+    """(node, run, map, len) of windows."""
+    return windows.group_by("node", "run", "map").len()
+
+
 def listen(
     frames: dict[str, pl.DataFrame], keys: pl.DataFrame, refused: pl.DataFrame, good: pl.DataFrame
 ) -> Heard:
-    """Indexes over the frames."""
+    """Indexes over the frames; `refused`, `good`: counts_of, of some nodes each."""
     own = others.without(frames)
     spoke = pl.concat(
         [texts(own[t].select("node")) for t in ("tickets", "segments", "windows", "events", "ends")]
@@ -45,13 +50,13 @@ def listen(
         by_run,
         frozenset(frames["seals"]["run"].drop_nulls().to_list()),
         _counts(refused, keys),
-        _counts(pl.concat([refused, good.select(refused.columns)]), keys),
+        _counts(pl.concat([refused, good]), keys),
         others.told(frames, keys, good, is_alone=spoke.is_empty()),
     )
 
 
 def _counts(windows: pl.DataFrame, keys: pl.DataFrame) -> dict[int, int]:
-    held = windows.select("run").join(keys.select("run", "i"), on="run").group_by("i").len()
+    held = windows.join(keys.select("run", "i"), on="run").group_by("i").agg(pl.col("len").sum())
     return {int(i): int(n) for i, n in held.iter_rows()}
 
 
@@ -74,36 +79,38 @@ def of_run(i: int, run: Run, heard: Heard, until_at: float, slack_s: float) -> H
     )
 
 
+def covered_of(good: pl.DataFrame) -> pl.DataFrame:
+    """(node, n_gpus, ms, last) of the judgeable windows."""
+    return good.group_by("node").agg(
+        pl.col("gpu").n_unique().alias("n_gpus"),
+        pl.col("covered_ms").sum().alias("ms"),
+        pl.col("end_at").max().alias("last"),
+    )
+
+
 def coverage(
     frames: dict[str, pl.DataFrame],
-    good: pl.DataFrame,
+    told: tuple[pl.DataFrame, pl.DataFrame],
     runs: list[Run],
     maintenance: tuple[Upkeep, tuple[float, float]],
     nodes: frozenset[str] | None = None,
 ) -> tuple[NodeCoverage, ...]:
-    """One line per node that ran a job or was heard; of these `nodes` alone, if any are named. `maintenance`:
-    the windows, and the audited one. A node that was in maintenance whenever it had a run is not called
-    silent."""
+    """One line per node that ran a job or was heard; of these `nodes` alone, if any are named. `told`:
+    covered_of and counts_of the judgeable windows, each node in one row of the first. `maintenance`: the
+    windows, and the audited one. A node that was in maintenance whenever it had a run is not called silent.
+    """
     upkeep, window = maintenance
     spans: dict[str, list[tuple[float, float]]] = {}
     for run in runs:
         for node in run.nodes:
             spans.setdefault(node, []).append((run.from_at, run.until_at))
-    seen = (
-        good.group_by("node")
-        .agg(
-            pl.col("gpu").n_unique().alias("n_gpus"),
-            pl.col("covered_ms").sum().alias("ms"),
-            pl.col("end_at").max().alias("last"),
-        )
-        .sort("node")
-    )
-    found = {row["node"]: row for row in seen.iter_rows(named=True)}
+    covered, good = told
+    found = {row["node"]: row for row in covered.iter_rows(named=True)}
     own = others.without(frames)
     spoke = set(
         pl.concat([own[t].select("node") for t in ("tickets", "segments", "events")])["node"].drop_nulls()
     )
-    told = others.by_node(frames, good)
+    by_others = others.by_node(frames, good)
     every = sorted(n for n in set(found) | spoke | set(spans) if nodes is None or n in nodes)
     said = remarks(frames)
     return tuple(
@@ -116,7 +123,7 @@ def coverage(
                 else "heard, but without windows"
                 if node in spoke
                 else "nothing was heard",
-                "; ".join(filter(None, (others.remark(told.get(node, "")), said.get(node, "")))),
+                "; ".join(filter(None, (others.remark(by_others.get(node, "")), said.get(node, "")))),
             ),
             maintenance_s=round(float(upkeep.overlap_s(node, *window)), 3),
         )

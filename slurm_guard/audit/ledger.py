@@ -4,7 +4,7 @@ Cells are cut at the edges of the run's spans, summed as whole microseconds (so 
 matter), booked, and rounded once per run to milliseconds that sum to what Slurm charged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
@@ -44,9 +44,22 @@ class Sums:
         return sum(parts[part] for parts in self.of.values())
 
 
-def tally(cells: pl.DataFrame, spans: Mapping[int, tuple[Span, ...]]) -> dict[int, Sums]:
-    """Sums of every run that has a cell inside its spans, which follow each other without a hole."""
+def tally(
+    cells: pl.DataFrame | Iterable[pl.DataFrame], spans: Mapping[int, tuple[Span, ...]]
+) -> dict[int, Sums]:
+    """Sums of every run that has a cell inside its spans, which follow each other without a hole. `cells`:
+    all, or those of some nodes each."""
     tiles = _tiles(spans)
+    parts = [_tallied(some, tiles) for some in ([cells] if isinstance(cells, pl.DataFrame) else cells)]
+    sums = pl.concat(parts).group_by("i", "kind").agg(pl.col(PARTS).sum()).sort("i", "kind")
+    found: dict[int, dict[str, dict[str, int]]] = {}
+    for row in sums.iter_rows(named=True):
+        found.setdefault(row["i"], {})[row["kind"]] = {name: row[name] for name in PARTS}
+    return {i: Sums(kinds) for i, kinds in found.items()}
+
+
+def _tallied(cells: pl.DataFrame, tiles: pl.DataFrame) -> pl.DataFrame:
+    """µs by run and kind."""
     columns = ("i", "start_at", "end_at", "cov", "active", "own", "stray", "foreign")
     met = _met(cells.select(columns), tiles)
     pieces = pl.concat([met, tiles.select(pl.col("a", "b").gather(met["tile"]))], how="horizontal")
@@ -57,18 +70,13 @@ def tally(cells: pl.DataFrame, spans: Mapping[int, tuple[Span, ...]]) -> dict[in
     part = pl.col("both") / pl.col("long")
     blind = pl.when(pl.col("active").is_null()).then(pl.col("cov")).otherwise(0.0)
     values = {"cov": pl.col("cov"), "blind": blind, **{c: pl.col(c).fill_null(0.0) for c in PARTS[2:]}}
-    sums = (
+    return (
         pieces.group_by("tile")
         .agg(*[(v * part * 1000 + 0.5).floor().cast(pl.Int64).sum().alias(n) for n, v in values.items()])
         .join(tiles.select("tile", "i", "kind"), on="tile")
         .group_by("i", "kind")
         .agg(pl.col(PARTS).sum())
-        .sort("i", "kind")
     )
-    found: dict[int, dict[str, dict[str, int]]] = {}
-    for row in sums.iter_rows(named=True):
-        found.setdefault(row["i"], {})[row["kind"]] = {name: row[name] for name in PARTS}
-    return {i: Sums(kinds) for i, kinds in found.items()}
 
 
 def _tiles(spans: Mapping[int, tuple[Span, ...]]) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from slurm_guard.audit.programs import are_apart, called
 from slurm_guard.audit.second import candidates
 
 _WHO = ["node", "pid", "start_ticks"]
+_WINDOW = ["node", "gpu", "start_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +50,26 @@ class Listed:
     lived_s: float | None = None
 
 
+def untold_of(uses: pl.DataFrame) -> pl.DataFrame:
+    """Of `uses` (owners.uses) those in windows in which no process's time was told."""
+    silent = uses.filter(pl.col("sm_ms").is_null() & pl.col("holds").fill_null(value=True))
+    if silent.is_empty():  # as on most nights
+        return silent
+    told = uses.filter(pl.col("sm_ms").is_not_null()).select(_WINDOW)
+    return silent.join(told, on=_WINDOW, how="anti", nulls_equal=True, maintain_order="left")
+
+
 def listed(
-    uses: pl.DataFrame,
+    untold: pl.DataFrame,
     runs: tuple[pl.DataFrame, set[int]],
     tied: tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]],
 ) -> list[Listed]:
-    """Every process that is nobody's rank. `runs`: the runs, and those whose GPUs the prolog told; `tied`:
-    what is known of processes, each run's logs, and who speaks with whom (owners.link)."""
+    """Every process that is nobody's rank. `untold`: untold_of of all nodes; `runs`: the runs, and those
+    whose GPUs the prolog told; `tied`: what is known of processes, each run's logs, and who speaks with whom
+    (owners.link)."""
     table, known = runs
-    window = ["node", "gpu", "start_at"]
-    silent = uses.filter(pl.col("sm_ms").is_null() & pl.col("holds").fill_null(value=True))
-    if silent.is_empty():  # as on most nights
+    if untold.is_empty():
         return []
-    told = uses.filter(pl.col("sm_ms").is_not_null()).select(window)
-    untold = silent.join(told, on=window, how="anti", nulls_equal=True, maintain_order="left")
     spans = table.select(pl.col("i").alias("own"), "start_at", "end_at", pl.col("uid").alias("run_uid"))
     host = table.select("i", pl.col("uid").alias("host_uid"))
     rows = (

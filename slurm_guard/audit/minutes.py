@@ -11,8 +11,8 @@ import polars as pl
 
 from slurm_guard.audit.case import Case
 from slurm_guard.audit.denial import find_denial
+from slurm_guard.audit.divide import CELLS
 from slurm_guard.audit.ledger import EXPLAINS
-from slurm_guard.audit.night import CELLS
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.timeline import placed
 from slurm_guard.model import Account, Judgement

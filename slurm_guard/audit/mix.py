@@ -1,5 +1,6 @@
 """What a run's GPUs did while they made no floating-point operation: hashing, or a search."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,14 +18,12 @@ class Mix:
     dram: float
 
 
-def mixes(raw: pl.DataFrame, windows: pl.DataFrame) -> dict[int, Mix]:
-    """Per run with such a window. `raw`: cells; `windows`: the judgeable ones."""
+def bare_of(raw: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+    """Such windows (i, ints, dram). `raw`: cells; `windows`: the judgeable ones."""
     bare = raw.filter(pl.col("bare").fill_null(value=False)).select("i", "node", "gpu", "raw_start_at")
-    if bare.is_empty():
-        return {}
     sm = pl.col("sm_ms").cast(pl.Float64)
     share = (pl.col("int_ms") / sm).alias("ints")
-    rows = (
+    return (
         bare.unique()
         .join(
             windows.filter(pl.col("sm_ms") > 0).select(
@@ -33,6 +32,14 @@ def mixes(raw: pl.DataFrame, windows: pl.DataFrame) -> dict[int, Mix]:
             left_on=["node", "gpu", "raw_start_at"],
             right_on=["node", "gpu", "start_at"],
         )
+        .select("i", "ints", "dram")
+    )
+
+
+def mixes(bare: Sequence[pl.DataFrame]) -> dict[int, Mix]:
+    """Per run with such a window. `bare`: bare_of, of some nodes each."""
+    rows = (
+        pl.concat(bare)
         .group_by("i")
         .agg(
             pl.len().alias("n"),

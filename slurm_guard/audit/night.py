@@ -1,6 +1,6 @@
 """From frames to one Case per run: bind, measure, divide, study, tally. What is wide is done in Polars."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -10,6 +10,7 @@ from slurm_guard.audit import (
     beats,
     boards,
     bounds,
+    fingerprint,
     gather,
     grid,
     hear,
@@ -17,8 +18,6 @@ from slurm_guard.audit import (
     ledger,
     listed,
     mix,
-    outside,
-    owners,
     rhythm,
     second,
     siblings,
@@ -26,17 +25,16 @@ from slurm_guard.audit import (
     storage,
     traces,
 )
-from slurm_guard.audit import split as shares
 from slurm_guard.audit import unlisted as holders
 from slurm_guard.audit.case import Case
-from slurm_guard.audit.codes import like, texts
-from slurm_guard.audit.coupling import has_turns, takes_turns, waits_for_it
+from slurm_guard.audit.codes import texts
 from slurm_guard.audit.declared import Declared, as_told, declared
+from slurm_guard.audit.divide import CELLS, divided
 from slurm_guard.audit.earlier import Earlier, beside, earlier_of
 from slurm_guard.audit.facts import Facts
+from slurm_guard.audit.glean import Users
 from slurm_guard.audit.grid import Slots
 from slurm_guard.audit.hear import Heard
-from slurm_guard.audit.holds import GpuUser
 from slurm_guard.audit.ledger import Sums
 from slurm_guard.audit.net import flows as said
 from slurm_guard.audit.net.changes import changes_of
@@ -47,26 +45,16 @@ from slurm_guard.audit.net.unseen import Unseen, unseen_of
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.settled import Missed, or_nothing, said_of, settled
 from slurm_guard.audit.size import Size
+from slurm_guard.audit.slices import Kept, Sources
 from slurm_guard.audit.spans import Kind
 from slurm_guard.audit.steadiest import steadiest
 from slurm_guard.audit.study import Study, study
-from slurm_guard.audit.tables import Part, Tables, Ties, known_of, of_nodes, tables_of, ties_of
+from slurm_guard.audit.tables import Part, Tables, tables_of, ties_of
 from slurm_guard.audit.track import Track
 from slurm_guard.audit.unlisted import Unlisted
 from slurm_guard.audit.upkeep import Upkeep
 from slurm_guard.audit.whole import Told, Whole
 from slurm_guard.model import NodeCoverage, Run
-
-Users = dict[int, list[GpuUser]]
-
-
-# Columns of a cell that say where its time went.
-CELLS = {
-    "i": pl.Int64,
-    "node": pl.String,
-    "gpu": pl.String,
-    **dict.fromkeys(("start_at", "end_at", "cov", "active", "own", "stray", "foreign"), pl.Float64),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,43 +90,48 @@ class Night:
 
 
 def measure(
-    runs: list[Run], facts: Facts, part: Part | None = None, *, keeps_cells: bool = False
+    runs: list[Run],
+    facts: Facts,
+    part: Part | None = None,
+    sources: Sources | None = None,
+    *,
+    keeps_cells: bool = False,
 ) -> tuple[Night, Told]:
     """Bind, measure, divide, study and tally every run, or those of a part of the night. Also what the runs
-    tell for the others' sake."""
+    tell for the others' sake. `sources`: see tables_of."""
     own = range(len(runs)) if part is None else part.own
     handed = [dict(facts.frames)]
     facts = replace(facts, frames={})  # what the tables have no use for goes, unless the caller keeps it
-    tables = tables_of(runs, handed.pop(), part)
-    frames, keys, codes = tables.frames, tables.own_keys, tables.own_codes
-    series = gather.series_of(tables.points, tables.logs, keys, facts.config.slack_s)
     missed: Missed = []
+    tables = tables_of(runs, handed.pop(), part, sources, missed)
+    frames, keys, gleaned = tables.frames, tables.own_keys, tables.gleaned
+    series = gather.series_of(tables.points, tables.logs, keys, facts.config.slack_s)
     logs = series
     unheard: list[traces.Heard] = []
     heard = or_nothing("losses", lambda: traces.hear(logs, runs, facts.config.slack_s), unheard, missed)
     since = {i: runs[i].start_at - facts.config.slack_s for i in own}
     series, found, failed = settled(since, series, gather.problems_of(tables.logs, keys))
-    ties = ties_of(tables, frames)
-    cells, slots, users = _divided(runs, tables, ties, found)
+    ties = ties_of(tables)
+    slots, users = divided(runs, tables, ties, found)
     logged = [i for i, track in found.items() if track.marks]  # no other run's steps could show
-    rhythms = beats.beats_of(tables.raw, tables.uses, tables.strange, logged, tables.good)
+    rhythms = beats.beats_in(Rhythms(tables.kept), logged)
     heard_until = gather.read_until(tables.logs, keys)
     studies = _studied(runs, facts, (series, rhythms, heard_until), (found, slots, failed))
-    known, placed = known_of(runs, tables, frames, part)
-    before = earlier_of({i: runs[i] for i in own}, facts, (users, found), (tables.raw, tables.uses))
-    stores = ((tables.uses, tables.people, keys), (tables.logs, tables.points))
+    boards_told = (fingerprint.models(gleaned.models), _most(gleaned.memories))
+    before = earlier_of({i: runs[i] for i in own}, facts, (users, found), boards_told)
+    uses = tables.kept.each("uses")
+    stores = ((uses, gleaned.people, keys), (tables.logs, tables.points))
     upkeep = Upkeep(facts.maintenance, facts.maintenance_uids)
     nodes = None if part is None else part.nodes
     window = (facts.from_at, facts.until_at)
     told = _told(tables, found, before, tuple(heard), missed)
+    cells = tables.kept.each("divided")
     return Night(
-        texts(cells.select(*CELLS)) if keeps_cells else pl.DataFrame(schema=CELLS),
-        hear.listen(frames, codes, tables.refused, tables.good),
-        tuple(outside.stints(tables.uses, tables.good, tables.runs, known, frames["events"])),
-        tuple(
-            holders.unlisted(frames, tables.people, tables.good, (tables.codes, tables.runs), known & placed)
-        ),
-        tuple(listed.listed(tables.uses, (tables.runs, known), ties)),
+        pl.concat([texts(some.select(*CELLS)) for some in cells if keeps_cells] or [_no_cells()]),
+        hear.listen(frames, tables.keys, gleaned.refused, gleaned.good),
+        gleaned.stints,
+        gleaned.unlisted,
+        tuple(listed.listed(gleaned.untold, (tables.runs, tables.told), ties)),
         slots,
         ledger.tally(cells, {i: s.spans for i, s in studies.items()}),
         found,
@@ -147,20 +140,48 @@ def measure(
         declared(runs, keys, frames),
         said.words(frames, keys),
         read_rules(facts.network, facts.names),
-        people_of(tables.people, codes),
+        people_of(gleaned.people, keys),
         changes_of(runs, keys, frames),
         unseen_of(runs, keys, frames),
-        siblings.levels_of(cells, runs),
-        second.seconds(users, *ties[1:], tables.uses),
+        siblings.levels_of(cells, gleaned.boards, runs),
+        second.seconds(users, *ties[1:], uses),
         before,
         failed,
         or_nothing("storage", lambda: storage.stored_of(runs, found, stores, frames), {}, missed),
-        or_nothing("mix of pipes", lambda: mix.mixes(tables.raw, tables.good), {}, missed),
+        or_nothing("mix of pipes", lambda: mix.mixes([gleaned.bare]), {}, missed),
         tuple(missed),
         upkeep,
-        hear.coverage(frames, tables.good, runs, (upkeep, window), nodes),
-        tuple(of_nodes(tables.refused.group_by("node").len().sort("node"), nodes).iter_rows()),
+        hear.coverage(frames, (gleaned.covered, gleaned.good), runs, (upkeep, window), nodes),
+        _refused(gleaned.refused, nodes),
     ), told
+
+
+def _no_cells() -> pl.DataFrame:
+    return pl.DataFrame(schema=CELLS)
+
+
+def _most(memories: pl.DataFrame) -> dict[int, int]:
+    return dict(memories.group_by("i").agg(pl.col("mem_mib").max()).iter_rows())
+
+
+def _refused(counts: pl.DataFrame, nodes: frozenset[str] | None) -> tuple[tuple[str, int], ...]:
+    """How many windows contradict themselves, by node; of these nodes, null: of all."""
+    of_nodes = counts.group_by("node").agg(pl.col("len").sum()).sort("node").iter_rows()
+    return tuple((node, n) for node, n in of_nodes if nodes is None or node in nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythms:
+    """What beats are found in, of each slice, as often as somebody goes through it."""
+
+    kept: Kept
+
+    def __iter__(self) -> Iterator[beats.Tables]:
+        for k in range(self.kept.n):
+            cells, uses, strange, shapes = (
+                self.kept.get(k, name) for name in ("cells", "uses", "strange", "shapes")
+            )
+            yield cells, uses, strange, shapes
 
 
 def _told(
@@ -176,7 +197,7 @@ def _told(
         before.prints,
         heard,
         or_nothing("sizes", lambda: boards.sizes_told(tables.logs, tables.own_keys, found), nothing, missed),
-        boards.boards_of(tables.raw),
+        boards.boards_of(tables.gleaned.boards),
     )
 
 
@@ -202,59 +223,6 @@ def _studied(
             failed[i], found[i], slots[i] = said_of(error), Track(), grid.nothing(run)
             studies[i] = study(run, slots[i], found[i], rhythm.Rhythm(), facts.config)
     return studies
-
-
-def _divided(
-    runs: list[Run], tables: Tables, ties: Ties, found: dict[int, Track]
-) -> tuple[pl.DataFrame, dict[int, Slots], Users]:
-    """Cells and slots divided among processes; twice where a second process turns out to take turns."""
-    people, held, flows = ties
-    users: Users = {
-        i: owners.link(those, held.get(i, []), flows)
-        for i, those in gather.users_of(tables.uses, people).items()
-        if i in found
-    }
-    cells, slots = _split(runs, tables, users)
-    coupled = {
-        i: rounds
-        for i, people in users.items()
-        if any(u.cls == "stray" for u in people)
-        and i in slots
-        and (rounds := _by_turns(people, slots[i], found[i])) != people
-    }
-    if coupled:
-        users |= coupled
-        cells, slots = _split(runs, tables, users)
-    return cells, {i: slots[i] if i in slots else grid.nothing(runs[i]) for i in found}, users
-
-
-def _by_turns(people: list[GpuUser], slots: Slots, track: Track) -> list[GpuUser]:
-    """Stray processes that take their turn with the training as a rollout server does are kin: those of its
-    own program where it stands still for them; where their work per step is steady too, all that lived
-    through several turns."""
-    steady, waits = takes_turns(slots, track), waits_for_it(slots)
-    return [
-        replace(u, cls="kin", why="takes turns with the process that logs progress")
-        if u.cls == "stray"
-        and (
-            (steady and has_turns(slots, u.first_at, u.last_at)) or (waits and owners.same_program(u, people))
-        )
-        else u
-        for u in people
-    ]
-
-
-def _split(runs: list[Run], tables: Tables, users: Users) -> tuple[pl.DataFrame, dict[int, Slots]]:
-    rows = [
-        (i, u.node, u.pid, u.start_ticks, "beside" if owners.in_doubt(u, people) else u.cls)
-        for i, people in users.items()
-        for u in people
-    ]
-    schema = {"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64, "cls": pl.String}
-    classes = like(pl.DataFrame(rows, schema=schema, orient="row"), tables.uses)
-    strange = holders.not_its_own(tables.good, tables.strange)
-    cells = shares.split(tables.raw, shares.classed(tables.uses, classes, tables.runs), strange)
-    return cells, grid.grids(cells, runs)
 
 
 def case_of(i: int, counted: Run, night: Night, given: tuple[Whole, Facts]) -> Case:

@@ -4,7 +4,7 @@ Files that are mapped, data that workers load (their bytes are known once they e
 GPU cost the process on the GPU no read(2) at all: little says nothing (docs/method.md 7).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -33,8 +33,8 @@ class Reads:
         return all(usual / EVEN <= rate <= EVEN * usual for rate in self.rates)
 
 
-def reads(runs: list[Run], tracks: Mapping[int, Track], uses: pl.DataFrame) -> dict[int, Reads]:
-    """Per run that read enough to be told, in its audited part."""
+def reads(runs: list[Run], tracks: Mapping[int, Track], uses: Iterable[pl.DataFrame]) -> dict[int, Reads]:
+    """Per run that read enough to be told, in its audited part. `uses`: owners.uses, of some nodes each."""
     trained: dict[int, tuple[Arc, ...]] = {}
     for i, track in tracks.items():
         arcs = tuple(a for a in track.arcs if runs[i].from_at <= a.from_at and a.until_at <= runs[i].until_at)
@@ -42,11 +42,25 @@ def reads(runs: list[Run], tracks: Mapping[int, Track], uses: pl.DataFrame) -> d
             trained[i] = arcs
     spans = [(i, arcs[0].from_at, arcs[-1].until_at) for i, arcs in trained.items()]
     schema = {"own": pl.Int64, "from_at": pl.Float64, "until_at": pl.Float64}
+    times = pl.DataFrame(spans, schema=schema, orient="row")
+    found: dict[int, list[int]] = {}
+    for rows in uses:
+        for i, k, b in _sums(rows, times).iter_rows():
+            found.setdefault(i, [0] * PARTS)[k] += b
+    return {
+        i: Reads(sum(b), tracks[i].unit or "unit", rates)
+        for i, b in sorted(found.items())
+        if sum(b) >= LEAST_READ_B and (rates := _rates(b, trained[i]))
+    }
+
+
+def _sums(uses: pl.DataFrame, times: pl.DataFrame) -> pl.DataFrame:
+    """(run, quarter of its time, bytes) of these uses."""
     middle = 0.5 * (pl.col("start_at") + pl.col("end_at"))
     part = PARTS * (middle - pl.col("from_at")) / (pl.col("until_at") - pl.col("from_at"))
-    sums = (
+    return (
         uses.filter(pl.col("read_b").is_not_null() & pl.col("own").is_not_null())
-        .join(pl.DataFrame(spans, schema=schema, orient="row"), on="own")
+        .join(times, on="own")
         .with_columns(part.floor().cast(pl.Int64).alias("part"))
         .filter(pl.col("part").is_between(0, PARTS - 1))
         .group_by("own", "part", "node", "pid", "start_ticks", "gpu")
@@ -55,16 +69,7 @@ def reads(runs: list[Run], tracks: Mapping[int, Track], uses: pl.DataFrame) -> d
         .agg(pl.col("read_b").max())  # of one on several GPUs each tells the same
         .group_by("own", "part")
         .agg(pl.col("read_b").sum())
-        .sort("own", "part")
     )
-    found: dict[int, list[int]] = {}
-    for i, k, b in sums.iter_rows():
-        found.setdefault(i, [0] * PARTS)[k] = b
-    return {
-        i: Reads(sum(b), tracks[i].unit or "unit", rates)
-        for i, b in found.items()
-        if sum(b) >= LEAST_READ_B and (rates := _rates(b, trained[i]))
-    }
 
 
 def _rates(read_b: list[int], arcs: tuple[Arc, ...]) -> tuple[float, ...]:

@@ -9,8 +9,9 @@ from slurm_guard import sums
 from slurm_guard.audit import alarms, exempt, judge, minutes, outside, past
 from slurm_guard.audit.amounts import counted
 from slurm_guard.audit.case import Case
+from slurm_guard.audit.divide import CELLS
 from slurm_guard.audit.facts import Facts, split
-from slurm_guard.audit.night import CELLS, Night, case_of, measure
+from slurm_guard.audit.night import Night, case_of, measure
 from slurm_guard.audit.registry import CHECKS
 from slurm_guard.audit.remember import remember
 from slurm_guard.audit.settled import said_of

@@ -4,14 +4,14 @@ Such a tie is credited (owners.link) and held against nobody. How long they work
 whether they come and go with it, is measured here; the check `second-program` asks what they are for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
 import polars as pl
 
 from slurm_guard.audit import owners, programs
-from slurm_guard.audit.codes import like
+from slurm_guard.audit.codes import like, texts
 from slurm_guard.audit.coupling import swings_against
 from slurm_guard.audit.holds import GpuUser, LogHold
 from slurm_guard.audit.kin import THERE
@@ -121,9 +121,12 @@ def _one_launcher(a: GpuUser, b: GpuUser) -> bool:
 
 
 def seconds(
-    users: Mapping[int, list[GpuUser]], logs: Mapping[int, list[LogHold]], flows: Flows, uses: pl.DataFrame
+    users: Mapping[int, list[GpuUser]],
+    logs: Mapping[int, list[LogHold]],
+    flows: Flows,
+    uses: Iterable[pl.DataFrame],
 ) -> dict[int, tuple[Second, ...]]:
-    """Those of each run that worked on its GPUs. `uses`: owners.uses."""
+    """Those of each run that worked on its GPUs. `uses`: owners.uses, of some nodes each."""
     found = {i: _by_program(candidates(people, logs.get(i, []), flows)) for i, people in users.items()}
     found = {i: some for i, some in found.items() if some}
     if not found:  # as on most nights
@@ -139,13 +142,8 @@ def seconds(
         schema={"i": pl.Int64, "node": pl.String, "pid": pl.Int64, "start_ticks": pl.Int64, "n": pl.Int64},
         orient="row",
     )
-    own = uses.filter((pl.col("own") == pl.col("i")) & (pl.col("sm_ms") > 0) & pl.col("i").is_in(list(found)))
-    table = (
-        own.join(like(named, own), on=_WHO, how="left")
-        .group_by("i", "node", "start_at", "end_at", "n")
-        .agg(pl.col("sm_ms").sum())
-        .sort("i", "node", "start_at", "end_at", "n", nulls_last=True)
-    )
+    table = pl.concat([_times(rows, named) for rows in uses])
+    table = table.sort("i", "node", "start_at", "end_at", "n", nulls_last=True)
     places = {at: list(rows) for at, rows in groupby(table.iter_rows(), key=lambda row: row[:2])}
     return {
         i: tuple(
@@ -154,6 +152,14 @@ def seconds(
         )
         for i, some in found.items()
     }
+
+
+def _times(uses: pl.DataFrame, named: pl.DataFrame) -> pl.DataFrame:
+    """Of the runs in `named` what its processes (`n`) and all others (null) worked, by node and window."""
+    of_these = pl.col("i").is_in(named["i"].unique().to_list())
+    own = uses.filter((pl.col("own") == pl.col("i")) & (pl.col("sm_ms") > 0) & of_these)
+    joined = own.join(like(named, own), on=_WHO, how="left")
+    return texts(joined.group_by("i", "node", "start_at", "end_at", "n").agg(pl.col("sm_ms").sum()))
 
 
 def _by_program(found: list[tuple[GpuUser, str]]) -> list[tuple[list[GpuUser], str]]:

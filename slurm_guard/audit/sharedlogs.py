@@ -44,11 +44,14 @@ class Member(NamedTuple):
 
 
 def settle(
-    points: pl.DataFrame, logs: pl.DataFrame, runs: tuple[pl.DataFrame, pl.DataFrame], uses: pl.DataFrame
+    points: pl.DataFrame,
+    logs: pl.DataFrame,
+    runs: tuple[pl.DataFrame, pl.DataFrame],
+    uses: Iterable[pl.DataFrame],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(points, logs) in which no record stands for two runs.
 
-    `runs`: keys and runs; `uses`: shares with `own`.
+    `runs`: keys and runs; `uses`: shares with `own`, of some nodes each.
     """
     claims = _claims(logs, *runs)
     if claims.is_empty():
@@ -90,25 +93,30 @@ def _claims(logs: pl.DataFrame, keys: pl.DataFrame, runs: pl.DataFrame) -> pl.Da
     )
 
 
-def _wrote(common: pl.DataFrame, uses: pl.DataFrame) -> list[tuple[int, int, int, bool]]:
+def _wrote(common: pl.DataFrame, uses: Iterable[pl.DataFrame]) -> list[tuple[int, int, int, bool]]:
     """(uid, ino, run, whether its GPU processes wrote as much as the part in question), if known."""
     part = common.group_by(_FILE).agg(
         (pl.col("offset").max() - pl.col("offset").min()).alias("grew_b"),
         pl.min_horizontal("obs_lo_at", "obs_hi_at").min().alias("low_at"),
         pl.col("obs_hi_at").max().alias("high_at"),
     )
+    grown = common.select(*_FILE, "i").unique()
+    grown = grown.join(part.filter(pl.col("grew_b") > 0), on=_FILE, nulls_equal=True)
+    sums = [_written(grown, rows) for rows in uses]
+    enough = pl.col("written_b").sum() >= WROTE * pl.col("grew_b").first()
+    return pl.concat(sums).group_by(*_FILE, "i").agg(enough).rows() if sums else []
+
+
+def _written(grown: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
+    """What the processes of these uses wrote while the parts in question came."""
     mine = uses.select(
         pl.col("own").alias("i"), "node", "pid", "start_ticks", "start_at", "end_at", "written_b"
     )
     return (
-        common.select(*_FILE, "i")
-        .unique()
-        .join(part.filter(pl.col("grew_b") > 0), on=_FILE, nulls_equal=True)
-        .join(mine.drop_nulls().unique(["i", "node", "pid", "start_ticks", "start_at"]), on="i")
+        grown.join(mine.drop_nulls().unique(["i", "node", "pid", "start_ticks", "start_at"]), on="i")
         .filter((pl.col("end_at") > pl.col("low_at")) & (pl.col("start_at") < pl.col("high_at")))
         .group_by(*_FILE, "i")
-        .agg(pl.col("written_b").sum() >= WROTE * pl.col("grew_b").first())
-        .rows()
+        .agg(pl.col("written_b").sum(), pl.col("grew_b").first())
     )
 
 

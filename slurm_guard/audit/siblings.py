@@ -4,6 +4,7 @@ Ranks of one training do like work, whatever its pace. Where one GPU's work move
 some moment and stays away, something is on that one that is not on the others.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from math import exp, log, sqrt
@@ -11,6 +12,7 @@ from operator import itemgetter
 
 import polars as pl
 
+from slurm_guard.audit.codes import texts
 from slurm_guard.audit.grid import NOBODY, exact_sum
 from slurm_guard.audit.stats import median, step_sigma
 from slurm_guard.model import Run
@@ -49,9 +51,12 @@ class Apart:
     n_siblings: int
 
 
-def levels_of(cells: pl.DataFrame, runs: list[Run]) -> dict[int, list[Levels]]:
-    """Each run's GPUs of its commonest model, in order of node and name; runs with few GPUs are left out."""
-    many = cells.group_by("i").agg(pl.col("gpu").n_unique().alias("n")).filter(pl.col("n") >= LEAST_GPUS)
+def levels_of(
+    cells: Iterable[pl.DataFrame], boards: pl.DataFrame, runs: list[Run]
+) -> dict[int, list[Levels]]:
+    """Each run's GPUs of its commonest model, in order of node and name; runs with few GPUs are left out.
+    `cells`: of some nodes each; `boards`: (i, gpu) of all."""
+    many = boards.group_by("i").agg(pl.col("gpu").n_unique().alias("n")).filter(pl.col("n") >= LEAST_GPUS)
     ends = pl.DataFrame(
         [
             *(
@@ -63,11 +68,27 @@ def levels_of(cells: pl.DataFrame, runs: list[Run]) -> dict[int, list[Levels]]:
         schema={"i": pl.Int64, "zero": pl.Float64, "length": pl.Float64},
         orient="row",
     )
+    parts = [_sums(some, ends) for some in cells]
+    where = ("i", "model", "node", "gpu", "block")
+    sums = pl.concat(parts).sort(where, nulls_last=True).select(*where, _level("dyn"), _level("pipe"))
+    found: dict[int, dict[str, dict[tuple[str, str], Levels]]] = {}
+    for (i, model, node, gpu), rows in groupby(sums.iter_rows(), key=itemgetter(0, 1, 2, 3)):
+        one = Levels(node, gpu, [None] * BLOCKS, [None] * BLOCKS)
+        for *_, at, dyn, pipe in rows:
+            one.dyn[at], one.pipe[at] = dyn, pipe
+        found.setdefault(i, {}).setdefault(model, {})[node, gpu] = one
+    most = {i: max(models.values(), key=len) for i, models in found.items()}
+    return {i: list(mine.values()) for i, mine in most.items() if len(mine) >= LEAST_GPUS}
+
+
+def _sums(cells: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
+    """What levels are made of, by run, model, node, GPU and block. `ends`: where the runs asked for begin,
+    and how long they are."""
     mine = pl.when(pl.col("active") > 0).then(pl.col("own") / pl.col("active")).otherwise(1.0)
     middle = (pl.col("start_at") + pl.col("end_at")) / 2 - pl.col("zero")
     block = (middle / pl.col("length") * BLOCKS).floor().cast(pl.Int64).clip(0, BLOCKS - 1)
     told = pl.col("dyn").is_not_null() & pl.col("own").is_not_null()
-    sums = (
+    return texts(
         cells.select("i", "model", "node", "gpu", "start_at", "end_at", *_METERS)
         .join(ends, on="i")
         .with_columns(block.alias("block"), pl.col("model").fill_null(""))
@@ -79,17 +100,7 @@ def levels_of(cells: pl.DataFrame, runs: list[Run]) -> dict[int, list[Levels]]:
             exact_sum((pl.col("pipe") * mine).filter(pl.col("pipe").is_not_null())).alias("pipe"),
             exact_sum(pl.col("cov").filter(pl.col("pipe").is_not_null())).alias("pipe_cov"),
         )
-        .sort("i", "model", "node", "gpu", "block", nulls_last=True)
-        .select("i", "model", "node", "gpu", "block", _level("dyn"), _level("pipe"))
     )
-    found: dict[int, dict[str, dict[tuple[str, str], Levels]]] = {}
-    for (i, model, node, gpu), rows in groupby(sums.iter_rows(), key=itemgetter(0, 1, 2, 3)):
-        one = Levels(node, gpu, [None] * BLOCKS, [None] * BLOCKS)
-        for *_, at, dyn, pipe in rows:
-            one.dyn[at], one.pipe[at] = dyn, pipe
-        found.setdefault(i, {}).setdefault(model, {})[node, gpu] = one
-    most = {i: max(models.values(), key=len) for i, models in found.items()}
-    return {i: list(boards.values()) for i, boards in most.items() if len(boards) >= LEAST_GPUS}
 
 
 def _level(name: str) -> pl.Expr:

@@ -1,6 +1,6 @@
 """What is known of a run's storage: written at its saves, found on disk, read while it trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 
@@ -25,8 +25,8 @@ class Stored:
 
 
 NOTHING_STORED = Stored()
-# (uses, process facts, keys), (logs, points) of the last reading
-Given = tuple[tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame], tuple[pl.DataFrame, pl.DataFrame]]
+# (uses of some nodes each, process facts, keys), (logs, points) of the last reading
+Given = tuple[tuple[Iterable[pl.DataFrame], pl.DataFrame, pl.DataFrame], tuple[pl.DataFrame, pl.DataFrame]]
 
 
 def saves_of(track: Track, from_at: float = -inf, until_at: float = inf) -> tuple[float, ...]:

@@ -73,6 +73,12 @@ def unlisted(
     return [Unlisted(**row) for row in _gathered(found).iter_rows(named=True)]
 
 
+def order(one: Unlisted) -> tuple[object, ...]:
+    """How they follow each other, whichever slice they are of."""
+    host = (one.host is None, one.host)
+    return (one.node, one.gpu, one.from_at, one.pid, one.start_ticks, one.ended, *host)
+
+
 def _gathered(found: pl.DataFrame) -> pl.DataFrame:
     return (
         found.group_by("own", "host", "node", "gpu", "pid", "start_ticks", "ended")

@@ -7,12 +7,12 @@ false wherever such a process was there.
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
-from slurm_guard.audit.codes import like
+from slurm_guard.audit.codes import texts
 from slurm_guard.audit.owners import SHELLS
 from slurm_guard.audit.stats import median
 from slurm_guard.model import Run
@@ -57,18 +57,35 @@ class Saves:
 def saves(
     runs: list[Run],
     times: Times,
-    tables: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame],
+    tables: tuple[Iterable[pl.DataFrame], pl.DataFrame, pl.DataFrame],
     told: tuple[pl.DataFrame, pl.DataFrame],
     frames: Mapping[str, pl.DataFrame],
 ) -> dict[int, Saves]:
-    """Per run of `times`, where a process of it was on a GPU then. `tables`: uses, process facts, keys;
-    `told`: logs and points of the last reading."""
+    """Per run of `times`, where a process of it was on a GPU then. `tables`: uses (of some nodes each),
+    process facts, keys; `told`: logs and points of the last reading."""
     uses, people, keys = tables
     spans = pl.DataFrame(
         [(i, t[0] - BEFORE_S, runs[i].until_at) for i, t in times.items()],
         schema={"own": pl.Int64, "from_at": pl.Float64, "until_at": pl.Float64},
         orient="row",
     )
+    parts = [_written(rows, spans) for rows in uses]
+    sums = {i: _Sums([0] * len(t)) for i, t in times.items()}
+    for rows, _ in parts:
+        for i, a, b, n in rows.iter_rows():
+            sums[i].add(times[i], 0.5 * (a + b), n)
+    lives = pl.concat([lived for _, lived in parts])
+    dim = _unseen(runs, spans, (lives, people, keys), frames)
+    grew = _log_bytes(*told, keys.filter(pl.col("i").is_in(list(times))))
+    return {
+        i: _weigh(times[i], sums[i], runs[i], grew.get(i, 0), known=i not in dim)
+        for i in lives["own"].unique().sort().to_list()
+    }
+
+
+def _written(uses: pl.DataFrame, spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(own, start_at, end_at, b) of windows in which a process wrote; and of every process how long windows
+    tell of it, and whether one lacks its bytes (`dark`)."""
     mine = (
         uses.join(spans, on="own")
         .filter((pl.col("end_at") > pl.col("from_at")) & (pl.col("start_at") < pl.col("until_at")))
@@ -81,26 +98,30 @@ def saves(
         )
         .sort(*_WHO, "start_at")
     )
-    dim = _unseen(runs, spans, (mine, people, keys), frames)
-    grew = _log_bytes(*told, keys.filter(pl.col("i").is_in(list(times))))
-    found = {}
-    for (i,), part in mine.partition_by("own", as_dict=True, maintain_order=True).items():
-        rows = [(0.5 * (a + b), n or 0) for a, b, n in part.select("start_at", "end_at", "b").iter_rows()]
-        found[i] = _weigh(times[i], rows, runs[i], grew.get(i, 0), known=i not in dim)
-    return found
+    lives = mine.group_by(_WHO, maintain_order=True).agg(
+        (pl.col("end_at") - pl.col("start_at")).sum().alias("told_s"), pl.col("dark").any()
+    )
+    return mine.filter(pl.col("b") > 0).select("own", "start_at", "end_at", "b"), texts(lives)
 
 
-def _weigh(
-    times: tuple[float, ...], rows: list[tuple[float, int]], run: Run, log_b: int, *, known: bool
-) -> Saves:
-    """`rows`: middle of a window, bytes in it."""
+@dataclass(slots=True)
+class _Sums:
+    """Bytes from each moment to the next, and of all that what came close to one."""
+
+    whole: list[int]
+    near_b: int = 0
+
+    def add(self, times: tuple[float, ...], at: float, b: int) -> None:
+        """`at`: middle of a window, `b` bytes in it."""
+        k = bisect_right(times, at + BEFORE_S) - 1
+        self.whole[max(0, k)] += b
+        if any(t - NEAR_S[0] <= at < t + NEAR_S[1] for t in times[max(0, k - 1) : k + 2]):
+            self.near_b += b
+
+
+def _weigh(times: tuple[float, ...], sums: _Sums, run: Run, log_b: int, *, known: bool) -> Saves:
     edges = [t - BEFORE_S for t in times]
-    whole = [0] * len(times)
-    near_b = 0
-    for at, b in rows:
-        k = bisect_right(edges, at) - 1
-        whole[max(0, k)] += b
-        near_b += b if any(t - NEAR_S[0] <= at < t + NEAR_S[1] for t in times[max(0, k - 1) : k + 2]) else 0
+    whole, near_b = sums.whole, sums.near_b
     ends = [*edges[1:], max(run.until_at, edges[-1])]
     per_s = LOG_TWICE * log_b / max(1.0, run.until_at - run.from_at)
     most = [LEAST_B + per_s * (b - a) for a, b in zip(edges, ends, strict=True)]
@@ -135,34 +156,36 @@ def _unseen(
     frames: Mapping[str, pl.DataFrame],
 ) -> set[int]:
     """Runs in which somebody may have written whose bytes nobody counted."""
-    mine, people, keys = tables
-    dim = set(mine.filter("dark")["own"].to_list()) | set(spans["own"].to_list()) - set(mine["own"].to_list())
+    lives, people, keys = tables
+    dim = set(lives.filter("dark")["own"].to_list())
+    dim |= set(spans["own"].to_list()) - set(lives["own"].to_list())
     here = keys.select("run", pl.col("i").alias("own"))
-    codes = like(here, people)
     cut = pl.col("procs_truncated") | pl.col("why").str.contains('"procs"', literal=True)
-    windows = frames["windows"].filter(cut.fill_null(value=False)).select("run").join(codes, on="run")
+    windows = frames["windows"].filter(cut.fill_null(value=False)).select("run").join(here, on="run")
     dim |= set(windows.join(spans, on="own")["own"].to_list())
-    nodes = dict(mine.group_by("own").agg(pl.col("node").unique()).iter_rows())
+    nodes = dict(lives.group_by("own").agg(pl.col("node").unique()).iter_rows())
     sent = frames["flows"].filter(pl.col("out_b") >= LEAST_B).join(here, on="run")
     dim |= set(sent.join(spans, on="own")["own"].to_list())
     crowded = set(frames["events"].filter(pl.col("name") == "processes-truncated")["node"].to_list())
     dim |= {i for i, seen in nodes.items() if set(runs[i].nodes) - set(seen) or crowded & set(runs[i].nodes)}
     lived = (
         people.filter(pl.col("run").is_not_null())
-        .join(codes, on="run")
+        .join(here, on="run")
         .join(spans, on="own")
         .filter((pl.col("last_seen_at") > pl.col("from_at")) & (pl.col("first_seen_at") < pl.col("until_at")))
-        .join(mine.group_by(_WHO).agg((pl.col("end_at") - pl.col("start_at")).sum().alias("told_s")), on=_WHO,
-              how="left")
-    )  # fmt: skip
+        .join(lives.drop("dark"), on=_WHO, how="left")
+    )
     for (i,), part in lived.partition_by("own", as_dict=True).items():
-        if any(_may_write(row, rows) for rows in [part.to_dicts()] for row in rows):
+        of_node: dict[object, dict[object, Row]] = {}
+        for row in part.iter_rows(named=True):
+            of_node.setdefault(row["node"], {})[row["pid"]] = row
+        if any(_may_write(row, of_node[row["node"]]) for row in part.iter_rows(named=True)):
             dim.add(i)
     return dim
 
 
-def _may_write(row: Row, rows: list[Row]) -> bool:
-    """Whether a process may have written something that no window tells of."""
+def _may_write(row: Row, here: dict[object, Row]) -> bool:
+    """Whether a process may have written something that no window tells of. `here`: those of its node."""
     begin = max(_at(row["first_seen_at"]), _at(row["from_at"]))
     end = min(_at(row["last_seen_at"]), _at(row["until_at"]))
     if row["told_s"] is not None:
@@ -170,7 +193,6 @@ def _may_write(row: Row, rows: list[Row]) -> bool:
     name = str(row["exe"] or row["comm"] or "?").rpartition("/")[2]
     if name in _QUIET or str(row["comm"]).startswith("slurmstepd"):
         return False
-    here = {r["pid"]: r for r in rows if r["node"] == row["node"]}
     workers = [r for r in here.values() if r["told_s"] is not None]
     launches = _LAUNCHERS.search(f"{row['exe']} {row['cmdline']}") is not None
     if launches and any(row["pid"] in _above(worker, here) for worker in workers):

@@ -10,8 +10,11 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +100,18 @@ class Folder:
             os.unlink(name, dir_fd=self.fd)
         except FileNotFoundError:
             pass
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder in it for what one process has no room for, until it is done; one that is killed leaves it
+        to the next audit (kept.py). Raises as `below`."""
+        name = f".scratch-{secrets.token_hex(8)}"
+        folder = self.below(name)
+        try:
+            yield folder.path
+        finally:
+            folder.close()
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def below(self, name: str, *, make: bool = True) -> "Folder":
         """A folder in it, under the same conditions. Raises GuardError parts-unsafe, OSError."""

@@ -1,7 +1,11 @@
 """The three passes over a night's parts: survey, measure, judge. Each works on one part alone, with what the
 one before it made of that part; what needs all runs lies between them (audit/whole.py)."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
 from pathlib import Path
 
 import polars as pl
@@ -12,10 +16,11 @@ from slurm_guard.audit.facts import Facts, runs_frame
 from slurm_guard.audit.night import Night, measure
 from slurm_guard.audit.outside import Stint
 from slurm_guard.audit.run import Done, judge_runs
+from slurm_guard.audit.slices import Source, Sources
 from slurm_guard.audit.tables import Part as NightPart
 from slurm_guard.audit.whole import Told, Whole
-from slurm_guard.engine.plan import Part
-from slurm_guard.lake.frames import read_frames, read_windows
+from slurm_guard.engine.plan import Part, slices_of
+from slurm_guard.lake.frames import Named, read_frames, read_rest, read_wide, read_windows
 from slurm_guard.lake.reach import Reach
 from slurm_guard.lake.schema import TABLES, empty
 from slurm_guard.model import Run, Skip
@@ -31,6 +36,7 @@ class Site:
     lake: Path
     reach: Reach
     keeps_cells: bool = False
+    slice_gpu_h: float = inf  # a part of more is read by groups of its nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,23 @@ class Surveyed:
 
 def survey_part(site: Site, part: Part) -> Surveyed:
     """The first pass, over the nodes that the part holds."""
+    found = [_surveyed(site, part, nodes) for nodes in _slices(site, part, part.nodes)]
+    tops = work.norms([one.survey for one in found], frozenset(), frozenset()).top
+    quiet = pl.concat([one.survey.quiet for one in found])
+    told, placed = (
+        frozenset().union(*some) for some in zip(*((o.told, o.placed) for o in found), strict=True)
+    )
+    return Surveyed(work.Survey(quiet, tops, frozenset()), told, placed)
+
+
+def _slices(site: Site, part: Part, nodes: frozenset[str]) -> tuple[frozenset[str], ...]:
+    return slices_of(nodes, (site.runs[i] for i in part.near), site.slice_gpu_h)
+
+
+def _surveyed(site: Site, part: Part, nodes: frozenset[str]) -> Surveyed:
     facts = site.facts
     window = (facts.from_at, facts.until_at)
-    frames = read_windows(site.lake, facts.cluster, *window, site.reach.of(part.nodes))
+    frames = read_windows(site.lake, facts.cluster, *window, site.reach.of(nodes))
     runs = [site.runs[i] for i in part.near]
     table = runs_frame(runs)
     every = {name: frames[name] if name in frames else empty(name) for name in TABLES}
@@ -63,17 +83,49 @@ def survey_part(site: Site, part: Part) -> Surveyed:
 Measured = tuple[Night, tuple[Skip, ...]]
 
 
-def measure_part(site: Site, part: Part, norms: work.Norms) -> tuple[Measured, Told]:
-    """The second pass: the measured runs, and what the other runs have to know, by places in the night."""
+def measure_part(
+    site: Site, part: Part, norms: work.Norms, scratch: Callable[[], AbstractContextManager[Path]]
+) -> tuple[Measured, Told]:
+    """The second pass: the measured runs, and what the other runs have to know, by places in the night.
+    `scratch`: a folder of its own, for a part of several slices."""
     own = frozenset(part.own)
     places = tuple(k for k, i in enumerate(part.near) if i in own)
     runs = [site.runs[i] for i in part.near]
-    handed, skips = _read(site, part)
-    # Popped, here and below: nobody keeps the rows as they were read, a third of what a large run takes.
-    night, told = measure(
-        runs, handed.pop(), NightPart(places, part.nodes, norms), keeps_cells=site.keeps_cells
-    )
+    mine = NightPart(places, part.nodes, norms)
+    slices = _slices(site, part, part.reach)
+    if len(slices) > 1:
+        with scratch() as folder:
+            sliced, skips = _read_rest(site, part, slices)
+            sources = Sources([Source(nodes, partial(_read_wide, site, nodes)) for nodes in slices], folder)
+            night, told = measure(runs, sliced, mine, sources, keeps_cells=site.keeps_cells)
+    else:
+        handed, skips = _read(site, part)
+        # Popped, here and below: nobody keeps the rows as they were read, a third of what a large run takes.
+        night, told = measure(runs, handed.pop(), mine, keeps_cells=site.keeps_cells)
     return (night, skips), told.moved(part.near)
+
+
+def _read_wide(site: Site, nodes: frozenset[str]) -> dict[str, pl.DataFrame]:
+    facts = site.facts
+    return read_wide(site.lake, facts.cluster, (facts.from_at, facts.until_at), site.reach.of(nodes))[0]
+
+
+def _read_rest(site: Site, part: Part, slices: Sequence[frozenset[str]]) -> tuple[Facts, tuple[Skip, ...]]:
+    """The facts with all rows of nodes that the part reaches, but for those for each window: of these the
+    windows' run keys. Which rows belong to them is only known once all of them were read, a first time."""
+    facts = site.facts
+    span = (facts.from_at, facts.until_at)
+    named = Named.none()
+    keys, skips = [empty("windows").select("run")], set[Skip]()
+    for nodes in slices:
+        frames, mine, said = read_wide(site.lake, facts.cluster, span, site.reach.of(nodes))
+        named = named.beside(mine)
+        keys.append(frames["windows"].select("run").unique())
+        skips |= set(said)
+    rest, said = read_rest(site.lake, facts.cluster, span, site.reach.of(part.reach), named)
+    frames = {**rest, "windows": pl.concat(keys).unique()}
+    runs = tuple(site.runs[i] for i in part.near)
+    return replace(facts, runs=runs, frames=frames, skips=()), tuple(skips | set(said))
 
 
 def _read(site: Site, part: Part) -> tuple[list[Facts], tuple[Skip, ...]]:

@@ -62,6 +62,25 @@ def cut(
     return parts
 
 
+def slices_of(nodes: Iterable[str], runs: Iterable[Run], slice_gpu_h: float) -> tuple[frozenset[str], ...]:
+    """These nodes in groups of neighbours on which the runs have about `slice_gpu_h` GPU-hours, as many as
+    need be; one where that is all of them, or there is none."""
+    hours = dict.fromkeys(nodes, 0.0)
+    for run in runs:
+        for node in run.nodes:
+            if node in hours:
+                hours[node] += _gpu_h(run) / len(run.nodes)
+    found: list[list[str]] = [[]]
+    size = 0.0
+    for node in sorted(hours, key=_natural):
+        if found[-1] and size + hours[node] > slice_gpu_h:
+            found.append([])
+            size = 0.0
+        found[-1].append(node)
+        size += hours[node]
+    return tuple(frozenset(some) for some in found)
+
+
 def _part(runs: Sequence[Run], mine: list[int], held: list[str], on_node: dict[str, list[int]]) -> Part:
     reach = {*held, *(node for i in mine for node in runs[i].nodes)} - {""}
     near = {*mine, *(i for node in reach for i in on_node.get(node, ()))}

@@ -33,6 +33,8 @@ from slurm_guard.readings import IMPORTED
 Take = Callable[[pl.LazyFrame], None]
 Leave = tuple[Callable[[PastGround], None], Callable[[PastTrace], None]]
 Tell = Callable[[int, int], None]
+# Of part_gpu_h: more than that is measured by groups of its nodes, for a fifth more time. Judgement
+_SLICE = 2.0
 _LOOKS = 3  # at a lake of which something was taken away meanwhile: what is kept of parts holds. Judgement
 
 
@@ -108,9 +110,9 @@ def _in_parts(
     facts: Facts, view: View, how: tuple[Work, Means], leave: Leave, take: Take | None, tell: Tell
 ) -> tuple[Audit, list[PastCost]]:
     work_, means = how
-    site = parts.Site(
-        facts, tuple(split(facts.runs)[0]), view.lake, find_reach(view), keeps_cells=take is not None
-    )
+    runs = tuple(split(facts.runs)[0])
+    reach, slice_h = find_reach(view), _SLICE * means.part_gpu_h
+    site = parts.Site(facts, runs, view.lake, reach, keeps_cells=take is not None, slice_gpu_h=slice_h)
     ties = shared_files(view, facts.cluster, site.runs)
     every = cut(site.runs, site.reach.nodes, ties, means.part_gpu_h)
     name = Namer(site)

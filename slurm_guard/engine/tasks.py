@@ -69,7 +69,7 @@ def make(site: parts.Site, folder: Folder, task: Task) -> None:
 def _made(site: parts.Site, folder: Folder, task: Task) -> dict[str, object]:
     """By names, and the task's own last: with it the task is done."""
     if isinstance(task.given, work.Norms):
-        measured, told = parts.measure_part(site, task.part, task.given)
+        measured, told = parts.measure_part(site, task.part, task.given, folder.scratch)
         return {NIGHT + task.name: measured, task.name: told}
     if isinstance(task.given, Whole):
         measured = folder.get(NIGHT + task.measured)

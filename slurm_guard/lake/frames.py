@@ -55,6 +55,11 @@ class Named(NamedTuple):
     runs: pl.DataFrame
     strangers: pl.DataFrame
 
+    @classmethod
+    def none(cls) -> "Named":
+        """Nothing."""
+        return named_in({name: empty(name) for name in WIDE}, WIDE)
+
     def beside(self, other: "Named") -> "Named":
         """Both together."""
         return Named(*(pl.concat(pair).unique() for pair in zip(self, other, strict=True)))

@@ -82,7 +82,7 @@ def left(
         frame("points", [p for _, part in readings for p in part]),
         frame("logs", [log for log, _ in readings]),
         (KEYS, runs(*lives)),
-        wrote() if uses is None else uses,
+        [wrote() if uses is None else uses],
     )
     steps = {log["run"]: points.filter(pl.col("run") == log["run"])["step"].to_list() for log, _ in readings}
     said = {run: (n, list(p)) for run, n, p in logs.select("run", "n", "problems").iter_rows()}
