@@ -178,9 +178,8 @@ class Rhythms:
 
     def __iter__(self) -> Iterator[beats.Tables]:
         for k in range(self.kept.n):
-            cells, uses, strange, shapes = (
-                self.kept.get(k, name) for name in ("cells", "uses", "strange", "shapes")
-            )
+            names = ("cells", "uses", "strange", "shapes")
+            cells, uses, strange, shapes = (self.kept.get(k, name) for name in names)
             yield cells, uses, strange, shapes
 
 

@@ -21,6 +21,8 @@ def or_nothing(what: str, make: Callable[[], T], nothing: T, missed: Missed) -> 
     """What `make` gives of all runs; where it fails `nothing`, and a word in `missed`: no verdict is lost."""
     try:
         return make()
+    except OSError:  # of the disk where slices lie (slices.py), and not of what the night has
+        raise
     except Exception as error:  # noqa: BLE001 - what looks at all runs must not cost them their verdicts
         missed.append((what, said_of(error)))
         return nothing

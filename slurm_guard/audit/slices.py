@@ -5,6 +5,7 @@ highest values, lists, and sums of whole numbers, to which the order of slices i
 night that is looked at once is one slice.
 """
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +48,15 @@ class Kept:
         else:
             frame.write_ipc(self._folder / f"{k}-{name}", compression="lz4")
 
-    def get(self, k: int, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """What was put there; of it these columns, null: all. Raises OSError."""
-        if self._folder is not None:
-            return pl.read_ipc(self._folder / f"{k}-{name}", columns=None if columns is None else [*columns])
-        frame = self._frames[k, name]
-        return frame if columns is None else frame.select(columns)
+    def get(self, k: int, name: str) -> pl.DataFrame:
+        """What was put there. Raises OSError."""
+        if self._folder is None:
+            return self._frames[k, name]
+        path = self._folder / f"{k}-{name}"
+        try:
+            return pl.read_ipc(path)
+        except pl.exceptions.PolarsError as error:
+            raise OSError(errno.EIO, f"{path.name} is not as it was written ({error})") from None
 
     def each(self, name: str) -> "Each":
         """That of every slice."""

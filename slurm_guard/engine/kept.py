@@ -100,9 +100,10 @@ def in_words(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        why = error.strerror or error  # Polars gives no number, and words of its own
         raise GuardError(
             "scratch-unwritable",
-            f"the parts of the night cannot be kept in {place}: {error.strerror}; nothing was published",
+            f"the parts of the night cannot be kept in {place}: {why}; nothing was published",
             "make room there, or name another folder ([engine] folder, or TMPDIR for a temporary one), then "
             "audit the night again",
         ) from None

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from slurm_guard.audit.facts import Facts, split
+from slurm_guard.audit.facts import split
 from slurm_guard.cli.audit import load_facts
 from slurm_guard.cli.simulate import simulate
 from slurm_guard.config import Config
 from slurm_guard.engine import parts
 from slurm_guard.engine.plan import Part, slices_of
+from slurm_guard.errors import GuardError
 from slurm_guard.model import Run
 from tests.shapes import SHAPES, facts_of
 from tests.unit.engine.nights import NODE_H, WHOLE_H, outcome, scatter, several, write_lake
@@ -129,3 +131,28 @@ def test_what_lies_on_disk_meanwhile_is_gone_afterwards(
 
     assert len(lay) >= 2
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.usefixtures("one_part")
+@pytest.mark.parametrize(
+    ("hurt", "says"),
+    [("slices.pl.DataFrame.write_ipc", "No space left"), ("slices.pl.read_ipc", "not as it was written")],
+)
+def test_a_disk_that_fails_meanwhile_publishes_nothing_and_says_so(
+    hurt: str, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    facts, lake = several(("honest", "co-tenant")), tmp_path / "lake"
+    write_lake(dict(facts.frames), lake)
+    _sliced(monkeypatch, NODE)
+
+    def fails(*_: object, **__: object) -> None:
+        if "read" in hurt:
+            raise pl.exceptions.ComputeError("out-of-spec: InvalidFooter")
+        raise OSError("No space left on device (os error 28)")  # as Polars says it: without a number
+
+    monkeypatch.setattr(f"slurm_guard.audit.{hurt}", fails)
+
+    with pytest.raises(GuardError, match=says) as refused:
+        outcome(facts, lake, 0.1)
+
+    assert refused.value.slug == "scratch-unwritable"
