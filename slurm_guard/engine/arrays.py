@@ -21,7 +21,7 @@ from slurm_guard.engine.folder import Folder
 from slurm_guard.engine.kept import Work, in_words
 from slurm_guard.engine.local import SITE, Make
 from slurm_guard.engine.sight import check_view
-from slurm_guard.engine.tasks import Task
+from slurm_guard.engine.tasks import Task, largest_first
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.view import View
 
@@ -103,7 +103,7 @@ def share(tasks: Sequence[Task], n: int) -> list[list[Task]]:
     """At most `n` groups of about the same size, none empty; the same for the same tasks."""
     groups: list[list[Task]] = [[] for _ in range(max(1, min(n, len(tasks))))]
     sizes = [0.0] * len(groups)
-    for task in sorted(tasks, key=lambda one: (-one.size, one.name)):
+    for task in largest_first(tasks):
         least = sizes.index(min(sizes))
         groups[least].append(task)
         sizes[least] += task.size

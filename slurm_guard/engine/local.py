@@ -12,7 +12,7 @@ from pathlib import Path
 from slurm_guard.engine import parts
 from slurm_guard.engine.folder import Folder, open_folder
 from slurm_guard.engine.kept import Work, in_words
-from slurm_guard.engine.tasks import Task, make
+from slurm_guard.engine.tasks import Task, largest_first, make
 from slurm_guard.errors import GuardError
 from slurm_guard.garbage import uncollected
 
@@ -51,7 +51,7 @@ def _beside(work: Work, site: parts.Site, n: int) -> Iterator[Make]:
         def each(tasks: Sequence[Task], tell: Callable[[int], None]) -> None:
             with _understood(work.night.path):
                 try:
-                    waiting = [pool.submit(_make, task) for task in tasks]
+                    waiting = [pool.submit(_make, task) for task in largest_first(tasks)]
                     for k, done in enumerate(as_completed(waiting)):
                         done.result()
                         tell(k + 1)

@@ -46,6 +46,11 @@ class Task:
         return (self.name, NIGHT + self.name) if self.step == MEASURE else (self.name,)
 
 
+def largest_first(tasks: Iterable[Task]) -> list[Task]:
+    """In which order they are made side by side, so that the last one is not a long one; always the same."""
+    return sorted(tasks, key=lambda task: (-task.size, task.name))
+
+
 @uncollected()
 def make(site: parts.Site, folder: Folder, task: Task) -> None:
     """The task's result into the folder, if it is not there.

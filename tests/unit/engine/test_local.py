@@ -1,10 +1,17 @@
 """The processes of this machine: what they find in their environment."""
 
 import os
+from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
 from slurm_guard.engine import local
+from slurm_guard.engine.kept import work_of
+from slurm_guard.engine.parts import Site
+from slurm_guard.engine.plan import Part
+from slurm_guard.engine.tasks import Task
+from tests.shapes import facts_of
 
 POLARS = "dirty_decay_ms:500,muzzy_decay_ms:1000"  # as Polars leaves it in ours
 
@@ -44,3 +51,35 @@ def test_polars_leaves_its_own_words_as_we_take_them() -> None:
     import polars as pl  # noqa: F401
 
     assert os.environ["_RJEM_MALLOC_CONF"].startswith(POLARS)
+
+
+def test_the_longest_task_is_begun_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that is begun last is waited for alone: the largest run of a night takes minutes."""
+    begun: list[str] = []
+
+    class Pool:
+        def __enter__(self) -> "Pool":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def submit(self, _: object, task: Task) -> Future[None]:
+            begun.append(task.name)
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
+
+    monkeypatch.setattr(local, "ProcessPoolExecutor", lambda *_: Pool())
+    with work_of(None, 0, ("", "", 0.0, 0.0)) as work:
+        site = Site(facts_of("honest"), (), tmp_path, None)  # type: ignore[arg-type]
+        none = Part((), (), frozenset(), frozenset())
+        tasks = [
+            Task("survey", name, (), none, size=size) for name, size in (("a", 1.0), ("c", 9.0), ("b", 9.0))
+        ]
+        told: list[int] = []
+
+        with local.in_processes(work, site, 2) as make:
+            make(tasks, told.append)
+
+    assert begun == ["b", "c", "a"]
+    assert told == [1, 2, 3]
