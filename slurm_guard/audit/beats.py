@@ -22,30 +22,15 @@ USUAL = (
 )
 
 
-def beats_of(
-    cells: pl.DataFrame,
-    uses: pl.DataFrame,
-    strange: pl.DataFrame,
-    wanted: Iterable[int] | None = None,
-    windows: pl.DataFrame | None = None,
-) -> dict[int, list[Beat]]:
-    """Windows of each run that carry a rhythm which may be its own, in order of time, then GPU, at most
-    MAX_WINDOWS of them (every so many). `strange`: windows in which somebody unlisted could have worked
-    (unlisted.py). `wanted`: the runs asked for; null: all. `windows`: where the cells' `window` has what
-    they lack; null: they have it themselves."""
-    if windows is None:
-        cells, windows = cells.with_row_index("window"), cells
-    several = cells.select("i").unique()["i"].to_list() if wanted is None else wanted
-    return beats_in([(cells, uses, strange, windows.select(SHAPE))], several)
-
-
 # Cells, uses, strange windows and the windows' SHAPE columns, of some nodes.
 Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]
 
 
 def beats_in(slices: Iterable[Tables], wanted: Iterable[int]) -> dict[int, list[Beat]]:
-    """Likewise, of the nodes of all slices, through which it goes twice: a run's windows are chosen among all
-    of them."""
+    """Windows of each of the runs `wanted` that carry a rhythm which may be its own, in order of time, then
+    GPU, at most MAX_WINDOWS of them (every so many). A cell's `window` is its place among the SHAPE columns;
+    strange windows are those in which somebody unlisted could have worked (unlisted.py). Through `slices` it
+    goes twice: a run's windows are chosen among those of all."""
     runs = sorted(wanted)
     able = [_able(*tables, runs) for tables in slices]
     chosen = _chosen(able)

@@ -104,7 +104,7 @@ def measure(
     facts = replace(facts, frames={})  # what the tables have no use for goes, unless the caller keeps it
     missed: Missed = []
     tables = tables_of(runs, handed.pop(), part, sources, missed)
-    frames, keys, gleaned = tables.frames, tables.own_keys, tables.gleaned
+    frames, keys, gleaned = tables.frames, tables.keys, tables.gleaned
     series = gather.series_of(tables.points, tables.logs, keys, facts.config.slack_s)
     logs = series
     unheard: list[traces.Heard] = []
@@ -128,7 +128,7 @@ def measure(
     cells = tables.kept.each("divided")
     return Night(
         pl.concat([texts(some.select(*CELLS)) for some in cells if keeps_cells] or [_no_cells()]),
-        hear.listen(frames, tables.keys, gleaned.refused, gleaned.good),
+        hear.listen(frames, keys, gleaned.refused, gleaned.good),
         gleaned.stints,
         gleaned.unlisted,
         tuple(listed.listed(gleaned.untold, (tables.runs, tables.told), ties)),
@@ -195,7 +195,7 @@ def _told(
         {i: replace(track, marks=()) for i, track in found.items()},
         before.prints,
         heard,
-        or_nothing("sizes", lambda: boards.sizes_told(tables.logs, tables.own_keys, found), nothing, missed),
+        or_nothing("sizes", lambda: boards.sizes_told(tables.logs, tables.keys, found), nothing, missed),
         boards.boards_of(tables.gleaned.boards),
     )
 

@@ -30,8 +30,7 @@ class Tables:
 
     frames: Frames  # without the rows for each window, but for what is in `gleaned.windows`
     runs: pl.DataFrame
-    keys: pl.DataFrame
-    own_keys: pl.DataFrame  # of the runs that are measured
+    keys: pl.DataFrame  # of the runs that are measured
     gleaned: Gleaned
     kept: Kept
     told: set[int]  # runs of which a ticket names the GPUs, wherever they are
@@ -59,7 +58,7 @@ def tables_of(
     gleaned = together(found)
     frames = {**frames, "windows": gleaned.windows}
     logs, points = _logs(frames, (own, keys, table), kept, is_part=part is not None)
-    return Tables(frames, table, keys, own, gleaned, kept, told, logs, points)
+    return Tables(frames, table, own, gleaned, kept, told, logs, points)
 
 
 def _known(
@@ -98,10 +97,5 @@ Ties = tuple[pl.DataFrame, dict[int, list[LogHold]], set[tuple[str, int, int]]]
 def ties_of(tables: Tables) -> Ties:
     """What processes are, which logs the runs' processes hold, and who speaks with whom."""
     frames = tables.frames
-    held = gather.holds_of(tables.logs, frames["files"], tables.own_keys, tables.points)
+    held = gather.holds_of(tables.logs, frames["files"], tables.keys, tables.points)
     return tables.gleaned.people, held, gather.partners(frames["flows"])
-
-
-def of_nodes_said(rows: pl.DataFrame, nodes: frozenset[str] | None) -> pl.DataFrame:
-    """Rows of the nodes of which a part speaks; null: of all."""
-    return rows if nodes is None else rows.filter(pl.col("node").is_in(sorted(nodes)))

@@ -5,8 +5,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from slurm_guard.audit.beats import beats_of
-from slurm_guard.audit.rhythm import compare
+from slurm_guard.audit.beats import SHAPE, beats_in
+from slurm_guard.audit.rhythm import Beat, compare
 from slurm_guard.audit.track import Arc
 
 N = 20
@@ -50,9 +50,18 @@ def _strange(windows: range = range(0)) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+def _beats(*slices: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]) -> list[Beat]:
+    """Of run 0, from cells (which are their own windows), uses and strange windows of some nodes each."""
+    given = [
+        (cells.with_row_index("window"), uses, strange, cells.select(SHAPE))
+        for cells, uses, strange in slices
+    ]
+    return beats_in(given, [0]).get(0, [])
+
+
 def _word(cells: pl.DataFrame, uses: pl.DataFrame, strange: range = range(0)) -> str:
     """What the windows say of a claimed step of 6 s."""
-    found = compare(beats_of(cells, uses, _strange(strange)).get(0, []), ARCS)
+    found = compare(_beats((cells, uses, _strange(strange))), ARCS)
     return "agrees" if found.agrees else "denies" if found.denies else "silent"
 
 
@@ -116,6 +125,26 @@ def test_a_list_that_failed_now_and_then_does_not_silence_a_gpu_with_one_worker(
 def test_one_mixed_window_leaves_those_without_a_list_in_doubt() -> None:
     one = _uses((50, 50_000), windows=range(12))
     mixed = _uses((50, 30_000), (51, 20_000), windows=range(12, 13))
-    beats = beats_of(_cells(7.4), pl.concat([one, mixed]), _strange())[0]
+    beats = _beats((_cells(7.4), pl.concat([one, mixed]), _strange()))
 
     assert [beat.mixed for beat in beats] == [False] * 12 + [True] * 8
+
+
+def test_windows_are_chosen_among_those_of_all_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each slice names its GPUs by numbers of its own, which say nothing beside another's."""
+    names = ("GPU-b", "GPU-c", "GPU-a")
+    cells = [_cells(6.0 + k, gpu=name) for k, name in enumerate(names)]
+    uses = [_uses((50, 50_000)).with_columns(pl.lit(name).alias("gpu")) for name in names]
+    whole = (pl.concat(cells), pl.concat(uses), _strange())
+    monkeypatch.setattr("slurm_guard.audit.beats.MAX_WINDOWS", 16)
+
+    some = _beats(*((_named(c), _named(u), _named(_strange())) for c, u in zip(cells, uses, strict=True)))
+
+    assert some == _beats(whole)
+    assert len(some) == 15  # every fourth of sixty
+    assert {beat.periods[0] for beat in some} == {6.0, 7.0, 8.0}
+
+
+def _named(frame: pl.DataFrame) -> pl.DataFrame:
+    """GPUs coded by what this frame has of them."""
+    return frame.with_columns(pl.col("gpu").cast(pl.Enum(frame["gpu"].unique())))
