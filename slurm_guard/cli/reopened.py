@@ -1,9 +1,9 @@
 """Nights of which rows came after they were audited: `collect` says so, `audit --reopened` audits them again.
 
 `reopened.jsonl` has a line for each: when, which night, how many runs on how many nodes. `collect` writes it
-in the lake; an audit beside the documents, of what came while it ran, for `collect` had no document to go by
-then. A night is open as long as its document is older than its last line, so auditing it again by whatever
-way closes it.
+in the lake, or beside the documents where the lake has no room for it; an audit beside the documents, of what
+came while it ran, for `collect` had no document to go by then. A night is open as long as its document is
+older than its last line, so auditing it again by whatever way closes it.
 """
 
 import json
@@ -42,7 +42,8 @@ def tell_reopened(arrived: Arrived, lake: Path, settings: "Config") -> None:
             "`slurm-guard audit --reopened` audits it again"
         )
     if lines:
-        _append(lake / NAME, "".join(json.dumps(line) + "\n" for line in lines))
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        _append([lake / NAME, Path(settings.report.path) / NAME], text)
 
 
 def tell_newer(view: "View", document: Path, settings: "Config") -> None:
@@ -63,7 +64,7 @@ def tell_newer(view: "View", document: Path, settings: "Config") -> None:
         f"  while it was audited, more came: {line['runs']} runs on {line['nodes']} nodes, and is not in it; "
         "`slurm-guard audit --reopened` audits it again"
     )
-    _append(document.parent.parent / NAME, json.dumps(line) + "\n")
+    _append([document.parent.parent / NAME], json.dumps(line) + "\n")
 
 
 def _line(at: float, night: str, of_night: "list[tuple[str, str, float, float]]") -> dict[str, float | str]:
@@ -122,14 +123,28 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _append(path: Path, text: str) -> None:
+def _append(places: list[Path], text: str) -> None:
+    """To the first of these files that takes it; both are read (open_nights)."""
+    failed: list[str] = []
+    for path in places:
+        try:
+            _add(path, text)
+            return
+        except OSError as error:
+            failed.append(f"{path}: {error.strerror}")
+    typer.echo(f"  not written down: {'; '.join(failed)}", err=True)
+
+
+def _add(path: Path, text: str) -> None:
+    """Raises OSError. A full disk may have taken half of the last line: what follows is a line of its own."""
     import os
 
     from slurm_guard.lake.write import CLOSED
 
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, CLOSED), "w", encoding="utf-8") as out:
-            out.write(text)
-    except OSError as error:
-        typer.echo(f"  not written down: {path}: {error.strerror}", err=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, CLOSED), "r+b", buffering=0) as out:
+        size = os.fstat(out.fileno()).st_size
+        is_cut = size > 0 and os.pread(out.fileno(), 1, size - 1) != b"\n"
+        left = ("\n" * is_cut + text).encode()
+        while left:
+            left = left[out.write(left) :]

@@ -10,6 +10,7 @@ from slurm_guard.lake.schema import PARTITION
 from slurm_guard.lake.view import View
 
 Spans = dict[tuple[str, str], tuple[float, float]]  # (node, run or ""): first and last instant
+Arrived = tuple[tuple[str, str, float, float], ...]  # (node, run or "", first, last)
 
 
 def note(spans: Spans, table: str, rows: pl.DataFrame) -> None:
@@ -19,6 +20,11 @@ def note(spans: Spans, table: str, rows: pl.DataFrame) -> None:
     for node, run, first, last in found.iter_rows():
         known = spans.get((node, run or ""), (first, last))
         spans[(node, run or "")] = (min(known[0], first), max(known[1], last))
+
+
+def told(spans: Spans) -> Arrived:
+    """In the order of nodes and runs."""
+    return tuple((*key, *span) for key, span in sorted(spans.items()))
 
 
 def arrived_since(view: View) -> Spans:
