@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.compacted import IMPORTED
 from slurm_guard.lake.scan import DAY_S, ORDER, UNREADABLE, day_of
 from slurm_guard.lake.schema import FORMAT, PARTITION, TABLES, empty
 from slurm_guard.lake.steps import formats_in
@@ -50,7 +51,7 @@ def keep_hour(lake: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.
 
 
 def _keep(root: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.DataFrame]) -> Kept:
-    name = f"imported-{hashlib.sha256(f'{cluster}/{int(hour_at)}'.encode()).hexdigest()[:16]}.parquet"
+    name = f"{IMPORTED}{hashlib.sha256(f'{cluster}/{int(hour_at)}'.encode()).hexdigest()[:16]}.parquet"
     days = [day_of(hour_at - DAY_S), day_of(hour_at)]  # a window may begin before midnight
     found = {table: [root / table / f"date={day}" / name for day in days] for table in _TABLES}
     before = {table: _read(table, paths) for table, paths in found.items()}

@@ -3,12 +3,15 @@
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from itertools import permutations
 from typing import Any
 
 import polars as pl
 import pytest
 
+from slurm_guard.lake import compact
+from slurm_guard.lake.compacted import counting
 from slurm_guard.lake.doubles import without_doubles
 from slurm_guard.lake.imports import keep_hour
 from slurm_guard.lake.others import Others, rows_of
@@ -277,6 +280,30 @@ def test_an_hour_is_kept_once_and_never_by_less(tmp_path: Any) -> None:
     assert less.n_before == 1
     assert files() == full
     assert len([name for name in full if "/windows/" in name]) == 1
+
+
+def test_hours_of_a_day_that_is_put_together_are_still_replaced_by_a_later_import(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep(at: float, one: Hour) -> Any:
+        return keep_hour(tmp_path, "c", at, rows_of(one, "c", [run()]).tables)
+
+    def counted() -> int:
+        days = sorted((tmp_path / "v1" / "windows").iterdir())
+        return sum(pl.read_parquet(path).height for day in days for path in counting(day))
+
+    monkeypatch.setattr(compact, "LEAST_FILES", 2)
+    for n in range(3):
+        keep(AT - n, steady(left_out=(600.0, 1200.0)))
+    for now_at in (0.0, 1e12):
+        compact.compact(tmp_path, (date.min, date.max), now_at)
+    n_before = counted()
+
+    known = keep(AT, steady(left_out=(0.0, 3000.0)))
+    more = keep(AT, steady())
+
+    assert (known.n_before, more.is_new) == (1, True)
+    assert counted() > n_before
 
 
 def test_windows_across_midnight_lie_in_the_day_that_they_begin_in(tmp_path: Any) -> None:
