@@ -53,6 +53,7 @@ def prometheus(
     from slurm_guard.cli.audit import accounting_of, span
     from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.progressbar import watched
+    from slurm_guard.cli.reopened import tell_reopened
     from slurm_guard.cli.store import refuse_copy, send
     from slurm_guard.config import load_config
     from slurm_guard.prometheus.client import Prometheus
@@ -67,16 +68,20 @@ def prometheus(
     loaded = accounting_of(settings.slurm, sacct_file).load_runs(hours[0], hours[-1] + 3600.0)
     runs = [run for run in loaded.runs if run.n_gpus > 0]
     told = Told()
-    with watched() as bar:
-        bar.stage("hours asked")
-        for n, at in enumerate(hours):
-            if told.in_a_row >= _GIVE_UP:
-                told.failed.append((at, "not asked any more"))
-            else:
-                _take(server, at, (loaded.cluster, runs), where, settings, match, told)
-            bar.step(n + 1, len(hours))
+    try:
+        with watched() as bar:
+            bar.stage("hours asked")
+            for n, at in enumerate(hours):
+                if told.in_a_row >= _GIVE_UP:
+                    told.failed.append((at, "not asked any more"))
+                else:
+                    _take(server, at, (loaded.cluster, runs), where, settings, match, told)
+                bar.step(n + 1, len(hours))
+        _tell(told, server, where, len(hours))
+    finally:  # what came before an error is in the lake, too
+        tell_reopened(told.arrived, where, settings)
     send(where, settings)
-    _tell(told, server, where, len(hours))
+    _check(told, len(hours))
 
 
 @dataclass(slots=True)
@@ -88,6 +93,7 @@ class Told:
     n_before: int = 0
     in_a_row: int = 0
     nodes: set[str] = field(default_factory=set)
+    arrived: list[tuple[str, str, float, float]] = field(default_factory=list)
     failed: list[tuple[float, str]] = field(default_factory=list)
     lost_s: "Counter[str]" = field(default_factory=lambda: _counter())
     left_out: "Counter[str]" = field(default_factory=lambda: _counter())
@@ -185,13 +191,12 @@ def _take(
         told.n_windows += kept.n_windows
         told.n_new += kept.is_new
         told.n_before += kept.n_before
+        told.arrived += kept.arrived
 
 
 def _tell(told: Told, server: "Prometheus", lake: Path, n_hours: int) -> None:
-    """Raises GuardError prometheus-incomplete, prometheus-nothing."""
     from datetime import datetime, timezone
 
-    from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
     from slurm_guard.report.words import plural
 
     typer.echo(
@@ -214,6 +219,13 @@ def _tell(told: Told, server: "Prometheus", lake: Path, n_hours: int) -> None:
     for at, why in told.failed[:10]:
         when = datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
         typer.echo(f"  {when}: nothing taken: {why!a}")
+
+
+def _check(told: Told, n_hours: int) -> None:
+    """Raises GuardError prometheus-incomplete, prometheus-nothing."""
+    from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
+    from slurm_guard.report.words import plural
+
     if told.failed:
         raise GuardError(
             "prometheus-incomplete",

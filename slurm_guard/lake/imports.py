@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.arrived import Arrived, Spans, note, told
 from slurm_guard.lake.compacted import IMPORTED
 from slurm_guard.lake.scan import DAY_S, ORDER, UNREADABLE, day_of
 from slurm_guard.lake.schema import FORMAT, PARTITION, TABLES, empty
@@ -32,6 +33,7 @@ class Kept:
     n_windows: int
     n_before: int
     is_new: bool  # anything was written
+    arrived: Arrived = ()  # of nodes of which the lake has other rows now
 
 
 def keep_hour(lake: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.DataFrame]) -> Kept:
@@ -56,7 +58,7 @@ def _keep(root: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.Data
     found = {table: [root / table / f"date={day}" / name for day in days] for table in _TABLES}
     before = {table: _read(table, paths) for table, paths in found.items()}
     better = _better(before["windows"], tables.get("windows", empty("windows")))
-    is_new, n_windows = False, 0
+    is_new, n_windows, spans = False, 0, Spans()
     for table, paths in found.items():
         here, old = tables.get(table, empty(table)), before[table]
         rows = pl.concat(
@@ -68,7 +70,15 @@ def _keep(root: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.Data
             continue
         for day, path in zip(days, paths, strict=True):
             is_new = _write(path, _of_day(rows, table, str(day))) or is_new
-    return Kept(n_windows, len(better), is_new)
+        _note_changed(spans, table, rows, old)
+    return Kept(n_windows, len(better), is_new, told(spans))
+
+
+def _note_changed(spans: Spans, table: str, rows: pl.DataFrame, old: pl.DataFrame) -> None:
+    had = old.partition_by("node", as_dict=True)
+    for node, mine in rows.partition_by("node", as_dict=True).items():
+        if node not in had or not mine.equals(had[node]):
+            note(spans, table, mine)
 
 
 def _better(old: pl.DataFrame, new: pl.DataFrame) -> list[str]:
