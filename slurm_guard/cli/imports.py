@@ -95,6 +95,7 @@ class Told:
     nodes: set[str] = field(default_factory=set)
     arrived: list[tuple[str, str, float, float]] = field(default_factory=list)
     failed: list[tuple[float, str]] = field(default_factory=list)
+    in_place: list[tuple[float, str]] = field(default_factory=list)  # what lies where the hour would
     lost_s: "Counter[str]" = field(default_factory=lambda: _counter())
     left_out: "Counter[str]" = field(default_factory=lambda: _counter())
     warnings: dict[str, None] = field(default_factory=dict)
@@ -163,7 +164,8 @@ def _take(
     told: Told,
 ) -> None:
     """One hour: whole, or not at all."""
-    from slurm_guard.lake.imports import keep_hour
+    from slurm_guard.errors import GuardError
+    from slurm_guard.lake.imports import SLUG, keep_hour
     from slurm_guard.lake.others import rows_of
     from slurm_guard.prometheus.answer import Names
     from slurm_guard.prometheus.fetch import LEAD_S, HourFailed, fetch_hour
@@ -187,7 +189,13 @@ def _take(
     told.warnings.update(dict.fromkeys(hour.warnings))
     if "windows" in rows.tables:
         told.nodes.update(rows.tables["windows"]["node"].unique().to_list())
-        kept = keep_hour(lake, cluster, at, rows.tables)
+        try:
+            kept = keep_hour(lake, cluster, at, rows.tables)
+        except GuardError as error:
+            if error.slug != SLUG:
+                raise
+            told.in_place.append((at, error.sentence))
+            return
         told.n_windows += kept.n_windows
         told.n_new += kept.is_new
         told.n_before += kept.n_before
@@ -216,14 +224,15 @@ def _tell(told: Told, server: "Prometheus", lake: Path, n_hours: int) -> None:
         typer.echo(f"  {plural(server.n_again, 'answer')} asked for again")
     for said in list(told.warnings)[:5]:
         typer.echo(f"  the server says: {said!a}")
-    for at, why in told.failed[:10]:
+    for at, why in (*told.failed[:10], *told.in_place[:10]):
         when = datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
         typer.echo(f"  {when}: nothing taken: {why!a}")
 
 
 def _check(told: Told, n_hours: int) -> None:
-    """Raises GuardError prometheus-incomplete, prometheus-nothing."""
+    """Raises GuardError prometheus-incomplete, import-unreadable, prometheus-nothing."""
     from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
+    from slurm_guard.lake.imports import SLUG
     from slurm_guard.report.words import plural
 
     if told.failed:
@@ -231,6 +240,13 @@ def _check(told: Told, n_hours: int) -> None:
             "prometheus-incomplete",
             f"{len(told.failed)} of {plural(n_hours, 'hour')} could not be read: nothing is known of them",
             "import them again; what was taken is not taken twice",
+        )
+    if told.in_place:
+        raise GuardError(
+            SLUG,
+            f"{len(told.in_place)} of {plural(n_hours, 'hour')} were not taken: what lies in their place "
+            "cannot be read, or is no import's, and is left as it is",
+            "the files are named above: mend them or move them away, and import these hours again",
         )
     if not told.n_windows:
         raise GuardError(

@@ -322,3 +322,24 @@ def test_hours_that_came_before_an_import_failed_open_their_night(
         _bring(tmp_path, fine)
 
     assert open_nights(settings, tmp_path / "lake") == ["2026-05-28"]
+
+
+def test_an_hour_in_whose_place_something_else_lies_is_named_and_the_others_are_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take(tmp_path)
+    paths = sorted((tmp_path / "lake" / "v1" / "windows").rglob("*.parquet"))
+    whole = files(tmp_path)
+    bad, good = paths[0], paths[1]
+    bad.write_bytes(b"not ours")
+    good.unlink()
+    capsys.readouterr()
+
+    with pytest.raises(GuardError) as caught:
+        take(tmp_path)
+
+    assert (caught.value.slug, caught.value.exit_code) == ("import-unreadable", 1)
+    assert "1 of 2 hours" in caught.value.sentence
+    assert f"{bad} cannot be read" in capsys.readouterr().out
+    assert bad.read_bytes() == b"not ours"
+    assert good.read_bytes() == whole[str(good.relative_to(tmp_path))]
