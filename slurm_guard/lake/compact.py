@@ -60,7 +60,7 @@ def compact(
 ) -> Compacted:
     """Put together the files of these days, both included, and remove what earlier rounds replaced.
 
-    The caller holds the lake's lock (ingest.alone). Raises OSError where the lake cannot be written.
+    The caller holds the lake's lock (turns.alone). Raises OSError where the lake cannot be written.
     """
     done = Compacted()
     low, high = (f"date={day.isoformat()}" for day in days)
