@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from slurm_guard.config import Config
     from slurm_guard.lake.ingest import CollectReport
     from slurm_guard.lake.prune import Bounds
 
@@ -35,12 +36,10 @@ def collect(
     """Take what the nodes wrote into the lake; bad files are named and put in quarantine with the reason."""
     from slurm_guard.cli.compact import tidy
     from slurm_guard.cli.ownlake import refuse_root
-    from slurm_guard.cli.progressbar import watched
     from slurm_guard.cli.reopened import tell_reopened
     from slurm_guard.cli.store import refuse_copy, send
     from slurm_guard.config import load_config
     from slurm_guard.errors import GuardError
-    from slurm_guard.lake.ingest import collect as collect_spools
     from slurm_guard.lake.prune import Bounds
 
     whole = load_config(config)
@@ -54,9 +53,7 @@ def collect(
     if asked:
         _pull(asked, place, ssh)
         spools = [*(path for path in spools if path != place), place]
-    with watched() as bar:
-        bar.stage("nodes collected")
-        report = collect_spools(spools, where, (place, bounds), bar.step, settings.min_free_mib << 20)
+    report = _collected(spools, where, (place, bounds), whole)
     typer.echo(
         f"{report.n_new} files new ({report.n_rows} rows), {report.n_known} known, "
         f"{len(report.refused)} in quarantine: {where}"
@@ -73,6 +70,24 @@ def collect(
             f"nothing in {', '.join(map(str, spools))} could be read",
             "collect as a member of the spool's group (SPOOL_DIR in `man slurm-guard-install`)",
         )
+
+
+def _collected(
+    spools: list[Path], lake: Path, drop: "tuple[Path, Bounds]", settings: "Config"
+) -> "CollectReport":
+    """What came of it. Raises what a collection raises, once audited nights are said that got rows before."""
+    from slurm_guard.cli.progressbar import watched
+    from slurm_guard.cli.reopened import tell_reopened
+    from slurm_guard.lake.ingest import Stopped
+    from slurm_guard.lake.ingest import collect as collect_spools
+
+    try:
+        with watched() as bar:
+            bar.stage("nodes collected")
+            return collect_spools(spools, lake, drop, bar.step, settings.lake.min_free_mib << 20)
+    except Stopped as stop:  # the next collection knows these files, and would say nothing of them
+        tell_reopened(stop.arrived, lake, settings)
+        raise
 
 
 def _tell(report: "CollectReport", bounds: "Bounds") -> None:

@@ -53,6 +53,7 @@ def prometheus(
     from slurm_guard.cli.audit import accounting_of, span
     from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.progressbar import watched
+    from slurm_guard.cli.reopened import tell_reopened
     from slurm_guard.cli.store import refuse_copy, send
     from slurm_guard.config import load_config
     from slurm_guard.prometheus.client import Prometheus
@@ -67,16 +68,20 @@ def prometheus(
     loaded = accounting_of(settings.slurm, sacct_file).load_runs(hours[0], hours[-1] + 3600.0)
     runs = [run for run in loaded.runs if run.n_gpus > 0]
     told = Told()
-    with watched() as bar:
-        bar.stage("hours asked")
-        for n, at in enumerate(hours):
-            if told.in_a_row >= _GIVE_UP:
-                told.failed.append((at, "not asked any more"))
-            else:
-                _take(server, at, (loaded.cluster, runs), where, settings, match, told)
-            bar.step(n + 1, len(hours))
+    try:
+        with watched() as bar:
+            bar.stage("hours asked")
+            for n, at in enumerate(hours):
+                if told.in_a_row >= _GIVE_UP:
+                    told.failed.append((at, "not asked any more"))
+                else:
+                    _take(server, at, (loaded.cluster, runs), where, settings, match, told)
+                bar.step(n + 1, len(hours))
+        _tell(told, server, where, len(hours))
+    finally:  # what came before an error is in the lake, too
+        tell_reopened(told.arrived, where, settings)
     send(where, settings)
-    _tell(told, server, where, len(hours))
+    _check(told, len(hours))
 
 
 @dataclass(slots=True)
@@ -88,7 +93,9 @@ class Told:
     n_before: int = 0
     in_a_row: int = 0
     nodes: set[str] = field(default_factory=set)
+    arrived: list[tuple[str, str, float, float]] = field(default_factory=list)
     failed: list[tuple[float, str]] = field(default_factory=list)
+    in_place: list[tuple[float, str]] = field(default_factory=list)  # what lies where the hour would
     lost_s: "Counter[str]" = field(default_factory=lambda: _counter())
     left_out: "Counter[str]" = field(default_factory=lambda: _counter())
     warnings: dict[str, None] = field(default_factory=dict)
@@ -157,7 +164,8 @@ def _take(
     told: Told,
 ) -> None:
     """One hour: whole, or not at all."""
-    from slurm_guard.lake.imports import keep_hour
+    from slurm_guard.errors import GuardError
+    from slurm_guard.lake.imports import SLUG, keep_hour
     from slurm_guard.lake.others import rows_of
     from slurm_guard.prometheus.answer import Names
     from slurm_guard.prometheus.fetch import LEAD_S, HourFailed, fetch_hour
@@ -181,17 +189,22 @@ def _take(
     told.warnings.update(dict.fromkeys(hour.warnings))
     if "windows" in rows.tables:
         told.nodes.update(rows.tables["windows"]["node"].unique().to_list())
-        kept = keep_hour(lake, cluster, at, rows.tables)
+        try:
+            kept = keep_hour(lake, cluster, at, rows.tables)
+        except GuardError as error:
+            if error.slug != SLUG:
+                raise
+            told.in_place.append((at, error.sentence))
+            return
         told.n_windows += kept.n_windows
         told.n_new += kept.is_new
         told.n_before += kept.n_before
+        told.arrived += kept.arrived
 
 
 def _tell(told: Told, server: "Prometheus", lake: Path, n_hours: int) -> None:
-    """Raises GuardError prometheus-incomplete, prometheus-nothing."""
     from datetime import datetime, timezone
 
-    from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
     from slurm_guard.report.words import plural
 
     typer.echo(
@@ -211,14 +224,29 @@ def _tell(told: Told, server: "Prometheus", lake: Path, n_hours: int) -> None:
         typer.echo(f"  {plural(server.n_again, 'answer')} asked for again")
     for said in list(told.warnings)[:5]:
         typer.echo(f"  the server says: {said!a}")
-    for at, why in told.failed[:10]:
+    for at, why in (*told.failed[:10], *told.in_place[:10]):
         when = datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
         typer.echo(f"  {when}: nothing taken: {why!a}")
+
+
+def _check(told: Told, n_hours: int) -> None:
+    """Raises GuardError prometheus-incomplete, import-unreadable, prometheus-nothing."""
+    from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
+    from slurm_guard.lake.imports import SLUG
+    from slurm_guard.report.words import plural
+
     if told.failed:
         raise GuardError(
             "prometheus-incomplete",
             f"{len(told.failed)} of {plural(n_hours, 'hour')} could not be read: nothing is known of them",
             "import them again; what was taken is not taken twice",
+        )
+    if told.in_place:
+        raise GuardError(
+            SLUG,
+            f"{len(told.in_place)} of {plural(n_hours, 'hour')} were not taken: what lies in their place "
+            "cannot be read, or is no import's, and is left as it is",
+            "the files are named above: mend them or move them away, and import these hours again",
         )
     if not told.n_windows:
         raise GuardError(

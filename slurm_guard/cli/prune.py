@@ -26,21 +26,24 @@ def prune(
     Everything else ends by itself: docs/privacy.md has what is kept where, and for how long.
     """
     import time
+    from contextlib import nullcontext
 
     from slurm_guard.cli.store import send
     from slurm_guard.config import load_config
+    from slurm_guard.lake.turns import alone_to_remove
     from slurm_guard.report.viewlog import log_path
     from slurm_guard.retention import remove, rewrite_lines, since
 
     settings = load_config(config)
     now_at = time.time()
     n_failed = 0
-    for old in _find(settings, now_at):
-        typer.echo(_line(old, apply))
-        failed = remove(old).failed if apply else ()
-        n_failed += len(failed)
-        for path, why in failed[:5]:
-            typer.echo(f"warning: {path}: {why}", err=True)
+    with alone_to_remove(Path(settings.lake.path)) if apply else nullcontext():
+        for old in _find(settings, now_at):
+            typer.echo(_line(old, apply))
+            failed = remove(old).failed if apply else ()
+            n_failed += len(failed)
+            for path, why in failed[:5]:
+                typer.echo(f"warning: {path}: {why}", err=True)
     days = settings.keep.views_days
     if days > 0 and apply:
         path = log_path(settings.report.views, Path(settings.report.path))

@@ -1,48 +1,80 @@
-"""Nights of which rows came after they were audited: `collect` says so, `audit --reopened` audits them again.
+"""Nights of which rows came after they were audited: who brings them says so, `audit --reopened` ends it.
 
-`reopened.jsonl` has a line for each: when, which night, how many runs on how many nodes. `collect` writes it
-in the lake; an audit beside the documents, of what came while it ran, for `collect` had no document to go by
-then. A night is open as long as its document is older than its last line, so auditing it again by whatever
-way closes it.
+`reopened.jsonl` has a line for each: when, which night, how many runs on how many nodes. `collect`, an import
+and what fetches into a copy write it in the lake, or beside the documents where the lake has no room for it;
+an audit beside the documents, of what came while it ran, for `collect` had no document to go by then. A night
+is open as long as its document is older than its last line, so auditing it again by whatever way closes it.
 """
 
 import json
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from slurm_guard.config import Config
+    from slurm_guard.lake.store.late import Late
     from slurm_guard.lake.view import View
 
 NAME = "reopened.jsonl"
 _MOST = 10_000  # lines that are looked at, the last ones: judgement
+_AGAIN = "`slurm-guard audit --reopened` audits it again"
 Arrived = Iterable[tuple[str, str, float, float]]  # (node, run or "", first, last)
 
 
-def tell_reopened(arrived: Arrived, lake: Path, settings: "Config") -> None:
-    """Say and write down which audited nights got rows. A lake of another site's reports names none."""
+def tell_reopened(
+    arrived: Arrived, lake: Path, settings: "Config", window: tuple[float, float] | None = None
+) -> None:
+    """Say and write down which audited nights got rows. A lake of another site's reports names none.
+    `window`: is about to be audited; its night is open only if that does not come to its end."""
     from slurm_guard.clock import SystemClock
 
     now_at = SystemClock().now_at()
     spans = list(arrived)
-    lines = []
+    lines, in_hand = [], ""
     for night, begin_at, end_at, made_at in _audited(settings) if spans else ():
         if now_at < end_at:
             continue  # it was audited before it was over, and will be again
         of_night = [one for one in spans if one[2] < end_at and one[3] >= begin_at]
         if of_night and made_at <= now_at:
             lines.append(_line(now_at, night, of_night))
+            in_hand = night if window == (begin_at, end_at) else in_hand
     for line in lines:
-        typer.echo(
-            f"  {line['night']} was audited before this came: {line['runs']} runs on {line['nodes']} nodes; "
-            "`slurm-guard audit --reopened` audits it again"
-        )
+        what = f"{line['night']} was audited before this came: {line['runs']} runs on {line['nodes']} nodes"
+        again = "this audit has it in" if line["night"] == in_hand else _AGAIN
+        typer.echo(f"  {what}; {again}")
     if lines:
-        _append(lake / NAME, "".join(json.dumps(line) + "\n" for line in lines))
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        _append([lake / NAME, Path(settings.report.path) / NAME], text)
+
+
+@contextmanager
+def told_late(lake: Path, settings: "Config", window: tuple[float, float] | None = None) -> "Iterator[Late]":
+    """While files come into a copy: of which audited nights they have rows is told at the end, also where it
+    is an error. `window`: is about to be audited."""
+    from slurm_guard.lake.arrived import told
+    from slurm_guard.lake.store.late import Late
+
+    late = Late(_audited_days(settings).__contains__)
+    try:
+        yield late
+    finally:
+        tell_reopened(told(late.spans), lake, settings, window)
+
+
+def _audited_days(settings: "Config") -> set[date]:
+    """Days of UTC that audited nights have a part of."""
+    found = set[date]()
+    for _, begin_at, end_at, _ in _audited(settings):
+        first, last = (datetime.fromtimestamp(at, timezone.utc).date() for at in (begin_at, end_at - 0.001))
+        found |= {first + timedelta(days=n) for n in range((last - first).days + 1)}
+    return found
 
 
 def tell_newer(view: "View", document: Path, settings: "Config") -> None:
@@ -61,9 +93,9 @@ def tell_newer(view: "View", document: Path, settings: "Config") -> None:
     line = _line(max(now_at, document.stat().st_mtime + 0.001), document.parent.name, of_night)
     typer.echo(
         f"  while it was audited, more came: {line['runs']} runs on {line['nodes']} nodes, and is not in it; "
-        "`slurm-guard audit --reopened` audits it again"
+        + _AGAIN
     )
-    _append(document.parent.parent / NAME, json.dumps(line) + "\n")
+    _append([document.parent.parent / NAME], json.dumps(line) + "\n")
 
 
 def _line(at: float, night: str, of_night: "list[tuple[str, str, float, float]]") -> dict[str, float | str]:
@@ -122,14 +154,28 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _append(path: Path, text: str) -> None:
+def _append(places: list[Path], text: str) -> None:
+    """To the first of these files that takes it; both are read (open_nights)."""
+    failed: list[str] = []
+    for path in places:
+        try:
+            _add(path, text)
+            return
+        except OSError as error:
+            failed.append(f"{path}: {error.strerror}")
+    typer.echo(f"  not written down: {'; '.join(failed)}", err=True)
+
+
+def _add(path: Path, text: str) -> None:
+    """Raises OSError. A full disk may have taken half of the last line: what follows is a line of its own."""
     import os
 
     from slurm_guard.lake.write import CLOSED
 
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, CLOSED), "w", encoding="utf-8") as out:
-            out.write(text)
-    except OSError as error:
-        typer.echo(f"  not written down: {path}: {error.strerror}", err=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, CLOSED), "r+b", buffering=0) as out:
+        size = os.fstat(out.fileno()).st_size
+        is_cut = size > 0 and os.pread(out.fileno(), 1, size - 1) != b"\n"
+        left = ("\n" * is_cut + text).encode()
+        while left:
+            left = left[out.write(left) :]

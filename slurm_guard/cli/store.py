@@ -45,6 +45,7 @@ def sync(
     """
     from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.progressbar import watched
+    from slurm_guard.cli.reopened import told_late
     from slurm_guard.config import load_config
     from slurm_guard.errors import EXIT_FAILURE, EXIT_USAGE, GuardError
     from slurm_guard.lake.store import pull
@@ -56,9 +57,9 @@ def sync(
         raise GuardError("store-none", "no store is named", "set lake.store in guard.toml", EXIT_USAGE)
     refuse_root("lake sync", [lake])
     bucket = _open(settings)
-    with watched() as bar:
+    with told_late(lake, settings) as late, watched() as bar:
         room_b, wait_s = settings.lake.min_free_mib << 20, 0.0 if dry_run else pull.WAIT_S
-        terms = pull.Terms(pull.every, room_b, dry_run, wait_s=wait_s, tell=bar.step)
+        terms = pull.Terms(pull.every, room_b, dry_run, wait_s=wait_s, late=late, tell=bar.step)
         if take_over:
             bar.stage("files fetched")
             taken = _guarded(lake, lambda: pull.take_over(lake, bucket, terms))
@@ -111,14 +112,16 @@ def brought(window: tuple[float, float], settings: "Config") -> Path:
     Raises GuardError store-…, lake-full, lake-unwritable: half a night is no night.
     """
     from slurm_guard.cli.progressbar import watched
+    from slurm_guard.cli.reopened import told_late
     from slurm_guard.lake.store import pull
 
     lake = Path(settings.lake.path)
     if not settings.lake.store or not _fetches(lake):
         return lake
-    with watched() as bar:
+    with told_late(lake, settings, window) as late, watched() as bar:
         bar.stage("files fetched")
-        terms = pull.Terms(pull.of_window(*window), settings.lake.min_free_mib << 20, tell=bar.step)
+        wanted, room_b = pull.of_window(*window), settings.lake.min_free_mib << 20
+        terms = pull.Terms(wanted, room_b, late=late, tell=bar.step)
         done = _guarded(lake, lambda: pull.pull(lake, _open(settings), terms))
     _say_pulled(done, settings.lake.store, dry=False)
     if done.mark.at < window[1]:

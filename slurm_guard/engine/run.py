@@ -18,7 +18,7 @@ from slurm_guard.engine.arrays import Cluster, in_arrays
 from slurm_guard.engine.kept import Work, in_words, own_folder, work_of
 from slurm_guard.engine.local import Make, in_processes
 from slurm_guard.engine.plan import Part, cut
-from slurm_guard.engine.sight import SLUG, check_view
+from slurm_guard.engine.sight import SLUG, changed_here, check_view
 from slurm_guard.engine.tasks import NIGHT, Namer, Task, gone
 from slurm_guard.engine.ties import shared_files
 from slurm_guard.errors import EXIT_USAGE, GuardError
@@ -66,10 +66,11 @@ def audit_lake(
         try:
             return (*_audited(facts, view, means, leave, take, tell), view)
         except GuardError as error:
-            # Nothing was handed on yet. Where the head's own lake is as it was, a node has another one.
-            if error.slug != SLUG or n >= _LOOKS or not view.changed():
-                raise
-            n += 1
+            if error.slug != SLUG or not (wrong := view.changed()):
+                raise  # where the head's own lake is as it was, a node has another one
+            if n >= _LOOKS:
+                raise changed_here(view, wrong) from None
+            n += 1  # nothing was handed on yet
 
 
 def _audited(

@@ -16,7 +16,7 @@ from typing import Literal
 
 import polars as pl
 
-from slurm_guard.lake.compacted import PREFIX, counting, is_compacted, sources_of
+from slurm_guard.lake.compacted import PREFIX, counting, is_compacted, is_imported, sources_of
 from slurm_guard.lake.marks import WrongFile, check_file, check_regular
 from slurm_guard.lake.scan import ORDER, UNREADABLE, why_unreadable
 from slurm_guard.lake.schema import FORMAT, TABLES
@@ -60,7 +60,7 @@ def compact(
 ) -> Compacted:
     """Put together the files of these days, both included, and remove what earlier rounds replaced.
 
-    The caller holds the lake's lock (ingest.alone). Raises OSError where the lake cannot be written.
+    The caller holds the lake's lock (turns.alone). Raises OSError where the lake cannot be written.
     """
     done = Compacted()
     low, high = (f"date={day.isoformat()}" for day in days)
@@ -74,7 +74,8 @@ def compact(
 
 
 def _put_together(table: str, folder: Path, most_rows: int, done: Compacted) -> None:
-    paths = counting(folder)
+    # What stands for an imported file would stand for a later import of that hour, too: that would not count.
+    paths = [path for path in counting(folder) if not is_imported(path)]
     if sum(not is_compacted(path) for path in paths) < LEAST_FILES:
         return
     parts = [part for part in _looked_at(table, paths, done) if _is_open(part, most_rows)]

@@ -12,6 +12,12 @@ from pathlib import Path
 from slurm_guard.errors import GuardError
 
 PREFIX = "c-"  # a spool file's digest has none
+IMPORTED = "imported-"  # of a file that a later import replaces under its name: it is never put together
+
+
+def is_imported(path: Path) -> bool:
+    """By its name alone."""
+    return path.name.startswith(IMPORTED)
 
 
 def sources_of(compacted: Path) -> frozenset[str]:

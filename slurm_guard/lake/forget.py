@@ -1,8 +1,10 @@
 """Takes one user out of the lake and the history: what he did goes, what his GPUs did stays as sums.
 
 A file keeps its name, which is the digest of the spool file that it came from: so it is not collected anew.
+A link is not followed, for what it leads to is not the lake's to write: it is named, as all that stays.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +47,12 @@ def forget_lake(lake: Path, history: Path, uid: int, *, apply: bool) -> Taken:
     Raises GuardError lake-newer, lake-older.
     """
     roots = [lake / f"v{number}" for number in formats_in(lake)]
-    failed: list[tuple[Path, str]] = []
+    failed = [one for root in (*roots, *sorted(history.glob("v*"))) for one in _passed_over(root)]
     owners = _owners(roots)
     runs = sorted(run for run, uids in owners.items() if uids == {uid})
     rows: dict[str, int] = {}
-    for folder in (path for root in roots for path in sorted(root.glob("*")) if path.is_dir()):
-        for day in sorted(folder.glob("date=*")):
+    for folder in (path for root in roots for path in _folders(root, "*")):
+        for day in _folders(folder, "date=*"):
             counted = counting(
                 day
             )  # what a compacted file replaced is rewritten as well, and not counted again
@@ -65,7 +67,33 @@ def forget_lake(lake: Path, history: Path, uid: int, *, apply: bool) -> Taken:
     return Taken({table: n for table, n in rows.items() if n}, len(runs), n_untold, tuple(failed))
 
 
+def _passed_over(path: Path) -> Iterator[tuple[Path, str]]:
+    """Links at or below a folder, and folders there that cannot be listed, with why nothing changes there."""
+    if path.is_symlink():
+        yield path, "a link, which was not followed: what it leads to is as it was"
+        return
+    try:
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        yield path, f"cannot be listed: {error.strerror}"
+        return
+    for entry in entries:
+        if entry.is_symlink() or entry.is_dir(follow_symlinks=False):
+            yield from _passed_over(Path(entry.path))
+
+
+def _folders(folder: Path, pattern: str) -> list[Path]:
+    if folder.is_symlink():
+        return []
+    return [path for path in sorted(folder.glob(pattern)) if path.is_dir() and not path.is_symlink()]
+
+
 def _files(folder: Path) -> Iterator[Path]:
+    if folder.is_symlink():
+        return iter(())
     return (
         path
         for path in sorted(folder.rglob("*.parquet"))
@@ -91,7 +119,7 @@ def _owners(roots: list[Path]) -> dict[str, set[int]]:
     told: dict[str, set[int]] = {}
     seen: dict[str, set[int]] = {}
     for found, table in (*((told, name) for name in BLANKED), (seen, "processes")):
-        for path in (path for root in roots for path in _files(root / table)):
+        for path in (path for root in roots if not root.is_symlink() for path in _files(root / table)):
             try:
                 check_file(path)
                 frame = pl.read_parquet(path, columns=["run", "uid"], hive_partitioning=False)

@@ -3,7 +3,8 @@
     <lake>/v1/<table>/date=YYYY-MM-DD/imported-<digest of cluster and hour>.parquet
 
 Not named by its content as what nodes write: a second look at the same hour may know more (a hole that was
-only late), or less (the server has forgotten it), and must not stand beside the first.
+only late), or less (the server has forgotten it), and must not stand beside the first. What lies there and
+cannot be read, or is none of ours, is not written over: it may be all that is left of that hour.
 """
 
 import hashlib
@@ -15,12 +16,16 @@ from pathlib import Path
 import polars as pl
 
 from slurm_guard.errors import GuardError
-from slurm_guard.lake.scan import DAY_S, ORDER, UNREADABLE, day_of
-from slurm_guard.lake.schema import FORMAT, PARTITION, TABLES, empty
+from slurm_guard.lake.arrived import Arrived, Spans, note, told
+from slurm_guard.lake.compacted import IMPORTED
+from slurm_guard.lake.marks import WrongFile, check_file
+from slurm_guard.lake.scan import DAY_S, ORDER, UNREADABLE, day_of, scan, why_unreadable
+from slurm_guard.lake.schema import FORMAT, PARTITION, empty
 from slurm_guard.lake.steps import formats_in
 from slurm_guard.lake.turns import alone
 from slurm_guard.lake.write import close_folder, make_folder, write_whole
 
+SLUG = "import-unreadable"
 _TABLES = ("windows", "gpus", "events")
 
 
@@ -31,10 +36,12 @@ class Kept:
     n_windows: int
     n_before: int
     is_new: bool  # anything was written
+    arrived: Arrived = ()  # of nodes of which the lake has other rows now
 
 
 def keep_hour(lake: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.DataFrame]) -> Kept:
-    """Raises GuardError lake-unwritable, lake-busy, lake-newer, lake-older."""
+    """The whole hour, or nothing of it. Raises GuardError lake-unwritable, lake-busy, lake-newer, lake-older,
+    and import-unreadable: what lies in its place cannot be read, or is none of ours, and is left as it is."""
     try:
         if formats_in(lake):
             close_folder(lake)
@@ -50,12 +57,12 @@ def keep_hour(lake: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.
 
 
 def _keep(root: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.DataFrame]) -> Kept:
-    name = f"imported-{hashlib.sha256(f'{cluster}/{int(hour_at)}'.encode()).hexdigest()[:16]}.parquet"
+    name = f"{IMPORTED}{hashlib.sha256(f'{cluster}/{int(hour_at)}'.encode()).hexdigest()[:16]}.parquet"
     days = [day_of(hour_at - DAY_S), day_of(hour_at)]  # a window may begin before midnight
     found = {table: [root / table / f"date={day}" / name for day in days] for table in _TABLES}
     before = {table: _read(table, paths) for table, paths in found.items()}
     better = _better(before["windows"], tables.get("windows", empty("windows")))
-    is_new, n_windows = False, 0
+    is_new, n_windows, spans = False, 0, Spans()
     for table, paths in found.items():
         here, old = tables.get(table, empty(table)), before[table]
         rows = pl.concat(
@@ -67,7 +74,15 @@ def _keep(root: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.Data
             continue
         for day, path in zip(days, paths, strict=True):
             is_new = _write(path, _of_day(rows, table, str(day))) or is_new
-    return Kept(n_windows, len(better), is_new)
+        _note_changed(spans, table, rows, old)
+    return Kept(n_windows, len(better), is_new, told(spans))
+
+
+def _note_changed(spans: Spans, table: str, rows: pl.DataFrame, old: pl.DataFrame) -> None:
+    had = old.partition_by("node", as_dict=True)
+    for node, mine in rows.partition_by("node", as_dict=True).items():
+        if node not in had or not mine.equals(had[node]):
+            note(spans, table, mine)
 
 
 def _better(old: pl.DataFrame, new: pl.DataFrame) -> list[str]:
@@ -82,15 +97,27 @@ def _better(old: pl.DataFrame, new: pl.DataFrame) -> list[str]:
 
 
 def _read(table: str, paths: list[Path]) -> pl.DataFrame:
+    """Raises GuardError import-unreadable."""
     parts = [empty(table)]
     for path in paths:
         try:
+            if path.is_symlink():
+                raise WrongFile("a link in place of a file")
             if path.exists():
-                parts.append(pl.read_parquet(path, hive_partitioning=False).select(*TABLES[table]))
-        except UNREADABLE:
-            continue  # it is written anew
+                check_file(path)
+                parts.append(_ours(table, scan(table, [path]).collect()))
+        except UNREADABLE as error:
+            why = f"{path} cannot be read: {why_unreadable(error, path)}"
+            raise GuardError(SLUG, why, "mend it or move it away, and import its hour again") from None
     rows = pl.concat(parts)
     return rows.sort("cluster", "node", "run", *ORDER[table], nulls_last=True, maintain_order=True)
+
+
+def _ours(table: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """Raises WrongFile."""
+    if table == "windows" and rows.filter(pl.col("map").ne_missing("imported")).height > 0:
+        raise WrongFile("windows that no import wrote")
+    return rows
 
 
 def _of_day(rows: pl.DataFrame, table: str, day: str) -> pl.DataFrame:

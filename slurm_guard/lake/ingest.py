@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from slurm_guard.errors import GuardError
-from slurm_guard.lake.arrived import Spans, note
+from slurm_guard.lake.arrived import Arrived, Spans, note, told
 from slurm_guard.lake.compacted import Taken
 from slurm_guard.lake.manifest import Known, read_manifest, write_manifest
 from slurm_guard.lake.places import EXTENSIONS, NODE, SpoolFile, write_acks
@@ -50,9 +50,16 @@ class CollectReport:
     refused: tuple[Refused, ...]
     left_out: tuple[tuple[str, int], ...] = ()
     pruned: tuple[tuple[str, Pruned], ...] = ()  # by node, where the drop folder gave something up or is full
-    arrived: tuple[
-        tuple[str, str, float, float], ...
-    ] = ()  # (node, run or "", first, last) of new files' rows
+    arrived: Arrived = ()  # of new files' rows
+
+
+class Stopped(GuardError):
+    """A collection that ended before everything was taken, by the error that it was. `arrived`: as in
+    CollectReport, of what it had taken: that is in the lake, and no later collection takes it for new."""
+
+    def __init__(self, error: GuardError, arrived: Arrived) -> None:
+        super().__init__(error.slug, error.sentence, error.hint, error.exit_code)
+        self.arrived = arrived
 
 
 def collect(
@@ -66,8 +73,8 @@ def collect(
     this collector's own, kept within bounds. `tell` hears after each node: nodes done, nodes known so far.
     Below `least_free_b` bytes of free space nothing more is taken: the spools keep it, a later call takes it.
 
-    Raises GuardError spool-missing (none of the spools is there), spool-unreadable, lake-unwritable,
-    lake-full, lake-busy (another collection is at it), lake-newer, lake-older.
+    Raises GuardError spool-missing (none of the spools is there), and Stopped with spool-unreadable,
+    lake-unwritable, lake-full, lake-busy (another collection is at it), lake-newer, lake-older.
     """
     present = [spool for spool in spools if os.path.isdir(spool)]  # noqa: PTH112  # never raises
     if not present:
@@ -78,37 +85,50 @@ def collect(
         )
     collector = _Collector(lake, drop, least_free_b)
     try:
-        if formats_in(lake):  # a folder that is no lake yet may hold other things
-            close_folder(lake)
-        make_folder(lake)
-        with alone(lake):
-            collector.older = [number for number in formats_in(lake) if number != FORMAT]
-            n_done = n_all = 0
-            for spool in present:
-                nodes = collector.node_folders(spool)
-                n_all += len(nodes)
-                for node in nodes:
-                    collector.take_node(spool, node)
-                    n_done += 1
-                    if tell is not None:
-                        tell(n_done, n_all)
+        _collect(collector, present, tell)
+    except GuardError as error:
+        raise Stopped(error, collector.told()) from None
     except OSError as error:
-        if error.errno in FULL:
-            raise _full(lake, error.strerror or "no space is left", collector.n_new) from None
-        raise GuardError(
-            "lake-unwritable",
-            f"{error.filename or lake}: {error.strerror or error}",
-            "the collector needs to write the lake",
-        ) from None
-    left_out = tuple(sorted(collector.left_out.items()))
+        raise Stopped(_in_words(error, collector), collector.told()) from None
     return CollectReport(
         collector.n_new,
         collector.n_known,
         collector.n_rows,
         tuple(collector.refused),
-        left_out,
+        tuple(sorted(collector.left_out.items())),
         tuple(collector.pruned),
-        tuple((*key, *span) for key, span in sorted(collector.arrived.items())),
+        collector.told(),
+    )
+
+
+def _collect(
+    collector: "_Collector", present: Sequence[Path], tell: Callable[[int, int], None] | None
+) -> None:
+    """Raises OSError as well, of the lake."""
+    lake = collector.lake
+    if formats_in(lake):  # a folder that is no lake yet may hold other things
+        close_folder(lake)
+    make_folder(lake)
+    with alone(lake):
+        collector.older = [number for number in formats_in(lake) if number != FORMAT]
+        n_done = n_all = 0
+        for spool in present:
+            nodes = collector.node_folders(spool)
+            n_all += len(nodes)
+            for node in nodes:
+                collector.take_node(spool, node)
+                n_done += 1
+                if tell is not None:
+                    tell(n_done, n_all)
+
+
+def _in_words(error: OSError, collector: "_Collector") -> GuardError:
+    if error.errno in FULL:
+        return _full(collector.lake, error.strerror or "no space is left", collector.n_new)
+    return GuardError(
+        "lake-unwritable",
+        f"{error.filename or collector.lake}: {error.strerror or error}",
+        "the collector needs to write the lake",
     )
 
 
@@ -132,6 +152,10 @@ class _Collector:
         self._taken = Taken()
         self.arrived: Spans = {}
         self.older: list[int] = []  # formats that the lake has files of, but for today's
+
+    def told(self) -> Arrived:
+        """Of the rows that are in the lake by this collection."""
+        return told(self.arrived)
 
     def node_folders(self, spool: Path) -> list[str]:
         """One folder a node; an entry of another kind or name is refused by name."""

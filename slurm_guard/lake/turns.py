@@ -24,8 +24,37 @@ def alone(lake: Path) -> Iterator[None]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
     with os.fdopen(os.open(lake / NAME, flags, CLOSED), "w") as lock:
         if not _is_taken(lock.fileno(), fcntl.LOCK_EX, PATIENCE_S):
-            raise GuardError("lake-busy", f"another collection is writing {lake}", "let it finish")
+            raise _busy(lake)
         yield
+
+
+@contextmanager
+def alone_to_remove(lake: Path) -> Iterator[None]:
+    """The same for who only takes files away, in a copy as well: while nobody fetches there.
+
+    No lock is made, for this may be root, whose lock nobody else could open; nobody is waited for where there
+    is none, or it may not be opened: who may not, may not remove anything there. Raises GuardError lake-busy.
+    """
+    try:
+        lock = os.open(_lock_of(lake), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        if not _is_taken(lock, fcntl.LOCK_EX, PATIENCE_S):
+            raise _busy(lake)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _busy(lake: Path) -> GuardError:
+    return GuardError("lake-busy", f"another collection is writing {lake}", "let it finish")
+
+
+def _lock_of(lake: Path) -> Path:
+    """Of who collects into it; in a copy of who fetches."""
+    return lake / FOLDER / NAME if is_copy(lake) else lake / NAME
 
 
 @contextmanager
@@ -35,7 +64,7 @@ def settled(lake: Path) -> Iterator[None]:
     Nobody is waited for where the lock may not be opened, or the file system has none.
     """
     try:
-        lock = os.open(lake / FOLDER / NAME if is_copy(lake) else lake / NAME, os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(_lock_of(lake), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         yield
         return

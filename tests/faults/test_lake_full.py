@@ -1,20 +1,28 @@
 """A lake whose disk fills up: said, nothing half written, the spool is kept, the next round catches up."""
 
+import json
+import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from slurm_guard.cli import app as cli
-from slurm_guard.errors import GuardError
+from slurm_guard.cli import reopened
+from slurm_guard.cli.reopened import NAME, open_nights
+from slurm_guard.config import Config, load_config
+from slurm_guard.errors import EXIT_FAILURE, GuardError
 from slurm_guard.lake import ingest, turns
 from slurm_guard.lake.compact import compact
 from slurm_guard.lake.ingest import collect
 from tests.spools import tree
+from tests.unit.cli.test_reopened import NIGHT
 from tests.unit.lake.test_compact import N_SEGMENTS, NODES, put_segment
 
 cli._register()
@@ -87,6 +95,75 @@ def test_below_the_least_free_space_nothing_more_is_taken(spool: Path, tmp_path:
 
     assert list((tmp_path / "lake").rglob("*.parquet")) == []
     assert collect([spool], tmp_path / "lake").n_new == len(NODES) * N_SEGMENTS
+
+
+def _site(lake: Path, reports: Path) -> tuple[Path, Config]:
+    """With one audited night, to which the spool's rows belong."""
+    path = reports.with_name("guard.toml")
+    path.write_text(f'[lake]\npath = "{lake}"\n[report]\npath = "{reports}"\n', "utf-8")
+    document = reports / NIGHT / "audit.json"
+    document.parent.mkdir(parents=True)
+    document.write_text("{}", "utf-8")
+    os.utime(document, (document.stat().st_atime, document.stat().st_mtime - 60))
+    return path, load_config(path)
+
+
+def _full_collect(spool: Path, config: Path) -> str:
+    done = CliRunner().invoke(cli.app, ["collect", "--spool", str(spool), "--config", str(config)])
+    assert isinstance(done.exception, GuardError), done.output
+    assert (done.exception.slug, done.exception.exit_code) == ("lake-full", EXIT_FAILURE), done.exception
+    return done.output
+
+
+def test_nights_that_got_rows_before_the_lake_was_full_are_said_and_open(
+    spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = tmp_path / "lake"
+    path, settings = _site(lake, tmp_path / "reports")
+    free = iter([1 << 40] * 4 + [0])
+    monkeypatch.setattr(ingest, "free_of", lambda _: next(free))
+
+    said = _full_collect(spool, path)
+
+    assert f"{NIGHT} was audited before this came: 1 runs on 1 nodes" in said
+    assert json.loads((lake / NAME).read_text("utf-8"))["night"] == NIGHT
+    assert open_nights(settings, lake) == [NIGHT]
+
+
+def test_a_lake_that_is_full_before_anything_came_opens_no_night(
+    spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, settings = _site(tmp_path / "lake", tmp_path / "reports")
+    monkeypatch.setattr(ingest, "free_of", lambda _: 0)
+
+    said = _full_collect(spool, path)
+
+    assert "was audited before" not in said
+    assert open_nights(settings, tmp_path / "lake") == []
+
+
+@pytest.mark.root
+def test_a_disk_without_room_for_the_line_has_it_beside_the_documents(
+    spool: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, settings = _site(small, tmp_path / "reports")
+    monkeypatch.setattr(ingest, "free_of", lambda _: 1 << 40)  # it is the disk that says so
+    told = reopened.tell_reopened
+
+    def fill_first(*given: Any) -> None:
+        with suppress(OSError), (small / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        told(*given)
+
+    monkeypatch.setattr(reopened, "tell_reopened", fill_first)
+
+    said = _full_collect(spool, path)
+
+    assert f"{NIGHT} was audited before this came" in said
+    assert "not written down" not in said
+    assert NIGHT in (tmp_path / "reports" / NAME).read_text("utf-8")
+    assert open_nights(settings, small) == [NIGHT]
 
 
 def _call(*words: str) -> tuple[int, str]:

@@ -1,13 +1,21 @@
 """What is beyond its time goes, and nothing else."""
 
+import fcntl
 import json
 import os
+import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from slurm_guard import retention
 from slurm_guard.cli import app as cli
+from slurm_guard.errors import GuardError
+from slurm_guard.lake import turns
+from slurm_guard.lake.store.mark import COPY, Role, write_role
 from slurm_guard.retention import old_days, old_files, old_letters, remove, rewrite_lines, since
 
 DAY_S = 86_400.0
@@ -157,3 +165,68 @@ def test_kept_parts_of_nights_go_by_age_from_a_folder_as_audits_make_it_and_from
     assert left == ["night/new", "night/old"]
     assert _all(parts) == ["night/new"]
     assert "kept parts: 1 files older than" in said
+
+
+def _apply(site: Path) -> Result:
+    return CliRunner().invoke(cli.app, ["prune", "--apply", "--config", str(site)])
+
+
+def _locks(site: Path) -> tuple[Path, Path]:
+    """Of a lake, and of one that is a copy."""
+    lake = site.parent / "lake"
+    return lake / ".lock", lake / "store" / ".lock"
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_nothing_is_pruned_while_somebody_writes_the_lake(
+    site: Path, monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
+    lock = _locks(site)[copied]
+    if copied:
+        write_role(site.parent / "lake", Role(COPY, "0" * 32, "s3://memory/lake"))
+    _file(lock)
+    before = _all(site.parent)
+    monkeypatch.setattr(turns, "PATIENCE_S", 0.2)
+
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = _apply(site)
+        left = _all(site.parent)
+
+    assert isinstance(done.exception, GuardError)
+    assert (done.exception.slug, done.exception.exit_code) == ("lake-busy", 1)
+    assert left == before
+    assert _apply(site).exit_code == 0
+    assert len(_all(site.parent)) == len(before) - 4
+
+
+def test_prune_lets_who_looks_end_and_is_waited_for(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, _ = _locks(site)
+    _file(lock)
+    seen: list[str] = []
+
+    def remove_watched(old: Any) -> Any:
+        with lock.open() as other, suppress(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            seen.append("free")
+        return remove(old)
+
+    monkeypatch.setattr(retention, "remove", remove_watched)
+    with lock.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        timer = threading.Timer(0.5, lambda: fcntl.flock(looking, fcntl.LOCK_UN))
+        timer.start()
+        done = _apply(site)
+        timer.join()
+
+    assert (done.exit_code, seen) == (0, [])
+    with lock.open() as after:
+        fcntl.flock(after, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is given back
+
+
+def test_prune_makes_no_lock_that_another_user_could_not_open(site: Path) -> None:
+    dry = CliRunner().invoke(cli.app, ["prune", "--config", str(site)])
+    done = _apply(site)
+
+    assert (dry.exit_code, done.exit_code) == (0, 0)
+    assert not any(lock.exists() for lock in _locks(site))

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -23,6 +24,7 @@ from slurm_guard.lake.reach import days_of
 from slurm_guard.lake.schema import FORMAT, TABLES
 from slurm_guard.lake.steps import formats_in
 from slurm_guard.lake.store.bucket import MOST_B, Bucket, Damaged, Missing, Sent, Thing
+from slurm_guard.lake.store.late import Late, Watch, end_gone, keep_gone
 from slurm_guard.lake.store.mark import (
     COPY,
     SOURCE,
@@ -35,6 +37,7 @@ from slurm_guard.lake.store.mark import (
     note_round,
     read_mark,
     read_role,
+    read_round,
     write_mark,
     write_role,
 )
@@ -81,13 +84,15 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`wanted`: which files. `least_free_b`: free space that stays. `keep`: drop nothing, see take_over."""
+    """`wanted`: which files. `least_free_b`: free space that stays. `keep`: drop nothing, see take_over.
+    `late`: hears of rows that came into a copy that was whole once, also where not everything comes."""
 
     wanted: Wanted
     least_free_b: int = 0
     dry: bool = False
     keep: bool = False
     wait_s: float = WAIT_S
+    late: Late | None = None
     tell: Callable[[int, int], None] | None = None
 
 
@@ -121,6 +126,8 @@ def fetch(lake: Path, bucket: Bucket, terms: Terms) -> Pulled:
     """The same, for who holds the lock and has the folder."""
     until_s = time.monotonic() + terms.wait_s
     done: Pulled | None = None
+    if terms.dry or read_round(lake) is None:
+        terms = replace(terms, late=None)  # nobody can have audited from it
     for _ in range(_ROUNDS):
         mark = _await(bucket, until_s)
         if not terms.keep:
@@ -171,8 +178,20 @@ class _Round:
         self._lake, self._bucket, self._terms = lake, bucket, terms
         self.done = done
         self.is_vanished = False  # something was replaced or taken away since it was listed
+        self._settle: Callable[[], None] | None = None  # tells of what came of a group
 
     def run(self) -> None:
+        try:
+            self._run()
+        finally:  # where it broke off, too: the next round knows what came
+            self._tell_late()
+
+    def _tell_late(self) -> None:
+        settle, self._settle = self._settle, None
+        if settle is not None:
+            settle()
+
+    def _run(self) -> None:
         there = {
             f"{root}/{table}"
             for root in self._bucket.folders()
@@ -204,10 +223,14 @@ class _Round:
             self.done.fetched_b += sum(there[name].size for name in to_fetch)
             self.done.n_dropped += len(to_drop)
             return
+        if self._terms.late is not None:
+            watch = Watch(self._lake, group, here, known, self._terms.late)
+            self._settle = partial(watch.note, to_fetch, there)
         try:
             self._fetch(pool, to_fetch, there, new)
+            self._tell_late()
             if not self.is_vanished and not self._terms.keep:
-                self._drop(to_drop, there)
+                self._drop(group, to_drop, there)
         finally:
             if new != known:
                 write_known(self._lake, group, new)
@@ -278,7 +301,7 @@ class _Round:
         about = path.stat()
         return Sent(about.st_size, about.st_mtime_ns, thing.etag)
 
-    def _drop(self, names: list[str], there: dict[str, Thing]) -> None:
+    def _drop(self, group: str, names: list[str], there: dict[str, Thing]) -> None:
         """What was put together a moment ago an audit may still read (compact.GRACE_S): it goes later."""
         recent = set[str]()
         for folder in {str(PurePosixPath(name).parent) for name in names}:
@@ -286,10 +309,11 @@ class _Round:
                 is_young = time.time() - path.stat().st_mtime < GRACE_S
                 if is_young and f"{folder}/{path.name}" in there:
                     recent |= sources_of(path)
-        for name in sorted(names, key=lambda name: (_parsed(name).is_list, _parsed(name).is_compacted)):
+        going = [name for name in names if PurePosixPath(name).stem not in recent]
+        keep_gone(self._lake, group, going)
+        end_gone(self._lake, group, there)
+        for name in sorted(going, key=lambda name: (_parsed(name).is_list, _parsed(name).is_compacted)):
             path = self._lake / name
-            if path.stem in recent:
-                continue
             path.unlink(missing_ok=True)
             self.done.n_dropped += 1
             with suppress(OSError):

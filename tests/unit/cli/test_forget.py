@@ -1,8 +1,10 @@
 """`slurm-guard forget`: nothing of the user is left, and the sums are what they were."""
 
+import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -51,6 +53,56 @@ def site(tmp_path: Path) -> Path:
     (tmp_path / "own" / "1000").mkdir(parents=True)
     (tmp_path / "own" / "1000" / f"{folder.name}.json").write_text("{}", "utf-8")
     return path
+
+
+@pytest.mark.parametrize("what", ["file", "day", "table", "format", "history"])
+@pytest.mark.parametrize("words", [(), ("--apply",)])
+def test_a_link_in_the_lake_is_named_and_not_followed(
+    site: Path, tmp_path: Path, what: str, words: tuple[str, ...]
+) -> None:
+    lake = tmp_path / "lake"
+    day = next((lake / "v1" / "processes").iterdir())
+    past = next((lake / "history").rglob("*.parquet"))
+    place = {
+        "file": next(day.iterdir()),
+        "day": day,
+        "table": day.parent,
+        "format": lake / "v1",
+        "history": past,
+    }
+    link, away = place[what], tmp_path / f"away{place[what].suffix}"
+    link.rename(away)
+    link.symlink_to(away)
+    before = _content(away) if away.is_dir() else {"": away.read_bytes()}
+
+    done = CliRunner().invoke(
+        cli.app, ["forget", "--user", "1000", "--name", "ann", "--config", str(site), *words]
+    )
+
+    assert done.exit_code == 1
+    assert f"{link}: a link, which was not followed" in done.stderr
+    assert link.is_symlink()
+    assert (_content(away) if away.is_dir() else {"": away.read_bytes()}) == before
+    assert not words or not (tmp_path / "own" / "1000").exists()  # the rest is done
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = next((tmp_path / "lake" / "v1" / "flows").iterdir())
+    scandir = os.scandir
+
+    def closed(path: Any) -> Any:
+        if Path(path) == day:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+
+    done = CliRunner().invoke(cli.app, ["forget", "--user", "1000", "--name", "ann", "--config", str(site)])
+
+    assert done.exit_code == 1
+    assert f"{day}: cannot be listed: Permission denied" in done.stderr
 
 
 def test_kept_parts_of_nights_go_and_one_in_use_is_said(site: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 
 from slurm_guard.cli.audit import audit
 from slurm_guard.cli.imports import access_of, prometheus
-from slurm_guard.config import PrometheusConfig
+from slurm_guard.cli.reopened import open_nights
+from slurm_guard.config import Config, PrometheusConfig, load_config
 from slurm_guard.document import from_json
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
+from slurm_guard.lake import imports
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Account, Audit, Verdict
 from slurm_guard.prometheus import client
@@ -266,3 +269,77 @@ def test_a_summary_of_jobstats_is_a_note_and_changes_no_verdict(tmp_path: Path) 
     assert "mean GPU utilisation of 93.0 %" in extra
     without = [replace(j, notes=()) for j in told.judgements]
     assert without == [replace(j, notes=()) for j in plain.judgements]
+
+
+def _site(folder: Path) -> Config:
+    """Of which the night of these hours was audited."""
+    path = folder / "guard.toml"
+    path.write_text(f'[lake]\npath = "{folder}/lake"\n[report]\npath = "{folder}/reports"\n', "utf-8")
+    document = folder / "reports" / "2026-05-28" / "audit.json"
+    document.parent.mkdir(parents=True)
+    document.write_text("{}", "utf-8")
+    os.utime(document, (document.stat().st_atime, document.stat().st_mtime - 60))
+    return load_config(path)
+
+
+def _bring(folder: Path, answer: Callable[[str, float], Reply]) -> None:
+    (folder / "sacct.txt").write_text(monitors.sacct_text())
+    with talking(answer) as server:
+        prometheus(server.url, SINCE, UNTIL, None, folder / "sacct.txt", None, folder / "guard.toml")
+
+
+def test_hours_that_are_imported_into_an_audited_night_open_it_and_the_same_again_do_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = _site(tmp_path)
+
+    _bring(tmp_path, fine)
+    first = capsys.readouterr().out
+    opened = open_nights(settings, tmp_path / "lake")
+    (tmp_path / "lake" / "reopened.jsonl").unlink()
+    _bring(tmp_path, fine)
+
+    assert "2026-05-28 was audited before this came: 3 runs on 2 nodes" in first
+    assert opened == ["2026-05-28"]
+    assert "was audited before" not in capsys.readouterr().out
+    assert open_nights(settings, tmp_path / "lake") == []
+
+
+def test_hours_that_came_before_an_import_failed_open_their_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _site(tmp_path)
+    kept = imports.keep_hour
+
+    def keep_first(lake: Path, cluster: str, at: float, tables: Any) -> Any:
+        if at > AT:
+            raise GuardError("lake-unwritable", "it is full")
+        return kept(lake, cluster, at, tables)
+
+    monkeypatch.setattr(imports, "keep_hour", keep_first)
+
+    with pytest.raises(GuardError, match="lake-unwritable"):
+        _bring(tmp_path, fine)
+
+    assert open_nights(settings, tmp_path / "lake") == ["2026-05-28"]
+
+
+def test_an_hour_in_whose_place_something_else_lies_is_named_and_the_others_are_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take(tmp_path)
+    paths = sorted((tmp_path / "lake" / "v1" / "windows").rglob("*.parquet"))
+    whole = files(tmp_path)
+    bad, good = paths[0], paths[1]
+    bad.write_bytes(b"not ours")
+    good.unlink()
+    capsys.readouterr()
+
+    with pytest.raises(GuardError) as caught:
+        take(tmp_path)
+
+    assert (caught.value.slug, caught.value.exit_code) == ("import-unreadable", 1)
+    assert "1 of 2 hours" in caught.value.sentence
+    assert f"{bad} cannot be read" in capsys.readouterr().out
+    assert bad.read_bytes() == b"not ours"
+    assert good.read_bytes() == whole[str(good.relative_to(tmp_path))]

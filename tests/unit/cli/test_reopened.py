@@ -127,6 +127,29 @@ def test_lines_that_are_none_are_passed_over(settings: Config, tmp_path: Path) -
     assert open_nights(settings, tmp_path) == []
 
 
+def test_a_line_that_a_full_disk_cut_takes_none_of_the_next_one(settings: Config, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text('{"at": 1.0, "nig', "utf-8")
+
+    tell_reopened([IN_IT], tmp_path, settings)
+
+    assert open_nights(settings, tmp_path) == [NIGHT]
+
+
+def test_a_lake_that_takes_no_line_has_it_beside_the_documents(
+    settings: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / NAME).mkdir()
+
+    tell_reopened([IN_IT], tmp_path, settings)
+
+    assert "not written down" not in capsys.readouterr().err
+    assert open_nights(settings, tmp_path) == [NIGHT]
+    (tmp_path / "reports" / NAME).unlink()
+    (tmp_path / "reports" / NAME).mkdir()
+    tell_reopened([IN_IT], tmp_path, settings)
+    assert f"not written down: {tmp_path / NAME}: " in capsys.readouterr().err
+
+
 def test_a_collection_says_of_which_runs_and_when_its_new_rows_are(tmp_path: Path) -> None:
     put_segment(tmp_path / "spool", "n1", 0)
     first = collect([tmp_path / "spool"], tmp_path / "lake")

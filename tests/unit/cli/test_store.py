@@ -1,5 +1,6 @@
 """Commands and the store: collecting never waits for it, a copy is never written, forgetting reaches it."""
 
+import os
 import sys
 import time
 from datetime import date
@@ -14,12 +15,15 @@ from slurm_guard.cli import store
 from slurm_guard.cli.audit import audit
 from slurm_guard.cli.collect import collect
 from slurm_guard.cli.compact import compact
-from slurm_guard.config import load_config
+from slurm_guard.cli.reopened import open_nights
+from slurm_guard.config import Config, load_config
 from slurm_guard.errors import EXIT_USAGE, GuardError
 from slurm_guard.lake.store.mark import COPY, NAME, Role, write_role
 from tests.buckets import MemoryBucket, silent
 from tests.shapes import SHAPES
 from tests.unit.cli.test_audit import SINCE, UNTIL, _lake, _sacct
+from tests.unit.cli.test_reopened import BEGIN_AT, NIGHT
+from tests.unit.lake.test_compact import put_segment
 from tests.unit.lake.test_store_push import DAY, put, rows
 
 cli._register()
@@ -293,3 +297,74 @@ def test_an_address_that_can_be_one_is_taken(tmp_path: Path, url: str) -> None:
     )
 
     assert load_config(tmp_path / "guard.toml").lake.store == url
+
+
+def _copies(config: Path, tmp_path: Path) -> tuple[Path, Config]:
+    """Another machine's configuration, with a copy from which the night of the spool's rows was audited."""
+    put_segment(tmp_path / "spool", "n1", 0)
+    _collect(config)
+    path = tmp_path / "copy.toml"
+    text = config.read_text("utf-8").replace(f"{tmp_path}/lake", f"{tmp_path}/copy")
+    path.write_text(text, "utf-8")
+    store.sync(config=path)
+    document = tmp_path / "reports" / NIGHT / "audit.json"
+    document.parent.mkdir(parents=True)
+    document.write_text("{}", "utf-8")
+    os.utime(document, (document.stat().st_atime, document.stat().st_mtime - 60))
+    return path, load_config(path)
+
+
+def test_rows_that_come_into_a_copy_open_nights_that_were_audited_there(
+    config: Path, tmp_path: Path, bucket: MemoryBucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, settings = _copies(config, tmp_path)
+    store.sync(config=path)
+    n_before = len(open_nights(settings, tmp_path / "copy"))
+    put_segment(tmp_path / "spool", "n1", 1)
+    _collect(config)
+    (tmp_path / "lake" / "reopened.jsonl").unlink()  # of the machine that collects
+    capsys.readouterr()
+
+    store.sync(config=path)
+
+    assert f"{NIGHT} was audited before this came: 1 runs on 1 nodes; `slurm-guard audit --reo" in (
+        capsys.readouterr().out
+    )
+    assert n_before == 0
+    assert open_nights(settings, tmp_path / "copy") == [NIGHT]
+
+
+def test_a_copy_whose_next_audit_fetches_late_rows_says_what_it_has_in(
+    config: Path, tmp_path: Path, bucket: MemoryBucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, settings = _copies(config, tmp_path)
+    put_segment(tmp_path / "spool", "n1", 1)
+    _collect(config)
+    (tmp_path / "lake" / "reopened.jsonl").unlink()
+    capsys.readouterr()
+
+    store.brought((BEGIN_AT, BEGIN_AT + 86_400.0), settings)
+
+    assert f"{NIGHT} was audited before this came: 1 runs on 1 nodes; this audit has it in" in (
+        capsys.readouterr().out
+    )
+    assert open_nights(settings, tmp_path / "copy") == [NIGHT]  # until that is written
+
+
+def test_late_rows_that_came_into_a_copy_before_an_error_open_their_night(
+    config: Path, tmp_path: Path, bucket: MemoryBucket
+) -> None:
+    path, settings = _copies(config, tmp_path)
+    put_segment(tmp_path / "spool", "n1", 1)
+    _collect(config)
+    (tmp_path / "lake" / "reopened.jsonl").unlink()
+
+    def silent_at(verb: str, name: str) -> None:
+        if verb == "get" and "/windows/" in name:
+            silent(verb, name)
+
+    bucket.before = silent_at
+    with pytest.raises(GuardError, match="store-unreachable"):
+        store.sync(config=path)
+
+    assert open_nights(settings, tmp_path / "copy") == [NIGHT]

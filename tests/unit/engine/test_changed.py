@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -215,7 +216,34 @@ def test_a_lake_that_is_another_one_at_each_look_ends_the_audit(
         audited(facts, lake)
 
     assert caught.value.slug == "lake-changed"
+    assert "changed on " in caught.value.sentence
+    assert f"such as {path.relative_to(lake)}" in caught.value.sentence
+    assert "`prune`" in caught.value.hint
+    assert "mount" not in caught.value.hint
     assert len(looks) == 3
+
+
+def test_what_a_node_misses_because_it_went_on_the_head_is_said_as_that(
+    night: Night, looks: list[View], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who makes a part is the first to see it, and cannot know where it went."""
+    facts, lake, _ = night
+    paths = iter(sorted((lake / "v1" / "windows").rglob("*.parquet")))
+
+    def after_a_prune(site: parts.Site, folder: Folder, task: Task) -> None:
+        with suppress(StopIteration):
+            next(paths).unlink()
+        make(site, folder, task)
+
+    monkeypatch.setattr(local, "make", after_a_prune)
+    monkeypatch.setattr(run, "_LOOKS", 1)
+
+    with pytest.raises(GuardError) as caught:
+        audited(facts, lake)
+
+    assert caught.value.slug == "lake-changed"
+    assert "changed on " in caught.value.sentence
+    assert "does not see" not in caught.value.sentence
 
 
 @pytest.mark.slow
@@ -337,8 +365,12 @@ def test_who_does_not_see_the_heads_lake_makes_nothing_that_is_kept(
 
     with monkeypatch.context() as patched:
         patched.setattr(local, "make", elsewhere)
-        with pytest.raises(GuardError, match="not the one") as caught:
+        with pytest.raises(GuardError, match="does not see the lake") as caught:
             audited(facts, lake)
 
+    said = {"gone": "none of ", "empty": "none of ", "other": "have another size"}
     assert caught.value.slug == "lake-changed"
+    assert said[hurt] in caught.value.sentence
+    assert f"mount that lake on {os.uname().nodename} at the same path" in caught.value.hint
+    assert "prune" not in caught.value.hint
     assert audited(facts, lake) == whole

@@ -3,12 +3,17 @@
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from slurm_guard.errors import GuardError
+from slurm_guard.lake import compact
+from slurm_guard.lake.compacted import counting
 from slurm_guard.lake.doubles import without_doubles
 from slurm_guard.lake.imports import keep_hour
 from slurm_guard.lake.others import Others, rows_of
@@ -277,6 +282,83 @@ def test_an_hour_is_kept_once_and_never_by_less(tmp_path: Any) -> None:
     assert less.n_before == 1
     assert files() == full
     assert len([name for name in full if "/windows/" in name]) == 1
+
+
+def _spoil(path: Path, how: str) -> None:
+    rows = pl.read_parquet(path)
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-40])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "another table's":
+        pl.DataFrame(schema=TABLES["gpus"]).write_parquet(path)
+    elif how == "a node's":
+        rows.with_columns(map=pl.lit("confirmed")).write_parquet(path)
+    else:
+        path.rename(path.with_suffix(".away"))
+        path.mkdir() if how == "a folder" else path.symlink_to(path.with_suffix(".away"))
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "another table's", "a node's", "a folder", "a link"])
+def test_what_lies_in_an_hour_s_place_and_is_no_import_is_named_and_left(tmp_path: Path, how: str) -> None:
+    def keep(one: Hour) -> Any:
+        return keep_hour(tmp_path, "c", AT, rows_of(one, "c", [run()]).tables)
+
+    keep(steady(left_out=(600.0, 1200.0)))
+    (path,) = (tmp_path / "v1" / "windows").rglob("*.parquet")
+    _spoil(path, how)
+    before = _tree(tmp_path)
+
+    with pytest.raises(GuardError) as caught:
+        keep(steady())
+
+    assert caught.value.slug == "import-unreadable"
+    assert str(path) in caught.value.sentence
+    assert _tree(tmp_path) == before
+    path.rmdir() if how == "a folder" else path.unlink()
+    assert keep(steady()).is_new
+
+
+def _tree(folder: Path) -> dict[str, object]:
+    return {
+        str(p): p.readlink() if p.is_symlink() else p.read_bytes() if p.is_file() else None
+        for p in sorted(folder.rglob("*"))
+    }
+
+
+def test_a_file_of_an_earlier_release_without_a_column_is_an_hour_s_own(tmp_path: Path) -> None:
+    def keep(one: Hour) -> Any:
+        return keep_hour(tmp_path, "c", AT, rows_of(one, "c", [run()]).tables)
+
+    keep(steady())
+    (path,) = (tmp_path / "v1" / "windows").rglob("*.parquet")
+    pl.read_parquet(path).drop("why").write_parquet(path)
+
+    assert keep(steady(left_out=(0.0, 3000.0))).n_before == 1
+
+
+def test_hours_of_a_day_that_is_put_together_are_still_replaced_by_a_later_import(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep(at: float, one: Hour) -> Any:
+        return keep_hour(tmp_path, "c", at, rows_of(one, "c", [run()]).tables)
+
+    def counted() -> int:
+        days = sorted((tmp_path / "v1" / "windows").iterdir())
+        return sum(pl.read_parquet(path).height for day in days for path in counting(day))
+
+    monkeypatch.setattr(compact, "LEAST_FILES", 2)
+    for n in range(3):
+        keep(AT - n, steady(left_out=(600.0, 1200.0)))
+    for now_at in (0.0, 1e12):
+        compact.compact(tmp_path, (date.min, date.max), now_at)
+    n_before = counted()
+
+    known = keep(AT, steady(left_out=(0.0, 3000.0)))
+    more = keep(AT, steady())
+
+    assert (known.n_before, more.is_new) == (1, True)
+    assert counted() > n_before
 
 
 def test_windows_across_midnight_lie_in_the_day_that_they_begin_in(tmp_path: Any) -> None:
