@@ -12,7 +12,7 @@ from slurm_guard.networks import QUALIFIERS, Place, is_loopback, parse_net, pars
 
 _ZERO_MEANS = frozenset(
     {"alarm_budget", "history_days", "processes", "idle_exit_s", "least_gpu_h", "least_share"}
-    | {"memory_mib", "nice", "slack_s", "nights", "shards"}
+    | {"memory_mib", "nice", "slack_s", "nights", "shards", "drop_mib", "min_free_mib"}
     | {"lake_days", "quarantine_days", "reports_days", "mail_days", "views_days"}
 )
 

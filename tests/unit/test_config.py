@@ -360,3 +360,18 @@ def test_check_tells_all_faults_and_the_zone(tmp_path: Path) -> None:
     assert (faults[:2], len(faults)) == (["config-key", "config-value"], 3)
     assert "Mars/Base" in lines[-2]
     assert sum(line.startswith("hint: ") for line in lines) == 3
+
+
+def test_what_zero_is_said_to_mean_may_be_written(tmp_path: Path) -> None:
+    said = {
+        f"{section.name}.{part.name}"
+        for section in dataclasses.fields(Config)
+        if dataclasses.is_dataclass(keys := getattr(Config(), section.name))
+        for part in dataclasses.fields(keys)
+        if re.search(r"\b0: ", part.metadata["help"])
+    }
+    assert {"lake.min_free_mib", "lake.drop_mib", "engine.nights"} <= said
+
+    for section, name in (key.split(".") for key in sorted(said)):
+        loaded = getattr(_load(tmp_path, f"[{section}]\n{name} = 0\n"), section)
+        assert getattr(loaded, name) == 0
