@@ -105,12 +105,7 @@ def measure(
     missed: Missed = []
     tables = tables_of(runs, handed.pop(), part, sources, missed)
     frames, keys, gleaned = tables.frames, tables.keys, tables.gleaned
-    series = gather.series_of(tables.points, tables.logs, keys, facts.config.slack_s)
-    logs = series
-    unheard: list[traces.Heard] = []
-    heard = or_nothing("losses", lambda: traces.hear(logs, runs, facts.config.slack_s), unheard, missed)
-    since = {i: runs[i].start_at - facts.config.slack_s for i in own}
-    series, found, failed = settled(since, series, gather.problems_of(tables.logs, keys))
+    heard, (series, found, failed) = _logged({i: runs[i] for i in own}, runs, tables, facts, missed)
     ties = ties_of(tables)
     slots, users = divided(runs, tables, ties, found)
     logged = [i for i, track in found.items() if track.marks]  # no other run's steps could show
@@ -154,6 +149,18 @@ def measure(
         hear.coverage(frames, (gleaned.covered, gleaned.good), runs, (upkeep, window), nodes),
         _refused(gleaned.refused, nodes),
     ), told
+
+
+def _logged(
+    mine: dict[int, Run], runs: list[Run], tables: Tables, facts: Facts, missed: Missed
+) -> tuple[list[traces.Heard], tuple[dict[int, gather.Series], dict[int, Track], dict[int, str]]]:
+    """What the logs of these runs tell: losses; and as `settled` has it."""
+    slack_s = facts.config.slack_s
+    series = gather.series_of(tables.points, tables.logs, tables.keys, slack_s)
+    unheard: list[traces.Heard] = []
+    heard = or_nothing("losses", lambda: traces.hear(series, runs, slack_s), unheard, missed)
+    since = {i: run.start_at - slack_s for i, run in mine.items()}
+    return heard, settled(since, series, gather.problems_of(tables.logs, tables.keys))
 
 
 def _no_cells() -> pl.DataFrame:

@@ -5,10 +5,9 @@ highest values, lists, and sums of whole numbers, to which the order of slices i
 night that is looked at once is one slice.
 """
 
-import errno
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
@@ -24,39 +23,53 @@ class Source:
     read: Callable[[], Frames]
 
 
+class Shelf(Protocol):
+    """Where tables are between two sweeps over the slices: in memory, or outside of the audit."""
+
+    def put(self, name: str, frame: pl.DataFrame) -> None:
+        """In the place of what has that name. Raises OSError."""
+
+    def get(self, name: str) -> pl.DataFrame:
+        """What was put there. Raises OSError."""
+
+
+class InMemory:
+    """A shelf that costs nothing but memory."""
+
+    def __init__(self) -> None:
+        self._frames: Frames = {}
+
+    def put(self, name: str, frame: pl.DataFrame) -> None:
+        """In the place of what has that name."""
+        self._frames[name] = frame
+
+    def get(self, name: str) -> pl.DataFrame:
+        """What was put there."""
+        return self._frames[name]
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All slices of what is measured. `folder`: where tables lie while others are measured, one that is
-    nobody else's; null: in memory."""
+    """All slices of what is measured, and the shelf for their tables, which is nobody else's."""
 
     slices: Sequence[Source]
-    folder: Path | None = None
+    shelf: Shelf
 
 
+@dataclass(frozen=True, slots=True)
 class Kept:
-    """Tables of each slice by name, between the sweeps over them."""
+    """Tables of each of `n` slices by name, between the sweeps over them."""
 
-    def __init__(self, n: int, folder: Path | None) -> None:
-        self.n = n
-        self._folder = folder
-        self._frames: dict[tuple[int, str], pl.DataFrame] = {}
+    n: int
+    shelf: Shelf
 
     def put(self, k: int, name: str, frame: pl.DataFrame) -> None:
         """In the place of what has that name. Raises OSError."""
-        if self._folder is None:
-            self._frames[k, name] = frame
-        else:
-            frame.write_ipc(self._folder / f"{k}-{name}", compression="lz4")
+        self.shelf.put(f"{k}-{name}", frame)
 
     def get(self, k: int, name: str) -> pl.DataFrame:
         """What was put there. Raises OSError."""
-        if self._folder is None:
-            return self._frames[k, name]
-        path = self._folder / f"{k}-{name}"
-        try:
-            return pl.read_ipc(path)
-        except pl.exceptions.PolarsError as error:
-            raise OSError(errno.EIO, f"{path.name} is not as it was written ({error})") from None
+        return self.shelf.get(f"{k}-{name}")
 
     def each(self, name: str) -> "Each":
         """That of every slice."""
@@ -78,7 +91,7 @@ class Each:
 def in_memory(frames: Frames) -> Sources:
     """The WIDE tables of `frames` as one slice; they are taken out of it."""
     handed = [{name: frames.pop(name) for name in WIDE}]
-    return Sources([Source(None, handed.pop)])
+    return Sources([Source(None, handed.pop)], InMemory())
 
 
 def of_nodes(frame: pl.DataFrame, source: Source) -> pl.DataFrame:

@@ -50,7 +50,7 @@ def tables_of(
     given = Given(keys, own, table, frames["events"], None if part is None else part.norms, told, placed)
     sources = in_memory(frames) if sources is None else sources
     processes = frames.pop("processes")
-    kept = Kept(len(sources.slices), sources.folder)
+    kept = Kept(len(sources.slices), sources.shelf)
     found: list[Gleaned] = []
     for k, source in enumerate(sources.slices):
         rows = {**source.read(), "processes": of_nodes(processes, source)}

@@ -20,6 +20,7 @@ from slurm_guard.audit.slices import Source, Sources
 from slurm_guard.audit.tables import Part as NightPart
 from slurm_guard.audit.whole import Told, Whole
 from slurm_guard.engine.plan import Part, slices_of
+from slurm_guard.engine.shelf import OnDisk
 from slurm_guard.lake.frames import Named, read_frames, read_rest, read_wide, read_windows
 from slurm_guard.lake.reach import Reach
 from slurm_guard.lake.schema import TABLES, empty
@@ -96,7 +97,8 @@ def measure_part(
     if len(slices) > 1:
         with scratch() as folder:
             sliced, skips = _read_rest(site, part, slices)
-            sources = Sources([Source(nodes, partial(_read_wide, site, nodes)) for nodes in slices], folder)
+            each = [Source(nodes, partial(_read_wide, site, nodes)) for nodes in slices]
+            sources = Sources(each, OnDisk(folder))
             night, told = measure(runs, sliced, mine, sources, keeps_cells=site.keeps_cells)
     else:
         handed, skips = _read(site, part)

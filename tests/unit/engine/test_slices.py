@@ -136,7 +136,7 @@ def test_what_lies_on_disk_meanwhile_is_gone_afterwards(
 @pytest.mark.usefixtures("one_part")
 @pytest.mark.parametrize(
     ("hurt", "says"),
-    [("slices.pl.DataFrame.write_ipc", "No space left"), ("slices.pl.read_ipc", "not as it was written")],
+    [("pl.DataFrame.write_ipc", "No space left"), ("pl.read_ipc", "not as it was written")],
 )
 def test_a_disk_that_fails_meanwhile_publishes_nothing_and_says_so(
     hurt: str, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -150,7 +150,7 @@ def test_a_disk_that_fails_meanwhile_publishes_nothing_and_says_so(
             raise pl.exceptions.ComputeError("out-of-spec: InvalidFooter")
         raise OSError("No space left on device (os error 28)")  # as Polars says it: without a number
 
-    monkeypatch.setattr(f"slurm_guard.audit.{hurt}", fails)
+    monkeypatch.setattr(f"slurm_guard.engine.shelf.{hurt}", fails)
 
     with pytest.raises(GuardError, match=says) as refused:
         outcome(facts, lake, 0.1)
