@@ -8,12 +8,13 @@ import polars as pl
 import pytest
 
 from slurm_guard.audit.facts import split
+from slurm_guard.audit.night import measure
 from slurm_guard.cli.audit import load_facts
 from slurm_guard.cli.simulate import simulate
 from slurm_guard.config import Config
-from slurm_guard.engine import parts
 from slurm_guard.engine.plan import Part, slices_of
 from slurm_guard.errors import GuardError
+from slurm_guard.lake.frames import read_wide
 from slurm_guard.model import Run
 from tests.shapes import SHAPES, facts_of
 from tests.unit.engine.nights import NODE_H, WHOLE_H, outcome, scatter, several, write_lake
@@ -58,7 +59,7 @@ def test_shapes_in_slices_of_a_node_are_as_in_one(monkeypatch: pytest.MonkeyPatc
 def _reads(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
     """The nodes of each slice that is read."""
     read: list[frozenset[str]] = []
-    was = parts.read_wide
+    was = read_wide
 
     def seen(*given: object) -> object:
         read.append(given[-1].nodes)  # type: ignore[attr-defined]
@@ -118,7 +119,7 @@ def test_what_lies_on_disk_meanwhile_is_gone_afterwards(
     (tmp_path / "scratch").mkdir()
     _sliced(monkeypatch, NODE)
     lay: list[str] = []
-    was = parts.measure
+    was = measure
 
     def seen(*given: object, **more: object) -> object:
         done = was(*given, **more)  # type: ignore[arg-type]
