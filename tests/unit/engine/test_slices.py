@@ -17,7 +17,7 @@ from slurm_guard.errors import GuardError
 from slurm_guard.lake.frames import read_wide
 from slurm_guard.model import Run
 from tests.shapes import SHAPES, facts_of
-from tests.unit.engine.nights import NODE_H, WHOLE_H, outcome, scatter, several, write_lake
+from tests.unit.engine.nights import NODE_H, WHOLE_H, Night, audited, outcome, scatter, several, write_lake
 
 NODE, PAIR = 0.0, 4.0  # GPU-hours of a slice, by part_gpu_h: each node by itself; some together
 
@@ -157,3 +157,17 @@ def test_a_disk_that_fails_meanwhile_publishes_nothing_and_says_so(
         outcome(facts, lake, 0.1)
 
     assert refused.value.slug == "scratch-unwritable"
+
+
+def test_what_a_killed_process_left_goes_with_the_next_audit(night: Night) -> None:
+    facts, lake, whole = night
+    audited(facts, lake)
+    (parts,) = (lake / "parts").iterdir()
+    left = parts / ".scratch-0123456789abcdef"
+    left.mkdir(0o700)
+    (left / "0-uses").write_bytes(b"half")
+
+    assert audited(facts, lake) == whole
+
+    assert not left.exists()
+    assert any(path.name.startswith("measure-") for path in parts.iterdir())
