@@ -12,7 +12,7 @@ import polars as pl
 from slurm_guard.audit import judge, work
 from slurm_guard.audit.facts import Facts, split
 from slurm_guard.audit.run import assembled, audit_and_remember, lay_out_refused
-from slurm_guard.audit.whole import Whole, told_together, whole_of
+from slurm_guard.audit.whole import Told, Whole, told_together, whole_of
 from slurm_guard.engine import parts
 from slurm_guard.engine.arrays import Cluster, in_arrays
 from slurm_guard.engine.kept import Work, in_words, own_folder, work_of
@@ -124,22 +124,30 @@ def _in_parts(
             n_runs = len(site.runs)
             return _settled(work_, make, tasks, lambda k: tell((number * n + k) * n_runs // (3 * n), n_runs))
 
-        surveyed: list[parts.Surveyed] = results(0, [name.survey(part) for part in every])
-        norms = work.norms(
-            [one.survey for one in surveyed],
-            frozenset().union(*(one.told for one in surveyed)),
-            frozenset().union(*(one.placed for one in surveyed)),
-        )
+        # Neither what the surveys said nor what the runs told is kept longer than it is asked for: gigabytes.
+        norms = _norms(results(0, [name.survey(part) for part in every]))
         measures = [name.measure(part, norms) for part in every]
         before = work_.night.names()
-        heard = [told.moved(part.near) for told, part in zip(results(1, measures), every, strict=True)]
-        whole = whole_of(list(site.runs), facts, told_together(heard))
+        whole = whole_of(list(site.runs), facts, _told(results(1, measures), every))
         judges = [name.judge(part, whole, one) for part, one in zip(every, measures, strict=True)]
         if spoilt := _dropped(work_, before, judges):
             results(1, [one for one in measures if one.name in spoilt])
         check_view(view)  # the third pass reads nothing of it
         judged = results(2, judges)
     return _together(facts, every, judged, (whole, leave), take)
+
+
+def _norms(surveyed: Sequence[parts.Surveyed]) -> work.Norms:
+    return work.norms(
+        [one.survey for one in surveyed],
+        frozenset().union(*(one.told for one in surveyed)),
+        frozenset().union(*(one.placed for one in surveyed)),
+    )
+
+
+def _told(found: Sequence[Told], every: Sequence[Part]) -> Told:
+    """What all runs tell, by their places in the night."""
+    return told_together(told.moved(part.near) for told, part in zip(found, every, strict=True))
 
 
 def _together(
