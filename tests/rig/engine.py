@@ -1,6 +1,7 @@
 """The same night audited by job arrays of the rig's Slurm, as the auditor: a simulated one, of many nodes."""
 
-import subprocess
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ _WINDOW = ["--since", "1760430000", "--until", "1760431800"]
 _SMALL_GPU_H, _LARGE_GPU_H = 0.01, 10.0
 NAME = "slurm-guard-audit"
 _OF_SHARD = b"audit-shard"
+_YOUNG_S = 0.7  # loading Python and Polars takes a task longer
 
 
 def make_night(rig: Rig) -> Path:
@@ -53,29 +55,42 @@ def audit_night(rig: Rig, night: Path, words: list[str], hurt: Callable[[Rig], N
 
 
 def cancel_one(rig: Rig) -> None:
-    """scancel for one task of an array that runs."""
-    job = _running(rig)
+    """scancel for one task of an array that has made nothing yet."""
+    task = _stopped(rig)
+    words = (Path("/proc") / str(task) / "environ").read_bytes().split(b"\0")
+    said = dict(word.decode("utf-8", "replace").partition("=")[::2] for word in words)
+    job = f"{said['SLURM_ARRAY_JOB_ID']}_{said['SLURM_ARRAY_TASK_ID']}"
     procs.call(rig, ["scancel", "--signal=KILL", job])
 
 
 def kill_one(rig: Rig) -> None:
-    """SIGKILL for the process of one task."""
-    _running(rig)
-    killed: list[int] = []
+    """SIGKILL for the process of one task that has made nothing yet."""
+    os.kill(_stopped(rig), signal.SIGKILL)
 
-    def kill() -> bool:
+
+def _stopped(rig: Rig) -> int:
+    """A task's process that has only begun, by SIGSTOP: on a busy machine it may otherwise have made all of
+    its parts before it is hurt, and nothing of it is submitted again."""
+    found: list[int] = []
+
+    def look() -> bool:
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
+                if not (_OF_SHARD in words and str(rig.home(AUDITOR)).encode() in b"".join(words)):
+                    continue
+                ticks = int((entry / "stat").read_text().rpartition(")")[2].split()[19])
+                born_s = ticks / os.sysconf("SC_CLK_TCK")
+                if time.clock_gettime(time.CLOCK_BOOTTIME) - born_s < _YOUNG_S:
+                    os.kill(int(entry.name), signal.SIGSTOP)
+                    found.append(int(entry.name))
+                    return True
+            except (OSError, IndexError, ValueError):
                 continue
-            if _OF_SHARD in words and str(rig.home(AUDITOR)).encode() in b"".join(words):
-                subprocess.run(["kill", "-9", entry.name], check=False, capture_output=True)
-                killed.append(int(entry.name))
-                return True
         return False
 
-    procs.wait_for("a task's process", kill, 60.0, 0.05)
+    procs.wait_for("a task's process", look, 60.0, 0.05)
+    return found[0]
 
 
 def states(rig: Rig) -> list[str]:
@@ -91,18 +106,6 @@ def states(rig: Rig) -> list[str]:
 
     procs.wait_for("accounting of the arrays", look, 60.0, 1.0)
     return found
-
-
-def _running(rig: Rig) -> str:
-    found: list[str] = []
-
-    def look() -> bool:
-        text = procs.call(rig, ["squeue", "-h", "-r", "-t", "R", "-o", "%i %j"])
-        found[:] = [line.split()[0] for line in text.splitlines() if line.split()[1].startswith(NAME)]
-        return bool(found)
-
-    procs.wait_for("a task of an array", look, 60.0, 0.1)
-    return found[0]
 
 
 def _hurting(rig: Rig, hurt: Callable[[Rig], None] | None, raised: list[RigError]) -> None:
