@@ -104,8 +104,8 @@ def in_words(place: Path) -> Iterator[None]:
         raise GuardError(
             "scratch-unwritable",
             f"the parts of the night cannot be kept in {place}: {why}; nothing was published",
-            "make room there, or name another folder ([engine] folder, or TMPDIR for a temporary one), then "
-            "audit the night again",
+            "make room there or mend the disk, or name another folder ([engine] folder, or TMPDIR for a "
+            "temporary one), then audit the night again",
         ) from None
 
 

@@ -2,12 +2,15 @@
 
 import gc
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 
 from slurm_guard.engine import parts
 from slurm_guard.engine.folder import Folder, open_folder
@@ -45,8 +48,10 @@ def _alone(work: Work, site: parts.Site) -> Iterator[Make]:
 def _beside(work: Work, site: parts.Site, n: int) -> Iterator[Make]:
     with in_words(work.night.path):
         work.run.put(SITE, site)
-    given = (str(work.night.path), str(work.run.path))
-    with _environment(), ProcessPoolExecutor(n, get_context("spawn"), _begin, given) as pool:
+    context = get_context("spawn")
+    alive, life = context.Pipe(duplex=False)
+    given = (str(work.night.path), str(work.run.path), alive)
+    with _environment(), alive, life, ProcessPoolExecutor(n, context, _begin, given) as pool:
 
         def each(tasks: Sequence[Task], tell: Callable[[int], None]) -> None:
             with _understood(work.night.path):
@@ -57,6 +62,7 @@ def _beside(work: Work, site: parts.Site, n: int) -> Iterator[Make]:
                         tell(k + 1)
                 except BaseException:  # the others need not be made before that is said
                     pool.shutdown(wait=False, cancel_futures=True)
+                    life.close()
                     raise
 
         yield each
@@ -65,11 +71,21 @@ def _beside(work: Work, site: parts.Site, n: int) -> Iterator[Make]:
 _HERE: list[tuple[parts.Site, Folder]] = []  # of this worker: the site is large, and the same for all tasks
 
 
-def _begin(night: str, run: str) -> None:
+def _begin(night: str, run: str, alive: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the head's, which ends this process
+    Thread(target=_end_with_head, args=(alive,), daemon=True).start()
     with uncollected():
         site = open_folder(Path(run), make=False).get(SITE)
     gc.freeze()  # what is found between tasks is theirs
     _HERE[:] = [(site, open_folder(Path(night), make=False))]
+
+
+def _end_with_head(alive: Connection) -> None:
+    """Of the pool's own pipes this process holds both ends: where the head dies, or has no more use for what
+    is made, nothing else would end it."""
+    with suppress(EOFError, OSError):
+        alive.recv()
+    os._exit(1)
 
 
 def _make(task: Task) -> None:

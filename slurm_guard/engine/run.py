@@ -33,7 +33,7 @@ from slurm_guard.readings import IMPORTED
 Take = Callable[[pl.LazyFrame], None]
 Leave = tuple[Callable[[PastGround], None], Callable[[PastTrace], None]]
 Tell = Callable[[int, int], None]
-# Of part_gpu_h: more than that is measured by groups of its nodes, for a fifth more time. Judgement
+# Of part_gpu_h: more than that is measured by groups of its nodes, for a sixth more time. Judgement
 _SLICE = 2.0
 _LOOKS = 3  # at a lake of which something was taken away meanwhile: what is kept of parts holds. Judgement
 

@@ -1,7 +1,13 @@
 """The processes of this machine: what they find in their environment."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +18,7 @@ from slurm_guard.engine.parts import Site
 from slurm_guard.engine.plan import Part
 from slurm_guard.engine.tasks import Task
 from tests.shapes import facts_of
+from tests.unit.engine import slow
 
 POLARS = "dirty_decay_ms:500,muzzy_decay_ms:1000"  # as Polars leaves it in ours
 
@@ -83,3 +90,47 @@ def test_the_longest_task_is_begun_first(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     assert begun == ["b", "c", "a"]
     assert told == [1, 2, 3]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_whoever_ends_the_head_ends_its_processes(how: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C reaches all of them at once, and is told once."""
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "begun").mkdir()
+    head = subprocess.Popen(
+        [sys.executable, "-m", "tests.unit.engine.slow", str(tmp_path / "begun")],
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert _within(60.0, lambda: len(list((tmp_path / "begun").iterdir())) == slow.N)
+        workers = [int(path.name) for path in (tmp_path / "begun").iterdir()]
+        assert all(map(_lives, workers))
+
+        if how == signal.SIGINT:
+            os.killpg(head.pid, how)
+        else:
+            head.send_signal(how)
+
+        _, said = head.communicate(timeout=30.0)
+        assert _within(30.0, lambda: not any(map(_lives, workers)))
+        assert "SpawnProcess" not in said
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(head.pid, signal.SIGKILL)
+
+
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    until_s = time.monotonic() + seconds
+    while not (found := holds()) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    return found
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
