@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from slurm_guard.config import Config
     from slurm_guard.lake.ingest import CollectReport
     from slurm_guard.lake.prune import Bounds
 
@@ -36,7 +35,7 @@ def collect(
     """Take what the nodes wrote into the lake; bad files are named and put in quarantine with the reason."""
     from slurm_guard.cli.compact import tidy
     from slurm_guard.cli.ownlake import refuse_root
-    from slurm_guard.cli.reopened import tell_reopened
+    from slurm_guard.cli.reopened import bringing
     from slurm_guard.cli.store import refuse_copy, send
     from slurm_guard.config import load_config
     from slurm_guard.errors import GuardError
@@ -53,13 +52,13 @@ def collect(
     if asked:
         _pull(asked, place, ssh)
         spools = [*(path for path in spools if path != place), place]
-    report = _collected(spools, where, (place, bounds), whole)
-    typer.echo(
-        f"{report.n_new} files new ({report.n_rows} rows), {report.n_known} known, "
-        f"{len(report.refused)} in quarantine: {where}"
-    )
-    _tell(report, bounds)
-    tell_reopened(report.arrived, where, whole)
+    with bringing(where, whole) as came:
+        report = _collected(spools, where, (place, bounds), settings.min_free_mib << 20, came)
+        typer.echo(
+            f"{report.n_new} files new ({report.n_rows} rows), {report.n_known} known, "
+            f"{len(report.refused)} in quarantine: {where}"
+        )
+        _tell(report, bounds)
     if settings.compact:
         tidy(where, settings.min_free_mib << 20)
     send(where, whole)
@@ -73,21 +72,26 @@ def collect(
 
 
 def _collected(
-    spools: list[Path], lake: Path, drop: "tuple[Path, Bounds]", settings: "Config"
+    spools: list[Path],
+    lake: Path,
+    drop: "tuple[Path, Bounds]",
+    least_free_b: int,
+    came: "list[tuple[str, str, float, float]]",
 ) -> "CollectReport":
-    """What came of it. Raises what a collection raises, once audited nights are said that got rows before."""
+    """What came of it, and into `came` what the lake has got. Raises what a collection raises."""
     from slurm_guard.cli.progressbar import watched
-    from slurm_guard.cli.reopened import tell_reopened
     from slurm_guard.lake.ingest import Stopped
     from slurm_guard.lake.ingest import collect as collect_spools
 
     try:
         with watched() as bar:
             bar.stage("nodes collected")
-            return collect_spools(spools, lake, drop, bar.step, settings.lake.min_free_mib << 20)
+            report = collect_spools(spools, lake, drop, bar.step, least_free_b)
     except Stopped as stop:  # the next collection knows these files, and would say nothing of them
-        tell_reopened(stop.arrived, lake, settings)
+        came += stop.arrived
         raise
+    came += report.arrived
+    return report
 
 
 def _tell(report: "CollectReport", bounds: "Bounds") -> None:

@@ -53,7 +53,7 @@ def prometheus(
     from slurm_guard.cli.audit import accounting_of, span
     from slurm_guard.cli.ownlake import refuse_root
     from slurm_guard.cli.progressbar import watched
-    from slurm_guard.cli.reopened import tell_reopened
+    from slurm_guard.cli.reopened import bringing
     from slurm_guard.cli.store import refuse_copy, send
     from slurm_guard.config import load_config
     from slurm_guard.prometheus.client import Prometheus
@@ -67,19 +67,16 @@ def prometheus(
     server = Prometheus(access_of(url or settings.prometheus.url, settings.prometheus))
     loaded = accounting_of(settings.slurm, sacct_file).load_runs(hours[0], hours[-1] + 3600.0)
     runs = [run for run in loaded.runs if run.n_gpus > 0]
-    told = Told()
-    try:
-        with watched() as bar:
-            bar.stage("hours asked")
-            for n, at in enumerate(hours):
-                if told.in_a_row >= _GIVE_UP:
-                    told.failed.append((at, "not asked any more"))
-                else:
-                    _take(server, at, (loaded.cluster, runs), where, settings, match, told)
-                bar.step(n + 1, len(hours))
+    with bringing(where, settings) as came, watched() as bar:
+        told = Told(arrived=came)
+        bar.stage("hours asked")
+        for n, at in enumerate(hours):
+            if told.in_a_row >= _GIVE_UP:
+                told.failed.append((at, "not asked any more"))
+            else:
+                _take(server, at, (loaded.cluster, runs), where, settings, match, told)
+            bar.step(n + 1, len(hours))
         _tell(told, server, where, len(hours))
-    finally:  # what came before an error is in the lake, too
-        tell_reopened(told.arrived, where, settings)
     send(where, settings)
     _check(told, len(hours))
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from slurm_guard.config import Config
     from slurm_guard.lake.store.late import Late
+    from slurm_guard.lake.untold import Mark
     from slurm_guard.lake.view import View
 
 NAME = "reopened.jsonl"
@@ -30,9 +31,10 @@ Arrived = Iterable[tuple[str, str, float, float]]  # (node, run or "", first, la
 
 def tell_reopened(
     arrived: Arrived, lake: Path, settings: "Config", window: tuple[float, float] | None = None
-) -> None:
+) -> bool:
     """Say and write down which audited nights got rows. A lake of another site's reports names none.
-    `window`: is about to be audited; its night is open only if that does not come to its end."""
+    `window`: is about to be audited; its night is open only if that does not come to its end. False: it could
+    be written nowhere."""
     from slurm_guard.clock import SystemClock
 
     now_at = SystemClock().now_at()
@@ -49,23 +51,49 @@ def tell_reopened(
         what = f"{line['night']} was audited before this came: {line['runs']} runs on {line['nodes']} nodes"
         again = "this audit has it in" if line["night"] == in_hand else _AGAIN
         typer.echo(f"  {what}; {again}")
-    if lines:
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        _append([lake / NAME, Path(settings.report.path) / NAME], text)
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    return not lines or _append([lake / NAME, Path(settings.report.path) / NAME], text)
+
+
+@contextmanager
+def bringing(
+    lake: Path, settings: "Config", window: tuple[float, float] | None = None
+) -> "Iterator[list[tuple[str, str, float, float]]]":
+    """While rows come into a lake, which are put in the list: of which audited nights they are is told at
+    the end, also where that is an error, and also of what one that was killed had brought. `window`: is
+    about to be audited."""
+    from slurm_guard.lake.arrived import told
+    from slurm_guard.lake.untold import marked
+
+    with marked(lake) as mark:
+        came = [] if mark is None else list(told(mark.untold(_audited_days(settings))))
+        try:
+            yield came
+        except Exception:  # by Ctrl-C it is untold, and for the next one to say
+            _tell(came, lake, settings, window, mark)
+            raise
+        _tell(came, lake, settings, window, mark)
+
+
+def _tell(
+    came: Arrived, lake: Path, settings: "Config", window: tuple[float, float] | None, mark: "Mark | None"
+) -> None:
+    if tell_reopened(came, lake, settings, window) and mark is not None:
+        mark.end()
 
 
 @contextmanager
 def told_late(lake: Path, settings: "Config", window: tuple[float, float] | None = None) -> "Iterator[Late]":
-    """While files come into a copy: of which audited nights they have rows is told at the end, also where it
-    is an error. `window`: is about to be audited."""
+    """As `bringing`, while files come into a copy."""
     from slurm_guard.lake.arrived import told
     from slurm_guard.lake.store.late import Late
 
     late = Late(_audited_days(settings).__contains__)
-    try:
-        yield late
-    finally:
-        tell_reopened(told(late.spans), lake, settings, window)
+    with bringing(lake, settings, window) as came:
+        try:
+            yield late
+        finally:
+            came += told(late.spans)
 
 
 def _audited_days(settings: "Config") -> set[date]:
@@ -154,16 +182,18 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _append(places: list[Path], text: str) -> None:
-    """To the first of these files that takes it; both are read (open_nights)."""
+def _append(places: list[Path], text: str) -> bool:
+    """To the first of these files that takes it; both are read (open_nights). False: none does, which is
+    said."""
     failed: list[str] = []
     for path in places:
         try:
             _add(path, text)
-            return
+            return True
         except OSError as error:
             failed.append(f"{path}: {error.strerror}")
     typer.echo(f"  not written down: {'; '.join(failed)}", err=True)
+    return False
 
 
 def _add(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 Whatever a store does stops nobody from collecting: it is said, and what it lacks goes with the next call.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -57,7 +58,7 @@ def sync(
         raise GuardError("store-none", "no store is named", "set lake.store in guard.toml", EXIT_USAGE)
     refuse_root("lake sync", [lake])
     bucket = _open(settings)
-    with told_late(lake, settings) as late, watched() as bar:
+    with nullcontext() if dry_run else told_late(lake, settings) as late, watched() as bar:
         room_b, wait_s = settings.lake.min_free_mib << 20, 0.0 if dry_run else pull.WAIT_S
         terms = pull.Terms(pull.every, room_b, dry_run, wait_s=wait_s, late=late, tell=bar.step)
         if take_over:

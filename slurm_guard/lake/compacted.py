@@ -36,6 +36,15 @@ def is_compacted(path: Path) -> bool:
     return path.name.startswith(PREFIX)
 
 
+def stems_of(path: Path) -> frozenset[str]:
+    """Of the files that its rows were collected into; where nothing is said it stands for itself."""
+    try:
+        sources = sources_of(path) if is_compacted(path) else frozenset[str]()
+    except OSError:
+        sources = frozenset()
+    return frozenset(stem for stem in sources if not stem.startswith(PREFIX)) or frozenset({path.stem})
+
+
 def replaced(paths: Iterable[Path]) -> set[str]:
     """Stems that compacted ones among the paths, all of one folder, stand for. Raises OSError."""
     stems: set[str] = set()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from slurm_guard.lake.compacted import PREFIX, is_compacted, sources_of
+from slurm_guard.lake.compacted import stems_of
 from slurm_guard.lake.scan import DAY_S, LONG, SPANS, day_of, files_of
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.lake.turns import settled
@@ -91,16 +91,4 @@ def _days(table: str, from_at: float, until_at: float) -> tuple[date, date]:
 
 def _stems(paths: Iterable[Path]) -> set[tuple[str, str]]:
     """(day, stem) of the files that their rows were collected into."""
-    found = set()
-    for path in paths:
-        stems = {stem for stem in _sources(path) if not stem.startswith(PREFIX)}
-        found |= {(path.parent.name, stem) for stem in stems or {path.stem}}
-    return found
-
-
-def _sources(path: Path) -> frozenset[str]:
-    """Nothing where nothing is said: a file stands for itself."""
-    try:
-        return sources_of(path) if is_compacted(path) else frozenset()
-    except OSError:
-        return frozenset()
+    return {(path.parent.name, stem) for path in paths for stem in stems_of(path)}

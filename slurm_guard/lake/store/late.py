@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from slurm_guard.lake.arrived import Spans, note_more
-from slurm_guard.lake.compacted import PREFIX, is_compacted, is_imported, replaced, sources_of
+from slurm_guard.lake.compacted import is_imported, replaced, stems_of
 from slurm_guard.lake.schema import FORMAT, TABLES
 from slurm_guard.lake.store.bucket import Sent, Thing
 from slurm_guard.lake.store.names import FOLDER, Named, parse_name
@@ -54,7 +54,7 @@ class Watch:
                 self._note_day(day, came, there)
 
     def _note_day(self, day: date, came: list[Path], there: Mapping[str, Thing]) -> None:
-        old = {path: _stems(path) for path in self._here.get(day, {})}
+        old = {path: stems_of(path) for path in self._here.get(day, {})}
         had = read_gone(self._lake, self._group, day).union(*old.values())
         prefix = f"{self._group}/date={day}/"
         had |= {Path(name).stem for name in self._known if name.startswith(prefix)}
@@ -62,7 +62,7 @@ class Watch:
         with suppress(OSError):
             uncounted = replaced(old)
         for path in came:
-            stems = _stems(path)
+            stems = stems_of(path)
             if is_imported(path):  # it was written anew under its name, over what it was
                 known, thing = self._known.get(prefix + path.name), there[prefix + path.name]
                 if known is None or known.etag != thing.etag:
@@ -77,15 +77,6 @@ class Watch:
         if named is None or named.is_list or named.format != FORMAT or named.table not in TABLES:
             return None
         return named if self._late.is_wanted(named.day) else None
-
-
-def _stems(path: Path) -> frozenset[str]:
-    """Of the files that its rows were collected into."""
-    try:
-        sources = sources_of(path) if is_compacted(path) else frozenset[str]()
-    except OSError:
-        sources = frozenset()
-    return frozenset(stem for stem in sources if not stem.startswith(PREFIX)) or frozenset({path.stem})
 
 
 def _path(lake: Path, group: str, day: date) -> Path:
@@ -106,7 +97,7 @@ def keep_gone(lake: Path, group: str, going: Iterable[str]) -> None:
     by_day: dict[date, set[str]] = {}
     for named, path in ((parse_name(name), lake / name) for name in going):
         if named is not None and not named.is_list:
-            by_day.setdefault(named.day, set()).update(_stems(path))
+            by_day.setdefault(named.day, set()).update(stems_of(path))
     for day, stems in by_day.items():
         every = read_gone(lake, group, day) | stems
         with suppress(OSError):

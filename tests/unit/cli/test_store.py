@@ -368,3 +368,30 @@ def test_late_rows_that_came_into_a_copy_before_an_error_open_their_night(
         store.sync(config=path)
 
     assert open_nights(settings, tmp_path / "copy") == [NIGHT]
+
+
+def test_late_rows_that_came_into_a_copy_before_it_was_killed_open_their_night(
+    config: Path, tmp_path: Path, bucket: MemoryBucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, settings = _copies(config, tmp_path)
+    put_segment(tmp_path / "spool", "n1", 1)
+    _collect(config)
+    (tmp_path / "lake" / "reopened.jsonl").unlink()
+
+    def stopped_at(verb: str, name: str) -> None:
+        if verb == "get" and "/windows/" in name:
+            raise KeyboardInterrupt
+
+    bucket.before = stopped_at
+    with pytest.raises(KeyboardInterrupt):
+        store.sync(config=path)
+    n_open = len(open_nights(settings, tmp_path / "copy"))
+    bucket.before = lambda verb, name: None
+    store.sync(config=path, dry_run=True)
+    n_still = len(open_nights(settings, tmp_path / "copy"))
+    capsys.readouterr()
+    store.sync(config=path)
+
+    assert (n_open, n_still) == (0, 0)
+    assert f"{NIGHT} was audited before this came: 1 runs on 1 nodes" in capsys.readouterr().out
+    assert open_nights(settings, tmp_path / "copy") == [NIGHT]
