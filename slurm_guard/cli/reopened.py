@@ -59,9 +59,10 @@ def tell_reopened(
 def bringing(
     lake: Path, settings: "Config", window: tuple[float, float] | None = None
 ) -> "Iterator[list[tuple[str, str, float, float]]]":
-    """While rows come into a lake, which are put in the list: of which audited nights they are is told at
-    the end, also where that is an error, and also of what one that was killed had brought. `window`: is
-    about to be audited."""
+    """While rows come into a lake, which are put in the list, whatever expected error ends it: of which
+    audited nights they are is told then, and of what one that was killed had brought. `window`: is about to
+    be audited."""
+    from slurm_guard.errors import GuardError
     from slurm_guard.lake.arrived import told
     from slurm_guard.lake.untold import marked
 
@@ -69,7 +70,7 @@ def bringing(
         came = [] if mark is None else list(told(mark.untold(_audited_days(settings))))
         try:
             yield came
-        except Exception:  # by Ctrl-C it is untold, and for the next one to say
+        except (GuardError, OSError, typer.Exit):  # by any other it is untold, and for the next one to say
             _tell(came, lake, settings, window, mark)
             raise
         _tell(came, lake, settings, window, mark)

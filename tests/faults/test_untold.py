@@ -117,3 +117,18 @@ def test_where_nothing_was_collected_nothing_is_marked(tmp_path: Path, site: tup
     with bringing(tmp_path / "none", site[1]), bringing(tmp_path, site[1]):
         assert not (tmp_path / "none").exists()
         assert _marks(tmp_path) == []
+
+
+def test_of_an_unexpected_end_the_next_collection_says_what_was_brought(site: tuple[Path, Config]) -> None:
+    path, settings = site
+    lake = Path(settings.lake.path)
+
+    def fail_late() -> None:
+        collect([lake.with_name("spool")], lake)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), bringing(lake, settings):
+        fail_late()
+
+    assert open_nights(settings, lake) == []
+    assert f"{SAID}2 runs on 2 nodes" in _collect(path)
