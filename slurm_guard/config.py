@@ -101,7 +101,9 @@ class EngineConfig:
     """[engine]: how the audit is computed. What it finds does not depend on it."""
 
     part_gpu_h: float = _key(
-        2500.0, "GPU-hours that are looked at together, at a minute a window: about 1 GiB a process"
+        2500.0,
+        "GPU-hours that are looked at together, at a minute a window: about 1 GiB a process; a run of more "
+        "than twice that is measured by groups of its nodes",
     )
     processes: int = _key(0, "that audit the parts of a night; 0: one for each CPU, at most 8")
     kind: str = _key("local", "who audits the parts: local, or slurm: job arrays of this cluster (engine.md)")

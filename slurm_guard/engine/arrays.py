@@ -33,6 +33,7 @@ _SILENT_S = 1800.0  # that slurmctld may be without an answer: longer than it ta
 _SETTLE_S = 65.0  # until what another node wrote is seen: NFS keeps a folder's names for a minute by default
 _LAST_B = 2000  # of a task's output that is looked at for its last words
 _UNPUBLISHED = "; nothing was published"  # a task says it, too
+_HINT = "hint: "  # as cli/app.py prints it
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,16 +182,19 @@ def _lost(
     stem, lines = last
     states = sorted({line.state for line in lines.values() if line.state != "COMPLETED"})
     said = f"Slurm says {', '.join(states)}" if states else "Slurm says nothing of it"
-    words = _last_words(array.work.run.path, stem)
+    words, hint = _last_words(array.work.run.path, stem)
+    place = array.work.run.path
+    look = f"look at what the tasks wrote in {place}, and at [engine] sbatch (memory, time)"
+    see = f"{hint}; what the tasks wrote is in {place}" if hint else look
     return GuardError(
         "engine-lost",
         f"{len(left)} of {n} parts were not made by {_ARRAYS} job arrays: {said}{words}{_UNPUBLISHED}",
-        f"look at what the tasks wrote in {array.work.run.path}, and at [engine] sbatch (memory, time); "
-        "an audit that is begun again goes on where this one was",
+        f"{see}; an audit that is begun again goes on where this one was",
     )
 
 
-def _last_words(run: Path, stem: str) -> str:
+def _last_words(run: Path, stem: str) -> tuple[str, str]:
+    """What a task that failed said at last, and the hint that it gave; empty: nothing was said."""
     for path in sorted(run.glob(f"{stem}-*.txt")):
         try:
             with path.open("rb") as file:
@@ -200,8 +204,9 @@ def _last_words(run: Path, stem: str) -> str:
             continue
         said = [line for line in lines if line.startswith(("slurm-guard:", "slurmstepd:"))] or lines[-1:]
         if said:
-            return f"; {path.name} has {said[-1][:300].removesuffix(_UNPUBLISHED)!a}"
-    return ""
+            words = f"; {path.name} has {said[-1][:300].removesuffix(_UNPUBLISHED)!a}"
+            return words, lines[-1].removeprefix(_HINT) if lines[-1].startswith(_HINT) else ""
+    return "", ""
 
 
 def _late(array: _Array, job: str, n_left: int) -> GuardError:

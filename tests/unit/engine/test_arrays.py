@@ -103,7 +103,7 @@ def test_tasks_that_are_always_killed_end_the_audit_and_the_next_goes_on(
     facts, lake, whole = night
     folder = slurm("")
     broken = tmp_path / "slurm-guard"
-    broken.write_text("#!/bin/sh\necho slurm-guard: out of luck\nexit 1\n")
+    broken.write_text("#!/bin/sh\necho slurm-guard: out of luck\necho hint: find a clover\nexit 1\n")
     broken.chmod(0o755)
 
     with pytest.raises(
@@ -115,6 +115,7 @@ def test_tasks_that_are_always_killed_end_the_audit_and_the_next_goes_on(
 
     assert lost.value.slug == "engine-lost"
     assert "out of luck" in lost.value.sentence
+    assert lost.value.hint.startswith("find a clover; what the tasks wrote is in ")
     assert lost.value.sentence.count("nothing was published") == 1
     assert n_before == 3
     assert done == whole
