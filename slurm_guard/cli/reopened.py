@@ -97,12 +97,13 @@ def told_late(lake: Path, settings: "Config", window: tuple[float, float] | None
             came += told(late.spans)
 
 
-def _audited_days(settings: "Config") -> set[date]:
-    """Days of UTC that audited nights have a part of."""
-    found = set[date]()
-    for _, begin_at, end_at, _ in _audited(settings):
+def _audited_days(settings: "Config") -> dict[date, float]:
+    """Days of UTC that audited nights have a part of, and when the first of their documents was written."""
+    found: dict[date, float] = {}
+    for _, begin_at, end_at, made_at in _audited(settings):
         first, last = (datetime.fromtimestamp(at, timezone.utc).date() for at in (begin_at, end_at - 0.001))
-        found |= {first + timedelta(days=n) for n in range((last - first).days + 1)}
+        for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
+            found[day] = min(made_at, found.get(day, made_at))
     return found
 
 

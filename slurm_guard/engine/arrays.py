@@ -24,6 +24,7 @@ from slurm_guard.engine.sight import check_view
 from slurm_guard.engine.tasks import Task, largest_first
 from slurm_guard.errors import GuardError
 from slurm_guard.lake.view import View
+from slurm_guard.report.safe import clean
 
 _MOST_SHARDS = 256  # unless more are asked for: each costs some seconds. Judgement
 _ARRAYS = 3  # of a pass: the first, and two for what it lost. Judgement
@@ -205,7 +206,7 @@ def _last_words(run: Path, stem: str) -> tuple[str, str]:
         said = [line for line in lines if line.startswith(("slurm-guard:", "slurmstepd:"))] or lines[-1:]
         if said:
             words = f"; {path.name} has {said[-1][:300].removesuffix(_UNPUBLISHED)!a}"
-            return words, lines[-1].removeprefix(_HINT) if lines[-1].startswith(_HINT) else ""
+            return words, clean(lines[-1].removeprefix(_HINT), _LAST_B) if lines[-1].startswith(_HINT) else ""
     return "", ""
 
 

@@ -8,7 +8,7 @@ more says since when files are untold. Both times are the lake's file system's o
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
@@ -31,15 +31,18 @@ class Mark:
         self._lake, self._left, self._own = lake, left, own
         self._since_ns = min(left.values(), default=None)
 
-    def untold(self, days: Iterable[date]) -> Spans:
-        """What was brought of these days and not told. A file that was put together since, of rows whose own
-        files are gone, counts with all of them."""
+    def untold(self, days: Mapping[date, float]) -> Spans:
+        """What was brought of these days and not told, after the instant that stands with the day: what came
+        before is in its document. A file that was put together since, of rows whose own files are gone,
+        counts with all of them."""
         spans: Spans = {}
-        if self._since_ns is not None:
-            for table in TABLES:
-                for day in sorted(days):
-                    with suppress(GuardError, OSError):  # who audits these days hears of it
-                        self._note(spans, table, day, self._since_ns - _COARSE_NS)
+        if self._since_ns is None:
+            return spans
+        for table in TABLES:
+            for day, made_at in sorted(days.items()):
+                since_ns = max(self._since_ns, int(made_at * 1e9)) - _COARSE_NS
+                with suppress(GuardError, OSError):  # who audits these days hears of it
+                    self._note(spans, table, day, since_ns)
         return spans
 
     def _note(self, spans: Spans, table: str, day: date, since_ns: int) -> None:

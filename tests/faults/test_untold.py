@@ -81,6 +81,21 @@ def test_the_next_collection_says_what_a_killed_one_had_brought(site: tuple[Path
     assert SAID not in _collect(path)
 
 
+def test_what_came_before_the_night_was_audited_is_in_its_document(site: tuple[Path, Config]) -> None:
+    path, settings = site
+    lake = Path(settings.lake.path)
+    _collect(path, dies_by="SIGKILL")
+    for file in (*lake.rglob("*.parquet"), *lake.glob(f"{PREFIX}*")):
+        os.utime(file, (file.stat().st_atime, file.stat().st_mtime - 60))
+    document = Path(settings.report.path) / NIGHT / "audit.json"
+    os.utime(document, (document.stat().st_atime, document.stat().st_mtime + 30))
+
+    after = _collect(path)
+
+    assert f"{SAID}1 runs on 1 nodes" in after  # of the node that the killed one did not come to
+    assert _marks(lake) == []
+
+
 def test_what_somebody_brings_at_the_moment_is_his_to_say(site: tuple[Path, Config]) -> None:
     _, settings = site
     lake = Path(settings.lake.path)
