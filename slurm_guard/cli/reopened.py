@@ -67,7 +67,7 @@ def bringing(
     from slurm_guard.lake.untold import marked
 
     with marked(lake) as mark:
-        came = [] if mark is None else list(told(mark.untold(_audited_days(settings))))
+        came = list(told(mark.untold(_audited_days(settings)))) if mark is not None and mark.is_left else []
         try:
             yield came
         except (GuardError, OSError, typer.Exit):  # by any other it is untold, and for the next one to say
@@ -171,9 +171,9 @@ def _audited(settings: "Config") -> list[tuple[str, float, float, float]]:
         try:
             begin = datetime.fromisoformat(night).replace(tzinfo=zone)
             made_at = (reports / night / DOCUMENT).stat().st_mtime
-        except (ValueError, OSError):
+            found.append((night, begin.timestamp(), (begin + timedelta(days=1)).timestamp(), made_at))
+        except (ValueError, OverflowError, OSError):
             continue
-        found.append((night, begin.timestamp(), (begin + timedelta(days=1)).timestamp(), made_at))
     return found
 
 

@@ -19,6 +19,7 @@ from slurm_guard.lake.compacted import listed, replaced, stems_of
 from slurm_guard.lake.schema import FORMAT, TABLES
 from slurm_guard.lake.steps import formats_in
 from slurm_guard.lake.store.late import read_gone
+from slurm_guard.lake.view import seen_of
 
 PREFIX = ".untold-"
 _COARSE_NS = 2_000_000_000  # a file may be said to be older than the mark that was made before it
@@ -30,6 +31,11 @@ class Mark:
     def __init__(self, lake: Path, left: dict[Path, int], own: Path) -> None:
         self._lake, self._left, self._own = lake, left, own
         self._since_ns = min(left.values(), default=None)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is something that nobody told."""
+        return self._since_ns is not None
 
     def untold(self, days: Mapping[date, float]) -> Spans:
         """What was brought of these days and not told, after the instant that stands with the day: what came
@@ -49,7 +55,7 @@ class Mark:
         group = f"v{FORMAT}/{table}"
         every = listed(self._lake / group / f"date={day}")
         paths = [path for path in every if path.name.endswith(".parquet")]
-        came = [path for path in paths if path.stat().st_mtime_ns >= since_ns]
+        came = [path for path in paths if seen_of(path)[1] >= since_ns]
         if not came:
             return
         old = {path: stems_of(path) for path in set(paths) - set(came)}
@@ -86,13 +92,31 @@ def _begin(lake: Path, held: list[int]) -> Mark | None:
     try:
         if not formats_in(lake):
             return None
-        left = {path: at for path in lake.glob(f"{PREFIX}*") if (at := _left_at(path, held)) is not None}
+        left = _oldest_left(lake, held)
         own, path = tempfile.mkstemp(prefix=PREFIX, dir=lake)
         held.append(own)
-        fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(BlockingIOError):  # another one looks at it just now
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (OSError, GuardError):  # who brings says so
         return None
     return Mark(lake, left, Path(path))
+
+
+def _oldest_left(lake: Path, held: list[int]) -> dict[Path, int]:
+    """The one that stands for all that were left behind; the others go, so that few are ever open."""
+    oldest: dict[Path, int] = {}
+    for path in lake.glob(f"{PREFIX}*"):
+        at = _left_at(path, held)
+        if at is None:
+            continue
+        one = {path: at}
+        keep, drop = (one, oldest) if min(oldest.values(), default=at + 1) > at else (oldest, one)
+        for newer in drop:
+            newer.unlink()
+        oldest = keep
+        while len(held) > 1:
+            os.close(held.pop(0 if keep is one else -1))
+    return oldest
 
 
 def _left_at(path: Path, held: list[int]) -> int | None:
@@ -101,9 +125,11 @@ def _left_at(path: Path, held: list[int]) -> int | None:
         mark = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    held.append(mark)
     try:
         fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.fstat(mark).st_mtime_ns
+        at = os.fstat(mark).st_mtime_ns
     except OSError:
+        os.close(mark)
         return None
+    held.append(mark)
+    return at

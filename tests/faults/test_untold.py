@@ -147,3 +147,24 @@ def test_of_an_unexpected_end_the_next_collection_says_what_was_brought(site: tu
 
     assert open_nights(settings, lake) == []
     assert f"{SAID}2 runs on 2 nodes" in _collect(path)
+
+
+def test_of_many_marks_that_were_left_the_oldest_stands_for_all(site: tuple[Path, Config]) -> None:
+    path, settings = site
+    lake = Path(settings.lake.path)
+    _collect(path, dies_by="SIGKILL")
+    for n in range(1500):  # more than a process may have open
+        (lake / f"{PREFIX}{n}").touch()
+
+    assert f"{SAID}2 runs on 2 nodes" in _collect(path)
+    assert _marks(lake) == []
+
+
+def test_a_report_of_a_day_that_is_none_keeps_nobody_from_collecting(site: tuple[Path, Config]) -> None:
+    path, settings = site
+    odd = Path(settings.report.path) / "9999-12-31" / "audit.json"
+    odd.parent.mkdir()
+    odd.write_text("{}", "utf-8")
+    _collect(path, dies_by="SIGKILL")
+
+    assert f"{SAID}2 runs on 2 nodes" in _collect(path)
