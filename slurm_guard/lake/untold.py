@@ -78,7 +78,8 @@ class Mark:
 def marked(lake: Path) -> Iterator[Mark | None]:
     """While files are brought; what was brought is untold where this ends without Mark.end.
 
-    Null where nothing can be written, or nothing was ever collected: there is no night then.
+    Null where nothing can be written, or nothing was ever collected there: nights that were audited from an
+    older lake in its place are not told of where the first collection is killed.
     """
     held: list[int] = []
     try:
