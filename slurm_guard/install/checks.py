@@ -1,8 +1,10 @@
 """What would go wrong, found before anything is changed."""
 
+import fcntl
 import os
 import re
 import stat
+from array import array
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +19,9 @@ SPARE = 1 << 20  # bytes that stay free: judgement
 # % or backslash, and none of * ? [ ], which make Slurm look for files of such names.
 _PLAIN = re.compile(r"[\w./+@~-]+")
 _PLAIN_WORDS = "letters, digits and . _ + - @ ~ alone"
+
+# linux/fs.h, the same on x86-64 and arm64
+_FS_IOC_GETFLAGS, _FS_IMMUTABLE_FL, _FS_APPEND_FL = 0x80086601, 0x10, 0x20
 
 
 def find_problems(
@@ -102,15 +107,21 @@ def _problems_of(disk: Disk, change: Change) -> list[Problem]:
     if not os.access(folder, os.W_OK | os.X_OK):
         why = "is on a read-only file system" if _is_read_only(folder) else "cannot be written"
         return [Problem(f"{folder} {why}, and files are to be put there", _hint(change))]
+    if _is_held(folder):
+        return [Problem(f"{folder} is marked append-only, and files are to be replaced there", _hint(change))]
     return _fixed(disk, where, change) if now.kind == "file" else []
 
 
 def _fixed(disk: Disk, where: str, change: Change) -> list[Problem]:
-    """A file that cannot be replaced although its folder can be written: chattr +i, or mounted by itself."""
-    try:
-        os.close(os.open(where, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK))
-    except OSError as error:
-        return [Problem(f"{where} cannot be written: {error.strerror}", _hint(change))]
+    """A file that cannot be replaced although its folder can be written: chattr +i, or mounted by itself.
+
+    It is never opened for writing: slurmd's execve of a hook in that moment would fail as "text file busy",
+    and a prolog that cannot be run drains its node.
+    """
+    if _is_held(where) or not os.access(where, os.W_OK, effective_ids=True):
+        why = "is marked immutable or append-only" if _is_held(where) else "cannot be written"
+        hint = f"`lsattr -d {where}` shows the mark, `chattr -ia {where}` takes it off"
+        return [Problem(f"{where} {why}", "; ".join(filter(None, (hint * _is_held(where), _hint(change)))))]
     if where in _mounted():
         return [Problem(f"{where} is mounted by itself and cannot be replaced", _hint(change))]
     others = disk.n_names(change.path) - 1
@@ -188,6 +199,22 @@ def _nearest(folder: str) -> str:
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     return folder
+
+
+def _is_held(path: str) -> bool:
+    """Whether `chattr` marked it so that it cannot be replaced. False where the file system has no marks."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    marks = array("l", [0])
+    try:
+        fcntl.ioctl(fd, _FS_IOC_GETFLAGS, marks)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return bool(marks[0] & (_FS_IMMUTABLE_FL | _FS_APPEND_FL))
 
 
 def _is_read_only(folder: str) -> bool:

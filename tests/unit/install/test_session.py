@@ -390,6 +390,41 @@ def test_a_file_that_is_mounted_by_itself_is_found(root: Path, monkeypatch: pyte
     assert [problem.sentence for problem in found] == [f"{where} is mounted by itself and cannot be replaced"]
 
 
+def test_a_hook_that_slurmd_runs_just_now_is_replaced(root: Path) -> None:
+    """Who opens it for writing is told "text file busy", and so would be a slurmd that starts it then."""
+    install(root)
+    hook = root / "usr/libexec/slurm-guard/epilog/slurm-guard-epilog"
+    ours = hook.read_bytes()
+    shutil.copy("/usr/bin/sleep", hook)
+    with subprocess.Popen([hook, "60"]) as runs:
+        with pytest.raises(OSError, match="Text file busy"):
+            os.open(hook, os.O_WRONLY)
+
+        install(root)
+
+        assert runs.poll() is None
+        runs.kill()
+    assert hook.read_bytes() == ours
+
+
+@pytest.mark.parametrize("mark", ["i", "a"])
+@pytest.mark.parametrize("what", ["slurm-guard-epilog", "."])
+def test_what_chattr_holds_is_found(root: Path, mark: str, what: str) -> None:
+    install(root)
+    folder = root / "usr/libexec/slurm-guard/epilog"
+    (folder / "slurm-guard-epilog").write_text("older\n")
+    held = str(folder / what)
+    if subprocess.run(["chattr", f"+{mark}", held], capture_output=True, check=False).returncode != 0:
+        pytest.skip("chattr marks nothing here")
+    try:
+        sentence = refused(root)
+    finally:
+        subprocess.run(["chattr", f"-{mark}", held], check=True)
+
+    assert str(folder) in sentence
+    install(root)
+
+
 def test_a_link_to_slurm_conf_is_followed_and_stays_a_link(tmp_path: Path) -> None:
     real, link = tmp_path / "shared" / "slurm.conf", tmp_path / "slurm.conf"
     real.parent.mkdir()
