@@ -80,7 +80,7 @@ def _collected(
 ) -> "CollectReport":
     """What came of it, and into `came` what the lake has got. Raises what a collection raises."""
     from slurm_guard.cli.progressbar import watched
-    from slurm_guard.lake.ingest import Stopped
+    from slurm_guard.lake.arrived import Stopped
     from slurm_guard.lake.ingest import collect as collect_spools
 
     try:

@@ -162,6 +162,7 @@ def _take(
 ) -> None:
     """One hour: whole, or not at all."""
     from slurm_guard.errors import GuardError
+    from slurm_guard.lake.arrived import Stopped
     from slurm_guard.lake.imports import SLUG, keep_hour
     from slurm_guard.lake.others import rows_of
     from slurm_guard.prometheus.answer import Names
@@ -188,6 +189,9 @@ def _take(
         told.nodes.update(rows.tables["windows"]["node"].unique().to_list())
         try:
             kept = keep_hour(lake, cluster, at, rows.tables)
+        except Stopped as stop:
+            told.arrived += stop.arrived
+            raise
         except GuardError as error:
             if error.slug != SLUG:
                 raise

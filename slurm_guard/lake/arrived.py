@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from slurm_guard.errors import GuardError
 from slurm_guard.lake.scan import UNREADABLE, day_of, scan
 from slurm_guard.lake.schema import PARTITION
 from slurm_guard.lake.view import View
@@ -13,6 +14,15 @@ from slurm_guard.lake.view import View
 Spans = dict[tuple[str, str], tuple[float, float]]  # (node, run or ""): first and last instant
 _AT_ONCE = 512  # files that are looked at together, as compact.py does
 Arrived = tuple[tuple[str, str, float, float], ...]  # (node, run or "", first, last)
+
+
+class Stopped(GuardError):
+    """A collection, or an hour's import, that ended before all of it was in the lake, by the error that it
+    was. `arrived`: of what had come: it is in the lake, and who comes later does not take it for new."""
+
+    def __init__(self, error: GuardError, arrived: Arrived) -> None:
+        super().__init__(error.slug, error.sentence, error.hint, error.exit_code)
+        self.arrived = arrived
 
 
 def note(spans: Spans, table: str, rows: pl.DataFrame) -> None:

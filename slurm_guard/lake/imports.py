@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from slurm_guard.errors import GuardError
-from slurm_guard.lake.arrived import Arrived, Spans, note, told
+from slurm_guard.lake.arrived import Arrived, Spans, Stopped, note, told
 from slurm_guard.lake.compacted import IMPORTED
 from slurm_guard.lake.marks import WrongFile, check_file
 from slurm_guard.lake.scan import DAY_S, ORDER, UNREADABLE, day_of, scan, why_unreadable
@@ -40,29 +40,29 @@ class Kept:
 
 
 def keep_hour(lake: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.DataFrame]) -> Kept:
-    """The whole hour, or nothing of it. Raises GuardError lake-unwritable, lake-busy, lake-newer, lake-older,
-    and import-unreadable: what lies in its place cannot be read, or is none of ours, and is left as it is."""
+    """The whole hour; what a disk that fails leaves out, the same import adds the next time. Raises
+    GuardError lake-busy, lake-newer, lake-older, Stopped with lake-unwritable, and import-unreadable: what
+    lies in its place cannot be read, or is none of ours, and is left as it is."""
+    spans = Spans()
     try:
         if formats_in(lake):
             close_folder(lake)
         make_folder(lake)
         with alone(lake):
-            return _keep(lake / f"v{FORMAT}", cluster, hour_at, tables)
+            return _keep(lake / f"v{FORMAT}", cluster, hour_at, tables, spans)
     except OSError as error:
-        raise GuardError(
-            "lake-unwritable",
-            f"{error.filename or lake}: {error.strerror or error}",
-            "import as who collects",
-        ) from None
+        what = f"{error.filename or lake}: {error.strerror or error}"
+        raise Stopped(GuardError("lake-unwritable", what, "import as who collects"), told(spans)) from None
 
 
-def _keep(root: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.DataFrame]) -> Kept:
+def _keep(root: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.DataFrame], spans: Spans) -> Kept:
+    """And into `spans` what the lake gets, before it does."""
     name = f"{IMPORTED}{hashlib.sha256(f'{cluster}/{int(hour_at)}'.encode()).hexdigest()[:16]}.parquet"
     days = [day_of(hour_at - DAY_S), day_of(hour_at)]  # a window may begin before midnight
     found = {table: [root / table / f"date={day}" / name for day in days] for table in _TABLES}
     before = {table: _read(table, paths) for table, paths in found.items()}
     better = _better(before["windows"], tables.get("windows", empty("windows")))
-    is_new, n_windows, spans = False, 0, Spans()
+    is_new, n_windows = False, 0
     for table, paths in found.items():
         here, old = tables.get(table, empty(table)), before[table]
         rows = pl.concat(
@@ -72,9 +72,9 @@ def _keep(root: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.Data
         n_windows += rows.height if table == "windows" else 0
         if rows.equals(old):
             continue
+        _note_changed(spans, table, rows, old)
         for day, path in zip(days, paths, strict=True):
             is_new = _write(path, _of_day(rows, table, str(day))) or is_new
-        _note_changed(spans, table, rows, old)
     return Kept(n_windows, len(better), is_new, told(spans))
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from slurm_guard.errors import GuardError
-from slurm_guard.lake.arrived import Arrived, Spans, note, told
+from slurm_guard.lake.arrived import Arrived, Spans, Stopped, note, told
 from slurm_guard.lake.compacted import Taken
 from slurm_guard.lake.manifest import Known, read_manifest, write_manifest
 from slurm_guard.lake.places import EXTENSIONS, NODE, SpoolFile, write_acks
@@ -51,15 +51,6 @@ class CollectReport:
     left_out: tuple[tuple[str, int], ...] = ()
     pruned: tuple[tuple[str, Pruned], ...] = ()  # by node, where the drop folder gave something up or is full
     arrived: Arrived = ()  # of new files' rows
-
-
-class Stopped(GuardError):
-    """A collection that ended before everything was taken, by the error that it was. `arrived`: as in
-    CollectReport, of what it had taken: that is in the lake, and no later collection takes it for new."""
-
-    def __init__(self, error: GuardError, arrived: Arrived) -> None:
-        super().__init__(error.slug, error.sentence, error.hint, error.exit_code)
-        self.arrived = arrived
 
 
 def collect(

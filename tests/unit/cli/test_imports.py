@@ -19,6 +19,7 @@ from slurm_guard.config import Config, PrometheusConfig, load_config
 from slurm_guard.document import from_json
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
 from slurm_guard.lake import imports
+from slurm_guard.lake import write as lake_write
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Account, Audit, Verdict
 from slurm_guard.prometheus import client
@@ -322,6 +323,34 @@ def test_hours_that_came_before_an_import_failed_open_their_night(
         _bring(tmp_path, fine)
 
     assert open_nights(settings, tmp_path / "lake") == ["2026-05-28"]
+
+
+def test_an_hour_of_which_a_full_disk_took_a_part_opens_its_night_and_is_whole_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _site(tmp_path)
+    write, n_written = lake_write.write_whole, 0
+
+    def write_first(path: Path, fill: Callable[[Any], object]) -> None:
+        nonlocal n_written
+        if n_written == 1:
+            raise OSError(28, "No space left on device", str(path))
+        write(path, fill)
+        n_written += 1
+
+    with monkeypatch.context() as full:
+        full.setattr(imports, "write_whole", write_first)
+        with pytest.raises(GuardError, match=r"lake-unwritable: .*No space left"):
+            _bring(tmp_path, fine)
+
+    assert len(files(tmp_path)) == 1
+    assert open_nights(settings, tmp_path / "lake") == ["2026-05-28"]
+    _bring(tmp_path, fine)
+    other = tmp_path / "other"
+    other.mkdir()
+    _site(other)
+    _bring(other, fine)
+    assert files(tmp_path / "lake") == files(other / "lake")
 
 
 def test_an_hour_in_whose_place_something_else_lies_is_named_and_the_others_are_taken(
