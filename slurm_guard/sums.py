@@ -12,6 +12,7 @@ from slurm_guard.summodel import GroupSum, NightSum
 
 UNMATCHED = "unmatched"
 NO_SOURCE = "no-progress-source"  # the class of a run in whose files no progress was found
+NOT_READ = "log-unread"  # the class of one in whose files nobody looked: another monitor read its GPUs
 PARKED = "parked"
 EXPLAINED = "explained"  # section of the runs that were called and that the site has explained
 EXPLAINING = (Account.PROGRESS, Account.PHASE, Account.WAIT)
@@ -22,7 +23,7 @@ _CALLED = (Verdict.ALERT, Verdict.REVIEW)
 def is_unmatched(judgement: Judgement) -> bool:
     """Whether there is nothing to set the run's work against: it is then not unexplained, whatever else about
     the run asks for a look."""
-    no_log = NO_SOURCE in judgement.classes and judgement.unexplained.lo_gpu_ms == 0
+    no_log = not {NO_SOURCE, NOT_READ}.isdisjoint(judgement.classes) and judgement.unexplained.lo_gpu_ms == 0
     return no_log or judgement.verdict is Verdict.NOT_AUDITABLE
 
 

@@ -48,6 +48,11 @@ class Hearing:
     summary: str = ""  # what jobstats says of the run, in AdminComment
     others_alone: bool = False  # of no node anything but another monitor's readings came that night
 
+    @property
+    def is_log_unread(self) -> bool:
+        """Nobody looked for its logs: another monitor's readings are all that is known of it."""
+        return bool(self.imported) and not self.keys
+
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -10,6 +10,7 @@ from slurm_guard.audit.spans import PAUSE, Kind, usual_gap_s
 from slurm_guard.audit.witnesses import agreeing
 from slurm_guard.model import Account, Bounds, Family, Finding, Verdict
 from slurm_guard.sitemodel import BURN_IN
+from slurm_guard.sums import NO_SOURCE, NOT_READ
 
 PRIOR = -7.0  # about one run in a thousand (ledger notes 7.4). Documented.
 # Hard facts come from these; D, E, G and H raise the cost of forging and give context, never a list
@@ -151,7 +152,7 @@ def _unread(case: Case) -> str:
 
 _CLASS_OF = {
     "parked-allocation": "parked",
-    "no-progress-source": "no-progress-source",
+    "no-progress-source": NO_SOURCE,
     "run-without-ticket": "run-without-ticket",
     "hook-silent": "silent",
     "unsealed": "unsealed",
@@ -161,12 +162,15 @@ _CLASS_OF = {
 # Every class that a run may have; those of family F are its checks' ids. Owners are told of each.
 CLASSES = frozenset(_CLASS_OF.values()) | {
     *("switched-off", "hang", "fail-slow", "guest-on-gpu", "refused", "running", "beyond-budget"),
-    *("maintenance", BURN_IN),
+    *("maintenance", BURN_IN, NOT_READ),
 }
 
 
 def _classes(case: Case, findings: tuple[Finding, ...], ledger: dict[str, int]) -> tuple[str, ...]:
     found = {_CLASS_OF[f.check] for f in findings if f.check in _CLASS_OF}
+    if NO_SOURCE in found and case.hearing.is_log_unread:
+        found.remove(NO_SOURCE)
+        found.add(NOT_READ)
     found |= {f.check for f in findings if f.family is Family.F and f.weight >= ASKS}
     if case.hearing.switched_off:
         found.add("switched-off")

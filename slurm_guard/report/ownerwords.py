@@ -55,6 +55,11 @@ BY_CLASS = {
         "A slow link, data loader or node looks like this; if it comes again, tell us the job's number.",
     ),
     "no-progress-source": NO_PROGRESS,
+    "log-unread": Said(
+        "What read its GPUs does not read what a job logs, so its GPU time could not be set against "
+        "progress. That says nothing about the job itself.",
+        _NOTHING,
+    ),
     "progress-without-gpu": Said(
         "Its log moved on while its GPUs were idle.",
         "A training that runs on the CPU looks like this: check that it uses the GPUs that you asked for.",
@@ -117,7 +122,9 @@ BY_CLASS = {
     ),
 }
 # What could not be observed is no reason for a look, and that a run goes on is none for anything.
-UNSEEN = frozenset(("silent", "maintenance", "switched-off", "run-without-ticket", "unsealed", "refused"))
+UNSEEN = frozenset(
+    ("silent", "maintenance", "switched-off", "run-without-ticket", "unsealed", "refused", "log-unread")
+)
 ASIDE = UNSEEN | {"running", "burn-in"}
 
 INTRO = (

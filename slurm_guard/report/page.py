@@ -73,7 +73,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         outside=lists.outside(audit, unit, times, options.most_rows),
         skips=lists.skips(audit, options.most_rows),
         nodes=lists.nodes(audit, unit, times, options.most_rows),
-        method=words.METHOD,
+        method=words.METHOD + (words.METHOD_OF_OTHERS if _sources(audit) else ""),
         method_url=options.method_url if options.method_url.startswith(("https://", "http://")) else "",
         method_file=clean(options.method_file, 200),
         night_page=clean(options.night_page, 400),
@@ -107,13 +107,18 @@ def _coverage(audit: Audit, ledger: Mapping[str, int], times: Times) -> tuple[Fa
 
 def _read_by_others(audit: Audit) -> tuple[Fact, ...]:
     """What another monitor's readings cannot show, beside the nodes that they are of."""
-    notes = [n.note.removeprefix(READ_BY) for n in audit.nodes if n.note.startswith(READ_BY)]
-    sources = Counter(note.partition(";")[0] for note in notes)
+    sources = _sources(audit)
     if not sources:
         return ()
     whose = "; ".join(f"{clean(source, 80)} ({n})" for source, n in sorted(sources.items()))
     nodes = f"{words.plural(sum(sources.values()), 'node')} of {len(audit.nodes):,}"
     return (Fact("Read by another monitor", nodes, f"{whose}. This cannot show {UNSEEN}."),)
+
+
+def _sources(audit: Audit) -> Counter[str]:
+    """Other monitors, by how many nodes they read."""
+    notes = (n.note.removeprefix(READ_BY) for n in audit.nodes if n.note.startswith(READ_BY))
+    return Counter(note.partition(";")[0] for note in notes)
 
 
 def ledger_rows(ledger: Mapping[str, int], unit: Unit) -> tuple[LedgerRow, ...]:

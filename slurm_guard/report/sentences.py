@@ -22,6 +22,8 @@ REMEDIES = {
     "run-without-ticket": _HOOK,
     "silent": _SAMPLER,
     "refused": "Find out why the node's own records contradict each other: its clock and its driver first.",
+    words.NOT_READ: "Run slurm-guard's hooks and sampler on their nodes: the sampler reads what a job logs. "
+    "No other monitor does.",
     words.NO_SOURCE: _LOG,
 }
 
@@ -31,6 +33,7 @@ REASONS = {
     "run-without-ticket": "the prolog left no ticket of it",
     "silent": "nothing was heard from its nodes",
     "refused": "its nodes' records contradict each other",
+    words.NOT_READ: "another monitor read its GPUs, and nobody its logs",
     words.NO_SOURCE: "no training progress was found in its files",
 }
 

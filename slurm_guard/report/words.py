@@ -12,7 +12,7 @@ from slurm_guard.model import Account, Verdict
 EXPLAINED = sums.EXPLAINING
 # The order of a bar: explained, idle, unobserved, and the unexplained at the end where its bounds are drawn.
 # `unmatched` is ours alone: the residual of runs that could not be audited, which must not look unexplained.
-UNMATCHED, NO_SOURCE = sums.UNMATCHED, sums.NO_SOURCE
+UNMATCHED, NO_SOURCE, NOT_READ = sums.UNMATCHED, sums.NO_SOURCE, sums.NOT_READ
 BAR_ORDER = (
     *(account.value for account in EXPLAINED),
     Account.IDLE.value,
@@ -96,12 +96,17 @@ UNEXPLAINED_WORK = "GPU work that logged progress does not explain"
 
 METHOD = (
     "Each GPU's work is measured on the node, from counters that the job cannot write, and attributed to "
-    "processes by the kernel's own records. "
+    "processes by the kernel's own records where slurm-guard's sampler ran. "
     "Logged training progress is priced at what a unit of it cost in the run's own cheap stretches and in "
     "comparable runs of earlier nights; work beyond that price is unexplained, and its bounds hold the "
     "price's uncertainty. "
     "What was not seen is unobserved and counts neither way; a log that nothing outside the job confirms is "
     "credited all the same, its run is marked claimed-only, and its upper bound holds all of it."
+)
+# Behind it, where another monitor's readings are shown.
+METHOD_OF_OTHERS = (
+    " Of GPUs that another monitor read no process is known: whose they were is its word, or follows from "
+    "accounting where a run had every GPU of its nodes. No work on them is held against a run."
 )
 
 

@@ -87,19 +87,20 @@ def find_progress(case: Case, params: Params) -> list[Finding]:
     if case.track.arcs or case.active_us < params.least_share * case.allocated_us:
         return []
     looked = counted(case.track.n_points, "record", "records") if case.track.n_points else "no record"
-    sentence = (
-        f"{spoken(case.active_us)} of GPU work and {looked} of progress: the work can be neither "
-        "explained nor denied."
-    )
+    unread = case.hearing.is_log_unread and not case.track.n_points
+    beside = ", and nobody read its logs" if unread else f" and {looked} of progress"
+    sentence = f"{spoken(case.active_us)} of GPU work{beside}: the work can be neither explained nor denied."
     evidence = Evidence(
         "GPU work without progress",
         case.active_us / 3.6e9,
         "GPU-h",
         "lake tables windows, logs and points",
         see.output(case.run) if case.track.problems else see.rows(case.run, "files", "at,how,size,path"),
-        "a log that a reader knows, or lines written to SLURM_GUARD_PROGRESS",
+        "slurm-guard's sampler on its nodes, which reads what a job logs"
+        if unread
+        else "a log that a reader knows, or lines written to SLURM_GUARD_PROGRESS",
     )
-    rating = Rating(Severity.LOW, 0.95, 0.0, Audience.OWNER)
+    rating = Rating(Severity.LOW, 0.95, 0.0, Audience.OPERATOR if unread else Audience.OWNER)
     return [finding(NO_PROGRESS_SOURCE, case, rating, sentence, evidence)]
 
 
@@ -149,7 +150,7 @@ NO_PROGRESS_SOURCE = Check(
     "no-progress-source",
     "Work without a log",
     Family.G,
-    detects="GPU work of a run in whose files no reader found progress.",
+    detects="GPU work of a run in whose files no reader found progress, or nobody looked for any.",
     does_not_detect="Whether the work is training.",
     false_alarms="It accuses nobody: simulation codes and servers have no such log.",
     remedy="Write one line of JSON a minute to SLURM_GUARD_PROGRESS, or log in a known format.",

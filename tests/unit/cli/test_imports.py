@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,12 @@ from slurm_guard.lake import write as lake_write
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Account, Audit, Verdict
 from slurm_guard.prometheus import client
+from slurm_guard.report.owner import Desk, build_view, told_runs
+from slurm_guard.report.page import Options, build_page
+from slurm_guard.report.sentences import reason, remedy
+from slurm_guard.report.text import Style, render_text
 from slurm_guard.slurm.rows import format_rows, parse_rows
+from slurm_guard.sums import is_unmatched
 from tests import monitors
 from tests.monitors import AT, HOUR
 from tests.unit.prometheus.talker import Reply, talking
@@ -71,6 +77,7 @@ def test_a_night_comes_in_and_is_audited_without_accusing_anybody(
         14: Verdict.NOT_AUDITABLE,
     }
     assert by_job[12].classes == ("parked",)
+    assert by_job[11].classes == by_job[13].classes == ("log-unread",)
     assert by_job[11].coverage_pct > 98
     assert by_job[14].ledger_gpu_ms[Account.UNOBSERVED.value] == by_job[14].run.allocated_gpu_ms
     assert not any(j.asks for j in done.judgements)
@@ -81,6 +88,28 @@ def test_a_night_comes_in_and_is_audited_without_accusing_anybody(
     assert all(n.note == "read by Prometheus, dcgm-exporter, a reading every 30 s" for n in done.nodes)
     assert "cannot show which processes worked" in " ".join(by_job[11].notes)
     assert "GPU-h of which nothing says whose the GPU was: not observed" in capsys.readouterr().out
+
+
+def test_of_a_run_whose_logs_nobody_read_nothing_says_that_it_has_none(tmp_path: Path) -> None:
+    take(tmp_path)
+    done = judged(tmp_path)
+    run = next(j for j in done.judgements if j.run.job_id == 11)
+
+    page = build_page(done, Options())
+    shown = " ".join(render_text(page, Style()).split())
+    unread = "another monitor read its GPUs, and nobody its logs"
+    assert is_unmatched(run)
+    assert (reason(run), "sampler reads what a job logs" in remedy(run)) == (unread, True)
+    assert "Of GPUs that another monitor read no process is known" in page.method
+    assert "Log a line" not in shown
+    assert "of GPU work, and nobody read its logs: the work can be neither explained nor denied" in shown
+
+    desk = Desk("site", timezone.utc, {"no-progress-source", "parked"}, None)
+    assert [j.run.job_id for told in told_runs(done, desk).values() for j in told] == [12]
+    every = build_view(done, [run], replace(desk, told={"NOT AUDITABLE"})).runs[0]
+    assert len(every.seen) == 1
+    assert "does not read what a job logs" in every.seen[0]
+    assert "the centre looks after" in every.helps[0]
 
 
 def test_twice_is_once_and_the_document_is_the_same(tmp_path: Path) -> None:
