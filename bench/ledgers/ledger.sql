@@ -69,7 +69,7 @@ seen AS (
         busy_ms / covered_ms <= 0.01 AS quiet, power_q0_mw
     FROM windows WHERE covered_ms > 0
 ),
-of_model AS (SELECT model, median(mean) AS of_model FROM seen WHERE quiet GROUP BY model),
+of_model AS (SELECT model, round_even(median(mean) / 100, 0) * 100 AS of_model FROM seen WHERE quiet GROUP BY model),
 of_gpu AS (
     SELECT
         board, quantile_cont(mean, 0.25) FILTER (WHERE quiet) AS own,

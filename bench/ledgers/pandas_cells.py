@@ -60,7 +60,7 @@ def idle_of(windows: pd.DataFrame) -> pd.Series:
     mean = (seen["energy_mj"] * 1000 / seen["covered_ms"]).fillna(seen["power_mw"])
     quiet = mean[seen["busy_ms"] / seen["covered_ms"] <= 0.01]
     own = quiet.groupby(seen["gpu"]).quantile(0.25)
-    model = quiet.groupby(seen["model"]).median()
+    model = (quiet.groupby(seen["model"]).median() / 100).round() * 100  # a tenth of a watt, half to even
     boards = windows.groupby("gpu").agg(model=("model", "min"), limit=("power_limit_mw", "max"))
     low = pd.concat([seen.groupby("gpu")["power_q0_mw"].min(), mean.groupby(seen["gpu"]).min()], axis=1).min(
         axis=1
