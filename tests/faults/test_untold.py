@@ -168,3 +168,17 @@ def test_a_report_of_a_day_that_is_none_keeps_nobody_from_collecting(site: tuple
     _collect(path, dies_by="SIGKILL")
 
     assert f"{SAID}2 runs on 2 nodes" in _collect(path)
+
+
+def test_files_that_cannot_be_read_hide_no_others_of_their_day(site: tuple[Path, Config]) -> None:
+    path, settings = site
+    lake = Path(settings.lake.path)
+    _collect(path, dies_by="SIGKILL")
+    for folder in {file.parent for file in lake.rglob("*.parquet")}:
+        (folder / "0-gone.parquet").symlink_to(lake / "nowhere")
+        (folder / "0-torn.parquet").write_bytes(b"PAR1 and no more")
+        (folder / "c-0123456789abcdef.parquet").symlink_to(lake / "nowhere")
+        (folder / "0-folder.parquet").mkdir()
+
+    assert f"{SAID}2 runs on 2 nodes" in _collect(path)
+    assert _marks(lake) == []
