@@ -21,6 +21,7 @@ from slurm_guard.document import from_json
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
 from slurm_guard.lake import imports
 from slurm_guard.lake import write as lake_write
+from slurm_guard.lake.arrived import Stopped
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Account, Audit, Verdict
 from slurm_guard.prometheus import client
@@ -354,21 +355,27 @@ def test_hours_that_came_before_an_import_failed_open_their_night(
     assert open_nights(settings, tmp_path / "lake") == ["2026-05-28"]
 
 
-def test_an_hour_of_which_a_full_disk_took_a_part_opens_its_night_and_is_whole_the_next_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = _site(tmp_path)
+def _filled_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes `n` files and no more."""
     write, n_written = lake_write.write_whole, 0
 
     def write_first(path: Path, fill: Callable[[Any], object]) -> None:
         nonlocal n_written
-        if n_written == 1:
+        if n_written == n:
             raise OSError(28, "No space left on device", str(path))
         write(path, fill)
         n_written += 1
 
+    monkeypatch.setattr(imports, "write_whole", write_first)
+
+
+def test_an_hour_of_which_a_full_disk_took_a_part_opens_its_night_and_is_whole_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _site(tmp_path)
+
     with monkeypatch.context() as full:
-        full.setattr(imports, "write_whole", write_first)
+        _filled_after(1, full)
         with pytest.raises(GuardError, match=r"lake-unwritable: .*No space left"):
             _bring(tmp_path, fine)
 
@@ -380,6 +387,46 @@ def test_an_hour_of_which_a_full_disk_took_a_part_opens_its_night_and_is_whole_t
     _site(other)
     _bring(other, fine)
     assert files(tmp_path / "lake") == files(other / "lake")
+
+
+def test_a_full_disk_that_takes_nothing_of_an_hour_opens_no_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = _site(tmp_path)
+    _filled_after(0, monkeypatch)
+
+    with pytest.raises(GuardError, match=r"lake-unwritable: .*No space left"):
+        _bring(tmp_path, fine)
+
+    assert files(tmp_path) == {}
+    assert "was audited before this came" not in capsys.readouterr().out
+    assert open_nights(settings, tmp_path / "lake") == []
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_of_an_hour_across_midnight_only_what_a_full_disk_took_has_come(
+    n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    midnight = AT + 3 * HOUR
+    rows = [
+        {"cluster": "c", "node": node, "run": f"c/11/{node}/imported/1", "map": "imported"}
+        | {"start_at": at, "end_at": at + 30, "covered_ms": 30_000}
+        for node, at in (("n1", midnight - 20), ("n2", midnight + 10))
+    ]
+    tables = {"windows": pl.DataFrame(rows, schema=TABLES["windows"])}
+
+    with monkeypatch.context() as full:
+        _filled_after(n, full)
+        if n == 1:
+            with pytest.raises(Stopped) as caught:
+                imports.keep_hour(tmp_path, "c", midnight, tables)
+            first = caught.value.arrived
+        else:
+            first = imports.keep_hour(tmp_path, "c", midnight, tables).arrived
+    then = imports.keep_hour(tmp_path, "c", midnight, tables).arrived
+
+    assert [node for node, *_ in first] == ["n1", "n2"][:n]
+    assert [node for node, *_ in then] == ["n1", "n2"][n:]
 
 
 def test_an_hour_in_whose_place_something_else_lies_is_named_and_the_others_are_taken(
