@@ -104,11 +104,12 @@ def _problems_of(disk: Disk, change: Change) -> list[Problem]:
         return [Problem(f"{folder} is no folder")]
     if not disk.holds(folder):
         return [Problem(f"{folder} leads out of the image")]
+    if _is_held(folder):
+        why = "is marked immutable or append-only, and files are to be replaced there"
+        return [Problem(f"{folder} {why}", _hints(change, folder))]
     if not os.access(folder, os.W_OK | os.X_OK):
         why = "is on a read-only file system" if _is_read_only(folder) else "cannot be written"
         return [Problem(f"{folder} {why}, and files are to be put there", _hint(change))]
-    if _is_held(folder):
-        return [Problem(f"{folder} is marked append-only, and files are to be replaced there", _hint(change))]
     return _fixed(disk, where, change) if now.kind == "file" else []
 
 
@@ -118,10 +119,10 @@ def _fixed(disk: Disk, where: str, change: Change) -> list[Problem]:
     It is never opened for writing: slurmd's execve of a hook in that moment would fail as "text file busy",
     and a prolog that cannot be run drains its node.
     """
-    if _is_held(where) or not os.access(where, os.W_OK, effective_ids=True):
-        why = "is marked immutable or append-only" if _is_held(where) else "cannot be written"
-        hint = f"`lsattr -d {where}` shows the mark, `chattr -ia {where}` takes it off"
-        return [Problem(f"{where} {why}", "; ".join(filter(None, (hint * _is_held(where), _hint(change)))))]
+    if _is_held(where):
+        return [Problem(f"{where} is marked immutable or append-only", _hints(change, where))]
+    if not os.access(where, os.W_OK):
+        return [Problem(f"{where} cannot be written", _hint(change))]
     if where in _mounted():
         return [Problem(f"{where} is mounted by itself and cannot be replaced", _hint(change))]
     others = disk.n_names(change.path) - 1
@@ -140,6 +141,12 @@ def _fixed(disk: Disk, where: str, change: Change) -> list[Problem]:
 
 def _hint(change: Change) -> str:
     return "--print-slurm-conf shows the lines, --no-slurm-conf leaves it alone" if change.edit else ""
+
+
+def _hints(change: Change, held: str) -> str:
+    """With how the mark of `chattr` is taken off."""
+    off = f"`lsattr -d {held}` shows the mark, `chattr -ia {held}` takes it off"
+    return "; ".join(filter(None, (off, _hint(change))))
 
 
 def _no_room(disk: Disk, changes: Sequence[Change], journal: Path) -> list[Problem]:

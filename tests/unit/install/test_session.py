@@ -417,11 +417,13 @@ def test_what_chattr_holds_is_found(root: Path, mark: str, what: str) -> None:
     if subprocess.run(["chattr", f"+{mark}", held], capture_output=True, check=False).returncode != 0:
         pytest.skip("chattr marks nothing here")
     try:
+        problem = session.prepare(asked(root)).plan.problems[0]
         sentence = refused(root)
     finally:
         subprocess.run(["chattr", f"-{mark}", held], check=True)
 
-    assert str(folder) in sentence
+    assert f"{os.path.normpath(held)} is marked immutable or append-only" in sentence
+    assert f"`chattr -ia {os.path.normpath(held)}` takes it off" in problem.hint
     install(root)
 
 
