@@ -25,6 +25,7 @@ from slurm_guard.lake.arrived import Stopped
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Account, Audit, Verdict
 from slurm_guard.prometheus import client
+from slurm_guard.report.own import only_uid
 from slurm_guard.report.owner import Desk, build_view, told_runs
 from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.sentences import reason, remedy
@@ -102,6 +103,7 @@ def test_of_a_run_whose_logs_nobody_read_nothing_says_that_it_has_none(tmp_path:
     assert is_unmatched(run)
     assert (reason(run), "sampler reads what a job logs" in remedy(run)) == (unread, True)
     assert "Of GPUs that another monitor read no process is known" in page.method
+    assert "Of GPUs that another monitor read" in build_page(only_uid(done, 1000), Options()).method
     assert "Log a line" not in shown
     assert "of GPU work, and nobody read its logs: the work can be neither explained nor denied" in shown
 
@@ -283,6 +285,44 @@ def test_where_hooks_are_a_node_without_them_is_still_told(tmp_path: Path) -> No
 
     assert all("hook-silent" in {f.check for f in j.findings} for j in by_job.values())
     assert not any("unsealed" in j.classes for j in by_job.values())
+
+
+def test_no_owner_is_told_that_nothing_was_recorded_where_another_monitor_read_his_gpus(
+    tmp_path: Path,
+) -> None:
+    take(tmp_path)
+    _own_ticket(tmp_path)
+    done = judged(tmp_path)
+
+    desk = Desk("site", timezone.utc, {"NOTE", "NOT AUDITABLE", "silent"}, None)
+    (own,) = told_runs(done, desk).values()
+    said = [" ".join(run.seen) for run in build_view(done, own, desk).runs]
+
+    assert len(said) == 4
+    assert not any("Nothing was recorded" in seen or "not observed" in seen for seen in said)
+    assert not any("sent nothing at all" in j.sentence for j in done.judgements)
+    reasons = {j.run.job_id: reason(j) for j in done.judgements if j.run.job_id != 12}
+    unread = "another monitor read its GPUs, and nobody its logs"
+    assert reasons == {11: unread, 13: unread, 14: "nothing was observed"}
+
+
+@pytest.mark.parametrize(("streams", "cls"), [(0, "log-unread"), (1, "no-progress-source")])
+def test_a_ticket_alone_reads_no_log_and_a_sampler_that_lost_the_gpus_does(
+    streams: int, cls: str, tmp_path: Path
+) -> None:
+    take(tmp_path)
+    key = f"c/11/n1/0123abcd/{int(AT * 1000)}"
+    _own_ticket(tmp_path, node="n1", run=key, job_id=11)
+    row = {"cluster": "c", "node": "n1", "run": key, "opened_at": AT, "closed_at": AT + 60, "seq": 0, "n": 9}
+    home = tmp_path / "lake" / "v1" / "segments" / "date=2026-05-28"
+    home.mkdir(parents=True)
+    segments = pl.DataFrame([row] * streams, schema=TABLES["segments"])
+    segments.write_parquet(home / "a.parquet")
+
+    (one,) = [j for j in judged(tmp_path).judgements if j.run.job_id == 11]
+
+    assert set(one.classes) == {cls, "unsealed"}
+    assert ("nobody read its logs" in one.sentence) == (streams == 0)
 
 
 def test_a_summary_of_jobstats_is_a_note_and_changes_no_verdict(tmp_path: Path) -> None:
