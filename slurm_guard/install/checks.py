@@ -90,6 +90,16 @@ def find_lacking(places: Places, have: Installation, role: str) -> list[Problem]
     ]
 
 
+def find_marked(disk: Disk, paths: Sequence[Path]) -> list[Problem]:
+    """Files to be taken off, or their folders, that `chattr` holds: half an uninstall would be done."""
+    parts = dict.fromkeys(
+        part for path in paths for where in [disk.at(path)] for part in (os.path.dirname(where), where)
+    )
+    return [
+        Problem(f"{part} is marked immutable or append-only", _off(part)) for part in parts if _is_held(part)
+    ]
+
+
 def _problems_of(disk: Disk, change: Change) -> list[Problem]:
     where = disk.at(change.path)
     try:
@@ -145,8 +155,11 @@ def _hint(change: Change) -> str:
 
 def _hints(change: Change, held: str) -> str:
     """With how the mark of `chattr` is taken off."""
-    off = f"`lsattr -d {held}` shows the mark, `chattr -ia {held}` takes it off"
-    return "; ".join(filter(None, (off, _hint(change))))
+    return "; ".join(filter(None, (_off(held), _hint(change))))
+
+
+def _off(held: str) -> str:
+    return f"`lsattr -d {held}` shows the mark, `chattr -ia {held}` takes it off"
 
 
 def _no_room(disk: Disk, changes: Sequence[Change], journal: Path) -> list[Problem]:
