@@ -6,6 +6,7 @@ import re
 import stat
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -170,6 +171,8 @@ def _no_room(disk: Disk, changes: Sequence[Change], journal: Path) -> list[Probl
         old = os.lstat(disk.at(change.path)).st_size if now.kind == "file" else 0
         for path, more in ((disk.at(change.path), size), (disk.at(journal), size + old)):
             folder = _nearest(os.path.dirname(path))
+            if not os.path.isdir(folder):
+                continue  # in the way, which is said
             device = os.stat(folder).st_dev
             need[device] = (folder, need.get(device, ("", 0))[1] + more)
     found = []
@@ -223,17 +226,13 @@ def _nearest(folder: str) -> str:
 
 def _is_held(path: str) -> bool:
     """Whether `chattr` marked it so that it cannot be replaced. False where the file system has no marks."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
     marks = array("l", [0])
-    try:
-        fcntl.ioctl(fd, _FS_IOC_GETFLAGS, marks)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, _FS_IOC_GETFLAGS, marks)
+        finally:
+            os.close(fd)
     return bool(marks[0] & (_FS_IMMUTABLE_FL | _FS_APPEND_FL))
 
 

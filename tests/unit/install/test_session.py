@@ -55,6 +55,13 @@ def test_all_problems_are_said_at_once_and_nothing_is_changed(root: Path) -> Non
     assert "leads out of the image" in sentence
 
 
+def test_a_link_to_nowhere_in_a_folder_s_place_is_said(root: Path) -> None:
+    (root / "usr").mkdir(exist_ok=True)
+    (root / "usr/libexec").symlink_to("/nowhere")
+
+    assert f"{root}/usr/libexec is no folder" in refused(root)
+
+
 def test_a_line_that_slurm_refuses_is_said(root: Path) -> None:
     (root / CONF).write_bytes(b"Prolog=/a b\n")
 
