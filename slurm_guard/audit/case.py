@@ -47,11 +47,8 @@ class Hearing:
     imported: str = ""  # whose readings its windows are; empty: the sampler's
     summary: str = ""  # what jobstats says of the run, in AdminComment
     others_alone: bool = False  # of no node anything but another monitor's readings came that night
-
-    @property
-    def is_log_unread(self) -> bool:
-        """Nobody looked for its logs: another monitor's readings are all that is known of it."""
-        return bool(self.imported) and not self.keys
+    n_streams: int = 0  # of the keys, those of which a sampler sent anything
+    read_nodes: tuple[str, ...] = ()  # nodes of the run that another monitor read that night
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +96,11 @@ class Case:
     def allocated_us(self) -> float:
         """GPU-microseconds that Slurm charged in the window."""
         return 1000.0 * self.run.allocated_gpu_ms
+
+    @property
+    def is_log_unread(self) -> bool:
+        """Nobody looked for its logs: another monitor read its GPUs, and no sampler was there."""
+        return bool(self.hearing.imported) and self.hearing.n_streams == 0 and self.track.n_points == 0
 
     @property
     def least_us(self) -> float:

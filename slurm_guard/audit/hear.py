@@ -25,6 +25,7 @@ class Heard:
     refused: dict[int, int]
     windows: dict[int, int]
     others: others.Others  # what another monitor told
+    streams: frozenset[str] = frozenset()  # keys of which a sampler sent anything
 
 
 def counts_of(windows: pl.DataFrame) -> pl.DataFrame:
@@ -52,6 +53,7 @@ def listen(
         _counts(refused, keys),
         _counts(pl.concat([refused, good]), keys),
         others.told(frames, keys, good, is_alone=spoke.is_empty()),
+        frozenset(texts(own["segments"].select("run"))["run"].drop_nulls().to_list()),
     )
 
 
@@ -76,6 +78,8 @@ def of_run(i: int, run: Run, heard: Heard, until_at: float, slack_s: float) -> H
         heard.windows.get(i, 0),
         imported=heard.others.by_run.get(i, ""),
         others_alone=heard.others.is_alone,
+        n_streams=sum(key in heard.streams for key, _, _ in keys),
+        read_nodes=tuple(n for n in run.nodes if n in heard.others.nodes),
     )
 
 

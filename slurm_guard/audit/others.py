@@ -14,9 +14,11 @@ SOURCES = ("dcgm-exporter", "jobstats")
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """`by_run`: words on the source, of runs with such windows. `is_alone`: nothing else came that night."""
+    """`by_run`: words on the source, of runs with such windows. `nodes`: those that have any. `is_alone`:
+    nothing else came that night."""
 
     by_run: Mapping[int, str] = field(default_factory=dict)
+    nodes: frozenset[str] = frozenset()
     is_alone: bool = False
 
 
@@ -71,7 +73,7 @@ def told(
     by_run: dict[int, str] = {}
     for i, node in rows.sort("i", "node").select("i", "node").iter_rows():
         by_run.setdefault(i, words[node])
-    return Others(by_run, is_alone and bool(words))
+    return Others(by_run, frozenset(words), is_alone and bool(words))
 
 
 def by_node(frames: Mapping[str, pl.DataFrame], good: pl.DataFrame) -> dict[str, str]:

@@ -168,16 +168,17 @@ CLASSES = frozenset(_CLASS_OF.values()) | {
 
 def _classes(case: Case, findings: tuple[Finding, ...], ledger: dict[str, int]) -> tuple[str, ...]:
     found = {_CLASS_OF[f.check] for f in findings if f.check in _CLASS_OF}
-    if NO_SOURCE in found and case.hearing.is_log_unread:
+    if NO_SOURCE in found and case.is_log_unread:
         found.remove(NO_SOURCE)
         found.add(NOT_READ)
     found |= {f.check for f in findings if f.family is Family.F and f.weight >= ASKS}
     if case.hearing.switched_off:
         found.add("switched-off")
         found.discard("silent")
-    if "silent" in found and set(case.hearing.deaf_nodes) <= set(case.hearing.upkeep):
-        found.add("maintenance")
+    deaf = set(case.hearing.deaf_nodes) - set(case.hearing.read_nodes)  # what others read was observed
+    if "silent" in found and deaf <= set(case.hearing.upkeep):
         found.discard("silent")
+        found |= {"maintenance"} if deaf else set()
     if ledger[Account.WAIT.value] > 0 and any(s.kind is Kind.WAIT for s in case.study.spans):
         found.add("hang")
     if slow_us(case) > case.worth_us:

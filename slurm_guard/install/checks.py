@@ -6,6 +6,7 @@ import re
 import stat
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -90,6 +91,16 @@ def find_lacking(places: Places, have: Installation, role: str) -> list[Problem]
     ]
 
 
+def find_marked(disk: Disk, paths: Sequence[Path]) -> list[Problem]:
+    """Files to be taken off, or their folders, that `chattr` holds: half an uninstall would be done."""
+    parts = dict.fromkeys(
+        part for path in paths for where in [disk.at(path)] for part in (os.path.dirname(where), where)
+    )
+    return [
+        Problem(f"{part} is marked immutable or append-only", _off(part)) for part in parts if _is_held(part)
+    ]
+
+
 def _problems_of(disk: Disk, change: Change) -> list[Problem]:
     where = disk.at(change.path)
     try:
@@ -104,11 +115,12 @@ def _problems_of(disk: Disk, change: Change) -> list[Problem]:
         return [Problem(f"{folder} is no folder")]
     if not disk.holds(folder):
         return [Problem(f"{folder} leads out of the image")]
+    if _is_held(folder):
+        why = "is marked immutable or append-only, and files are to be replaced there"
+        return [Problem(f"{folder} {why}", _hints(change, folder))]
     if not os.access(folder, os.W_OK | os.X_OK):
         why = "is on a read-only file system" if _is_read_only(folder) else "cannot be written"
         return [Problem(f"{folder} {why}, and files are to be put there", _hint(change))]
-    if _is_held(folder):
-        return [Problem(f"{folder} is marked append-only, and files are to be replaced there", _hint(change))]
     return _fixed(disk, where, change) if now.kind == "file" else []
 
 
@@ -118,10 +130,10 @@ def _fixed(disk: Disk, where: str, change: Change) -> list[Problem]:
     It is never opened for writing: slurmd's execve of a hook in that moment would fail as "text file busy",
     and a prolog that cannot be run drains its node.
     """
-    if _is_held(where) or not os.access(where, os.W_OK, effective_ids=True):
-        why = "is marked immutable or append-only" if _is_held(where) else "cannot be written"
-        hint = f"`lsattr -d {where}` shows the mark, `chattr -ia {where}` takes it off"
-        return [Problem(f"{where} {why}", "; ".join(filter(None, (hint * _is_held(where), _hint(change)))))]
+    if _is_held(where):
+        return [Problem(f"{where} is marked immutable or append-only", _hints(change, where))]
+    if not os.access(where, os.W_OK):
+        return [Problem(f"{where} cannot be written", _hint(change))]
     if where in _mounted():
         return [Problem(f"{where} is mounted by itself and cannot be replaced", _hint(change))]
     others = disk.n_names(change.path) - 1
@@ -142,6 +154,15 @@ def _hint(change: Change) -> str:
     return "--print-slurm-conf shows the lines, --no-slurm-conf leaves it alone" if change.edit else ""
 
 
+def _hints(change: Change, held: str) -> str:
+    """With how the mark of `chattr` is taken off."""
+    return "; ".join(filter(None, (_off(held), _hint(change))))
+
+
+def _off(held: str) -> str:
+    return f"`lsattr -d {held}` shows the mark, `chattr -ia {held}` takes it off"
+
+
 def _no_room(disk: Disk, changes: Sequence[Change], journal: Path) -> list[Problem]:
     need: dict[int, tuple[str, int]] = {}
     for change in changes:
@@ -150,6 +171,8 @@ def _no_room(disk: Disk, changes: Sequence[Change], journal: Path) -> list[Probl
         old = os.lstat(disk.at(change.path)).st_size if now.kind == "file" else 0
         for path, more in ((disk.at(change.path), size), (disk.at(journal), size + old)):
             folder = _nearest(os.path.dirname(path))
+            if not os.path.isdir(folder):
+                continue  # in the way, which is said
             device = os.stat(folder).st_dev
             need[device] = (folder, need.get(device, ("", 0))[1] + more)
     found = []
@@ -203,17 +226,13 @@ def _nearest(folder: str) -> str:
 
 def _is_held(path: str) -> bool:
     """Whether `chattr` marked it so that it cannot be replaced. False where the file system has no marks."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
     marks = array("l", [0])
-    try:
-        fcntl.ioctl(fd, _FS_IOC_GETFLAGS, marks)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, _FS_IOC_GETFLAGS, marks)
+        finally:
+            os.close(fd)
     return bool(marks[0] & (_FS_IMMUTABLE_FL | _FS_APPEND_FL))
 
 

@@ -10,12 +10,13 @@ from shlex import join
 from slurm_guard.errors import GuardError
 from slurm_guard.install import live
 from slurm_guard.install.change import Action, Places
+from slurm_guard.install.checks import find_marked
 from slurm_guard.install.disk import Disk
 from slurm_guard.install.journal import Journal, Keeper
 from slurm_guard.install.lock import held
 from slurm_guard.install.marks import MOVE
 from slurm_guard.install.named import named_on_disk
-from slurm_guard.install.session import must_have
+from slurm_guard.install.session import must_have, refuse
 from slurm_guard.install.undo import Step, forget, undo, undo_steps
 
 Say = Callable[[str], None]
@@ -50,7 +51,8 @@ def prepare_uninstall(places: Places, *, purge: bool = False) -> Outlook:
     journal = _must_have(keeper, places, purge=purge)
     steps = _steps(keeper, journal, places, purge=purge)
     edits = [step for step in steps if step.entry.edit]
-    refused = _refused(edits)
+    marked = find_marked(keeper.disk, _touched(steps))
+    refused = "; ".join((*filter(None, [_refused(edits)]), *(f"{p.sentence}: {p.hint}" for p in marked)))
     if refused:
         return Outlook((), refused)
     after = {step.entry.path: step.content for step in edits if step.content is not None}
@@ -94,6 +96,7 @@ def _take_back(keeper: Keeper, places: Places, how: Removal, say: Say) -> list[s
     steps = _steps(keeper, journal, places, purge=how.purge)
     if refused := _refused(steps):
         raise GuardError("uninstall-changed", f"nothing was changed: {refused}", MOVE)
+    refuse(find_marked(keeper.disk, _touched(steps)))
     left: list[str] = []
     first = [step for step in steps if step.entry.edit]
     for part in (first, [step for step in steps if not step.entry.edit]):
@@ -117,6 +120,11 @@ def _steps(keeper: Keeper, journal: Journal, places: Places, *, purge: bool) -> 
         return steps
     going = _doomed(places)
     return [step for step in steps if step.entry.edit or not any(map(step.entry.path.is_relative_to, going))]
+
+
+def _touched(steps: Sequence[Step]) -> list[Path]:
+    """Files that are written or removed."""
+    return [step.entry.path for step in steps if step.what in ("restore", "take-out", "remove")]
 
 
 def _refused(steps: Sequence[Step]) -> str:

@@ -56,7 +56,7 @@ def keep_hour(lake: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.
 
 
 def _keep(root: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.DataFrame], spans: Spans) -> Kept:
-    """And into `spans` what the lake gets, before it does."""
+    """And into `spans` what the lake has got, file by file: a disk that takes none of it opens no night."""
     name = f"{IMPORTED}{hashlib.sha256(f'{cluster}/{int(hour_at)}'.encode()).hexdigest()[:16]}.parquet"
     days = [day_of(hour_at - DAY_S), day_of(hour_at)]  # a window may begin before midnight
     found = {table: [root / table / f"date={day}" / name for day in days] for table in _TABLES}
@@ -72,9 +72,10 @@ def _keep(root: Path, cluster: str, hour_at: float, tables: Mapping[str, pl.Data
         n_windows += rows.height if table == "windows" else 0
         if rows.equals(old):
             continue
-        _note_changed(spans, table, rows, old)
         for day, path in zip(days, paths, strict=True):
-            is_new = _write(path, _of_day(rows, table, str(day))) or is_new
+            mine = _of_day(rows, table, str(day))
+            is_new = _write(path, mine) or is_new
+            _note_changed(spans, table, mine, _of_day(old, table, str(day)))
     return Kept(n_windows, len(better), is_new, told(spans))
 
 

@@ -73,7 +73,7 @@ def build_page(audit: Audit, options: Options) -> Page:
         outside=lists.outside(audit, unit, times, options.most_rows),
         skips=lists.skips(audit, options.most_rows),
         nodes=lists.nodes(audit, unit, times, options.most_rows),
-        method=words.METHOD + (words.METHOD_OF_OTHERS if _sources(audit) else ""),
+        method=words.METHOD + (words.METHOD_OF_OTHERS if _has_others(audit) else ""),
         method_url=options.method_url if options.method_url.startswith(("https://", "http://")) else "",
         method_file=clean(options.method_file, 200),
         night_page=clean(options.night_page, 400),
@@ -113,6 +113,11 @@ def _read_by_others(audit: Audit) -> tuple[Fact, ...]:
     whose = "; ".join(f"{clean(source, 80)} ({n})" for source, n in sorted(sources.items()))
     nodes = f"{words.plural(sum(sources.values()), 'node')} of {len(audit.nodes):,}"
     return (Fact("Read by another monitor", nodes, f"{whose}. This cannot show {UNSEEN}."),)
+
+
+def _has_others(audit: Audit) -> bool:
+    """A user's own document has no remarks of nodes: there the runs' classes tell."""
+    return bool(_sources(audit)) or any(words.NOT_READ in j.classes for j in audit.judgements)
 
 
 def _sources(audit: Audit) -> Counter[str]:

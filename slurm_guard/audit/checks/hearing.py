@@ -35,8 +35,11 @@ def find_silent(case: Case, _: Params) -> list[Finding]:
         return []
     off, upkeep = set(case.hearing.switched_off), set(case.hearing.upkeep)
     deaf = [n for n in case.hearing.deaf_nodes if n not in off]
-    nodes = [n for n in deaf if n not in upkeep]
+    nodes = [n for n in deaf if n not in upkeep and n not in case.hearing.read_nodes]
     found = _nodes(HOOK_SILENT, case, nodes, "sent nothing at all that night")
+    read = [n for n in deaf if n not in upkeep and n in case.hearing.read_nodes]
+    what = "sent nothing of slurm-guard that night, though another monitor read them"
+    found += _nodes(HOOK_SILENT, case, read, what)
     meanwhile = [n for n in deaf if n in upkeep]
     found += _nodes(HOOK_SILENT, case, meanwhile, "sent nothing at all, and was in maintenance meanwhile")
     told = [n for n in case.hearing.silent_nodes if n in off]
@@ -87,8 +90,7 @@ def find_progress(case: Case, params: Params) -> list[Finding]:
     if case.track.arcs or case.active_us < params.least_share * case.allocated_us:
         return []
     looked = counted(case.track.n_points, "record", "records") if case.track.n_points else "no record"
-    unread = case.hearing.is_log_unread and not case.track.n_points
-    beside = ", and nobody read its logs" if unread else f" and {looked} of progress"
+    beside = ", and nobody read its logs" if case.is_log_unread else f" and {looked} of progress"
     sentence = f"{spoken(case.active_us)} of GPU work{beside}: the work can be neither explained nor denied."
     evidence = Evidence(
         "GPU work without progress",
@@ -97,10 +99,10 @@ def find_progress(case: Case, params: Params) -> list[Finding]:
         "lake tables windows, logs and points",
         see.output(case.run) if case.track.problems else see.rows(case.run, "files", "at,how,size,path"),
         "slurm-guard's sampler on its nodes, which reads what a job logs"
-        if unread
+        if case.is_log_unread
         else "a log that a reader knows, or lines written to SLURM_GUARD_PROGRESS",
     )
-    rating = Rating(Severity.LOW, 0.95, 0.0, Audience.OPERATOR if unread else Audience.OWNER)
+    rating = Rating(Severity.LOW, 0.95, 0.0, Audience.OPERATOR if case.is_log_unread else Audience.OWNER)
     return [finding(NO_PROGRESS_SOURCE, case, rating, sentence, evidence)]
 
 

@@ -21,9 +21,11 @@ from slurm_guard.document import from_json
 from slurm_guard.errors import EXIT_NOTHING_TO_AUDIT, GuardError
 from slurm_guard.lake import imports
 from slurm_guard.lake import write as lake_write
+from slurm_guard.lake.arrived import Stopped
 from slurm_guard.lake.schema import TABLES
 from slurm_guard.model import Account, Audit, Verdict
 from slurm_guard.prometheus import client
+from slurm_guard.report.own import only_uid
 from slurm_guard.report.owner import Desk, build_view, told_runs
 from slurm_guard.report.page import Options, build_page
 from slurm_guard.report.sentences import reason, remedy
@@ -101,6 +103,7 @@ def test_of_a_run_whose_logs_nobody_read_nothing_says_that_it_has_none(tmp_path:
     assert is_unmatched(run)
     assert (reason(run), "sampler reads what a job logs" in remedy(run)) == (unread, True)
     assert "Of GPUs that another monitor read no process is known" in page.method
+    assert "Of GPUs that another monitor read" in build_page(only_uid(done, 1000), Options()).method
     assert "Log a line" not in shown
     assert "of GPU work, and nobody read its logs: the work can be neither explained nor denied" in shown
 
@@ -284,6 +287,44 @@ def test_where_hooks_are_a_node_without_them_is_still_told(tmp_path: Path) -> No
     assert not any("unsealed" in j.classes for j in by_job.values())
 
 
+def test_no_owner_is_told_that_nothing_was_recorded_where_another_monitor_read_his_gpus(
+    tmp_path: Path,
+) -> None:
+    take(tmp_path)
+    _own_ticket(tmp_path)
+    done = judged(tmp_path)
+
+    desk = Desk("site", timezone.utc, {"NOTE", "NOT AUDITABLE", "silent"}, None)
+    (own,) = told_runs(done, desk).values()
+    said = [" ".join(run.seen) for run in build_view(done, own, desk).runs]
+
+    assert len(said) == 4
+    assert not any("Nothing was recorded" in seen or "not observed" in seen for seen in said)
+    assert not any("sent nothing at all" in j.sentence for j in done.judgements)
+    reasons = {j.run.job_id: reason(j) for j in done.judgements if j.run.job_id != 12}
+    unread = "another monitor read its GPUs, and nobody its logs"
+    assert reasons == {11: unread, 13: unread, 14: "nothing was observed"}
+
+
+@pytest.mark.parametrize(("streams", "cls"), [(0, "log-unread"), (1, "no-progress-source")])
+def test_a_ticket_alone_reads_no_log_and_a_sampler_that_lost_the_gpus_does(
+    streams: int, cls: str, tmp_path: Path
+) -> None:
+    take(tmp_path)
+    key = f"c/11/n1/0123abcd/{int(AT * 1000)}"
+    _own_ticket(tmp_path, node="n1", run=key, job_id=11)
+    row = {"cluster": "c", "node": "n1", "run": key, "opened_at": AT, "closed_at": AT + 60, "seq": 0, "n": 9}
+    home = tmp_path / "lake" / "v1" / "segments" / "date=2026-05-28"
+    home.mkdir(parents=True)
+    segments = pl.DataFrame([row] * streams, schema=TABLES["segments"])
+    segments.write_parquet(home / "a.parquet")
+
+    (one,) = [j for j in judged(tmp_path).judgements if j.run.job_id == 11]
+
+    assert set(one.classes) == {cls, "unsealed"}
+    assert ("nobody read its logs" in one.sentence) == (streams == 0)
+
+
 def test_a_summary_of_jobstats_is_a_note_and_changes_no_verdict(tmp_path: Path) -> None:
     take(tmp_path)
     plain = judged(tmp_path, "a.json")
@@ -354,21 +395,27 @@ def test_hours_that_came_before_an_import_failed_open_their_night(
     assert open_nights(settings, tmp_path / "lake") == ["2026-05-28"]
 
 
-def test_an_hour_of_which_a_full_disk_took_a_part_opens_its_night_and_is_whole_the_next_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = _site(tmp_path)
+def _filled_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes `n` files and no more."""
     write, n_written = lake_write.write_whole, 0
 
     def write_first(path: Path, fill: Callable[[Any], object]) -> None:
         nonlocal n_written
-        if n_written == 1:
+        if n_written == n:
             raise OSError(28, "No space left on device", str(path))
         write(path, fill)
         n_written += 1
 
+    monkeypatch.setattr(imports, "write_whole", write_first)
+
+
+def test_an_hour_of_which_a_full_disk_took_a_part_opens_its_night_and_is_whole_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _site(tmp_path)
+
     with monkeypatch.context() as full:
-        full.setattr(imports, "write_whole", write_first)
+        _filled_after(1, full)
         with pytest.raises(GuardError, match=r"lake-unwritable: .*No space left"):
             _bring(tmp_path, fine)
 
@@ -380,6 +427,46 @@ def test_an_hour_of_which_a_full_disk_took_a_part_opens_its_night_and_is_whole_t
     _site(other)
     _bring(other, fine)
     assert files(tmp_path / "lake") == files(other / "lake")
+
+
+def test_a_full_disk_that_takes_nothing_of_an_hour_opens_no_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = _site(tmp_path)
+    _filled_after(0, monkeypatch)
+
+    with pytest.raises(GuardError, match=r"lake-unwritable: .*No space left"):
+        _bring(tmp_path, fine)
+
+    assert files(tmp_path) == {}
+    assert "was audited before this came" not in capsys.readouterr().out
+    assert open_nights(settings, tmp_path / "lake") == []
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_of_an_hour_across_midnight_only_what_a_full_disk_took_has_come(
+    n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    midnight = AT + 3 * HOUR
+    rows = [
+        {"cluster": "c", "node": node, "run": f"c/11/{node}/imported/1", "map": "imported"}
+        | {"start_at": at, "end_at": at + 30, "covered_ms": 30_000}
+        for node, at in (("n1", midnight - 20), ("n2", midnight + 10))
+    ]
+    tables = {"windows": pl.DataFrame(rows, schema=TABLES["windows"])}
+
+    with monkeypatch.context() as full:
+        _filled_after(n, full)
+        if n == 1:
+            with pytest.raises(Stopped) as caught:
+                imports.keep_hour(tmp_path, "c", midnight, tables)
+            first = caught.value.arrived
+        else:
+            first = imports.keep_hour(tmp_path, "c", midnight, tables).arrived
+    then = imports.keep_hour(tmp_path, "c", midnight, tables).arrived
+
+    assert [node for node, *_ in first] == ["n1", "n2"][:n]
+    assert [node for node, *_ in then] == ["n1", "n2"][n:]
 
 
 def test_an_hour_in_whose_place_something_else_lies_is_named_and_the_others_are_taken(

@@ -1,5 +1,6 @@
 """Taking it off where somebody was at slurm.conf since: what is his stays, and what it names stays too."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from slurm_guard.install.change import Places
 from slurm_guard.install.facts import Asked
 from slurm_guard.install.removal import Removal, prepare_uninstall, take_back
 from slurm_guard.install.session import carry_out, prepare
-from tests.unit.install.image import install, make_image, uninstall
+from tests.unit.install.image import install, make_image, tree, uninstall
 
 CONF = "etc/slurm/slurm.conf"
 HOOK = "usr/libexec/slurm-guard/prolog/slurm-guard-prolog"
@@ -138,3 +139,23 @@ def test_to_purge_afterwards_names_what_is_left_to_be_removed_by_hand(root: Path
     with pytest.raises(GuardError) as caught:
         uninstall(root)
     assert "rm -r" not in caught.value.hint
+
+
+@pytest.mark.parametrize("what", [CONF, HOOK, str(Path(HOOK).parent)])
+def test_what_chattr_holds_is_found_before_half_of_it_is_taken_off(root: Path, what: str) -> None:
+    install(root)
+    before, held = tree(root), str(root / what)
+    if subprocess.run(["chattr", "+i", held], capture_output=True, check=False).returncode != 0:
+        pytest.skip("chattr marks nothing here")
+    try:
+        outlook = prepare_uninstall(Places(None, root))
+        with pytest.raises(GuardError) as caught:
+            uninstall(root)
+    finally:
+        subprocess.run(["chattr", "-i", held], check=True)
+
+    assert caught.value.sentence == f"nothing was changed: {held} is marked immutable or append-only"
+    assert f"`chattr -ia {held}` takes it off" in caught.value.hint
+    assert caught.value.hint in outlook.waiting
+    assert tree(root) == before
+    assert uninstall(root) == []

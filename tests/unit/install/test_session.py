@@ -55,6 +55,13 @@ def test_all_problems_are_said_at_once_and_nothing_is_changed(root: Path) -> Non
     assert "leads out of the image" in sentence
 
 
+def test_a_link_to_nowhere_in_a_folder_s_place_is_said(root: Path) -> None:
+    (root / "usr").mkdir(exist_ok=True)
+    (root / "usr/libexec").symlink_to("/nowhere")
+
+    assert f"{root}/usr/libexec is no folder" in refused(root)
+
+
 def test_a_line_that_slurm_refuses_is_said(root: Path) -> None:
     (root / CONF).write_bytes(b"Prolog=/a b\n")
 
@@ -417,11 +424,13 @@ def test_what_chattr_holds_is_found(root: Path, mark: str, what: str) -> None:
     if subprocess.run(["chattr", f"+{mark}", held], capture_output=True, check=False).returncode != 0:
         pytest.skip("chattr marks nothing here")
     try:
+        problem = session.prepare(asked(root)).plan.problems[0]
         sentence = refused(root)
     finally:
         subprocess.run(["chattr", f"-{mark}", held], check=True)
 
-    assert str(folder) in sentence
+    assert f"{os.path.normpath(held)} is marked immutable or append-only" in sentence
+    assert f"`chattr -ia {os.path.normpath(held)}` takes it off" in problem.hint
     install(root)
 
 
