@@ -160,7 +160,7 @@ def _take(
     match: str | None,
     told: Told,
 ) -> None:
-    """One hour: whole, or not at all."""
+    """One hour; of one that the server did not tell whole, nothing."""
     from slurm_guard.errors import GuardError
     from slurm_guard.lake.arrived import Stopped
     from slurm_guard.lake.imports import SLUG, keep_hour
