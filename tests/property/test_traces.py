@@ -1,8 +1,9 @@
 """Laws of what losses are known by: any long enough stretch is told wherever it stands, nothing else is."""
 
 from dataclasses import replace
+from itertools import takewhile
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slurm_guard.audit.fingerprint import Fingerprint
@@ -42,21 +43,30 @@ def _stretches(draw: st.DrawFn) -> tuple[int, int, int, int]:
     return n, begin, begin + length, draw(st.integers(0, 300))
 
 
+def _n_alike(one: list[float], other: list[float]) -> int:
+    """How many losses from the first on are the same to four digits."""
+    both = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: f"{pair[0]:.4g}" == f"{pair[1]:.4g}", both))
+
+
 @settings(deadline=None, max_examples=20)
 @given(_stretches(), st.integers(0, 10**6))
+@example((104, 1, 26, 1), 131071)  # the loss before the stretch is the same to four digits by chance
 def test_any_stretch_with_three_prints_is_told_wherever_it_stands(
     cut: tuple[int, int, int, int], seed: int
 ) -> None:
     """What is counted is never more than what both have, and all of it but the ends."""
     n, begin, end, own = cut
     older = curve(n, seed)
-    newer = curve(own, seed + 2) + older[begin:end] + curve(own, seed + 3)
+    lead, rest = curve(own, seed + 2), curve(own, seed + 3)
+    newer = lead + older[begin:end] + rest
+    by_chance = _n_alike(lead[::-1], older[:begin][::-1]) + _n_alike(rest, older[end:])
 
     found = _seen([older, curve(n, seed + 1)], newer)
 
     assert found is not None
     assert found.run == run_of(World(), 10, 2000).id
-    assert found.n <= end - begin
+    assert found.n <= end - begin + by_chance
     assert found.n >= end - begin - 2 * ((n - GRAM) // (PLAN[0][1] - 1) + 1) - 2
     assert found.n_runs == 1
 
