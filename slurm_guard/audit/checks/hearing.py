@@ -38,7 +38,7 @@ def find_silent(case: Case, _: Params) -> list[Finding]:
     nodes = [n for n in deaf if n not in upkeep and n not in case.hearing.read_nodes]
     found = _nodes(HOOK_SILENT, case, nodes, "sent nothing at all that night")
     read = [n for n in deaf if n not in upkeep and n in case.hearing.read_nodes]
-    what = "sent nothing of slurm-guard that night, though another monitor read them"
+    what = "sent nothing of slurm-guard that night, and was read by another monitor"
     found += _nodes(HOOK_SILENT, case, read, what)
     meanwhile = [n for n in deaf if n in upkeep]
     found += _nodes(HOOK_SILENT, case, meanwhile, "sent nothing at all, and was in maintenance meanwhile")

@@ -422,7 +422,7 @@ def test_what_chattr_holds_is_found(root: Path, mark: str, what: str) -> None:
     (folder / "slurm-guard-epilog").write_text("older\n")
     held = str(folder / what)
     if subprocess.run(["chattr", f"+{mark}", held], capture_output=True, check=False).returncode != 0:
-        pytest.skip("chattr marks nothing here")
+        pytest.skip("chattr marks nothing here: a file system without marks, or no CAP_LINUX_IMMUTABLE")
     try:
         problem = session.prepare(asked(root)).plan.problems[0]
         sentence = refused(root)
